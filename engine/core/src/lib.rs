@@ -1,0 +1,17 @@
+//! What every other crate of Headwater agrees on: ids, time, key hashing and the [`World`].
+//!
+//! Invariants:
+//! - This crate depends on nothing of ours.
+//! - Clock, disk, randomness and threads are reached through [`World`] and nowhere else, so that a simulation
+//!   can put its own in their place and the same seed gives the same bytes.
+
+pub mod code;
+pub mod hash;
+pub mod ids;
+pub mod time;
+pub mod world;
+
+pub use code::Code;
+pub use ids::{Epoch, ProducerId, SchemaId, Sequence, ShardId, StreamId, StreamName};
+pub use time::EventTime;
+pub use world::World;

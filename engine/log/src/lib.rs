@@ -1,0 +1,18 @@
+//! The append-only, sharded, Arrow-columnar log.
+//!
+//! ```text
+//! stream ── shards ── segments ── batches ── rows
+//! ```
+//!
+//! Invariants:
+//! - The log knows nothing of SQL, of jobs or of the network.
+//! - A row that was acknowledged is read back, once, at its sequence number, for as long as retention keeps it.
+//! - Nothing is skipped silently: what cannot be read is an error with a file and an offset.
+//!
+//! [`Log`] is the one trait; its conformance suite is [`conformance`]. `FORMAT.md` beside this crate describes the bytes.
+
+mod api;
+mod error;
+
+pub use api::*;
+pub use error::{LogError, Result};

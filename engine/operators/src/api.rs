@@ -1,0 +1,274 @@
+//! The interface between operators and whoever runs them.
+//!
+//! A job runs in steps. In a step the runner calls, for each operator instance, [`Operator::on_batch`] for every batch in
+//! canonical order, then [`Operator::on_watermark`] once. Between steps it may call [`Operator::snapshot`]. A keyed
+//! operator has one instance per worker; each sees the rows of its own slots (`headwater_core::hash::slot_of`) only,
+//! in an order that does not depend on how many workers there are.
+//!
+//! ```text
+//!  restore*  ( on_batch*  on_watermark  snapshot? )*
+//! ```
+//!
+//! What several instances emit in one step is merged by [`Emission::order`], so that the result does not depend on how
+//! many there are. Rows of one instance must come out already sorted by that order.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, TimestampNanosecondArray};
+use arrow::datatypes::SchemaRef;
+use headwater_core::EventTime;
+
+use crate::error::Result;
+
+/// The watermark of a row's own shard just before that row: by it a row is late or not, whatever other shards do.
+#[derive(Clone, Debug)]
+pub enum Clocks {
+    /// The same for all rows.
+    Uniform(EventTime),
+    /// One per row, not decreasing within one shard's run of rows; no nulls.
+    PerRow(TimestampNanosecondArray),
+}
+
+/// Rows on their way between operators.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The columns.
+    pub batch: RecordBatch,
+    /// How often each row is added (positive) or retracted (negative); `None`: each once. Never zero.
+    pub weights: Option<Int64Array>,
+    /// By what a row is late.
+    pub clocks: Clocks,
+}
+
+impl Rows {
+    /// Rows that are each added once and never late.
+    pub fn new(batch: RecordBatch) -> Self {
+        Self { batch, weights: None, clocks: Clocks::Uniform(EventTime::MIN) }
+    }
+
+    /// How many rows (not the sum of their weights).
+    pub fn len(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The clock of one row.
+    pub fn clock(&self, row: usize) -> EventTime {
+        match &self.clocks {
+            Clocks::Uniform(time) => *time,
+            Clocks::PerRow(times) => EventTime(times.value(row)),
+        }
+    }
+
+    /// The same rows with other columns, such as a projection's.
+    pub fn with_batch(&self, batch: RecordBatch) -> Self {
+        debug_assert_eq!(batch.num_rows(), self.len());
+        Self { batch, weights: self.weights.clone(), clocks: self.clocks.clone() }
+    }
+
+    /// The rows for which the mask is true (null counts as false).
+    pub fn filter(&self, mask: &BooleanArray) -> Result<Self> {
+        use arrow::compute::{filter, filter_record_batch};
+        let weights = match &self.weights {
+            Some(weights) => Some(downcast(&filter(weights, mask)?)),
+            None => None,
+        };
+        let clocks = match &self.clocks {
+            Clocks::Uniform(time) => Clocks::Uniform(*time),
+            Clocks::PerRow(times) => Clocks::PerRow(downcast(&filter(times, mask)?)),
+        };
+        Ok(Self { batch: filter_record_batch(&self.batch, mask)?, weights, clocks })
+    }
+
+    /// The rows at these indices, in this order.
+    pub fn take(&self, indices: &arrow::array::UInt32Array) -> Result<Self> {
+        use arrow::compute::{take, take_record_batch};
+        let weights = match &self.weights {
+            Some(weights) => Some(downcast(&take(weights, indices, None)?)),
+            None => None,
+        };
+        let clocks = match &self.clocks {
+            Clocks::Uniform(time) => Clocks::Uniform(*time),
+            Clocks::PerRow(times) => Clocks::PerRow(downcast(&take(times, indices, None)?)),
+        };
+        Ok(Self { batch: take_record_batch(&self.batch, indices)?, weights, clocks })
+    }
+
+    /// A stretch of the rows, without copying.
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        let clocks = match &self.clocks {
+            Clocks::Uniform(time) => Clocks::Uniform(*time),
+            Clocks::PerRow(times) => Clocks::PerRow(times.slice(rows.start, rows.len())),
+        };
+        Self {
+            batch: self.batch.slice(rows.start, rows.len()),
+            weights: self.weights.as_ref().map(|weights| weights.slice(rows.start, rows.len())),
+            clocks,
+        }
+    }
+}
+
+fn downcast<T: arrow::array::Array + Clone + 'static>(array: &dyn arrow::array::Array) -> T {
+    array.as_any().downcast_ref::<T>().expect("filter and take keep the type").clone()
+}
+
+/// Where an operator puts what it has to say.
+#[derive(Default, Debug)]
+pub struct Output {
+    /// Rows for the next operator.
+    pub rows: Vec<Rows>,
+    /// Rows that came too late, with the input's columns, and why (such as `window closed`).
+    pub late: Vec<Late>,
+}
+
+/// Rows that came after their window had closed.
+#[derive(Debug, Clone)]
+pub struct Late {
+    /// The rows, with the columns of the operator's input.
+    pub batch: RecordBatch,
+    /// Which operator, as EXPLAIN shows it.
+    pub operator: Arc<str>,
+}
+
+impl Output {
+    /// Hands on rows, unless there are none.
+    pub fn emit(&mut self, rows: Rows) {
+        if !rows.is_empty() {
+            self.rows.push(rows);
+        }
+    }
+}
+
+/// What kind of changes come out of an operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Changes {
+    /// Rows are only ever added.
+    AppendOnly,
+    /// There is at most one row for each value of these output columns; a change retracts the old row and adds the new.
+    Updating {
+        /// Indices of the key columns in the output.
+        key: Vec<usize>,
+    },
+    /// Rows are added and retracted, without a key.
+    Retracting,
+}
+
+/// How the rows that several instances emit in a step are put in one order: by these output columns, ascending, nulls first;
+/// rows equal in all of them keep the order of their slots' workers, retractions before additions.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Emission {
+    /// Indices of the output columns to sort by. Empty for operators that keep the input's order.
+    pub order: Vec<usize>,
+}
+
+/// How long an operator's state lasts, for EXPLAIN.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StateBound {
+    /// There is none.
+    None,
+    /// It ends with the watermark.
+    Watermark,
+    /// It grows with the distinct values of these columns, for ever.
+    Grows(Vec<String>),
+}
+
+/// What an operator is, apart from its state: made by the planner, shown by EXPLAIN, turned into instances by the runner.
+pub trait OperatorSpec: Send + Sync + fmt::Debug {
+    /// A short name such as `TumbleAggregate`.
+    fn name(&self) -> &'static str;
+    /// The rest of the line in EXPLAIN, such as `size=1h, keys=[station], aggs=[count(*)]`.
+    fn describe(&self) -> String;
+    /// The columns that come out.
+    fn schema(&self) -> SchemaRef;
+    /// What kind of changes come out.
+    fn changes(&self) -> Changes;
+    /// How instances' outputs are merged.
+    fn emission(&self) -> Emission {
+        Emission::default()
+    }
+    /// How long the state lasts.
+    fn state_bound(&self) -> StateBound {
+        StateBound::None
+    }
+    /// A new instance with no state.
+    fn instantiate(&self) -> Result<Box<dyn Operator>>;
+}
+
+/// One instance of an operator.
+///
+/// Operators that keep the input's order and have no state implement [`Operator::on_batch`] alone; the others have four
+/// methods, and a fifth that only measures.
+pub trait Operator: Send {
+    /// Takes rows. `input` is 0 but for operators with several inputs.
+    fn on_batch(&mut self, input: usize, rows: Rows, out: &mut Output) -> Result<()>;
+
+    /// Time has come to `watermark`: all rows to come have an event time at or after it, or are late by their own
+    /// clock. Called at the end of every step, with a value that never decreases. What is emitted here carries as clock the
+    /// watermark of the call before.
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        let _ = (watermark, out);
+        Ok(())
+    }
+
+    /// Writes what has changed in the state since the last snapshot (or everything, if `full`).
+    fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
+        let _ = (full, out);
+        Ok(())
+    }
+
+    /// Takes back the entries of one table of state, of slots that belong to this instance. Called in the order in which
+    /// snapshots were taken, before any batch; restored state counts as unchanged.
+    fn restore(&mut self, entries: &StateEntries) -> Result<()> {
+        let _ = entries;
+        Ok(())
+    }
+
+    /// How much state there is now.
+    fn state_size(&self) -> StateSize {
+        StateSize::default()
+    }
+}
+
+/// How much state an instance holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StateSize {
+    /// Entries: groups, sessions, rows.
+    pub entries: u64,
+    /// Bytes of memory, estimated.
+    pub bytes: u64,
+}
+
+/// What a snapshot writes: for each table of state, puts and deletes of entries.
+#[derive(Default, Debug)]
+pub struct Snapshot {
+    /// The tables, in the order in which they are to be restored.
+    pub entries: Vec<StateEntries>,
+}
+
+/// Changes to one table of state, as Arrow. An entry is identified by its key columns; a put replaces the entry with the same key.
+#[derive(Clone, Debug)]
+pub struct StateEntries {
+    /// The table's name within the operator, such as `groups`.
+    pub table: String,
+    /// What is done with the rows.
+    pub change: StateChange,
+    /// The rows: the table's columns for puts and deletes by key.
+    pub rows: RecordBatch,
+    /// The slot of each row, so that a restore can give it to the worker that owns it; empty: every instance gets the row.
+    pub slots: Vec<u32>,
+}
+
+/// What is done with the rows of [`StateEntries`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StateChange {
+    /// Entries are put.
+    Put,
+    /// The entries with these rows' keys are deleted; only key columns are present.
+    Delete,
+}

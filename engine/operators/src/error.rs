@@ -1,0 +1,44 @@
+//! What can go wrong in an operator.
+
+use headwater_core::Code;
+
+/// The result of a call to an operator.
+pub type Result<T> = std::result::Result<T, OperatorError>;
+
+/// An error of an operator. All are terminal for the job: the same rows would fail again.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// An expression failed on a value, such as a division by zero or an overflow.
+    #[error("{operator}: {source}")]
+    Expression {
+        /// Which operator.
+        operator: String,
+        /// What DataFusion said.
+        source: datafusion::error::DataFusionError,
+    },
+    /// State that cannot be restored.
+    #[error("{operator}: the checkpoint does not fit the query: {reason}")]
+    BadCheckpoint {
+        /// Which operator.
+        operator: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Arrow refused.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// DataFusion refused.
+    #[error(transparent)]
+    DataFusion(#[from] datafusion::error::DataFusionError),
+}
+
+impl OperatorError {
+    /// The code under which an operator finds the remedy, `docs/errors/`.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Expression { .. } => Code::new("HW4001"),
+            Self::BadCheckpoint { .. } => Code::new("HW4002"),
+            Self::Arrow(_) | Self::DataFusion(_) => Code::new("HW4003"),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Streaming operators and their state, over Arrow batches.
+//!
+//! Invariants:
+//! - An operator knows nothing of the log, of SQL text or of threads.
+//! - What an operator emits is a function of the sequence of calls it got, bit for bit; never of hash order, addresses
+//!   or clocks.
+//! - State ends when the watermark says so, in memory.
+
+mod api;
+mod error;
+
+pub use api::*;
+pub use error::{OperatorError, Result};

@@ -1,0 +1,221 @@
+//! What the planner hands to the runner: sources, and stages of operators between exchanges.
+//!
+//! ```text
+//!  source ─ forward ─> [filter, project, partial aggregate] ─ hash(key) ─> [final aggregate] ─ forward ─> [project] ─> result
+//! ```
+//!
+//! - A stage whose exchange is [`Exchange::Forward`] holds operators without state only. The runner cuts its input
+//!   into morsels at places that depend on the input alone, runs them on any worker, and puts the results back in order.
+//! - A stage whose exchange is [`Exchange::Hash`] or [`Exchange::Gather`] holds exactly one operator with state and nothing
+//!   after it. What its instances emit is merged by [`headwater_operators::Emission`].
+//! - Stages are in topological order; the last one is the result.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::scalar::ScalarValue;
+use headwater_core::StreamName;
+use headwater_operators::{Changes, OperatorSpec};
+
+/// A streaming plan.
+#[derive(Debug, Clone)]
+pub struct Dataflow {
+    /// What is read.
+    pub sources: Vec<Source>,
+    /// What is done, in topological order; never empty.
+    pub stages: Vec<Stage>,
+    /// What comes out.
+    pub result: ResultSpec,
+}
+
+/// A stream that a job reads.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The stream.
+    pub stream: StreamName,
+    /// The columns that are read, as indices into the stream's schema, in this order. The metadata columns asked for
+    /// follow them, in the order `_shard` (Int32), `_sequence` (Int64), `_arrival` (Timestamp(ns, UTC)).
+    pub projection: Vec<usize>,
+    /// Which metadata columns follow.
+    pub metadata: Metadata,
+    /// The columns that come out: `projection`, then `metadata`.
+    pub schema: SchemaRef,
+    /// Bounds on columns (indices into the stream's schema) by which batches can be left out. Always implied by a filter in the plan.
+    /// Must not be used where leaving rows out would hold the watermark back; the planner sees to that.
+    pub bounds: Vec<Bound>,
+    /// How event time is told, if the stream has a watermark.
+    pub watermark: Option<Watermark>,
+}
+
+/// Metadata columns of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// `_shard`.
+    pub shard: bool,
+    /// `_sequence`.
+    pub sequence: bool,
+    /// `_arrival`.
+    pub arrival: bool,
+}
+
+/// A bound on a column: the values that the query can use lie between `min` and `max`, inclusive.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    /// Index into the stream's schema.
+    pub column: usize,
+    /// The least value of use.
+    pub min: Option<ScalarValue>,
+    /// The greatest value of use.
+    pub max: Option<ScalarValue>,
+}
+
+/// How event time is told.
+#[derive(Debug, Clone)]
+pub struct Watermark {
+    /// Gives, for each row of the source's schema, the watermark after it as a timestamp of any unit; the shard's watermark is the
+    /// greatest so far. Null: the row does not move it.
+    pub candidate: Arc<dyn PhysicalExpr>,
+    /// The declaration, for EXPLAIN, such as `ts - INTERVAL '5' SECOND`.
+    pub text: String,
+    /// Whether each key has a timeline of its own (`PER`). Then windowed operators tell lateness by the key's rows themselves, and the
+    /// runner leaves the shard's clock at the beginning of time until the input ends or falls idle.
+    pub per_key: bool,
+}
+
+/// Operators that run without an exchange between them.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Where rows come from; several for a union (all `Forward`, taken in this order) or a join.
+    pub inputs: Vec<StageInput>,
+    /// The operators, in order.
+    pub operators: Vec<Arc<dyn OperatorSpec>>,
+    /// The columns that come out.
+    pub schema: SchemaRef,
+}
+
+/// One input of a stage.
+#[derive(Debug, Clone)]
+pub struct StageInput {
+    /// Where the rows come from.
+    pub from: Upstream,
+    /// How they are spread over the instances.
+    pub exchange: Exchange,
+}
+
+/// Where a stage's rows come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upstream {
+    /// An index into [`Dataflow::sources`].
+    Source(usize),
+    /// An index into [`Dataflow::stages`], smaller than the stage's own.
+    Stage(usize),
+}
+
+/// How rows are spread over the instances of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// In morsels, to whoever is free; the order is kept.
+    Forward,
+    /// By the slot of these input columns' hash.
+    Hash(Vec<usize>),
+    /// All to one instance.
+    Gather,
+}
+
+/// What comes out of a plan.
+#[derive(Debug, Clone)]
+pub struct ResultSpec {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// What kind of changes.
+    pub changes: Changes,
+    /// The column that carries event time, if one does: `window_time`, or the source's own.
+    pub event_time: Option<usize>,
+}
+
+impl Dataflow {
+    /// The plan as EXPLAIN shows it, result first, each operator with its output kind, state and watermark.
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        self.explain_stage(self.stages.len() - 1, 0, &mut text);
+        text
+    }
+
+    fn explain_stage(&self, stage: usize, depth: usize, text: &mut String) {
+        let stage = &self.stages[stage];
+        for (nth, operator) in stage.operators.iter().rev().enumerate() {
+            let indent = "  ".repeat(depth + nth);
+            let _ = writeln!(
+                text,
+                "{indent}{}: {} [{}; {}]",
+                operator.name(),
+                operator.describe(),
+                describe_changes(&operator.changes(), &operator.schema()),
+                describe_state(&operator.state_bound()),
+            );
+        }
+        let depth = depth + stage.operators.len();
+        let indent = "  ".repeat(depth);
+        for input in &stage.inputs {
+            let inner = match &input.exchange {
+                Exchange::Forward => depth,
+                Exchange::Hash(columns) => {
+                    let schema = self.schema_of(input.from);
+                    let names: Vec<_> = columns.iter().map(|column| schema.field(*column).name().as_str()).collect();
+                    let _ = writeln!(text, "{indent}Exchange: hash({})", names.join(", "));
+                    depth + 1
+                }
+                Exchange::Gather => {
+                    let _ = writeln!(text, "{indent}Exchange: gather");
+                    depth + 1
+                }
+            };
+            match input.from {
+                Upstream::Stage(upstream) => self.explain_stage(upstream, inner, text),
+                Upstream::Source(source) => self.explain_source(source, inner, text),
+            }
+        }
+    }
+
+    fn explain_source(&self, source: usize, depth: usize, text: &mut String) {
+        let source = &self.sources[source];
+        let indent = "  ".repeat(depth);
+        let columns: Vec<_> = source.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let _ = write!(text, "{indent}StreamScan: {} [{}]", source.stream, columns.join(", "));
+        let _ = match &source.watermark {
+            Some(watermark) if watermark.per_key => writeln!(text, " [watermark {}, per key]", watermark.text),
+            Some(watermark) => writeln!(text, " [watermark {}]", watermark.text),
+            None => writeln!(text, " [no watermark]"),
+        };
+    }
+
+    /// The columns that come from an upstream.
+    pub fn schema_of(&self, upstream: Upstream) -> SchemaRef {
+        match upstream {
+            Upstream::Source(source) => Arc::clone(&self.sources[source].schema),
+            Upstream::Stage(stage) => Arc::clone(&self.stages[stage].schema),
+        }
+    }
+}
+
+fn describe_changes(changes: &Changes, schema: &SchemaRef) -> String {
+    match changes {
+        Changes::AppendOnly => "append-only".to_owned(),
+        Changes::Updating { key } => {
+            let names: Vec<_> = key.iter().map(|column| schema.field(*column).name().as_str()).collect();
+            format!("updating by ({})", names.join(", "))
+        }
+        Changes::Retracting => "retracting".to_owned(),
+    }
+}
+
+fn describe_state(bound: &headwater_operators::StateBound) -> String {
+    use headwater_operators::StateBound;
+    match bound {
+        StateBound::None => "no state".to_owned(),
+        StateBound::Watermark => "state ends with the watermark".to_owned(),
+        StateBound::Grows(columns) => format!("state grows with distinct ({})", columns.join(", ")),
+    }
+}

@@ -1,0 +1,1 @@
+//! Jobs: steps, checkpoints, journal, replay; queries over the log.
