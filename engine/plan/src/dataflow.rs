@@ -74,6 +74,8 @@ pub struct Bound {
 /// How event time is told.
 #[derive(Debug, Clone)]
 pub struct Watermark {
+    /// Index of the event-time column in the source's schema. It is always read.
+    pub column: usize,
     /// Gives, for each row of the source's schema, the watermark after it as a timestamp of any unit; the shard's watermark is the
     /// greatest so far. Null: the row does not move it.
     pub candidate: Arc<dyn PhysicalExpr>,
