@@ -12,7 +12,9 @@
 //! [`Log`] is the one trait; its conformance suite is [`conformance`]. `FORMAT.md` beside this crate describes the bytes.
 
 mod api;
+pub(crate) mod batch;
 mod error;
+pub(crate) mod schema;
 
 pub use api::*;
 pub use error::{LogError, Result};
