@@ -341,7 +341,12 @@ pub trait Log: Send + Sync {
     fn set_fence(&self, stream: StreamId, shard: ShardId, token: Option<u64>) -> Result<()>;
 
     /// The last append of a producer on a shard that is remembered.
-    fn last_of(&self, stream: StreamId, shard: ShardId, producer: ProducerId) -> Result<Option<(Producer, Appended)>>;
+    fn last_of(
+        &self,
+        stream: StreamId,
+        shard: ShardId,
+        producer: ProducerId,
+    ) -> Result<Option<(Producer, Appended)>>;
 
     /// Reads one shard.
     fn read(&self, spec: ReadSpec) -> Result<Box<dyn Reader>>;

@@ -12,7 +12,9 @@ pub type Result<T> = std::result::Result<T, LogError>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
     /// Another process has the directory.
-    #[error("the data directory {dir} is in use by another process; stop it, or choose another directory with --data")]
+    #[error(
+        "the data directory {dir} is in use by another process; stop it, or choose another directory with --data"
+    )]
     Locked {
         /// The directory.
         dir: PathBuf,
@@ -68,7 +70,9 @@ pub enum LogError {
         actual: Sequence,
     },
     /// A fencing token other than the shard's.
-    #[error("stream {stream} shard {shard}: fenced off: the token is {actual:?}, the append carried {given:?}")]
+    #[error(
+        "stream {stream} shard {shard}: fenced off: the token is {actual:?}, the append carried {given:?}"
+    )]
     Fenced {
         /// The stream.
         stream: StreamName,
@@ -80,7 +84,9 @@ pub enum LogError {
         given: Option<u64>,
     },
     /// A producer's older incarnation.
-    #[error("stream {stream} shard {shard}: a producer with epoch {given} came after one with epoch {actual}")]
+    #[error(
+        "stream {stream} shard {shard}: a producer with epoch {given} came after one with epoch {actual}"
+    )]
     StaleEpoch {
         /// The stream.
         stream: StreamName,
@@ -129,7 +135,9 @@ pub enum LogError {
         most: u64,
     },
     /// Damaged bytes.
-    #[error("{file} is damaged at byte {offset}: {reason}; see `headwater log verify` and `headwater log repair`")]
+    #[error(
+        "{file} is damaged at byte {offset}: {reason}; see `headwater log verify` and `headwater log repair`"
+    )]
     Corrupt {
         /// The file.
         file: PathBuf,
@@ -139,7 +147,9 @@ pub enum LogError {
         reason: String,
     },
     /// The log stopped taking appends after a failed write or sync. The first cause is kept; reopening starts afresh.
-    #[error("the log takes no more appends since writing failed ({cause}); free space or replace the disk, then restart")]
+    #[error(
+        "the log takes no more appends since writing failed ({cause}); free space or replace the disk, then restart"
+    )]
     Poisoned {
         /// The first cause.
         cause: Arc<LogError>,

@@ -11,10 +11,22 @@
 //!
 //! [`Log`] is the one trait; its conformance suite is [`conformance`]. `FORMAT.md` beside this crate describes the bytes.
 
+mod admit;
 mod api;
 pub(crate) mod batch;
+mod disk;
 mod error;
+mod memory;
+mod pending;
+mod producers;
 pub(crate) mod schema;
+mod sequencer;
+mod shape;
+mod streams;
+mod view;
+mod wakes;
 
 pub use api::*;
+pub use disk::{DiskLog, DiskLogOptions};
 pub use error::{LogError, Result};
+pub use memory::MemoryLog;

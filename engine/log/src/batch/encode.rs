@@ -98,7 +98,12 @@ impl Encoded {
 }
 
 /// Prepares rows (at least one) for writing. Rows merged from several appends bring each row's arrival.
-pub(crate) fn prepare(source: &Source, rows: &RecordBatch, arrivals: &Arrivals, limits: &Limits) -> Result<Prepared> {
+pub(crate) fn prepare(
+    source: &Source,
+    rows: &RecordBatch,
+    arrivals: &Arrivals,
+    limits: &Limits,
+) -> Result<Prepared> {
     let _ = (source, rows, arrivals, limits);
     todo!()
 }
