@@ -5,6 +5,8 @@
 
 mod clock;
 mod disk;
+mod faults;
+mod faulty_disk;
 mod random;
 mod real_disk;
 pub mod sim;
@@ -14,9 +16,11 @@ use std::sync::Arc;
 
 pub use clock::{Clock, RealClock};
 pub use disk::{Disk, DiskEntry, DiskFile, DiskLock, Open};
+pub use faults::{Errno, Fault, Faults, Op};
+pub use faulty_disk::FaultyDisk;
 pub use random::{Random, RealRandom};
 pub use real_disk::RealDisk;
-pub use tasks::{Task, Tasks, ThreadTasks, Turn};
+pub use tasks::{Task, TaskWaker, Tasks, ThreadTasks, Turn};
 
 /// Everything that is not computation. Cheap to clone.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The file system of this machine.
 
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place that touches the file system")]
+#![expect(clippy::disallowed_methods, reason = "the one place that touches the file system")]
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};

@@ -43,7 +43,7 @@ pub trait Tasks: Send + Sync {
 
 /// The state that a task's handle shares with whoever runs it.
 #[derive(Default)]
-pub struct TaskControl {
+pub(super) struct TaskControl {
     state: Mutex<ControlState>,
     changed: Condvar,
 }
@@ -57,22 +57,28 @@ struct ControlState {
 
 impl TaskControl {
     /// Takes the wake-up, if there was one.
-    pub fn take_woken(&self) -> bool {
+    pub(super) fn take_woken(&self) -> bool {
         std::mem::take(&mut self.state.lock().woken)
     }
 
+    /// Whether there is a wake-up to take.
+    pub(super) fn is_woken(&self) -> bool {
+        self.state.lock().woken
+    }
+
+    /// Tells the task to stop after its current turn.
+    pub(super) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.changed.notify_all();
+    }
+
     /// Whether the task was told to stop.
-    pub fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         self.state.lock().stopping
     }
 
-    /// Whether the task has had its last turn.
-    pub fn is_done(&self) -> bool {
-        self.state.lock().done
-    }
-
     /// Notes that the task has had its last turn.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.state.lock().done = true;
         self.changed.notify_all();
     }
@@ -91,16 +97,25 @@ impl TaskControl {
     }
 }
 
+/// Notes the end of a task when dropped, so that it is told also when a turn panics.
+pub(super) struct Finish(pub(super) Arc<TaskControl>);
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
 /// A running task. Dropping the handle stops the task and waits for its current turn to end.
 pub struct Task {
     control: Arc<TaskControl>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    join: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Task {
-    /// A handle for a task that somebody else gives turns to.
-    pub fn new(control: Arc<TaskControl>) -> Self {
-        Self { control, thread: None }
+    /// A handle; `join` waits for the end of a task that was told to stop.
+    pub(super) fn new(control: Arc<TaskControl>, join: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { control, join: Some(Box::new(join)) }
     }
 
     /// Gives a waiting task a turn soon. Cheap, and never lost.
@@ -115,18 +130,14 @@ impl Task {
 
     /// Whether the task has ended.
     pub fn is_done(&self) -> bool {
-        self.control.is_done()
+        self.control.state.lock().done
     }
 
-    /// Stops the task after its current turn and waits for that.
+    /// Stops the task after its current turn and waits for that, unless called from within that turn.
     pub fn stop(&mut self) {
-        self.control.state.lock().stopping = true;
-        self.control.changed.notify_all();
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
-        {
-            // A panic of the task was reported by the panic hook already; stopping goes on.
-            let _ = thread.join();
+        self.control.stop();
+        if let Some(join) = self.join.take() {
+            join();
         }
     }
 }
@@ -154,26 +165,31 @@ pub struct ThreadTasks;
 
 impl Tasks for ThreadTasks {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts threads")]
-    fn spawn(&self, name: &str, mut turn: Box<dyn FnMut() -> Turn + Send>) -> Task {
+    fn spawn(&self, name: &str, turn: Box<dyn FnMut() -> Turn + Send>) -> Task {
         let control = Arc::new(TaskControl::default());
         let shared = Arc::clone(&control);
         let body = move || {
-            while !shared.is_stopping() {
+            // What the task owns goes before its end is told: a lock on a directory, say. Locals go in reverse order.
+            let finish = Finish(shared);
+            let mut turn = turn;
+            while !finish.0.is_stopping() {
                 match turn() {
                     Turn::Again => {}
-                    Turn::Wait(at_most) => shared.wait(at_most),
+                    Turn::Wait(at_most) => finish.0.wait(at_most),
                     Turn::Done => break,
                 }
             }
-            // What the task owns goes before its end is told: a lock on a directory, say.
-            drop(turn);
-            shared.finish();
         };
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(body)
             .unwrap_or_else(|error| panic!("the system starts no thread for {name}: {error}"));
-        Task { control, thread: Some(thread) }
+        Task::new(control, move || {
+            if thread.thread().id() != std::thread::current().id() {
+                // A panic of the task was reported by the panic hook already; stopping goes on.
+                let _ = thread.join();
+            }
+        })
     }
 
     fn drive(&self) -> bool {
@@ -182,5 +198,52 @@ impl Tasks for ThreadTasks {
 
     fn parallelism(&self) -> usize {
         std::thread::available_parallelism().map_or(1, usize::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_waits_until_woken_and_stops() {
+        let turns = Arc::new((Mutex::new(0), Condvar::new()));
+        let shared = Arc::clone(&turns);
+        let mut task = ThreadTasks.spawn(
+            "counts",
+            Box::new(move || {
+                *shared.0.lock() += 1;
+                shared.1.notify_all();
+                Turn::Wait(None)
+            }),
+        );
+        for expected in 1..4 {
+            let mut count = turns.0.lock();
+            while *count < expected {
+                turns.1.wait(&mut count);
+            }
+            assert_eq!(*count, expected);
+            drop(count);
+            task.wake();
+        }
+        task.stop();
+        assert!(task.is_done());
+        assert_eq!(Arc::strong_count(&turns), 1, "what it owned is gone");
+    }
+
+    #[test]
+    fn a_panic_in_a_turn_ends_the_task_and_frees_what_it_owned() {
+        let owned = Arc::new(());
+        let held = Arc::clone(&owned);
+        let mut task = ThreadTasks.spawn(
+            "broken",
+            Box::new(move || {
+                let _ = &held;
+                panic!("as intended")
+            }),
+        );
+        task.stop();
+        assert!(task.is_done());
+        assert_eq!(Arc::strong_count(&owned), 1);
     }
 }
