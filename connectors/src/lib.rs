@@ -1,1 +1,20 @@
-//! Sources, sinks and gateways, one folder per protocol.
+//! Connectors: the edges where rows come in and go out.
+//!
+//! Three kinds, one small trait each: a [`Source`] is pulled into a stream, a [`Sink`] is a cursor that delivers a stream
+//! outside, a [`Gateway`] serves a protocol. The promise that all of them keep is in `README.md` beside this crate; one
+//! conformance suite drives them all.
+//!
+//! Invariants:
+//! - No connector knows about operators or SQL; nothing outside this crate knows a connector by name.
+//! - Adding one touches one folder and one line of [`registry::CONNECTORS`].
+//! - An outage outside is retried with backoff and shown in [`Status`]; it never stops the process.
+
+mod connector;
+mod error;
+pub mod registry;
+mod supervisor;
+
+pub use connector::{Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Source};
+pub use error::{ConnectorError, Result};
+pub use registry::{CONNECTORS, Connector};
+pub use supervisor::{ConnectorDef, ConnectorSupervisor, Handle, State, Status};

@@ -1,0 +1,142 @@
+//! The three kinds of connector, and what they exchange with their supervisor.
+//!
+//! ```text
+//!  outside ── Source::pull ──> records, marks ── one atomic append ──> stream, system.positions
+//!  stream  ── Delivery ──> Sink::deliver … Sink::flush ──> outside, then system.cursors
+//! ```
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use headwater_core::{Sequence, ShardId, StreamName, World};
+use headwater_ingest::{Format, FormatOptions, Payload};
+
+use crate::error::Result;
+
+pub use headwater_ingest::Mark;
+
+/// What a connector is made for.
+#[derive(Clone)]
+pub struct Context {
+    /// Clock, disk and randomness.
+    pub world: World,
+    /// The name under which the connector runs, unique in the log.
+    pub name: String,
+    /// The stream that is filled or delivered.
+    pub stream: StreamName,
+    /// The stream's columns.
+    pub schema: SchemaRef,
+    /// The stream's event-time column, if it has one.
+    pub event_time: Option<String>,
+    /// The format that was asked for, if any.
+    pub format: Option<Format>,
+    /// The options of formats.
+    pub format_options: FormatOptions,
+}
+
+/// What a source gave.
+pub enum Pulled {
+    /// Records, and where to resume each partition that has moved. The marks are stored in the same append as the rows.
+    Records {
+        /// The records.
+        payload: Payload,
+        /// Where to resume, for each partition that has moved.
+        marks: Vec<Mark>,
+    },
+    /// Nothing now; the source has waited as long as it wanted to. Another pull may follow at once.
+    Nothing,
+    /// The input has ended, for good.
+    End,
+}
+
+/// Pulls from outside into a stream.
+///
+/// A source MUST give every record after the marks it was opened with, in order within each partition, and MUST NOT count on
+/// being asked again after [`Source::close`]. It MUST be cancel-safe: a pull that is dropped has pulled nothing.
+#[async_trait]
+pub trait Source: Send {
+    /// Connects, and goes to where the marks say; partitions without a mark start at the beginning, as options say.
+    async fn open(&mut self, marks: BTreeMap<String, String>) -> Result<()>;
+
+    /// The next records. Waits for them, but not for ever.
+    async fn pull(&mut self) -> Result<Pulled>;
+
+    /// Everything pulled so far is durable in the log, positions and all: the time to acknowledge outside.
+    async fn committed(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// How many records lie outside and are not yet pulled, if that can be told.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
+
+    /// Disconnects.
+    async fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Consecutive rows of one shard, on their way out.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The stream.
+    pub stream: StreamName,
+    /// The shard.
+    pub shard: ShardId,
+    /// The first row's sequence number.
+    pub first: Sequence,
+    /// The rows.
+    pub rows: RecordBatch,
+}
+
+impl Delivery {
+    /// The sequence number after the last row's.
+    pub fn next(&self) -> Sequence {
+        self.first.plus(self.rows.num_rows() as u64)
+    }
+}
+
+/// Where a sink stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// For each shard that was delivered from, the next row to deliver.
+    pub next: BTreeMap<ShardId, Sequence>,
+    /// What the sink wants kept beside it: the length of a file, say.
+    pub note: String,
+}
+
+/// Delivers a stream outside.
+///
+/// A sink MUST NOT return from [`Sink::flush`] before everything delivered is safe outside. If the outside can keep a position
+/// together with the rows, the sink SHOULD keep it there and answer it from [`Sink::open`]: then each row is there exactly once.
+/// Otherwise the supervisor stores the cursor after each flush, and rows between a crash and the flush before it come twice.
+#[async_trait]
+pub trait Sink: Send {
+    /// Connects, and says where to go on: `stored` is the cursor of the last flush that the supervisor stored; the
+    /// sink answers with it, or with what it finds outside if that is newer.
+    async fn open(&mut self, stored: Cursor) -> Result<Cursor>;
+
+    /// Takes rows. They need not be safe yet. Rows of one shard come in order, without gaps.
+    async fn deliver(&mut self, delivery: Delivery) -> Result<()>;
+
+    /// Makes everything that was delivered safe outside, and answers the note to keep with the cursor.
+    async fn flush(&mut self) -> Result<String>;
+
+    /// Disconnects. What was delivered after the last flush may be dropped.
+    async fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Serves a protocol that devices or apps speak.
+#[async_trait]
+pub trait Gateway: Send {
+    /// Starts to serve.
+    async fn start(&mut self) -> Result<()>;
+
+    /// Takes no more, finishes what is under way, and stops.
+    async fn stop(&mut self) -> Result<()>;
+}
