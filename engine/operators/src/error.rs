@@ -24,6 +24,14 @@ pub enum OperatorError {
         /// What does not fit.
         reason: String,
     },
+    /// An operator that cannot be made, or input that it cannot take.
+    #[error("{operator}: {reason}")]
+    Unsupported {
+        /// Which operator.
+        operator: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
     /// Arrow refused.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -39,6 +47,15 @@ impl OperatorError {
             Self::Expression { .. } => Code::new("HW4001"),
             Self::BadCheckpoint { .. } => Code::new("HW4002"),
             Self::Arrow(_) | Self::DataFusion(_) => Code::new("HW4003"),
+            Self::Unsupported { .. } => Code::new("HW4004"),
         }
+    }
+
+    pub(crate) fn unsupported(operator: &str, reason: impl Into<String>) -> Self {
+        Self::Unsupported { operator: operator.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn bad_checkpoint(operator: &str, reason: impl Into<String>) -> Self {
+        Self::BadCheckpoint { operator: operator.to_owned(), reason: reason.into() }
     }
 }

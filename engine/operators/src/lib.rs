@@ -9,5 +9,17 @@
 mod api;
 mod error;
 
+pub mod aggregates;
+mod group_aggregate;
+mod stateless;
+pub mod windows;
+
+pub use aggregates::AggregateCall;
 pub use api::*;
 pub use error::{OperatorError, Result};
+pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
+pub use stateless::{FilterSpec, ProjectSpec};
+pub use windows::{
+    AssignWindowsSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec, WindowAggregate,
+    WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,
+};

@@ -1,0 +1,5 @@
+//! Aggregate functions over groups.
+
+mod call;
+
+pub use call::AggregateCall;
