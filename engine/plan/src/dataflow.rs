@@ -165,7 +165,8 @@ impl Dataflow {
                 Exchange::Forward => depth,
                 Exchange::Hash(columns) => {
                     let schema = self.schema_of(input.from);
-                    let names: Vec<_> = columns.iter().map(|column| schema.field(*column).name().as_str()).collect();
+                    let names: Vec<_> =
+                        columns.iter().map(|column| schema.field(*column).name().as_str()).collect();
                     let _ = writeln!(text, "{indent}Exchange: hash({})", names.join(", "));
                     depth + 1
                 }
@@ -187,7 +188,9 @@ impl Dataflow {
         let columns: Vec<_> = source.schema.fields().iter().map(|field| field.name().as_str()).collect();
         let _ = write!(text, "{indent}StreamScan: {} [{}]", source.stream, columns.join(", "));
         let _ = match &source.watermark {
-            Some(watermark) if watermark.per_key => writeln!(text, " [watermark {}, per key]", watermark.text),
+            Some(watermark) if watermark.per_key => {
+                writeln!(text, " [watermark {}, per key]", watermark.text)
+            }
             Some(watermark) => writeln!(text, " [watermark {}]", watermark.text),
             None => writeln!(text, " [no watermark]"),
         };

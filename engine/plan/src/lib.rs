@@ -1,9 +1,33 @@
 //! SQL text to a plan of streaming operators; catalog and EXPLAIN.
 //!
+//! ```text
+//!  text ── parse ──> Parsed ──┬── Catalog::apply ──> Catalog, Change
+//!                             └── Planner ──┬── batch  ──> LogicalPlan, run by DataFusion over the rows so far
+//!                                           └── stream ──> Dataflow, run in steps for ever
+//! ```
+//!
 //! Invariants:
 //! - The planner reads and writes nothing: no log, no files, no clock. Tables come in as DataFusion providers.
 //! - SQL that cannot run as a stream is refused with a reason and a place; it is never planned as something else.
 
+pub mod catalog;
 pub mod dataflow;
+pub mod definition;
+pub mod error;
+pub mod parse;
+pub mod planner;
+pub mod script;
+pub mod statement;
 
+pub use catalog::{Catalog, Change, Entry};
 pub use dataflow::Dataflow;
+pub use definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef, WatermarkDef};
+pub use error::{Mistake, SqlError};
+pub use parse::{parse, parse_one};
+pub use planner::{Explained, Planner, Tables, Target};
+pub use script::{Position, Script};
+pub use statement::{Parsed, Query, Statement};
+
+/// The columns that every stream has besides its own: shown when named, never by `*`. In this order after the stream's own columns
+/// in the schema of a provider: Int32, Int64, Timestamp(ns, UTC); none is nullable.
+pub const METADATA_COLUMNS: [&str; 3] = ["_shard", "_sequence", "_arrival"];

@@ -1,0 +1,352 @@
+//! What there is: streams, connector tables, views and jobs, as an immutable value.
+//!
+//! The catalog is a fold: starting from [`Catalog::default`] and applying the same statements in the same order gives the
+//! same catalog. Nothing can be dropped while something else refers to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
+
+use crate::definition::{JobDef, StreamDef, ViewDef};
+use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::statement::{AlterStream, Drop, Kind, Name, Parsed, Query, Statement, StreamChange};
+
+/// Everything that has a name. Cheap to clone; a clone never changes.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    entries: Arc<BTreeMap<String, Entry>>,
+}
+
+/// Something that has a name.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A stream of the log.
+    Stream(Arc<StreamDef>),
+    /// A table of a connector.
+    Table(Arc<StreamDef>),
+    /// A view.
+    View(Arc<ViewDef>),
+    /// A materialized view.
+    MaterializedView(Arc<ViewDef>),
+    /// A job.
+    Job(Arc<JobDef>),
+}
+
+/// What a statement did to the catalog.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Something new.
+    Created(Entry),
+    /// A view took another's place.
+    Replaced(Entry),
+    /// Something is gone.
+    Dropped(Entry),
+    /// A stream has another definition.
+    Altered {
+        /// Before.
+        from: Arc<StreamDef>,
+        /// After.
+        to: Arc<StreamDef>,
+    },
+    /// `IF [NOT] EXISTS` made it a statement without effect; why.
+    Unchanged(String),
+}
+
+impl Entry {
+    /// What kind of thing it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Stream(_) => Kind::Stream,
+            Self::Table(_) => Kind::Table,
+            Self::View(_) => Kind::View,
+            Self::MaterializedView(_) => Kind::MaterializedView,
+            Self::Job(_) => Kind::Job,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Stream(stream) | Self::Table(stream) => &stream.name,
+            Self::View(view) | Self::MaterializedView(view) => &view.name,
+            Self::Job(job) => &job.name,
+        }
+    }
+
+    /// The names that it refers to.
+    pub fn references(&self) -> BTreeSet<String> {
+        match self {
+            Self::Stream(_) | Self::Table(_) => BTreeSet::new(),
+            Self::View(view) | Self::MaterializedView(view) => tables_of(&view.query),
+            Self::Job(job) => {
+                let mut names = tables_of(&job.query);
+                names.insert(job.target.clone());
+                names
+            }
+        }
+    }
+}
+
+impl Catalog {
+    /// What has this name.
+    pub fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// The stream or connector table of this name.
+    pub fn stream(&self, name: &str) -> Option<&Arc<StreamDef>> {
+        match self.get(name) {
+            Some(Entry::Stream(stream) | Entry::Table(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The view of this name, materialized or not.
+    pub fn view(&self, name: &str) -> Option<&Arc<ViewDef>> {
+        match self.get(name) {
+            Some(Entry::View(view) | Entry::MaterializedView(view)) => Some(view),
+            _ => None,
+        }
+    }
+
+    /// The job of this name.
+    pub fn job(&self, name: &str) -> Option<&Arc<JobDef>> {
+        match self.get(name) {
+            Some(Entry::Job(job)) => Some(job),
+            _ => None,
+        }
+    }
+
+    /// Everything, by name.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The catalog with a stream of the engine itself (`system.…`), which no statement creates.
+    #[must_use]
+    pub fn with_stream(&self, stream: StreamDef) -> Self {
+        self.with(Entry::Stream(Arc::new(stream)))
+    }
+
+    /// Who refers to a name.
+    pub fn dependents(&self, name: &str) -> Vec<&Entry> {
+        self.entries().filter(|entry| entry.references().contains(name)).collect()
+    }
+
+    /// Applies a statement. One that defines nothing leaves the catalog as it is.
+    pub fn apply(&self, parsed: &Parsed) -> Result<(Self, Change)> {
+        self.apply_statement(parsed).map_err(|error| error.at(parsed.position, &parsed.script))
+    }
+
+    fn apply_statement(&self, parsed: &Parsed) -> Result<(Self, Change)> {
+        let (name, entry, may_exist, or_replace) = match &parsed.statement {
+            Statement::CreateStream(create) => (
+                &create.name,
+                Entry::Stream(Arc::new(create.definition.clone())),
+                create.if_not_exists,
+                false,
+            ),
+            Statement::CreateTable(create) => {
+                (&create.name, Entry::Table(Arc::new(create.definition.clone())), create.if_not_exists, false)
+            }
+            Statement::CreateView(create) => {
+                let entry = Entry::View(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, create.or_replace)
+            }
+            Statement::CreateMaterializedView(create) => {
+                let entry = Entry::MaterializedView(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, create.or_replace)
+            }
+            Statement::CreateJob(create) => {
+                (&create.name, Entry::Job(Arc::new(create.definition.clone())), create.if_not_exists, false)
+            }
+            Statement::Drop(drop) => return self.drop_entry(drop, parsed),
+            Statement::AlterStream(alter) => return self.alter(alter, parsed),
+            _ => return Ok((self.clone(), Change::Unchanged("the statement defines nothing".to_owned()))),
+        };
+        self.create(name, entry, may_exist, or_replace, parsed)
+    }
+
+    fn with(&self, entry: Entry) -> Self {
+        let mut entries = (*self.entries).clone();
+        entries.insert(entry.name().to_owned(), entry);
+        Self { entries: Arc::new(entries) }
+    }
+
+    fn without(&self, name: &str) -> Self {
+        let mut entries = (*self.entries).clone();
+        entries.remove(name);
+        Self { entries: Arc::new(entries) }
+    }
+
+    fn create(
+        &self,
+        name: &Name,
+        entry: Entry,
+        may_exist: bool,
+        or_replace: bool,
+        parsed: &Parsed,
+    ) -> Result<(Self, Change)> {
+        if let Some(there) = self.get(&name.value) {
+            if may_exist && there.kind() == entry.kind() {
+                return Ok((
+                    self.clone(),
+                    Change::Unchanged(format!("{} {} exists already", there.kind(), name.value)),
+                ));
+            }
+            if !(or_replace && there.kind() == entry.kind()) {
+                return Err(SqlError::new(
+                    Mistake::NameTaken,
+                    format!("the name '{}' is taken by a {}", name.value, there.kind()),
+                )
+                .at(name.position, &parsed.script)
+                .hint(format!(
+                    "choose another name, or DROP {} {} first",
+                    there.kind().keyword(),
+                    name.value
+                )));
+            }
+        }
+        self.check_references(&entry, parsed)?;
+        let replaced = self.get(&name.value).is_some();
+        let change = if replaced { Change::Replaced(entry.clone()) } else { Change::Created(entry.clone()) };
+        Ok((self.with(entry), change))
+    }
+
+    /// What a new entry refers to must exist; a job's target must be something that takes rows.
+    fn check_references(&self, entry: &Entry, parsed: &Parsed) -> Result<()> {
+        let Statement::CreateJob(create) = &parsed.statement else {
+            return self.check_cycle(entry, parsed);
+        };
+        match self.get(&create.target.value) {
+            Some(Entry::Stream(_) | Entry::Table(_)) => Ok(()),
+            Some(other) => Err(SqlError::new(
+                Mistake::Definition,
+                format!("a job cannot write into the {} '{}'", other.kind(), create.target.value),
+            )
+            .at(create.target.position, &parsed.script)
+            .hint("write into a stream: CREATE STREAM")),
+            None => Err(self
+                .unknown(&create.target, "stream or table")
+                .at(create.target.position, &parsed.script)),
+        }
+    }
+
+    /// A replaced view must not come to refer to itself.
+    fn check_cycle(&self, entry: &Entry, parsed: &Parsed) -> Result<()> {
+        let mut pending: Vec<String> = entry.references().into_iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = pending.pop() {
+            if name == entry.name() {
+                return Err(SqlError::new(
+                    Mistake::Definition,
+                    format!("the view '{name}' would refer to itself"),
+                )
+                .at(parsed.position, &parsed.script));
+            }
+            if seen.insert(name.clone())
+                && let Some(next) = self.get(&name)
+            {
+                pending.extend(next.references());
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_entry(&self, drop: &Drop, parsed: &Parsed) -> Result<(Self, Change)> {
+        let Some(entry) = self.get(&drop.name.value) else {
+            if drop.if_exists {
+                return Ok((
+                    self.clone(),
+                    Change::Unchanged(format!("there is no {} {}", drop.kind, drop.name.value)),
+                ));
+            }
+            return Err(self
+                .unknown(&drop.name, &drop.kind.to_string())
+                .at(drop.name.position, &parsed.script));
+        };
+        if entry.kind() != drop.kind {
+            return Err(SqlError::new(
+                Mistake::UnknownName,
+                format!("'{}' is a {}, not a {}", drop.name.value, entry.kind(), drop.kind),
+            )
+            .at(drop.name.position, &parsed.script)
+            .hint(format!("DROP {} {}", entry.kind().keyword(), drop.name.value)));
+        }
+        let users: Vec<_> = self
+            .dependents(&drop.name.value)
+            .iter()
+            .map(|user| format!("{} {}", user.kind(), user.name()))
+            .collect();
+        if !users.is_empty() {
+            return Err(SqlError::new(
+                Mistake::InUse,
+                format!("{} '{}' is used by {}", drop.kind, drop.name.value, users.join(", ")),
+            )
+            .at(drop.name.position, &parsed.script)
+            .hint("drop what uses it first"));
+        }
+        Ok((self.without(&drop.name.value), Change::Dropped(entry.clone())))
+    }
+
+    fn alter(&self, alter: &AlterStream, parsed: &Parsed) -> Result<(Self, Change)> {
+        let place = |error: SqlError| error.at(alter.name.position, &parsed.script);
+        let from = match self.get(&alter.name.value) {
+            Some(Entry::Stream(stream)) => Arc::clone(stream),
+            Some(other) => {
+                let message = format!("'{}' is a {}, not a stream", alter.name.value, other.kind());
+                return Err(place(SqlError::new(Mistake::UnknownName, message)));
+            }
+            None => return Err(place(self.unknown(&alter.name, "stream"))),
+        };
+        let mut to = (*from).clone();
+        match &alter.change {
+            StreamChange::AddColumn(field) => add_column(&mut to, field).map_err(place)?,
+            StreamChange::SetOptions(options) => {
+                crate::parse::set_options(&mut to, options, &parsed.script)?;
+            }
+        }
+        let to = Arc::new(to);
+        Ok((self.with(Entry::Stream(Arc::clone(&to))), Change::Altered { from, to }))
+    }
+
+    /// The error for a name that nothing has.
+    pub fn unknown(&self, name: &Name, what: &str) -> SqlError {
+        SqlError::new(Mistake::UnknownName, format!("there is no {what} '{}'", name.value))
+            .hint_if(did_you_mean(&name.value, self.names()))
+    }
+}
+
+fn add_column(stream: &mut StreamDef, field: &Field) -> Result<()> {
+    if stream.schema.field_with_name(field.name()).is_ok() {
+        let message = format!("stream '{}' has a column '{}' already", stream.name, field.name());
+        return Err(SqlError::new(Mistake::NameTaken, message));
+    }
+    if !field.is_nullable() {
+        let message =
+            format!("a column added to a stream cannot be NOT NULL: its old rows have no '{}'", field.name());
+        return Err(SqlError::new(Mistake::Definition, message).hint("leave NOT NULL out"));
+    }
+    let mut fields: Vec<Arc<Field>> = stream.schema.fields().to_vec();
+    fields.push(Arc::new(field.clone()));
+    stream.schema = Arc::new(Schema::new(fields));
+    Ok(())
+}
+
+/// The tables that a query names, as they are written there; names of its own WITH queries included.
+pub(crate) fn tables_of(query: &Query) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let _ = visit_relations(&*query.ast, |relation: &ObjectName| {
+        names.insert(crate::parse::name_of(relation));
+        ControlFlow::<()>::Continue(())
+    });
+    names
+}

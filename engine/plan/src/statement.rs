@@ -1,0 +1,256 @@
+//! The statements of the dialect.
+
+use std::fmt;
+
+use datafusion::sql::sqlparser::ast;
+use headwater_core::EventTime;
+
+use crate::definition::{JobDef, StreamDef, ViewDef};
+use crate::script::{Position, Script};
+
+/// A statement and its place in a script.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// What it says.
+    pub statement: Statement,
+    /// Its own text, without the semicolon: parsed again it gives the same statement.
+    pub text: String,
+    /// Where it begins.
+    pub position: Position,
+    /// The text it is part of.
+    pub script: Script,
+}
+
+/// A statement.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    /// `CREATE STREAM`.
+    CreateStream(CreateStream),
+    /// `CREATE TABLE ... WITH (connector = ...)`, `CREATE SOURCE`, `CREATE SINK` without a query.
+    CreateTable(CreateStream),
+    /// `CREATE [TEMPORARY] VIEW`.
+    CreateView(CreateView),
+    /// `CREATE MATERIALIZED VIEW`.
+    CreateMaterializedView(CreateView),
+    /// `CREATE JOB ... AS INSERT INTO ...`.
+    CreateJob(CreateJob),
+    /// `DROP`.
+    Drop(Drop),
+    /// `ALTER STREAM`.
+    AlterStream(AlterStream),
+    /// `SHOW`.
+    Show(Show),
+    /// `DESCRIBE`.
+    Describe(Name),
+    /// `EXPLAIN`.
+    Explain(Explain),
+    /// `PAUSE JOB`.
+    PauseJob(Name),
+    /// `RESUME JOB`.
+    ResumeJob(Name),
+    /// `INSERT INTO`.
+    Insert(Insert),
+    /// `SELECT`, `WITH`, `VALUES`.
+    Query(Query),
+    /// `SET key = value`.
+    Set(Set),
+    /// `REPLAY JOB`.
+    Replay(Replay),
+}
+
+/// A name and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The name, in lower case unless it was quoted.
+    pub value: String,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// `CREATE STREAM [IF NOT EXISTS]` and `CREATE TABLE`.
+#[derive(Debug, Clone)]
+pub struct CreateStream {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// What is created.
+    pub definition: StreamDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// What is created.
+    pub definition: ViewDef,
+    /// Whether a view of the name is replaced.
+    pub or_replace: bool,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// `CREATE JOB [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateJob {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// The target and the place of that.
+    pub target: Name,
+    /// What is created.
+    pub definition: JobDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// What kind of thing a name names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A stream of the log.
+    Stream,
+    /// A table of a connector.
+    Table,
+    /// A view.
+    View,
+    /// A materialized view.
+    MaterializedView,
+    /// A job.
+    Job,
+}
+
+/// `DROP ... [IF EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct Drop {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// Which.
+    pub name: Name,
+    /// Whether it may be missing.
+    pub if_exists: bool,
+}
+
+/// `ALTER STREAM`.
+#[derive(Debug, Clone)]
+pub struct AlterStream {
+    /// Which.
+    pub name: Name,
+    /// What is changed.
+    pub change: StreamChange,
+}
+
+/// What `ALTER STREAM` changes.
+#[derive(Debug, Clone)]
+pub enum StreamChange {
+    /// `ADD COLUMN name type`: nullable, last.
+    AddColumn(arrow::datatypes::Field),
+    /// `SET (key = value, ...)`.
+    SetOptions(Vec<(Name, String)>),
+}
+
+/// `SHOW`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// `SHOW STREAMS`.
+    Streams,
+    /// `SHOW TABLES`: streams, connector tables and views.
+    Tables,
+    /// `SHOW JOBS`.
+    Jobs,
+    /// `SHOW VIEWS`, materialized ones included.
+    Views,
+    /// `SHOW FUNCTIONS`.
+    Functions,
+}
+
+/// `EXPLAIN [BATCH | ANALYZE]`.
+#[derive(Debug, Clone)]
+pub struct Explain {
+    /// Which plan.
+    pub mode: ExplainMode,
+    /// Of what: a query, an insert, `CREATE JOB` or `CREATE MATERIALIZED VIEW`.
+    pub statement: Box<Parsed>,
+}
+
+/// Which plan `EXPLAIN` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExplainMode {
+    /// The streaming plan if there can be one, otherwise the reason and the batch plan.
+    Streaming,
+    /// DataFusion's plan over the rows so far.
+    Batch,
+    /// DataFusion's plan, run, with its metrics.
+    Analyze,
+}
+
+/// `INSERT INTO target [(columns)] query`.
+#[derive(Debug, Clone)]
+pub struct Insert {
+    /// Where to.
+    pub target: Name,
+    /// The columns that the query fills, in its order; empty: all.
+    pub columns: Vec<Name>,
+    /// What is inserted; `VALUES` is a query, too.
+    pub query: Query,
+}
+
+/// A query.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The syntax tree; its spans are places in `script`.
+    pub ast: Box<ast::Query>,
+    /// Its own text.
+    pub text: String,
+    /// Where it begins.
+    pub position: Position,
+    /// The text it is part of.
+    pub script: Script,
+}
+
+/// `SET key = value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// The key, such as `state.ttl`.
+    pub key: Name,
+    /// The value as text.
+    pub value: String,
+}
+
+/// `REPLAY JOB name [FROM time] [TO time] [INTO stream]`.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    /// Which job.
+    pub job: Name,
+    /// From which event time on.
+    pub from: Option<EventTime>,
+    /// Up to which event time, exclusive.
+    pub to: Option<EventTime>,
+    /// The stream that takes the rows; `None`: they are shown.
+    pub into: Option<Name>,
+}
+
+impl Query {
+    /// Whether this is `VALUES` alone.
+    pub fn is_values(&self) -> bool {
+        self.ast.with.is_none() && matches!(*self.ast.body, ast::SetExpr::Values(_))
+    }
+}
+
+impl Kind {
+    /// How it is written in a statement.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Stream => "STREAM",
+            Self::Table => "TABLE",
+            Self::View => "VIEW",
+            Self::MaterializedView => "MATERIALIZED VIEW",
+            Self::Job => "JOB",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.keyword().to_lowercase())
+    }
+}
