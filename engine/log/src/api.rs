@@ -245,7 +245,7 @@ pub struct ReadBatch {
 
 /// Reads one shard in order.
 pub trait Reader: Send {
-    /// The next rows, or `None` when there is nothing more for now (at `until`: for good).
+    /// The next rows, or `None` when there is nothing more yet (at `until`: for good).
     ///
     /// Only rows that are acknowledged, or would be, are seen. An error leaves the reader where it was.
     fn next(&mut self) -> Result<Option<ReadBatch>>;

@@ -7,42 +7,17 @@ mod clock;
 mod disk;
 mod faults;
 mod faulty_disk;
+mod machine;
 mod random;
 mod real_disk;
 pub mod sim;
 mod tasks;
 
-use std::sync::Arc;
-
 pub use clock::{Clock, RealClock};
 pub use disk::{Disk, DiskEntry, DiskFile, DiskLock, Open};
 pub use faults::{Errno, Fault, Faults, Op};
 pub use faulty_disk::FaultyDisk;
+pub use machine::World;
 pub use random::{Random, RealRandom};
 pub use real_disk::RealDisk;
 pub use tasks::{Task, TaskWaker, Tasks, ThreadTasks, Turn};
-
-/// Everything that is not computation. Cheap to clone.
-#[derive(Clone)]
-pub struct World {
-    /// Tells the time.
-    pub clock: Arc<dyn Clock>,
-    /// Keeps bytes.
-    pub disk: Arc<dyn Disk>,
-    /// Gives random numbers.
-    pub random: Arc<dyn Random>,
-    /// Runs background work.
-    pub tasks: Arc<dyn Tasks>,
-}
-
-impl World {
-    /// This machine.
-    pub fn real() -> Self {
-        Self {
-            clock: Arc::new(RealClock::new()),
-            disk: Arc::new(RealDisk),
-            random: Arc::new(RealRandom),
-            tasks: Arc::new(ThreadTasks),
-        }
-    }
-}

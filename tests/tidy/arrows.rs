@@ -1,0 +1,183 @@
+//! Which crate may know which: the arrows of ARCHITECTURE.md as a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tree::File;
+
+const CORE: &str = "headwater-core";
+const LOG: &str = "headwater-log";
+const OPERATORS: &str = "headwater-operators";
+const INGEST: &str = "headwater-ingest";
+const PLAN: &str = "headwater-plan";
+const RUN: &str = "headwater-run";
+const SERVE: &str = "headwater-serve";
+const CONNECTORS: &str = "headwater-connectors";
+const CLI: &str = "headwater-cli";
+
+/// Every crate, and those of ours that it may depend on.
+const ARROWS: &[(&str, &[&str])] = &[
+    (CORE, &[]),
+    (LOG, &[CORE]),
+    (OPERATORS, &[CORE]),
+    (INGEST, &[CORE, LOG]),
+    (PLAN, &[CORE, OPERATORS]),
+    (RUN, &[CORE, LOG, INGEST, OPERATORS, PLAN]),
+    (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
+    (CONNECTORS, &[CORE, LOG, INGEST]),
+    (CLI, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS]),
+    ("headwater-benches", &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, CLI]),
+    ("headwater-tidy", &[]),
+    ("headwater-tests", &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, CLI]),
+];
+
+/// What a crate must not reach, through others either: the log knows nothing of SQL or the network, and so on.
+const ABSENT: &[(&str, &[&str])] = &[
+    (CORE, &["datafusion", "tokio", "axum"]),
+    (LOG, &["datafusion", "parquet", "tokio", "axum", "object_store"]),
+    (INGEST, &["datafusion", "axum"]),
+    (OPERATORS, &[LOG, INGEST, "axum"]),
+    (PLAN, &[LOG, INGEST, "axum"]),
+    (CONNECTORS, &["datafusion", OPERATORS, PLAN]),
+];
+
+/// Of these there must be one version in the tree, or their types do not fit together.
+const ONE_VERSION: &[&str] = &["arrow", "datafusion", "parquet", "object_store"];
+
+/// Complains about a dependency between crates of ours that is not in the table.
+pub fn between_crates(files: &[File]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for file in files.iter().filter(|file| file.name() == "Cargo.toml") {
+        let manifest = file.toml();
+        let Some(name) = manifest.get("package").and_then(|package| package.get("name")?.as_str()) else {
+            continue;
+        };
+        let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
+            complaints.push(format!("{}: {name} is not in the table of arrows", file.path));
+            continue;
+        };
+        let needed = manifest.get("dependencies").and_then(|needed| needed.as_table()).into_iter().flatten();
+        for (needed, _) in needed.filter(|(needed, _)| needed.starts_with("headwater-")) {
+            if !allowed.contains(&needed.as_str()) {
+                complaints.push(format!("{}: {name} must not depend on {needed}", file.path));
+            }
+        }
+    }
+    complaints
+}
+
+/// Complains about what a crate reaches through others.
+pub fn reach(files: &[File]) -> Vec<String> {
+    let lock = Lock::of(files);
+    let mut complaints = Vec::new();
+    for (from, absent) in ABSENT {
+        let reached = lock.reachable(from);
+        complaints.extend(
+            absent.iter().filter(|to| reached.contains(*to)).map(|to| format!("{from} must not reach {to}")),
+        );
+    }
+    complaints
+}
+
+/// Complains about a second version.
+pub fn one_version(files: &[File]) -> Vec<String> {
+    let lock = Lock::of(files);
+    let versions = |name: &str| lock.packages.iter().filter(|package| package.name == name).count();
+    ONE_VERSION
+        .iter()
+        .filter(|name| versions(name) > 1)
+        .map(|name| format!("Cargo.lock: {} versions of {name}", versions(name)))
+        .collect()
+}
+
+/// What Cargo.lock says.
+struct Lock {
+    packages: Vec<Package>,
+}
+
+struct Package {
+    name: String,
+    version: String,
+    /// As `name`, or `name version` where there are several.
+    needs: Vec<String>,
+}
+
+impl Lock {
+    fn of(files: &[File]) -> Self {
+        let lock = files.iter().find(|file| file.path == "Cargo.lock").expect("there is a Cargo.lock").toml();
+        let packages = lock["package"].as_array().expect("packages are a list");
+        let text = |value: &toml::Value| value.as_str().expect("a name or version is text").to_owned();
+        let package = |package: &toml::Value| Package {
+            name: text(&package["name"]),
+            version: text(&package["version"]),
+            needs: package
+                .get("dependencies")
+                .and_then(|needs| needs.as_array())
+                .map_or_else(Vec::new, |needs| needs.iter().map(text).collect()),
+        };
+        Self { packages: packages.iter().map(package).collect() }
+    }
+
+    /// The names of all packages that one needs, directly or not.
+    fn reachable(&self, from: &str) -> BTreeSet<&str> {
+        let mut by_name: BTreeMap<String, &Package> = BTreeMap::new();
+        for package in &self.packages {
+            by_name.insert(package.name.clone(), package);
+            by_name.insert(format!("{} {}", package.name, package.version), package);
+        }
+        let mut reached = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![from.to_owned()];
+        while let Some(next) = todo.pop() {
+            if let Some(package) = by_name.get(&next)
+                && seen.insert((&package.name, &package.version))
+            {
+                reached.insert(package.name.as_str());
+                todo.extend(package.needs.iter().cloned());
+            }
+        }
+        reached
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::tree;
+
+    #[test]
+    fn a_wrong_arrow_and_an_unknown_crate_are_found() {
+        let files = tree(&[
+            (
+                "a/Cargo.toml",
+                "[package]\nname = 'headwater-log'\n[dependencies]\nheadwater-plan.workspace = true",
+            ),
+            (
+                "b/Cargo.toml",
+                "[package]\nname = 'headwater-plan'\n[dependencies]\nheadwater-core = '1'\nserde = '1'",
+            ),
+            ("c/Cargo.toml", "[package]\nname = 'headwater-magic'"),
+        ]);
+        assert_eq!(
+            between_crates(&files),
+            [
+                "a/Cargo.toml: headwater-log must not depend on headwater-plan",
+                "c/Cargo.toml: headwater-magic is not in the table of arrows",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_way_round_and_a_second_version_are_found() {
+        let lock = "
+            [[package]]\nname = 'headwater-log'\nversion = '0.1.0'\ndependencies = ['sly 1.0.0']
+            [[package]]\nname = 'sly'\nversion = '1.0.0'\ndependencies = ['datafusion']
+            [[package]]\nname = 'sly'\nversion = '2.0.0'\ndependencies = ['axum']
+            [[package]]\nname = 'datafusion'\nversion = '55.0.0'
+            [[package]]\nname = 'axum'\nversion = '0.8.0'
+            [[package]]\nname = 'arrow'\nversion = '58.0.0'
+            [[package]]\nname = 'arrow'\nversion = '59.0.0'";
+        let files = tree(&[("Cargo.lock", lock)]);
+        assert_eq!(reach(&files), ["headwater-log must not reach datafusion"]);
+        assert_eq!(one_version(&files), ["Cargo.lock: 2 versions of arrow"]);
+    }
+}
