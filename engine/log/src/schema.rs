@@ -1,38 +1,206 @@
 //! Schemas of streams: which are allowed, how they may change, how rows of an old one read as the new one, and how the
 //! catalog keeps them.
+//!
+//! A column of a wider type takes every value of the narrower one: integers and floats to larger ones (an integer only
+//! to a float that holds it exactly), strings and binary to larger offsets or views, timestamps to finer units, decimals
+//! to more digits before the point. A timestamp that a finer unit cannot hold is clamped, as event time is.
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    ArrowTimestampType, DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+};
+use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
+use headwater_core::time::nanos_per;
 
 use crate::error::Result;
 
 /// Whether a stream may have this schema; if not, why (for [`crate::LogError::BadSpec`]).
 pub(crate) fn check(schema: &Schema) -> std::result::Result<(), String> {
-    let _ = schema;
-    todo!()
+    for (index, field) in schema.fields().iter().enumerate() {
+        if schema.fields()[..index].iter().any(|before| before.name() == field.name()) {
+            return Err(format!("two columns are named {}", field.name()));
+        }
+        let stored = match field.data_type() {
+            DataType::Dictionary(key, value) => {
+                if !matches!(**key, DataType::Int32 | DataType::UInt32 | DataType::Int64 | DataType::UInt64) {
+                    return Err(format!(
+                        "column {}: a dictionary's keys must have 32 or 64 bits, so that merged batches fit",
+                        field.name()
+                    ));
+                }
+                value
+            }
+            other => other,
+        };
+        check_type(stored).map_err(|reason| format!("column {}: {reason}", field.name()))?;
+    }
+    Ok(())
+}
+
+fn check_type(data_type: &DataType) -> std::result::Result<(), String> {
+    match data_type {
+        DataType::Union(..) => Err("a union cannot be stored; use a struct of nullable columns".to_owned()),
+        DataType::Dictionary(..) => {
+            Err("a dictionary inside another type cannot be stored; use the type of its values".to_owned())
+        }
+        DataType::RunEndEncoded(..) => {
+            Err("a run-end encoded column cannot be stored; use the type of its values".to_owned())
+        }
+        DataType::ListView(_) | DataType::LargeListView(_) => {
+            Err("a list view cannot be stored; use a list".to_owned())
+        }
+        DataType::FixedSizeBinary(len) if *len < 0 => Err(format!("a length of {len}")),
+        DataType::FixedSizeList(_, len) if *len < 0 => Err(format!("a length of {len}")),
+        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
+            check_type(field.data_type())
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 && !entries.is_nullable() => {
+                check_type(entries.data_type())
+            }
+            _ => Err("a map must have entries that are not nullable, of a key and a value".to_owned()),
+        },
+        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_type(field.data_type())),
+        _ => Ok(()),
+    }
+}
+
+/// The type a column is stored with: of a dictionary the type of its values, else its own.
+pub(crate) fn stored_type(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => value,
+        other => other,
+    }
 }
 
 /// Whether `old` may become `new`; if not, why (for [`crate::LogError::BadSpec`]): the old columns in order, each with the
 /// same name, the same type or a wider one, and at most a looser nullability; then new columns, all nullable.
 pub(crate) fn evolve(old: &Schema, new: &Schema) -> std::result::Result<(), String> {
-    let _ = (old, new);
-    todo!()
+    check(new)?;
+    for (index, was) in old.fields().iter().enumerate() {
+        let Some(is) = new.fields().get(index) else {
+            return Err(format!("column {} is missing: columns are never removed", was.name()));
+        };
+        keeps(was, is)?;
+    }
+    match new.fields()[old.fields().len()..].iter().find(|field| !field.is_nullable()) {
+        Some(added) => {
+            Err(format!("column {} is new, so it must be nullable: older rows have no value", added.name()))
+        }
+        None => Ok(()),
+    }
 }
 
-/// Converts a column to a type that is the same or wider.
+fn keeps(was: &Field, is: &Field) -> std::result::Result<(), String> {
+    let name = was.name();
+    if is.name() != name {
+        return Err(format!(
+            "column {name} comes where {} was found: columns keep their order and names",
+            is.name()
+        ));
+    }
+    if was.is_nullable() && !is.is_nullable() {
+        return Err(format!("column {name} is nullable and must stay so: older rows may hold NULL"));
+    }
+    if was.data_type() == is.data_type() || is_wider(was.data_type(), is.data_type()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "column {name} cannot change from {} to {}: only to a wider type",
+            was.data_type(),
+            is.data_type()
+        ))
+    }
+}
+
+fn is_wider(old: &DataType, new: &DataType) -> bool {
+    use DataType::*;
+    if old.is_integer() {
+        return integer_fits(old, new);
+    }
+    match (old, new) {
+        (Float16, Float32 | Float64) | (Float32, Float64) => true,
+        (Utf8, LargeUtf8 | Utf8View) | (Binary, LargeBinary | BinaryView) => true,
+        (Timestamp(old, old_zone), Timestamp(new, new_zone)) => {
+            old_zone == new_zone && nanos_per(*old) > nanos_per(*new)
+        }
+        (Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s), new) => {
+            let kind = |data_type: &DataType| data_type.primitive_width();
+            let digits = match new {
+                Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => Some((*p, *s)),
+                _ => None,
+            };
+            kind(new) >= kind(old) && digits.is_some_and(|(digits, scale)| digits >= *p && scale == *s)
+        }
+        _ => false,
+    }
+}
+
+/// Whether each value of one integer type is one of the other type, exactly.
+fn integer_fits(old: &DataType, new: &DataType) -> bool {
+    let bits = |data_type: &DataType| data_type.primitive_width().map_or(0, |bytes| bytes * 8);
+    let exact_bits = match new {
+        DataType::Float16 => 11,
+        DataType::Float32 => 24,
+        DataType::Float64 => 53,
+        other if other.is_integer() => bits(other),
+        _ => return false,
+    };
+    if new.is_unsigned_integer() {
+        old.is_unsigned_integer() && exact_bits > bits(old)
+    } else if new.is_floating() {
+        exact_bits >= bits(old)
+    } else {
+        exact_bits > bits(old)
+    }
+}
+
+/// Converts a column to a type that is the same or wider, or from and to the dictionary of the same type.
 pub(crate) fn widen(column: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    let _ = (column, to);
-    todo!()
+    if column.data_type() == to {
+        return Ok(Arc::clone(column));
+    }
+    if let (DataType::Timestamp(coarse, _), DataType::Timestamp(fine, zone)) = (column.data_type(), to) {
+        return Ok(match fine {
+            TimeUnit::Nanosecond => finer::<TimestampNanosecondType>(column, *coarse, zone.clone()),
+            TimeUnit::Microsecond => finer::<TimestampMicrosecondType>(column, *coarse, zone.clone()),
+            TimeUnit::Millisecond => finer::<TimestampMillisecondType>(column, *coarse, zone.clone()),
+            TimeUnit::Second => finer::<TimestampSecondType>(column, *coarse, zone.clone()),
+        });
+    }
+    // Not `safe`: that would turn what does not fit into NULL.
+    Ok(cast_with_options(column, to, &CastOptions { safe: false, ..CastOptions::default() })?)
 }
 
-/// A schema as bytes: an encapsulated Arrow IPC schema message.
+fn finer<T: ArrowTimestampType>(column: &ArrayRef, coarse: TimeUnit, zone: Option<Arc<str>>) -> ArrayRef {
+    let factor = nanos_per(coarse) / nanos_per(T::UNIT);
+    let scale = |value: i64| value.saturating_mul(factor);
+    let fine: PrimitiveArray<T> = match coarse {
+        TimeUnit::Second => column.as_primitive::<TimestampSecondType>().unary(scale),
+        TimeUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().unary(scale),
+        TimeUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().unary(scale),
+        TimeUnit::Nanosecond => column.as_primitive::<TimestampNanosecondType>().unary(scale),
+    };
+    Arc::new(fine.with_timezone_opt(zone))
+}
+
+/// A schema as bytes: the flatbuffer of an Arrow IPC schema message.
 pub(crate) fn to_bytes(schema: &Schema) -> Vec<u8> {
-    let _ = schema;
-    todo!()
+    let mut dictionaries = DictionaryTracker::new(false);
+    let options = IpcWriteOptions::default();
+    IpcDataGenerator::default()
+        .schema_to_bytes_with_dictionary_tracker(schema, &mut dictionaries, &options)
+        .ipc_message
 }
 
 /// A schema from the bytes of [`to_bytes`]; if they are not such, why.
 pub(crate) fn from_bytes(bytes: &[u8]) -> std::result::Result<SchemaRef, String> {
-    let _ = bytes;
-    todo!()
+    try_schema_from_flatbuffer_bytes(bytes)
+        .map(Arc::new)
+        .map_err(|error| format!("not an Arrow schema: {error}"))
 }

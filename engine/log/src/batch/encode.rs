@@ -1,13 +1,21 @@
 //! Rows to bytes, in two steps: what does not depend on order on the submitting thread, the rest on the committing one.
 
-use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::buffer::Buffer;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use headwater_core::{EventTime, SchemaId, Sequence, ShardId, StreamId};
 
+use super::body::Body;
+use super::header::{Header, Lengths, place};
 use super::limits::Limits;
 use super::merge::Arrivals;
+use super::stats::{ColumnStats, Value, extremes};
 use crate::api::{Compression, Producer};
-use crate::error::Result;
+use crate::error::{LogError, Result};
+use crate::schema::{stored_type, widen};
 
 /// Where rows come from and how they are to be written.
 #[derive(Clone, Debug)]
@@ -60,9 +68,10 @@ impl Prepared {
     }
 
     /// Gives the batch its place: a few fields and the header's checksum.
-    pub(crate) fn finish(self, place: Placement) -> Encoded {
-        let _ = place;
-        todo!()
+    pub(crate) fn finish(self, at: Placement) -> Encoded {
+        let Self { mut header, body, total, rows: _ } = self;
+        let crc = place(&mut header, at.first, at.arrival, at.chain, at.group_continues);
+        Encoded { header, body, total, crc }
     }
 }
 
@@ -98,12 +107,89 @@ impl Encoded {
 }
 
 /// Prepares rows (at least one) for writing. Rows merged from several appends bring each row's arrival.
+///
+/// The types of the columns are those of the schema that `source` names; a dictionary is stored as its values.
 pub(crate) fn prepare(
     source: &Source,
     rows: &RecordBatch,
     arrivals: &Arrivals,
     limits: &Limits,
 ) -> Result<Prepared> {
-    let _ = (source, rows, arrivals, limits);
-    todo!()
+    let count = row_count(rows, limits)?;
+    let mut body = Body::new(source.compression)?;
+    let mut stats = Vec::with_capacity(rows.num_columns());
+    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+        let column = widen(column, stored_type(field.data_type()))?;
+        let column_stats = ColumnStats::of(&column);
+        if !field.is_nullable() && column_stats.nulls > 0 {
+            let reason =
+                format!("column {} is not nullable and holds {} NULLs", field.name(), column_stats.nulls);
+            return Err(ArrowError::InvalidArgumentError(reason).into());
+        }
+        body.push(&column)?;
+        stats.push(column_stats);
+    }
+    let arrival = match arrivals {
+        Arrivals::Same(time) => (*time, *time),
+        Arrivals::Each(times) => {
+            let times: ArrayRef = Arc::new(times.clone());
+            body.push(&times)?;
+            range(&extremes(&times), times.data_type()).unwrap_or((EventTime::MIN, EventTime::MAX))
+        }
+    };
+    let event_time = source.event_time.and_then(|index| {
+        let stats = stats.get(index)?;
+        range(&(stats.min.clone(), stats.max.clone()), rows.column(index).data_type())
+    });
+    check("bytes of a batch before compression", body.decoded, limits.total_bytes)?;
+
+    let mut header = Header {
+        crc: 0,
+        chain: 0,
+        stream: source.stream,
+        shard: source.shard,
+        first: Sequence::ZERO,
+        rows: count,
+        schema: source.schema,
+        compression: source.compression,
+        group_continues: false,
+        has_arrivals: matches!(arrivals, Arrivals::Each(_)),
+        event_time,
+        arrival,
+        producer: source.producer,
+        lengths: Lengths { header: 0, total: 0 },
+        decoded_bytes: body.decoded,
+        stats,
+        nodes: body.nodes,
+        buffers: body.buffers,
+        variadic: body.variadic,
+    };
+    let bytes = header.write(body.len);
+    check("bytes of a batch's header", bytes.len() as u64, u64::from(limits.header_bytes))?;
+    check("bytes of a batch", header.lengths.total, limits.total_bytes)?;
+    Ok(Prepared { header: bytes, body: body.bytes, total: header.lengths.total, rows: count })
+}
+
+fn row_count(rows: &RecordBatch, limits: &Limits) -> Result<u32> {
+    check("rows of a batch", rows.num_rows() as u64, u64::from(limits.rows))?;
+    if rows.num_rows() == 0 {
+        return Err(
+            ArrowError::InvalidArgumentError("a batch without rows cannot be written".to_owned()).into()
+        );
+    }
+    Ok(rows.num_rows() as u32)
+}
+
+fn check(what: &'static str, given: u64, most: u64) -> Result<()> {
+    if given > most { Err(LogError::TooLarge { what, given, most }) } else { Ok(()) }
+}
+
+/// The range of a timestamp column as event times.
+fn range(extremes: &(Option<Value>, Option<Value>), data_type: &DataType) -> Option<(EventTime, EventTime)> {
+    match (data_type, extremes) {
+        (DataType::Timestamp(unit, _), (Some(Value::Int(min)), Some(Value::Int(max)))) => {
+            Some((EventTime::from_unit(*min, *unit), EventTime::from_unit(*max, *unit)))
+        }
+        _ => None,
+    }
 }

@@ -15,4 +15,9 @@ impl Limits {
     /// The limits of this version of the format: sixteen million rows, 16 MiB of header, 1 GiB in all. Far above what is
     /// useful, and low enough that a damaged length cannot take the machine down.
     pub(crate) const FORMAT: Self = Self { rows: 1 << 24, header_bytes: 1 << 24, total_bytes: 1 << 30 };
+
+    /// Values of one array, nested ones included: no value takes less than a bit.
+    pub(crate) fn values(&self) -> u64 {
+        self.total_bytes * 8
+    }
 }

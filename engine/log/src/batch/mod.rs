@@ -1,7 +1,7 @@
 //! The batch: some consecutive rows of one shard, as bytes.
 //!
 //! ```text
-//!  0            136                          header length (64-aligned)          total length (64-aligned)
+//!  0            144                          header length (64-aligned)          total length (64-aligned)
 //!  | fixed part | nodes, buffers, statistics, 0 | buffer 0 .. pad | buffer 1 .. pad | ... |
 //!  '-------------- header, one CRC-32C ---------'-- body: an Arrow IPC record batch body --'
 //!                                                   one CRC-32C per buffer
@@ -14,19 +14,28 @@
 //!
 //! `FORMAT.md` beside this crate has the table of fields and a worked example.
 
+mod body;
+mod columns;
+mod compress;
 mod decode;
 mod encode;
 mod error;
+mod fetch;
 mod header;
 mod limits;
 mod merge;
 mod prune;
 mod stats;
+mod wire;
 
-pub(crate) use decode::{Decoded, Fetch, Wanted, decode, verify};
+pub(crate) use decode::{Decoded, Wanted, decode};
 pub(crate) use encode::{Encoded, Placement, Prepared, Source, prepare};
 pub(crate) use error::BatchError;
+pub(crate) use fetch::{Fetch, verify};
 pub(crate) use header::{FIXED_BYTES, Header, Lengths};
 pub(crate) use limits::Limits;
 pub(crate) use merge::{Arrivals, merge, plan_merges};
 pub(crate) use prune::may_match;
+
+#[cfg(test)]
+mod tests;

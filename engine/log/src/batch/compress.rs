@@ -1,0 +1,88 @@
+//! Buffers compressed as Arrow IPC has it: eight bytes with the length before compression, then the data; the length -1
+//! says that the data is as it was, because compressing did not make it smaller.
+
+use std::io::{Read, Write};
+
+use arrow::buffer::Buffer;
+
+use crate::api::Compression;
+
+const PREFIX_BYTES: usize = 8;
+const RAW: i64 = -1;
+const ZSTD_LEVEL: i32 = 3;
+
+/// Compresses buffers one after the other.
+pub(super) enum Compressor {
+    None,
+    Lz4,
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Compressor {
+    pub(super) fn new(compression: Compression) -> std::io::Result<Self> {
+        Ok(match compression {
+            Compression::None => Self::None,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
+        })
+    }
+
+    /// A buffer as it is stored. An empty one stays empty.
+    pub(super) fn compress(&mut self, buffer: Buffer) -> std::io::Result<Buffer> {
+        if buffer.is_empty() {
+            return Ok(buffer);
+        }
+        let mut out = Vec::with_capacity(PREFIX_BYTES + buffer.len() / 2);
+        out.extend_from_slice(&(buffer.len() as i64).to_le_bytes());
+        match self {
+            Self::None => return Ok(buffer),
+            Self::Lz4 => {
+                let mut encoder = lz4_flex::frame::FrameEncoder::new(&mut out);
+                encoder.write_all(&buffer)?;
+                encoder.finish().map_err(std::io::Error::other)?;
+            }
+            Self::Zstd(compressor) => out.extend_from_slice(&compressor.compress(&buffer)?),
+        }
+        // The rule of arrow's own writer, so that the bytes are the same.
+        if out.len() > buffer.len() {
+            out.clear();
+            out.extend_from_slice(&RAW.to_le_bytes());
+            out.extend_from_slice(&buffer);
+        }
+        Ok(Buffer::from_vec(out))
+    }
+}
+
+/// A stored buffer as it was, if that takes at most `most` bytes; else what is wrong with it.
+pub(super) fn decompress(compression: Compression, stored: Buffer, most: u64) -> Result<Buffer, String> {
+    if compression == Compression::None || stored.is_empty() {
+        return Ok(stored);
+    }
+    let Some((prefix, data)) = stored.split_first_chunk::<PREFIX_BYTES>() else {
+        return Err(format!("a compressed buffer cannot be {} bytes long", stored.len()));
+    };
+    let len = i64::from_le_bytes(*prefix);
+    if len == RAW {
+        return Ok(stored.slice(PREFIX_BYTES));
+    }
+    let Some(len) = u64::try_from(len).ok().filter(|len| *len <= most) else {
+        return Err(format!("{len} bytes before compression, of at most {most}"));
+    };
+    let mut out = Vec::with_capacity(len as usize);
+    match compression {
+        Compression::None => {}
+        Compression::Lz4 => {
+            // One byte more than expected is let through, so that it shows.
+            let decoder = lz4_flex::frame::FrameDecoder::new(data);
+            decoder.take(len + 1).read_to_end(&mut out).map_err(|error| format!("LZ4: {error}"))?;
+        }
+        Compression::Zstd => {
+            out = zstd::bulk::decompress(data, len as usize).map_err(|error| format!("ZSTD: {error}"))?;
+        }
+    }
+    if out.len() as u64 == len {
+        Ok(Buffer::from_vec(out))
+    } else {
+        Err(format!("{} bytes after decompression, expected {len}", out.len()))
+    }
+}
