@@ -1,1 +1,119 @@
-//! Jobs: steps, checkpoints, journal, replay; queries over the log.
+//! Jobs: steps, checkpoints, journal, replay; and queries over the log.
+//!
+//! Invariants:
+//! - A job is a pure fold over its inputs and its journal: the same rows in the same order, live, after a crash and on
+//!   replay, with any number of workers.
+//! - What a step says (rows, late rows, its line in the journal) is appended to the log as one group, or not at all.
+//! - Threads for compute, tokio for I/O only.
+
+mod engine;
+mod error;
+mod job;
+mod late;
+mod options;
+mod replay;
+mod table;
+mod tail;
+
+pub use engine::{Answer, Engine};
+pub use error::{Result, RunError};
+pub use options::{ConnectorHost, ConnectorTable, EngineOptions, NoConnectors, RunningConnector};
+pub use tail::{Tail, TailBatch, TailFrom};
+
+/// What a job is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobState {
+    /// It takes rows as they come.
+    Running,
+    /// It was paused by a statement and holds its state.
+    Paused,
+    /// Its inputs have ended and all of its results are out.
+    Finished,
+    /// It stopped on an error; see [`JobStatus::error`].
+    Failed,
+}
+
+impl JobState {
+    /// As shown in `system.jobs`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A job as people and metrics see it.
+#[derive(Clone, Debug)]
+pub struct JobStatus {
+    /// Its name.
+    pub name: String,
+    /// The stream it writes to.
+    pub target: String,
+    /// What it does.
+    pub state: JobState,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Rows taken from its inputs.
+    pub rows_in: u64,
+    /// Rows written to its target.
+    pub rows_out: u64,
+    /// Rows that came too late.
+    pub rows_late: u64,
+    /// Rows of its inputs that it has not taken yet.
+    pub lag: u64,
+    /// The watermark: the smallest over its shards.
+    pub watermark: headwater_core::EventTime,
+    /// Steps done.
+    pub steps: u64,
+    /// Entries of state.
+    pub state_entries: u64,
+    /// Bytes of state, estimated.
+    pub state_bytes: u64,
+    /// The step of the newest checkpoint, if there is one.
+    pub checkpoint: Option<u64>,
+    /// How long steps took: (upper bound in microseconds, how many took at most that), cumulative.
+    pub step_micros: Vec<(u64, u64)>,
+    /// The sum of all steps in microseconds.
+    pub step_micros_sum: u64,
+    /// How long checkpoints took, likewise.
+    pub checkpoint_micros: Vec<(u64, u64)>,
+    /// The sum of all checkpoints in microseconds.
+    pub checkpoint_micros_sum: u64,
+}
+
+/// What part of history to replay, and where to.
+#[derive(Clone, Debug, Default)]
+pub struct ReplaySpec {
+    /// The job.
+    pub job: String,
+    /// Another definition of its query; `None`: its own.
+    pub query: Option<String>,
+    /// Only rows with an event time (arrival, where a stream has none) at or after this.
+    pub from: Option<headwater_core::EventTime>,
+    /// Only rows before this.
+    pub to: Option<headwater_core::EventTime>,
+    /// A stream to write the results to, made if missing; `None`: they are only returned.
+    pub into: Option<String>,
+    /// Whether to compare with what the job has said.
+    pub diff: bool,
+}
+
+/// What a replay said.
+#[derive(Clone, Debug)]
+pub struct ReplayReport {
+    /// The columns of all the batches.
+    pub schema: arrow::datatypes::SchemaRef,
+    /// Rows taken.
+    pub rows_in: u64,
+    /// The results, in order.
+    pub rows: Vec<arrow::array::RecordBatch>,
+    /// With `diff`: rows only in the job's own results.
+    pub only_before: Vec<arrow::array::RecordBatch>,
+    /// With `diff`: rows only in the replay.
+    pub only_now: Vec<arrow::array::RecordBatch>,
+    /// With `diff`: how many rows are in both.
+    pub in_both: u64,
+}

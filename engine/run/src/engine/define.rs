@@ -1,0 +1,198 @@
+//! Statements that change what there is: each is checked, appended to the catalog's stream, and then takes effect.
+
+use std::sync::Arc;
+
+use headwater_log::Retention;
+use headwater_plan::statement::{Kind, Name};
+use headwater_plan::{Catalog, Change, Entry, Parsed, Statement, StreamDef, Target};
+
+use super::events::{self, Event};
+use super::open::spec_of;
+use super::state::Inner;
+use crate::error::{Result, RunError};
+
+/// What a statement did.
+pub(crate) struct Defined {
+    /// What, such as `CREATE STREAM`.
+    pub tag: String,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+impl Inner {
+    /// Runs a statement that defines, drops, pauses or resumes something.
+    pub async fn define(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
+        let _one_at_a_time = self.defining.lock().await;
+        self.check_open()?;
+        if let Statement::Drop(drop) = &parsed.statement
+            && self.catalog().apply(&parsed).is_ok()
+        {
+            self.stop_connector(&drop.name.value).await;
+        }
+        let inner = Arc::clone(self);
+        let work = move || match &parsed.statement {
+            Statement::PauseJob(name) => inner.pause(name, &parsed, true),
+            Statement::ResumeJob(name) => inner.pause(name, &parsed, false),
+            _ => inner.change(&parsed),
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+    }
+
+    fn change(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
+        let before = self.catalog();
+        let (after, change) = before.apply(parsed)?;
+        match change {
+            Change::Unchanged(why) => {
+                return Ok(Defined { tag: tag_of(&parsed.statement), notes: vec![why] });
+            }
+            Change::Created(entry) => self.create(&after, &entry, parsed)?,
+            Change::Replaced(entry) => self.replace(&after, &entry, parsed)?,
+            Change::Dropped(entry) => self.drop_entry(&after, &entry, parsed)?,
+            Change::Altered { from, to } => self.alter(&after, &from, &to, parsed)?,
+        }
+        Ok(Defined { tag: tag_of(&parsed.statement), notes: self.warnings(parsed) })
+    }
+
+    fn note(&self, name: &str, parsed: &Parsed) -> Result<()> {
+        let event = Event::Statement { name: name.to_owned(), text: parsed.text.clone() };
+        events::append(&self.world, &*self.log, &event)
+    }
+
+    fn create(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
+        match entry {
+            Entry::Stream(def) => {
+                let spec = spec_of(def)?;
+                self.note(&def.name, parsed)?;
+                self.log.create_stream(spec)?;
+            }
+            Entry::Table(def) => {
+                self.check_connector(def)?;
+                let spec = spec_of(def)?;
+                self.note(&def.name, parsed)?;
+                self.log.create_stream(spec)?;
+                self.state.lock().catalog = after.clone();
+                return self.start_connector(def);
+            }
+            Entry::View(view) => {
+                self.planner.batch(after, &self.tables(), &view.query)?;
+                self.note(&view.name, parsed)?;
+            }
+            Entry::Job(_) | Entry::MaterializedView(_) => {
+                self.plan_of(after, entry, None)?;
+                self.note(entry.name(), parsed)?;
+                self.state.lock().catalog = after.clone();
+                return self.start_job(entry);
+            }
+        }
+        self.state.lock().catalog = after.clone();
+        Ok(())
+    }
+
+    fn replace(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
+        let Entry::View(view) = entry else {
+            let name = entry.name();
+            return Err(RunError::Invalid(format!(
+                "{} {name} cannot be replaced in place; drop it and create it anew",
+                entry.kind()
+            )));
+        };
+        self.planner.batch(after, &self.tables(), &view.query)?;
+        self.note(&view.name, parsed)?;
+        self.state.lock().catalog = after.clone();
+        Ok(())
+    }
+
+    fn drop_entry(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
+        let name = entry.name();
+        self.note(name, parsed)?;
+        {
+            let mut state = self.state.lock();
+            state.catalog = after.clone();
+            state.ends.remove(name);
+            state.paused.remove(name);
+            state.folds.remove(name);
+        }
+        if matches!(entry.kind(), Kind::Job | Kind::MaterializedView) {
+            self.remove_job(name)?;
+        }
+        if matches!(entry.kind(), Kind::Stream | Kind::Table | Kind::MaterializedView) {
+            let info = self.log.stream_named(name)?;
+            self.log.drop_stream(info.id)?;
+        }
+        Ok(())
+    }
+
+    fn alter(&self, after: &Catalog, from: &StreamDef, to: &StreamDef, parsed: &Parsed) -> Result<()> {
+        self.note(&to.name, parsed)?;
+        let info = self.log.stream_named(&to.name)?;
+        if from.schema != to.schema {
+            self.log.evolve(info.id, Arc::clone(&to.schema))?;
+        }
+        if from.retention != to.retention {
+            self.log
+                .set_retention(info.id, Retention { age: to.retention.age, bytes: to.retention.bytes })?;
+        }
+        self.state.lock().catalog = after.clone();
+        Ok(())
+    }
+
+    fn pause(&self, name: &Name, parsed: &Parsed, paused: bool) -> Result<Defined> {
+        let known = self.state.lock().jobs.contains_key(&name.value);
+        if !known {
+            return Err(RunError::NoJob { name: name.value.clone() });
+        }
+        self.note(&name.value, parsed)?;
+        let mut state = self.state.lock();
+        if paused {
+            state.paused.insert(name.value.clone());
+        } else {
+            state.paused.remove(&name.value);
+        }
+        if let Some(job) = state.jobs.get(&name.value) {
+            job.set_paused(paused);
+        }
+        Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
+    }
+
+    /// What should be said about a new job: state that grows without end.
+    fn warnings(self: &Arc<Self>, parsed: &Parsed) -> Vec<String> {
+        let catalog = self.catalog();
+        let name = match &parsed.statement {
+            Statement::CreateJob(job) => &job.name.value,
+            Statement::CreateMaterializedView(view) => &view.name.value,
+            _ => return Vec::new(),
+        };
+        let Some(entry) = catalog.get(name) else { return Vec::new() };
+        let Ok(dataflow) = self.plan_of(&catalog, entry, None) else { return Vec::new() };
+        let operators = dataflow.stages.iter().flat_map(|stage| &stage.operators);
+        let grows = operators.filter_map(|operator| match operator.state_bound() {
+            headwater_operators::StateBound::Grows(columns) => Some(format!(
+                "the state of {} grows with the distinct values of {}",
+                operator.name(),
+                columns.join(", ")
+            )),
+            _ => None,
+        });
+        grows.collect()
+    }
+
+    /// Checks that a query can be run as a stream.
+    pub fn plan_query(self: &Arc<Self>, query: &headwater_plan::Query) -> Result<headwater_plan::Dataflow> {
+        Ok(self.planner.stream(&self.catalog(), &self.tables(), query, Target::Anywhere)?)
+    }
+}
+
+fn tag_of(statement: &Statement) -> String {
+    match statement {
+        Statement::CreateStream(_) => "CREATE STREAM".to_owned(),
+        Statement::CreateTable(_) => "CREATE TABLE".to_owned(),
+        Statement::CreateView(_) => "CREATE VIEW".to_owned(),
+        Statement::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW".to_owned(),
+        Statement::CreateJob(_) => "CREATE JOB".to_owned(),
+        Statement::Drop(drop) => format!("DROP {}", drop.kind.keyword()),
+        Statement::AlterStream(_) => "ALTER STREAM".to_owned(),
+        Statement::PauseJob(_) => "PAUSE JOB".to_owned(),
+        Statement::ResumeJob(_) => "RESUME JOB".to_owned(),
+        _ => "OK".to_owned(),
+    }
+}

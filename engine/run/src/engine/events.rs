@@ -1,0 +1,111 @@
+//! The stream `system.catalog`: every statement that defined something, in order.
+//!
+//! | column | |
+//! |---|---|
+//! | at | when, by the wall clock |
+//! | kind | `statement`, or `end`: no more rows come to a stream |
+//! | name | what it is about |
+//! | text | the statement; for `end` the sequence number at which each shard ends, as a JSON array |
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use headwater_core::{Sequence, ShardId, StreamName, World};
+use headwater_log::{Append, Log, ReadSpec, StreamInfo, StreamSpec};
+
+use crate::error::{Result, RunError};
+
+/// The stream's name.
+pub(crate) const CATALOG: &str = "system.catalog";
+
+/// Something that happened to the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A statement took effect.
+    Statement {
+        /// What it is about.
+        name: String,
+        /// Its text.
+        text: String,
+    },
+    /// A stream ended.
+    End {
+        /// Which.
+        name: String,
+        /// Where its shards end.
+        ends: Vec<Sequence>,
+    },
+}
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("at", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
+        Field::new("kind", DataType::Utf8, false),
+        Field::new("name", DataType::Utf8, false),
+        Field::new("text", DataType::Utf8, false),
+    ]))
+}
+
+/// Finds a stream of the engine's own, or creates it.
+pub(crate) fn ensure(log: &dyn Log, spec: StreamSpec) -> Result<Arc<StreamInfo>> {
+    if let Ok(info) = log.stream_named(spec.name.as_str()) {
+        return Ok(info);
+    }
+    Ok(Arc::new(log.create_stream(spec)?))
+}
+
+/// Finds the catalog's stream, or creates it.
+pub(crate) fn open(log: &dyn Log) -> Result<Arc<StreamInfo>> {
+    let name = StreamName::new(CATALOG).map_err(|error| RunError::Invalid(error.to_string()))?;
+    ensure(log, StreamSpec::new(name, schema()))
+}
+
+/// Appends an event; it is durable when this returns.
+pub(crate) fn append(world: &World, log: &dyn Log, event: &Event) -> Result<()> {
+    let info = open(log)?;
+    let (kind, name, text) = match event {
+        Event::Statement { name, text } => ("statement", name, text.clone()),
+        Event::End { name, ends } => {
+            let ends: Vec<u64> = ends.iter().map(|end| end.0).collect();
+            ("end", name, serde_json::json!(ends).to_string())
+        }
+    };
+    let rows = RecordBatch::try_new(
+        schema(),
+        vec![
+            Arc::new(TimestampNanosecondArray::from_value(world.clock.now().0, 1).with_timezone("UTC")),
+            Arc::new(StringArray::from(vec![kind])),
+            Arc::new(StringArray::from(vec![name.as_str()])),
+            Arc::new(StringArray::from(vec![text])),
+        ],
+    )?;
+    log.append(vec![Append::new(info.id, ShardId(0), rows)])?;
+    Ok(())
+}
+
+/// All events so far.
+pub(crate) fn read(log: &dyn Log) -> Result<Vec<Event>> {
+    let info = open(log)?;
+    let bounds = log.bounds(info.id)?[0];
+    let mut events = Vec::new();
+    if bounds.first == bounds.next {
+        return Ok(events);
+    }
+    let mut reader = log.read(ReadSpec { until: Some(bounds.next), ..ReadSpec::all(info.id, ShardId(0)) })?;
+    while let Some(read) = reader.next()? {
+        let text =
+            |column: usize, row: usize| read.rows.column(column).as_string::<i32>().value(row).to_owned();
+        for row in 0..read.rows.num_rows() {
+            events.push(match text(1, row).as_str() {
+                "end" => {
+                    let ends: Vec<u64> = serde_json::from_str(&text(3, row))
+                        .map_err(|error| RunError::Invalid(format!("{CATALOG}, row {row}: {error}")))?;
+                    Event::End { name: text(2, row), ends: ends.into_iter().map(Sequence).collect() }
+                }
+                _ => Event::Statement { name: text(2, row), text: text(3, row) },
+            });
+        }
+    }
+    Ok(events)
+}

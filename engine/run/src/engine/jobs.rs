@@ -1,0 +1,180 @@
+//! Starting jobs, and stopping them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use headwater_core::{Sequence, StreamName};
+use headwater_ingest::dead_letter::LATE_ROWS;
+use headwater_log::{From, StreamInfo, StreamSpec};
+use headwater_operators::Changes;
+use headwater_plan::{Catalog, Dataflow, Entry, Query, Tables, Target};
+use object_store::ObjectStore;
+
+use super::events::{self, Event};
+use super::state::{EngineTables, Inner};
+use crate::error::{Result, RunError};
+use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, WEIGHT, journal_schema};
+use crate::late::LateRows;
+
+impl Inner {
+    /// The tables that the planner sees.
+    pub fn tables(self: &Arc<Self>) -> Arc<dyn Tables> {
+        Arc::new(EngineTables(Arc::clone(self)))
+    }
+
+    /// The plan of a job or materialized view.
+    pub fn plan_of(
+        self: &Arc<Self>,
+        catalog: &Catalog,
+        entry: &Entry,
+        query: Option<&Query>,
+    ) -> Result<Dataflow> {
+        let tables = self.tables();
+        Ok(match entry {
+            Entry::Job(job) => {
+                let target =
+                    catalog.stream(&job.target).ok_or_else(|| RunError::NoJob { name: job.name.clone() })?;
+                let target = Target::Stream(target, &job.columns);
+                self.planner.stream(catalog, &tables, query.unwrap_or(&job.query), target)?
+            }
+            Entry::MaterializedView(view) => {
+                let target = Target::View(&view.columns);
+                self.planner.stream(catalog, &tables, query.unwrap_or(&view.query), target)?
+            }
+            other => return Err(RunError::NoJob { name: other.name().to_owned() }),
+        })
+    }
+
+    /// Starts a job or the job of a materialized view. Its target stream is made if it is a view's.
+    pub fn start_job(self: &Arc<Self>, entry: &Entry) -> Result<()> {
+        let catalog = self.catalog();
+        let name = entry.name();
+        let dataflow = self.plan_of(&catalog, entry, None)?;
+        let target = match entry {
+            Entry::Job(job) => self.log.stream_named(&job.target)?,
+            _ => events::ensure(&*self.log, view_spec(name, &dataflow)?)?,
+        };
+        let journal = StreamName::new(&format!("system.journal.{name}"));
+        let journal = journal.map_err(|error| RunError::Invalid(error.to_string()))?;
+        let journal = events::ensure(&*self.log, StreamSpec::new(journal, journal_schema()))?;
+        let plan = JobPlan {
+            name: name.to_owned(),
+            target,
+            journal,
+            late: self.late_rows(&dataflow)?,
+            blobs: self.checkpoints_of(name)?,
+            start: From::Earliest,
+            workers: self.options.workers,
+            limits: self.limits(),
+            checkpoint_interval: self.options.checkpoint_interval,
+            idle_timeout: idle_timeouts(&catalog),
+            ends: self.state.lock().ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect(),
+            paused: self.state.lock().paused.contains(name),
+            dataflow: Arc::new(dataflow),
+        };
+        let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
+        self.state.lock().jobs.insert(name.to_owned(), handle);
+        Ok(())
+    }
+
+    /// How much a step takes.
+    pub fn limits(&self) -> Limits {
+        Limits { rows: self.options.step_rows_max, bytes: self.options.step_bytes_max }
+    }
+
+    fn late_rows(&self, dataflow: &Dataflow) -> Result<LateRows> {
+        let names: Vec<_> = dataflow.sources.iter().map(|source| source.stream.to_string()).collect();
+        let time = dataflow.sources.iter().find_map(|source| {
+            source.watermark.as_ref().map(|watermark| source.schema.field(watermark.column).name().clone())
+        });
+        Ok(LateRows { info: self.log.stream_named(LATE_ROWS)?, source: names.join(", "), event_time: time })
+    }
+
+    /// Where a job's checkpoints lie.
+    fn checkpoints_of(&self, job: &str) -> Result<Arc<dyn Blobs>> {
+        let bad = |reason: String| RunError::Checkpoint { job: job.to_owned(), reason };
+        match (&self.options.checkpoints, &self.options.data) {
+            (Some(url), _) => {
+                let parsed = url::Url::parse(url).map_err(|error| bad(format!("{url}: {error}")))?;
+                let options = std::env::vars().filter_map(|(key, value)| {
+                    key.starts_with("AWS_").then(|| (key.to_ascii_lowercase(), value))
+                });
+                let (store, prefix) = object_store::parse_url_opts(&parsed, options)
+                    .map_err(|error| bad(format!("{url}: {error}")))?;
+                let store: Arc<dyn ObjectStore> = Arc::from(store);
+                Ok(Arc::new(ObjectBlobs::new(store, prefix.join(job), self.runtime.clone())))
+            }
+            (None, Some(dir)) => {
+                let dir = dir.join("checkpoints").join(job);
+                Ok(Arc::new(DiskBlobs::open(self.world.clone(), dir).map_err(bad)?))
+            }
+            (None, None) => {
+                let store = Arc::new(object_store::memory::InMemory::new());
+                Ok(Arc::new(ObjectBlobs::new(store, job.into(), self.runtime.clone())))
+            }
+        }
+    }
+
+    /// Stops a job for good and forgets its state. Blocks.
+    pub fn remove_job(&self, name: &str) -> Result<()> {
+        let handle = self.state.lock().jobs.remove(name);
+        drop(handle);
+        if let Ok(journal) = self.log.stream_named(&format!("system.journal.{name}")) {
+            self.log.drop_stream(journal.id)?;
+        }
+        let blobs = self.checkpoints_of(name)?;
+        let remove = || blobs.list()?.iter().try_for_each(|blob| blobs.remove(blob));
+        remove().map_err(|reason| RunError::Checkpoint { job: name.to_owned(), reason })
+    }
+
+    /// Notes that a stream has ended where it is now, and tells the jobs. Blocks.
+    pub fn end_stream(&self, name: &str) -> Result<()> {
+        let info = self.log.stream_named(name)?;
+        let ends: Vec<Sequence> = self.log.bounds(info.id)?.iter().map(|bounds| bounds.next).collect();
+        events::append(&self.world, &*self.log, &Event::End { name: name.to_owned(), ends: ends.clone() })?;
+        let mut state = self.state.lock();
+        state.ends.insert(name.to_owned(), ends.clone());
+        for job in state.jobs.values() {
+            job.end_stream(name, ends.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The stream of a materialized view: the query's columns, and a weight if rows change.
+fn view_spec(name: &str, dataflow: &Dataflow) -> Result<StreamSpec> {
+    let name = StreamName::new(name).map_err(|error| RunError::Invalid(error.to_string()))?;
+    let updating = dataflow.result.changes != Changes::AppendOnly;
+    let time = dataflow.result.event_time.filter(|_| !updating);
+    let spec = StreamSpec::new(name, result_schema(dataflow));
+    Ok(StreamSpec {
+        event_time: time.map(|column| dataflow.result.schema.field(column).name().clone()),
+        ..spec
+    })
+}
+
+/// The columns of a result as a stream holds them: a changelog has a weight.
+pub(crate) fn result_schema(dataflow: &Dataflow) -> SchemaRef {
+    let schema = &dataflow.result.schema;
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| Field::new(field.name(), field.data_type().clone(), field.is_nullable()));
+    let weight =
+        (dataflow.result.changes != Changes::AppendOnly).then(|| Field::new(WEIGHT, DataType::Int64, false));
+    Arc::new(Schema::new(fields.chain(weight).collect::<Vec<_>>()))
+}
+
+/// How long a shard of each stream may be quiet, as the catalog has it.
+pub(crate) fn idle_timeouts(catalog: &Catalog) -> Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync> {
+    let timeouts: HashMap<String, Duration> = catalog
+        .entries()
+        .filter_map(|entry| match entry {
+            Entry::Stream(def) | Entry::Table(def) => Some((def.name.clone(), def.idle_timeout?)),
+            _ => None,
+        })
+        .collect();
+    Arc::new(move |info| timeouts.get(info.spec.name.as_str()).copied())
+}

@@ -1,0 +1,19 @@
+//! The engine: one log, one catalog, and the jobs, views and connectors that the catalog names.
+//!
+//! The catalog is a fold over the stream `system.catalog`, which holds the text of every statement that defined something.
+//! A statement is appended there before it takes effect; on open the log is brought in line with it.
+
+mod connect;
+mod define;
+mod events;
+mod handle;
+mod jobs;
+mod open;
+mod query;
+mod show;
+mod state;
+
+pub(crate) use events::ensure as ensure_stream;
+pub use handle::{Answer, Engine};
+pub(crate) use jobs::result_schema;
+pub(crate) use state::Inner;

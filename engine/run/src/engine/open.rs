@@ -1,0 +1,162 @@
+//! Opening an engine: the log, the catalog folded from it, and everything that the catalog says should run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use headwater_core::{StreamName, World};
+use headwater_ingest::Ingest;
+use headwater_log::{DiskLog, Log, MemoryLog, Retention, StreamSpec};
+use headwater_plan::{Catalog, Entry, Planner, Statement, StreamDef, parse_one};
+use parking_lot::Mutex;
+
+use super::events::{self, Event};
+use super::state::{Inner, State};
+use crate::error::{Result, RunError};
+use crate::options::{ConnectorHost, EngineOptions};
+
+/// The property of a stream in which its idle timeout is kept, in Flink's spelling.
+const CLOCK_GUARD: &str = "clock.guard";
+
+impl Inner {
+    /// Opens the log and starts everything.
+    pub fn open(
+        world: World,
+        options: EngineOptions,
+        connectors: Arc<dyn ConnectorHost>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Arc<Self>> {
+        let log: Arc<dyn Log> = match &options.data {
+            Some(dir) => DiskLog::open(world.clone(), dir, options.log.clone())?,
+            None => MemoryLog::new(world.clone()),
+        };
+        let ingest = Arc::new(Ingest::new(world.clone(), Arc::clone(&log))?);
+        let state = fold(&events::read(&*log)?)?;
+        reconcile(&*log, &state.catalog)?;
+        let inner = Arc::new(Self {
+            world,
+            options,
+            log,
+            ingest,
+            planner: Planner::new(),
+            runtime,
+            connectors,
+            state: Mutex::new(state),
+            defining: tokio::sync::Mutex::new(()),
+        });
+        inner.start_all()?;
+        Ok(inner)
+    }
+
+    fn start_all(self: &Arc<Self>) -> Result<()> {
+        let catalog = self.catalog();
+        for entry in catalog.entries() {
+            match entry {
+                Entry::Job(_) | Entry::MaterializedView(_) => {
+                    // One job that cannot start must not keep the others from it.
+                    if let Err(error) = self.start_job(entry) {
+                        tracing::error!(job = entry.name(), code = %error.code(), %error, "the job cannot start");
+                    }
+                }
+                Entry::Table(table) => {
+                    if let Err(error) = self.start_connector(table) {
+                        tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
+                    }
+                }
+                Entry::Stream(_) | Entry::View(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The state that events lead to.
+fn fold(all: &[Event]) -> Result<State> {
+    let mut state = State::default();
+    for event in all {
+        match event {
+            Event::End { name, ends } => {
+                state.ends.insert(name.clone(), ends.clone());
+            }
+            Event::Statement { text, .. } => {
+                let parsed = parse_one(text)?;
+                match &parsed.statement {
+                    Statement::PauseJob(name) => {
+                        state.paused.insert(name.value.clone());
+                    }
+                    Statement::ResumeJob(name) => {
+                        state.paused.remove(&name.value);
+                    }
+                    Statement::Drop(drop) => {
+                        state.paused.remove(&drop.name.value);
+                        state.ends.remove(&drop.name.value);
+                        state.catalog = state.catalog.apply(&parsed)?.0;
+                    }
+                    _ => state.catalog = state.catalog.apply(&parsed)?.0,
+                }
+            }
+        }
+    }
+    Ok(state)
+}
+
+/// Brings the log in line with the catalog, after a crash between a statement and its effect.
+fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<()> {
+    for entry in catalog.entries() {
+        let (Entry::Stream(def) | Entry::Table(def)) = entry else { continue };
+        match log.stream_named(&def.name) {
+            Err(_) => {
+                log.create_stream(spec_of(def)?)?;
+            }
+            Ok(info) => {
+                if info.spec.schema != def.schema {
+                    log.evolve(info.id, Arc::clone(&def.schema))?;
+                }
+                let retention = Retention { age: def.retention.age, bytes: def.retention.bytes };
+                if info.spec.retention != retention {
+                    log.set_retention(info.id, retention)?;
+                }
+            }
+        }
+    }
+    let kept: BTreeSet<&str> = catalog.names().collect();
+    for info in log.streams() {
+        let name = info.spec.name.as_str();
+        let owner = name.strip_prefix("system.journal.").unwrap_or(name);
+        if !kept.contains(owner) && (owner != name || !info.spec.name.is_system()) {
+            log.drop_stream(info.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// A stream as the log wants it.
+pub(super) fn spec_of(def: &StreamDef) -> Result<StreamSpec> {
+    let name = StreamName::new(&def.name).map_err(|error| RunError::Invalid(error.to_string()))?;
+    let mut properties = def.options.clone();
+    let guard = match def.clock_guard {
+        Some(guard) => format!("{} ms", guard.as_millis()),
+        None => "none".to_owned(),
+    };
+    properties.insert(CLOCK_GUARD.to_owned(), guard);
+    if let Some(format) = &def.format {
+        properties.insert("format".to_owned(), format.clone());
+    }
+    Ok(StreamSpec {
+        shards: def.shards,
+        partition_by: def.partition_by.clone(),
+        event_time: def.watermark.as_ref().map(|watermark| watermark.column.clone()),
+        durability: match def.durability {
+            headwater_plan::Durability::Disk => headwater_log::Durability::Disk,
+            headwater_plan::Durability::Process => headwater_log::Durability::Process,
+            headwater_plan::Durability::Memory => headwater_log::Durability::Memory,
+        },
+        compression: match def.compression {
+            headwater_plan::Compression::None => headwater_log::Compression::None,
+            headwater_plan::Compression::Lz4 => headwater_log::Compression::Lz4,
+            headwater_plan::Compression::Zstd => headwater_log::Compression::Zstd,
+        },
+        retention: Retention { age: def.retention.age, bytes: def.retention.bytes },
+        properties,
+        ..StreamSpec::new(name, Arc::clone(&def.schema))
+    })
+}

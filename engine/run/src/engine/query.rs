@@ -1,0 +1,84 @@
+//! Queries over the rows so far, and INSERT.
+
+use std::sync::Arc;
+
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use futures::StreamExt;
+use headwater_plan::statement::{Explain, Insert};
+use headwater_plan::{Catalog, Entry, Explained, Query};
+
+use super::show;
+use super::state::Inner;
+use crate::error::{Result, RunError};
+
+impl Inner {
+    /// The rows of a query. One that reads a table whose source is bounded waits until that has delivered everything.
+    pub async fn query(self: &Arc<Self>, query: &Query) -> Result<SendableRecordBatchStream> {
+        let catalog = self.catalog();
+        self.await_bounded_sources(&catalog, query).await;
+        let plan = self.planner.batch(&catalog, &self.tables(), query)?;
+        self.run(plan).await
+    }
+
+    async fn run(&self, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
+        let frame = self.planner.session().execute_logical_plan(plan).await?;
+        Ok(frame.execute_stream().await?)
+    }
+
+    /// `INSERT INTO target query`: how many rows were accepted, and how many went to the dead letters.
+    pub async fn insert(self: &Arc<Self>, insert: &Insert) -> Result<(u64, u64)> {
+        let catalog = self.catalog();
+        let name = &insert.target.value;
+        let Some(target) = catalog.stream(name) else {
+            return Err(catalog
+                .unknown(&insert.target, "stream")
+                .at(insert.target.position, &insert.query.script)
+                .into());
+        };
+        self.await_bounded_sources(&catalog, &insert.query).await;
+        let plan = self.planner.insert(&catalog, &self.tables(), insert, target)?;
+        let mut rows = self.run(plan).await?;
+        let (mut accepted, mut dead) = (0, 0);
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let ingest = Arc::clone(&self.ingest);
+            let stream = name.clone();
+            let append = move || ingest.append_batch(&stream, "sql", batch);
+            let report = tokio::task::spawn_blocking(append)
+                .await
+                .map_err(|error| RunError::Invalid(error.to_string()))??;
+            accepted += report.accepted;
+            dead += report.dead_lettered;
+        }
+        Ok((accepted, dead))
+    }
+
+    /// What EXPLAIN shows.
+    pub async fn explain(self: &Arc<Self>, explain: &Explain) -> Result<SendableRecordBatchStream> {
+        match self.planner.explain(&self.catalog(), &self.tables(), explain)? {
+            Explained::Text(text) => show::lines("plan", text.lines()),
+            Explained::Run(plan) => self.run(plan).await,
+        }
+    }
+
+    /// Waits for the bounded sources that a query reads, through views, too.
+    async fn await_bounded_sources(&self, catalog: &Catalog, query: &Query) {
+        let view = headwater_plan::ViewDef { name: String::new(), columns: Vec::new(), query: query.clone() };
+        let mut names: Vec<String> = Entry::View(Arc::new(view)).references().into_iter().collect();
+        while let Some(name) = names.pop() {
+            if let Some(entry @ Entry::View(_)) = catalog.get(&name) {
+                names.extend(entry.references());
+            }
+            let running = self.state.lock().connectors.get(&name).map(Arc::clone);
+            if let Some(running) = running
+                && running.is_bounded()
+            {
+                running.settled().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! SHOW and DESCRIBE.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::memory::MemoryStream;
+use headwater_plan::Entry;
+use headwater_plan::statement::{Kind, Name, Show};
+
+use super::state::Inner;
+use crate::error::{Result, RunError};
+
+/// Rows that are there already, as a stream of batches.
+pub(crate) fn rows(batch: RecordBatch) -> Result<SendableRecordBatchStream> {
+    let schema = batch.schema();
+    Ok(Box::pin(MemoryStream::try_new(vec![batch], schema, None)?))
+}
+
+/// Lines of text as rows of one column.
+pub(super) fn lines<'a>(
+    column: &str,
+    lines: impl Iterator<Item = &'a str>,
+) -> Result<SendableRecordBatchStream> {
+    rows(texts(&[column], &lines.map(|line| vec![Some(line.to_owned())]).collect::<Vec<_>>())?)
+}
+
+/// A batch of text columns.
+fn texts(columns: &[&str], rows: &[Vec<Option<String>>]) -> Result<RecordBatch> {
+    let fields: Vec<Field> = columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+    let column = |nth: usize| {
+        Arc::new(rows.iter().map(|row| row[nth].as_deref()).collect::<StringArray>()) as ArrayRef
+    };
+    let arrays = (0..columns.len()).map(column).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}
+
+impl Inner {
+    /// `SHOW ...`.
+    pub fn show(self: &Arc<Self>, what: Show) -> Result<SendableRecordBatchStream> {
+        let wanted: &[Kind] = match what {
+            Show::Streams => &[Kind::Stream],
+            Show::Tables => &[Kind::Stream, Kind::Table, Kind::View, Kind::MaterializedView],
+            Show::Views => &[Kind::View, Kind::MaterializedView],
+            Show::Jobs => return self.show_jobs(),
+            Show::Functions => return self.show_functions(),
+        };
+        let catalog = self.catalog();
+        let found: Vec<_> = catalog
+            .entries()
+            .filter(|entry| wanted.contains(&entry.kind()))
+            .map(|entry| vec![Some(entry.name().to_owned()), Some(entry.kind().to_string())])
+            .collect();
+        rows(texts(&["name", "kind"], &found)?)
+    }
+
+    fn show_jobs(&self) -> Result<SendableRecordBatchStream> {
+        let state = self.state.lock();
+        let found: Vec<_> = state
+            .jobs
+            .values()
+            .map(|job| {
+                let status = job.status();
+                vec![
+                    Some(status.name),
+                    Some(status.state.as_str().to_owned()),
+                    Some(status.target),
+                    Some(status.rows_in.to_string()),
+                    Some(status.rows_out.to_string()),
+                    Some(status.watermark.to_string()),
+                    status.error,
+                ]
+            })
+            .collect();
+        let columns = ["name", "state", "target", "rows_in", "rows_out", "watermark", "error"];
+        rows(texts(&columns, &found)?)
+    }
+
+    fn show_functions(&self) -> Result<SendableRecordBatchStream> {
+        let session = self.planner.session();
+        let state = session.state();
+        let mut names: Vec<(String, &str)> = Vec::new();
+        names.extend(state.scalar_functions().keys().map(|name| (name.clone(), "scalar")));
+        names.extend(state.aggregate_functions().keys().map(|name| (name.clone(), "aggregate")));
+        names.extend(state.window_functions().keys().map(|name| (name.clone(), "window")));
+        names.sort();
+        let found: Vec<_> =
+            names.into_iter().map(|(name, kind)| vec![Some(name), Some(kind.to_owned())]).collect();
+        rows(texts(&["name", "kind"], &found)?)
+    }
+
+    /// `DESCRIBE name`: its columns, and which of them carries event time.
+    pub fn describe(self: &Arc<Self>, name: &Name) -> Result<SendableRecordBatchStream> {
+        let catalog = self.catalog();
+        let table = &name.value;
+        let (schema, watermark) = match catalog.get(table) {
+            Some(Entry::Stream(def) | Entry::Table(def)) => (Arc::clone(&def.schema), def.watermark.clone()),
+            Some(Entry::View(view)) => {
+                let plan = self.planner.batch(&catalog, &self.tables(), &view.query)?;
+                (Arc::clone(plan.schema().inner()), None)
+            }
+            _ => match self.tables().provider(table) {
+                Some(provider) => (provider.schema(), None),
+                None => {
+                    return Err(RunError::Invalid(
+                        catalog.unknown(name, "stream, table or view").to_string(),
+                    ));
+                }
+            },
+        };
+        let fields = schema
+            .fields()
+            .iter()
+            .filter(|field| !headwater_plan::METADATA_COLUMNS.contains(&field.name().as_str()));
+        let fields: Vec<_> = fields.collect();
+        let text = |values: Vec<Option<String>>| Arc::new(StringArray::from(values)) as ArrayRef;
+        let mark = |field: &&Arc<Field>| {
+            let watermark = watermark.as_ref().filter(|watermark| watermark.column == *field.name())?;
+            let per = if watermark.per.is_empty() {
+                String::new()
+            } else {
+                format!(" PER {}", watermark.per.join(", "))
+            };
+            Some(format!("{}{per}", watermark.expr))
+        };
+        let out = Schema::new(vec![
+            Field::new("column", DataType::Utf8, false),
+            Field::new("type", DataType::Utf8, false),
+            Field::new("nullable", DataType::Boolean, false),
+            Field::new("watermark", DataType::Utf8, true),
+        ]);
+        let columns = vec![
+            text(fields.iter().map(|field| Some(field.name().clone())).collect()),
+            text(fields.iter().map(|field| Some(field.data_type().to_string())).collect()),
+            Arc::new(fields.iter().map(|field| Some(field.is_nullable())).collect::<BooleanArray>()),
+            text(fields.iter().map(mark).collect()),
+        ];
+        rows(RecordBatch::try_new(Arc::new(out), columns)?)
+    }
+}

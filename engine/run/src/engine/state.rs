@@ -1,0 +1,102 @@
+//! What an engine holds while it is open.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use headwater_core::{Sequence, World};
+use headwater_ingest::Ingest;
+use headwater_log::Log;
+use headwater_plan::{Catalog, Entry, Planner, Tables};
+use parking_lot::Mutex;
+
+use crate::error::{Result, RunError};
+use crate::job::{JobHandle, WEIGHT};
+use crate::options::{ConnectorHost, EngineOptions, RunningConnector};
+use crate::table::{SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
+
+/// An open engine.
+pub(crate) struct Inner {
+    pub world: World,
+    pub options: EngineOptions,
+    pub log: Arc<dyn Log>,
+    pub ingest: Arc<Ingest>,
+    pub planner: Planner,
+    pub runtime: tokio::runtime::Handle,
+    pub connectors: Arc<dyn ConnectorHost>,
+    pub state: Mutex<State>,
+    /// Held while a statement changes what there is, so that such statements follow one another.
+    pub defining: tokio::sync::Mutex<()>,
+}
+
+/// What changes.
+#[derive(Default)]
+pub(crate) struct State {
+    pub catalog: Catalog,
+    pub jobs: BTreeMap<String, JobHandle>,
+    pub folds: HashMap<String, Arc<ViewFold>>,
+    pub connectors: BTreeMap<String, Arc<dyn RunningConnector>>,
+    /// Streams that have ended, and where.
+    pub ends: BTreeMap<String, Vec<Sequence>>,
+    /// Jobs that are paused.
+    pub paused: BTreeSet<String>,
+    pub closed: bool,
+}
+
+impl Inner {
+    /// The catalog as of now.
+    pub fn catalog(&self) -> Catalog {
+        self.state.lock().catalog.clone()
+    }
+
+    /// Fails once the engine is closing.
+    pub fn check_open(&self) -> Result<()> {
+        if self.state.lock().closed { Err(RunError::Closed) } else { Ok(()) }
+    }
+
+    /// The fold of a changing view.
+    pub fn fold(&self, name: &str) -> Result<Option<Arc<ViewFold>>> {
+        let Ok(info) = self.log.stream_named(name) else { return Ok(None) };
+        if info.spec.schema.fields().last().is_none_or(|field| field.name() != WEIGHT) {
+            return Ok(None);
+        }
+        let mut state = self.state.lock();
+        if let Some(fold) = state.folds.get(name) {
+            return Ok(Some(Arc::clone(fold)));
+        }
+        let fold = Arc::new(ViewFold::new(Arc::clone(&self.log), info)?);
+        state.folds.insert(name.to_owned(), Arc::clone(&fold));
+        Ok(Some(fold))
+    }
+}
+
+/// The tables of an engine, for the planner.
+pub(crate) struct EngineTables(pub Arc<Inner>);
+
+impl std::fmt::Debug for EngineTables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EngineTables")
+    }
+}
+
+impl Tables for EngineTables {
+    fn provider(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        let inner = &self.0;
+        if SYSTEM_TABLES.contains(&name) {
+            return Some(system_table(inner, name));
+        }
+        if matches!(inner.catalog().get(name), Some(Entry::MaterializedView(_)))
+            && let Ok(Some(fold)) = inner.fold(name)
+        {
+            return Some(Arc::new(ViewTable(fold)));
+        }
+        let info = inner.log.stream_named(name).ok()?;
+        Some(Arc::new(StreamTable::new(Arc::clone(&inner.log), info)))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let system = SYSTEM_TABLES.iter().map(|name| (*name).to_owned());
+        let streams = self.0.log.streams().into_iter().map(|info| info.spec.name.to_string());
+        streams.chain(system).collect()
+    }
+}

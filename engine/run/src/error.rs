@@ -1,0 +1,94 @@
+//! What can go wrong when SQL is run.
+
+use headwater_core::Code;
+
+/// The result of a call to the engine.
+pub type Result<T> = std::result::Result<T, RunError>;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The statement is wrong; the message has the place and a hint.
+    #[error(transparent)]
+    Sql(#[from] headwater_plan::SqlError),
+    /// The log refused.
+    #[error(transparent)]
+    Log(#[from] headwater_log::LogError),
+    /// Rows could not be taken in.
+    #[error(transparent)]
+    Ingest(#[from] headwater_ingest::IngestError),
+    /// An operator failed.
+    #[error("job {job}: {source}")]
+    Operator {
+        /// The job.
+        job: String,
+        /// What failed.
+        source: headwater_operators::OperatorError,
+    },
+    /// A query failed while it ran.
+    #[error("query failed: {0}")]
+    Query(#[from] datafusion::error::DataFusionError),
+    /// No such job.
+    #[error("there is no job {name}; SHOW JOBS lists those that are")]
+    NoJob {
+        /// The name.
+        name: String,
+    },
+    /// A checkpoint could not be written or read.
+    #[error("checkpoint of job {job}: {reason}")]
+    Checkpoint {
+        /// The job.
+        job: String,
+        /// What went wrong, and with which file.
+        reason: String,
+    },
+    /// A journal that does not fit its job.
+    #[error("journal of job {job}, step {step}: {reason}")]
+    Journal {
+        /// The job.
+        job: String,
+        /// The step.
+        step: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A connector could not be started.
+    #[error("table {table}: {reason}")]
+    Connector {
+        /// The table.
+        table: String,
+        /// Why.
+        reason: String,
+    },
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Invalid(String),
+    /// The engine is closing.
+    #[error("the engine is shutting down")]
+    Closed,
+}
+
+impl RunError {
+    /// The code under which an operator finds the remedy, `docs/errors/`.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Sql(error) => error.code(),
+            Self::Log(error) => error.code(),
+            Self::Ingest(error) => error.code(),
+            Self::Operator { source, .. } => source.code(),
+            Self::Query(_) => Code::new("HW4010"),
+            Self::NoJob { .. } => Code::new("HW4011"),
+            Self::Checkpoint { .. } => Code::new("HW4012"),
+            Self::Journal { .. } => Code::new("HW4013"),
+            Self::Connector { .. } => Code::new("HW4014"),
+            Self::Invalid(_) => Code::new("HW4015"),
+            Self::Closed => Code::new("HW4016"),
+        }
+    }
+}
+
+impl From<arrow::error::ArrowError> for RunError {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        Self::Query(error.into())
+    }
+}

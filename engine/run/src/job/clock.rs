@@ -1,0 +1,171 @@
+//! The event-time clock of one shard of one source: a function of that shard's rows alone, which never moves back.
+//!
+//! ```text
+//!   row        0    1    2    3          a row's clock is the watermark just before it,
+//!   candidate  5    9    7    12         so row 2 (clock 9) may be late by what row 1 said,
+//!   clock     -inf  5    9    9          and never by what another shard said
+//! ```
+
+use arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
+use arrow::datatypes::{DataType, TimeUnit, TimestampNanosecondType};
+use headwater_core::EventTime;
+use headwater_operators::Clocks;
+use headwater_plan::dataflow::Watermark;
+
+use arrow::array::RecordBatch;
+
+type Result<T> = std::result::Result<T, headwater_operators::OperatorError>;
+
+/// The watermark of one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardClock {
+    /// The greatest candidate so far.
+    pub watermark: EventTime,
+    /// Declared idle: it does not hold the others back until it has rows again.
+    pub idle: bool,
+    /// No more rows will come.
+    pub ended: bool,
+}
+
+/// The clock of a shard that has no rows yet.
+pub(crate) const NEW_CLOCK: ShardClock = ShardClock { watermark: EventTime::MIN, idle: false, ended: false };
+
+impl ShardClock {
+    /// Moves the clock over some rows and answers by what each of them is late. `floor` is the job's own watermark:
+    /// windows up to it are closed, also for a shard that was idle.
+    pub fn pass(&mut self, batch: &RecordBatch, watermark: &Watermark, floor: EventTime) -> Result<Clocks> {
+        let before = self.watermark.max(floor);
+        let candidates = nanos(&watermark.candidate.evaluate(batch)?.into_array(batch.num_rows())?)?;
+        let events = nanos(batch.column(watermark.column))?;
+        let mut greatest = before.0;
+        let mut behind = false;
+        for row in 0..candidates.len() {
+            behind |= events.is_valid(row) && events.value(row) < greatest;
+            if candidates.is_valid(row) {
+                greatest = greatest.max(candidates.value(row));
+            }
+        }
+        self.watermark = EventTime(greatest);
+        if !behind {
+            // No row lies behind its clock, so no window that one of them belongs to has ended by it: any earlier
+            // clock answers the same.
+            return Ok(Clocks::Uniform(before));
+        }
+        let mut clock = before.0;
+        let clocks = (0..candidates.len()).map(|row| {
+            let own = clock;
+            if candidates.is_valid(row) {
+                clock = clock.max(candidates.value(row));
+            }
+            own
+        });
+        Ok(Clocks::PerRow(TimestampNanosecondArray::from_iter_values(clocks)))
+    }
+}
+
+/// A timestamp column of any unit as nanoseconds, clamped where they do not reach.
+pub(crate) fn nanos(column: &ArrayRef) -> Result<TimestampNanosecondArray> {
+    use arrow::array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampSecondType};
+    let DataType::Timestamp(unit, _) = column.data_type() else {
+        return Err(headwater_operators::OperatorError::Expression {
+            operator: "watermark".into(),
+            source: datafusion::error::DataFusionError::Plan(format!(
+                "a watermark must be a timestamp, this is {}",
+                column.data_type()
+            )),
+        });
+    };
+    let clamp = |value: i64| EventTime::from_unit(value, *unit).0;
+    Ok(match unit {
+        TimeUnit::Nanosecond => {
+            column.as_primitive::<TimestampNanosecondType>().clone().with_timezone_opt::<&str>(None)
+        }
+        TimeUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().unary(clamp),
+        TimeUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().unary(clamp),
+        TimeUnit::Second => column.as_primitive::<TimestampSecondType>().unary(clamp),
+    })
+}
+
+/// The watermark of a job: the least over its shards. An idle shard is left out; if all are, time stands where it
+/// was, or where `advance` puts it.
+pub(crate) fn job_watermark<'a>(
+    clocks: impl Iterator<Item = (&'a ShardClock, bool)>,
+    before: EventTime,
+    advance: Option<EventTime>,
+) -> EventTime {
+    let mut least = None;
+    for (clock, per_key) in clocks {
+        let own = match clock {
+            ShardClock { ended: true, .. } => EventTime::MAX,
+            ShardClock { idle: true, .. } => continue,
+            // Each key has its own time; the shard's says nothing until it ends.
+            _ if per_key => EventTime::MIN,
+            clock => clock.watermark,
+        };
+        least = Some(least.map_or(own, |least: EventTime| least.min(own)));
+    }
+    let reached = least.or(advance).unwrap_or(before);
+    reached.max(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, Schema};
+    use datafusion::physical_expr::expressions::col;
+
+    use super::*;
+
+    fn batch(times: &[Option<i64>]) -> RecordBatch {
+        let column = TimestampNanosecondArray::from(times.to_vec());
+        let schema = Schema::new(vec![Field::new("ts", column.data_type().clone(), true)]);
+        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap()
+    }
+
+    fn pass(clock: &mut ShardClock, times: &[Option<i64>], floor: i64) -> Vec<i64> {
+        let batch = batch(times);
+        let candidate = col("ts", &batch.schema()).unwrap();
+        let watermark = Watermark { column: 0, candidate, text: "ts".into(), per_key: false };
+        match clock.pass(&batch, &watermark, EventTime(floor)).unwrap() {
+            Clocks::Uniform(time) => vec![time.0],
+            Clocks::PerRow(times) => times.values().to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_clock_never_moves_back() {
+        let mut clock = NEW_CLOCK;
+        assert_eq!(pass(&mut clock, &[Some(5), Some(9), Some(7), Some(12)], i64::MIN), [i64::MIN, 5, 9, 9]);
+        assert_eq!(clock.watermark, EventTime(12));
+        assert_eq!(pass(&mut clock, &[Some(3), None], i64::MIN), [12, 12]);
+        assert_eq!(clock.watermark, EventTime(12));
+    }
+
+    #[test]
+    fn rows_in_order_share_one_clock() {
+        let mut clock = NEW_CLOCK;
+        assert_eq!(pass(&mut clock, &[Some(5), None, Some(9)], i64::MIN), [i64::MIN]);
+        assert_eq!(pass(&mut clock, &[Some(9), Some(10)], i64::MIN), [9]);
+        assert_eq!(pass(&mut clock, &[Some(11), Some(12)], 11), [11], "the job's watermark is the floor");
+    }
+
+    #[test]
+    fn the_job_follows_its_slowest_shard() {
+        let clock = |watermark| ShardClock { watermark: EventTime(watermark), ..NEW_CLOCK };
+        let idle = |watermark| ShardClock { idle: true, ..clock(watermark) };
+        let ended = ShardClock { ended: true, ..NEW_CLOCK };
+        let of = |clocks: &[ShardClock], advance| {
+            job_watermark(clocks.iter().map(|clock| (clock, false)), EventTime(2), advance).0
+        };
+        assert_eq!(of(&[clock(5), clock(7)], None), 5);
+        assert_eq!(of(&[clock(5), clock(1)], None), 2, "it never moves back");
+        assert_eq!(of(&[clock(5), idle(1)], None), 5);
+        assert_eq!(of(&[idle(5), idle(1)], None), 2);
+        assert_eq!(of(&[idle(5), idle(1)], Some(EventTime(8))), 8);
+        assert_eq!(of(&[ended, clock(5)], None), 5);
+        assert_eq!(of(&[ended, ended], None), i64::MAX);
+        let per_key = job_watermark([(&clock(9), true)].into_iter(), EventTime::MIN, None);
+        assert_eq!(per_key, EventTime::MIN);
+    }
+}

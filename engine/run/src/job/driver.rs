@@ -1,0 +1,592 @@
+//! Drives one job: when to take a step, what to do again after a restart, when to take a checkpoint.
+//!
+//! ```text
+//!  start ── restore newest checkpoint ── redo the journal's steps behind it, appending nothing ── live
+//!  live:    step ── submit group (results, late rows, journal) ── up to IN_FLIGHT_MAX groups at once ── …
+//! ```
+//!
+//! A step is redone from the journal and not decided anew, because its results are in the log already: they were appended
+//! in the same group as its line in the journal. The redo checks that it comes to the same watermark.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use headwater_core::hash::SLOTS;
+use headwater_core::world::{Task, TaskWaker, Turn};
+use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
+use headwater_log::{Append, CommitGuard, From, Log, Pending, Producer, StreamInfo};
+use headwater_plan::Dataflow;
+use parking_lot::{Condvar, Mutex};
+
+use super::blobs::Blobs;
+use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Place, Restored};
+use super::histogram::Histogram;
+use super::journal::{self, Entry, JournalReader};
+use super::pipeline::{Limits, Pipeline, ShardCut, Start, Step};
+use super::sink::Sink;
+use crate::error::{Result, RunError};
+use crate::late::LateRows;
+use crate::{JobState, JobStatus};
+
+/// How many steps may wait for the log's acknowledgement while the next is computed.
+const IN_FLIGHT_MAX: usize = 4;
+
+/// Everything that a job is started with.
+pub(crate) struct JobPlan {
+    /// Its name.
+    pub name: String,
+    /// What it computes.
+    pub dataflow: Arc<Dataflow>,
+    /// Where its results go.
+    pub target: Arc<StreamInfo>,
+    /// Its journal.
+    pub journal: Arc<StreamInfo>,
+    /// Where late rows go.
+    pub late: LateRows,
+    /// Where its checkpoints lie.
+    pub blobs: Arc<dyn Blobs>,
+    /// Where it starts when there is no checkpoint and no journal.
+    pub start: From,
+    /// How many workers compute a step.
+    pub workers: usize,
+    /// How much a step takes.
+    pub limits: Limits,
+    /// How often a checkpoint is taken.
+    pub checkpoint_interval: Duration,
+    /// After how long without rows a shard of a stream is idle.
+    pub idle_timeout: Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync>,
+    /// Streams that have ended, and where their shards end.
+    pub ends: Vec<(String, Vec<Sequence>)>,
+    /// Whether it starts paused.
+    pub paused: bool,
+}
+
+/// A job that runs. Dropping the handle stops it after its current step, without a checkpoint: as a crash would.
+pub(crate) struct JobHandle {
+    shared: Arc<Shared>,
+    waker: TaskWaker,
+    world: World,
+    _wake_on_commit: CommitGuard,
+    _task: Task,
+}
+
+struct Shared {
+    status: Mutex<JobStatus>,
+    control: Mutex<Control>,
+    /// Told when the job has closed.
+    closed: Condvar,
+    /// Woken when the state of the job changes.
+    changed: tokio::sync::watch::Sender<JobState>,
+}
+
+#[derive(Default)]
+struct Control {
+    paused: bool,
+    closing: bool,
+    closed: bool,
+    ends: Vec<(String, Vec<Sequence>)>,
+}
+
+impl JobHandle {
+    /// Starts a job: restores it, and gives it turns.
+    pub fn start(world: &World, log: Arc<dyn Log>, plan: JobPlan) -> Result<Self> {
+        let status = Mutex::new(new_status(&plan));
+        let control = Control { paused: plan.paused, ends: plan.ends.clone(), ..Control::default() };
+        let changed = tokio::sync::watch::Sender::new(JobState::Running);
+        let shared =
+            Arc::new(Shared { status, control: Mutex::new(control), closed: Condvar::new(), changed });
+        let name = format!("job-{}", plan.name);
+        let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
+        let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
+        let waker = task.waker();
+        let wake = waker.clone();
+        let guard = log.on_commit(Arc::new(move || wake.wake()));
+        Ok(Self { shared, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
+    }
+
+    /// How it does.
+    pub fn status(&self) -> JobStatus {
+        self.shared.status.lock().clone()
+    }
+
+    /// Follows its state.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<JobState> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Pauses or goes on.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.control.lock().paused = paused;
+        self.waker.wake();
+    }
+
+    /// Says where the shards of a stream end.
+    pub fn end_stream(&self, stream: &str, ends: Vec<Sequence>) {
+        self.shared.control.lock().ends.push((stream.to_owned(), ends));
+        self.waker.wake();
+    }
+
+    /// Asks the job to take a last checkpoint and stop; [`JobHandle::wait_closed`] waits for it.
+    pub fn begin_close(&self) {
+        self.shared.control.lock().closing = true;
+        self.waker.wake();
+    }
+
+    /// Waits until the job has stopped after [`JobHandle::begin_close`]. Blocks the thread.
+    pub fn wait_closed(&mut self) {
+        while !self.shared.control.lock().closed && !self._task.is_done() {
+            if !self.world.tasks.drive() {
+                let mut control = self.shared.control.lock();
+                if !control.closed {
+                    // A job that panicked tells nobody; it is looked after now and then.
+                    self.shared.closed.wait_for(&mut control, Duration::from_millis(100));
+                }
+            }
+        }
+    }
+}
+
+fn new_status(plan: &JobPlan) -> JobStatus {
+    JobStatus {
+        name: plan.name.clone(),
+        target: plan.target.spec.name.to_string(),
+        state: if plan.paused { JobState::Paused } else { JobState::Running },
+        error: None,
+        rows_in: 0,
+        rows_out: 0,
+        rows_late: 0,
+        lag: 0,
+        watermark: EventTime::MIN,
+        steps: 0,
+        state_entries: 0,
+        state_bytes: 0,
+        checkpoint: None,
+        step_micros: Vec::new(),
+        step_micros_sum: 0,
+        checkpoint_micros: Vec::new(),
+        checkpoint_micros_sum: 0,
+    }
+}
+
+struct Driver {
+    world: World,
+    log: Arc<dyn Log>,
+    plan: JobPlan,
+    shared: Arc<Shared>,
+    pipeline: Pipeline,
+    sink: Sink,
+    checkpointer: Checkpointer,
+    producer: Producer,
+    /// The journal's steps that are still to be done again.
+    redo: Option<JournalReader>,
+    /// Groups that the log has not acknowledged yet.
+    in_flight: VecDeque<Box<dyn Pending>>,
+    /// The cut of the last step.
+    cut: Vec<Vec<ShardCut>>,
+    step: u64,
+    last_checkpoint: Duration,
+    checkpoint_began: Duration,
+    /// The wall clock and the greatest watermark when rows last came: from here time goes on when all is quiet.
+    last_rows: EventTime,
+    step_times: Histogram,
+    checkpoint_times: Histogram,
+    counters: Counters,
+    stopped: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counters {
+    rows_in: u64,
+    rows_out: u64,
+    rows_late: u64,
+}
+
+impl Driver {
+    fn open(world: World, log: Arc<dyn Log>, plan: JobPlan, shared: Arc<Shared>) -> Result<Self> {
+        let fingerprint = checkpoint::fingerprint(&plan.dataflow);
+        let bad = |reason: String| RunError::Checkpoint { job: plan.name.clone(), reason };
+        let (restored, passed_over) = checkpoint::restore(&*plan.blobs, &fingerprint).map_err(bad)?;
+        for reason in passed_over {
+            tracing::warn!(
+                job = plan.name,
+                reason,
+                "a checkpoint was passed over; an older one or the journal makes up for it"
+            );
+        }
+        let pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
+        let manifest = restored.as_ref().map_or_else(Manifest::default, |restored| restored.manifest.clone());
+        let cut: Vec<Vec<ShardCut>> =
+            manifest.places.iter().map(|shards| shards.iter().map(cut_of).collect()).collect();
+        let redo = JournalReader::open(&*log, &plan.journal, &plan.name, manifest.step, cut.clone())?;
+        let id = producer_id(&plan.name);
+        let epoch = match log.last_of(plan.journal.id, ShardId(0), id)? {
+            Some((last, _)) => Epoch(last.epoch.0 + 1),
+            None => Epoch(1),
+        };
+        let checkpointer =
+            Checkpointer::new(Arc::clone(&plan.blobs), world.clone(), &plan.name, restored.as_ref());
+        let now = world.clock.monotonic();
+        Ok(Self {
+            sink: Sink::new(Arc::clone(&plan.target))?,
+            producer: Producer { id, epoch, sequence: manifest.step },
+            redo: Some(redo),
+            in_flight: VecDeque::new(),
+            cut,
+            step: manifest.step,
+            last_checkpoint: now,
+            checkpoint_began: now,
+            last_rows: world.clock.now(),
+            step_times: Histogram::default(),
+            checkpoint_times: Histogram::default(),
+            counters: Counters {
+                rows_in: manifest.rows_in,
+                rows_out: manifest.rows_out,
+                rows_late: manifest.rows_late,
+            },
+            stopped: false,
+            world,
+            log,
+            shared,
+            pipeline,
+            checkpointer,
+            plan,
+        })
+    }
+
+    fn turn(&mut self) -> Turn {
+        if self.stopped {
+            return self.rest();
+        }
+        match self.try_turn() {
+            Ok(turn) => turn,
+            Err(error) => {
+                tracing::error!(job = self.plan.name, code = %error.code(), %error, "the job has failed");
+                self.set_state(JobState::Failed, Some(format!("{} {error}", error.code())));
+                self.stopped = true;
+                Turn::Again
+            }
+        }
+    }
+
+    /// A job that has finished or failed waits for its end.
+    fn rest(&mut self) -> Turn {
+        let mut control = self.shared.control.lock();
+        if control.closing {
+            control.closed = true;
+            self.shared.closed.notify_all();
+            return Turn::Done;
+        }
+        Turn::Wait(None)
+    }
+
+    fn try_turn(&mut self) -> Result<Turn> {
+        self.poll_checkpoint();
+        if self.redo.is_some() {
+            if self.shared.control.lock().closing {
+                // What was redone so far is in the log and in the last checkpoint already.
+                self.stopped = true;
+                return Ok(Turn::Again);
+            }
+            return self.redo_step();
+        }
+        let (closing, paused) = {
+            let mut control = self.shared.control.lock();
+            for (stream, ends) in control.ends.drain(..) {
+                self.pipeline.set_end(&stream, &ends);
+            }
+            (control.closing, control.paused)
+        };
+        if closing {
+            return self.close();
+        }
+        self.set_state(if paused { JobState::Paused } else { JobState::Running }, None);
+        if paused {
+            self.drain()?;
+            return Ok(Turn::Wait(None));
+        }
+        self.collect_acknowledged()?;
+        let now = self.world.clock.monotonic();
+        let step = match self.pipeline.step_live(self.plan.limits, now)? {
+            Some(step) => {
+                self.last_rows = self.world.clock.now();
+                Some(step)
+            }
+            None => self.quiet_step(now)?,
+        };
+        let stepped = step.is_some();
+        if let Some(step) = step {
+            self.commit(step)?;
+            self.step_times.record(self.world.clock.monotonic().saturating_sub(now));
+        }
+        self.checkpoint_if_due()?;
+        self.update_status();
+        if self.pipeline.is_finished() {
+            self.finish()?;
+            return Ok(Turn::Again);
+        }
+        Ok(if stepped { Turn::Again } else { Turn::Wait(self.next_deadline(now)) })
+    }
+
+    /// What happens when no rows are there: shards fall idle, and when all are, time goes on by the wall clock from where
+    /// the rows left it, as long as there is state that waits for it.
+    fn quiet_step(&mut self, now: Duration) -> Result<Option<Step>> {
+        let waiting = self.pipeline.executor().state_size().entries > 0;
+        let latest = self.pipeline.latest();
+        let quiet = self.world.clock.now().0.saturating_sub(self.last_rows.0).max(0);
+        let advance = (waiting && latest > EventTime::MIN).then(|| EventTime(latest.0.saturating_add(quiet)));
+        let timeout = Arc::clone(&self.plan.idle_timeout);
+        self.pipeline.step_idle(|info| timeout(info), now, advance)
+    }
+
+    /// When to look again although no commit woke the job: a shard may fall idle, time may have to be moved on.
+    fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
+        let timeouts = self.plan.dataflow.sources.iter().filter(|source| source.watermark.is_some());
+        let streams = timeouts.filter_map(|source| self.log.stream_named(source.stream.as_str()).ok());
+        let idle = streams.filter_map(|info| (self.plan.idle_timeout)(&info)).min();
+        let idle = idle
+            .filter(|_| !self.pipeline.is_finished())
+            .map(|timeout| timeout.max(Duration::from_millis(50)));
+        let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.checkpointer.is_writing();
+        let checkpoint = unsaved.then(|| {
+            (self.last_checkpoint + self.plan.checkpoint_interval)
+                .saturating_sub(now)
+                .max(Duration::from_millis(10))
+        });
+        let in_flight = (!self.in_flight.is_empty()).then_some(Duration::from_millis(20));
+        [idle, checkpoint, in_flight].into_iter().flatten().min()
+    }
+
+    fn commit(&mut self, step: Step) -> Result<()> {
+        self.step += 1;
+        self.producer.sequence = self.step;
+        let (mut group, rows_out) = self.sink.appends(&step.output.rows, self.producer)?;
+        let (late, rows_late) =
+            self.plan.late.appends(&self.plan.name, self.step, &step.output.late, self.producer)?;
+        group.extend(late);
+        let entry = Entry { step: self.step, cut: step.cut, watermark: step.watermark };
+        let line = journal::encode(&entry, &self.cut)?;
+        let producer = Some(self.producer);
+        group.push(Append { producer, ..Append::new(self.plan.journal.id, ShardId(0), line) });
+        self.cut = entry.cut.shards;
+        self.counters.rows_in += step.rows_in;
+        self.counters.rows_out += rows_out;
+        self.counters.rows_late += rows_late;
+        while self.in_flight.len() >= IN_FLIGHT_MAX {
+            self.wait_oldest()?;
+        }
+        self.in_flight.push_back(self.log.submit(group));
+        Ok(())
+    }
+
+    fn redo_step(&mut self) -> Result<Turn> {
+        let Some(redo) = &mut self.redo else { return Ok(Turn::Again) };
+        let Some(entry) = redo.next()? else {
+            self.redo = None;
+            let ends = self.plan.ends.clone();
+            for (stream, ends) in &ends {
+                self.pipeline.set_end(stream, ends);
+            }
+            return Ok(Turn::Again);
+        };
+        let now = self.world.clock.monotonic();
+        let step = self.pipeline.step_obeying(&entry.cut, now)?;
+        if step.watermark != entry.watermark {
+            let reason = format!(
+                "came to watermark {} when it was first done and to {} now: the job does not give the same rows again; \
+                 drop it and create it anew",
+                entry.watermark, step.watermark
+            );
+            return Err(RunError::Journal { job: self.plan.name.clone(), step: entry.step, reason });
+        }
+        self.step = entry.step;
+        self.producer.sequence = entry.step;
+        self.cut = entry.cut.shards;
+        self.counters.rows_in += step.rows_in;
+        self.counters.rows_out += step.output.rows.iter().map(|rows| rows.len() as u64).sum::<u64>();
+        self.counters.rows_late +=
+            step.output.late.iter().map(|late| late.batch.num_rows() as u64).sum::<u64>();
+        self.update_status();
+        Ok(Turn::Again)
+    }
+
+    fn wait_oldest(&mut self) -> Result<()> {
+        if let Some(oldest) = self.in_flight.pop_front() {
+            oldest.wait()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        while !self.in_flight.is_empty() {
+            self.wait_oldest()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the answers that have come, without waiting.
+    fn collect_acknowledged(&mut self) -> Result<()> {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Some(oldest) = self.in_flight.front_mut() {
+            match Pin::new(&mut **oldest).poll(&mut context) {
+                Poll::Ready(result) => {
+                    self.in_flight.pop_front();
+                    result?;
+                }
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoint_if_due(&mut self) -> Result<()> {
+        let now = self.world.clock.monotonic();
+        let due = now.saturating_sub(self.last_checkpoint) >= self.plan.checkpoint_interval;
+        let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step;
+        if due && unsaved && !self.checkpointer.is_writing() {
+            self.start_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn start_checkpoint(&mut self) -> Result<()> {
+        // A checkpoint must not be ahead of the journal.
+        self.drain()?;
+        self.checkpoint_began = self.world.clock.monotonic();
+        self.last_checkpoint = self.checkpoint_began;
+        let full = self.checkpointer.wants_full();
+        let job = self.plan.name.clone();
+        let state = self.pipeline.executor().snapshot(full);
+        let state = state.map_err(|source| RunError::Operator { job: job.clone(), source })?;
+        let places = self.pipeline.places();
+        let manifest = Manifest {
+            job,
+            plan: checkpoint::fingerprint(&self.plan.dataflow),
+            step: self.step,
+            watermark: self.pipeline.watermark().0,
+            places: places
+                .into_iter()
+                .map(|shards| shards.into_iter().map(|(next, clock)| Place::new(next, clock)).collect())
+                .collect(),
+            rows_in: self.counters.rows_in,
+            rows_out: self.counters.rows_out,
+            rows_late: self.counters.rows_late,
+            ..Manifest::default()
+        };
+        self.checkpointer.start(Checkpoint { manifest, state }, full);
+        Ok(())
+    }
+
+    fn poll_checkpoint(&mut self) {
+        if let Some(result) = self.checkpointer.poll() {
+            self.note_checkpoint(result);
+        }
+    }
+
+    fn note_checkpoint(&mut self, result: std::result::Result<u64, String>) {
+        match result {
+            Ok(_) => {
+                let took = self.world.clock.monotonic().saturating_sub(self.checkpoint_began);
+                self.checkpoint_times.record(took);
+            }
+            Err(reason) => tracing::warn!(
+                job = self.plan.name,
+                reason,
+                "a checkpoint failed; the next one will hold everything"
+            ),
+        }
+    }
+
+    /// The last checkpoint: waits for everything.
+    fn save(&mut self) -> Result<()> {
+        self.drain()?;
+        if let Some(result) = self.checkpointer.wait() {
+            self.note_checkpoint(result);
+        }
+        if self.checkpointer.newest().unwrap_or(0) < self.step {
+            self.start_checkpoint()?;
+            if let Some(result) = self.checkpointer.wait() {
+                self.note_checkpoint(result);
+            }
+        }
+        self.update_status();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.save()?;
+        self.stopped = true;
+        self.set_state(JobState::Finished, None);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<Turn> {
+        self.save()?;
+        self.shared.control.lock().closed = true;
+        self.shared.closed.notify_all();
+        Ok(Turn::Done)
+    }
+
+    fn set_state(&self, state: JobState, error: Option<String>) {
+        {
+            let mut status = self.shared.status.lock();
+            status.state = state;
+            status.error = error;
+        }
+        self.shared.changed.send_if_modified(|now| std::mem::replace(now, state) != state);
+    }
+
+    fn update_status(&mut self) {
+        let size = self.pipeline.executor().state_size();
+        let lag = self.pipeline.lag(&*self.log).unwrap_or(0);
+        let mut status = self.shared.status.lock();
+        status.rows_in = self.counters.rows_in;
+        status.rows_out = self.counters.rows_out;
+        status.rows_late = self.counters.rows_late;
+        status.lag = lag;
+        status.watermark = self.pipeline.watermark();
+        status.steps = self.step;
+        status.state_entries = size.entries;
+        status.state_bytes = size.bytes;
+        status.checkpoint = self.checkpointer.newest();
+        status.step_micros = self.step_times.cumulative();
+        status.step_micros_sum = self.step_times.sum_micros();
+        status.checkpoint_micros = self.checkpoint_times.cumulative();
+        status.checkpoint_micros_sum = self.checkpoint_times.sum_micros();
+    }
+}
+
+fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Restored>) -> Result<Pipeline> {
+    let start = match restored {
+        Some(restored) => {
+            let shards = |shards: &Vec<Place>| shards.iter().map(|place| place.get()).collect();
+            Start::Resume(restored.manifest.places.iter().map(shards).collect())
+        }
+        None => Start::At(plan.start),
+    };
+    let mut pipeline =
+        Pipeline::open(log, Arc::clone(&plan.dataflow), plan.workers.min(SLOTS as usize), &start)?;
+    if let Some(restored) = restored {
+        let job = &plan.name;
+        for (stage, entries) in &restored.state {
+            let restore = pipeline.executor().restore(*stage, entries);
+            restore.map_err(|source| RunError::Operator { job: job.clone(), source })?;
+        }
+        pipeline.restore_watermark(EventTime(restored.manifest.watermark));
+    }
+    Ok(pipeline)
+}
+
+fn cut_of(place: &Place) -> ShardCut {
+    let (next, clock) = place.get();
+    ShardCut { next, idle: clock.idle, ended: clock.ended }
+}
+
+/// The producer of a job's results: a stable function of its name.
+fn producer_id(job: &str) -> ProducerId {
+    let name: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![format!("job {job}")]));
+    let hash = headwater_core::hash::hash_rows(&[name]).map_or(0, |hashes| hashes[0]);
+    ProducerId(hash)
+}

@@ -1,0 +1,190 @@
+//! The journal of a job: how far each step went, and what the runtime decided in it.
+//!
+//! A stream like any other, `system.journal.JOB`, with one shard. Each step adds one row for every shard of a source
+//! whose cut has changed, and is appended in the same group as the step's results: so a step is in the journal if and only
+//! if its results are in the log. A step in which only time moved has one row with source -1.
+//!
+//! | column | |
+//! |---|---|
+//! | step | the number of the step, from 1 |
+//! | source, shard | which shard of which source, by their places in the plan; -1 for none |
+//! | next | the first sequence number that the step did not take |
+//! | idle, ended | what was declared of the shard |
+//! | advance | where time was put because all shards were idle |
+//! | watermark | the job's watermark after the step |
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray,
+};
+use arrow::datatypes::{
+    DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType,
+};
+use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::{ColumnBound, From, Log, ReadSpec, Reader, StreamInfo};
+
+use super::pipeline::{Cut, ShardCut};
+use crate::error::{Result, RunError};
+
+/// The columns of a journal.
+pub(crate) fn schema() -> SchemaRef {
+    let time = || DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![
+        Field::new("step", DataType::Int64, false),
+        Field::new("source", DataType::Int32, false),
+        Field::new("shard", DataType::Int32, false),
+        Field::new("next", DataType::Int64, false),
+        Field::new("idle", DataType::Boolean, false),
+        Field::new("ended", DataType::Boolean, false),
+        Field::new("advance", time(), true),
+        Field::new("watermark", time(), false),
+    ]))
+}
+
+/// One step as the journal has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its number.
+    pub step: u64,
+    /// How far it went.
+    pub cut: Cut,
+    /// The watermark after it.
+    pub watermark: EventTime,
+}
+
+/// The rows that a step adds: what differs from the cut before.
+pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBatch> {
+    let mut rows: Vec<(i32, i32, ShardCut)> = Vec::new();
+    for (source, shards) in entry.cut.shards.iter().enumerate() {
+        for (shard, cut) in shards.iter().enumerate() {
+            if before.get(source).and_then(|shards| shards.get(shard)) != Some(cut) {
+                rows.push((source as i32, shard as i32, *cut));
+            }
+        }
+    }
+    if rows.is_empty() {
+        rows.push((-1, -1, ShardCut { next: Sequence::ZERO, idle: false, ended: false }));
+    }
+    let advance = entry.cut.advance.map(|time| time.0);
+    let count = rows.len();
+    Ok(RecordBatch::try_new(
+        schema(),
+        vec![
+            Arc::new(Int64Array::from_value(entry.step as i64, count)),
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.0))),
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.1))),
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2.next.0 as i64))),
+            Arc::new(rows.iter().map(|row| Some(row.2.idle)).collect::<BooleanArray>()),
+            Arc::new(rows.iter().map(|row| Some(row.2.ended)).collect::<BooleanArray>()),
+            Arc::new(TimestampNanosecondArray::from(vec![advance; count]).with_timezone("UTC")),
+            Arc::new(TimestampNanosecondArray::from_value(entry.watermark.0, count).with_timezone("UTC")),
+        ],
+    )?)
+}
+
+/// Reads a journal from its beginning, or from behind a step.
+pub(crate) struct JournalReader {
+    job: String,
+    reader: Box<dyn Reader>,
+    /// The cut as of the last entry, which each entry's rows change.
+    shards: Vec<Vec<ShardCut>>,
+    rows: Option<(RecordBatch, usize)>,
+    last_step: u64,
+}
+
+impl JournalReader {
+    /// Opens a journal. `shards` is the cut to start from, that of step `after` (0: the beginning).
+    pub fn open(
+        log: &dyn Log,
+        info: &StreamInfo,
+        job: &str,
+        after: u64,
+        shards: Vec<Vec<ShardCut>>,
+    ) -> Result<Self> {
+        let bounds = log.bounds(info.id)?[0];
+        let behind: ArrayRef = Arc::new(Int64Array::from(vec![after as i64 + 1]));
+        let reader = log.read(ReadSpec {
+            from: From::Earliest,
+            until: Some(bounds.next),
+            bounds: vec![ColumnBound { column: 0, min: Some(behind), max: None }],
+            ..ReadSpec::all(info.id, ShardId(0))
+        })?;
+        Ok(Self { job: job.to_owned(), reader, shards, rows: None, last_step: after })
+    }
+
+    /// The next step behind the one it started after, or `None` at the end.
+    pub fn next(&mut self) -> Result<Option<Entry>> {
+        let mut entry: Option<Entry> = None;
+        loop {
+            let Some((batch, row)) = self.row()? else { break };
+            let step = batch.column(0).as_primitive::<Int64Type>().value(row) as u64;
+            if step <= self.last_step {
+                self.advance();
+                continue;
+            }
+            match &entry {
+                Some(open) if open.step != step => break,
+                Some(_) => {}
+                None if step != self.last_step + 1 => {
+                    let reason = format!("follows on step {}: steps are missing", self.last_step);
+                    return Err(RunError::Journal { job: self.job.clone(), step, reason });
+                }
+                None => {}
+            }
+            let (advance, watermark) = times(&batch, row);
+            self.apply(&batch, row);
+            let entry = entry.get_or_insert_with(|| Entry { step, cut: Cut::default(), watermark });
+            entry.cut.advance = advance;
+            self.advance();
+        }
+        if let Some(entry) = &mut entry {
+            entry.cut.shards = self.shards.clone();
+            self.last_step = entry.step;
+        }
+        Ok(entry)
+    }
+
+    fn row(&mut self) -> Result<Option<(RecordBatch, usize)>> {
+        while self.rows.as_ref().is_none_or(|(batch, row)| *row >= batch.num_rows()) {
+            match self.reader.next()? {
+                Some(read) => self.rows = Some((read.rows, 0)),
+                None => return Ok(None),
+            }
+        }
+        Ok(self.rows.clone())
+    }
+
+    fn advance(&mut self) {
+        if let Some((_, row)) = &mut self.rows {
+            *row += 1;
+        }
+    }
+
+    fn apply(&mut self, batch: &RecordBatch, row: usize) {
+        let source = batch.column(1).as_primitive::<Int32Type>().value(row);
+        let shard = batch.column(2).as_primitive::<Int32Type>().value(row);
+        if source < 0 || shard < 0 {
+            return;
+        }
+        let (source, shard) = (source as usize, shard as usize);
+        let unread = ShardCut { next: Sequence::ZERO, idle: false, ended: false };
+        if self.shards.len() <= source {
+            self.shards.resize(source + 1, Vec::new());
+        }
+        if self.shards[source].len() <= shard {
+            self.shards[source].resize(shard + 1, unread);
+        }
+        self.shards[source][shard] = ShardCut {
+            next: Sequence(batch.column(3).as_primitive::<Int64Type>().value(row) as u64),
+            idle: batch.column(4).as_boolean().value(row),
+            ended: batch.column(5).as_boolean().value(row),
+        };
+    }
+}
+
+fn times(batch: &RecordBatch, row: usize) -> (Option<EventTime>, EventTime) {
+    let advance = batch.column(6).as_primitive::<TimestampNanosecondType>();
+    let watermark = batch.column(7).as_primitive::<TimestampNanosecondType>();
+    (advance.is_valid(row).then(|| EventTime(advance.value(row))), EventTime(watermark.value(row)))
+}

@@ -1,0 +1,26 @@
+//! Jobs: queries that go on for ever.
+//!
+//! ```text
+//!  log ─> source (shards, clocks) ─> exec (stages over workers) ─> sink (one atomic group) ─> log
+//!              └──────────── pipeline: one step ───────────┘            │
+//!         driver: when to step, redo, checkpoint, idle          journal row in the same group
+//! ```
+
+mod blobs;
+mod checkpoint;
+mod clock;
+mod driver;
+mod exec;
+mod histogram;
+mod journal;
+mod pipeline;
+mod sink;
+mod source;
+
+pub(crate) use blobs::{Blobs, DiskBlobs, ObjectBlobs};
+pub(crate) use clock::{NEW_CLOCK, nanos};
+pub(crate) use driver::{JobHandle, JobPlan};
+pub(crate) use journal::{JournalReader, schema as journal_schema};
+pub(crate) use pipeline::{Cut, Limits, Pipeline, ShardCut, Start, Stretch};
+pub(crate) use sink::{WEIGHT, fit};
+pub(crate) use source::metadata_columns;

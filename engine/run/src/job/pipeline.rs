@@ -1,0 +1,304 @@
+//! A dataflow over the log, a step at a time: what jobs, tails and replays have in common.
+//!
+//! A step is told how far to go in one of two ways: live, it takes what is there and answers a [`Cut`]; obeying, it is given a
+//! cut and takes exactly that. The same cuts give the same rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::{From, Log, StreamInfo};
+use headwater_operators::Rows;
+use headwater_plan::dataflow::Dataflow;
+
+use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
+use super::exec::{Executor, StepOutput};
+use super::source::{ShardInput, Until};
+use crate::error::{Result, RunError};
+
+/// How far a step goes, and what the runtime decided in it: what the journal keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Cut {
+    /// For each source, for each shard.
+    pub shards: Vec<Vec<ShardCut>>,
+    /// Where time was put, when all shards were idle.
+    pub advance: Option<EventTime>,
+}
+
+/// How far a step goes in one shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardCut {
+    /// The first row that the step does not take.
+    pub next: Sequence,
+    /// The shard was declared idle before this step, and had no rows in it.
+    pub idle: bool,
+    /// The shard has ended.
+    pub ended: bool,
+}
+
+/// How much a live step takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Rows, roughly.
+    pub rows: usize,
+    /// Bytes, roughly.
+    pub bytes: usize,
+}
+
+/// What a step did.
+pub(crate) struct Step {
+    /// How far it went.
+    pub cut: Cut,
+    /// How many rows it took.
+    pub rows_in: u64,
+    /// The watermark after it.
+    pub watermark: EventTime,
+    /// What it says.
+    pub output: StepOutput,
+}
+
+struct SourceInput {
+    info: Arc<StreamInfo>,
+    shards: Vec<ShardInput>,
+}
+
+/// Where a pipeline starts reading.
+pub(crate) enum Start {
+    /// Every shard at the same kind of place.
+    At(From),
+    /// At these cuts, with these clocks: a checkpoint.
+    Resume(Vec<Vec<(Sequence, ShardClock)>>),
+}
+
+/// A dataflow and its state.
+pub(crate) struct Pipeline {
+    dataflow: Arc<Dataflow>,
+    sources: Vec<SourceInput>,
+    executor: Executor,
+    watermark: EventTime,
+    stretch: Stretch,
+}
+
+/// A stretch of event time, `[from, to)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// The first time in it.
+    pub from: EventTime,
+    /// The first time behind it.
+    pub to: EventTime,
+}
+
+impl Stretch {
+    /// All of time.
+    pub const ALL: Self = Self { from: EventTime::MIN, to: EventTime::MAX };
+
+    /// Whether a time lies in it.
+    pub fn holds(self, time: EventTime) -> bool {
+        self.from <= time && time < self.to
+    }
+}
+
+impl Pipeline {
+    /// Opens the sources and makes the operators, without state.
+    pub fn open(log: &dyn Log, dataflow: Arc<Dataflow>, workers: usize, start: &Start) -> Result<Self> {
+        let mut sources = Vec::with_capacity(dataflow.sources.len());
+        for (nth, source) in dataflow.sources.iter().enumerate() {
+            let info = log.stream_named(source.stream.as_str())?;
+            let mut shards = Vec::with_capacity(info.spec.shards as usize);
+            for shard in 0..info.spec.shards {
+                let (from, clock) = match start {
+                    Start::At(from) => (*from, NEW_CLOCK),
+                    Start::Resume(places) => {
+                        let place = places.get(nth).and_then(|shards| shards.get(shard as usize));
+                        let (next, clock) = place.copied().unwrap_or((Sequence::ZERO, NEW_CLOCK));
+                        (From::Sequence(next), clock)
+                    }
+                };
+                let mut input = ShardInput::open(log, &info, source, ShardId(shard), from)?;
+                input.clock = clock;
+                shards.push(input);
+            }
+            sources.push(SourceInput { info, shards });
+        }
+        let executor = Executor::new(Arc::clone(&dataflow), workers)
+            .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
+        Ok(Self { dataflow, sources, executor, watermark: EventTime::MIN, stretch: Stretch::ALL })
+    }
+
+    /// The plan.
+    pub fn dataflow(&self) -> &Arc<Dataflow> {
+        &self.dataflow
+    }
+
+    /// The operators and their state.
+    pub fn executor(&mut self) -> &mut Executor {
+        &mut self.executor
+    }
+
+    /// The watermark after the last step.
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Leaves out rows outside of a stretch of event time.
+    pub fn set_stretch(&mut self, stretch: Stretch) {
+        self.stretch = stretch;
+    }
+
+    /// Puts the watermark where a checkpoint has it.
+    pub fn restore_watermark(&mut self, watermark: EventTime) {
+        self.watermark = watermark;
+        self.executor.restore_watermark(watermark);
+    }
+
+    /// Where each shard is and what its clock says: what a checkpoint keeps.
+    pub fn places(&self) -> Vec<Vec<(Sequence, ShardClock)>> {
+        let of = |source: &SourceInput| {
+            source.shards.iter().map(|shard| (shard.position(), shard.clock)).collect()
+        };
+        self.sources.iter().map(of).collect()
+    }
+
+    /// Rows in the log that have not been taken.
+    pub fn lag(&self, log: &dyn Log) -> Result<u64> {
+        let mut lag = 0;
+        for source in &self.sources {
+            let bounds = log.bounds(source.info.id)?;
+            for (shard, bounds) in source.shards.iter().zip(bounds) {
+                lag += bounds.next.0.saturating_sub(shard.position().0);
+            }
+        }
+        Ok(lag)
+    }
+
+    /// Says where the shards of a stream end.
+    pub fn set_end(&mut self, stream: &str, ends: &[Sequence]) {
+        for source in self.sources.iter_mut().filter(|source| source.info.spec.name.as_str() == stream) {
+            for (shard, end) in source.shards.iter_mut().zip(ends) {
+                shard.end = Some(*end);
+            }
+        }
+    }
+
+    /// Whether all input has ended and been taken.
+    pub fn is_finished(&self) -> bool {
+        self.sources.iter().all(|source| source.shards.iter().all(|shard| shard.clock.ended))
+    }
+
+    /// Takes what is there. `None`: nothing is, and no shard has ended since the last step.
+    pub fn step_live(&mut self, limits: Limits, now: Duration) -> Result<Option<Step>> {
+        let shards = self.sources.iter().map(|source| source.shards.len()).sum::<usize>().max(1);
+        let until =
+            Until::Budget { rows: (limits.rows / shards).max(1), bytes: (limits.bytes / shards).max(1) };
+        let before: Vec<_> = self.places();
+        let morsels = self.take(|_, _| until, now)?;
+        if self.places() == before {
+            return Ok(None);
+        }
+        self.run(morsels, None).map(Some)
+    }
+
+    /// Takes exactly what a cut says.
+    pub fn step_obeying(&mut self, cut: &Cut, now: Duration) -> Result<Step> {
+        for (source, cuts) in self.sources.iter_mut().zip(&cut.shards) {
+            for (shard, cut) in source.shards.iter_mut().zip(cuts) {
+                shard.clock.idle = cut.idle;
+                shard.end = if cut.ended { Some(cut.next) } else { None };
+            }
+        }
+        let morsels = self.take(|source, shard| Until::Cut(cut.shards[source][shard].next), now)?;
+        // Rows end a shard's idleness, but the cut has the last word: it was made after the same rows.
+        for (source, cuts) in self.sources.iter_mut().zip(&cut.shards) {
+            for (shard, cut) in source.shards.iter_mut().zip(cuts) {
+                shard.clock.idle = cut.idle;
+            }
+        }
+        self.run(morsels, cut.advance)
+    }
+
+    /// A step without rows: shards that had none since `quiet_since` are declared idle, and when all of them are,
+    /// time is put to `advance`. `None` if that changes nothing.
+    pub fn step_idle(
+        &mut self,
+        timeout: impl Fn(&StreamInfo) -> Option<Duration>,
+        now: Duration,
+        advance: Option<EventTime>,
+    ) -> Result<Option<Step>> {
+        let mut changed = false;
+        for source in &mut self.sources {
+            let Some(timeout) = timeout(&source.info) else { continue };
+            for shard in source.shards.iter_mut().filter(|shard| !shard.clock.idle && !shard.clock.ended) {
+                if now.saturating_sub(shard.last_rows) >= timeout {
+                    shard.clock.idle = true;
+                    changed = true;
+                }
+            }
+        }
+        let advance = advance.filter(|time| self.all_idle() && *time > self.watermark);
+        if !changed && advance.is_none() {
+            return Ok(None);
+        }
+        let none = self.sources.iter().map(|_| Vec::new()).collect();
+        self.run(none, advance).map(Some)
+    }
+
+    /// Whether no shard that has not ended is awake, and one is asleep.
+    pub fn all_idle(&self) -> bool {
+        let mut open = self
+            .sources
+            .iter()
+            .flat_map(|source| &source.shards)
+            .filter(|shard| !shard.clock.ended)
+            .peekable();
+        open.peek().is_some() && open.all(|shard| shard.clock.idle)
+    }
+
+    /// The greatest watermark that any shard's rows have reached.
+    pub fn latest(&self) -> EventTime {
+        let clocks = self.sources.iter().flat_map(|source| &source.shards).map(|shard| shard.clock.watermark);
+        clocks.max().unwrap_or(EventTime::MIN)
+    }
+
+    fn take(&mut self, until: impl Fn(usize, usize) -> Until, now: Duration) -> Result<Vec<Vec<Rows>>> {
+        let mut all = Vec::with_capacity(self.sources.len());
+        for (nth, source) in self.sources.iter_mut().enumerate() {
+            let spec = &self.dataflow.sources[nth];
+            let mut morsels = Vec::new();
+            for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
+                let taken = shard.take(spec, until(nth, shard_nth), self.watermark, self.stretch)?;
+                if !taken.is_empty() {
+                    shard.last_rows = now;
+                }
+                morsels.extend(taken);
+            }
+            all.push(morsels);
+        }
+        Ok(all)
+    }
+
+    fn run(&mut self, morsels: Vec<Vec<Rows>>, advance: Option<EventTime>) -> Result<Step> {
+        let rows_in = morsels.iter().flatten().map(|rows| rows.len() as u64).sum();
+        let timed = self.dataflow.sources.iter().any(|source| source.watermark.is_some());
+        let clocks = self.sources.iter().zip(&self.dataflow.sources).flat_map(|(source, spec)| {
+            // A source without event time does not hold back those that have it.
+            let counts = spec.watermark.is_some() || !timed;
+            let per_key = spec.watermark.as_ref().is_none_or(|watermark| watermark.per_key);
+            source.shards.iter().filter(move |_| counts).map(move |shard| (&shard.clock, per_key))
+        });
+        let watermark = job_watermark(clocks, self.watermark, advance);
+        let output = self
+            .executor
+            .step(morsels, watermark)
+            .map_err(|error| RunError::Operator { job: "step".into(), source: error })?;
+        self.watermark = watermark;
+        let shards = self.sources.iter().map(|source| {
+            let cut = |shard: &ShardInput| ShardCut {
+                next: shard.position(),
+                idle: shard.clock.idle,
+                ended: shard.clock.ended,
+            };
+            source.shards.iter().map(cut).collect()
+        });
+        Ok(Step { cut: Cut { shards: shards.collect(), advance }, rows_in, watermark, output })
+    }
+}

@@ -1,0 +1,96 @@
+//! What a step says, as one group for the log: the results, the late rows and the journal's line, all or nothing.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+use headwater_core::hash::{hash_rows, shard_of};
+use headwater_core::{ShardId, StreamId};
+use headwater_log::{Append, Producer, StreamInfo};
+use headwater_operators::Rows;
+
+use super::exec::concat;
+use crate::error::{Result, RunError};
+
+/// The last column of a changelog: how often its row is added or retracted.
+pub(crate) const WEIGHT: &str = "_weight";
+
+/// Turns results into appends.
+pub(crate) struct Sink {
+    info: Arc<StreamInfo>,
+    /// The columns of the target that the shard is chosen by.
+    keys: Vec<usize>,
+    weighted: bool,
+}
+
+impl Sink {
+    /// A sink into a stream. The stream is a changelog if its last column is [`WEIGHT`].
+    pub fn new(info: Arc<StreamInfo>) -> Result<Self> {
+        let schema = &info.spec.schema;
+        let index = |name: &String| schema.index_of(name).map_err(|error| RunError::Query(error.into()));
+        let keys = info.spec.partition_by.iter().map(index).collect::<Result<_>>()?;
+        let weighted = schema.fields().last().is_some_and(|field| field.name() == WEIGHT);
+        Ok(Self { info, keys, weighted })
+    }
+
+    /// The appends of a step's rows, and how many rows they hold.
+    pub fn appends(&self, rows: &[Rows], producer: Producer) -> Result<(Vec<Append>, u64)> {
+        if rows.is_empty() {
+            return Ok((Vec::new(), 0));
+        }
+        let batch = self.batch(rows)?;
+        let count = batch.num_rows() as u64;
+        let appends = spread(self.info.id, self.info.spec.shards, &self.keys, batch)?;
+        Ok((appends.into_iter().map(|append| Append { producer: Some(producer), ..append }).collect(), count))
+    }
+
+    fn batch(&self, rows: &[Rows]) -> Result<RecordBatch> {
+        let own = rows[0].batch.schema();
+        let batch =
+            concat(&own, rows).map_err(|error| RunError::Operator { job: "result".into(), source: error })?;
+        let mut columns = batch.columns().to_vec();
+        if self.weighted {
+            let each = rows.iter().flat_map(|rows| {
+                (0..rows.len()).map(move |row| rows.weights.as_ref().map_or(1, |weights| weights.value(row)))
+            });
+            columns.push(Arc::new(each.collect::<Int64Array>()));
+        } else if rows.iter().any(|rows| {
+            rows.weights.as_ref().is_some_and(|weights| weights.iter().flatten().any(|weight| weight < 0))
+        }) {
+            return Err(RunError::Invalid(format!(
+                "a retraction cannot be appended to stream {}",
+                self.info.spec.name
+            )));
+        }
+        fit(&self.info.spec.schema, columns)
+    }
+}
+
+/// Puts columns under a schema of the same types, whatever their own names and nullability were.
+pub(crate) fn fit(schema: &SchemaRef, mut columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    for (column, field) in columns.iter_mut().zip(schema.fields()) {
+        if column.data_type() != field.data_type() {
+            *column = arrow::compute::cast(column, field.data_type())?;
+        }
+    }
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// Gives each shard its rows, in order.
+fn spread(stream: StreamId, shards: u32, keys: &[usize], batch: RecordBatch) -> Result<Vec<Append>> {
+    if shards == 1 || keys.is_empty() {
+        return Ok(vec![Append::new(stream, ShardId(0), batch)]);
+    }
+    let columns: Vec<ArrayRef> = keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
+    let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); shards as usize];
+    for (row, hash) in hash_rows(&columns)?.into_iter().enumerate() {
+        rows_of[shard_of(hash, shards).0 as usize].push(row as u32);
+    }
+    let mut appends = Vec::new();
+    for (shard, rows) in rows_of.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+        let rows = take_record_batch(&batch, &UInt32Array::from(rows))?;
+        appends.push(Append::new(stream, ShardId(shard as u32), rows));
+    }
+    Ok(appends)
+}

@@ -1,0 +1,250 @@
+//! Reads one shard of one source, a step at a time.
+//!
+//! The rows of a step are cut into morsels of [`MORSEL_ROWS`] rows, counted from the step's first row of the shard, so that
+//! morsels depend on the journal's cuts alone: not on how the log happens to hold the rows in batches, which changes when
+//! segments are sealed.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::SchemaRef;
+use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::{ColumnBound, From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
+use headwater_operators::{Clocks, Rows};
+use headwater_plan::dataflow::{Metadata, Source};
+
+use super::clock::{NEW_CLOCK, ShardClock, nanos};
+use super::pipeline::Stretch;
+use crate::error::{Result, RunError};
+
+/// The most rows of a morsel: as many as keep the columns of a few expressions within a core's cache.
+pub(crate) const MORSEL_ROWS: usize = 65_536;
+
+/// How far to read in one step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// As many rows as there are, but not many more than this.
+    Budget {
+        /// Rows, at most; one batch of the log may pass it.
+        rows: usize,
+        /// Bytes in memory, at most, likewise.
+        bytes: usize,
+    },
+    /// Exactly up to this sequence number: the journal says so.
+    Cut(Sequence),
+}
+
+/// One shard of one source.
+pub(crate) struct ShardInput {
+    /// Which.
+    pub shard: ShardId,
+    /// Its event time.
+    pub clock: ShardClock,
+    /// Where it ends, once somebody has said so.
+    pub end: Option<Sequence>,
+    /// When it last had rows, on the monotonic clock.
+    pub last_rows: std::time::Duration,
+    reader: Box<dyn Reader>,
+    /// Rows that were read but lie behind the last cut.
+    rest: Option<ReadBatch>,
+}
+
+impl ShardInput {
+    /// Opens a shard at a place.
+    pub fn open(
+        log: &dyn Log,
+        info: &StreamInfo,
+        source: &Source,
+        shard: ShardId,
+        from: From,
+    ) -> Result<Self> {
+        let bounds = source.bounds.iter().map(|bound| {
+            let array = |value: &Option<datafusion::scalar::ScalarValue>| -> Result<Option<ArrayRef>> {
+                Ok(value.as_ref().map(|value| value.to_array()).transpose()?)
+            };
+            Ok(ColumnBound { column: bound.column, min: array(&bound.min)?, max: array(&bound.max)? })
+        });
+        let reader = log.read(ReadSpec {
+            stream: info.id,
+            shard,
+            from,
+            until: None,
+            projection: Some(source.projection.clone()),
+            bounds: bounds.collect::<Result<_>>()?,
+            arrivals: source.metadata.arrival,
+        })?;
+        let last_rows = std::time::Duration::ZERO;
+        Ok(Self { shard, clock: NEW_CLOCK, end: None, last_rows, reader, rest: None })
+    }
+
+    /// The sequence number of the next row to take.
+    pub fn position(&self) -> Sequence {
+        self.rest.as_ref().map_or_else(|| self.reader.position(), |rest| rest.first)
+    }
+
+    /// Takes rows, as morsels, each with its clocks.
+    pub fn take(
+        &mut self,
+        source: &Source,
+        until: Until,
+        floor: EventTime,
+        stretch: Stretch,
+    ) -> Result<Vec<Rows>> {
+        let batches = self.read(source, until)?;
+        let mut morsels = Vec::new();
+        for batch in morselize(&source.schema, batches)? {
+            let batch = within(source, batch, stretch)?;
+            let clocks = match &source.watermark {
+                Some(watermark) if !watermark.per_key => self
+                    .clock
+                    .pass(&batch, watermark, floor)
+                    .map_err(|error| operator_error(source, error))?,
+                _ => Clocks::Uniform(floor),
+            };
+            morsels.push(Rows { batch, weights: None, clocks });
+        }
+        if !morsels.is_empty() {
+            self.clock.idle = false;
+        }
+        if self.end.is_some_and(|end| self.position() >= end) {
+            self.clock.ended = true;
+        }
+        Ok(morsels)
+    }
+
+    fn read(&mut self, source: &Source, until: Until) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        let (mut rows, mut bytes) = (0, 0);
+        loop {
+            let within = match until {
+                Until::Budget { rows: rows_max, bytes: bytes_max } => rows < rows_max && bytes < bytes_max,
+                Until::Cut(cut) => self.position() < cut,
+            };
+            if !within {
+                return Ok(batches);
+            }
+            let next = match self.rest.take() {
+                Some(rest) => Some(rest),
+                None => self.reader.next()?,
+            };
+            let Some(mut read) = next else {
+                return match until {
+                    Until::Cut(cut) if self.position() < cut => Err(RunError::Invalid(format!(
+                        "stream {} shard {}: the journal cuts at sequence {cut}, the log ends at {}",
+                        source.stream,
+                        self.shard,
+                        self.position()
+                    ))),
+                    _ => Ok(batches),
+                };
+            };
+            if let Until::Cut(cut) = until {
+                let within = cut.0.saturating_sub(read.first.0).min(read.rows.num_rows() as u64) as usize;
+                self.rest = split(&mut read, within);
+            }
+            rows += read.rows.num_rows();
+            bytes += read.rows.get_array_memory_size();
+            batches.push(dress(source, self.shard, read)?);
+        }
+    }
+}
+
+/// The rows whose event time lies in the stretch; all, if the source has no event time.
+fn within(source: &Source, batch: RecordBatch, stretch: Stretch) -> Result<RecordBatch> {
+    let Some(watermark) = source.watermark.as_ref().filter(|_| stretch != Stretch::ALL) else {
+        return Ok(batch);
+    };
+    let times = nanos(batch.column(watermark.column)).map_err(|error| operator_error(source, error))?;
+    let inside =
+        (0..times.len()).map(|row| Some(times.is_valid(row) && stretch.holds(EventTime(times.value(row)))));
+    Ok(arrow::compute::filter_record_batch(&batch, &inside.collect())?)
+}
+
+fn operator_error(source: &Source, error: headwater_operators::OperatorError) -> RunError {
+    RunError::Operator { job: format!("reading {}", source.stream), source: error }
+}
+
+/// Keeps the first `within` rows and answers the others, if there are any.
+fn split(read: &mut ReadBatch, within: usize) -> Option<ReadBatch> {
+    let beyond = read.rows.num_rows() - within;
+    if beyond == 0 {
+        return None;
+    }
+    let rest = ReadBatch {
+        first: read.first.plus(within as u64),
+        rows: read.rows.slice(within, beyond),
+        arrivals: read.arrivals.as_ref().map(|arrivals| arrivals.slice(within, beyond)),
+        arrival: read.arrival.clone(),
+    };
+    read.rows = read.rows.slice(0, within);
+    read.arrivals = read.arrivals.as_ref().map(|arrivals| arrivals.slice(0, within));
+    Some(rest)
+}
+
+/// Gives rows of the log the columns that a source promises: metadata behind, types as they were when the job was planned.
+fn dress(source: &Source, shard: ShardId, read: ReadBatch) -> Result<RecordBatch> {
+    let rows = read.rows.num_rows();
+    let mut columns = metadata_columns(source.metadata, shard, &read)?;
+    let mut all: Vec<ArrayRef> = read.rows.columns().to_vec();
+    all.append(&mut columns);
+    for (column, field) in all.iter_mut().zip(source.schema.fields()) {
+        if column.data_type() != field.data_type() {
+            *column = cast(column, field.data_type())?;
+        }
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(&source.schema), all, &options)?)
+}
+
+/// The metadata columns of some rows of the log, in their order.
+pub(crate) fn metadata_columns(wanted: Metadata, shard: ShardId, read: &ReadBatch) -> Result<Vec<ArrayRef>> {
+    let rows = read.rows.num_rows();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    if wanted.shard {
+        columns.push(Arc::new(Int32Array::from_value(shard.0 as i32, rows)));
+    }
+    if wanted.sequence {
+        let first = read.first.0 as i64;
+        columns.push(Arc::new(Int64Array::from_iter_values(first..first + rows as i64)));
+    }
+    if wanted.arrival {
+        let arrivals =
+            read.arrivals.clone().ok_or_else(|| RunError::Invalid("arrivals were not read".into()))?;
+        columns.push(Arc::new(arrivals.with_timezone("UTC")));
+    }
+    Ok(columns)
+}
+
+/// Cuts rows into morsels; copies only where a morsel spans batches.
+fn morselize(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    let mut morsels = Vec::new();
+    let mut open: Vec<RecordBatch> = Vec::new();
+    let mut open_rows = 0;
+    let mut close = |open: &mut Vec<RecordBatch>| -> Result<()> {
+        match open.len() {
+            0 => {}
+            1 => morsels.extend(open.pop()),
+            _ => {
+                morsels.push(concat_batches(schema, open.iter())?);
+                open.clear();
+            }
+        }
+        Ok(())
+    };
+    for batch in batches {
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let rows = (batch.num_rows() - from).min(MORSEL_ROWS - open_rows);
+            open.push(batch.slice(from, rows));
+            open_rows += rows;
+            from += rows;
+            if open_rows == MORSEL_ROWS {
+                close(&mut open)?;
+                open_rows = 0;
+            }
+        }
+    }
+    close(&mut open)?;
+    Ok(morsels)
+}

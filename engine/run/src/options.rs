@@ -1,0 +1,96 @@
+//! What an engine is opened with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use headwater_plan::StreamDef;
+
+use crate::error::Result;
+
+/// How the engine runs. There is no `Default`: each of these is a choice, made in the binary or in a test.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The data directory; made if missing. `None` keeps everything in memory.
+    pub data: Option<PathBuf>,
+    /// How many threads compute a step; at least 1.
+    pub workers: usize,
+    /// How often a job takes a checkpoint.
+    pub checkpoint_interval: Duration,
+    /// Where checkpoints go: an S3 URL, or `None` for the data directory.
+    pub checkpoints: Option<String>,
+    /// The most rows a step takes.
+    pub step_rows_max: usize,
+    /// The most bytes a step takes, roughly.
+    pub step_bytes_max: usize,
+    /// How long a job waits for more rows before it takes few of them.
+    pub step_linger: Duration,
+    /// Settings of the log on disk.
+    pub log: headwater_log::DiskLogOptions,
+}
+
+/// A table with a connector, as the host of connectors needs it.
+#[derive(Clone, Debug)]
+pub struct ConnectorTable {
+    /// The definition; `options` holds what the connector was told.
+    pub def: Arc<StreamDef>,
+    /// Whether something is to be pulled in (`true`: the table is read by a job or a query) or delivered (`false`).
+    pub source: bool,
+}
+
+/// A source or sink that runs. Dropping it stops it.
+#[async_trait]
+pub trait RunningConnector: Send + Sync {
+    /// Waits until a bounded source has delivered everything (never for an endless one), or until a sink has
+    /// delivered all that its stream held when the call was made.
+    async fn settled(&self);
+    /// Whether it delivers a certain number of rows and then ends.
+    fn is_bounded(&self) -> bool;
+    /// One line for people: running, retrying, ended, failed.
+    fn state(&self) -> String;
+    /// The last error, if any.
+    fn last_error(&self) -> Option<String>;
+    /// Stops, and waits for that.
+    async fn stop(&self);
+}
+
+/// Runs connectors for the engine; the binary brings one, so that the engine knows no protocol.
+pub trait ConnectorHost: Send + Sync {
+    /// Checks a table's options when it is created; the message names what is wrong.
+    fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String>;
+    /// Whether the connector can be read from (`true`) or delivered to (`false`).
+    fn is_source(&self, table: &StreamDef) -> bool;
+    /// Starts a table's connector. `ended` is called once when a bounded source has delivered everything.
+    fn start(
+        &self,
+        table: ConnectorTable,
+        ingest: Arc<headwater_ingest::Ingest>,
+        ended: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn RunningConnector>>;
+}
+
+/// For engines without connectors.
+pub struct NoConnectors;
+
+impl ConnectorHost for NoConnectors {
+    fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String> {
+        Err(format!("table {}: this engine was opened without connectors", table.def.name))
+    }
+
+    fn is_source(&self, _table: &StreamDef) -> bool {
+        false
+    }
+
+    fn start(
+        &self,
+        table: ConnectorTable,
+        _ingest: Arc<headwater_ingest::Ingest>,
+        _ended: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn RunningConnector>> {
+        Err(crate::RunError::Connector {
+            table: table.def.name.to_string(),
+            reason: "no connectors here".into(),
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! Replay: what a job would have said over a stretch of history.
+//!
+//! Without a stretch and with the job's own definition, the journal is obeyed: the same steps, so the same rows in the same
+//! order, including those that a floating-point sum's rounding depends on. With a stretch or another definition there is no journal to
+//! obey; the rows of the stretch are taken at full speed and the inputs end with it, so that all windows close.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use arrow_row::{OwnedRow, RowConverter, SortField};
+use headwater_core::{EventTime, Sequence, ShardId, StreamName};
+use headwater_log::{Append, From, ReadSpec, StreamSpec};
+use headwater_operators::Rows;
+use headwater_plan::{Dataflow, Entry, Statement, parse_one};
+
+use crate::engine::{Inner, ensure_stream, result_schema};
+use crate::error::{Result, RunError};
+use crate::job::{JournalReader, Pipeline, Start, Stretch, fit, nanos};
+use crate::{ReplayReport, ReplaySpec};
+
+/// Runs a replay. Blocks.
+pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport> {
+    let catalog = inner.catalog();
+    let entry = catalog.get(&spec.job).ok_or_else(|| RunError::NoJob { name: spec.job.clone() })?;
+    let own = inner.plan_of(&catalog, entry, None)?;
+    let other = spec.query.as_deref().map(|text| other_plan(inner, text)).transpose()?;
+    let exact = other.is_none() && spec.from.is_none() && spec.to.is_none();
+    let dataflow = Arc::new(other.unwrap_or(own));
+    let stretch =
+        Stretch { from: spec.from.unwrap_or(EventTime::MIN), to: spec.to.unwrap_or(EventTime::MAX) };
+    let mut replay = Replay::open(inner, Arc::clone(&dataflow), stretch)?;
+    if exact {
+        replay.obey(inner, &spec.job)?
+    } else {
+        replay.to_the_end(inner)?
+    }
+    let mut report = replay.report;
+    if spec.diff {
+        let target = match entry {
+            Entry::Job(job) => job.target.as_str(),
+            _ => spec.job.as_str(),
+        };
+        let before = results_of(inner, target, &report.schema, &dataflow, stretch)?;
+        let (only_before, only_now, in_both) = differences(&report.schema, &before, &report.rows)?;
+        (report.only_before, report.only_now, report.in_both) = (only_before, only_now, in_both);
+    }
+    if let Some(name) = &spec.into {
+        write_into(inner, name, &report)?;
+    }
+    Ok(report)
+}
+
+fn other_plan(inner: &Arc<Inner>, text: &str) -> Result<Dataflow> {
+    let parsed = parse_one(text)?;
+    match &parsed.statement {
+        Statement::Query(query) => inner.plan_query(query),
+        Statement::Insert(insert) => inner.plan_query(&insert.query),
+        Statement::CreateJob(job) => inner.plan_query(&job.definition.query),
+        Statement::CreateMaterializedView(view) => inner.plan_query(&view.definition.query),
+        _ => Err(RunError::Invalid("the other definition of a job must be a query".into())),
+    }
+}
+
+struct Replay {
+    pipeline: Pipeline,
+    report: ReplayReport,
+}
+
+impl Replay {
+    fn open(inner: &Inner, dataflow: Arc<Dataflow>, stretch: Stretch) -> Result<Self> {
+        let schema = result_schema(&dataflow);
+        let from =
+            if stretch.from == EventTime::MIN { From::Earliest } else { From::EventTime(stretch.from) };
+        let mut pipeline = Pipeline::open(&*inner.log, dataflow, inner.options.workers, &Start::At(from))?;
+        pipeline.set_stretch(stretch);
+        let report = ReplayReport {
+            schema,
+            rows_in: 0,
+            rows: Vec::new(),
+            only_before: Vec::new(),
+            only_now: Vec::new(),
+            in_both: 0,
+        };
+        Ok(Self { pipeline, report })
+    }
+
+    /// Does the steps of the journal again.
+    fn obey(&mut self, inner: &Inner, job: &str) -> Result<()> {
+        let journal = inner.log.stream_named(&format!("system.journal.{job}"))?;
+        let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new())?;
+        while let Some(entry) = entries.next()? {
+            let step = self.pipeline.step_obeying(&entry.cut, inner.world.clock.monotonic())?;
+            self.take(step.rows_in, &step.output.rows)?;
+        }
+        Ok(())
+    }
+
+    /// Takes everything that is there now, and then ends the inputs.
+    fn to_the_end(&mut self, inner: &Inner) -> Result<()> {
+        let streams: Vec<_> =
+            self.pipeline.dataflow().sources.iter().map(|source| source.stream.clone()).collect();
+        for stream in streams {
+            let info = inner.log.stream_named(stream.as_str())?;
+            let ends: Vec<Sequence> = inner.log.bounds(info.id)?.iter().map(|bounds| bounds.next).collect();
+            self.pipeline.set_end(stream.as_str(), &ends);
+        }
+        while !self.pipeline.is_finished() {
+            let Some(step) = self.pipeline.step_live(inner.limits(), inner.world.clock.monotonic())? else {
+                break;
+            };
+            self.take(step.rows_in, &step.output.rows)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, rows_in: u64, rows: &[Rows]) -> Result<()> {
+        self.report.rows_in += rows_in;
+        for rows in rows {
+            let mut columns: Vec<ArrayRef> = rows.batch.columns().to_vec();
+            if columns.len() < self.report.schema.fields().len() {
+                let ones = || Int64Array::from_value(1, rows.len());
+                columns.push(Arc::new(rows.weights.clone().unwrap_or_else(ones)));
+            }
+            self.report.rows.push(fit(&self.report.schema, columns)?);
+        }
+        Ok(())
+    }
+}
+
+/// What the job has said, over the stretch if its results carry event time.
+fn results_of(
+    inner: &Inner,
+    target: &str,
+    schema: &SchemaRef,
+    dataflow: &Dataflow,
+    stretch: Stretch,
+) -> Result<Vec<RecordBatch>> {
+    let info = inner.log.stream_named(target)?;
+    let mut batches = Vec::new();
+    for (shard, bounds) in inner.log.bounds(info.id)?.iter().enumerate() {
+        if bounds.first == bounds.next {
+            continue;
+        }
+        let spec = ReadSpec { until: Some(bounds.next), ..ReadSpec::all(info.id, ShardId(shard as u32)) };
+        let mut reader = inner.log.read(spec)?;
+        while let Some(read) = reader.next()? {
+            let mut rows = read.rows;
+            if let Some(column) = dataflow.result.event_time.filter(|_| stretch != Stretch::ALL) {
+                let times = nanos(rows.column(column))
+                    .map_err(|source| RunError::Operator { job: target.to_owned(), source })?;
+                let within = (0..times.len())
+                    .map(|row| times.is_valid(row) && stretch.holds(EventTime(times.value(row))));
+                let mask: BooleanArray = within.map(Some).collect();
+                rows = arrow::compute::filter_record_batch(&rows, &mask)?;
+            }
+            if rows.num_columns() != schema.fields().len() {
+                return Err(RunError::Invalid(format!(
+                    "stream {target} has {} columns, the replay has {}: they cannot be compared",
+                    rows.num_columns(),
+                    schema.fields().len()
+                )));
+            }
+            batches.push(fit(schema, rows.columns().to_vec())?);
+        }
+    }
+    Ok(batches)
+}
+
+/// Compares two bags of rows: only in the first, only in the second, how many in both.
+fn differences(
+    schema: &SchemaRef,
+    before: &[RecordBatch],
+    now: &[RecordBatch],
+) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>, u64)> {
+    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let converter = RowConverter::new(fields)?;
+    let mut counts: BTreeMap<OwnedRow, (u64, u64)> = BTreeMap::new();
+    for (batches, is_now) in [(before, false), (now, true)] {
+        for batch in batches {
+            for row in &converter.convert_columns(batch.columns())? {
+                let (before, now) = counts.entry(row.owned()).or_default();
+                *if is_now { now } else { before } += 1;
+            }
+        }
+    }
+    let rest = |of: &dyn Fn(&(u64, u64)) -> u64| -> Result<Vec<RecordBatch>> {
+        let rows =
+            counts.iter().flat_map(|(row, counts)| std::iter::repeat_n(row.row(), of(counts) as usize));
+        let columns = converter.convert_rows(rows)?;
+        let batch = RecordBatch::try_new(Arc::clone(schema), columns)?;
+        Ok(if batch.num_rows() > 0 { vec![batch] } else { Vec::new() })
+    };
+    let in_both = counts.values().map(|(before, now)| (*before).min(*now)).sum();
+    Ok((
+        rest(&|(before, now)| before.saturating_sub(*now))?,
+        rest(&|(before, now)| now.saturating_sub(*before))?,
+        in_both,
+    ))
+}
+
+fn write_into(inner: &Inner, name: &str, report: &ReplayReport) -> Result<()> {
+    let stream = StreamName::new(name).map_err(|error| RunError::Invalid(error.to_string()))?;
+    let info = ensure_stream(&*inner.log, StreamSpec::new(stream, Arc::clone(&report.schema)))?;
+    for batch in &report.rows {
+        let rows = fit(&info.spec.schema, batch.columns().to_vec())?;
+        inner.log.append(vec![Append::new(info.id, ShardId(0), rows)])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! What queries read: streams, materialized views and system tables as tables of DataFusion.
+
+mod bounds;
+mod scan;
+mod stream;
+mod system;
+mod view;
+
+pub(crate) use stream::StreamTable;
+pub(crate) use system::{SYSTEM_TABLES, system_table};
+pub(crate) use view::{ViewFold, ViewTable};

@@ -1,0 +1,239 @@
+//! The system tables: what the engine knows about itself, made when they are read.
+//!
+//! `system.dead_letters`, `system.late_rows`, `system.catalog` and the journals are not among them: those are streams.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use headwater_core::EventTime;
+
+use crate::engine::Inner;
+
+/// The names of the system tables.
+pub(crate) const SYSTEM_TABLES: &[&str] = &[
+    "system.streams",
+    "system.shards",
+    "system.segments",
+    "system.jobs",
+    "system.checkpoints",
+    "system.watermarks",
+    "system.connectors",
+];
+
+/// The system table of a name among [`SYSTEM_TABLES`].
+pub(crate) fn system_table(inner: &Arc<Inner>, name: &str) -> Arc<dyn TableProvider> {
+    let rows: fn(&Inner) -> Columns = match name {
+        "system.streams" => streams,
+        "system.shards" => shards,
+        "system.segments" => segments,
+        "system.checkpoints" => checkpoints,
+        "system.watermarks" => watermarks,
+        "system.connectors" => connectors,
+        _ => jobs,
+    };
+    // The columns are known without reading: an engine with nothing in it has the same ones.
+    let schema = rows(inner).schema();
+    Arc::new(SystemTable { inner: Arc::clone(inner), rows, schema })
+}
+
+struct SystemTable {
+    inner: Arc<Inner>,
+    rows: fn(&Inner) -> Columns,
+    schema: SchemaRef,
+}
+
+impl std::fmt::Debug for SystemTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SystemTable")
+    }
+}
+
+#[async_trait]
+impl TableProvider for SystemTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows = (self.rows)(&self.inner).batch()?;
+        MemTable::try_new(rows.schema(), vec![vec![rows]])?.scan(state, projection, filters, limit).await
+    }
+}
+
+/// Named columns.
+struct Columns(Vec<(&'static str, ArrayRef)>);
+
+impl Columns {
+    fn schema(&self) -> SchemaRef {
+        let field =
+            |(name, array): &(&'static str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
+        Arc::new(Schema::new(self.0.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    fn batch(self) -> Result<RecordBatch> {
+        let schema = self.schema();
+        Ok(RecordBatch::try_new(schema, self.0.into_iter().map(|(_, array)| array).collect())?)
+    }
+}
+
+fn text<T, S: Into<String>>(rows: &[T], value: impl Fn(&T) -> Option<S>) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| value(row).map(Into::into)).collect::<StringArray>())
+}
+
+fn number<T>(rows: &[T], value: impl Fn(&T) -> Option<u64>) -> ArrayRef {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    Arc::new(rows.iter().map(|row| value(row).map(signed)).collect::<Int64Array>())
+}
+
+fn small<T>(rows: &[T], value: impl Fn(&T) -> u32) -> ArrayRef {
+    Arc::new(rows.iter().map(|row| Some(value(row) as i32)).collect::<Int32Array>())
+}
+
+/// The two ends of time are shown as NULL.
+fn time<T>(rows: &[T], value: impl Fn(&T) -> Option<EventTime>) -> ArrayRef {
+    let shown = |time: EventTime| (time != EventTime::MIN && time != EventTime::MAX).then_some(time.0);
+    let values = rows.iter().map(|row| value(row).and_then(shown));
+    let array: TimestampNanosecondArray = values.collect();
+    Arc::new(array.with_timezone("UTC"))
+}
+
+fn streams(inner: &Inner) -> Columns {
+    let all = inner.log.streams();
+    let rows = |info: &Arc<headwater_log::StreamInfo>| {
+        let bounds = inner.log.bounds(info.id).ok()?;
+        Some(bounds.iter().map(|shard| shard.next.0 - shard.first.0).sum())
+    };
+    let bytes = |info: &Arc<headwater_log::StreamInfo>| {
+        Some(inner.log.segments(info.id).ok()?.iter().map(|segment| segment.bytes).sum())
+    };
+    Columns(vec![
+        ("name", text(&all, |info| Some(info.spec.name.to_string()))),
+        ("shards", small(&all, |info| info.spec.shards)),
+        ("rows", number(&all, rows)),
+        ("bytes", number(&all, bytes)),
+        ("schema_id", small(&all, |info| info.schema_id.0)),
+        ("durability", text(&all, |info| Some(format!("{:?}", info.spec.durability).to_lowercase()))),
+        ("compression", text(&all, |info| Some(format!("{:?}", info.spec.compression).to_lowercase()))),
+        ("partition_by", text(&all, |info| Some(info.spec.partition_by.join(", ")))),
+        ("event_time", text(&all, |info| info.spec.event_time.clone())),
+        ("retention_seconds", number(&all, |info| info.spec.retention.age.map(|age| age.as_secs()))),
+        ("retention_bytes", number(&all, |info| info.spec.retention.bytes)),
+        ("created", time(&all, |info| Some(info.created))),
+    ])
+}
+
+fn shards(inner: &Inner) -> Columns {
+    let mut all = Vec::new();
+    for info in inner.log.streams() {
+        for (shard, bounds) in inner.log.bounds(info.id).unwrap_or_default().into_iter().enumerate() {
+            all.push((info.spec.name.to_string(), shard as u32, bounds));
+        }
+    }
+    Columns(vec![
+        ("stream", text(&all, |row| Some(row.0.clone()))),
+        ("shard", small(&all, |row| row.1)),
+        ("first_sequence", number(&all, |row| Some(row.2.first.0))),
+        ("next_sequence", number(&all, |row| Some(row.2.next.0))),
+    ])
+}
+
+fn segments(inner: &Inner) -> Columns {
+    let mut all = Vec::new();
+    for info in inner.log.streams() {
+        for segment in inner.log.segments(info.id).unwrap_or_default() {
+            all.push((info.spec.name.to_string(), segment));
+        }
+    }
+    Columns(vec![
+        ("stream", text(&all, |row| Some(row.0.clone()))),
+        ("shard", small(&all, |row| row.1.shard.0)),
+        ("file", text(&all, |row| Some(row.1.file.clone()))),
+        ("sealed", Arc::new(all.iter().map(|row| Some(row.1.sealed)).collect::<BooleanArray>())),
+        ("first_sequence", number(&all, |row| Some(row.1.rows.start.0))),
+        ("next_sequence", number(&all, |row| Some(row.1.rows.end.0))),
+        ("batches", number(&all, |row| Some(row.1.batches))),
+        ("bytes", number(&all, |row| Some(row.1.bytes))),
+        ("event_time_min", time(&all, |row| row.1.event_time.map(|times| times.0))),
+        ("event_time_max", time(&all, |row| row.1.event_time.map(|times| times.1))),
+        ("arrival_min", time(&all, |row| Some(row.1.arrival.0))),
+        ("arrival_max", time(&all, |row| Some(row.1.arrival.1))),
+    ])
+}
+
+fn statuses(inner: &Inner) -> Vec<crate::JobStatus> {
+    inner.state.lock().jobs.values().map(|job| job.status()).collect()
+}
+
+fn jobs(inner: &Inner) -> Columns {
+    let all = statuses(inner);
+    Columns(vec![
+        ("name", text(&all, |job| Some(job.name.clone()))),
+        ("state", text(&all, |job| Some(job.state.as_str()))),
+        ("target", text(&all, |job| Some(job.target.clone()))),
+        ("rows_in", number(&all, |job| Some(job.rows_in))),
+        ("rows_out", number(&all, |job| Some(job.rows_out))),
+        ("rows_late", number(&all, |job| Some(job.rows_late))),
+        ("lag", number(&all, |job| Some(job.lag))),
+        ("watermark", time(&all, |job| Some(job.watermark))),
+        ("steps", number(&all, |job| Some(job.steps))),
+        ("state_entries", number(&all, |job| Some(job.state_entries))),
+        ("state_bytes", number(&all, |job| Some(job.state_bytes))),
+        ("error", text(&all, |job| job.error.clone())),
+    ])
+}
+
+fn checkpoints(inner: &Inner) -> Columns {
+    let all = statuses(inner);
+    let count = |job: &crate::JobStatus| job.checkpoint_micros.last().map(|(_, count)| *count);
+    Columns(vec![
+        ("job", text(&all, |job| Some(job.name.clone()))),
+        ("newest_step", number(&all, |job| job.checkpoint)),
+        ("steps_since", number(&all, |job| Some(job.steps - job.checkpoint.unwrap_or(0).min(job.steps)))),
+        ("taken", number(&all, count)),
+        ("micros_sum", number(&all, |job| Some(job.checkpoint_micros_sum))),
+    ])
+}
+
+fn watermarks(inner: &Inner) -> Columns {
+    let all = statuses(inner);
+    Columns(vec![
+        ("job", text(&all, |job| Some(job.name.clone()))),
+        ("watermark", time(&all, |job| Some(job.watermark))),
+        (
+            "ended",
+            Arc::new(all.iter().map(|job| Some(job.watermark == EventTime::MAX)).collect::<BooleanArray>()),
+        ),
+    ])
+}
+
+fn connectors(inner: &Inner) -> Columns {
+    let all: Vec<_> = {
+        let state = inner.state.lock();
+        state.connectors.iter().map(|(name, running)| (name.clone(), Arc::clone(running))).collect()
+    };
+    Columns(vec![
+        ("table", text(&all, |row| Some(row.0.clone()))),
+        ("state", text(&all, |row| Some(row.1.state()))),
+        ("bounded", Arc::new(all.iter().map(|row| Some(row.1.is_bounded())).collect::<BooleanArray>())),
+        ("last_error", text(&all, |row| row.1.last_error())),
+    ])
+}
