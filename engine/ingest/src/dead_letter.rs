@@ -2,7 +2,15 @@
 
 use std::sync::Arc;
 
+use arrow::array::{
+    ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray, new_null_array,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use headwater_core::{EventTime, StreamName};
+use headwater_log::{Log, LogError, StreamInfo, StreamSpec};
+
+use crate::bad::BadRecord;
+use crate::error::Result;
 
 /// The stream of records that could not become rows.
 pub const DEAD_LETTERS: &str = "system.dead_letters";
@@ -54,4 +62,44 @@ pub fn late_rows_schema() -> SchemaRef {
         // The watermark that it came after.
         Field::new("watermark", utc(), true),
     ]))
+}
+
+/// Bad records as rows of [`DEAD_LETTERS`].
+pub(crate) fn dead_letters(
+    stream: &str,
+    source: &str,
+    bad: &[BadRecord],
+    arrived: EventTime,
+) -> Result<RecordBatch> {
+    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(bad.iter().map(|_| text))) };
+    let schema = dead_letters_schema();
+    let arrived = TimestampNanosecondArray::from_value(arrived.0, bad.len()).with_timezone("UTC");
+    let columns: Vec<ArrayRef> = vec![
+        text(stream),
+        text(source),
+        Arc::new(Int64Array::from_iter_values(bad.iter().map(|bad| bad.record.cast_signed()))),
+        Arc::new(StringArray::from_iter_values(bad.iter().map(|bad| bad.code().as_str()))),
+        Arc::new(StringArray::from_iter(bad.iter().map(|bad| bad.field.as_deref()))),
+        Arc::new(StringArray::from_iter_values(bad.iter().map(|bad| &bad.reason))),
+        Arc::new(BinaryArray::from_iter_values(bad.iter().map(|bad| &bad.payload))),
+        Arc::new(arrived),
+        new_null_array(&DataType::Utf8, bad.len()),
+    ];
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
+
+/// A stream of the engine, created if it is not there yet.
+pub fn system_stream(log: &dyn Log, name: &str, schema: SchemaRef) -> Result<Arc<StreamInfo>> {
+    match log.stream_named(name) {
+        Err(LogError::NoStream { .. }) => {}
+        found => return Ok(found?),
+    }
+    let name = StreamName::new(name).expect("the names of the engine's streams are well-formed");
+    let spec = StreamSpec::new(name, schema);
+    match log.create_stream(spec.clone()) {
+        Ok(info) => Ok(Arc::new(info)),
+        // Somebody else was faster.
+        Err(LogError::StreamExists { .. }) => Ok(log.stream_named(spec.name.as_str())?),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -15,6 +15,7 @@
 mod admit;
 mod bad;
 mod conform;
+mod counters;
 pub mod dead_letter;
 mod error;
 pub mod format;
@@ -25,14 +26,15 @@ mod report;
 mod route;
 mod service;
 
-pub use admit::ClockGuard;
+pub use admit::{CLOCK_GUARD, ClockGuard};
 pub use bad::{BadRecord, RecordFault};
 pub use conform::conform;
+pub use counters::StreamCounts;
 pub use error::{IngestError, Result};
 pub use format::{Decoded, Decoder, Encoder, Format, FormatOptions};
 pub use options::{OptionError, Options};
-pub use position::{Mark, Marks};
+pub use position::{CURSORS, Mark, Marks, POSITIONS, Place, SourceStep};
 pub use quantity::{parse_duration, parse_size};
 pub use report::{PendingReport, Report, ShardEnd};
 pub use route::{Routed, route};
-pub use service::{AppendRequest, Ingest, Payload, SourceStep};
+pub use service::{AppendRequest, Ingest, Payload, format_options_of};

@@ -3,21 +3,34 @@
 //! Decode, admit, route, submit. Decoding is computation: call [`Ingest::append`] where computing is allowed
 //! (a blocking pool), and wait for or await the [`PendingReport`] wherever.
 //!
-//! The promise of an idempotency key: among the requests that the log remembers (the last few of each producer,
-//! and as many producers as [`headwater_log`] says), a request with a key that was used before on the same stream appends
-//! nothing, and its report is that of the first with `duplicate` set. The body is expected to be the same; it is not compared.
+//! The promise of an idempotency key: as long as the log remembers the first request with a key on a stream, a further one
+//! appends nothing, and is answered with what it would have done and `duplicate` set. Bodies are expected to be the same; they are
+//! not compared. The log remembers, per shard, the 4,096 producers that appended last; every key is one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use headwater_core::{Epoch, ShardId, World};
-use headwater_log::Log;
+use headwater_core::hash::shard_of;
+use headwater_core::{Epoch, ProducerId, Sequence, ShardId, StreamId, World};
+use headwater_log::{Append, Log, Producer, StreamInfo};
 
-use crate::error::Result;
-use crate::format::{Decoded, Format, FormatOptions};
-use crate::position::Mark;
-use crate::report::{PendingReport, Report};
+use crate::admit::ClockGuard;
+use crate::conform::conform;
+use crate::counters::{Counters, StreamCounts};
+use crate::dead_letter::{
+    DEAD_LETTERS, LATE_ROWS, dead_letters, dead_letters_schema, late_rows_schema, system_stream,
+};
+use crate::error::{IngestError, Result};
+use crate::format::{Decoded, Decoder, Format, FormatOptions};
+use crate::options::Options;
+use crate::position::{Marks, POSITIONS, SourceStep, producer_of};
+use crate::report::{ERRORS_SHOWN, PendingReport, Report, ShardEnd};
+use crate::route::route;
+
+/// How many rows one append to a shard has at most; a larger request is several appends in one group.
+const ROWS_PER_APPEND_MAX: usize = 65_536;
 
 /// What is to be appended.
 pub enum Payload {
@@ -43,19 +56,6 @@ pub enum Payload {
     Rows(RecordBatch),
     /// What a decoder of the caller's made, in the stream's schema.
     Decoded(Decoded),
-}
-
-/// The place of a source in the outside world, kept in the same group as the rows.
-#[derive(Clone, Debug)]
-pub struct SourceStep {
-    /// The name of the source, unique in the log.
-    pub source: String,
-    /// Which incarnation of the source; a newer one fences off the older.
-    pub epoch: Epoch,
-    /// Which append of that incarnation; grows.
-    pub step: u64,
-    /// Where each partition that has moved is to be resumed.
-    pub marks: Vec<Mark>,
 }
 
 /// A request to append to one stream.
@@ -92,12 +92,28 @@ impl AppendRequest {
 pub struct Ingest {
     world: World,
     log: Arc<dyn Log>,
+    dead_letters: StreamId,
+    positions: Marks,
+    counters: Counters,
+    /// Chooses shards in turn for streams that are not partitioned by columns.
+    turn: AtomicU64,
 }
 
 impl Ingest {
     /// Opens the way into a log and creates the engine's streams that it needs.
     pub fn new(world: World, log: Arc<dyn Log>) -> Result<Self> {
-        Ok(Self { world, log })
+        let dead_letters = system_stream(log.as_ref(), DEAD_LETTERS, dead_letters_schema())?.id;
+        system_stream(log.as_ref(), LATE_ROWS, late_rows_schema())?;
+        let positions = Marks::open(Arc::clone(&log), POSITIONS)?;
+        positions.compact_if_long()?;
+        Ok(Self {
+            world,
+            log,
+            dead_letters,
+            positions,
+            counters: Counters::default(),
+            turn: AtomicU64::new(0),
+        })
     }
 
     /// The log behind.
@@ -110,14 +126,180 @@ impl Ingest {
         &self.world
     }
 
+    /// Where sources stand.
+    pub fn positions(&self) -> &Marks {
+        &self.positions
+    }
+
+    /// What came in since the start, by stream.
+    pub fn counts(&self) -> Vec<StreamCounts> {
+        self.counters.all()
+    }
+
     /// Decodes, admits and routes a request, and submits it as one group.
     pub fn append(&self, request: AppendRequest) -> Result<PendingReport> {
-        let _ = request;
-        unimplemented!()
+        let info = self.log.stream_named(&request.stream)?;
+        if info.spec.name.is_system() {
+            return Err(IngestError::SystemStream { name: request.stream });
+        }
+        let now = self.world.clock.now();
+        let bytes = request.payload.bytes();
+        let decoded = decode(request.payload, &info)?;
+        let decoded = ClockGuard::of(&info.spec)?.admit(&info.spec, decoded, now)?;
+        let report = Report {
+            accepted: decoded.rows.num_rows() as u64,
+            dead_lettered: decoded.bad.len() as u64,
+            errors: decoded.bad.iter().take(ERRORS_SHOWN).cloned().collect(),
+            ..Report::default()
+        };
+        self.counters.add(&info, bytes, &report);
+
+        let key = request.idempotency_key.map(|key| producer_of(&request.stream, &key)).transpose()?;
+        let otherwise = self.shard_for(&info, request.shard, key, request.step.as_ref())?;
+        let mut group = Group::new(key);
+        for (shard, rows) in route(&info.spec, decoded.rows, otherwise)? {
+            group.push(info.id, shard, rows, true);
+        }
+        if !decoded.bad.is_empty() {
+            let rows = dead_letters(&request.stream, &request.source, &decoded.bad, now)?;
+            group.push(self.dead_letters, ShardId(0), rows, false);
+        }
+        if let Some(duplicate) = self.remembered(&group, &report)? {
+            return Ok(duplicate);
+        }
+        if let Some(step) = &request.step {
+            group.appends.push(self.positions.append_of(step)?);
+            group.shards.push(None);
+        }
+        let pending = if group.appends.is_empty() { None } else { Some(self.log.submit(group.appends)) };
+        Ok(PendingReport { pending, shards: group.shards, report })
     }
 
     /// Appends rows that are already decoded, and waits: `INSERT INTO`, generators.
     pub fn append_batch(&self, stream: &str, source: &str, rows: RecordBatch) -> Result<Report> {
         self.append(AppendRequest::new(stream, source, Payload::Rows(rows)))?.wait()
     }
+
+    /// The shard for rows that no column assigns to one. A key or a partition of a source always gives the same: repeats
+    /// must meet, and order within a partition is kept.
+    fn shard_for(
+        &self,
+        info: &StreamInfo,
+        asked: Option<ShardId>,
+        key: Option<ProducerId>,
+        step: Option<&SourceStep>,
+    ) -> Result<ShardId> {
+        if let Some(shard) = asked {
+            return Ok(shard);
+        }
+        if let Some(ProducerId(hash)) = key {
+            return Ok(shard_of(hash, info.spec.shards));
+        }
+        if let Some(step) = step {
+            let partition = step.marks.first().map(|mark| mark.partition.as_str()).unwrap_or_default();
+            return Ok(shard_of(producer_of(&step.source, partition)?.0, info.spec.shards));
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % u64::from(info.spec.shards);
+        Ok(ShardId(u32::try_from(turn).unwrap_or_default()))
+    }
+
+    /// The report of a request whose key is remembered on any shard that it goes to. Groups are atomic, so then all of it is there.
+    ///
+    /// The log would recognise each append by itself, but the clock guard might now let a row pass that it held back then.
+    fn remembered(&self, group: &Group, report: &Report) -> Result<Option<PendingReport>> {
+        let Some(producer) = group.producer else { return Ok(None) };
+        let mut report = Report { duplicate: false, ..report.clone() };
+        for (append, shard) in group.appends.iter().zip(&group.shards) {
+            let Some((_, appended)) = self.log.last_of(append.stream, append.shard, producer)? else {
+                continue;
+            };
+            report.duplicate = true;
+            if let Some(shard) = shard
+                && appended.next > Sequence::ZERO
+                && report.shards.last().is_none_or(|end| end.shard != shard.0)
+            {
+                report.shards.push(ShardEnd { shard: shard.0, last_sequence: appended.next.0 - 1 });
+            }
+        }
+        Ok(report.duplicate.then(|| PendingReport { pending: None, shards: Vec::new(), report }))
+    }
 }
+
+impl Payload {
+    /// About how many bytes came in.
+    fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Bytes { body, .. } => body.len(),
+            Self::Messages { messages, .. } => messages.iter().map(Bytes::len).sum(),
+            Self::Rows(rows) => rows.get_array_memory_size(),
+            Self::Decoded(decoded) if !decoded.bytes.is_empty() => decoded.bytes.len(),
+            Self::Decoded(decoded) => decoded.rows.get_array_memory_size(),
+        };
+        bytes as u64
+    }
+}
+
+/// Turns a payload into rows in the stream's schema, and bad records.
+fn decode(payload: Payload, info: &StreamInfo) -> Result<Decoded> {
+    let schema = &info.spec.schema;
+    let decoder = |format, options: Option<FormatOptions>| {
+        let options = options.map_or_else(|| format_options_of(info), Ok)?;
+        Decoder::new(format, Arc::clone(schema), &options)
+    };
+    match payload {
+        Payload::Bytes { body, format, options } => decoder(format, options)?.decode(body),
+        Payload::Messages { messages, format, options } => {
+            decoder(format, options)?.decode_messages(&messages)
+        }
+        Payload::Rows(rows) => {
+            let (rows, bad) = conform(&rows, schema, 1)?;
+            Ok(Decoded { rows, bad, origins: Vec::new(), bytes: Bytes::new() })
+        }
+        Payload::Decoded(mut decoded) => {
+            // The schema may have grown since the decoder was made.
+            let (rows, bad) = conform(&decoded.rows, schema, 1)?;
+            decoded.rows = rows;
+            decoded.bad.extend(bad);
+            Ok(decoded)
+        }
+    }
+}
+
+/// The options of formats among a stream's properties.
+pub fn format_options_of(info: &StreamInfo) -> Result<FormatOptions> {
+    let mut options = Options::new(format!("stream {}", info.spec.name), info.spec.properties.iter());
+    Ok(FormatOptions::take(&mut options)?.1)
+}
+
+/// A group that is being put together.
+struct Group {
+    producer: Option<ProducerId>,
+    appends: Vec<Append>,
+    /// For each append the shard of the stream, `None` if it is another stream.
+    shards: Vec<Option<ShardId>>,
+}
+
+impl Group {
+    fn new(producer: Option<ProducerId>) -> Self {
+        Self { producer, appends: Vec::new(), shards: Vec::new() }
+    }
+
+    /// Adds rows for one shard, in parts if there are many.
+    fn push(&mut self, stream: StreamId, shard: ShardId, rows: RecordBatch, is_data: bool) {
+        let mut from = 0;
+        for sequence in 0.. {
+            let len = (rows.num_rows() - from).min(ROWS_PER_APPEND_MAX);
+            let producer = self.producer.map(|id| Producer { id, epoch: Epoch(0), sequence });
+            self.appends.push(Append { producer, ..Append::new(stream, shard, rows.slice(from, len)) });
+            self.shards.push(is_data.then_some(shard));
+            from += len;
+            if from >= rows.num_rows() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -1,32 +1,133 @@
-//! Rows to bytes.
+//! Rows to bytes: for sinks, for answers over HTTP, and for dead letters.
+//!
+//! Text formats write what the decoder reads back as the same value: timestamps as RFC 3339 in UTC, binary as base64, decimals
+//! as JSON numbers. NULL is `null` in JSON and an empty field in CSV; the empty text is `""` in CSV.
+
+mod csv_text;
+mod json_text;
+mod time_text;
+
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::ipc::writer::StreamWriter;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 
-use super::{Format, FormatOptions};
-use crate::error::Result;
+use super::{CsvHeader, Format, FormatOptions};
+use crate::error::{IngestError, Result};
+
+pub(crate) use json_text::row_as_json;
 
 /// Turns rows of one schema into bytes.
 pub struct Encoder {
-    _schema: SchemaRef,
+    schema: SchemaRef,
+    options: FormatOptions,
+    body: Body,
+    /// Whether anything was written.
+    begun: bool,
+}
+
+enum Body {
+    JsonLines,
+    JsonArray { any_rows: bool },
+    Csv,
+    Arrow(Box<StreamWriter<Vec<u8>>>),
+    Parquet(Box<ArrowWriter<Vec<u8>>>),
+    Raw,
 }
 
 impl Encoder {
     /// An encoder at the beginning of an output.
     pub fn new(format: Format, schema: SchemaRef, options: &FormatOptions) -> Result<Self> {
-        let _ = (format, options);
-        Ok(Self { _schema: schema })
+        let body = match format {
+            Format::JsonLines => Body::JsonLines,
+            Format::JsonArray => Body::JsonArray { any_rows: false },
+            Format::Csv => Body::Csv,
+            Format::Raw => Body::Raw,
+            Format::Arrow => Body::Arrow(Box::new(StreamWriter::try_new(Vec::new(), &schema)?)),
+            Format::Parquet => {
+                let zstd = Compression::ZSTD(ZstdLevel::default());
+                let properties = WriterProperties::builder().set_compression(zstd).build();
+                let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties));
+                Body::Parquet(Box::new(writer.map_err(parquet_error)?))
+            }
+        };
+        if format == Format::Raw && schema.fields().len() != 1 {
+            return Err(IngestError::Unsupported {
+                format: format.name(),
+                column: schema.fields().get(1).map(|field| field.name().clone()).unwrap_or_default(),
+                data_type: "any".to_owned(),
+                remedy: "select a single column",
+            });
+        }
+        Ok(Self { schema, options: options.clone(), body, begun: false })
     }
 
-    /// Appends rows to `out`. The first call may write a header.
+    /// Appends rows to `out`; the first call begins with what comes before them. Parquet writes most of it in [`Encoder::finish`].
     pub fn encode(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        let _ = (rows, out);
-        unimplemented!()
+        let first = !std::mem::replace(&mut self.begun, true);
+        match &mut self.body {
+            Body::JsonLines => json_text::write(rows, &self.options, b"", b"\n", out),
+            Body::JsonArray { any_rows } => {
+                out.extend_from_slice(if first { b"[" } else { b"" });
+                // The very first row has no comma before it.
+                let bare = usize::from(!*any_rows).min(rows.num_rows());
+                *any_rows |= bare > 0;
+                json_text::write(&rows.slice(0, bare), &self.options, b"", b"", out)?;
+                json_text::write(&rows.slice(bare, rows.num_rows() - bare), &self.options, b",\n", b"", out)
+            }
+            Body::Csv => {
+                if first && self.options.csv.header != CsvHeader::Absent {
+                    csv_text::write_header(&self.schema, &self.options, out);
+                }
+                csv_text::write(rows, &self.options, out)
+            }
+            Body::Raw => json_text::write_raw(rows, out),
+            Body::Arrow(writer) => {
+                writer.write(rows)?;
+                out.append(writer.get_mut());
+                Ok(())
+            }
+            Body::Parquet(writer) => {
+                writer.write(rows).map_err(parquet_error)?;
+                out.append(writer.inner_mut());
+                Ok(())
+            }
+        }
     }
 
-    /// Ends the output: closes an array, writes a footer.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
-        let _ = out;
-        unimplemented!()
+    /// How many bytes wait for [`Encoder::finish`], about.
+    pub fn buffered(&self) -> usize {
+        match &self.body {
+            Body::Parquet(writer) => writer.in_progress_size(),
+            _ => 0,
+        }
     }
+
+    /// Ends the output: closes an array, writes a footer. An output without rows is ended too.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<()> {
+        if !self.begun {
+            self.encode(&RecordBatch::new_empty(Arc::clone(&self.schema)), out)?;
+        }
+        match self.body {
+            Body::JsonArray { .. } => out.extend_from_slice(b"]\n"),
+            Body::Arrow(mut writer) => {
+                writer.finish()?;
+                out.append(writer.get_mut());
+            }
+            Body::Parquet(writer) => {
+                let rest = writer.into_inner().map_err(parquet_error)?;
+                out.extend_from_slice(&rest);
+            }
+            Body::JsonLines | Body::Csv | Body::Raw => {}
+        }
+        Ok(())
+    }
+}
+
+fn parquet_error(error: parquet::errors::ParquetError) -> IngestError {
+    arrow::error::ArrowError::from(error).into()
 }
