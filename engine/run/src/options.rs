@@ -24,8 +24,6 @@ pub struct EngineOptions {
     pub step_rows_max: usize,
     /// The most bytes a step takes, roughly.
     pub step_bytes_max: usize,
-    /// How long a job waits for more rows before it takes few of them.
-    pub step_linger: Duration,
     /// Settings of the log on disk.
     pub log: headwater_log::DiskLogOptions,
 }

@@ -30,12 +30,17 @@ impl Inner {
             self.stop_connector(&drop.name.value).await;
         }
         let inner = Arc::clone(self);
-        let work = move || match &parsed.statement {
-            Statement::PauseJob(name) => inner.pause(name, &parsed, true),
-            Statement::ResumeJob(name) => inner.pause(name, &parsed, false),
-            _ => inner.change(&parsed),
-        };
+        let work = move || inner.define_here(&parsed);
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+    }
+
+    /// Like [`Inner::define`], on this thread.
+    pub fn define_here(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
+        match &parsed.statement {
+            Statement::PauseJob(name) => self.pause(name, parsed, true),
+            Statement::ResumeJob(name) => self.pause(name, parsed, false),
+            _ => self.change(parsed),
+        }
     }
 
     fn change(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {

@@ -38,7 +38,16 @@ impl Engine {
     /// Must be called within a tokio runtime, on a thread that may block (`spawn_blocking`, or before anything else runs).
     /// A job that cannot start is reported to the log of the process and does not keep the others from starting.
     pub fn open(world: World, options: EngineOptions, connectors: Arc<dyn ConnectorHost>) -> Result<Self> {
-        let runtime = tokio::runtime::Handle::current();
+        Self::open_on(tokio::runtime::Handle::current(), world, options, connectors)
+    }
+
+    /// [`Engine::open`] with the runtime that object stores and connectors are to use.
+    pub fn open_on(
+        runtime: tokio::runtime::Handle,
+        world: World,
+        options: EngineOptions,
+        connectors: Arc<dyn ConnectorHost>,
+    ) -> Result<Self> {
         Ok(Self(Inner::open(world, options, connectors, runtime)?))
     }
 
@@ -215,26 +224,49 @@ impl Engine {
 
     /// Stops the connectors, takes a checkpoint of every job, makes the log durable and stops. Idempotent.
     pub async fn close(&self) -> Result<()> {
-        let (jobs, connectors) = {
+        let connectors = {
             let mut state = self.0.state.lock();
             state.closed = true;
-            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.connectors))
+            std::mem::take(&mut state.connectors)
         };
         for connector in connectors.values() {
             connector.stop().await;
         }
-        let inner = Arc::clone(&self.0);
-        let work = move || {
-            let mut jobs = jobs;
-            jobs.values().for_each(|job| job.begin_close());
-            jobs.values_mut().for_each(|job| job.wait_closed());
-            drop(jobs);
-            match inner.log.close() {
-                Err(headwater_log::LogError::Closed) => Ok(()),
-                other => other.map_err(RunError::from),
-            }
-        };
+        let engine = self.clone();
+        let work = move || engine.close_here();
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+    }
+
+    /// Runs statements that define something on the calling thread, without a runtime: for simulations, where all work is
+    /// done on one thread.
+    pub fn define_here(&self, sql: &str) -> Result<()> {
+        parse(sql)?.iter().try_for_each(|parsed| self.0.define_here(parsed).map(drop))
+    }
+
+    /// [`Engine::end_stream`] on the calling thread.
+    pub fn end_stream_here(&self, stream: &str) -> Result<()> {
+        self.0.end_stream(stream)
+    }
+
+    /// [`Engine::replay`] on the calling thread.
+    pub fn replay_here(&self, spec: &ReplaySpec) -> Result<ReplayReport> {
+        replay::run(&self.0, spec)
+    }
+
+    /// [`Engine::close`] on the calling thread; connectors are not waited for.
+    pub fn close_here(&self) -> Result<()> {
+        let mut jobs = {
+            let mut state = self.0.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.jobs)
+        };
+        jobs.values().for_each(|job| job.begin_close());
+        jobs.values_mut().for_each(|job| job.wait_closed());
+        drop(jobs);
+        match self.0.log.close() {
+            Err(headwater_log::LogError::Closed) => Ok(()),
+            other => other.map_err(RunError::from),
+        }
     }
 }
 

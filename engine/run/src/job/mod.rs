@@ -22,5 +22,6 @@ pub(crate) use clock::{NEW_CLOCK, nanos};
 pub(crate) use driver::{JobHandle, JobPlan};
 pub(crate) use journal::{JournalReader, schema as journal_schema};
 pub(crate) use pipeline::{Cut, Limits, Pipeline, ShardCut, Start, Stretch};
-pub(crate) use sink::{WEIGHT, fit};
+pub(crate) use sink::WEIGHT;
+pub use sink::fit;
 pub(crate) use source::metadata_columns;

@@ -68,7 +68,7 @@ impl Sink {
 }
 
 /// Puts columns under a schema of the same types, whatever their own names and nullability were.
-pub(crate) fn fit(schema: &SchemaRef, mut columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+pub fn fit(schema: &SchemaRef, mut columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     for (column, field) in columns.iter_mut().zip(schema.fields()) {
         if column.data_type() != field.data_type() {
             *column = arrow::compute::cast(column, field.data_type())?;

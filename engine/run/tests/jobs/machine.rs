@@ -1,0 +1,175 @@
+//! A simulated machine with an engine on it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_core::hash::{hash_rows, shard_of};
+use headwater_core::world::sim::SimWorld;
+use headwater_core::ShardId;
+use headwater_log::{Append, DiskLogOptions, Log, ReadSpec};
+use headwater_run::{Engine, EngineOptions, JobState, NoConnectors};
+
+/// A reading: device, milliseconds, value.
+pub type Reading = (&'static str, i64, i64);
+
+pub struct Machine {
+    pub sim: SimWorld,
+    runtime: tokio::runtime::Runtime,
+    engine: Option<Engine>,
+    pub workers: usize,
+    pub step_rows_max: usize,
+    pub checkpoint_interval: Duration,
+}
+
+impl Machine {
+    pub fn new(seed: u64) -> Self {
+        let mut machine = Self {
+            sim: SimWorld::new(seed),
+            runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
+            engine: None,
+            workers: 1,
+            step_rows_max: 1_000,
+            checkpoint_interval: Duration::from_secs(1),
+        };
+        machine.start();
+        machine
+    }
+
+    pub fn start(&mut self) {
+        let options = EngineOptions {
+            data: Some(PathBuf::from("/data")),
+            workers: self.workers,
+            checkpoint_interval: self.checkpoint_interval,
+            checkpoints: None,
+            step_rows_max: self.step_rows_max,
+            step_bytes_max: 1 << 20,
+            log: DiskLogOptions::default(),
+        };
+        let runtime = self.runtime.handle().clone();
+        let engine = Engine::open_on(runtime, self.sim.world(), options, Arc::new(NoConnectors));
+        self.engine = Some(engine.unwrap_or_else(|error| panic!("open: {error}")));
+    }
+
+    pub fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("the engine runs")
+    }
+
+    pub fn log(&self) -> &Arc<dyn Log> {
+        self.engine().log()
+    }
+
+    /// Ends the process in the middle of whatever it does, and starts it again.
+    pub fn kill(&mut self, workers: usize) {
+        self.sim.process_crash();
+        self.engine = None;
+        self.workers = workers;
+        self.start();
+    }
+
+    /// Takes away the power, and starts the machine again.
+    pub fn lose_power(&mut self, workers: usize) {
+        self.sim.power_loss();
+        self.engine = None;
+        self.workers = workers;
+        self.start();
+    }
+
+    /// Stops the engine in an orderly way, and starts it again.
+    pub fn restart(&mut self, workers: usize) {
+        self.engine().close_here().unwrap();
+        self.engine = None;
+        self.workers = workers;
+        self.start();
+    }
+
+    pub fn sql(&self, sql: &str) {
+        self.engine().define_here(sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    }
+
+    /// Gives some turns to whoever wants one.
+    pub fn turns(&self, turns: usize) {
+        for _ in 0..turns {
+            self.sim.tasks().turn();
+        }
+    }
+
+    /// Runs until every job has taken all there is.
+    pub fn catch_up(&self) {
+        for _ in 0..100_000 {
+            for job in self.engine().jobs() {
+                assert_ne!(job.state, JobState::Failed, "{}: {:?}", job.name, job.error);
+            }
+            let settled = |job: &headwater_run::JobStatus| job.lag == 0 || job.state != JobState::Running;
+            let before = self.log().version();
+            self.turns(20);
+            if self.engine().jobs().iter().all(settled) && self.log().version() == before {
+                return;
+            }
+        }
+        panic!("the jobs do not come to rest: {:?}", self.engine().jobs());
+    }
+
+    /// Creates the stream `readings (device, ts, value)`, partitioned by device.
+    pub fn create_readings(&self, shards: u32) {
+        self.sql(&format!(
+            "CREATE STREAM readings (device STRING NOT NULL, ts TIMESTAMP(3), value BIGINT, \
+             WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) PARTITIONED BY (device) \
+             WITH (shards = {shards}, 'scan.watermark.idle-timeout' = '1 day', 'clock.guard' = 'none')"
+        ));
+    }
+
+    /// Appends readings, each to its shard, in one group.
+    pub fn append(&self, readings: &[Reading]) {
+        let info = self.log().stream_named("readings").unwrap();
+        let mut shards: BTreeMap<ShardId, Vec<Reading>> = BTreeMap::new();
+        for reading in readings {
+            let key: ArrayRef = Arc::new(StringArray::from(vec![reading.0]));
+            shards.entry(shard_of(hash_rows(&[key]).unwrap()[0], info.spec.shards)).or_default().push(*reading);
+        }
+        let append = |(shard, readings): (ShardId, Vec<Reading>)| {
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(StringArray::from_iter_values(readings.iter().map(|reading| reading.0))),
+                Arc::new(TimestampMillisecondArray::from_iter_values(readings.iter().map(|reading| reading.1))),
+                Arc::new(Int64Array::from_iter_values(readings.iter().map(|reading| reading.2))),
+            ];
+            let rows = headwater_run::fit_columns(&info.spec.schema, columns).unwrap();
+            Append::new(info.id, shard, rows)
+        };
+        self.log().append(shards.into_iter().map(append).collect()).unwrap();
+    }
+
+    /// Ends a stream, so that all its windows close.
+    pub fn end(&self, stream: &str) {
+        self.engine().end_stream_here(stream).unwrap();
+    }
+
+    /// All rows of a stream, in order, each as text; shard by shard.
+    pub fn rows(&self, stream: &str) -> Vec<String> {
+        let info = self.log().stream_named(stream).unwrap();
+        let mut all = Vec::new();
+        for (shard, bounds) in self.log().bounds(info.id).unwrap().iter().enumerate() {
+            if bounds.first == bounds.next {
+                continue;
+            }
+            let spec = ReadSpec { until: Some(bounds.next), ..ReadSpec::all(info.id, ShardId(shard as u32)) };
+            let mut reader = self.log().read(spec).unwrap();
+            while let Some(read) = reader.next().unwrap() {
+                all.extend(text_of(&read.rows));
+            }
+        }
+        all
+    }
+}
+
+/// Rows as text, columns separated by a blank.
+pub fn text_of(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("null");
+    let columns: Vec<_> =
+        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+    let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" ");
+    (0..batch.num_rows()).map(row).collect()
+}

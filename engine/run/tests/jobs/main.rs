@@ -1,0 +1,7 @@
+//! Jobs as their users define them, over a simulated machine: one thread, no real time, and power that can fail.
+
+mod determinism;
+mod lateness;
+mod machine;
+mod restart;
+mod views;
