@@ -16,8 +16,8 @@ mod table;
 mod tail;
 
 pub use engine::{Answer, Engine};
-pub use job::fit as fit_columns;
 pub use error::{Result, RunError};
+pub use job::fit as fit_columns;
 pub use options::{ConnectorHost, ConnectorTable, EngineOptions, NoConnectors, RunningConnector};
 pub use tail::{Tail, TailBatch, TailFrom};
 

@@ -36,7 +36,9 @@ fn readings(random: &SimRandom, count: usize) -> Vec<Reading> {
 fn interleave(random: &SimRandom, readings: &[Reading]) -> Vec<Vec<Reading>> {
     let mut queues: Vec<(&str, Vec<Reading>)> = DEVICES
         .iter()
-        .map(|device| (*device, readings.iter().rev().filter(|reading| reading.0 == *device).copied().collect()))
+        .map(|device| {
+            (*device, readings.iter().rev().filter(|reading| reading.0 == *device).copied().collect())
+        })
         .collect();
     let mut appends = Vec::new();
     while queues.iter().any(|(_, queue)| !queue.is_empty()) {

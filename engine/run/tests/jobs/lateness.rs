@@ -35,7 +35,10 @@ fn a_slow_shard_holds_windows_open_and_no_other_shard_makes_its_rows_late() {
     machine.append(&[("a", 2_000, 1)]);
     machine.catch_up();
     assert!(machine.rows("system.late_rows").is_empty());
-    assert!(machine.rows("result").is_empty(), "shards without rows hold everything open until they are idle");
+    assert!(
+        machine.rows("result").is_empty(),
+        "shards without rows hold everything open until they are idle"
+    );
 }
 
 #[test]

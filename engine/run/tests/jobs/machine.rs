@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_core::ShardId;
 use headwater_core::hash::{hash_rows, shard_of};
 use headwater_core::world::sim::SimWorld;
-use headwater_core::ShardId;
 use headwater_log::{Append, DiskLogOptions, Log, ReadSpec};
 use headwater_run::{Engine, EngineOptions, JobState, NoConnectors};
 
@@ -128,12 +128,17 @@ impl Machine {
         let mut shards: BTreeMap<ShardId, Vec<Reading>> = BTreeMap::new();
         for reading in readings {
             let key: ArrayRef = Arc::new(StringArray::from(vec![reading.0]));
-            shards.entry(shard_of(hash_rows(&[key]).unwrap()[0], info.spec.shards)).or_default().push(*reading);
+            shards
+                .entry(shard_of(hash_rows(&[key]).unwrap()[0], info.spec.shards))
+                .or_default()
+                .push(*reading);
         }
         let append = |(shard, readings): (ShardId, Vec<Reading>)| {
             let columns: Vec<ArrayRef> = vec![
                 Arc::new(StringArray::from_iter_values(readings.iter().map(|reading| reading.0))),
-                Arc::new(TimestampMillisecondArray::from_iter_values(readings.iter().map(|reading| reading.1))),
+                Arc::new(TimestampMillisecondArray::from_iter_values(
+                    readings.iter().map(|reading| reading.1),
+                )),
                 Arc::new(Int64Array::from_iter_values(readings.iter().map(|reading| reading.2))),
             ];
             let rows = headwater_run::fit_columns(&info.spec.schema, columns).unwrap();
@@ -168,8 +173,11 @@ impl Machine {
 /// Rows as text, columns separated by a blank.
 pub fn text_of(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("null");
-    let columns: Vec<_> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+        .collect();
     let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" ");
     (0..batch.num_rows()).map(row).collect()
 }

@@ -3,5 +3,6 @@
 mod determinism;
 mod lateness;
 mod machine;
+mod object_store;
 mod restart;
 mod views;

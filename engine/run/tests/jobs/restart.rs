@@ -60,7 +60,8 @@ fn a_damaged_checkpoint_is_passed_over() {
     }
     machine.engine().close_here().unwrap();
     let image = machine.sim.disk().image();
-    let newest = image.paths().filter(|path| path.to_string_lossy().contains("/ck-")).max().unwrap().to_owned();
+    let newest =
+        image.files.keys().filter(|path| path.to_string_lossy().contains("/ck-")).max().unwrap().to_owned();
     machine.sim.disk().corrupt(&newest, 40, 0x10).unwrap();
     machine.kill(2);
     machine.append(&second_by_second(42, 60));

@@ -70,7 +70,8 @@ async fn a_view_follows_its_stream() {
 async fn a_tail_of_a_query_resumes_where_it_was() {
     let engine = Engine::open(World::real(), options(), Arc::new(NoConnectors)).unwrap();
     let insert = |from: i64| {
-        let values: Vec<String> = (from..from + 10).map(|second| format!("(to_timestamp({second}), {second})")).collect();
+        let values: Vec<String> =
+            (from..from + 10).map(|second| format!("(to_timestamp({second}), {second})")).collect();
         format!("INSERT INTO readings VALUES {}", values.join(", "))
     };
     engine
@@ -87,6 +88,10 @@ async fn a_tail_of_a_query_resumes_where_it_was() {
     engine.execute(&insert(10)).await.unwrap();
     let mut tail = engine.tail_query(query, TailFrom::Resume(first.resume)).unwrap();
     let second = tail.try_next().await.unwrap().unwrap();
-    assert_eq!(text_of(&second.rows), ["1970-01-01T00:00:12 38", "1970-01-01T00:00:16 54"], "8 and 9 were not forgotten");
+    assert_eq!(
+        text_of(&second.rows),
+        ["1970-01-01T00:00:12 38", "1970-01-01T00:00:16 54"],
+        "8 and 9 were not forgotten"
+    );
     engine.close().await.unwrap();
 }
