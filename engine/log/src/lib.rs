@@ -14,6 +14,7 @@
 mod admit;
 mod api;
 pub(crate) mod batch;
+pub mod conformance;
 mod disk;
 mod error;
 mod memory;

@@ -174,6 +174,7 @@ impl Log for MemoryLog {
     }
 
     fn read(&self, spec: ReadSpec) -> Result<Box<dyn Reader>> {
+        drop(self.open_writer()?);
         Ok(Box::new(MemoryReader::new(Arc::clone(&self.view), spec)?))
     }
 

@@ -1,0 +1,81 @@
+//! Those who wait are told.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use headwater_core::Sequence;
+
+use super::Make;
+use super::fixture::Fixture;
+use crate::api::Log;
+
+pub(super) fn commits_wake(make: Make<'_>) {
+    let fixture = Fixture::new(make, 1);
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let guard = fixture.log.on_commit(Arc::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    }));
+    let before = fixture.log.version();
+    fixture.append(0, 0..1);
+    assert!(fixture.log.version() > before, "the version has grown when the append is acknowledged");
+    wait_until(&*fixture.log, || calls.load(Ordering::SeqCst) > 0);
+    drop(guard);
+    let seen = calls.load(Ordering::SeqCst);
+    fixture.append(0, 1..2);
+    fixture.log.close().unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), seen, "a dropped guard ends the calls");
+}
+
+/// A wake may come a moment after the answer; a further append passes that moment in any kind of world.
+fn wait_until(_log: &dyn Log, met: impl Fn() -> bool) {
+    for _ in 0..100_000 {
+        if met() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("nobody was woken");
+}
+
+struct Woken(AtomicU64);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+pub(super) fn an_answer_can_be_awaited(make: Make<'_>) {
+    let fixture = Fixture::new(make, 1);
+    let mut pending = fixture.log.submit(vec![fixture.append_of(0, 0..2)]);
+    let woken = Arc::new(Woken(AtomicU64::new(0)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    let answer = match Pin::new(&mut pending).poll(&mut context) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => {
+            // Appends are answered in order, so when this one is, that one was.
+            fixture.append(0, 2..3);
+            assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+            match Pin::new(&mut pending).poll(&mut context) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => panic!("woken without an answer"),
+            }
+        }
+    };
+    assert_eq!(answer.unwrap()[0].next, Sequence(2));
+}
+
+pub(super) fn metrics_count(make: Make<'_>) {
+    let fixture = Fixture::new(make, 1);
+    for n in 0..5 {
+        fixture.append(0, n..n + 2);
+    }
+    let metrics = fixture.log.metrics();
+    assert_eq!((metrics.rows, metrics.duplicates, metrics.poisoned), (10, 0, None));
+    assert!((1..=5).contains(&metrics.commits));
+}
