@@ -163,7 +163,7 @@ pub struct Appended {
 
 /// The answer to a group of appends, when it comes. Wait on a thread or await in a task.
 #[must_use]
-pub trait Pending: Send + std::future::Future<Output = Result<Vec<Appended>>> + Unpin {
+pub trait Pending: Send + Future<Output = Result<Vec<Appended>>> + Unpin {
     /// Waits for the answer. In a simulation this gives turns to the tasks meanwhile.
     fn wait(self: Box<Self>) -> Result<Vec<Appended>>;
 }

@@ -28,6 +28,6 @@ mod view;
 mod wakes;
 
 pub use api::*;
-pub use disk::{DiskLog, DiskLogOptions};
+pub use disk::{Damage, DiskLog, DiskLogOptions};
 pub use error::{LogError, Result};
 pub use memory::MemoryLog;

@@ -96,9 +96,13 @@ impl Producers {
         }
     }
 
-    /// Remembers an append. Parts of one append that was split come one after the other and count as one.
+    /// Remembers an append. Parts of one append that was split come one after the other and count as one. What a
+    /// snapshot covers already is not noted again.
     pub(crate) fn note(&mut self, producer: Producer, first: Sequence, next: Sequence) {
         let history = self.by_id.entry(producer.id).or_default();
+        if history.end() >= next.0 {
+            return;
+        }
         if producer.epoch != history.epoch {
             history.epoch = producer.epoch;
             history.recent.clear();

@@ -92,11 +92,6 @@ impl Sequencer {
         self.streams.get_mut(&stream)?.heads.get_mut(shard.0 as usize)
     }
 
-    /// The ends of a stream's shards, in order.
-    pub(crate) fn heads(&self, stream: StreamId) -> &[Head] {
-        self.streams.get(&stream).map_or(&[], |one| &one.heads)
-    }
-
     /// Gives each append of a group its sequence numbers; if one cannot have them, none gets any.
     pub(crate) fn place(&mut self, group: &[Ask]) -> Result<Vec<Appended>> {
         let mut placed = Vec::with_capacity(group.len());
@@ -226,8 +221,8 @@ mod tests {
             Ask { expect_next: Some(Sequence(9)), ..ask(1, 2) },
         ];
         assert!(matches!(sequencer.place(&group), Err(LogError::WrongSequence { .. })));
-        assert_eq!(sequencer.heads(StreamId(1))[0].next, Sequence(0));
-        assert_eq!(sequencer.heads(StreamId(1))[0].producers.last_of(ProducerId(5)), None);
+        assert_eq!(sequencer.head(StreamId(1), ShardId(0)).unwrap().next, Sequence(0));
+        assert_eq!(sequencer.head(StreamId(1), ShardId(0)).unwrap().producers.last_of(ProducerId(5)), None);
         let placed = sequencer.place(&group[..2]).unwrap();
         assert_eq!((placed[1].first, placed[1].next), (Sequence(3), Sequence(5)));
         assert!(sequencer.place(&group[..1]).unwrap()[0].duplicate);

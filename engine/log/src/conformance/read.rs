@@ -7,7 +7,7 @@ use headwater_core::{EventTime, Sequence, ShardId};
 
 use super::Make;
 use super::fixture::{Fixture, values};
-use crate::api::{ColumnBound, From, ReadSpec, Reader};
+use crate::api::{ColumnBound, From, ReadSpec};
 use crate::error::LogError;
 
 /// Ten appends of ten rows, values 0 to 99.

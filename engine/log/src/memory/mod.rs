@@ -6,4 +6,4 @@ mod rows;
 
 pub use log::MemoryLog;
 pub(crate) use reader::MemoryReader;
-pub(crate) use rows::MemoryRows;
+pub(crate) use rows::{MemoryBatch, MemoryRows};

@@ -1,12 +1,32 @@
 //! The suite that every log must pass.
 
 use headwater_core::World;
-use headwater_log::{MemoryLog, conformance};
+use headwater_log::{DiskLog, DiskLogOptions, MemoryLog, conformance};
 
 #[test]
 fn memory() {
     for (name, case) in conformance::CASES {
         println!("{name}");
         case(&|| MemoryLog::new(World::real()));
+    }
+}
+
+#[test]
+fn disk() {
+    for (name, case) in conformance::CASES {
+        println!("{name}");
+        let dir = tempfile::tempdir().unwrap();
+        case(&|| DiskLog::open(World::real(), dir.path(), DiskLogOptions::default()).unwrap());
+    }
+}
+
+/// Files so small that almost every commit starts another one: the same suite over sealed files.
+#[test]
+fn disk_sealing_all_the_time() {
+    let options = DiskLogOptions { segment_bytes: 4096, ..DiskLogOptions::default() };
+    for (name, case) in conformance::CASES {
+        println!("{name}");
+        let dir = tempfile::tempdir().unwrap();
+        case(&|| DiskLog::open(World::real(), dir.path(), options.clone()).unwrap());
     }
 }

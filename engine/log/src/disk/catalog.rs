@@ -1,0 +1,197 @@
+//! The catalog: a file of events, each durable before anybody acts on it.
+//!
+//! ```text
+//!  0            64
+//!  | file header | event | event | ...
+//!
+//!  an event     0      4     8        12          16
+//!               | HWE1 | crc | length | of schema | JSON .. | schema .. |
+//!                              of JSON              '- CRC-32C covers bytes 8 to the end
+//! ```
+//!
+//! Why cutting the tail is safe: an event is synced before the next one is written. So when an event is damaged and a whole
+//! one follows, the damaged one was durable, and opening is refused. When none follows, the last write may have
+//! been torn; nobody has acted on that event, and it is cut. A log that was closed ends with a
+//! `Closed` event, so that damage to its last real event is never mistaken for a torn write.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use headwater_core::EventTime;
+use headwater_core::world::{Disk, DiskFile, Open};
+
+use super::event::{Event, State};
+use super::layout::{BLOCK, FileHeader, Kind};
+use super::store;
+use crate::error::{LogError, Result};
+use crate::schema;
+
+const MAGIC: [u8; 4] = *b"HWE1";
+const HEAD: usize = 16;
+
+/// The most that one event takes: a length beyond it is damage.
+const EVENT_BYTES_MAX: usize = 64 << 20;
+
+/// A catalog that is larger than this, and more than twice as large as need be, is rewritten when opened.
+const REWRITE_BYTES_MIN: usize = 256 << 10;
+
+/// The catalog, open for more events.
+pub(crate) struct Catalog {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    len: u64,
+    failed: Option<LogError>,
+    /// What its events say.
+    pub state: State,
+}
+
+impl Catalog {
+    /// Makes an empty one.
+    pub(crate) fn create(disk: &dyn Disk, path: &Path, now: EventTime) -> Result<Self> {
+        rewrite(disk, path, now, &[])?;
+        Self::open(disk, path)
+    }
+
+    /// Opens one, and cuts an event that was torn.
+    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        let file = store::open(disk, path, Open::Write)?;
+        let (state, len) = replay(&*file, path)?;
+        if len < store::len(&*file, path)? {
+            tracing::warn!(file = %path.display(), offset = len, "cut an event that was not fully written");
+            store::cut(&*file, path, len)?;
+        }
+        // After a sync that failed, the last event may look written and not be durable. Writing the same bytes again
+        // makes them so.
+        let bytes = store::read(&*file, path, 0, len as usize)?;
+        store::write(&*file, path, &bytes, 0)?;
+        store::sync(&*file, path)?;
+        Ok(Self { path: path.to_owned(), file, len, failed: None, state })
+    }
+
+    /// Rewrites it if that makes it much smaller. Files that were removed must be gone.
+    pub(crate) fn compact(self, disk: &dyn Disk, now: EventTime) -> Result<Self> {
+        if (self.len as usize) < REWRITE_BYTES_MIN {
+            return Ok(self);
+        }
+        let events = self.state.as_events();
+        let size: usize = events.iter().map(|(event, schema)| encode(event, schema.as_ref()).len()).sum();
+        if size * 2 > self.len as usize {
+            return Ok(self);
+        }
+        rewrite(disk, &self.path, now, &events)?;
+        Self::open(disk, &self.path)
+    }
+
+    /// Keeps events, durably, and applies them. After a failure it takes no more: what is in the file is not known.
+    pub(crate) fn keep(&mut self, events: Vec<(Event, Option<SchemaRef>)>) -> Result<()> {
+        if let Some(cause) = &self.failed {
+            return Err(cause.clone());
+        }
+        let bytes: Vec<u8> =
+            events.iter().flat_map(|(event, schema)| encode(event, schema.as_ref())).collect();
+        let written = store::write(&*self.file, &self.path, &bytes, self.len)
+            .and_then(|()| store::sync(&*self.file, &self.path));
+        if let Err(error) = written {
+            self.failed = Some(error.clone());
+            return Err(error);
+        }
+        self.len += bytes.len() as u64;
+        for (event, schema) in events {
+            self.state
+                .apply(event, schema)
+                .map_err(|reason| LogError::corrupt(&self.path, self.len, reason))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps one event without a schema.
+    pub(crate) fn keep_one(&mut self, event: Event) -> Result<()> {
+        self.keep(vec![(event, None)])
+    }
+}
+
+fn rewrite(
+    disk: &dyn Disk,
+    path: &Path,
+    now: EventTime,
+    events: &[(Event, Option<SchemaRef>)],
+) -> Result<()> {
+    let header = FileHeader { kind: Kind::Catalog, number: 0, stream: None, created: now, previous: 0 };
+    let mut bytes = header.encode().0.to_vec();
+    for (event, schema) in events {
+        bytes.extend(encode(event, schema.as_ref()));
+    }
+    store::create_whole(disk, path, |file, path| store::write(file, path, &bytes, 0))
+}
+
+fn encode(event: &Event, schema: Option<&SchemaRef>) -> Vec<u8> {
+    let json = serde_json::to_vec(event).expect("an event has only keys that JSON can have");
+    let schema = schema.map(|schema| schema::to_bytes(schema)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(HEAD + json.len() + schema.len());
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&(json.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&(schema.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&json);
+    bytes.extend_from_slice(&schema);
+    let crc = crc_fast::crc32_iscsi(&bytes[8..]);
+    bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// The event at the start of bytes, its schema's bytes, and how long it is; if there is no whole one, why.
+fn decode(bytes: &[u8]) -> std::result::Result<(&[u8], &[u8], usize), &'static str> {
+    let word =
+        |at: usize| -> Option<u32> { Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)) };
+    if bytes.get(..4) != Some(&MAGIC) {
+        return Err("no event starts here");
+    }
+    let (Some(crc), Some(json), Some(schema)) = (word(4), word(8), word(12)) else {
+        return Err("an event is cut off");
+    };
+    let (json, schema) = (json as usize, schema as usize);
+    let len = HEAD + json + schema;
+    if len > EVENT_BYTES_MAX || len > bytes.len() {
+        return Err("an event is cut off, or its length is damaged");
+    }
+    if crc != crc_fast::crc32_iscsi(&bytes[8..len]) {
+        return Err("the checksum of an event does not hold");
+    }
+    Ok((&bytes[HEAD..HEAD + json], &bytes[HEAD + json..len], len))
+}
+
+/// What the events of a catalog say, and where the last whole one ends.
+pub(crate) fn replay(file: &dyn DiskFile, path: &Path) -> Result<(State, u64)> {
+    let len = store::len(file, path)?;
+    if len < BLOCK as u64 {
+        return Err(LogError::corrupt(path, len, "the file header is cut off"));
+    }
+    let header = FileHeader::decode(&store::read_block(file, path, 0)?);
+    match header {
+        Ok((FileHeader { kind: Kind::Catalog, .. }, _)) => {}
+        Ok(_) => return Err(LogError::corrupt(path, 0, "this is not a catalog")),
+        Err(reason) => return Err(LogError::corrupt(path, 0, reason)),
+    }
+    let bytes = store::read(file, path, 0, len as usize)?;
+    let (mut state, mut at) = (State::default(), BLOCK);
+    while at < bytes.len() {
+        let corrupt = |reason: String| LogError::corrupt(path, at as u64, reason);
+        match decode(&bytes[at..]) {
+            Ok((json, schema_bytes, len)) => {
+                let event = serde_json::from_slice(json).map_err(|error| corrupt(error.to_string()))?;
+                let schema = match schema_bytes {
+                    [] => None,
+                    bytes => Some(schema::from_bytes(bytes).map_err(corrupt)?),
+                };
+                state.apply(event, schema).map_err(corrupt)?;
+                at += len;
+            }
+            Err(reason) if (at + 1..bytes.len()).any(|later| decode(&bytes[later..]).is_ok()) => {
+                return Err(corrupt(reason.to_owned()));
+            }
+            Err(_) => break,
+        }
+    }
+    Ok((state, at as u64))
+}

@@ -1,0 +1,160 @@
+//! Reads the batches of a sealed file one after the other: to scrub it, and to do without a footer that is damaged.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use headwater_core::world::DiskFile;
+use headwater_core::{ShardId, StreamId};
+
+use super::index::Entry;
+use super::layout::{BLOCK, u64_at};
+use super::segment::{
+    Seal, Segment, ShardEntries, ShardPart, encode_footer, read_footer, read_list, read_summary,
+};
+use super::store;
+use crate::batch::{Header, Limits, verify};
+use crate::error::{LogError, Result};
+use crate::producers::Producers;
+
+/// Reads and verifies batches from `at` until `most` is reached; shows each to `visit`. Answers with where the next batch is,
+/// or nothing where the batches end and the footer starts.
+pub(crate) fn read_batches(
+    file: &dyn DiskFile,
+    path: &Path,
+    mut at: u64,
+    most: u64,
+    mut visit: impl FnMut(u64, &Header),
+) -> Result<Option<u64>> {
+    let len = store::len(file, path)?;
+    while at < most {
+        if at + BLOCK as u64 > len {
+            return Err(LogError::corrupt(path, at, "the file ends without a footer"));
+        }
+        let block = store::read_block(file, path, at)?;
+        if Seal::decode(&block).is_some() {
+            return Ok(None);
+        }
+        // An adopted file has the headers of its commits between the batches.
+        if super::layout::CommitHeader::decode(&block, u64_at(&block, 16), at).is_some() {
+            at += BLOCK as u64;
+            continue;
+        }
+        let header = read_batch(file, path, at, len)?;
+        visit(at, &header);
+        at += header.lengths.total;
+    }
+    Ok(Some(at))
+}
+
+/// Reads and verifies one batch.
+pub(crate) fn read_batch(file: &dyn DiskFile, path: &Path, at: u64, len: u64) -> Result<Header> {
+    let fixed = store::read(file, path, at, crate::batch::FIXED_BYTES.min((len - at) as usize))?;
+    let in_file = |error: crate::batch::BatchError| error.in_file(path, at);
+    let lengths = Header::peek_lengths(&fixed, &Limits::FORMAT).map_err(in_file)?;
+    if lengths.total > len - at {
+        return Err(LogError::corrupt(path, at, "a batch is cut off"));
+    }
+    let bytes = store::read(file, path, at, lengths.total as usize)?;
+    let header = Header::parse(&bytes, &Limits::FORMAT).map_err(in_file)?;
+    verify(&header, &bytes).map_err(in_file)?;
+    Ok(header)
+}
+
+/// The footer that a file should have, from its batches alone. Who appended what is known only as far as single batches tell.
+pub(crate) fn rebuild_footer(
+    file: &dyn DiskFile,
+    path: &Path,
+    stream: StreamId,
+    number: u64,
+) -> Result<(Vec<u8>, u64)> {
+    let mut shards: BTreeMap<ShardId, (Vec<Entry>, Producers)> = BTreeMap::new();
+    let mut end = BLOCK as u64;
+    let read = read_batches(file, path, end, u64::MAX, |at, header| {
+        end = at + header.lengths.total;
+        if header.stream == stream {
+            let (entries, producers) = shards.entry(header.shard).or_default();
+            entries.push(Entry::of(at, header));
+            if let Some(producer) = header.producer {
+                producers.note(producer, header.first, header.next());
+            }
+        }
+    });
+    // Where the first seal is damaged too, the batches end where no batch starts; the rows are counted by the caller.
+    if let Err(error) = read
+        && !ends_at(file, path, end)?
+    {
+        return Err(error);
+    }
+    let kept = kept_producers(file, path, end);
+    let shards: Vec<ShardEntries> = shards
+        .into_iter()
+        .map(|(shard, (entries, producers))| {
+            let kept = kept.iter().find(|part| part.shard == shard).map(|part| part.producers.clone());
+            ShardEntries { shard, entries, producers: kept.unwrap_or_else(|| producers.snapshot()) }
+        })
+        .collect();
+    Ok((encode_footer(stream, number, end, &shards).0, end))
+}
+
+/// What is left of a footer that starts at `end`: who appended what is nowhere else.
+fn kept_producers(file: &dyn DiskFile, path: &Path, end: u64) -> Vec<ShardPart> {
+    let seal = store::read_block(file, path, end).ok().and_then(|block| Seal::decode(&block));
+    let summary = seal.and_then(|seal| read_summary(file, path, &seal).ok());
+    summary.map(|(_, parts)| parts).unwrap_or_default()
+}
+
+/// The batches of one shard: as the footer lists them or, if the list is damaged, as they follow each other in the file.
+pub(crate) fn entries_of(file: &dyn DiskFile, segment: &Segment, place: usize) -> Result<Vec<Entry>> {
+    let listed = read_list(file, segment, place);
+    let (Err(error @ LogError::Corrupt { .. }), Some(list)) = (&listed, segment.lists.get(place)) else {
+        return listed;
+    };
+    tracing::error!(%error, "a damaged index is done without");
+    let mut entries = Vec::new();
+    read_batches(file, &segment.path, BLOCK as u64, u64::MAX, |at, header| {
+        if (header.stream, header.shard) == (segment.stream, list.shard) {
+            entries.push(Entry::of(at, header));
+        }
+    })?;
+    if entries.len() == list.count as usize { Ok(entries) } else { listed }
+}
+
+/// Whether no batch starts at `at`, nor at any later block.
+fn ends_at(file: &dyn DiskFile, path: &Path, at: u64) -> Result<bool> {
+    let len = store::len(file, path)?;
+    let mut none = true;
+    super::scan::blocks(file, path, at, len, |at, block| {
+        none = block[..4] != *b"HWB1" || read_batch(file, path, at, len).is_err();
+        !none
+    })?;
+    Ok(none)
+}
+
+/// What a footer's bytes say of a file.
+pub(crate) struct Read {
+    /// The file.
+    pub segment: Segment,
+    /// What it holds, by shard.
+    pub parts: Vec<ShardPart>,
+}
+
+/// Reads the footer of a sealed file.
+pub(crate) fn read_sealed(
+    file: &dyn DiskFile,
+    path: &Path,
+    stream: StreamId,
+    number: u64,
+    bytes: u64,
+) -> Result<Read> {
+    let len = store::len(file, path)?;
+    if len != bytes {
+        let reason = format!("the file has {len} bytes; the catalog says {bytes}");
+        return Err(LogError::corrupt(path, len.min(bytes), reason));
+    }
+    let (seal, lists, parts) = read_footer(file, path, bytes)?;
+    if (seal.stream, seal.number) != (stream, number) {
+        let reason = format!("this is file {} of stream {}", seal.number, seal.stream);
+        return Err(LogError::corrupt(path, bytes - BLOCK as u64, reason));
+    }
+    Ok(Read { segment: Segment { path: path.to_owned(), stream, number, bytes, lists }, parts })
+}
