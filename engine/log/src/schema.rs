@@ -204,3 +204,124 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> std::result::Result<SchemaRef, String>
         .map(Arc::new)
         .map_err(|error| format!("not an Arrow schema: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use DataType::*;
+    use arrow::array::{Decimal256Array, Float64Array, TimestampNanosecondArray, UInt32Array};
+
+    use super::*;
+
+    fn schema(columns: &[(&str, DataType, bool)]) -> Schema {
+        Schema::new(columns.iter().map(|(n, t, null)| Field::new(*n, t.clone(), *null)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn types_only_get_wider() {
+        let at = |unit, zone: Option<&str>| Timestamp(unit, zone.map(Into::into));
+        let cases = [
+            (Int8, Int16, true),
+            (Int32, Int64, true),
+            (Int64, Int32, false),
+            (UInt32, Int64, true),
+            (UInt32, Int32, false),
+            (Int32, UInt64, false),
+            (UInt8, UInt16, true),
+            (Int32, Float64, true),
+            (Int64, Float64, false),
+            (Int32, Float32, false),
+            (UInt16, Float32, true),
+            (Int8, Float16, true),
+            (Float32, Float64, true),
+            (Float64, Float32, false),
+            (Utf8, LargeUtf8, true),
+            (Utf8, Utf8View, true),
+            (LargeUtf8, Utf8, false),
+            (Utf8, Binary, false),
+            (at(TimeUnit::Second, None), at(TimeUnit::Nanosecond, None), true),
+            (at(TimeUnit::Nanosecond, None), at(TimeUnit::Second, None), false),
+            (at(TimeUnit::Second, None), at(TimeUnit::Millisecond, Some("UTC")), false),
+            (Decimal128(10, 2), Decimal128(12, 2), true),
+            (Decimal64(10, 2), Decimal256(50, 2), true),
+            (Decimal128(10, 2), Decimal128(12, 3), false),
+            (Decimal128(10, 2), Decimal64(12, 2), false),
+            (Decimal128(10, 2), Float64, false),
+            (Boolean, Int8, false),
+            (Date32, Int32, false),
+        ];
+        for (old, new, expect) in cases {
+            let result = evolve(&schema(&[("c", old.clone(), false)]), &schema(&[("c", new.clone(), true)]));
+            assert_eq!(result.is_ok(), expect, "{old} to {new}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn columns_stay_and_new_ones_are_nullable() {
+        let old = schema(&[("a", Int64, true), ("b", Utf8, false)]);
+        let check = |new: &[(&str, DataType, bool)], expect: &str| {
+            let result = evolve(&old, &schema(new)).err().unwrap_or_default();
+            assert!(result.contains(expect) && result.is_empty() == expect.is_empty(), "{result}");
+        };
+        check(&[("a", Int64, true), ("b", Utf8, false)], "");
+        check(&[("a", Int64, true), ("b", Utf8, true), ("c", Int8, true)], "");
+        check(&[("a", Int64, true)], "column b is missing");
+        check(&[("b", Utf8, false), ("a", Int64, true)], "column a comes where b was found");
+        check(&[("a", Int64, false), ("b", Utf8, false)], "column a is nullable and must stay so");
+        check(
+            &[("a", Int64, true), ("b", Utf8, false), ("c", Int8, false)],
+            "column c is new, so it must be nullable",
+        );
+        check(&[("a", Int64, true), ("b", Utf8, false), ("a", Int8, true)], "two columns are named a");
+    }
+
+    #[test]
+    fn some_types_are_not_stored() {
+        let item = |data_type| Arc::new(Field::new("item", data_type, true));
+        let dictionary = |key| Dictionary(Box::new(key), Box::new(Utf8));
+        for bad in [
+            ListView(item(Int8)),
+            List(item(dictionary(Int32))),
+            dictionary(Int8),
+            FixedSizeBinary(-1),
+            FixedSizeList(item(Int8), -1),
+            Map(item(Int8), false),
+        ] {
+            let reason = check(&schema(&[("c", bad.clone(), true)])).unwrap_err();
+            assert!(reason.starts_with("column c: "), "{bad}: {reason}");
+        }
+        check(&schema(&[("c", dictionary(Int32), true), ("d", List(item(Utf8)), true)])).unwrap();
+    }
+
+    #[test]
+    fn wider_columns_keep_their_values() {
+        let wide = |column: ArrayRef, to: DataType| widen(&column, &to).unwrap();
+        let count = wide(Arc::new(UInt32Array::from(vec![Some(u32::MAX), None])), Float64);
+        assert_eq!(count.as_ref(), &Float64Array::from(vec![Some(4_294_967_295.0), None]) as &dyn Array);
+        let price = arrow::array::Decimal64Array::from(vec![123]).with_precision_and_scale(12, 2).unwrap();
+        let price = wide(Arc::new(price), Decimal256(40, 2));
+        let expected = Decimal256Array::from(vec![arrow::datatypes::i256::from_i128(123)]);
+        assert_eq!(price.as_ref(), &expected.with_precision_and_scale(40, 2).unwrap() as &dyn Array);
+        let at = arrow::array::TimestampMillisecondArray::from(vec![i64::MIN, -1, i64::MAX]);
+        let at = wide(Arc::new(at.with_timezone("UTC")), Timestamp(TimeUnit::Nanosecond, Some("UTC".into())));
+        let expected =
+            TimestampNanosecondArray::from(vec![i64::MIN, -1_000_000, i64::MAX]).with_timezone("UTC");
+        assert_eq!(at.as_ref(), &expected as &dyn Array);
+    }
+
+    #[test]
+    fn schemas_come_back_from_bytes() {
+        let entries = Struct(vec![Field::new("key", Utf8, false), Field::new("value", Int8, true)].into());
+        let schema = schema(&[
+            ("time", Timestamp(TimeUnit::Millisecond, Some("UTC".into())), false),
+            ("name", Dictionary(Box::new(Int32), Box::new(Utf8)), true),
+            ("price", Decimal64(12, 2), true),
+            ("tags", Map(Arc::new(Field::new("entries", entries, false)), false), true),
+            ("view", Utf8View, true),
+        ])
+        .with_metadata([("source".to_owned(), "NOAA".to_owned())].into());
+        let bytes = to_bytes(&schema);
+        assert_eq!(*from_bytes(&bytes).unwrap(), schema);
+        assert!(from_bytes(&bytes[..10]).unwrap_err().contains("not an Arrow schema"));
+        assert!(from_bytes(&[]).is_err());
+    }
+}
