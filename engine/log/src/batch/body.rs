@@ -12,7 +12,7 @@ use arrow::datatypes::{
     StringViewType,
 };
 
-use super::compress::Compressor;
+use super::compress::compress;
 use super::header::{BufferEntry, Node};
 use super::wire::padded_64;
 use crate::api::Compression;
@@ -31,22 +31,20 @@ pub(super) struct Body {
     pub(super) len: u64,
     /// Bytes of the buffers before compression.
     pub(super) decoded: u64,
-    compressor: Compressor,
+    compression: Compression,
 }
 
 impl Body {
-    pub(super) fn new(compression: Compression) -> Result<Self> {
-        let compressor = Compressor::new(compression)
-            .map_err(|error| LogError::io("set up compression of", "a batch", error))?;
-        Ok(Self {
+    pub(super) fn new(compression: Compression) -> Self {
+        Self {
             nodes: Vec::new(),
             buffers: Vec::new(),
             variadic: Vec::new(),
             bytes: Vec::new(),
             len: 0,
             decoded: 0,
-            compressor,
-        })
+            compression,
+        }
     }
 
     /// Appends an array and the arrays within it, depth first.
@@ -145,7 +143,7 @@ impl Body {
     fn push_buffer(&mut self, buffer: Buffer) -> Result<()> {
         self.decoded += buffer.len() as u64;
         let stored =
-            self.compressor.compress(buffer).map_err(|error| LogError::io("compress", "a batch", error))?;
+            compress(self.compression, buffer).map_err(|error| LogError::io("compress", "a batch", error))?;
         let (offset, len) = (self.len, stored.len() as u64);
         self.buffers.push(BufferEntry { offset, len, crc: crc_fast::crc32_iscsi(&stored) });
         self.len += padded_64(len);

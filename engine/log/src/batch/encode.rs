@@ -54,6 +54,7 @@ pub(crate) struct Prepared {
     body: Vec<Buffer>,
     total: u64,
     rows: u32,
+    event_time: Option<(EventTime, EventTime)>,
 }
 
 impl Prepared {
@@ -67,9 +68,14 @@ impl Prepared {
         self.total
     }
 
+    /// Smallest and largest event time, if any row has one.
+    pub(crate) fn event_time(&self) -> Option<(EventTime, EventTime)> {
+        self.event_time
+    }
+
     /// Gives the batch its place: a few fields and the header's checksum.
     pub(crate) fn finish(self, at: Placement) -> Encoded {
-        let Self { mut header, body, total, rows: _ } = self;
+        let Self { mut header, body, total, .. } = self;
         let crc = place(&mut header, at.first, at.arrival, at.chain, at.group_continues);
         Encoded { header, body, total, crc }
     }
@@ -116,7 +122,7 @@ pub(crate) fn prepare(
     limits: &Limits,
 ) -> Result<Prepared> {
     let count = row_count(rows, limits)?;
-    let mut body = Body::new(source.compression)?;
+    let mut body = Body::new(source.compression);
     let mut stats = Vec::with_capacity(rows.num_columns());
     for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
         let column = widen(column, stored_type(field.data_type()))?;
@@ -167,7 +173,7 @@ pub(crate) fn prepare(
     let bytes = header.write(body.len);
     check("bytes of a batch's header", bytes.len() as u64, u64::from(limits.header_bytes))?;
     check("bytes of a batch", header.lengths.total, limits.total_bytes)?;
-    Ok(Prepared { header: bytes, body: body.bytes, total: header.lengths.total, rows: count })
+    Ok(Prepared { header: bytes, body: body.bytes, total: header.lengths.total, rows: count, event_time })
 }
 
 fn row_count(rows: &RecordBatch, limits: &Limits) -> Result<u32> {
