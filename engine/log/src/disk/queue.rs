@@ -147,12 +147,6 @@ impl Queue {
         self.shorter.notify_all();
     }
 
-    /// Adds a last, empty group: when it is answered, so is everything before it.
-    pub(crate) fn mark_end(&self, promise: Promise) {
-        let group = Group { asks: Vec::new(), parts: Vec::new(), bytes: 0, needs_sync: false, promise };
-        self.state.lock().groups.push_back(group);
-    }
-
     /// Why no more groups are taken, if so.
     pub(crate) fn refusal(&self) -> Option<LogError> {
         self.state.lock().refusing.clone()
@@ -168,5 +162,10 @@ impl Queue {
         for group in groups {
             group.promise.answer(Err(error.clone()));
         }
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().groups.is_empty()
     }
 }

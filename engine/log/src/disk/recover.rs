@@ -108,7 +108,7 @@ fn clean_up(disk: &dyn Disk, layout: &Layout, state: &State) -> Result<Vec<u64>>
         let from = layout.active(*number);
         match adopted.filter(|stream| state.files.contains_key(&(*stream, *number))) {
             Some(stream) => {
-                store::create_durable_dir(disk, &layout.stream_dir(stream))?;
+                store::create_dir(disk, &layout.stream_dir(stream))?;
                 store::rename(disk, &from, &layout.sealed(stream, *number))?;
                 store::sync_dir(disk, &layout.stream_dir(stream))?;
             }

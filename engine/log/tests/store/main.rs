@@ -1,9 +1,3 @@
 //! Whole logs, from outside: what they promise, and that they keep it through faults.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod conformance;
-mod faults;
-mod processes;
-mod script;
-mod sealing;

@@ -1,0 +1,90 @@
+//! The command line of the benches.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::{append, json, latency, open, replay};
+
+const EXAMPLE: &str = "\
+Example:
+  headwater bench append
+  headwater bench append --json --runs 5 > append.json
+
+Figures of a debug build mean little; build with --release.";
+
+/// Measure this machine.
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What is measured.
+#[derive(Subcommand)]
+enum What {
+    /// Appends of rows of 1 KiB, beside a plain sequential write with as many syncs
+    #[command(after_help = "Example:\n  headwater bench append --runs 5 --json")]
+    Append(Common),
+    /// Two of ten columns with a filter and a sum, beside all ten; a count from headers
+    #[command(after_help = "Example:\n  headwater bench replay")]
+    Replay(Common),
+    /// JSON lines to Arrow on one core
+    #[command(after_help = "Example:\n  headwater bench json")]
+    Json(Common),
+    /// Opening a large log
+    #[command(after_help = "Example:\n  headwater bench open --gib 10")]
+    Open {
+        #[command(flatten)]
+        common: Common,
+        /// How large
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        gib: u32,
+    },
+    /// From an append acknowledged to its result seen by a tail, at 20,000 rows a second
+    #[command(after_help = "Example:\n  headwater bench latency --json")]
+    Latency(Common),
+}
+
+/// What all benches take.
+#[derive(Args, Clone)]
+pub(crate) struct Common {
+    /// Where to write; on the disk that is to be measured [default: a temporary directory in this one]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// How many runs the medians are of
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Common {
+    /// A directory for one bench; removed with the value.
+    pub fn workspace(&self) -> Result<tempfile::TempDir> {
+        let parent = self.dir.clone().unwrap_or_else(|| ".".into());
+        Ok(tempfile::Builder::new().prefix("headwater-bench-").tempdir_in(parent)?)
+    }
+}
+
+impl Bench {
+    pub async fn run(self) -> Result<ExitCode> {
+        let work = move || match self.what {
+            What::Append(common) => append::run(&common)?.write(common.json),
+            What::Replay(common) => replay::run(&common)?.write(common.json),
+            What::Json(common) => json::run(&common)?.write(common.json),
+            What::Open { common, gib } => open::run(&common, gib)?.write(common.json),
+            What::Latency(common) => {
+                let report = tokio::runtime::Handle::current().block_on(latency::run(&common))?;
+                report.write(common.json)
+            }
+        };
+        // Computing and waiting for the disk have no place on the threads that do I/O for others.
+        tokio::task::spawn_blocking(work).await??;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,11 @@
+//! `headwater bench`: what this machine and this build can do, measured side by side in one run.
+
+mod append;
+mod command;
+mod json;
+mod latency;
+mod open;
+mod replay;
+mod report;
+
+pub(crate) use command::Bench;

@@ -1,0 +1,74 @@
+//! `headwater serve`: the engine behind HTTP, until told to stop.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use headwater_run::Engine;
+use headwater_serve::{ServeOptions, Server};
+
+use crate::config::Config;
+use crate::open::{EngineArgs, Tuning};
+use crate::{output, signals};
+
+const EXAMPLE: &str = "\
+Example:
+  headwater serve --data /var/lib/headwater --listen 127.0.0.1:8585
+  curl -X POST http://127.0.0.1:8585/v1/sql -d 'SHOW STREAMS'
+
+SIGINT and SIGTERM end it gracefully: open requests finish, every job takes a checkpoint.
+Only this machine can connect unless --listen says otherwise; there is no password.";
+
+/// Run the engine and serve HTTP until told to stop.
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Serve {
+    /// The data directory; made if missing [default: headwater-data]
+    #[arg(long, value_name = "DIR", env = "HEADWATER_DATA")]
+    data: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8585]
+    #[arg(long, value_name = "ADDR", env = "HEADWATER_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// A file with settings, in TOML; the command line wins
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    tuning: Tuning,
+}
+
+/// Where to listen when nobody says.
+pub(crate) const fn usual_address() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ServeOptions::PORT)
+}
+
+impl Serve {
+    pub async fn run(self) -> Result<ExitCode> {
+        let config = self.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let tuning = Tuning {
+            workers: self.tuning.workers.or(config.workers),
+            checkpoint_seconds: self.tuning.checkpoint_seconds.or(config.checkpoint_seconds),
+            checkpoints: self.tuning.checkpoints.or(config.checkpoints),
+        };
+        let data = self.data.or(config.data).unwrap_or_else(|| "headwater-data".into());
+        let mut options = ServeOptions::new(self.listen.or(config.listen).unwrap_or(usual_address()));
+        config.limits.apply(&mut options);
+
+        let engine = EngineArgs { data, tuning }.open()?;
+        let served = serve(&engine, options).await;
+        engine.close().await?;
+        served.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(engine: &Engine, options: ServeOptions) -> Result<()> {
+    let server = Server::bind(engine.clone(), options).await?;
+    output::say(format_args!("listening on http://{}", server.address()))?;
+    let stop = async {
+        if let Err(error) = signals::stop_requested().await {
+            tracing::error!("cannot wait for signals, so the server stops: {error:#}");
+        }
+    };
+    Ok(server.run(stop).await?)
+}

@@ -1,0 +1,84 @@
+//! The configuration file of `headwater serve`, in TOML. What the command line says wins.
+//!
+//! ```toml
+//! data = "/var/lib/headwater"
+//! listen = "127.0.0.1:8585"
+//! workers = 4
+//! checkpoint_seconds = 10
+//!
+//! [limits]
+//! body_bytes_max = 67108864
+//! tails_max = 256
+//! ```
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use headwater_serve::ServeOptions;
+use serde::Deserialize;
+
+/// What the file may say. Anything else in it is an error.
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub data: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+    pub workers: Option<usize>,
+    pub checkpoint_seconds: Option<u64>,
+    pub checkpoints: Option<String>,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// The bounds of the HTTP edge; see [`ServeOptions`].
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    body_bytes_max: Option<usize>,
+    batch_records_max: Option<usize>,
+    sql_bytes_max: Option<usize>,
+    appends_max: Option<usize>,
+    tails_max: Option<usize>,
+    request_timeout_seconds: Option<u64>,
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
+    }
+}
+
+impl Limits {
+    /// Puts what is given in the place of the defaults.
+    pub fn apply(&self, options: &mut ServeOptions) {
+        fn set<T: Copy>(given: Option<T>, option: &mut T) {
+            *option = given.unwrap_or(*option);
+        }
+        set(self.body_bytes_max, &mut options.body_bytes_max);
+        set(self.batch_records_max, &mut options.batch_records_max);
+        set(self.sql_bytes_max, &mut options.sql_bytes_max);
+        set(self.appends_max, &mut options.appends_max);
+        set(self.tails_max, &mut options.tails_max);
+        set(self.request_timeout_seconds.map(Duration::from_secs), &mut options.request_timeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_above_is_a_configuration_and_a_typing_error_is_not() {
+        let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n";
+        let config: Config = toml::from_str(text).unwrap();
+        let mut options = ServeOptions::new(config.listen.unwrap());
+        config.limits.apply(&mut options);
+        assert_eq!(options.tails_max, 7);
+        assert!(toml::from_str::<Config>("listen = \"127.0.0.1:1\"").is_err());
+    }
+}

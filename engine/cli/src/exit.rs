@@ -1,0 +1,94 @@
+//! How errors are shown, and which exit code they end in.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use headwater_ingest::IngestError;
+use headwater_log::LogError;
+use headwater_plan::SqlError;
+use headwater_run::RunError;
+use headwater_serve::ServeError;
+
+/// Data is damaged, or was refused.
+pub(crate) const DATA: u8 = 3;
+/// Ended by Ctrl-C before the work was done.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The command found the data damaged or refused, and has said so already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadData(pub String);
+
+/// Shows an error on standard error and chooses the exit code.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // `headwater sql ... | head` is no failure.
+        return ExitCode::SUCCESS;
+    }
+    // If standard error is gone there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{}", describe(error));
+    ExitCode::from(code_of(error))
+}
+
+/// The error for people: code, message, place, hint, page of remedy.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    if let Some(error) = sql_error(error) {
+        return error.render();
+    }
+    match error_code(error) {
+        Some(code) => format!("error {code}: {error:#}\n  help: docs/errors/{code}.md"),
+        None => format!("error: {error:#}"),
+    }
+}
+
+fn sql_error(error: &anyhow::Error) -> Option<&SqlError> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<RunError>() {
+        Some(RunError::Sql(error)) => Some(error),
+        _ => cause.downcast_ref::<SqlError>(),
+    })
+}
+
+fn error_code(error: &anyhow::Error) -> Option<headwater_core::Code> {
+    error.chain().find_map(|cause| {
+        let run = cause.downcast_ref::<RunError>().map(RunError::code);
+        let log = || cause.downcast_ref::<LogError>().map(LogError::code);
+        let ingest = || cause.downcast_ref::<IngestError>().map(IngestError::code);
+        let serve = || cause.downcast_ref::<ServeError>().map(ServeError::code);
+        run.or_else(log).or_else(ingest).or_else(serve)
+    })
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    let damaged = error.chain().any(|cause| {
+        let log = match cause.downcast_ref::<RunError>() {
+            Some(RunError::Log(error)) => Some(error),
+            _ => cause.downcast_ref::<LogError>(),
+        };
+        cause.is::<BadData>() || matches!(log, Some(LogError::Corrupt { .. } | LogError::Poisoned { .. }))
+    });
+    if damaged { DATA } else { 1 }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().map(|io| io.kind())
+    };
+    error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_ends_in_a_code_of_its_own() {
+        let damage = anyhow::Error::new(RunError::Log(LogError::corrupt("a", 7, "checksum"))).context("open");
+        assert_eq!(code_of(&damage), DATA);
+        assert!(
+            describe(&damage).starts_with("error HW1012: open: a is damaged at byte 7"),
+            "{}",
+            describe(&damage)
+        );
+        assert_eq!(code_of(&anyhow::anyhow!("anything")), 1);
+    }
+}

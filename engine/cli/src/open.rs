@@ -1,0 +1,62 @@
+//! Opens the engine on a data directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use headwater_core::World;
+use headwater_log::DiskLogOptions;
+use headwater_run::{Engine, EngineOptions, NoConnectors};
+
+/// Where the data is and how the engine runs on it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EngineArgs {
+    /// The data directory; made if missing
+    #[arg(long, value_name = "DIR", default_value = "headwater-data", env = "HEADWATER_DATA")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub tuning: Tuning,
+}
+
+/// What can be tuned; the defaults suit most machines.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Tuning {
+    /// How many threads compute; as many as there are processors unless given
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// How often jobs take a checkpoint, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub checkpoint_seconds: Option<u64>,
+    /// Where checkpoints go, such as s3://bucket/path; the data directory unless given
+    #[arg(long, value_name = "URL")]
+    pub checkpoints: Option<String>,
+}
+
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+
+impl Tuning {
+    /// The engine's options for a data directory.
+    pub fn options(&self, world: &World, data: PathBuf) -> EngineOptions {
+        EngineOptions {
+            data: Some(data),
+            workers: self.workers.unwrap_or_else(|| world.tasks.parallelism()).max(1),
+            checkpoint_interval: self.checkpoint_seconds.map_or(CHECKPOINT_INTERVAL, Duration::from_secs),
+            checkpoints: self.checkpoints.clone(),
+            step_rows_max: 1 << 20,
+            step_bytes_max: 64 << 20,
+            log: DiskLogOptions::default(),
+        }
+    }
+}
+
+impl EngineArgs {
+    /// Opens the engine. The directory is locked until the engine is closed.
+    pub fn open(&self) -> Result<Engine> {
+        let world = World::real();
+        let options = self.tuning.options(&world, self.data.clone());
+        Engine::open(world, options, Arc::new(NoConnectors))
+            .with_context(|| format!("cannot open {}", self.data.display()))
+    }
+}

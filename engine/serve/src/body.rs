@@ -1,0 +1,119 @@
+//! Bodies of requests: read up to a limit, and decompressed up to the same limit.
+
+use std::io::Read;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+
+use crate::error::ApiError;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Encoding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    /// As `Content-Encoding` says.
+    pub fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Self::Plain) };
+        let name = value.to_str().unwrap_or_default();
+        match name.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Self::Plain),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err(ApiError::unsupported_media("Content-Encoding", name, "gzip, zstd, identity")),
+        }
+    }
+
+    /// Decompresses. What would be larger than `most` is not even made.
+    pub fn decompress(self, bytes: Bytes, most: usize) -> Result<Bytes, ApiError> {
+        match self {
+            Self::Plain => Ok(bytes),
+            Self::Gzip => read_all(flate2::read::MultiGzDecoder::new(&bytes[..]), most),
+            Self::Zstd => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(&bytes[..]);
+                read_all(decoder.map_err(ApiError::unreadable_body)?, most)
+            }
+        }
+    }
+}
+
+fn read_all(reader: impl Read, most: usize) -> Result<Bytes, ApiError> {
+    let mut out = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    reader.take(limit).read_to_end(&mut out).map_err(ApiError::unreadable_body)?;
+    if out.len() > most { Err(ApiError::body_too_large(most)) } else { Ok(out.into()) }
+}
+
+/// Reads a body whole. One that says that it is too large is refused before anything is read.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, ApiError> {
+    let said =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if said.is_some_and(|said| said > most) {
+        return Err(ApiError::body_too_large(most));
+    }
+    let mut parts = body.into_data_stream();
+    let mut whole = BytesMut::with_capacity(said.unwrap_or(0));
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(ApiError::unreadable_body)?;
+        if whole.len() + part.len() > most {
+            return Err(ApiError::body_too_large(most));
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Bytes {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap().into()
+    }
+
+    #[test]
+    fn compressed_bodies_come_out_as_they_went_in() {
+        let plain = b"{\"a\":1}\n".repeat(1000);
+        let zstd = Bytes::from(zstd::encode_all(&plain[..], 3).unwrap());
+        for (encoding, bytes) in [(Encoding::Gzip, gzip(&plain)), (Encoding::Zstd, zstd)] {
+            assert_eq!(encoding.decompress(bytes, plain.len()).unwrap(), plain);
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let bomb = vec![0; 1 << 20];
+        for (encoding, bytes) in
+            [(Encoding::Gzip, gzip(&bomb)), (Encoding::Zstd, zstd::encode_all(&bomb[..], 3).unwrap().into())]
+        {
+            let error = encoding.decompress(bytes, (1 << 20) - 1).unwrap_err();
+            assert_eq!(error.detail.code, "HW6003");
+        }
+    }
+
+    #[test]
+    fn rubbish_and_a_cut_are_errors_and_not_panics() {
+        let whole = gzip(b"abcdefgh");
+        let cut = whole.slice(..whole.len() - 6);
+        for (encoding, bytes) in [(Encoding::Gzip, cut), (Encoding::Zstd, Bytes::from_static(b"no zstd"))] {
+            assert_eq!(encoding.decompress(bytes, 100).unwrap_err().detail.code, "HW6004");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_the_limit() {
+        let headers = HeaderMap::new();
+        assert_eq!(read(&headers, Body::from("abcd"), 4).await.unwrap(), "abcd");
+        assert_eq!(read(&headers, Body::from("abcde"), 4).await.unwrap_err().detail.code, "HW6003");
+    }
+}

@@ -1,0 +1,120 @@
+//! Rows as the body of an answer, sent as they come.
+//!
+//! The first batch is awaited before the answer begins, so that a query that fails at once is answered with a status that says
+//! so. One that fails later breaks the body off: the client sees an answer that is not whole.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::{StreamExt, stream};
+use headwater_ingest::{Encoder, Format, FormatOptions};
+use headwater_run::RunError;
+
+use crate::error::ApiError;
+
+const FORMATS: &str = "application/x-ndjson, application/json, text/csv, application/vnd.apache.arrow.stream";
+
+/// The format that the client likes best of those that can be streamed; JSON lines if it does not care.
+pub(crate) fn accepted(headers: &HeaderMap) -> Result<Format, ApiError> {
+    let mut named =
+        headers.get_all(header::ACCEPT).iter().flat_map(|value| value.to_str().unwrap_or("").split(','));
+    let mut best: Option<(Format, f32)> = None;
+    let mut asked = false;
+    for range in named.by_ref().filter(|range| !range.trim().is_empty()) {
+        asked = true;
+        let Some(format) = format_of(range) else { continue };
+        let quality = quality_of(range);
+        // Of equally good ones the first.
+        if quality > 0.0 && best.is_none_or(|(_, known)| quality > known) {
+            best = Some((format, quality));
+        }
+    }
+    match best {
+        Some((format, _)) => Ok(format),
+        None if !asked => Ok(Format::JsonLines),
+        None => {
+            let given = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            Err(ApiError::not_acceptable(given, FORMATS))
+        }
+    }
+}
+
+fn format_of(range: &str) -> Option<Format> {
+    let media_type = range.split(';').next().unwrap_or_default().trim();
+    match media_type {
+        "*/*" | "application/*" => Some(Format::JsonLines),
+        "text/*" => Some(Format::Csv),
+        _ => Format::from_media_type(media_type)
+            .filter(|format| !matches!(format, Format::Raw | Format::Parquet)),
+    }
+}
+
+fn quality_of(range: &str) -> f32 {
+    let q = range.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q=")?.parse().ok());
+    q.unwrap_or(1.0)
+}
+
+/// Answers with rows.
+pub(crate) async fn answer(
+    mut rows: SendableRecordBatchStream,
+    format: Format,
+) -> Result<Response, ApiError> {
+    let mut encoder = Encoder::new(format, rows.schema(), &FormatOptions::default())?;
+    let mut head = Vec::new();
+    let first = rows.next().await.transpose().map_err(RunError::Query)?;
+    if let Some(batch) = &first {
+        encoder.encode(batch, &mut head)?;
+    }
+    let head = stream::iter([Ok(Bytes::from(head))]);
+    let body = head.chain(encoded(rows, encoder));
+    Ok(([(header::CONTENT_TYPE, format.media_type())], Body::from_stream(body)).into_response())
+}
+
+/// The rest of the rows as bytes, and the end of the format.
+fn encoded(
+    rows: SendableRecordBatchStream,
+    encoder: Encoder,
+) -> impl futures::Stream<Item = Result<Bytes, RunError>> + Send {
+    stream::unfold(Some((rows, encoder)), |state| async move {
+        let (mut rows, mut encoder) = state?;
+        let mut out = Vec::new();
+        let (encoded, rest) = match rows.next().await {
+            Some(Ok(batch)) => {
+                (encoder.encode(&batch, &mut out).map_err(RunError::from), Some((rows, encoder)))
+            }
+            Some(Err(error)) => (Err(error.into()), None),
+            None => (encoder.finish(&mut out).map_err(RunError::from), None),
+        };
+        match encoded {
+            Ok(()) => Some((Ok(out.into()), rest)),
+            Err(error) => {
+                tracing::warn!(code = %error.code(), "an answer breaks off: {error}");
+                Some((Err(error), None))
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(accept: &str) -> Result<Format, u16> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, accept.parse().unwrap());
+        accepted(&headers).map_err(|error| error.status.as_u16())
+    }
+
+    #[test]
+    fn the_client_chooses_the_format() {
+        assert_eq!(accepted(&HeaderMap::new()).unwrap(), Format::JsonLines);
+        assert_eq!(format("*/*"), Ok(Format::JsonLines));
+        assert_eq!(format("application/json"), Ok(Format::JsonArray));
+        assert_eq!(format("text/csv;q=0.5, application/vnd.apache.arrow.stream"), Ok(Format::Arrow));
+        assert_eq!(format("image/png, text/csv;q=0.1"), Ok(Format::Csv));
+        assert_eq!(format("image/png"), Err(406));
+        assert_eq!(format("text/csv;q=0"), Err(406));
+    }
+}

@@ -1,0 +1,44 @@
+//! What handlers share.
+
+use std::sync::Arc;
+
+use headwater_core::World;
+use headwater_run::Engine;
+use tokio::sync::{Semaphore, watch};
+
+use crate::metrics::Metrics;
+use crate::options::ServeOptions;
+
+/// Handed to every handler. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    /// Who answers.
+    pub engine: Engine,
+    /// The bounds.
+    pub options: Arc<ServeOptions>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// One permit for each append under way.
+    pub appends: Arc<Semaphore>,
+    /// One permit for each open tail.
+    pub tails: Arc<Semaphore>,
+    /// Becomes true when the server stops.
+    pub closing: watch::Receiver<bool>,
+}
+
+impl App {
+    pub fn new(engine: Engine, options: ServeOptions, closing: watch::Receiver<bool>) -> Self {
+        Self {
+            metrics: Arc::new(Metrics::new(engine.clone())),
+            appends: Arc::new(Semaphore::new(options.appends_max)),
+            tails: Arc::new(Semaphore::new(options.tails_max)),
+            options: Arc::new(options),
+            engine,
+            closing,
+        }
+    }
+
+    pub fn world(&self) -> &World {
+        self.engine.ingest().world()
+    }
+}

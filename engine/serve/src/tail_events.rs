@@ -1,0 +1,144 @@
+//! The events of a tail, in the wire format of server-sent events.
+//!
+//! ```text
+//! event: row
+//! data: {"origin":"EWR","temp":39.02}
+//!
+//! event: row
+//! id: 0:2                              the last row of a batch says where to resume
+//! data: {"origin":"JFK","temp":39.02}
+//!
+//! event: cut | error | end             the last event says why there are no more
+//! data: {"reason":"..."}
+//! ```
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use headwater_ingest::{Encoder, Format, FormatOptions, IngestError};
+use headwater_run::TailBatch;
+
+use crate::error::ErrorDetail;
+
+/// The most rows that are put into one chunk of bytes.
+pub(crate) const ROWS_PER_CHUNK: usize = 1_000;
+
+/// Turns batches into events.
+pub(crate) struct Events {
+    encoder: Encoder,
+    lines: Vec<u8>,
+}
+
+/// Why a tail ends.
+#[derive(Debug)]
+pub(crate) enum Farewell {
+    /// Its inputs have ended.
+    End,
+    /// It was cut, and why.
+    Cut(&'static str),
+    /// It failed.
+    Error(ErrorDetail),
+}
+
+impl Farewell {
+    /// The last event.
+    pub fn event(&self) -> Bytes {
+        match self {
+            Self::End => Bytes::from_static(b"event: end\ndata: {}\n\n"),
+            Self::Cut(reason) => {
+                format!("event: cut\ndata: {}\n\n", serde_json::json!({ "reason": reason })).into()
+            }
+            Self::Error(detail) => {
+                format!("event: error\ndata: {}\n\n", serde_json::json!({ "error": detail })).into()
+            }
+        }
+    }
+}
+
+impl Events {
+    pub fn new(schema: &SchemaRef) -> Result<Self, IngestError> {
+        let encoder = Encoder::new(Format::JsonLines, schema.clone(), &FormatOptions::default())?;
+        Ok(Self { encoder, lines: Vec::new() })
+    }
+
+    /// A comment, which clients pass over.
+    pub fn heartbeat() -> Bytes {
+        Bytes::from_static(b":\n\n")
+    }
+
+    /// One event for each row, in chunks of bytes of limited size.
+    pub fn encode(&mut self, batch: &TailBatch) -> Result<Vec<Bytes>, IngestError> {
+        let rows = batch.rows.num_rows();
+        let starts = (0..rows).step_by(ROWS_PER_CHUNK);
+        starts
+            .map(|start| {
+                let length = ROWS_PER_CHUNK.min(rows - start);
+                let id = (start + length == rows).then_some(batch.resume.as_str());
+                self.encode_chunk(&batch.rows.slice(start, length), id)
+            })
+            .collect()
+    }
+
+    fn encode_chunk(&mut self, rows: &RecordBatch, id: Option<&str>) -> Result<Bytes, IngestError> {
+        self.lines.clear();
+        self.encoder.encode(rows, &mut self.lines)?;
+        let mut out = Vec::with_capacity(self.lines.len() + rows.num_rows() * 20 + 100);
+        let lines = self.lines.strip_suffix(b"\n").unwrap_or(&self.lines);
+        let mut lines = lines.split(|byte| *byte == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            out.extend_from_slice(b"event: row\n");
+            if let (None, Some(id)) = (lines.peek(), id) {
+                out.extend_from_slice(b"id: ");
+                out.extend_from_slice(id.as_bytes());
+                out.push(b'\n');
+            }
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(line);
+            out.extend_from_slice(b"\n\n");
+        }
+        Ok(out.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn each_row_is_an_event_and_the_last_one_has_the_id() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![
+            Field::new("n", DataType::Int64, true),
+            Field::new("text", DataType::Utf8, true),
+        ]));
+        let rows = 2 * ROWS_PER_CHUNK + 1;
+        let numbers = Int64Array::from_iter_values(0..rows as i64);
+        let texts = StringArray::from_iter_values((0..rows).map(|_| "a\nb"));
+        let columns: Vec<ArrayRef> = vec![Arc::new(numbers), Arc::new(texts)];
+        let batch = TailBatch {
+            rows: RecordBatch::try_new(schema.clone(), columns).unwrap(),
+            place: None,
+            resume: "0:7".to_owned(),
+        };
+        let chunks = Events::new(&schema).unwrap().encode(&batch).unwrap();
+        assert_eq!(chunks.len(), 3);
+        let text = String::from_utf8(chunks.concat()).unwrap();
+        assert!(
+            text.starts_with("event: row\ndata: {\"n\":0,\"text\":\"a\\nb\"}\n\nevent: row\n"),
+            "{}",
+            &text[..80]
+        );
+        assert!(text.ends_with("event: row\nid: 0:7\ndata: {\"n\":2000,\"text\":\"a\\nb\"}\n\n"));
+        assert_eq!((text.matches("event: row").count(), text.matches("\nid: ").count()), (rows, 1));
+    }
+
+    #[test]
+    fn the_last_event_says_why() {
+        let event = Farewell::Cut("too slow").event();
+        assert_eq!(event, "event: cut\ndata: {\"reason\":\"too slow\"}\n\n");
+    }
+}
