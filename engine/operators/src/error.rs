@@ -3,7 +3,7 @@
 use headwater_core::Code;
 
 /// The result of a call to an operator.
-pub type Result<T> = std::result::Result<T, OperatorError>;
+pub type Result<T, E = OperatorError> = std::result::Result<T, E>;
 
 /// An error of an operator. All are terminal for the job: the same rows would fail again.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,16 @@ impl OperatorError {
 
     pub(crate) fn unsupported(operator: &str, reason: impl Into<String>) -> Self {
         Self::Unsupported { operator: operator.to_owned(), reason: reason.into() }
+    }
+
+    /// The same, if it came out of a computation over values, as that of an expression.
+    pub(crate) fn in_expression(self, operator: &str) -> Self {
+        let source = match self {
+            Self::Arrow(error) => datafusion::error::DataFusionError::ArrowError(Box::new(error), None),
+            Self::DataFusion(error) => error,
+            other => return other,
+        };
+        Self::Expression { operator: operator.to_owned(), source }
     }
 
     pub(crate) fn bad_checkpoint(operator: &str, reason: impl Into<String>) -> Self {

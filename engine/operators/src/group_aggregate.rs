@@ -7,6 +7,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use crate::aggregates::AggregateCall;
 use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
 use crate::error::{OperatorError, Result};
+use crate::group_operator::GroupOperator;
 
 /// What an aggregation without windows is. The columns that come out: the keys, then the aggregates.
 #[derive(Clone, Debug)]
@@ -78,6 +79,6 @@ impl OperatorSpec for GroupAggregateSpec {
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
-        Err(OperatorError::unsupported(self.name(), "not built"))
+        Ok(Box::new(GroupOperator::try_new(self.name(), &self.what, &self.schema)?))
     }
 }

@@ -8,9 +8,11 @@
 
 mod api;
 mod error;
+mod groups;
 
 pub mod aggregates;
 mod group_aggregate;
+mod group_operator;
 mod stateless;
 pub mod windows;
 

@@ -2,10 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
 
+use super::Aggregator;
+use super::basic::{BoolFold, Count};
+use super::distinct::Distinct;
+use super::extreme::extreme;
+use super::fallback::{Fallback, Feeder};
+use super::first_last::FirstLast;
+use super::multiset::Multiset;
+use super::sum::sum;
+use super::variance::Variance;
 use crate::error::Result;
 
 /// A call of an aggregate function, such as `sum(price) FILTER (WHERE open)`.
@@ -15,6 +25,8 @@ use crate::error::Result;
 pub struct AggregateCall {
     function: Arc<AggregateFunctionExpr>,
     filter: Option<Arc<dyn PhysicalExpr>>,
+    /// The arguments, then what they are ordered by.
+    inputs: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl AggregateCall {
@@ -23,7 +35,13 @@ impl AggregateCall {
         function: Arc<AggregateFunctionExpr>,
         filter: Option<Arc<dyn PhysicalExpr>>,
     ) -> Result<Self> {
-        Ok(Self { function, filter })
+        let mut inputs = function.expressions();
+        inputs.extend(function.order_bys().iter().map(|order| Arc::clone(&order.expr)));
+        if !function.is_distinct() && function.fun().name() == "count" && all_literals(&inputs) {
+            // COUNT(*) is COUNT(1): nothing to evaluate.
+            inputs.clear();
+        }
+        Ok(Self { function, filter, inputs })
     }
 
     /// The function with its arguments.
@@ -54,4 +72,63 @@ impl AggregateCall {
             _ => text.to_owned(),
         }
     }
+
+    /// What must be evaluated for each row.
+    pub(super) fn inputs(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.inputs
+    }
+
+    /// State for the groups of an operator whose rows are of schema `input`. Rows can be retracted only if `retractions`
+    /// says so.
+    pub(super) fn aggregator(&self, input: &Schema, retractions: bool) -> Result<Box<dyn Aggregator>> {
+        let types = self.inputs.iter().map(|expr| Ok(expr.data_type(input)?)).collect::<Result<Vec<_>>>()?;
+        let feeder = || Feeder::try_new(&self.function, types.clone(), input);
+        let distinct = self.function.is_distinct();
+        let native = if distinct { None } else { self.linear(&types) };
+        match (native, retractions) {
+            (Some(native), _) => Ok(native),
+            (None, true) => Ok(Box::new(Multiset::try_new(feeder()?, distinct)?)),
+            (None, false) if distinct => Ok(Box::new(Distinct::try_new(feeder()?)?)),
+            (None, false) => match self.monotone(&types)? {
+                Some(native) => Ok(native),
+                None => Ok(Box::new(Fallback::new(feeder()?))),
+            },
+        }
+    }
+
+    /// Functions from which a row can be taken away again.
+    fn linear(&self, types: &[DataType]) -> Option<Box<dyn Aggregator>> {
+        match (self.function.fun().name(), types) {
+            ("count", [] | [_]) => Some(Box::new(Count::default())),
+            ("sum", [kind]) => sum(kind, false),
+            ("avg", [DataType::Float64]) => sum(&DataType::Float64, true),
+            _ => None,
+        }
+    }
+
+    /// Functions to which rows can only be added.
+    fn monotone(&self, types: &[DataType]) -> Result<Option<Box<dyn Aggregator>>> {
+        let function = &self.function;
+        let native: Option<Box<dyn Aggregator>> = match (function.fun().name(), types) {
+            ("min", [kind]) => extreme(kind, false),
+            ("max", [kind]) => extreme(kind, true),
+            ("bool_and", [DataType::Boolean]) => Some(Box::new(BoolFold::new(true))),
+            ("bool_or", [DataType::Boolean]) => Some(Box::new(BoolFold::new(false))),
+            (name @ ("first_value" | "last_value"), [kind, orders @ ..]) => {
+                let options = function.order_bys().iter().map(|order| order.options);
+                let orders = orders.iter().cloned().zip(options).collect();
+                let last = name == "last_value";
+                Some(Box::new(FirstLast::try_new(kind.clone(), orders, last, function.ignore_nulls())?))
+            }
+            (name @ ("var" | "var_pop" | "stddev" | "stddev_pop"), [DataType::Float64]) => {
+                Some(Box::new(Variance::new(name.ends_with("_pop"), name.starts_with("stddev"))))
+            }
+            _ => None,
+        };
+        Ok(native)
+    }
+}
+
+fn all_literals(inputs: &[Arc<dyn PhysicalExpr>]) -> bool {
+    inputs.iter().all(|expr| expr.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null()))
 }

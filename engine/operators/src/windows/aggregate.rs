@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::kind::WindowKind;
+use super::operator::{FinalOperator, WindowOperator};
+
 use super::layout::{OutputColumn, PerKey, describe_columns, window_order, window_schema};
 use crate::aggregates::AggregateCall;
 use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
@@ -77,7 +79,7 @@ impl OperatorSpec for WindowAggregateSpec {
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
-        Err(OperatorError::unsupported(self.name(), "not built"))
+        Ok(Box::new(WindowOperator::try_new(self.name(), &self.what, &self.schema)?))
     }
 }
 
@@ -127,7 +129,7 @@ impl OperatorSpec for WindowFinalSpec {
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
-        Err(OperatorError::unsupported(self.name(), "not built"))
+        Ok(Box::new(FinalOperator(WindowOperator::try_new(self.name(), &self.what, &self.schema)?)))
     }
 }
 

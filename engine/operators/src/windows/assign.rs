@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
+use super::emit::{MILLISECOND, window_column};
 use super::kind::WindowKind;
 use super::layout::window_type;
-use crate::api::{Changes, Operator, OperatorSpec};
-use crate::error::{OperatorError, Result};
+use super::place::{Sorting, Times};
+use crate::api::{Changes, Operator, OperatorSpec, Output, Rows};
+use crate::error::Result;
 
 /// Appends `window_start`, `window_end` and `window_time`. Stateless; late rows are told by their clock.
 #[derive(Clone, Debug)]
@@ -49,6 +52,51 @@ impl OperatorSpec for AssignWindowsSpec {
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
-        Err(OperatorError::unsupported(self.name(), "not built"))
+        Ok(Box::new(AssignWindows {
+            name: Arc::from(self.kind.name()),
+            kind: self.kind,
+            time: self.time,
+            schema: Arc::clone(&self.schema),
+        }))
+    }
+}
+
+struct AssignWindows {
+    name: Arc<str>,
+    kind: WindowKind,
+    time: usize,
+    schema: SchemaRef,
+}
+
+impl Operator for AssignWindows {
+    fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        let times = Times::new(rows.batch.column(self.time), &self.name)?;
+        let mut sorting = Sorting::with_capacity(rows.len());
+        let (mut indices, mut ends) = (Vec::new(), Vec::new());
+        for row in 0..rows.len() {
+            let Some(time) = times.get(row) else {
+                sorting.untimed(row);
+                continue;
+            };
+            let slice = self.kind.slice_of(time);
+            let mut end = self.kind.next_end(slice, rows.clock(row).0);
+            if end.is_none() && self.kind.last_end(slice).is_some() {
+                sorting.late(row);
+            }
+            while let Some(this) = end {
+                indices.push(row as u32);
+                ends.push(this);
+                end = self.kind.next_end(slice, this);
+            }
+        }
+        sorting.emit_late(&rows.batch, &self.name, out)?;
+        let taken = rows.take(&UInt32Array::from(indices))?;
+        let kind = self.schema.field(self.schema.fields().len() - 1).data_type();
+        let mut columns = taken.batch.columns().to_vec();
+        columns.push(window_column(ends.iter().map(|end| self.kind.start_of(*end)), kind)?);
+        columns.push(window_column(ends.iter().copied(), kind)?);
+        columns.push(window_column(ends.iter().map(|end| end.saturating_sub(MILLISECOND)), kind)?);
+        out.emit(taken.with_batch(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+        Ok(())
     }
 }

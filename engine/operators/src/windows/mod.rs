@@ -2,10 +2,18 @@
 
 mod aggregate;
 mod assign;
+mod emit;
 mod kind;
 mod layout;
+mod operator;
 mod partial;
+mod place;
 mod session;
+mod session_operator;
+mod sessions;
+mod slices;
+mod tables;
+mod timelines;
 
 pub use aggregate::{WindowAggregate, WindowAggregateSpec, WindowFinalSpec};
 pub use assign::AssignWindowsSpec;
@@ -13,4 +21,6 @@ pub use kind::WindowKind;
 pub(crate) use layout::describe_columns;
 pub use layout::{OutputColumn, PerKey, WindowColumn};
 pub use partial::WindowPartialSpec;
+pub(crate) use partial::key_columns;
 pub use session::{SessionAggregate, SessionAggregateSpec};
+pub(crate) use tables::{check_schema, push_watermark, read_watermark, slots};

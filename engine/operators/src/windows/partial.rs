@@ -1,15 +1,20 @@
 //! The first of two phases: adds up each batch per slice and key, so that little crosses the exchange.
 //!
-//! The columns that come out: the keys, then `$slice` and `$from`, then the aggregates' states.
+//! The columns that come out: the keys, then `$slice` and `$from` (see [`super::place`]), then the aggregates' states.
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::aggregate::WindowAggregate;
 use super::kind::WindowKind;
-use crate::api::{Changes, Operator, OperatorSpec};
-use crate::error::{OperatorError, Result};
+use super::place::{Fate, Place, Placer, Sorting, Times, positive_weights};
+use super::slices::Slices;
+use crate::aggregates::AggregateSet;
+use crate::api::{Changes, Operator, OperatorSpec, Output, Rows};
+use crate::error::Result;
+use crate::groups::KeyTable;
 
 /// Adds up each batch per slice and key; holds no state between batches.
 #[derive(Clone, Debug)]
@@ -33,11 +38,12 @@ impl WindowPartialSpec {
     }
 }
 
-/// Keys, slice, states.
-fn partial_schema(what: &WindowAggregate) -> Result<SchemaRef> {
+/// Keys, place, states.
+pub(super) fn partial_schema(what: &WindowAggregate) -> Result<SchemaRef> {
     let mut fields: Vec<Field> = what.keys.iter().map(|key| what.input.field(*key).clone()).collect();
     fields.push(Field::new("$slice", DataType::Int64, false));
     fields.push(Field::new("$from", DataType::Int64, false));
+    fields.extend(AggregateSet::try_new("", &what.aggregates, &what.input, false)?.state_fields()?);
     Ok(Arc::new(Schema::new(fields)))
 }
 
@@ -63,6 +69,82 @@ impl OperatorSpec for WindowPartialSpec {
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
-        Err(OperatorError::unsupported(self.name(), "not built"))
+        let slices = what_slices(&self.what, self.name())?;
+        Ok(Box::new(Partial {
+            name: Arc::from(self.name()),
+            what: Arc::clone(&self.what),
+            schema: Arc::clone(&self.schema),
+            slices,
+        }))
     }
+}
+
+/// The empty state of a window aggregation.
+pub(super) fn what_slices(what: &WindowAggregate, operator: &'static str) -> Result<Slices> {
+    let types = what.keys.iter().map(|key| what.input.field(*key).data_type().clone()).collect();
+    let aggregates = AggregateSet::try_new(operator, &what.aggregates, &what.input, false)?;
+    Ok(Slices::new(what.kind, KeyTable::new(types)?, aggregates, what.per_key.is_some()))
+}
+
+struct Partial {
+    name: Arc<str>,
+    what: Arc<WindowAggregate>,
+    schema: SchemaRef,
+    /// Empty between batches.
+    slices: Slices,
+}
+
+impl Operator for Partial {
+    fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        let mut ordinals = Vec::with_capacity(rows.len());
+        let rows = sort_by_clock(&self.what, rows, i64::MIN, &self.name, out, |place| {
+            ordinals.push(self.slices.ordinal(place));
+        })?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let weights = positive_weights(&rows, &self.name)?;
+        let (mut keys, mut groups) = (Vec::new(), Vec::new());
+        self.slices.keys.intern(&key_columns(&rows.batch, &self.what.keys), rows.len(), &mut keys)?;
+        self.slices.find(&ordinals, &keys, &mut groups);
+        self.slices.aggregates.update(&rows.batch, &groups, weights)?;
+        let columns = self.slices.drain()?;
+        // What lateness there was has been told; a partial result is never late by its clock.
+        out.emit(Rows::new(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
+        Ok(())
+    }
+}
+
+/// The key columns of a batch.
+pub(crate) fn key_columns(batch: &RecordBatch, keys: &[usize]) -> Vec<ArrayRef> {
+    keys.iter().map(|key| Arc::clone(batch.column(*key))).collect()
+}
+
+/// Calls `keep` with the place of each row that counts, hands on the late ones, and gives back the rows that count.
+pub(super) fn sort_by_clock(
+    what: &WindowAggregate,
+    rows: Rows,
+    watermark: i64,
+    operator: &Arc<str>,
+    out: &mut Output,
+    mut keep: impl FnMut(Place),
+) -> Result<Rows> {
+    let times = Times::new(rows.batch.column(what.time), operator)?;
+    let mut placer = Placer::new(what.kind);
+    let mut sorting = Sorting::with_capacity(rows.len());
+    for row in 0..rows.len() {
+        let Some(time) = times.get(row) else {
+            sorting.untimed(row);
+            continue;
+        };
+        match placer.place(time, rows.clock(row).0.max(watermark)) {
+            Fate::Counts(place) => {
+                keep(place);
+                sorting.keep(row);
+            }
+            Fate::Late => sorting.late(row),
+            Fate::Nowhere => {}
+        }
+    }
+    sorting.split(rows, operator, out)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::layout::{OutputColumn, PerKey, describe_columns, window_order, window_schema};
+use super::session_operator::SessionOperator;
 use crate::aggregates::AggregateCall;
 use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
 use crate::error::{OperatorError, Result};
@@ -84,6 +85,6 @@ impl OperatorSpec for SessionAggregateSpec {
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
-        Err(OperatorError::unsupported(self.name(), "not built"))
+        Ok(Box::new(SessionOperator::try_new(&self.what, &self.schema)?))
     }
 }

@@ -1,0 +1,194 @@
+//! Functions over rows that may be retracted: how often each different row is there, sorted, for each group.
+//!
+//! So MIN, MAX, FIRST_VALUE, LAST_VALUE and COUNT(DISTINCT) are read off the ends or the length; other functions are fed
+//! the rows anew. A count below zero stays until the addition it is owed has come.
+//!
+//! State column: a list of structs of a row in `arrow-row` encoding and its count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, StructArray, new_null_array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Fields, Int64Type};
+use arrow_row::{RowConverter, SortField};
+use datafusion::scalar::ScalarValue;
+
+use super::Aggregator;
+use super::fallback::Feeder;
+use crate::error::Result;
+
+/// What is read off the rows of a group.
+#[derive(Clone, Copy, PartialEq)]
+enum Reading {
+    /// How many different rows without NULL.
+    Length,
+    /// The argument of the first or the last row.
+    End { last: bool, skip_null: bool },
+    /// Whatever the function makes of all rows, or of all different ones.
+    All { distinct: bool },
+}
+
+/// How often each different row is there, for each group.
+pub(super) struct Multiset {
+    feeder: Feeder,
+    reading: Reading,
+    /// What the rows are ordered by, then the arguments.
+    converter: RowConverter,
+    /// The row whose only column is NULL.
+    null: Option<Box<[u8]>>,
+    groups: Vec<BTreeMap<Box<[u8]>, i64>>,
+}
+
+impl Multiset {
+    pub(super) fn try_new(feeder: Feeder, distinct: bool) -> Result<Self> {
+        let arguments = feeder.arguments();
+        let orders = feeder.types()[arguments..].iter().zip(feeder.orders());
+        let mut fields: Vec<_> =
+            orders.map(|(kind, options)| SortField::new_with_options(kind.clone(), *options)).collect();
+        fields.extend(feeder.types()[..arguments].iter().map(|kind| SortField::new(kind.clone())));
+        let converter = RowConverter::new(fields)?;
+        let null = match feeder.types() {
+            [one] => Some(converter.convert_columns(&[new_null_array(one, 1)])?.row(0).data().into()),
+            _ => None,
+        };
+        let function = feeder.function();
+        let reading = match function.fun().name() {
+            "count" if distinct && null.is_some() => Reading::Length,
+            "min" => Reading::End { last: false, skip_null: true },
+            "max" => Reading::End { last: true, skip_null: true },
+            "first_value" if !function.ignore_nulls() => Reading::End { last: false, skip_null: false },
+            "last_value" if !function.ignore_nulls() => Reading::End { last: true, skip_null: false },
+            _ => Reading::All { distinct },
+        };
+        Ok(Self { feeder, reading, converter, null, groups: Vec::new() })
+    }
+
+    fn add(&mut self, group: u32, row: &[u8], weight: i64) {
+        let rows = &mut self.groups[group as usize];
+        match rows.get_mut(row) {
+            Some(count) if *count + weight == 0 => {
+                rows.remove(row);
+            }
+            Some(count) => *count += weight,
+            None => {
+                rows.insert(row.into(), weight);
+            }
+        }
+    }
+
+    fn read(&self, group: u32) -> Result<ScalarValue> {
+        let rows = &self.groups[group as usize];
+        let is_null = |row: &Box<[u8]>| self.null.as_ref() == Some(row);
+        let mut there = rows.iter().filter(|(_, count)| **count > 0).map(|(row, _)| row);
+        match self.reading {
+            Reading::Length => {
+                let length = there.filter(|row| !is_null(row)).count();
+                Ok(ScalarValue::Int64(Some(length as i64)))
+            }
+            Reading::End { last, skip_null } => {
+                let mut wanted = there.filter(|row| !(skip_null && is_null(row)));
+                match if last { wanted.next_back() } else { wanted.next() } {
+                    Some(row) => self.argument(row),
+                    None => Ok(ScalarValue::try_from(self.feeder.function().field().data_type())?),
+                }
+            }
+            Reading::All { distinct: true } => self.feed(&mut there),
+            Reading::All { distinct: false } => {
+                let repeated =
+                    |(row, count): (_, &i64)| std::iter::repeat_n(row, usize::try_from(*count).unwrap_or(0));
+                self.feed(&mut rows.iter().flat_map(repeated))
+            }
+        }
+    }
+
+    /// The first argument of a row.
+    fn argument(&self, row: &[u8]) -> Result<ScalarValue> {
+        let columns = self.decode(&mut std::iter::once(row))?;
+        Ok(ScalarValue::try_from_array(&columns[0], 0)?)
+    }
+
+    fn feed(&self, rows: &mut dyn Iterator<Item = &Box<[u8]>>) -> Result<ScalarValue> {
+        self.feeder.result(&self.decode(&mut rows.map(|row| &**row))?)
+    }
+
+    /// Arguments, then what they are ordered by.
+    fn decode<'a>(&self, rows: &mut dyn Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
+        let parser = self.converter.parser();
+        let mut columns = self.converter.convert_rows(rows.map(|row| parser.parse(row)))?;
+        columns.rotate_left(self.feeder.types().len() - self.feeder.arguments());
+        columns.iter().zip(self.feeder.types()).map(|(column, kind)| Ok(cast(column, kind)?)).collect()
+    }
+
+    fn fields() -> Fields {
+        let row = Field::new("row", DataType::Binary, false);
+        Fields::from(vec![row, Field::new("count", DataType::Int64, false)])
+    }
+}
+
+impl Aggregator for Multiset {
+    fn resize(&mut self, groups: usize) {
+        self.groups.resize_with(groups, BTreeMap::new);
+    }
+
+    fn update(&mut self, values: &[ArrayRef], groups: &[u32], weights: Option<&[i64]>) -> Result<()> {
+        let mut columns = values.to_vec();
+        columns.rotate_left(self.feeder.arguments());
+        let rows = self.converter.convert_columns(&columns)?;
+        for (index, group) in groups.iter().enumerate() {
+            self.add(*group, rows.row(index).data(), weights.map_or(1, |weights| weights[index]));
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], groups: &[u32]) -> Result<()> {
+        let lists = states[0].as_list::<i32>();
+        for (index, group) in groups.iter().enumerate() {
+            let entries = lists.value(index);
+            let (rows, counts) = (entries.as_struct().column(0), entries.as_struct().column(1));
+            for (row, count) in
+                rows.as_binary::<i32>().iter().zip(counts.as_primitive::<Int64Type>().values())
+            {
+                self.add(*group, row.expect("rows are not null"), *count);
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, groups: &[u32]) -> Result<ArrayRef> {
+        let results = groups.iter().map(|group| self.read(*group)).collect::<Result<Vec<_>>>()?;
+        self.feeder.collect(results)
+    }
+
+    fn state_types(&self) -> Result<Vec<DataType>> {
+        Ok(vec![DataType::new_list(DataType::Struct(Self::fields()), false)])
+    }
+
+    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let entries = || groups.iter().flat_map(|group| &self.groups[*group as usize]);
+        let rows = BinaryArray::from_iter_values(entries().map(|(row, _)| row));
+        let counts = Int64Array::from_iter_values(entries().map(|(_, count)| *count));
+        let values = StructArray::try_new(Self::fields(), vec![Arc::new(rows), Arc::new(counts)], None)?;
+        let offsets =
+            OffsetBuffer::from_lengths(groups.iter().map(|group| self.groups[*group as usize].len()));
+        let item = Arc::new(Field::new_list_field(values.data_type().clone(), false));
+        Ok(vec![Arc::new(ListArray::try_new(item, offsets, Arc::new(values), None)?)])
+    }
+
+    fn clear(&mut self, groups: &[u32]) {
+        groups.iter().for_each(|group| self.groups[*group as usize].clear());
+    }
+
+    fn retain(&mut self, groups: &[u32]) {
+        self.groups = groups.iter().map(|group| std::mem::take(&mut self.groups[*group as usize])).collect();
+    }
+
+    fn size(&self) -> usize {
+        let entry = |(row, _): (&Box<[u8]>, &i64)| row.len() + size_of::<(Box<[u8]>, i64)>();
+        self.groups.iter().flatten().map(entry).sum::<usize>()
+            + self.groups.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
+    }
+}

@@ -1,0 +1,135 @@
+//! All aggregates of one operator, side by side.
+
+use std::borrow::Cow;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema};
+
+use super::{AggregateCall, Aggregator};
+use crate::error::Result;
+use crate::stateless::{evaluate_column, evaluate_mask};
+
+/// The aggregates of an operator, over the same groups.
+pub(crate) struct AggregateSet {
+    operator: &'static str,
+    calls: Vec<AggregateCall>,
+    aggregators: Vec<Box<dyn Aggregator>>,
+    /// How many state columns each has.
+    widths: Vec<usize>,
+    groups: usize,
+}
+
+impl AggregateSet {
+    pub(crate) fn try_new(
+        operator: &'static str,
+        calls: &[AggregateCall],
+        input: &Schema,
+        retractions: bool,
+    ) -> Result<Self> {
+        let aggregators =
+            calls.iter().map(|call| call.aggregator(input, retractions)).collect::<Result<Vec<_>>>()?;
+        let widths = aggregators.iter().map(|one| Ok(one.state_types()?.len())).collect::<Result<_>>()?;
+        Ok(Self { operator, calls: calls.to_vec(), aggregators, widths, groups: 0 })
+    }
+
+    /// The columns that [`Self::state`] gives: `$s<aggregate>_<column>`.
+    pub(crate) fn state_fields(&self) -> Result<Vec<Field>> {
+        let mut fields = Vec::new();
+        for (index, aggregator) in self.aggregators.iter().enumerate() {
+            for (column, kind) in aggregator.state_types()?.into_iter().enumerate() {
+                fields.push(Field::new(format!("$s{index}_{column}"), kind, true));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Makes room for groups below `groups`.
+    pub(crate) fn resize(&mut self, groups: usize) {
+        self.groups = self.groups.max(groups);
+        self.aggregators.iter_mut().for_each(|aggregator| aggregator.resize(self.groups));
+    }
+
+    /// Adds the rows of a batch, each to its group.
+    pub(crate) fn update(
+        &mut self,
+        batch: &RecordBatch,
+        groups: &[u32],
+        weights: Option<&[i64]>,
+    ) -> Result<()> {
+        for (call, aggregator) in self.calls.iter().zip(&mut self.aggregators) {
+            let (batch, groups, weights) = match call.filter() {
+                None => (Cow::Borrowed(batch), Cow::Borrowed(groups), weights.map(Cow::Borrowed)),
+                Some(filter) => {
+                    let mask = evaluate_mask(filter, batch, self.operator)?;
+                    let passes: Vec<bool> = mask.iter().map(|pass| pass == Some(true)).collect();
+                    let groups = keep(groups, &passes);
+                    let weights = weights.map(|weights| Cow::Owned(keep(weights, &passes)));
+                    (Cow::Owned(filter_record_batch(batch, &mask)?), Cow::Owned(groups), weights)
+                }
+            };
+            if groups.is_empty() {
+                continue;
+            }
+            let inputs = call.inputs().iter();
+            let values = inputs
+                .map(|expr| evaluate_column(expr, &batch, self.operator))
+                .collect::<Result<Vec<_>>>()?;
+            let added = aggregator.update(&values, &groups, weights.as_deref());
+            added.map_err(|error| error.in_expression(self.operator))?;
+        }
+        Ok(())
+    }
+
+    /// Adds states, as [`Self::state`] gave them, each to its group.
+    pub(crate) fn merge(&mut self, states: &[ArrayRef], groups: &[u32]) -> Result<()> {
+        let mut states = states;
+        for (aggregator, width) in self.aggregators.iter_mut().zip(&self.widths) {
+            let (own, others) = states.split_at(*width);
+            aggregator.merge(own, groups).map_err(|error| error.in_expression(self.operator))?;
+            states = others;
+        }
+        Ok(())
+    }
+
+    /// The results of some groups, a column per aggregate.
+    pub(crate) fn evaluate(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let results = self.aggregators.iter_mut().map(|aggregator| aggregator.evaluate(groups));
+        results.collect::<Result<_>>().map_err(|error| error.in_expression(self.operator))
+    }
+
+    /// The results of some groups that will be cleared next.
+    pub(crate) fn finish(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let results = self.aggregators.iter_mut().map(|aggregator| aggregator.finish(groups));
+        results.collect::<Result<_>>().map_err(|error| error.in_expression(self.operator))
+    }
+
+    /// The states of some groups.
+    pub(crate) fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns = Vec::new();
+        for aggregator in &mut self.aggregators {
+            columns.extend(aggregator.state(groups)?);
+        }
+        Ok(columns)
+    }
+
+    /// Empties some groups.
+    pub(crate) fn clear(&mut self, groups: &[u32]) {
+        self.aggregators.iter_mut().for_each(|aggregator| aggregator.clear(groups));
+    }
+
+    /// Keeps these groups alone, renumbered from 0 in this order.
+    pub(crate) fn retain(&mut self, groups: &[u32]) {
+        self.groups = groups.len();
+        self.aggregators.iter_mut().for_each(|aggregator| aggregator.retain(groups));
+    }
+
+    /// Bytes of memory, estimated.
+    pub(crate) fn size(&self) -> usize {
+        self.aggregators.iter().map(|aggregator| aggregator.size()).sum()
+    }
+}
+
+fn keep<T: Copy>(values: &[T], mask: &[bool]) -> Vec<T> {
+    values.iter().zip(mask).filter(|(_, keep)| **keep).map(|(value, _)| *value).collect()
+}

@@ -1,0 +1,199 @@
+//! SUM and AVG.
+//!
+//! Integers are added up in 128 bits and checked when the result is read, so that whether a sum overflows does not
+//! depend on the order of the rows. (DataFusion wraps; a wrong sum is no result.)
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, Int64Array, PrimitiveArray};
+use arrow::datatypes::{
+    ArrowNativeType, ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type,
+};
+use arrow::error::ArrowError;
+
+use super::{Aggregator, pick};
+use crate::error::Result;
+
+/// The aggregator for a type, if there is a native one.
+pub(super) fn sum(kind: &DataType, average: bool) -> Option<Box<dyn Aggregator>> {
+    match kind {
+        DataType::Int64 => Some(Box::new(Sum::<Int64Type, Decimal128Type>::new(kind, average))),
+        DataType::UInt64 => Some(Box::new(Sum::<UInt64Type, Decimal128Type>::new(kind, average))),
+        DataType::Float64 => Some(Box::new(Sum::<Float64Type, Float64Type>::new(kind, average))),
+        DataType::Decimal128(precision, scale) => {
+            // The type of the result, as DataFusion has it.
+            let kind = DataType::Decimal128(38.min(precision + 10), *scale);
+            Some(Box::new(Sum::<Decimal128Type, Decimal128Type>::new(&kind, average)))
+        }
+        _ => None,
+    }
+}
+
+/// What a sum of `T` is kept as.
+trait Widen<T: ArrowPrimitiveType>: ArrowPrimitiveType {
+    fn widen(value: T::Native) -> Self::Native;
+    fn narrow(sum: Self::Native) -> Option<T::Native>;
+    fn weigh(weight: i64) -> Self::Native;
+}
+
+impl Widen<Int64Type> for Decimal128Type {
+    fn widen(value: i64) -> i128 {
+        i128::from(value)
+    }
+    fn narrow(sum: i128) -> Option<i64> {
+        i64::try_from(sum).ok()
+    }
+    fn weigh(weight: i64) -> i128 {
+        i128::from(weight)
+    }
+}
+
+impl Widen<UInt64Type> for Decimal128Type {
+    fn widen(value: u64) -> i128 {
+        i128::from(value)
+    }
+    fn narrow(sum: i128) -> Option<u64> {
+        u64::try_from(sum).ok()
+    }
+    fn weigh(weight: i64) -> i128 {
+        i128::from(weight)
+    }
+}
+
+impl Widen<Decimal128Type> for Decimal128Type {
+    fn widen(value: i128) -> i128 {
+        value
+    }
+    fn narrow(sum: i128) -> Option<i128> {
+        Some(sum)
+    }
+    fn weigh(weight: i64) -> i128 {
+        i128::from(weight)
+    }
+}
+
+impl Widen<Float64Type> for Float64Type {
+    fn widen(value: f64) -> f64 {
+        value
+    }
+    fn narrow(sum: f64) -> Option<f64> {
+        Some(sum)
+    }
+    fn weigh(weight: i64) -> f64 {
+        weight as f64
+    }
+}
+
+/// Sums of `T`, kept as `S`, with how many values went in.
+struct Sum<T: ArrowPrimitiveType, S: Widen<T>> {
+    kind: DataType,
+    average: bool,
+    sums: Vec<S::Native>,
+    counts: Vec<i64>,
+    of: PhantomData<fn(T)>,
+}
+
+impl<T: ArrowPrimitiveType, S: Widen<T>> Sum<T, S> {
+    fn new(kind: &DataType, average: bool) -> Self {
+        Self { kind: kind.clone(), average, sums: Vec::new(), counts: Vec::new(), of: PhantomData }
+    }
+
+    #[inline]
+    fn add(&mut self, group: u32, value: S::Native, count: i64) -> Result<(), ArrowError> {
+        let group = group as usize;
+        self.sums[group] = self.sums[group].add_checked(value)?;
+        self.counts[group] += count;
+        if self.counts[group] == 0 {
+            // All was retracted: nothing of a float's rounding may remain.
+            self.sums[group] = S::Native::default();
+        }
+        Ok(())
+    }
+}
+
+impl<T: ArrowPrimitiveType, S: Widen<T>> Aggregator for Sum<T, S> {
+    fn resize(&mut self, groups: usize) {
+        self.sums.resize(groups, S::Native::default());
+        self.counts.resize(groups, 0);
+    }
+
+    fn update(&mut self, values: &[ArrayRef], groups: &[u32], weights: Option<&[i64]>) -> Result<()> {
+        let values = values[0].as_primitive::<T>();
+        match weights {
+            None if values.null_count() == 0 => {
+                for (group, value) in groups.iter().zip(values.values()) {
+                    self.add(*group, S::widen(*value), 1)?;
+                }
+            }
+            None => {
+                for (group, value) in groups.iter().zip(values) {
+                    if let Some(value) = value {
+                        self.add(*group, S::widen(value), 1)?;
+                    }
+                }
+            }
+            Some(weights) => {
+                for ((group, value), weight) in groups.iter().zip(values).zip(weights) {
+                    if let Some(value) = value {
+                        let value = S::widen(value).mul_checked(S::weigh(*weight))?;
+                        self.add(*group, value, *weight)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], groups: &[u32]) -> Result<()> {
+        let sums = states[0].as_primitive::<S>().values();
+        let counts = states[1].as_primitive::<Int64Type>().values();
+        for (row, group) in groups.iter().enumerate() {
+            if counts[row] != 0 {
+                self.add(*group, sums[row], counts[row])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, groups: &[u32]) -> Result<ArrayRef> {
+        let overflow = || ArrowError::ArithmeticOverflow(format!("the sum does not fit into {}", self.kind));
+        let results = groups
+            .iter()
+            .map(|group| {
+                let (sum, count) = (self.sums[*group as usize], self.counts[*group as usize]);
+                let sum = if self.average { sum.div_wrapping(S::weigh(count)) } else { sum };
+                // An empty group's average is a division by zero, and its result NULL.
+                if count == 0 { Ok(None) } else { S::narrow(sum).map(Some).ok_or_else(overflow) }
+            })
+            .collect::<Result<PrimitiveArray<T>, ArrowError>>()?;
+        Ok(Arc::new(results.with_data_type(self.kind.clone())))
+    }
+
+    fn state_types(&self) -> Result<Vec<DataType>> {
+        let sums = if S::DATA_TYPE.is_floating() { S::DATA_TYPE } else { DataType::Decimal128(38, 0) };
+        Ok(vec![sums, DataType::Int64])
+    }
+
+    fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
+        let sums = PrimitiveArray::<S>::from_iter_values(pick(&self.sums, groups));
+        let sums = sums.with_data_type(self.state_types()?.swap_remove(0));
+        Ok(vec![Arc::new(sums), Arc::new(Int64Array::from(pick(&self.counts, groups)))])
+    }
+
+    fn clear(&mut self, groups: &[u32]) {
+        for group in groups {
+            self.sums[*group as usize] = S::Native::default();
+            self.counts[*group as usize] = 0;
+        }
+    }
+
+    fn retain(&mut self, groups: &[u32]) {
+        self.sums = pick(&self.sums, groups);
+        self.counts = pick(&self.counts, groups);
+    }
+
+    fn size(&self) -> usize {
+        self.sums.capacity() * S::Native::get_byte_width() + self.counts.capacity() * size_of::<i64>()
+    }
+}

@@ -1,0 +1,347 @@
+//! The operator behind [`crate::GroupAggregateSpec`].
+//!
+//! When a group is first touched in a step its result is noted, before the row is added; at the end of the step the
+//! noted and the new result are compared and, if they differ, the old row is retracted and the new one added. So nothing
+//! is kept for what has been emitted.
+//!
+//! Tables of a snapshot: `watermark`: one row, `$watermark`; `groups`: keys, `$rows`, states, where deletes name groups
+//! that have vanished.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::compute::{concat, interleave};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow_row::{RowConverter, SortField};
+use headwater_core::EventTime;
+
+use crate::aggregates::AggregateSet;
+use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
+use crate::error::{OperatorError, Result};
+use crate::group_aggregate::GroupAggregate;
+use crate::groups::KeyTable;
+use crate::windows::{check_schema, key_columns, push_watermark, read_watermark, slots};
+
+const GARBAGE_MIN: usize = 1024;
+
+pub(crate) struct GroupOperator {
+    name: &'static str,
+    what: Arc<GroupAggregate>,
+    schema: SchemaRef,
+    state_schema: SchemaRef,
+    /// A group's number is its key's.
+    keys: KeyTable,
+    aggregates: AggregateSet,
+    groups: Vec<Group>,
+    /// Touched since the end of the last step.
+    touched: Vec<u32>,
+    /// Of the touched groups that had a row: their numbers and results before.
+    before: Vec<u32>,
+    before_results: Vec<Vec<ArrayRef>>,
+    /// Touched since the last snapshot.
+    dirty: Vec<u32>,
+    vanished: usize,
+    watermark: i64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Group {
+    /// Additions less retractions.
+    rows: i64,
+    /// Whether a row for it has been emitted and not retracted.
+    present: bool,
+    touched: bool,
+    dirty: bool,
+}
+
+impl GroupOperator {
+    pub(crate) fn try_new(
+        name: &'static str,
+        what: &Arc<GroupAggregate>,
+        schema: &SchemaRef,
+    ) -> Result<Self> {
+        let keys: Vec<_> = what.keys.iter().map(|key| what.input.field(*key).clone()).collect();
+        let types = keys.iter().map(|key| key.data_type().clone()).collect();
+        let aggregates = AggregateSet::try_new(name, &what.aggregates, &what.input, what.retractions)?;
+        let mut fields = keys;
+        fields.push(Field::new("$rows", DataType::Int64, false));
+        fields.extend(aggregates.state_fields()?);
+        Ok(Self {
+            name,
+            what: Arc::clone(what),
+            schema: Arc::clone(schema),
+            state_schema: Arc::new(Schema::new(fields)),
+            keys: KeyTable::new(types)?,
+            aggregates,
+            groups: Vec::new(),
+            touched: Vec::new(),
+            before: Vec::new(),
+            before_results: Vec::new(),
+            dirty: Vec::new(),
+            vanished: 0,
+            watermark: EventTime::MIN.0,
+        })
+    }
+
+    fn weights<'a>(&self, rows: &'a Rows) -> Result<Option<&'a [i64]>> {
+        let weights = rows.weights.as_ref().map(|weights| &**weights.values());
+        match weights {
+            Some(weights) if !self.what.retractions && weights.iter().any(|weight| *weight < 0) => {
+                Err(OperatorError::unsupported(
+                    self.name,
+                    "a row was retracted from an input that only ever adds",
+                ))
+            }
+            weights => Ok(weights),
+        }
+    }
+
+    /// Whether a group has a row. Without keys there is one group, and it has a row once it has had one.
+    fn exists(&self, group: u32) -> bool {
+        self.what.keys.is_empty() || self.groups[group as usize].rows > 0
+    }
+
+    fn touch(&mut self, groups: &[u32]) -> Result<()> {
+        self.groups.resize(self.keys.len(), Group::default());
+        self.aggregates.resize(self.keys.len());
+        let known = self.before.len();
+        for number in groups {
+            let group = &mut self.groups[*number as usize];
+            if !group.touched {
+                group.touched = true;
+                self.touched.push(*number);
+                if group.present {
+                    self.before.push(*number);
+                }
+            }
+            if !group.dirty {
+                group.dirty = true;
+                self.dirty.push(*number);
+            }
+        }
+        if self.before.len() > known {
+            self.before_results.push(self.aggregates.evaluate(&self.before[known..])?);
+        }
+        Ok(())
+    }
+
+    /// The results before this step, a column per aggregate.
+    fn take_before(&mut self) -> Result<Vec<ArrayRef>> {
+        let chunks = std::mem::take(&mut self.before_results);
+        let types = self.schema.fields()[self.what.keys.len()..].iter().map(|field| field.data_type());
+        types
+            .enumerate()
+            .map(|(column, kind)| {
+                let parts: Vec<&dyn Array> = chunks.iter().map(|chunk| chunk[column].as_ref()).collect();
+                if parts.is_empty() { Ok(new_empty_array(kind)) } else { Ok(concat(&parts)?) }
+            })
+            .collect()
+    }
+
+    /// Emits what this step has changed.
+    fn emit(&mut self, clock: EventTime, out: &mut Output) -> Result<()> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable_by(|a, b| self.keys.compare(*a, *b));
+        let old = self.take_before()?;
+        let mut old_rows = vec![None; self.groups.len()];
+        for (row, group) in std::mem::take(&mut self.before).into_iter().enumerate() {
+            old_rows[group as usize] = Some(row);
+        }
+        let there: Vec<u32> = touched.iter().copied().filter(|group| self.exists(*group)).collect();
+        let new = self.aggregates.evaluate(&there)?;
+        let same = Comparison::new(&old, &new)?;
+        let mut changes = Changes::default();
+        let mut new_row = 0;
+        for number in &touched {
+            let old_row = old_rows[*number as usize];
+            let exists = self.exists(*number);
+            if !(exists && old_row.is_some_and(|old_row| same.holds(old_row, new_row))) {
+                if let Some(old_row) = old_row {
+                    changes.push(*number, (0, old_row), -1);
+                }
+                if exists {
+                    changes.push(*number, (1, new_row), 1);
+                }
+            }
+            new_row += usize::from(exists);
+            let group = &mut self.groups[*number as usize];
+            group.touched = false;
+            group.present = exists;
+        }
+        changes.emit(&self.keys, &old, &new, &self.schema, clock, out)?;
+        self.forget_vanished(&touched);
+        Ok(())
+    }
+
+    fn forget_vanished(&mut self, touched: &[u32]) {
+        if self.what.keys.is_empty() {
+            return;
+        }
+        let gone: Vec<u32> =
+            touched.iter().copied().filter(|group| self.groups[*group as usize].rows == 0).collect();
+        self.aggregates.clear(&gone);
+        self.vanished += gone.len();
+        // A group counted here may have come back; then this collects a little early, which does no harm.
+        if self.vanished * 2 <= self.groups.len() || self.vanished < GARBAGE_MIN {
+            return;
+        }
+        // The next snapshot still has to say that a group is gone.
+        let kept: Vec<u32> = (0..self.groups.len() as u32)
+            .filter(|group| {
+                let group = self.groups[*group as usize];
+                group.rows != 0 || group.dirty
+            })
+            .collect();
+        self.keys.retain(&kept);
+        self.aggregates.retain(&kept);
+        self.groups = kept.iter().map(|group| self.groups[*group as usize]).collect();
+        self.dirty =
+            (0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number).collect();
+        self.vanished = self.groups.iter().filter(|group| group.rows == 0).count();
+    }
+
+    fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+        let mut groups = Vec::new();
+        self.keys.intern(columns, rows, &mut groups)?;
+        self.groups.resize(self.keys.len(), Group::default());
+        self.aggregates.resize(self.keys.len());
+        Ok(groups)
+    }
+}
+
+/// Whether old results equal new ones.
+struct Comparison(Option<(arrow_row::Rows, arrow_row::Rows)>);
+
+impl Comparison {
+    fn new(old: &[ArrayRef], new: &[ArrayRef]) -> Result<Self> {
+        if old.is_empty() {
+            return Ok(Self(None));
+        }
+        let fields = old.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        let converter = RowConverter::new(fields)?;
+        Ok(Self(Some((converter.convert_columns(old)?, converter.convert_columns(new)?))))
+    }
+
+    fn holds(&self, old: usize, new: usize) -> bool {
+        // Without aggregates, all rows of a key are the same.
+        self.0.as_ref().is_none_or(|(olds, news)| olds.row(old) == news.row(new))
+    }
+}
+
+/// Rows to retract and to add: the group, where its results are (0 old, 1 new), and the weight.
+#[derive(Default)]
+struct Changes {
+    groups: Vec<u32>,
+    results: Vec<(usize, usize)>,
+    weights: Vec<i64>,
+}
+
+impl Changes {
+    fn push(&mut self, group: u32, result: (usize, usize), weight: i64) {
+        self.groups.push(group);
+        self.results.push(result);
+        self.weights.push(weight);
+    }
+
+    fn emit(
+        self,
+        keys: &KeyTable,
+        old: &[ArrayRef],
+        new: &[ArrayRef],
+        schema: &SchemaRef,
+        clock: EventTime,
+        out: &mut Output,
+    ) -> Result<()> {
+        let mut columns = keys.columns(&self.groups)?;
+        for (old, new) in old.iter().zip(new) {
+            columns.push(interleave(&[old.as_ref(), new.as_ref()], &self.results)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(self.groups.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
+        let weights = self.weights.contains(&-1).then(|| Int64Array::from(self.weights));
+        out.emit(Rows { batch, weights, clocks: Clocks::Uniform(clock) });
+        Ok(())
+    }
+}
+
+impl Operator for GroupOperator {
+    fn on_batch(&mut self, _input: usize, rows: Rows, _out: &mut Output) -> Result<()> {
+        let weights = self.weights(&rows)?;
+        let groups = self.intern(&key_columns(&rows.batch, &self.what.keys), rows.len())?;
+        self.touch(&groups)?;
+        self.aggregates.update(&rows.batch, &groups, weights)?;
+        for (row, group) in groups.iter().enumerate() {
+            self.groups[*group as usize].rows += weights.map_or(1, |weights| weights[row]);
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        let clock = EventTime(self.watermark);
+        self.watermark = watermark.0.max(clock.0);
+        if self.touched.is_empty() { Ok(()) } else { self.emit(clock, out) }
+    }
+
+    fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
+        push_watermark(self.watermark, out)?;
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty.iter().for_each(|group| self.groups[*group as usize].dirty = false);
+        let changed = if full { (0..self.groups.len() as u32).collect() } else { dirty };
+        let lives = |group: &u32| self.what.keys.is_empty() || self.groups[*group as usize].rows != 0;
+        let (live, gone): (Vec<u32>, Vec<u32>) = changed.into_iter().partition(lives);
+        if !gone.is_empty() && !full {
+            let columns = self.keys.columns(&gone)?;
+            let fields = self.state_schema.fields()[..columns.len()].to_vec();
+            let slots = slots(&columns, gone.len())?;
+            let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+            out.entries.push(StateEntries {
+                table: "groups".into(),
+                change: StateChange::Delete,
+                rows,
+                slots,
+            });
+        }
+        if !live.is_empty() {
+            let mut columns = self.keys.columns(&live)?;
+            let slots = slots(&columns, live.len())?;
+            let rows = live.iter().map(|group| self.groups[*group as usize].rows);
+            columns.push(Arc::new(Int64Array::from_iter_values(rows)));
+            columns.extend(self.aggregates.state(&live)?);
+            let rows = RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?;
+            out.entries.push(StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots });
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, entries: &StateEntries) -> Result<()> {
+        if entries.table == "watermark" {
+            self.watermark = self.watermark.max(read_watermark(&entries.rows));
+            return Ok(());
+        }
+        if entries.table != "groups" {
+            let reason = format!("there is no table {:?}", entries.table);
+            return Err(OperatorError::bad_checkpoint(self.name, reason));
+        }
+        let width = self.what.keys.len();
+        let groups = self.intern(&entries.rows.columns()[..width], entries.rows.num_rows())?;
+        self.aggregates.clear(&groups);
+        if entries.change == StateChange::Delete {
+            groups.iter().for_each(|group| self.groups[*group as usize] = Group::default());
+            self.vanished += groups.len();
+            return Ok(());
+        }
+        check_schema(self.name, &entries.rows, &self.state_schema)?;
+        let counts = entries.rows.column(width).as_primitive::<Int64Type>().values();
+        for (group, rows) in groups.iter().zip(counts) {
+            let present = self.what.keys.is_empty() || *rows > 0;
+            self.groups[*group as usize] = Group { rows: *rows, present, ..Group::default() };
+        }
+        self.aggregates.merge(&entries.rows.columns()[width + 1..], &groups)
+    }
+
+    fn state_size(&self) -> StateSize {
+        let bytes = self.keys.size() + self.aggregates.size() + self.groups.capacity() * size_of::<Group>();
+        let entries = self.groups.iter().filter(|group| group.rows != 0).count();
+        StateSize { entries: entries as u64, bytes: bytes as u64 }
+    }
+}

@@ -1,0 +1,335 @@
+//! Key columns to dense numbers and back.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, LargeStringArray, StringArray, StringViewArray, make_array,
+    new_empty_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use arrow_row::{RowConverter, SortField};
+
+use super::maps::{BytesMap, IntMap};
+use crate::error::Result;
+
+/// Keys of one or more columns, or of none, each with a dense number.
+pub(crate) struct KeyTable {
+    types: Vec<DataType>,
+    store: Store,
+}
+
+enum Store {
+    /// No key columns: all rows have the same key.
+    Unit { seen: bool },
+    /// One column of integers or times.
+    Ints { map: IntMap, null: Option<u32> },
+    /// One column of text.
+    Texts { map: BytesMap, null: Option<u32> },
+    /// Anything else, row by row in `arrow-row` encoding, which sorts like the columns.
+    Rows { map: BytesMap, converter: RowConverter },
+}
+
+impl KeyTable {
+    pub(crate) fn new(types: Vec<DataType>) -> Result<Self> {
+        let store = match types.as_slice() {
+            [] => Store::Unit { seen: false },
+            [one] if is_integer(one) => Store::Ints { map: IntMap::default(), null: None },
+            [DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View] => {
+                Store::Texts { map: BytesMap::default(), null: None }
+            }
+            many => {
+                let fields = many.iter().map(|kind| SortField::new(kind.clone())).collect();
+                Store::Rows { map: BytesMap::default(), converter: RowConverter::new(fields)? }
+            }
+        };
+        Ok(Self { types, store })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match &self.store {
+            Store::Unit { seen } => usize::from(*seen),
+            Store::Ints { map, .. } => map.len(),
+            Store::Texts { map, .. } | Store::Rows { map, .. } => map.len(),
+        }
+    }
+
+    pub(crate) fn types(&self) -> &[DataType] {
+        &self.types
+    }
+
+    /// Puts the number of each row's key into `ids`, replacing what is there.
+    pub(crate) fn intern(&mut self, columns: &[ArrayRef], rows: usize, ids: &mut Vec<u32>) -> Result<()> {
+        ids.clear();
+        match &mut self.store {
+            Store::Unit { seen } => {
+                *seen |= rows > 0;
+                ids.resize(rows, 0);
+            }
+            Store::Ints { map, null } => {
+                let column = to_int64(&columns[0])?;
+                if column.null_count() == 0 {
+                    ids.extend(column.values().iter().map(|value| map.intern(*value)));
+                } else {
+                    ids.extend(column.iter().map(|value| match value {
+                        Some(value) => map.intern(value),
+                        None => *null.get_or_insert_with(|| map.push_unmapped()),
+                    }));
+                }
+            }
+            Store::Texts { map, null } => match columns[0].data_type() {
+                DataType::Utf8 => intern_texts(columns[0].as_string::<i32>().iter(), map, null, ids),
+                DataType::LargeUtf8 => intern_texts(columns[0].as_string::<i64>().iter(), map, null, ids),
+                _ => intern_texts(columns[0].as_string_view().iter(), map, null, ids),
+            },
+            Store::Rows { map, converter } => {
+                let encoded = converter.convert_columns(columns)?;
+                ids.extend(encoded.iter().map(|row| map.intern(row.as_ref())));
+            }
+        }
+        Ok(())
+    }
+
+    /// The key columns of some keys.
+    pub(crate) fn columns(&self, ids: &[u32]) -> Result<Vec<ArrayRef>> {
+        match &self.store {
+            Store::Unit { .. } => Ok(Vec::new()),
+            Store::Ints { map, null } => {
+                let column: Int64Array =
+                    ids.iter().map(|id| (Some(*id) != *null).then(|| map.value(*id))).collect();
+                Ok(vec![from_int64(column, &self.types[0])?])
+            }
+            Store::Texts { map, null } => {
+                let texts = ids.iter().map(|id| {
+                    let text = std::str::from_utf8(map.value(*id)).expect("the bytes came from a text");
+                    (Some(*id) != *null).then_some(text)
+                });
+                Ok(vec![match &self.types[0] {
+                    DataType::Utf8 => Arc::new(texts.collect::<StringArray>()),
+                    DataType::LargeUtf8 => Arc::new(texts.collect::<LargeStringArray>()),
+                    _ => Arc::new(texts.collect::<StringViewArray>()),
+                }])
+            }
+            Store::Rows { map, converter } => {
+                if ids.is_empty() {
+                    return Ok(self.types.iter().map(new_empty_array).collect());
+                }
+                let parser = converter.parser();
+                let rows = ids.iter().map(|id| parser.parse(map.value(*id)));
+                let columns = converter.convert_rows(rows)?;
+                // Dictionaries come back as their values.
+                columns.iter().zip(&self.types).map(|(column, kind)| Ok(cast(column, kind)?)).collect()
+            }
+        }
+    }
+
+    /// How two keys are ordered: by their columns, ascending, nulls first.
+    pub(crate) fn compare(&self, a: u32, b: u32) -> Ordering {
+        match &self.store {
+            Store::Unit { .. } => Ordering::Equal,
+            Store::Ints { map, null } => {
+                let place = |id| (Some(id) != *null).then(|| map.value(id));
+                place(a).cmp(&place(b))
+            }
+            Store::Texts { map, null } => {
+                let place = |id| (Some(id) != *null).then(|| map.value(id));
+                place(a).cmp(&place(b))
+            }
+            Store::Rows { map, .. } => map.value(a).cmp(map.value(b)),
+        }
+    }
+
+    /// Keeps these keys alone, renumbered from 0 in this order.
+    pub(crate) fn retain(&mut self, ids: &[u32]) {
+        match &mut self.store {
+            Store::Unit { seen } => *seen = !ids.is_empty(),
+            Store::Ints { map, null } => {
+                let mut kept = IntMap::default();
+                let mut kept_null = None;
+                for id in ids {
+                    if Some(*id) == *null {
+                        kept_null = Some(kept.push_unmapped());
+                    } else {
+                        kept.intern(map.value(*id));
+                    }
+                }
+                (*map, *null) = (kept, kept_null);
+            }
+            Store::Texts { map, null } => {
+                let mut kept = BytesMap::default();
+                let mut kept_null = None;
+                for id in ids {
+                    if Some(*id) == *null {
+                        kept_null = Some(kept.push_unmapped());
+                    } else {
+                        kept.intern(map.value(*id));
+                    }
+                }
+                (*map, *null) = (kept, kept_null);
+            }
+            Store::Rows { map, .. } => {
+                let mut kept = BytesMap::default();
+                for id in ids {
+                    kept.intern(map.value(*id));
+                }
+                *map = kept;
+            }
+        }
+    }
+
+    /// Forgets all keys, keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        match &mut self.store {
+            Store::Unit { seen } => *seen = false,
+            Store::Ints { map, null } => {
+                map.clear();
+                *null = None;
+            }
+            Store::Texts { map, null } => {
+                map.clear();
+                *null = None;
+            }
+            Store::Rows { map, .. } => map.clear(),
+        }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        match &self.store {
+            Store::Unit { .. } => 0,
+            Store::Ints { map, .. } => map.size(),
+            Store::Texts { map, .. } | Store::Rows { map, .. } => map.size(),
+        }
+    }
+}
+
+fn intern_texts<'a>(
+    texts: impl Iterator<Item = Option<&'a str>>,
+    map: &mut BytesMap,
+    null: &mut Option<u32>,
+    ids: &mut Vec<u32>,
+) {
+    ids.extend(texts.map(|text| match text {
+        Some(text) => map.intern(text.as_bytes()),
+        None => *null.get_or_insert_with(|| map.push_unmapped()),
+    }));
+}
+
+/// Whether a type's values are 64-bit integers in disguise, or fit into them.
+fn is_integer(kind: &DataType) -> bool {
+    is_int64(kind)
+        || matches!(
+            kind,
+            DataType::Int32
+                | DataType::Int16
+                | DataType::Int8
+                | DataType::UInt32
+                | DataType::UInt16
+                | DataType::UInt8
+        )
+}
+
+fn is_int64(kind: &DataType) -> bool {
+    matches!(kind, DataType::Int64 | DataType::Timestamp(..) | DataType::Date64 | DataType::Duration(_))
+}
+
+fn to_int64(column: &ArrayRef) -> Result<Int64Array> {
+    let column = if is_int64(column.data_type()) {
+        make_array(column.to_data().into_builder().data_type(DataType::Int64).build()?)
+    } else {
+        cast(column, &DataType::Int64)?
+    };
+    Ok(column.as_primitive::<Int64Type>().clone())
+}
+
+fn from_int64(column: Int64Array, kind: &DataType) -> Result<ArrayRef> {
+    if is_int64(kind) {
+        Ok(make_array(column.into_data().into_builder().data_type(kind.clone()).build()?))
+    } else {
+        Ok(cast(&column, kind)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BooleanArray, Int32Array, TimestampMillisecondArray};
+
+    use super::*;
+
+    fn check(columns: Vec<ArrayRef>, ids: &[u32]) {
+        let types = columns.iter().map(|column| column.data_type().clone()).collect();
+        let mut table = KeyTable::new(types).unwrap();
+        let mut found = Vec::new();
+        table.intern(&columns, ids.len(), &mut found).unwrap();
+        assert_eq!(found, ids);
+        // Back to columns, for every row.
+        assert_eq!(table.columns(&found).unwrap(), columns);
+        // The same order as arrow's.
+        let sorted: Vec<_> =
+            columns.iter().map(|c| arrow::compute::SortColumn { values: c.clone(), options: None }).collect();
+        let mut mine: Vec<usize> = (0..ids.len()).collect();
+        mine.sort_by(|a, b| table.compare(ids[*a], ids[*b]));
+        let theirs = arrow::compute::lexsort_to_indices(&sorted, None).unwrap();
+        let theirs: Vec<_> = theirs.values().iter().map(|row| ids[*row as usize]).collect();
+        assert_eq!(mine.iter().map(|row| ids[*row]).collect::<Vec<_>>(), theirs);
+        // The last key alone, as number 0.
+        let last = *ids.last().unwrap();
+        let expected = table.columns(&[last]).unwrap();
+        table.retain(&[last]);
+        assert_eq!((table.len(), table.columns(&[0]).unwrap()), (1, expected));
+        table.intern(&columns, ids.len(), &mut found).unwrap();
+        assert_eq!(*found.last().unwrap(), 0);
+        table.clear();
+        table.intern(&columns, ids.len(), &mut found).unwrap();
+        assert_eq!(found, ids);
+    }
+
+    #[test]
+    fn keys_of_every_shape_get_numbers_and_come_back() {
+        let ints = || -> ArrayRef {
+            Arc::new(Int64Array::from(vec![Some(-7), None, Some(0), Some(-7), Some(1 << 40)]))
+        };
+        let texts = || -> ArrayRef {
+            Arc::new(StringArray::from(vec![
+                Some("b"),
+                None,
+                Some(""),
+                Some("b"),
+                Some("a longer one, not inlined"),
+            ]))
+        };
+        check(vec![ints()], &[0, 1, 2, 0, 3]);
+        check(
+            vec![Arc::new(Int32Array::from(vec![Some(5), None, Some(-1), Some(5), Some(70_000)]))],
+            &[0, 1, 2, 0, 3],
+        );
+        check(
+            vec![Arc::new(TimestampMillisecondArray::from(vec![9, 8, 7, 9, 6]).with_timezone("UTC"))],
+            &[0, 1, 2, 0, 3],
+        );
+        check(vec![texts()], &[0, 1, 2, 0, 3]);
+        check(vec![cast(&texts(), &DataType::Utf8View).unwrap()], &[0, 1, 2, 0, 3]);
+        check(vec![cast(&texts(), &DataType::LargeUtf8).unwrap()], &[0, 1, 2, 0, 3]);
+        check(vec![ints(), texts()], &[0, 1, 2, 0, 3]);
+        check(
+            vec![Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true), None]))],
+            &[0, 1, 2, 0, 1],
+        );
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let column = cast(&texts(), &dictionary).unwrap();
+        let mut table = KeyTable::new(vec![dictionary]).unwrap();
+        let mut ids = Vec::new();
+        table.intern(&[column], 5, &mut ids).unwrap();
+        assert_eq!(ids, [0, 1, 2, 0, 3]);
+        assert_eq!(cast(&table.columns(&ids).unwrap()[0], &DataType::Utf8).unwrap(), texts());
+    }
+
+    #[test]
+    fn without_key_columns_there_is_one_key() {
+        let mut table = KeyTable::new(Vec::new()).unwrap();
+        let mut ids = Vec::new();
+        assert_eq!(table.len(), 0);
+        table.intern(&[], 3, &mut ids).unwrap();
+        assert_eq!((ids.as_slice(), table.len()), ([0, 0, 0].as_slice(), 1));
+    }
+}

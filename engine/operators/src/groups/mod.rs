@@ -1,0 +1,11 @@
+//! Keys to dense numbers.
+//!
+//! A key gets the next number when it first appears, so numbers depend on the rows alone. Nothing is removed one by
+//! one: who uses a table counts what is dead in it and, when that is most of it, calls `retain`, which renumbers the rest and
+//! gives the memory back.
+
+mod keys;
+mod maps;
+
+pub(crate) use keys::KeyTable;
+pub(crate) use maps::IntMap;

@@ -1,0 +1,177 @@
+//! Which slice a row goes to, and which rows are late.
+//!
+//! A row counts in the windows that are still open by its own clock. If some windows of its slice have closed by then and
+//! others have not, it must be kept apart from the rows that count in all of them: so a place is a slice and the end of
+//! the first window that the row counts in.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::NullBuffer;
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{
+    DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
+use headwater_core::time::nanos_per;
+
+use super::kind::WindowKind;
+use crate::api::{Late, Output, Rows};
+use crate::error::{OperatorError, Result};
+
+/// What a row without event time is late by.
+const NULL_TIME: &str = "null event time";
+
+/// A slice, and the end of the first window that the rows here count in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    pub(super) slice: i64,
+    pub(super) from: i64,
+}
+
+/// What becomes of a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    Counts(Place),
+    Late,
+    /// It lies between two windows.
+    Nowhere,
+}
+
+/// Tells rows' fates, one after the other; fast while rows lie in the same slice.
+pub(super) struct Placer {
+    kind: WindowKind,
+    slice: i64,
+    slice_end: i64,
+    first_end: i64,
+}
+
+impl Placer {
+    pub(super) fn new(kind: WindowKind) -> Self {
+        Self { kind, slice: 0, slice_end: 0, first_end: i64::MIN }
+    }
+
+    #[inline]
+    pub(super) fn place(&mut self, time: i64, clock: i64) -> Fate {
+        if self.slice <= time && time < self.slice_end && clock < self.first_end {
+            return Fate::Counts(Place { slice: self.slice, from: self.first_end });
+        }
+        self.place_slowly(time, clock)
+    }
+
+    fn place_slowly(&mut self, time: i64, clock: i64) -> Fate {
+        let slice = self.kind.slice_of(time);
+        if let Some(first_end) = self.kind.next_end(slice, i64::MIN) {
+            self.slice = slice;
+            self.slice_end = slice.saturating_add(self.kind.slice_size());
+            self.first_end = first_end;
+        }
+        fate(&self.kind, slice, clock)
+    }
+}
+
+/// What becomes of the rows of a slice at a clock.
+pub(super) fn fate(kind: &WindowKind, slice: i64, clock: i64) -> Fate {
+    match kind.next_end(slice, clock) {
+        Some(from) => Fate::Counts(Place { slice, from }),
+        None if kind.last_end(slice).is_some() => Fate::Late,
+        None => Fate::Nowhere,
+    }
+}
+
+/// A time column in nanoseconds.
+pub(crate) struct Times {
+    pub(crate) values: arrow::buffer::ScalarBuffer<i64>,
+    pub(crate) nulls: Option<NullBuffer>,
+}
+
+impl Times {
+    pub(crate) fn new(column: &ArrayRef, operator: &str) -> Result<Self> {
+        let DataType::Timestamp(unit, _) = column.data_type() else {
+            let reason = format!("event time must be a timestamp and is {}", column.data_type());
+            return Err(OperatorError::unsupported(operator, reason));
+        };
+        let values = match unit {
+            TimeUnit::Second => column.as_primitive::<TimestampSecondType>().values(),
+            TimeUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().values(),
+            TimeUnit::Microsecond => column.as_primitive::<TimestampMicrosecondType>().values(),
+            TimeUnit::Nanosecond => column.as_primitive::<TimestampNanosecondType>().values(),
+        };
+        let values = match nanos_per(*unit) {
+            1 => values.clone(),
+            nanos => values.iter().map(|value| value.saturating_mul(nanos)).collect(),
+        };
+        Ok(Self { values, nulls: column.nulls().cloned() })
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> Option<i64> {
+        match &self.nulls {
+            Some(nulls) if nulls.is_null(row) => None,
+            _ => Some(self.values[row]),
+        }
+    }
+}
+
+/// Which rows of a batch are kept, which are late, which have no time.
+#[derive(Default)]
+pub(crate) struct Sorting {
+    kept: Vec<bool>,
+    late: Vec<bool>,
+    untimed: Vec<bool>,
+}
+
+impl Sorting {
+    pub(crate) fn with_capacity(rows: usize) -> Self {
+        Self { kept: vec![false; rows], late: vec![false; rows], untimed: vec![false; rows] }
+    }
+
+    #[inline]
+    pub(crate) fn keep(&mut self, row: usize) {
+        self.kept[row] = true;
+    }
+
+    pub(crate) fn late(&mut self, row: usize) {
+        self.late[row] = true;
+    }
+
+    pub(crate) fn untimed(&mut self, row: usize) {
+        self.untimed[row] = true;
+    }
+
+    /// Hands on what is late.
+    pub(crate) fn emit_late(&self, batch: &RecordBatch, operator: &Arc<str>, out: &mut Output) -> Result<()> {
+        emit(&self.late, batch, operator, out)?;
+        emit(&self.untimed, batch, &Arc::from(NULL_TIME), out)
+    }
+
+    /// Hands on what is late, and gives back what is kept.
+    pub(crate) fn split(self, rows: Rows, operator: &Arc<str>, out: &mut Output) -> Result<Rows> {
+        self.emit_late(&rows.batch, operator, out)?;
+        if self.kept.iter().all(|kept| *kept) {
+            Ok(rows)
+        } else {
+            rows.filter(&BooleanArray::from(self.kept))
+        }
+    }
+}
+
+fn emit(late: &[bool], batch: &RecordBatch, operator: &Arc<str>, out: &mut Output) -> Result<()> {
+    if late.contains(&true) {
+        let batch = filter_record_batch(batch, &BooleanArray::from(late.to_vec()))?;
+        out.late.push(Late { batch, operator: Arc::clone(operator) });
+    }
+    Ok(())
+}
+
+/// The weights of rows that may only be added.
+pub(crate) fn positive_weights<'a>(rows: &'a Rows, operator: &str) -> Result<Option<&'a [i64]>> {
+    let weights = rows.weights.as_ref().map(|weights| &**weights.values());
+    match weights {
+        Some(weights) if weights.iter().any(|weight| *weight < 0) => Err(OperatorError::unsupported(
+            operator,
+            "rows cannot be retracted from a window; aggregate in the window first and update afterwards",
+        )),
+        weights => Ok(weights),
+    }
+}
