@@ -159,6 +159,8 @@ fn judge(name: &StreamName, ask: &Ask, head: &Head) -> Result<Option<Appended>> 
             actual,
             given: producer.epoch,
         }),
+        // An append without rows leaves no trace, and needs none: there is nothing that could be there twice.
+        Verdict::TooOld(_) if ask.rows == 0 => Ok(None),
         Verdict::TooOld(oldest) => Err(LogError::ProducerTooOld {
             stream: name.clone(),
             shard: ask.shard,
@@ -226,6 +228,19 @@ mod tests {
         let placed = sequencer.place(&group[..2]).unwrap();
         assert_eq!((placed[1].first, placed[1].next), (Sequence(3), Sequence(5)));
         assert!(sequencer.place(&group[..1]).unwrap()[0].duplicate);
+    }
+
+    #[test]
+    fn an_append_without_rows_may_be_repeated_at_any_time() {
+        let mut sequencer = sequencer();
+        let from = |sequence| Some(Producer { id: ProducerId(5), epoch: Epoch(1), sequence });
+        for sequence in [1, 3] {
+            sequencer.place(&[Ask { producer: from(sequence), ..ask(0, 2) }]).unwrap();
+        }
+        let repeat = sequencer.place(&[Ask { producer: from(2), ..ask(0, 0) }]).unwrap()[0];
+        assert_eq!((repeat.first, repeat.next), (Sequence(4), Sequence(4)));
+        let error = sequencer.place(&[Ask { producer: from(2), ..ask(0, 1) }]).unwrap_err();
+        assert!(matches!(error, LogError::ProducerTooOld { oldest: 1, given: 2, .. }));
     }
 
     #[test]
