@@ -43,7 +43,7 @@ impl DiskLog {
     pub fn open(world: World, dir: &Path, options: DiskLogOptions) -> Result<Arc<Self>> {
         let layout = Layout::new(dir);
         let lock = take_lock(&world, dir, &layout)?;
-        let opened = recover(&world, &layout, &options)?;
+        let opened = recover(&world, &layout)?;
         let inner = Arc::new(Inner::new(world.clone(), layout, options, opened));
 
         let shared = Arc::clone(&inner);

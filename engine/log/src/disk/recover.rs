@@ -21,7 +21,6 @@ use super::event::{Event, State};
 use super::index::{ActiveEntry, Entry, Part};
 use super::inner::Opened;
 use super::layout::{Layout, active_number, is_temporary, sealed_number};
-use super::options::DiskLogOptions;
 use super::rebuild::{Read, read_sealed, rebuild_footer};
 use super::scan::{Scanned, read_header, scan};
 use super::scrub::Damage;
@@ -45,7 +44,7 @@ pub(crate) fn take_lock(world: &World, dir: &Path, layout: &Layout) -> Result<Di
 }
 
 /// Reads the log of a directory, and makes it consistent where a crash has left it in between.
-pub(crate) fn recover(world: &World, layout: &Layout, options: &DiskLogOptions) -> Result<Opened> {
+pub(crate) fn recover(world: &World, layout: &Layout) -> Result<Opened> {
     let disk = &*world.disk;
     let catalog = open_catalog(world, layout)?;
     let actives = clean_up(disk, layout, &catalog.state)?;
@@ -58,16 +57,7 @@ pub(crate) fn recover(world: &World, layout: &Layout, options: &DiskLogOptions) 
         active.rewrite_unsynced()?;
     }
     store::sync_dir(disk, &layout.dir)?;
-    let mut opened = recovery.finish();
-    // What would not take another commit is sealed at once.
-    let full =
-        opened.writer.active.take_if(|active| active.len >= options.segment_bytes && !active.is_empty());
-    if let Some(full) = full {
-        let producers = snapshot(&opened.view, &opened.writer.sequencer, full.number);
-        let Active { number, path, file, len, .. } = full;
-        opened.seals.push_back(SealJob { number, path, file, len, producers });
-    }
-    Ok(opened)
+    Ok(recovery.finish())
 }
 
 fn open_catalog(world: &World, layout: &Layout) -> Result<Catalog> {
