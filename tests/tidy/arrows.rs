@@ -13,6 +13,7 @@ const RUN: &str = "headwater-run";
 const SERVE: &str = "headwater-serve";
 const CONNECTORS: &str = "headwater-connectors";
 const CLI: &str = "headwater-cli";
+const SIMULATION: &str = "headwater-simulation";
 
 /// Every crate, and those of ours that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -27,7 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (CLI, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS]),
     ("headwater-benches", &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, CLI]),
     ("headwater-tidy", &[]),
-    ("headwater-tests", &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, CLI]),
+    (SIMULATION, &[CORE, LOG]),
+    ("headwater-tests", &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, CLI, SIMULATION]),
 ];
 
 /// What a crate must not reach, through others either: the log knows nothing of SQL or the network, and so on.
