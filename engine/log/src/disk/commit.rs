@@ -14,6 +14,7 @@ use headwater_core::world::Turn;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId};
 
 use super::active::Active;
+use super::event::Event;
 use super::index::{ActiveEntry, Entry};
 use super::inner::Inner;
 use super::queue::{Group, Rows};
@@ -149,6 +150,9 @@ impl Inner {
         let (now, since) = (self.world.clock.now(), self.world.clock.monotonic());
         let active = Active::create(&*self.world.disk, &self.layout, number, previous, now, since)?;
         writer.next_number += 1;
+        // From now on it is missed if it is not there.
+        let begun = Event::Durable { active: number, bytes: active.len };
+        self.keep(&mut self.catalog.lock(), vec![(begun, None)])?;
         self.actives.lock().insert(number, Arc::clone(&active.file));
         writer.active = Some(active);
         Ok(())

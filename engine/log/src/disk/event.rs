@@ -30,6 +30,8 @@ pub(crate) enum Event {
     Trimmed(Trimmed),
     /// Rows that `repair` could not save.
     Lost(Lost),
+    /// An active file is there, and durable up to here: said when it was begun and when the log was closed.
+    Durable { active: u64, bytes: u64 },
     /// The log was closed: everything before this is durable.
     Closed,
 }
@@ -99,6 +101,8 @@ pub(crate) struct State {
     pub trimmed: BTreeMap<(StreamId, ShardId), Trimmed>,
     /// Rows that are lost.
     pub lost: Vec<Lost>,
+    /// The newest active file that is known to have been begun, and up to where it is known to be durable.
+    pub durable: Option<(u64, u64)>,
 }
 
 impl State {
@@ -135,6 +139,7 @@ impl State {
                 self.trimmed.insert((StreamId(trimmed.stream), ShardId(trimmed.shard)), trimmed);
             }
             Event::Lost(lost) => self.lost.push(lost),
+            Event::Durable { active, bytes } => self.durable = Some((active, bytes)),
             Event::Closed => {}
         }
         Ok(())
@@ -144,6 +149,11 @@ impl State {
         self.files.retain(|(of, _), _| *of != stream);
         self.trimmed.retain(|(of, _), _| *of != stream);
         self.lost.retain(|lost| lost.stream != stream.0);
+    }
+
+    /// The active file that must be there, and up to where it is known to be durable.
+    pub(crate) fn unsealed(&self) -> Option<(u64, u64)> {
+        self.durable.filter(|(active, _)| !self.sealed.contains_key(active))
     }
 
     /// Where a shard begins at the earliest.
@@ -189,6 +199,8 @@ impl State {
         }
         events.extend(self.trimmed.values().map(|one| (Event::Trimmed(one.clone()), None)));
         events.extend(self.lost.iter().map(|one| (Event::Lost(one.clone()), None)));
+        let durable = self.unsealed();
+        events.extend(durable.map(|(active, bytes)| (Event::Durable { active, bytes }, None)));
         events
     }
 }

@@ -8,6 +8,7 @@ use headwater_core::world::{DiskLock, Task};
 use headwater_core::{ProducerId, Sequence, ShardId, StreamId, World};
 use parking_lot::Mutex;
 
+use super::event::Event;
 use super::inner::Inner;
 use super::layout::Layout;
 use super::options::DiskLogOptions;
@@ -110,7 +111,12 @@ impl Inner {
             _ => Ok(()),
         };
         finished.map_err(|error| self.poison_with(error))?;
-        self.keep(&mut self.catalog.lock(), vec![(super::event::Event::Closed, None)])
+        let durable = writer.active.as_ref().map(|active| {
+            let (active, bytes) = (active.number, active.len);
+            (Event::Durable { active, bytes }, None)
+        });
+        let events = durable.into_iter().chain([(Event::Closed, None)]).collect();
+        self.keep(&mut self.catalog.lock(), events)
     }
 }
 

@@ -260,6 +260,12 @@ impl<'a> Recovery<'a> {
     /// Scans the active files, oldest first.
     fn add_active(&mut self, world: &World, numbers: &[u64]) -> Result<()> {
         let mut numbers = numbers.to_vec();
+        if let Some((begun, _)) = self.catalog.state.unsealed()
+            && !numbers.contains(&begun)
+        {
+            let reason = "the file is missing; the catalog says that it was begun";
+            return Err(LogError::corrupt(self.layout.active(begun), 0, reason));
+        }
         self.forget_unborn(&*world.disk, &mut numbers)?;
         for (index, number) in numbers.iter().enumerate() {
             let path = self.layout.active(*number);
@@ -290,7 +296,8 @@ impl<'a> Recovery<'a> {
             has_commit = super::layout::CommitHeader::decode(block, number, at).is_some();
             has_commit
         })?;
-        if has_commit {
+        let was_begun = self.catalog.state.durable.is_some_and(|(begun, _)| begun == number);
+        if has_commit || was_begun {
             return Err(error);
         }
         tracing::warn!(file = %path.display(), "removed a file that was not fully created");
@@ -343,7 +350,8 @@ impl<'a> Recovery<'a> {
     ) -> Result<()> {
         let len = store::len(&*file, path)?;
         if is_newest {
-            cut_tail(&*file, path, len, scanned)?;
+            let durable = self.catalog.state.unsealed().filter(|(begun, _)| *begun == number);
+            cut_tail(&*file, path, len, scanned, durable.map_or(0, |(_, bytes)| bytes))?;
             self.writer.active = Some(Active {
                 number,
                 path: path.to_owned(),
@@ -385,10 +393,12 @@ impl<'a> Recovery<'a> {
     }
 }
 
-/// Cuts what was not fully written. [`super::scan`] says why that is safe.
-fn cut_tail(file: &dyn DiskFile, path: &Path, len: u64, scanned: &Scanned) -> Result<()> {
-    let reason = scanned.damage.clone().unwrap_or_else(|| "zeros where a commit should be".to_owned());
-    if scanned.was_durable {
+/// Cuts what was not fully written. [`super::scan`] says why that is safe; `durable` is up to where the catalog knows
+/// the file to be durable.
+fn cut_tail(file: &dyn DiskFile, path: &Path, len: u64, scanned: &Scanned, durable: u64) -> Result<()> {
+    let missing = if scanned.end == len { "the file is cut off" } else { "zeros where a commit should be" };
+    let reason = scanned.damage.clone().unwrap_or_else(|| missing.to_owned());
+    if scanned.was_durable || scanned.end < durable {
         return Err(LogError::corrupt(path, scanned.end, reason));
     }
     if scanned.end == len {
