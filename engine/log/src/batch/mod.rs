@@ -32,7 +32,7 @@ pub(crate) use decode::{Decoded, Wanted, decode};
 pub(crate) use encode::{Encoded, Placement, Prepared, Source, prepare};
 pub(crate) use error::BatchError;
 pub(crate) use fetch::{Fetch, verify};
-pub(crate) use header::{FIXED_BYTES, Header, Lengths};
+pub(crate) use header::{FIXED_BYTES, Header};
 pub(crate) use limits::Limits;
 pub(crate) use merge::{Arrivals, merge, plan_merges};
 pub(crate) use prune::may_match;

@@ -6,7 +6,7 @@ use headwater_core::EventTime;
 use parking_lot::RwLock;
 
 use super::queue::{Group, Part, Rows};
-use crate::admit::{admit, event_time_range};
+use crate::admit::admit;
 use crate::api::{Append, Durability};
 use crate::batch::{Arrivals, Limits, Source, prepare};
 use crate::error::{LogError, Result};
@@ -72,7 +72,7 @@ fn encode(ask: usize, source: &Source, rows: &RecordBatch, skip: u64, parts: &mu
     let arrivals = Arrivals::Same(EventTime(0));
     match prepare(source, rows, &arrivals, &LIMITS) {
         Ok(prepared) => {
-            let event_time = source.event_time.and_then(|column| event_time_range(rows.column(column)));
+            let event_time = prepared.event_time();
             parts.push(Part { ask, skip, rows: Rows::File { prepared, event_time } });
             Ok(())
         }

@@ -4,7 +4,7 @@ use arrow::array::*;
 use arrow::datatypes::*;
 use rand::Rng;
 
-use super::*;
+use super::bytes::*;
 
 fn small() -> RecordBatch {
     let list =

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use arrow::array::*;
 use headwater_core::{Epoch, ProducerId};
 
-use super::*;
+use super::bytes::*;
 use crate::api::Producer;
 
 const DOCUMENT: &str = include_str!("../../../FORMAT.md");

@@ -7,7 +7,7 @@ use arrow::datatypes::*;
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::*;
+use super::bytes::*;
 use crate::api::ColumnBound;
 use crate::schema::widen;
 
@@ -73,7 +73,7 @@ fn is_within(value: &ArrayRef, bound: &ColumnBound) -> bool {
     is_value && order(&bound.min, Ordering::Less) && order(&bound.max, Ordering::Greater)
 }
 
-fn make_comparator(left: &ArrayRef, right: &ArrayRef) -> arrow::array::DynComparator {
+fn make_comparator(left: &ArrayRef, right: &ArrayRef) -> DynComparator {
     arrow::array::make_comparator(left, right, Default::default()).unwrap()
 }
 
