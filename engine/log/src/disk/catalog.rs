@@ -69,6 +69,13 @@ impl Catalog {
         Ok(Self { path: path.to_owned(), file, len, failed: None, state })
     }
 
+    /// Opens one to look at, without changing anything.
+    pub(crate) fn look(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        let file = store::open(disk, path, Open::Read)?;
+        let (state, len) = replay(&*file, path)?;
+        Ok(Self { path: path.to_owned(), file, len, failed: None, state })
+    }
+
     /// Rewrites it if that makes it much smaller. Files that were removed must be gone.
     pub(crate) fn compact(self, disk: &dyn Disk, now: EventTime) -> Result<Self> {
         if (self.len as usize) < REWRITE_BYTES_MIN {

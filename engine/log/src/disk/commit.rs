@@ -201,8 +201,8 @@ fn place(writer: &mut Writer, groups: Vec<Group>, arrival: EventTime, commit: &m
                     let batch = MemoryBatch::new(first, rows, arrival, event_time);
                     commit.in_memory.push(PlacedInMemory { stream, shard, batch });
                 }
-                Rows::File { prepared, event_time } => {
-                    let rows = prepared.rows();
+                Rows::File(prepared) => {
+                    let (rows, event_time) = (prepared.rows(), prepared.event_time());
                     let group_continues = last.is_some_and(|last| index < last);
                     let encoded = prepared.finish(Placement { first, arrival, chain, group_continues });
                     let entry = entry_of(at, &encoded, first, rows, event_time, arrival);

@@ -22,8 +22,8 @@ pub(crate) enum Event {
     Stream(Change),
     /// An active file was sealed.
     Sealed(Sealed),
-    /// A sealed file got another footer, and with it another length, since the old one was damaged.
-    Resealed { stream: u32, file: u64, bytes: u64 },
+    /// A sealed file got another footer, or lost batches, since it was damaged.
+    Resealed { file: u64, now: SealedFile },
     /// Sealed files of a stream are no longer part of the log.
     Removed { stream: u32, files: Vec<u64> },
     /// The oldest rows of a shard are no longer part of the log.
@@ -125,9 +125,9 @@ impl State {
                     self.files.insert((StreamId(file.stream), active), file);
                 }
             }
-            Event::Resealed { stream, file, bytes } => {
-                let file = self.files.get_mut(&(StreamId(stream), file));
-                file.ok_or("a file that was sealed anew is not known")?.bytes = bytes;
+            Event::Resealed { file, now } => {
+                let file = self.files.get_mut(&(StreamId(now.stream), file));
+                *file.ok_or("a file that was sealed anew is not known")? = now;
             }
             Event::Removed { stream, files } => {
                 for number in files {
@@ -154,6 +154,11 @@ impl State {
     /// The active file that must be there, and up to where it is known to be durable.
     pub(crate) fn unsealed(&self) -> Option<(u64, u64)> {
         self.durable.filter(|(active, _)| !self.sealed.contains_key(active))
+    }
+
+    /// Up to where an active file is known to be durable.
+    pub(crate) fn durable_bytes(&self, number: u64) -> u64 {
+        self.unsealed().filter(|(active, _)| *active == number).map_or(0, |(_, bytes)| bytes)
     }
 
     /// Where a shard begins at the earliest.

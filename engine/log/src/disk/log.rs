@@ -74,12 +74,11 @@ impl DiskLog {
     fn stop(&self, flush: bool) -> Result<()> {
         let Some(mut running) = self.tasks.lock().take() else { return Ok(()) };
         if flush {
-            while !self.inner.queue.is_empty() {
-                running.committer.wake();
-                if !self.inner.world.tasks.drive() {
-                    std::thread::yield_now();
-                }
-            }
+            let (promise, answer) = promise(&self.inner.world.tasks);
+            self.inner.queue.mark_end(promise);
+            running.committer.wake();
+            // Those who submitted get their own answers; whether writing failed is looked at below.
+            let _ = Box::new(answer).wait();
         }
         // A turn that is under way ends before its task has stopped.
         running.committer.stop();

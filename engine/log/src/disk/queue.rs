@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use headwater_core::Sequence;
 use headwater_core::world::Tasks;
-use headwater_core::{EventTime, Sequence};
 use parking_lot::{Condvar, Mutex};
 
 use crate::batch::Prepared;
@@ -45,13 +45,8 @@ pub(crate) struct Part {
 
 /// Rows on their way.
 pub(crate) enum Rows {
-    /// To a file.
-    File {
-        /// The batch, but for its place.
-        prepared: Prepared,
-        /// Smallest and largest event time, if any.
-        event_time: Option<(EventTime, EventTime)>,
-    },
+    /// To a file: the batch, but for its place.
+    File(Prepared),
     /// To memory only.
     Memory {
         /// The rows.
@@ -69,7 +64,7 @@ impl Part {
 
     /// Whether the rows go to a file.
     pub(crate) fn is_in_file(&self) -> bool {
-        matches!(self.rows, Rows::File { .. })
+        matches!(self.rows, Rows::File(_))
     }
 }
 
@@ -147,6 +142,12 @@ impl Queue {
         self.shorter.notify_all();
     }
 
+    /// Adds a last, empty group: when it is answered, so is everything before it.
+    pub(crate) fn mark_end(&self, promise: Promise) {
+        let group = Group { asks: Vec::new(), parts: Vec::new(), bytes: 0, needs_sync: false, promise };
+        self.state.lock().groups.push_back(group);
+    }
+
     /// Why no more groups are taken, if so.
     pub(crate) fn refusal(&self) -> Option<LogError> {
         self.state.lock().refusing.clone()
@@ -162,10 +163,5 @@ impl Queue {
         for group in groups {
             group.promise.answer(Err(error.clone()));
         }
-    }
-
-    /// Whether nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.state.lock().groups.is_empty()
     }
 }

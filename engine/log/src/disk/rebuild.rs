@@ -12,7 +12,7 @@ use super::segment::{
     Seal, Segment, ShardEntries, ShardPart, encode_footer, read_footer, read_list, read_summary,
 };
 use super::store;
-use crate::batch::{Header, Limits, verify};
+use crate::batch::{BatchError, FIXED_BYTES, Header, Limits, verify};
 use crate::error::{LogError, Result};
 use crate::producers::Producers;
 
@@ -48,16 +48,22 @@ pub(crate) fn read_batches(
 
 /// Reads and verifies one batch.
 pub(crate) fn read_batch(file: &dyn DiskFile, path: &Path, at: u64, len: u64) -> Result<Header> {
-    let fixed = store::read(file, path, at, crate::batch::FIXED_BYTES.min((len - at) as usize))?;
-    let in_file = |error: crate::batch::BatchError| error.in_file(path, at);
-    let lengths = Header::peek_lengths(&fixed, &Limits::FORMAT).map_err(in_file)?;
-    if lengths.total > len - at {
+    let header = read_batch_header(file, path, at, len)?;
+    if header.lengths.total > len - at {
         return Err(LogError::corrupt(path, at, "a batch is cut off"));
     }
-    let bytes = store::read(file, path, at, lengths.total as usize)?;
-    let header = Header::parse(&bytes, &Limits::FORMAT).map_err(in_file)?;
-    verify(&header, &bytes).map_err(in_file)?;
+    let bytes = store::read(file, path, at, header.lengths.total as usize)?;
+    verify(&header, &bytes).map_err(|error| error.in_file(path, at))?;
     Ok(header)
+}
+
+/// Reads the header of one batch.
+pub(crate) fn read_batch_header(file: &dyn DiskFile, path: &Path, at: u64, len: u64) -> Result<Header> {
+    let fixed = store::read(file, path, at, FIXED_BYTES.min((len - at) as usize))?;
+    let in_file = |error: BatchError| error.in_file(path, at);
+    let lengths = Header::peek_lengths(&fixed, &Limits::FORMAT).map_err(in_file)?;
+    let bytes = store::read(file, path, at, lengths.header.min((len - at) as usize))?;
+    Header::parse(&bytes, &Limits::FORMAT).map_err(in_file)
 }
 
 /// The footer that a file should have, from its batches alone. Who appended what is known only as far as single batches tell.

@@ -8,7 +8,7 @@
 //! damaged, it is made anew from the batches. Nothing is acknowledged on the strength of what is found here until it is durable.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_core::world::{Disk, DiskFile, DiskLock, Open};
@@ -17,7 +17,7 @@ use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 use super::active::Active;
 use super::catalog::Catalog;
 use super::commit::Writer;
-use super::event::{Event, State};
+use super::event::{Event, SealedFile, State};
 use super::index::{ActiveEntry, Entry, Part};
 use super::inner::Opened;
 use super::layout::{Layout, active_number, is_temporary, sealed_number};
@@ -98,7 +98,7 @@ fn clean_up(disk: &dyn Disk, layout: &Layout, state: &State) -> Result<Vec<u64>>
         let from = layout.active(*number);
         match adopted.filter(|stream| state.files.contains_key(&(*stream, *number))) {
             Some(stream) => {
-                store::create_dir(disk, &layout.stream_dir(stream))?;
+                store::create_durable_dir(disk, &layout.stream_dir(stream))?;
                 store::rename(disk, &from, &layout.sealed(stream, *number))?;
                 store::sync_dir(disk, &layout.stream_dir(stream))?;
             }
@@ -106,43 +106,46 @@ fn clean_up(disk: &dyn Disk, layout: &Layout, state: &State) -> Result<Vec<u64>>
         }
     }
     actives.retain(|number| !state.sealed.contains_key(number));
-    for entry in store::list(disk, &layout.dir)?.into_iter().filter(|entry| entry.is_dir) {
-        if let Ok(stream) = entry.name.parse() {
-            clean_up_stream(disk, layout, state, StreamId(stream), &actives)?;
-        }
+    let strays = strays(disk, layout, state, &actives)?;
+    if let Some(path) = strays.unknown.first() {
+        let reason = "the catalog does not know this file; part of the catalog may be lost";
+        return Err(LogError::corrupt(path, 0, reason));
     }
+    strays.unfinished.iter().try_for_each(|path| store::remove(disk, path))?;
     Ok(actives)
 }
 
-fn clean_up_stream(
-    disk: &dyn Disk,
-    layout: &Layout,
-    state: &State,
-    stream: StreamId,
-    actives: &[u64],
-) -> Result<()> {
-    let dir = layout.stream_dir(stream);
-    for entry in store::list(disk, &dir)? {
-        let path = dir.join(&entry.name);
-        let Some(number) = sealed_number(&entry.name) else {
-            if is_temporary(&entry.name) {
-                store::remove(disk, &path)?;
+/// Files in the directories of streams that are not part of the log.
+#[derive(Default)]
+pub(crate) struct Strays {
+    /// What sealing or removing files has left behind when it was interrupted.
+    pub unfinished: Vec<PathBuf>,
+    /// What cannot be explained: the catalog should know of it.
+    pub unknown: Vec<PathBuf>,
+}
+
+/// Finds the files that are not part of the log; `actives` are the active files that are.
+pub(crate) fn strays(disk: &dyn Disk, layout: &Layout, state: &State, actives: &[u64]) -> Result<Strays> {
+    let mut strays = Strays::default();
+    let dirs = store::list(disk, &layout.dir)?.into_iter().filter(|entry| entry.is_dir);
+    for stream in dirs.filter_map(|entry| entry.name.parse().ok()).map(StreamId) {
+        let dir = layout.stream_dir(stream);
+        for entry in store::list(disk, &dir)? {
+            let path = dir.join(&entry.name);
+            let Some(number) = sealed_number(&entry.name) else {
+                strays.unfinished.extend(is_temporary(&entry.name).then_some(path));
+                continue;
+            };
+            let was_dropped = state.streams.get(stream).is_err() && state.streams.existed(stream);
+            let was_removed = state.removed.contains(&(stream, number));
+            if was_dropped || was_removed || actives.contains(&number) {
+                strays.unfinished.push(path);
+            } else if !state.files.contains_key(&(stream, number)) {
+                strays.unknown.push(path);
             }
-            continue;
-        };
-        if state.files.contains_key(&(stream, number)) {
-            continue;
-        }
-        let was_dropped = state.streams.get(stream).is_err() && state.streams.existed(stream);
-        let was_removed = state.removed.contains(&(stream, number));
-        if was_dropped || was_removed || actives.contains(&number) {
-            store::remove(disk, &path)?;
-        } else {
-            let reason = "the catalog does not know this file; part of the catalog may be lost";
-            return Err(LogError::corrupt(path, 0, reason));
         }
     }
-    Ok(())
+    Ok(strays)
 }
 
 struct Recovery<'a> {
@@ -252,8 +255,8 @@ impl<'a> Recovery<'a> {
     ) -> Result<Read> {
         let file = store::open(disk, path, Open::Write)?;
         let read = reseal(&*file, path, stream, number, rows)?;
-        let (stream, bytes) = (stream.0, read.segment.bytes);
-        self.catalog.keep_one(Event::Resealed { stream, file: number, bytes })?;
+        let now = SealedFile { stream: stream.0, bytes: read.segment.bytes, rows };
+        self.catalog.keep_one(Event::Resealed { file: number, now })?;
         Ok(read)
     }
 
@@ -350,8 +353,7 @@ impl<'a> Recovery<'a> {
     ) -> Result<()> {
         let len = store::len(&*file, path)?;
         if is_newest {
-            let durable = self.catalog.state.unsealed().filter(|(begun, _)| *begun == number);
-            cut_tail(&*file, path, len, scanned, durable.map_or(0, |(_, bytes)| bytes))?;
+            cut_tail(&*file, path, len, scanned, self.catalog.state.durable_bytes(number))?;
             self.writer.active = Some(Active {
                 number,
                 path: path.to_owned(),

@@ -178,8 +178,7 @@ impl Inner {
     fn rewrite(&self, job: &SealJob, stream: &Stream, shards: &Shards) -> Result<Made> {
         let id = stream.info.id;
         let dir = self.layout.stream_dir(id);
-        store::create_dir(&*self.world.disk, &dir)?;
-        store::sync_dir(&*self.world.disk, &self.layout.dir)?;
+        store::create_durable_dir(&*self.world.disk, &dir)?;
         let path = self.layout.sealed(id, job.number);
         let header = FileHeader {
             kind: Kind::Sealed,
@@ -260,7 +259,7 @@ impl Inner {
     fn rename_adopted(&self, job: &SealJob, stream: StreamId) -> Result<()> {
         let disk = &*self.world.disk;
         let dir = self.layout.stream_dir(stream);
-        store::create_dir(disk, &dir)?;
+        store::create_durable_dir(disk, &dir)?;
         store::rename(disk, &job.path, &self.layout.sealed(stream, job.number))?;
         store::sync_dir(disk, &dir)?;
         store::sync_dir(disk, &self.layout.dir)

@@ -42,6 +42,12 @@ pub(crate) fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
     disk.create_dir(dir).map_err(|error| LogError::io("create directory", dir, error))
 }
 
+/// Makes a directory whose own name is durable before anything is put into it.
+pub(crate) fn create_durable_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    create_dir(disk, dir)?;
+    dir.parent().map_or(Ok(()), |parent| sync_dir(disk, parent))
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
     disk.sync_dir(dir).map_err(|error| LogError::io("sync directory", dir, error))

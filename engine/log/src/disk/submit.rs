@@ -72,8 +72,7 @@ fn encode(ask: usize, source: &Source, rows: &RecordBatch, skip: u64, parts: &mu
     let arrivals = Arrivals::Same(EventTime(0));
     match prepare(source, rows, &arrivals, &LIMITS) {
         Ok(prepared) => {
-            let event_time = prepared.event_time();
-            parts.push(Part { ask, skip, rows: Rows::File { prepared, event_time } });
+            parts.push(Part { ask, skip, rows: Rows::File(prepared) });
             Ok(())
         }
         Err(LogError::TooLarge { .. }) if rows.num_rows() > 1 => {
@@ -89,7 +88,7 @@ fn encode(ask: usize, source: &Source, rows: &RecordBatch, skip: u64, parts: &mu
 impl Part {
     fn bytes(&self) -> u64 {
         match &self.rows {
-            Rows::File { prepared, .. } => prepared.total_bytes(),
+            Rows::File(prepared) => prepared.total_bytes(),
             Rows::Memory { rows, .. } => rows.get_array_memory_size() as u64,
         }
     }
