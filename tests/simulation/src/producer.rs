@@ -139,6 +139,10 @@ impl Producer {
                 scene.model.refused(sent.group);
                 Ok(())
             }
+            Err(LogError::Fenced { .. }) if self.was_fenced_meanwhile(scene, sent) => {
+                scene.model.refused(sent.group);
+                Ok(())
+            }
             Err(LogError::NoStream { .. }) if self.lost_its_stream(scene, sent) => {
                 scene.model.refused(sent.group);
                 Ok(())
@@ -148,6 +152,12 @@ impl Producer {
                 scene.excuse("append", &error)
             }
         }
+    }
+
+    /// Whether the token was changed after it was right.
+    fn was_fenced_meanwhile(&self, scene: &Scene, sent: Sent) -> bool {
+        let now = scene.model.parts(sent.group).first().and_then(|part| scene.fences.get(&part.place));
+        matches!(sent.condition, Condition::Fence(token, true) if now != Some(&Some(token)))
     }
 
     fn lost_its_stream(&self, scene: &Scene, sent: Sent) -> bool {
