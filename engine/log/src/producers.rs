@@ -154,13 +154,19 @@ impl Producers {
 
     /// All of it, in the order of producers.
     pub(crate) fn snapshot(&self) -> Vec<Snapshot> {
+        self.snapshot_to(Sequence(u64::MAX))
+    }
+
+    /// What is remembered of rows before `end`. A snapshot must not say more than the log will hold after a loss of
+    /// power: a repeat of what was lost would be taken for a repeat of what is there.
+    pub(crate) fn snapshot_to(&self, end: Sequence) -> Vec<Snapshot> {
         let mut all: Vec<Snapshot> = self
             .by_id
             .iter()
             .map(|(id, history)| Snapshot {
                 producer: id.0,
                 epoch: history.epoch.0,
-                recent: history.recent.iter().copied().collect(),
+                recent: history.recent.iter().filter(|one| one.next <= end.0).copied().collect(),
             })
             .collect();
         all.sort_by_key(|one| one.producer);
@@ -229,6 +235,15 @@ mod tests {
         let again = Producers::from_snapshot(&producers.snapshot());
         assert_eq!(again.snapshot(), producers.snapshot());
         assert_eq!(again.judge(producer(1, 10)), Verdict::TooOld(20));
+    }
+
+    #[test]
+    fn a_snapshot_says_nothing_about_rows_that_may_yet_be_lost() {
+        let mut after_loss = Producers::from_snapshot(&noted(10).snapshot_to(Sequence(8)));
+        assert_eq!(after_loss.judge(producer(1, 80)), Verdict::New);
+        after_loss.note(producer(1, 95), Sequence(8), Sequence(9));
+        let repeat = Appended { first: Sequence(8), next: Sequence(9), duplicate: true };
+        assert_eq!(after_loss.judge(producer(1, 95)), Verdict::Repeat(repeat));
     }
 
     #[test]

@@ -18,7 +18,6 @@ use super::index::{FileRows, Summary};
 use super::inner::Inner;
 use crate::api::{Retention, SegmentInfo};
 use crate::error::Result;
-use crate::producers::Producers;
 use crate::view::{Shard, View};
 
 impl Inner {
@@ -98,7 +97,9 @@ impl Inner {
                     let nothing_sealed_left =
                         rows.files.sealed.back().is_none_or(|part| part.summary.rows.end <= *first);
                     let producers = writer.sequencer.head(stream, *shard).map(|head| &head.producers);
-                    let producers = producers.filter(|_| nothing_sealed_left).map(Producers::snapshot);
+                    // Later rows are in active files, which say themselves who appended them.
+                    let producers = producers.filter(|_| nothing_sealed_left);
+                    let producers = producers.map(|producers| producers.snapshot_to(*first));
                     Some(Trimmed {
                         stream: stream.0,
                         shard: shard.0,
