@@ -102,11 +102,23 @@ pub(crate) fn rebuild_footer(
     Ok((encode_footer(stream, number, end, &shards).0, end))
 }
 
-/// What is left of a footer that starts at `end`: who appended what is nowhere else.
+/// What is left of a footer that starts at `end`: who appended what is nowhere else. Either seal tells where it is.
 fn kept_producers(file: &dyn DiskFile, path: &Path, end: u64) -> Vec<ShardPart> {
-    let seal = store::read_block(file, path, end).ok().and_then(|block| Seal::decode(&block));
-    let summary = seal.and_then(|seal| read_summary(file, path, &seal).ok());
+    let last = store::len(file, path).map_or(end, |len| len.saturating_sub(BLOCK as u64));
+    let summary = [end, last].into_iter().find_map(|at| {
+        let seal =
+            Seal::decode(&store::read_block(file, path, at).ok()?).filter(|seal| seal.footer == end)?;
+        read_summary(file, path, &seal).ok()
+    });
     summary.map(|(_, parts)| parts).unwrap_or_default()
+}
+
+/// Whether a footer whose summary could be read is whole: both seals, and the list of every shard.
+pub(crate) fn is_footer_whole(file: &dyn DiskFile, segment: &Segment) -> Result<bool> {
+    let last = store::read_block(file, &segment.path, segment.bytes - BLOCK as u64)?;
+    let Some(seal) = Seal::decode(&last) else { return Ok(false) };
+    let lists = (0..segment.lists.len()).all(|place| read_list(file, segment, place).is_ok());
+    Ok(lists && store::read_block(file, &segment.path, seal.footer)? == last)
 }
 
 /// The batches of one shard: as the footer lists them or, if the list is damaged, as they follow each other in the file.

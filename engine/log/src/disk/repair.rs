@@ -16,7 +16,7 @@ use super::catalog::Catalog;
 use super::event::{Event, Lost, Sealed, SealedFile};
 use super::index::Entry;
 use super::layout::{BLOCK, FileHeader, Kind, Layout};
-use super::rebuild::{read_batch, read_batch_header, read_sealed};
+use super::rebuild::{is_footer_whole, read_batch, read_batch_header, read_sealed};
 use super::recover::{reseal, strays, take_lock};
 use super::scan::{blocks, read_header, scan};
 use super::segment::{ShardEntries, encode_footer};
@@ -148,7 +148,11 @@ impl Repair<'_> {
         for (shard, end) in expected_ends.unwrap_or_default() {
             self.account_to(shard, end, damage)?;
         }
-        if rows == expected.rows && footer.is_ok() {
+        let is_whole = match &footer {
+            Ok(read) => is_footer_whole(&*file, &read.segment)?,
+            Err(_) => false,
+        };
+        if rows == expected.rows && is_whole {
             return Ok(());
         }
         if rows == expected.rows {

@@ -9,5 +9,6 @@ mod cuts;
 mod flips;
 mod golden;
 mod power;
+mod repairs;
 mod sample;
 mod shuffles;
