@@ -142,6 +142,9 @@ impl FileHeader {
             return Err("this is no file of the log: the magic is missing".to_owned());
         }
         let crc = check_block(block).ok_or("the checksum of the file header does not hold")?;
+        if !is_zero(&block[28..32]) || !is_zero(&block[48..]) {
+            return Err("the file header says something that this program does not know".to_owned());
+        }
         let version = u16::from_le_bytes([block[12], block[13]]);
         if version != VERSION {
             return Err(format!("format version {version}; this program reads version {VERSION}"));
@@ -204,7 +207,7 @@ impl CommitHeader {
             batches: u32_at(block, 12),
             synced_to: u64_at(block, 40),
         };
-        (header.file == file && header.at == at).then_some(header)
+        (header.file == file && header.at == at && is_zero(&block[48..])).then_some(header)
     }
 }
 
@@ -219,6 +222,11 @@ pub(crate) fn seal_block(block: &mut [u8; BLOCK]) -> u32 {
 pub(crate) fn check_block(block: &[u8; BLOCK]) -> Option<u32> {
     let crc = u32_at(block, 8);
     (crc == crc_fast::crc32_iscsi(&block[12..])).then_some(crc)
+}
+
+/// Whether reserved bytes are as this version writes them.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 pub(crate) fn u32_at(block: &[u8; BLOCK], at: usize) -> u32 {

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use headwater_core::world::DiskFile;
 
-use super::layout::{BLOCK, CommitHeader, FileHeader, Kind};
+use super::layout::{self, BLOCK, CommitHeader, FileHeader, Kind};
 use super::store;
 use crate::batch::{BatchError, Header, Limits, verify};
 use crate::error::{LogError, Result};
@@ -140,7 +140,7 @@ fn was_durable(file: &dyn DiskFile, path: &Path, number: u64, damage: u64, len: 
 fn is_zero(file: &dyn DiskFile, path: &Path, from: u64, len: u64) -> Result<bool> {
     let mut zero = true;
     blocks(file, path, from, len, |_, block| {
-        zero = block.iter().all(|byte| *byte == 0);
+        zero = layout::is_zero(block);
         !zero
     })?;
     Ok(zero)

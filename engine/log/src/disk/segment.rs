@@ -21,7 +21,7 @@ use headwater_core::world::DiskFile;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId};
 
 use super::index::{Entry, Summary};
-use super::layout::{BLOCK, check_block, seal_block, u32_at, u64_at};
+use super::layout::{BLOCK, check_block, is_zero, seal_block, u32_at, u64_at};
 use super::store;
 use crate::error::{LogError, Result};
 use crate::producers::{Remembered, Snapshot};
@@ -124,7 +124,9 @@ impl Seal {
             bytes: u64_at(block, 40),
             summary_crc: u32_at(block, 48),
         };
-        let fits = seal.footer + BLOCK as u64 <= seal.summary && seal.summary + BLOCK as u64 <= seal.bytes;
+        let after_footer = seal.footer.checked_add(BLOCK as u64)?;
+        let after_summary = seal.summary.checked_add(BLOCK as u64)?;
+        let fits = after_footer <= seal.summary && after_summary <= seal.bytes && is_zero(&block[52..]);
         fits.then_some(seal)
     }
 }
@@ -317,7 +319,7 @@ pub(crate) fn read_list(file: &dyn DiskFile, segment: &Segment, place: usize) ->
     };
     let corrupt = |reason: &str| LogError::corrupt(&segment.path, list.at, reason);
     let count = list.count as usize * ENTRY_BYTES;
-    if list.at + count as u64 > segment.bytes {
+    if list.at.checked_add(count as u64).is_none_or(|end| end > segment.bytes) {
         return Err(corrupt("a list of batches is longer than the file"));
     }
     let bytes: Buffer = store::read(file, &segment.path, list.at, count)?;

@@ -20,10 +20,11 @@ fn disk() {
     }
 }
 
-/// Files so small that almost every commit starts another one: the same suite over sealed files.
+/// Files so small that almost every commit starts another one, a queue that takes one group at a time, one open file.
 #[test]
-fn disk_sealing_all_the_time() {
-    let options = DiskLogOptions { segment_bytes: 4096, ..DiskLogOptions::default() };
+fn disk_with_everything_small() {
+    let options =
+        DiskLogOptions { segment_bytes: 4096, queue_bytes: 1, open_files: 1, ..DiskLogOptions::default() };
     for (name, case) in conformance::CASES {
         println!("{name}");
         let dir = tempfile::tempdir().unwrap();

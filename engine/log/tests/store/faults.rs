@@ -67,7 +67,7 @@ impl Script {
 }
 
 fn each_fails(size: Size, fault: impl Fn() -> Fault) {
-    for nth in 0..changes(1, size) {
+    for nth in (0..changes(1, size)).step_by(size.step) {
         let machine = SimWorld::new(1);
         let mut script = Script::new(size);
         machine.disk().faults().add(fault().nth(nth));
@@ -102,7 +102,7 @@ fn the_device_is_gone_at_each_operation_of_large_files() {
 
 fn power_goes_at_each(size: Size, seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        for nth in 0..changes(seed, size) {
+        for nth in (0..changes(seed, size)).step_by(size.step) {
             let machine = SimWorld::new(seed);
             let mut script = Script::new(size);
             machine.disk().faults().add(Fault::new(Op::CHANGES, Errno::Io).nth(nth).for_good());
