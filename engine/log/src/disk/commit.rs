@@ -76,6 +76,7 @@ impl Inner {
     }
 
     fn commit(&self, groups: Vec<Group>) {
+        let _watch = Watch(self);
         let mut writer = self.writer.lock();
         if let Some(poison) = self.poison() {
             drop(writer);
@@ -175,6 +176,19 @@ impl Inner {
         }
         self.metrics.committed(commit.rows, active.len - before);
         Ok(())
+    }
+}
+
+/// Should a commit panic, which is a bug, then nobody waits for ever.
+struct Watch<'a>(&'a Inner);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let cause = std::io::Error::other("the committer panicked");
+            let poison = self.0.poison_with(LogError::io("commit to", &self.0.layout.dir, cause));
+            self.0.queue.fail(&poison);
+        }
     }
 }
 
