@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use datafusion::common::DataFusionError;
 use headwater_core::Code;
 
 use crate::script::{Position, Script};
@@ -204,6 +205,18 @@ impl fmt::Display for SqlError {
 }
 
 impl std::error::Error for SqlError {}
+
+/// One of our errors on its way through DataFusion.
+impl From<SqlError> for DataFusionError {
+    fn from(error: SqlError) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+/// The same, where a function is handier.
+pub(crate) fn refused(error: SqlError) -> DataFusionError {
+    error.into()
+}
 
 /// `did you mean 'x'?`, if one of the candidates is near enough.
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {

@@ -14,10 +14,16 @@ pub mod catalog;
 pub mod dataflow;
 pub mod definition;
 pub mod error;
+mod metadata;
+mod names;
 pub mod parse;
 pub mod planner;
 pub mod script;
+mod session;
 pub mod statement;
+mod stream;
+mod translate;
+mod window;
 
 pub use catalog::{Catalog, Change, Entry};
 pub use dataflow::Dataflow;

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::context::{SessionContext, SessionState};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError};
-use crate::statement::{Explain, Insert, Query};
+use crate::names::{Mode, World};
+use crate::session::new_session;
+use crate::statement::{Explain, ExplainMode, Insert, Query, Statement};
+use crate::stream;
+use crate::translate::{translate, translate_with};
 
 /// Where the planner finds tables: streams (with the metadata columns [`crate::METADATA_COLUMNS`] after their own), system
 /// tables, materialized views, files.
@@ -54,7 +58,7 @@ pub enum Explained {
 impl Planner {
     /// A planner with all functions of DataFusion and ours.
     pub fn new() -> Self {
-        Self { state: datafusion::execution::SessionStateBuilder::new_with_default_features().build() }
+        Self { state: new_session() }
     }
 
     /// The session that plans of [`Planner::batch`] must be run in: it knows our nodes and functions.
@@ -64,8 +68,9 @@ impl Planner {
 
     /// A query over the rows so far, not yet optimised, to be run by [`Planner::session`].
     pub fn batch(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, query: &Query) -> Result<LogicalPlan> {
-        let _ = (catalog, tables, query);
-        Err(SqlError::new(Mistake::Query, "queries are not planned yet"))
+        let world = World { state: &self.state, catalog, tables, mode: Mode::Batch };
+        let plan = world.plan(query).map_err(|error| translate(error, query))?;
+        self.checked(plan, query)
     }
 
     /// The rows of an INSERT over the rows so far, with exactly the target's columns.
@@ -76,8 +81,11 @@ impl Planner {
         insert: &Insert,
         target: &StreamDef,
     ) -> Result<LogicalPlan> {
-        let _ = target;
-        self.batch(catalog, tables, &insert.query)
+        let query = &insert.query;
+        let plan = self.batch(catalog, tables, query)?;
+        let columns: Vec<String> = insert.columns.iter().map(|column| column.value.clone()).collect();
+        stream::fit_insert(plan, target, &columns, query.is_values())
+            .map_err(|error| translate(error, query).at(insert.target.position, &query.script))
     }
 
     /// A query that goes on for ever, as a dataflow.
@@ -88,8 +96,11 @@ impl Planner {
         query: &Query,
         target: Target<'_>,
     ) -> Result<Dataflow> {
-        let _ = (catalog, tables, query, target);
-        Err(SqlError::new(Mistake::Query, "queries are not planned yet"))
+        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
+        world
+            .plan(query)
+            .and_then(|plan| stream::plan(plan, &self.state, catalog, target))
+            .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))
     }
 
     /// What EXPLAIN shows.
@@ -99,9 +110,65 @@ impl Planner {
         tables: &Arc<dyn Tables>,
         explain: &Explain,
     ) -> Result<Explained> {
-        let _ = (catalog, tables, explain);
-        Err(SqlError::new(Mistake::Query, "queries are not planned yet"))
+        let parsed = &explain.statement;
+        let none: &[String] = &[];
+        let (query, target) = match &parsed.statement {
+            Statement::Query(query) => (query, Target::Anywhere),
+            Statement::CreateView(view) => (&view.definition.query, Target::Anywhere),
+            Statement::CreateMaterializedView(view) => {
+                (&view.definition.query, Target::View(&view.definition.columns))
+            }
+            Statement::CreateJob(job) => {
+                let target = catalog
+                    .stream(&job.target.value)
+                    .map_or(Target::Anywhere, |stream| Target::Stream(stream, &job.definition.columns));
+                (&job.definition.query, target)
+            }
+            Statement::Insert(insert) => {
+                let target = catalog.stream(&insert.target.value);
+                (&insert.query, target.map_or(Target::Anywhere, |stream| Target::Stream(stream, none)))
+            }
+            _ => {
+                return Err(SqlError::new(Mistake::Syntax, "only queries and what runs them have a plan")
+                    .at(parsed.position, &parsed.script));
+            }
+        };
+        if explain.mode != ExplainMode::Streaming {
+            let plan = self.batch(catalog, tables, query)?;
+            let analyze = explain.mode == ExplainMode::Analyze;
+            let plan =
+                LogicalPlanBuilder::from(plan).explain(false, analyze).and_then(LogicalPlanBuilder::build);
+            return plan.map(Explained::Run).map_err(|error| translate(error, query));
+        }
+        let names_columns =
+            matches!(&parsed.statement, Statement::Insert(insert) if !insert.columns.is_empty());
+        let target = if names_columns { Target::Anywhere } else { target };
+        match self.stream(catalog, tables, query, target) {
+            Ok(dataflow) => Ok(Explained::Text(format!("streaming plan\n{}", dataflow.explain()))),
+            Err(error) if error.mistake() == Mistake::NotStreaming && is_query(&parsed.statement) => {
+                let plan = self.batch(catalog, tables, query)?;
+                let plan = self.state.optimize(&plan).map_err(|error| translate(error, query))?;
+                Ok(Explained::Text(format!(
+                    "batch plan, over the rows so far; no stream: {error}\n{}",
+                    plan.display_indent()
+                )))
+            }
+            Err(error) => Err(error),
+        }
     }
+
+    /// Types that do not fit are found here, where the query's text is at hand, and not when the plan is run.
+    fn checked(&self, plan: LogicalPlan, query: &Query) -> Result<LogicalPlan> {
+        let options = self.state.config_options();
+        self.state
+            .analyzer()
+            .execute_and_check(plan, options, |_, _| {})
+            .map_err(|error| translate(error, query))
+    }
+}
+
+fn is_query(statement: &Statement) -> bool {
+    matches!(statement, Statement::Query(_) | Statement::CreateView(_))
 }
 
 impl Default for Planner {

@@ -1,0 +1,315 @@
+//! What names in a query mean: tables and views to plans, functions to DataFusion's.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{Result, TableReference};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
+    TableProviderFilterPushDown, TableSource, WindowUDF,
+};
+use datafusion::sql::planner::SqlToRel;
+use datafusion::sql::sqlparser::ast::Statement;
+
+use crate::METADATA_COLUMNS;
+use crate::catalog::{Catalog, Entry};
+use crate::definition::ViewDef;
+use crate::error::refused;
+use crate::error::{Mistake, SqlError, did_you_mean};
+use crate::metadata::{hide_metadata, mentioned_metadata};
+use crate::planner::Tables;
+use crate::statement::Query;
+use crate::window::WindowRelations;
+
+/// What a query is planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// To be run over the rows so far: tables are those of the runner.
+    Batch,
+    /// To go on for ever: tables are the catalog's streams, and views, also materialized ones, are their queries.
+    Stream,
+}
+
+/// Everything that queries are planned against.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) state: &'a SessionState,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) tables: &'a Arc<dyn Tables>,
+    pub(crate) mode: Mode,
+}
+
+impl World<'_> {
+    /// The plan of a query, as DataFusion makes it from the syntax tree; neither analysed nor optimised.
+    pub(crate) fn plan(&self, query: &Query) -> Result<LogicalPlan> {
+        let mut ast = query.ast.clone();
+        let mentioned = mentioned_metadata(&ast);
+        if !mentioned.is_empty() {
+            let is_stream = |name: &str| self.has_metadata(name);
+            hide_metadata(&mut ast, &mentioned, &is_stream, &query.script).map_err(refused)?;
+        }
+        let relations = WindowRelations { catalog: self.catalog.clone(), script: query.script.clone() };
+        let names = Names { world: *self, mentioned, relations: [Arc::new(relations)] };
+        SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))
+    }
+
+    /// The plan of a view, with the view's names for the columns.
+    pub(crate) fn plan_view(&self, view: &ViewDef) -> Result<LogicalPlan> {
+        let plan = self.plan(&view.query)?;
+        rename(plan, &view.columns, &view.name)
+    }
+
+    fn has_metadata(&self, name: &str) -> bool {
+        match self.mode {
+            Mode::Stream => self.catalog.stream(name).is_some(),
+            Mode::Batch => {
+                self.tables.provider(name).is_some_and(|table| own_columns(&table.schema()).is_some())
+            }
+        }
+    }
+
+    /// All names that a query can use, for `did you mean`.
+    fn names(&self) -> BTreeSet<String> {
+        let catalog = self.catalog.entries().filter(|entry| !matches!(entry, Entry::Job(_)));
+        let catalog = catalog.map(|entry| entry.name().to_owned());
+        catalog.chain(self.tables.names()).collect()
+    }
+}
+
+/// Gives a plan's columns other names, if there are any.
+pub(crate) fn rename(plan: LogicalPlan, columns: &[String], name: &str) -> Result<LogicalPlan> {
+    if columns.is_empty() {
+        return Ok(plan);
+    }
+    let found = plan.schema().fields().len();
+    if columns.len() != found {
+        let message = format!("'{name}' names {} columns, but its query has {found}", columns.len());
+        return Err(refused(SqlError::new(Mistake::Definition, message)));
+    }
+    let exprs: Vec<_> = plan
+        .schema()
+        .columns()
+        .into_iter()
+        .zip(columns)
+        .map(|(column, name)| Expr::Column(column).alias(name))
+        .collect();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+/// How many columns a table has of its own, if the metadata columns follow them.
+fn own_columns(schema: &Schema) -> Option<usize> {
+    let own = schema.fields().len().checked_sub(METADATA_COLUMNS.len())?;
+    let follow =
+        schema.fields()[own..].iter().zip(METADATA_COLUMNS).all(|(field, name)| field.name() == name);
+    follow.then_some(own)
+}
+
+/// The columns of a stream as a query sees them: its own, then the metadata columns.
+pub(crate) fn with_metadata(schema: &Schema) -> SchemaRef {
+    let arrival = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    let kinds = [DataType::Int32, DataType::Int64, arrival];
+    let metadata =
+        METADATA_COLUMNS.iter().zip(kinds).map(|(name, kind)| Arc::new(Field::new(*name, kind, false)));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain(metadata).collect::<Vec<_>>()))
+}
+
+/// One query's names.
+struct Names<'a> {
+    world: World<'a>,
+    /// The metadata columns that the query mentions; the others are not there for it, so that `*` does not show them.
+    mentioned: BTreeSet<&'static str>,
+    relations: [Arc<dyn RelationPlanner>; 1],
+}
+
+impl Names<'_> {
+    fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {
+        let World { catalog, tables, mode, .. } = self.world;
+        let provider = match mode {
+            Mode::Batch => tables.provider(name),
+            Mode::Stream => None,
+        };
+        if let Some(provider) = provider {
+            let schema = provider.schema();
+            return self.scan(name, provider_as_source(provider), &schema);
+        }
+        match catalog.get(name) {
+            Some(Entry::View(view) | Entry::MaterializedView(view)) => {
+                Ok(Inlined::source(self.world.plan_view(view)?))
+            }
+            Some(Entry::Stream(stream) | Entry::Table(stream)) if mode == Mode::Stream => {
+                let schema = with_metadata(&stream.schema);
+                self.scan(name, Arc::new(StreamTable(Arc::clone(&schema))), &schema)
+            }
+            _ => Err(refused(self.unknown(name))),
+        }
+    }
+
+    /// A scan of the columns that the query may see.
+    fn scan(
+        &self,
+        name: &str,
+        source: Arc<dyn TableSource>,
+        schema: &Schema,
+    ) -> Result<Arc<dyn TableSource>> {
+        let Some(own) = own_columns(schema) else { return Ok(source) };
+        let metadata = (own..schema.fields().len())
+            .filter(|column| self.mentioned.contains(schema.field(*column).name().as_str()));
+        let columns = (0..own).chain(metadata).collect();
+        let plan = LogicalPlanBuilder::scan(TableReference::from(name), source, Some(columns))?.build()?;
+        Ok(Inlined::source(plan))
+    }
+
+    fn unknown(&self, name: &str) -> SqlError {
+        if self.world.mode == Mode::Stream && self.world.tables.provider(name).is_some() {
+            return SqlError::new(Mistake::NotStreaming, format!("'{name}' is a table, not a stream"))
+                .hint("a streaming query reads streams; this table can be read by a bounded query");
+        }
+        if let Some(Entry::Job(_)) = self.world.catalog.get(name) {
+            return SqlError::new(Mistake::UnknownName, format!("'{name}' is a job, which has no rows"))
+                .hint("read the stream that it writes into");
+        }
+        let names = self.world.names();
+        SqlError::new(Mistake::UnknownName, format!("there is no stream, table or view '{name}'"))
+            .hint_if(did_you_mean(name, names.iter().map(String::as_str)))
+    }
+}
+
+/// A stream in a streaming query: columns only. Filters stay above the scan.
+#[derive(Debug)]
+struct StreamTable(SchemaRef);
+
+impl TableSource for StreamTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0)
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()])
+    }
+}
+
+/// A table that is a plan; DataFusion puts the plan where the table is named.
+struct Inlined {
+    plan: LogicalPlan,
+    schema: SchemaRef,
+}
+
+impl Inlined {
+    fn source(plan: LogicalPlan) -> Arc<dyn TableSource> {
+        let schema = Arc::clone(plan.schema().inner());
+        Arc::new(Self { plan, schema })
+    }
+}
+
+impl fmt::Debug for Inlined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inlined").field("plan", &self.plan).finish()
+    }
+}
+
+impl TableSource for Inlined {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
+    }
+}
+
+impl ContextProvider for Names<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let parts: Vec<_> =
+            [name.catalog(), name.schema(), Some(name.table())].into_iter().flatten().collect();
+        self.table(&parts.join("."))
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relations
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.world.state.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(crate::session::Types))
+    }
+
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        let Some(function) = self.world.state.table_functions().get(name) else {
+            let known = self.world.state.table_functions().keys().map(String::as_str);
+            let known: BTreeSet<_> = known.chain(["tumble", "hop", "cumulate", "session"]).collect();
+            return Err(refused(
+                SqlError::new(Mistake::UnknownFunction, format!("there is no table function '{name}'"))
+                    .hint_if(did_you_mean(name, known)),
+            ));
+        };
+        #[expect(deprecated, reason = "the arguments' session is not at hand")]
+        let provider = function.create_table_provider(&args)?;
+        Ok(provider_as_source(provider))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        let table = datafusion::datasource::cte_worktable::CteWorkTable::new(name, schema);
+        Ok(provider_as_source(Arc::new(table)))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.world.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.world.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.world.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.world.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.world.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        sorted(self.world.state.scalar_functions().keys())
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        sorted(self.world.state.higher_order_functions().keys())
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        sorted(self.world.state.aggregate_functions().keys())
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        sorted(self.world.state.window_functions().keys())
+    }
+}
+
+/// In one order, so that the suggestion for a misspelt name is always the same.
+fn sorted<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut names: Vec<_> = names.cloned().collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,251 @@
+//! The parenthesised part of CREATE STREAM and CREATE TABLE: columns, WATERMARK FOR, PRIMARY KEY.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::sql::sqlparser::ast::{self, visit_expressions};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::reader::{Reader, normal};
+use super::types::read_type;
+use crate::METADATA_COLUMNS;
+use crate::definition::WatermarkDef;
+use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::statement::Name;
+
+/// What the parentheses hold.
+#[derive(Default)]
+pub(super) struct Columns {
+    pub(super) fields: Vec<Field>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) watermark: Option<WatermarkDef>,
+    pub(super) primary_key: Vec<String>,
+}
+
+/// Reads `(column type ..., WATERMARK FOR ..., PRIMARY KEY ...)`.
+pub(super) fn read_columns(reader: &mut Reader) -> Result<Columns> {
+    let mut columns = Columns::default();
+    let mut watermark = None;
+    let mut key = Vec::new();
+    reader.expect(&Token::LParen)?;
+    loop {
+        if reader.sees("WATERMARK FOR") {
+            watermark = Some(read_watermark(reader)?);
+        } else if reader.sees("PRIMARY KEY") {
+            key = read_primary_key(reader)?;
+        } else if reader.sees("CONSTRAINT") {
+            reader.next();
+            reader.column()?;
+            key = read_primary_key(reader)?;
+        } else {
+            read_column(reader, &mut columns, &mut key)?;
+        }
+        if !reader.take(&Token::Comma) {
+            break;
+        }
+    }
+    if *reader.peek() != Token::RParen {
+        return Err(reader.expected("',' or ')'"));
+    }
+    reader.next();
+    if columns.fields.is_empty() {
+        return Err(
+            SqlError::new(Mistake::Definition, "there is no column").at(reader.position(), reader.script())
+        );
+    }
+    if let Some((column, text, per, uses)) = watermark {
+        check_watermark(reader, &columns.fields, &column, &per, &uses)?;
+        let per = per.into_iter().map(|name| name.value).collect();
+        columns.watermark = Some(WatermarkDef { column: column.value, expr: text, per });
+    }
+    for name in key {
+        check_column(reader, &columns.fields, &name)?;
+        columns.primary_key.push(name.value);
+    }
+    Ok(columns)
+}
+
+fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) -> Result<()> {
+    let name = reader.column()?;
+    let refuse =
+        |message: String| SqlError::new(Mistake::Definition, message).at(name.position, reader.script());
+    if METADATA_COLUMNS.contains(&name.value.as_str()) {
+        return Err(refuse(format!("'{}' is a metadata column of every stream", name.value))
+            .hint("choose another name"));
+    }
+    if columns.fields.iter().any(|field| *field.name() == name.value) {
+        return Err(SqlError::new(Mistake::NameTaken, format!("there are two columns '{}'", name.value))
+            .at(name.position, reader.script()));
+    }
+    if reader.sees("AS") {
+        return Err(computed(reader, &name));
+    }
+    let kind = read_type(reader)?;
+    let mut nullable = true;
+    loop {
+        if reader.take_words("NOT NULL") {
+            nullable = false;
+        } else if reader.take_words("NULL") {
+            nullable = true;
+        } else if reader.take_words("PRIMARY KEY") {
+            reader.take_words("NOT ENFORCED");
+            key.push(name.clone());
+            nullable = false;
+        } else if reader.take_words("METADATA") {
+            let from = if reader.take_words("FROM") {
+                reader.string("the metadata's name")?
+            } else {
+                name.value.clone()
+            };
+            reader.take_words("VIRTUAL");
+            columns.metadata.insert(name.value.clone(), from);
+        } else if reader.take_words("COMMENT") {
+            reader.string("a comment")?;
+        } else if reader.sees("GENERATED") || reader.sees("AS") {
+            return Err(computed(reader, &name));
+        } else {
+            break;
+        }
+    }
+    columns.fields.push(Field::new(name.value, kind, nullable));
+    Ok(())
+}
+
+fn computed(reader: &Reader, name: &Name) -> SqlError {
+    SqlError::new(
+        Mistake::Definition,
+        format!("'{}' is a computed column, which a stream does not have", name.value),
+    )
+    .at(name.position, reader.script())
+    .hint(format!("CREATE VIEW ... AS SELECT *, ... AS {} FROM ...", name.value))
+}
+
+type Watermark = (Name, String, Vec<Name>, Vec<Name>);
+
+/// `WATERMARK FOR column [AS expr] [PER keys]`; without AS rows may be a second late, as Arroyo has it.
+fn read_watermark(reader: &mut Reader) -> Result<Watermark> {
+    reader.expect_words("WATERMARK FOR")?;
+    let column = reader.column()?;
+    let (text, uses) = if reader.take_words("AS") {
+        let at = reader.position();
+        let (expr, text) = reader.expr()?;
+        let uses = columns_of(&expr).into_iter().map(|value| Name { value, position: at }).collect();
+        (text, uses)
+    } else {
+        (format!("\"{}\" - INTERVAL '1 second'", column.value), Vec::new())
+    };
+    let per = if reader.take_words("PER") { read_per(reader)? } else { Vec::new() };
+    Ok((column, text, per, uses))
+}
+
+/// Keys up to the next definition: a column followed by `,` or `)`.
+fn read_per(reader: &mut Reader) -> Result<Vec<Name>> {
+    if *reader.peek() == Token::LParen {
+        return reader.columns();
+    }
+    let mut keys = vec![reader.column()?];
+    while *reader.peek() == Token::Comma && matches!(reader.peek_nth(2), Token::Comma | Token::RParen) {
+        reader.next();
+        keys.push(reader.column()?);
+    }
+    Ok(keys)
+}
+
+fn read_primary_key(reader: &mut Reader) -> Result<Vec<Name>> {
+    reader.expect_words("PRIMARY KEY")?;
+    let key = reader.columns()?;
+    reader.take_words("NOT ENFORCED");
+    Ok(key)
+}
+
+fn columns_of(expr: &ast::Expr) -> Vec<String> {
+    let mut names = Vec::new();
+    let _ = visit_expressions(expr, |expr| {
+        if let ast::Expr::Identifier(ident) = expr {
+            names.push(normal(ident));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    names
+}
+
+fn check_watermark(
+    reader: &Reader,
+    fields: &[Field],
+    column: &Name,
+    per: &[Name],
+    uses: &[Name],
+) -> Result<()> {
+    let field = check_column(reader, fields, column)?;
+    if !matches!(field.data_type(), DataType::Timestamp(..)) {
+        return Err(SqlError::new(
+            Mistake::Type,
+            format!(
+                "the watermark's column '{}' is {}, not a timestamp",
+                column.value,
+                sql_type(field.data_type())
+            ),
+        )
+        .at(column.position, reader.script())
+        .hint("declare the column as TIMESTAMP"));
+    }
+    for name in per.iter().chain(uses) {
+        check_column(reader, fields, name)?;
+    }
+    Ok(())
+}
+
+/// A type as people write it, as far as there is a word for it.
+pub(crate) fn sql_type(kind: &DataType) -> String {
+    use arrow::datatypes::TimeUnit;
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::UInt64 => "BIGINT UNSIGNED".to_owned(),
+        DataType::Float32 => "FLOAT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Time64(_) => "TIME".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BYTES".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Timestamp(unit, zone) => {
+            let name = if zone.is_some() { "TIMESTAMP_LTZ" } else { "TIMESTAMP" };
+            let digits = match unit {
+                TimeUnit::Second => 0,
+                TimeUnit::Millisecond => 3,
+                TimeUnit::Microsecond => 6,
+                TimeUnit::Nanosecond => 9,
+            };
+            format!("{name}({digits})")
+        }
+        DataType::List(item) => format!("ARRAY<{}>", sql_type(item.data_type())),
+        DataType::Struct(fields) => {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|field| format!("{} {}", field.name(), sql_type(field.data_type())))
+                .collect();
+            format!("ROW<{}>", fields.join(", "))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                format!("MAP<{}, {}>", sql_type(fields[0].data_type()), sql_type(fields[1].data_type()))
+            }
+            other => other.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// The column of a name, or the error that there is none.
+pub(super) fn check_column<'a>(reader: &Reader, fields: &'a [Field], name: &Name) -> Result<&'a Field> {
+    fields.iter().find(|field| *field.name() == name.value).ok_or_else(|| {
+        SqlError::new(Mistake::UnknownColumn, format!("there is no column '{}'", name.value))
+            .at(name.position, reader.script())
+            .hint_if(did_you_mean(&name.value, fields.iter().map(|field| field.name().as_str())))
+    })
+}

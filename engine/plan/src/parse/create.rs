@@ -1,0 +1,215 @@
+//! CREATE.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use headwater_core::StreamName;
+
+use super::columns::{Columns, check_column, read_columns};
+use super::options::{CLOCK_GUARD, Given, apply, read_options};
+use super::reader::Reader;
+use super::statements::read_insert;
+use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef};
+use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
+
+const KINDS: [&str; 6] = ["STREAM", "TABLE", "SOURCE", "VIEW", "MATERIALIZED VIEW", "JOB"];
+
+pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("CREATE")?;
+    let or_replace = reader.take_words("OR REPLACE");
+    let temporary = reader.take_words("TEMPORARY") || reader.take_words("TEMP");
+    if reader.take_words("MATERIALIZED VIEW") {
+        return Ok(Statement::CreateMaterializedView(read_view(reader, or_replace)?));
+    }
+    if reader.take_words("VIEW") {
+        return Ok(Statement::CreateView(read_view(reader, or_replace)?));
+    }
+    if temporary || or_replace {
+        return Err(reader.expected("VIEW"));
+    }
+    match reader.peek_word(0).as_deref() {
+        Some("STREAM") => read_stream(reader, false),
+        Some("TABLE" | "SOURCE") => read_stream(reader, true),
+        Some("JOB") => read_job(reader),
+        Some("SINK") => Err(SqlError::new(Mistake::Syntax, "there is no CREATE SINK")
+            .at(reader.position(), reader.script())
+            .hint("CREATE TABLE name WITH (connector = ...), then CREATE JOB ... AS INSERT INTO name SELECT ...")),
+        Some("EXTERNAL") => Err(SqlError::new(Mistake::Syntax, "there is no CREATE EXTERNAL TABLE")
+            .at(reader.position(), reader.script())
+            .hint("CREATE TABLE name (...) WITH (connector = 'filesystem', path = ..., format = ...)")),
+        word => {
+            let near = did_you_mean(word.unwrap_or_default(), KINDS);
+            Err(reader.expected(&format!("one of {}", KINDS.join(", "))).hint_if(near))
+        }
+    }
+}
+
+fn if_not_exists(reader: &mut Reader) -> bool {
+    reader.take_words("IF NOT EXISTS")
+}
+
+/// A name that something new can have.
+fn new_name(reader: &mut Reader, what: &str) -> Result<Name> {
+    let name = reader.name(what)?;
+    let refused = match StreamName::new(&name.value) {
+        Ok(fits) if fits.is_system() => Some("names under 'system.' are the engine's own".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    match refused {
+        Some(why) => Err(SqlError::new(Mistake::Definition, why).at(name.position, reader.script())),
+        None => Ok(name),
+    }
+}
+
+fn read_stream(reader: &mut Reader, of_connector: bool) -> Result<Statement> {
+    let is_source = reader.peek_word(0).as_deref() == Some("SOURCE");
+    reader.next();
+    let if_not_exists = if_not_exists(reader);
+    let name = new_name(reader, "a name")?;
+    let columns = match reader.peek() {
+        Token::LParen => read_columns(reader)?,
+        _ if of_connector && !is_source => Columns::default(),
+        _ => return Err(reader.expected("'(' and columns")),
+    };
+    let partition_by = read_partition(reader, &columns)?;
+    let mut options = if reader.take_words("WITH") { read_options(reader)? } else { Vec::new() };
+    read_format(reader, &mut options)?;
+    let mut definition = new_stream(&name, columns, partition_by);
+    if of_connector {
+        definition.connector = Some(connector_of(reader, &name, &options, is_source)?);
+    } else if let Some((key, ..)) = options.iter().find(|(key, ..)| key.value == "connector") {
+        return Err(SqlError::new(Mistake::Option, "a stream of the log has no connector")
+            .at(key.position, reader.script())
+            .hint(format!("CREATE TABLE {} (...) WITH (connector = ...)", name.value)));
+    }
+    apply(&mut definition, &options, reader.script())?;
+    if definition.schema.fields().is_empty()
+        && definition.options.get("type").is_some_and(|kind| kind == "source")
+    {
+        return Err(SqlError::new(
+            Mistake::Definition,
+            format!("the source '{}' has no columns", name.value),
+        )
+        .at(name.position, reader.script()));
+    }
+    let create = CreateStream { name, definition, if_not_exists };
+    Ok(if of_connector { Statement::CreateTable(create) } else { Statement::CreateStream(create) })
+}
+
+fn new_stream(name: &Name, columns: Columns, partition_by: Vec<String>) -> StreamDef {
+    StreamDef {
+        name: name.value.clone(),
+        schema: Arc::new(Schema::new(columns.fields)),
+        metadata: columns.metadata,
+        clock_guard: columns.watermark.is_some().then_some(CLOCK_GUARD),
+        watermark: columns.watermark,
+        partition_by,
+        primary_key: columns.primary_key,
+        shards: 1,
+        retention: RetentionDef::default(),
+        durability: Durability::default(),
+        compression: Compression::default(),
+        idle_timeout: None,
+        format: None,
+        connector: None,
+        options: BTreeMap::new(),
+    }
+}
+
+fn read_partition(reader: &mut Reader, columns: &Columns) -> Result<Vec<String>> {
+    if !reader.take_words("PARTITIONED BY") {
+        return Ok(Vec::new());
+    }
+    let names = reader.columns()?;
+    for name in &names {
+        check_column(reader, &columns.fields, name)?;
+    }
+    Ok(names.into_iter().map(|name| name.value).collect())
+}
+
+/// RisingWave's `FORMAT PLAIN ENCODE JSON`.
+fn read_format(reader: &mut Reader, options: &mut Vec<Given>) -> Result<()> {
+    if !reader.take_words("FORMAT") {
+        return Ok(());
+    }
+    if !reader.take_words("PLAIN") {
+        return Err(reader.expected("PLAIN"));
+    }
+    reader.expect_words("ENCODE")?;
+    let name = reader.column()?;
+    let key = Name { value: "format".to_owned(), position: name.position };
+    options.push((key, name.value, name.position));
+    Ok(())
+}
+
+fn connector_of(reader: &Reader, name: &Name, options: &[Given], is_source: bool) -> Result<String> {
+    let find = |wanted: &str| options.iter().find(|(key, ..)| key.value == wanted);
+    if let Some((_, value, at)) = find("type") {
+        let fits = match value.to_lowercase().as_str() {
+            "source" => true,
+            "sink" | "lookup" => !is_source,
+            _ => false,
+        };
+        if !fits {
+            return Err(SqlError::new(
+                Mistake::Option,
+                format!("'{value}' is no value for the option 'type'"),
+            )
+            .at(*at, reader.script())
+            .hint("source or sink"));
+        }
+    }
+    match find("connector") {
+        Some((_, connector, _)) => Ok(connector.clone()),
+        None => Err(SqlError::new(Mistake::Option, format!("the table '{}' has no connector", name.value))
+            .at(name.position, reader.script())
+            .hint(format!(
+                "WITH (connector = 'kafka', ...); or CREATE STREAM {} for a stream of the log",
+                name.value
+            ))),
+    }
+}
+
+fn read_view(reader: &mut Reader, or_replace: bool) -> Result<CreateView> {
+    let if_not_exists = if_not_exists(reader);
+    let name = new_name(reader, "a name")?;
+    let columns = match reader.peek() {
+        Token::LParen => reader.columns()?.into_iter().map(|column| column.value).collect(),
+        _ => Vec::new(),
+    };
+    reader.expect_words("AS")?;
+    let query = reader.query()?;
+    if reader.take_words("EMIT") && !reader.take_words("ON WINDOW CLOSE") {
+        return Err(reader.expected("ON WINDOW CLOSE").hint(
+            "windows are emitted when they close, other aggregates with every change; there is no other mode",
+        ));
+    }
+    let definition = ViewDef { name: name.value.clone(), columns, query };
+    Ok(CreateView { name, definition, or_replace, if_not_exists })
+}
+
+fn read_job(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("JOB")?;
+    let if_not_exists = if_not_exists(reader);
+    let name = new_name(reader, "a name")?;
+    reader.expect_words("AS")?;
+    if !reader.sees("INSERT") {
+        return Err(reader.expected("INSERT INTO").hint(format!(
+            "a job writes into a stream: CREATE JOB {0} AS INSERT INTO ... SELECT ...; \
+             for a result to look at, CREATE MATERIALIZED VIEW {0} AS SELECT ...",
+            name.value
+        )));
+    }
+    let insert = read_insert(reader)?;
+    let definition = JobDef {
+        name: name.value.clone(),
+        target: insert.target.value.clone(),
+        columns: insert.columns.into_iter().map(|column| column.value).collect(),
+        query: insert.query,
+    };
+    Ok(Statement::CreateJob(CreateJob { name, target: insert.target, definition, if_not_exists }))
+}

@@ -1,0 +1,236 @@
+//! Reads tokens: words, names, places. What the statements' parsers are written with.
+
+use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use super::dialect::HeadwaterDialect;
+use super::windows::unify_windows;
+use crate::error::{Mistake, Result, SqlError};
+use crate::script::{Position, Script};
+use crate::statement::{Name, Query};
+
+static DIALECT: HeadwaterDialect = HeadwaterDialect;
+
+/// The tokens of a script, and how far they are read.
+pub(super) struct Reader {
+    parser: Parser<'static>,
+    script: Script,
+}
+
+impl Reader {
+    pub(super) fn new(text: &str) -> Result<Self> {
+        let script = Script::new(text);
+        let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| {
+            let place = Position { line: error.location.line, column: error.location.column };
+            SqlError::new(Mistake::Syntax, lower_first(&error.message)).at(place, &script)
+        })?;
+        Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script })
+    }
+
+    pub(super) fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// Where the next token stands; at the end, where the text ends.
+    pub(super) fn position(&self) -> Position {
+        self.position_of(self.parser.peek_token_ref())
+    }
+
+    fn position_of(&self, token: &TokenWithSpan) -> Position {
+        if token.token == Token::EOF { end_of(&self.script) } else { position(token.span.start) }
+    }
+
+    /// What was read since `from`.
+    pub(super) fn text_since(&self, from: Position) -> String {
+        let end = position(self.parser.get_current_token().span.end);
+        self.script.slice(from, end).to_owned()
+    }
+
+    pub(super) fn peek(&self) -> &Token {
+        &self.parser.peek_token_ref().token
+    }
+
+    pub(super) fn peek_nth(&self, nth: usize) -> &Token {
+        &self.parser.peek_nth_token_ref(nth).token
+    }
+
+    pub(super) fn at_end(&self) -> bool {
+        *self.peek() == Token::EOF
+    }
+
+    pub(super) fn next(&mut self) -> Token {
+        self.parser.next_token().token
+    }
+
+    /// Takes a token if it is next.
+    pub(super) fn take(&mut self, token: &Token) -> bool {
+        self.parser.consume_token(token)
+    }
+
+    pub(super) fn expect(&mut self, token: &Token) -> Result<()> {
+        if self.take(token) { Ok(()) } else { Err(self.expected(&format!("'{token}'"))) }
+    }
+
+    /// The nth word to come, in upper case, if it is one without quotes.
+    pub(super) fn peek_word(&self, nth: usize) -> Option<String> {
+        match &self.parser.peek_nth_token_ref(nth).token {
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_uppercase()),
+            _ => None,
+        }
+    }
+
+    /// Whether these words, separated by spaces, come next.
+    pub(super) fn sees(&self, words: &str) -> bool {
+        words.split(' ').enumerate().all(|(nth, word)| self.peek_word(nth).as_deref() == Some(word))
+    }
+
+    /// Takes these words if they come next.
+    pub(super) fn take_words(&mut self, words: &str) -> bool {
+        let seen = self.sees(words);
+        if seen {
+            words.split(' ').for_each(|_| self.parser.advance_token());
+        }
+        seen
+    }
+
+    pub(super) fn expect_words(&mut self, words: &str) -> Result<()> {
+        if self.take_words(words) { Ok(()) } else { Err(self.expected(words)) }
+    }
+
+    /// The error that something else should stand here.
+    pub(super) fn expected(&self, what: &str) -> SqlError {
+        let found = match self.peek() {
+            Token::EOF => "the end".to_owned(),
+            token => format!("'{token}'"),
+        };
+        SqlError::new(Mistake::Syntax, format!("expected {what}, found {found}"))
+            .at(self.position(), &self.script)
+    }
+
+    /// A name of one part, such as a column's.
+    pub(super) fn column(&mut self) -> Result<Name> {
+        let at = self.position();
+        let ident = self.sql("a column name", Parser::parse_identifier)?;
+        Ok(Name { value: normal(&ident), position: at })
+    }
+
+    /// A name of one part or more.
+    pub(super) fn name(&mut self, what: &str) -> Result<Name> {
+        let at = self.position();
+        let name = self.sql(what, |parser| parser.parse_object_name(false))?;
+        Ok(Name { value: name_of(&name), position: at })
+    }
+
+    /// `(a, b)`, or `a, b` without parentheses.
+    pub(super) fn columns(&mut self) -> Result<Vec<Name>> {
+        let closed = self.take(&Token::LParen);
+        let mut names = vec![self.column()?];
+        while self.take(&Token::Comma) {
+            names.push(self.column()?);
+        }
+        if closed {
+            self.expect(&Token::RParen)?;
+        }
+        Ok(names)
+    }
+
+    pub(super) fn string(&mut self, what: &str) -> Result<String> {
+        match self.peek().clone() {
+            Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) => {
+                self.next();
+                Ok(text)
+            }
+            _ => Err(self.expected(what)),
+        }
+    }
+
+    /// A whole query, its windows in one shape.
+    pub(super) fn query(&mut self) -> Result<Query> {
+        let at = self.position();
+        if !matches!(self.peek_word(0).as_deref(), Some("SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE"))
+            && *self.peek() != Token::LParen
+        {
+            return Err(self.expected("a query"));
+        }
+        let mut ast = self.sql("a query", Parser::parse_query)?;
+        unify_windows(&mut ast, &self.script)?;
+        Ok(Query { ast, text: self.text_since(at), position: at, script: self.script.clone() })
+    }
+
+    pub(super) fn expr(&mut self) -> Result<(ast::Expr, String)> {
+        let at = self.position();
+        let expr = self.sql("an expression", Parser::parse_expr)?;
+        Ok((expr, self.text_since(at)))
+    }
+
+    /// Lets DataFusion's parser read; its errors get a place.
+    pub(super) fn sql<T>(
+        &mut self,
+        what: &str,
+        read: impl FnOnce(&mut Parser<'static>) -> std::result::Result<T, ParserError>,
+    ) -> Result<T> {
+        let at_end = self.at_end();
+        read(&mut self.parser)
+            .map_err(|error| if at_end { self.expected(what) } else { self.translate(error) })
+    }
+
+    /// The parser's errors name their place at the end of the text.
+    fn translate(&self, error: ParserError) -> SqlError {
+        let text = match error {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+            ParserError::RecursionLimitExceeded => "the statement is nested too deeply".to_owned(),
+        };
+        let (message, place) = match text.rsplit_once(" at Line: ") {
+            Some((message, place)) => (message, parse_place(place)),
+            None => (text.as_str(), None),
+        };
+        let message = message.replace(", found: EOF", ", found the end").replace("found: ", "found ");
+        let message = message.replace("Expected: ", "expected ");
+        let place = place.unwrap_or_else(|| end_of(&self.script));
+        SqlError::new(Mistake::Syntax, lower_first(&message)).at(place, &self.script)
+    }
+}
+
+/// `3, Column: 14`.
+fn parse_place(text: &str) -> Option<Position> {
+    let (line, column) = text.split_once(", Column: ")?;
+    Some(Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+}
+
+fn end_of(script: &Script) -> Position {
+    let text = script.as_str().trim_end();
+    let line = text.matches('\n').count() as u64 + 1;
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    Position { line, column: last.chars().count() as u64 + 1 }
+}
+
+pub(crate) fn position(location: datafusion::sql::sqlparser::tokenizer::Location) -> Position {
+    Position { line: location.line, column: location.column }
+}
+
+/// A name without quotes is in lower case.
+pub(crate) fn normal(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// The parts of a name, joined by dots.
+pub(crate) fn name_of(name: &ObjectName) -> String {
+    let parts: Vec<_> =
+        name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), normal)).collect();
+    parts.join(".")
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        // A word all in capitals is a keyword.
+        Some(first) if !chars.as_str().starts_with(char::is_uppercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}

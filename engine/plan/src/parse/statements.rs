@@ -1,0 +1,206 @@
+//! All statements but CREATE.
+
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+use arrow::datatypes::Field;
+use datafusion::sql::sqlparser::tokenizer::Token;
+use headwater_core::EventTime;
+
+use super::create::read_create;
+use super::options::{read_key, read_options, read_value};
+use super::reader::Reader;
+use super::types::read_type;
+use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::statement::{
+    AlterStream, Drop, Explain, ExplainMode, Insert, Kind, Parsed, Replay, Set, Show, Statement, StreamChange,
+};
+
+const FIRST_WORDS: [&str; 15] = [
+    "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "EXPLAIN", "PAUSE", "RESUME", "INSERT", "SELECT", "WITH",
+    "VALUES", "SET", "REPLAY", "DESC",
+];
+
+/// Reads a statement, up to its semicolon.
+pub(super) fn read_statement(reader: &mut Reader) -> Result<Parsed> {
+    let position = reader.position();
+    let statement = read(reader)?;
+    Ok(Parsed { statement, text: reader.text_since(position), position, script: reader.script().clone() })
+}
+
+fn read(reader: &mut Reader) -> Result<Statement> {
+    let word = reader.peek_word(0).unwrap_or_default();
+    match word.as_str() {
+        "CREATE" => read_create(reader),
+        "DROP" => read_drop(reader),
+        "ALTER" => read_alter(reader),
+        "SHOW" => read_show(reader),
+        "DESCRIBE" | "DESC" => {
+            reader.next();
+            let _ = reader.take_words("TABLE") || reader.take_words("STREAM") || reader.take_words("VIEW");
+            Ok(Statement::Describe(reader.name("a name")?))
+        }
+        "EXPLAIN" => read_explain(reader),
+        "PAUSE" => {
+            reader.next();
+            reader.expect_words("JOB")?;
+            Ok(Statement::PauseJob(reader.name("a job")?))
+        }
+        "RESUME" => {
+            reader.next();
+            reader.expect_words("JOB")?;
+            Ok(Statement::ResumeJob(reader.name("a job")?))
+        }
+        "INSERT" => Ok(Statement::Insert(read_insert(reader)?)),
+        "SET" => read_set(reader),
+        "REPLAY" => read_replay(reader),
+        "SELECT" | "WITH" | "VALUES" | "FROM" => Ok(Statement::Query(reader.query()?)),
+        _ if *reader.peek() == Token::LParen => Ok(Statement::Query(reader.query()?)),
+        "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" => {
+            Err(SqlError::new(Mistake::Syntax, format!("there is no {word}: rows of a log do not change"))
+                .at(reader.position(), reader.script())
+                .hint("append a correcting event; retention removes old rows; DROP STREAM removes all"))
+        }
+        _ => Err(reader.expected("a statement").hint_if(did_you_mean(&word, FIRST_WORDS))),
+    }
+}
+
+fn read_kind(reader: &mut Reader) -> Result<Kind> {
+    let kinds = [
+        ("STREAM", Kind::Stream),
+        ("TABLE", Kind::Table),
+        ("SOURCE", Kind::Table),
+        ("VIEW", Kind::View),
+        ("MATERIALIZED VIEW", Kind::MaterializedView),
+        ("JOB", Kind::Job),
+    ];
+    for (words, kind) in kinds {
+        if reader.take_words(words) {
+            return Ok(kind);
+        }
+    }
+    Err(reader.expected("STREAM, TABLE, VIEW, MATERIALIZED VIEW or JOB"))
+}
+
+fn read_drop(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("DROP")?;
+    let kind = read_kind(reader)?;
+    let if_exists = reader.take_words("IF EXISTS");
+    Ok(Statement::Drop(Drop { kind, name: reader.name("a name")?, if_exists }))
+}
+
+fn read_alter(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("ALTER STREAM")?;
+    let name = reader.name("a stream")?;
+    let change = if reader.take_words("ADD") {
+        reader.take_words("COLUMN");
+        let column = reader.column()?;
+        let kind = read_type(reader)?;
+        let nullable = !reader.take_words("NOT NULL");
+        StreamChange::AddColumn(Field::new(column.value, kind, nullable))
+    } else if reader.take_words("SET") {
+        StreamChange::SetOptions(
+            read_options(reader)?.into_iter().map(|(key, value, _)| (key, value)).collect(),
+        )
+    } else {
+        return Err(reader.expected("ADD COLUMN or SET"));
+    };
+    Ok(Statement::AlterStream(AlterStream { name, change }))
+}
+
+fn read_show(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("SHOW")?;
+    let kinds = [
+        ("STREAMS", Show::Streams),
+        ("TABLES", Show::Tables),
+        ("JOBS", Show::Jobs),
+        ("VIEWS", Show::Views),
+        ("MATERIALIZED VIEWS", Show::Views),
+        ("FUNCTIONS", Show::Functions),
+    ];
+    for (words, what) in kinds {
+        if reader.take_words(words) {
+            return Ok(Statement::Show(what));
+        }
+    }
+    let near = did_you_mean(&reader.peek_word(0).unwrap_or_default(), kinds.map(|(words, _)| words));
+    Err(reader.expected("STREAMS, TABLES, JOBS, VIEWS or FUNCTIONS").hint_if(near))
+}
+
+fn read_explain(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("EXPLAIN")?;
+    let mode = if reader.take_words("BATCH") {
+        ExplainMode::Batch
+    } else if reader.take_words("ANALYZE") {
+        ExplainMode::Analyze
+    } else {
+        reader.take_words("STREAMING");
+        ExplainMode::Streaming
+    };
+    let inner = read_statement(reader)?;
+    match inner.statement {
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::CreateJob(_)
+        | Statement::CreateMaterializedView(_)
+        | Statement::CreateView(_) => Ok(Statement::Explain(Explain { mode, statement: Box::new(inner) })),
+        _ => Err(SqlError::new(Mistake::Syntax, "only queries and what runs them have a plan")
+            .at(inner.position, reader.script())
+            .hint("EXPLAIN SELECT ..., EXPLAIN INSERT INTO ..., EXPLAIN CREATE JOB ...")),
+    }
+}
+
+/// `INSERT INTO target [(columns)] query`.
+pub(super) fn read_insert(reader: &mut Reader) -> Result<Insert> {
+    reader.expect_words("INSERT")?;
+    reader.expect_words("INTO")?;
+    reader.take_words("TABLE");
+    let target = reader.name("a stream or table")?;
+    let names_columns = *reader.peek() == Token::LParen
+        && !matches!(reader.peek_word(1).as_deref(), Some("SELECT" | "WITH" | "VALUES"));
+    let columns = if names_columns { reader.columns()? } else { Vec::new() };
+    Ok(Insert { target, columns, query: reader.query()? })
+}
+
+fn read_set(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("SET")?;
+    let key = read_key(reader)?;
+    if !reader.take(&Token::Eq) && !reader.take_words("TO") {
+        return Err(reader.expected("'='"));
+    }
+    Ok(Statement::Set(Set { key, value: read_value(reader)? }))
+}
+
+fn read_replay(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("REPLAY JOB")?;
+    let mut replay = Replay { job: reader.name("a job")?, from: None, to: None, into: None };
+    loop {
+        if reader.take_words("FROM") {
+            replay.from = Some(read_time(reader)?);
+        } else if reader.take_words("TO") {
+            replay.to = Some(read_time(reader)?);
+        } else if reader.take_words("INTO") {
+            replay.into = Some(reader.name("a stream")?);
+        } else {
+            break;
+        }
+    }
+    if let (Some(from), Some(to)) = (replay.from, replay.to)
+        && from >= to
+    {
+        return Err(SqlError::new(Mistake::Definition, format!("the stretch from {from} to {to} is empty"))
+            .at(replay.job.position, reader.script()));
+    }
+    Ok(Statement::Replay(replay))
+}
+
+/// `'2013-07-01'` or TIMESTAMP '2013-07-01 12:00:00', in UTC unless it says otherwise.
+fn read_time(reader: &mut Reader) -> Result<EventTime> {
+    reader.take_words("TIMESTAMP");
+    let at = reader.position();
+    let text = reader.string("a time such as '2013-07-01 12:00:00'")?;
+    let nanos = string_to_timestamp_nanos(&text).map_err(|_| {
+        SqlError::new(Mistake::Type, format!("'{text}' is no time"))
+            .at(at, reader.script())
+            .hint("write it as '2013-07-01 12:00:00'")
+    })?;
+    Ok(EventTime(nanos))
+}

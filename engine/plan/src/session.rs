@@ -1,0 +1,89 @@
+//! The DataFusion session that queries are planned and run in: its settings, functions and our window node.
+
+use std::sync::Arc;
+
+use arrow::datatypes::FieldRef;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::optimizer::OptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast;
+
+use crate::parse::arrow_type;
+use crate::window::WindowPlanner;
+
+/// Names that Flink has for functions of DataFusion, with the same arguments and meaning.
+const ALIASES: [(&str, &str); 2] = [("ceil", "ceiling"), ("trunc", "truncate")];
+
+/// A session with all of DataFusion's functions and ours.
+pub(crate) fn new_session() -> SessionState {
+    let mut config = SessionConfig::new();
+    let parser = &mut config.options_mut().sql_parser;
+    parser.collect_spans = true;
+    parser.map_string_types_to_utf8view = false;
+    let mut state = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_query_planner(Arc::new(Physical))
+        .with_type_planner(Arc::new(Types))
+        .build();
+    for (name, alias) in ALIASES {
+        if let Some(function) = state.scalar_functions().get(name).cloned() {
+            let function = Arc::unwrap_or_clone(function).with_aliases([alias]);
+            // Registering fails only in registries that are read-only.
+            let _ = state.register_udf(Arc::new(function));
+        }
+    }
+    state
+}
+
+/// The optimiser for streams: the rules that keep a plan recognisable. It prunes columns and pushes filters down to
+/// the scans; it never turns an aggregate into two, nor a query into a join.
+pub(crate) fn stream_optimizer() -> Optimizer {
+    const RULES: [&str; 6] = [
+        "optimize_unions",
+        "simplify_expressions",
+        "replace_distinct_aggregate",
+        "eliminate_duplicated_expr",
+        "push_down_filter",
+        "optimize_projections",
+    ];
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        Optimizer::new().rules.into_iter().filter(|rule| RULES.contains(&rule.name())).collect();
+    debug_assert_eq!(rules.len(), RULES.len(), "DataFusion renamed a rule");
+    Optimizer::with_rules(rules)
+}
+
+#[derive(Debug)]
+struct Physical;
+
+#[async_trait]
+impl QueryPlanner for Physical {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
+        planner.create_physical_plan(plan, session).await
+    }
+}
+
+/// Types in CAST have the meaning that they have in CREATE STREAM.
+#[derive(Debug)]
+pub(crate) struct Types;
+
+impl TypePlanner for Types {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
+        use datafusion::common::datatype::DataTypeExt;
+        Ok(arrow_type(sql_type).map(DataTypeExt::into_nullable_field_ref))
+    }
+}

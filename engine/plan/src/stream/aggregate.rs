@@ -1,0 +1,74 @@
+//! Aggregates without windows, and what both kinds have in common.
+
+use std::sync::Arc;
+
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Aggregate, Expr};
+use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use headwater_operators::{AggregateCall, GroupAggregate, GroupAggregateSpec, OperatorSpec};
+
+use super::flow::{Flow, Time, external, names_of};
+use super::lower::{Lower, all_columns, column_of};
+
+impl Lower<'_> {
+    /// GROUP BY, with a window or without, and DISTINCT.
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Flow> {
+        match self.windowed(aggregate)? {
+            Some(flow) => Ok(flow),
+            None => self.group(aggregate),
+        }
+    }
+
+    fn group(&mut self, aggregate: &Aggregate) -> Result<Flow> {
+        let mut flow = self.lower(&aggregate.input, false)?;
+        let keys = self.key_columns(&mut flow, &aggregate.group_expr, aggregate.input.schema())?;
+        let names = names_of(aggregate.input.schema(), &flow.schema)?;
+        let what = GroupAggregate {
+            input: Arc::clone(&flow.schema),
+            keys: keys.clone(),
+            aggregates: self.calls(&aggregate.aggr_expr, &names)?,
+            retractions: !flow.is_append_only(),
+        };
+        let operator: Arc<dyn OperatorSpec> = Arc::new(GroupAggregateSpec::try_new(what).map_err(external)?);
+        let (schema, changes) = (operator.schema(), operator.changes());
+        let input = self.exchange(flow, keys, operator);
+        Ok(Flow { inputs: vec![input], operators: Vec::new(), schema, changes, time: Time::default() })
+    }
+
+    /// The columns of the keys; those that are computed come after the flow's others.
+    pub(super) fn key_columns(&self, flow: &mut Flow, keys: &[Expr], node: &DFSchema) -> Result<Vec<usize>> {
+        let names = names_of(node, &flow.schema)?;
+        let mut exprs = all_columns(flow);
+        let mut from: Vec<_> = (0..exprs.len()).map(Some).collect();
+        let mut columns = Vec::with_capacity(keys.len());
+        for key in keys {
+            let physical = self.physical(key, &names)?;
+            columns.push(match column_of(&physical) {
+                Some(column) => column,
+                None => {
+                    exprs.push((physical, key.schema_name().to_string()));
+                    from.push(None);
+                    exprs.len() - 1
+                }
+            });
+        }
+        if exprs.len() > flow.schema.fields().len() {
+            flow.project(exprs, &from)?;
+        }
+        Ok(columns)
+    }
+
+    pub(super) fn calls(&self, aggregates: &[Expr], names: &DFSchema) -> Result<Vec<AggregateCall>> {
+        let call = |expr: &Expr| {
+            let context = PhysicalPlanningContext::default();
+            let props = self.state.execution_props();
+            let lowered = LoweredAggregateBuilder::new(expr, names, names.as_arrow(), props, &context)
+                .with_name(expr.schema_name().to_string())
+                .with_human_display(expr.human_display().to_string())
+                .build()?;
+            AggregateCall::try_new(lowered.aggregate, lowered.filter).map_err(external)
+        };
+        aggregates.iter().map(call).collect()
+    }
+}

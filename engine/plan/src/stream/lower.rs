@@ -1,0 +1,229 @@
+//! The walk over the logical plan: projections, filters, unions; scans and aggregates are in files of their own.
+
+use std::sync::Arc;
+
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CaseExpr, Column as PhysicalColumn, Literal, lit};
+use headwater_operators::{AssignWindowsSpec, Changes, OperatorSpec};
+
+use super::flow::{Flow, Time, external, names_of};
+use super::refuse::refusal;
+use crate::catalog::Catalog;
+use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
+use crate::error::refused;
+use crate::error::{Mistake, SqlError};
+use crate::window::WindowTvf;
+
+/// What has been made so far.
+pub(super) struct Lower<'a> {
+    pub(super) state: &'a SessionState,
+    pub(super) catalog: &'a Catalog,
+    pub(super) sources: Vec<Source>,
+    pub(super) stages: Vec<Stage>,
+}
+
+impl<'a> Lower<'a> {
+    pub(super) fn new(state: &'a SessionState, catalog: &'a Catalog) -> Self {
+        Self { state, catalog, sources: Vec::new(), stages: Vec::new() }
+    }
+
+    /// A node and all below it. `below_window`: an aggregate over windows follows, which wants the rows that fail a filter, too,
+    /// if the stream has a timeline per key.
+    pub(super) fn lower(&mut self, plan: &LogicalPlan, below_window: bool) -> Result<Flow> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan, &[], below_window),
+            LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input, below_window),
+            LogicalPlan::Projection(projection) => self.projection(projection, below_window),
+            LogicalPlan::Filter(filter) => {
+                let mut flow = match filter.input.as_ref() {
+                    LogicalPlan::TableScan(scan) => {
+                        self.scan(scan, std::slice::from_ref(&filter.predicate), below_window)?
+                    }
+                    input => self.lower(input, below_window)?,
+                };
+                self.filter(&mut flow, &filter.predicate, filter.input.schema())?;
+                Ok(flow)
+            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowTvf>() {
+                Some(window) => self.assign_windows(window),
+                None => Err(cannot(plan)),
+            },
+            LogicalPlan::EmptyRelation(_) => Err(refused(
+                SqlError::new(Mistake::NotStreaming, "the query reads no stream")
+                    .hint("without a stream there is nothing to go on with: run it as a bounded query"),
+            )),
+            other => Err(cannot(other)),
+        }
+    }
+
+    /// An expression over a flow, in the names of the node that the flow is made of.
+    pub(super) fn physical(&self, expr: &Expr, names: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        self.state.create_physical_expr(expr.clone(), names)
+    }
+
+    pub(super) fn filter(&self, flow: &mut Flow, predicate: &Expr, node: &DFSchema) -> Result<()> {
+        let names = names_of(node, &flow.schema)?;
+        let predicate = self.physical(predicate, &names)?;
+        let timeline = flow.time.per_key.as_ref().and_then(|per_key| per_key.below_window);
+        let Some((_, pass)) = timeline else { return flow.filter(predicate) };
+        // The row stays, for the sake of its key's timeline, and notes that it has not passed.
+        let mut exprs = all_columns(flow);
+        let passed = Arc::clone(&exprs[pass].0);
+        exprs[pass].0 = when(passed, predicate, Some(lit(false)))?;
+        let from: Vec<_> = (0..exprs.len()).map(Some).collect();
+        flow.project(exprs, &from)
+    }
+
+    fn projection(&mut self, projection: &Projection, below_window: bool) -> Result<Flow> {
+        let mut flow = self.lower(&projection.input, below_window)?;
+        let names = names_of(projection.input.schema(), &flow.schema)?;
+        let timeline = flow.time.per_key.as_ref().and_then(|per_key| per_key.below_window);
+        let (mut exprs, mut from) = (Vec::new(), Vec::new());
+        for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
+            let mut physical = self.physical(expr, &names)?;
+            let column = column_of(&physical);
+            if let Some((_, pass)) = timeline
+                && column.is_none()
+                && !physical.is::<Literal>()
+            {
+                // A row that a filter below has kept out must not fail here.
+                physical = when(column_at(&flow, pass), physical, None)?;
+            }
+            exprs.push((physical, field.name().clone()));
+            from.push(column);
+        }
+        for column in timeline.iter().flat_map(|(time, pass)| [*time, *pass]) {
+            exprs.push((column_at(&flow, column), flow.schema.field(column).name().clone()));
+            from.push(Some(column));
+        }
+        flow.project(exprs, &from)?;
+        Ok(flow)
+    }
+
+    fn union(&mut self, union: &Union) -> Result<Flow> {
+        let mut inputs = Vec::new();
+        let mut schema = None;
+        let mut time: Option<Time> = None;
+        let mut changes = Changes::AppendOnly;
+        for input in &union.inputs {
+            let mut flow = self.lower(input, false)?;
+            let names = union.schema.fields().iter().enumerate();
+            let exprs = names.map(|(nth, field)| (column_at(&flow, nth), field.name().clone())).collect();
+            let from: Vec<_> = (0..union.schema.fields().len()).map(Some).collect();
+            flow.project(exprs, &from)?;
+            if !flow.is_append_only() {
+                changes = Changes::Retracting;
+            }
+            let columns = match (&time, &flow.time.per_key) {
+                (_, Some(_)) => Vec::new(),
+                (None, None) => flow.time.columns.clone(),
+                (Some(time), None) => {
+                    time.columns.iter().copied().filter(|column| flow.time.columns.contains(column)).collect()
+                }
+            };
+            time = Some(Time { columns, per_key: None });
+            // The inputs may differ in which columns can be null: where one can, the union's can.
+            schema = Some(match schema {
+                None => Arc::clone(&flow.schema),
+                Some(before) => nullable_where_either(&before, &flow.schema),
+            });
+            let from = Upstream::Stage(self.push(flow.into_stage()));
+            inputs.push(StageInput { from, exchange: Exchange::Forward });
+        }
+        let (Some(schema), Some(time)) = (schema, time) else {
+            return Err(cannot(&LogicalPlan::Union(union.clone())));
+        };
+        Ok(Flow { inputs, operators: Vec::new(), schema, changes, time })
+    }
+
+    /// Windows as columns, without an aggregate over them.
+    fn assign_windows(&mut self, window: &WindowTvf) -> Result<Flow> {
+        let Some(kind) = window.windowing.kind() else {
+            return Err(refused(
+                SqlError::new(Mistake::NotStreaming, "SESSION runs as a stream only under an aggregate")
+                    .hint("GROUP BY window_start, window_end and the keys of PARTITION BY"),
+            ));
+        };
+        let mut flow = self.lower(&window.input, false)?;
+        let time = self.check_time(window, &flow)?;
+        let own = window.input.schema().fields().len();
+        if flow.schema.fields().len() > own {
+            let exprs = all_columns(&flow).into_iter().take(own).collect();
+            let from: Vec<_> = (0..own).map(Some).collect();
+            flow.project(exprs, &from)?;
+        }
+        let assign = AssignWindowsSpec::try_new(kind, Arc::clone(&flow.schema), time).map_err(external)?;
+        flow.schema = assign.schema();
+        flow.operators.push(Arc::new(assign));
+        flow.time.columns.extend([own + 2, own + 1]);
+        Ok(flow)
+    }
+
+    pub(super) fn push(&mut self, stage: Stage) -> usize {
+        self.stages.push(stage);
+        self.stages.len() - 1
+    }
+
+    /// Closes a flow's stage and goes on behind one operator with state.
+    pub(super) fn exchange(
+        &mut self,
+        flow: Flow,
+        keys: Vec<usize>,
+        operator: Arc<dyn OperatorSpec>,
+    ) -> StageInput {
+        let from = match flow.bare_upstream() {
+            Some(upstream) => upstream,
+            None => Upstream::Stage(self.push(flow.into_stage())),
+        };
+        let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
+        let schema = operator.schema();
+        let stage = Stage { inputs: vec![StageInput { from, exchange }], operators: vec![operator], schema };
+        StageInput { from: Upstream::Stage(self.push(stage)), exchange: Exchange::Forward }
+    }
+}
+
+/// The error for a node that no operator does.
+fn cannot(plan: &LogicalPlan) -> datafusion::common::DataFusionError {
+    refused(refusal(plan).unwrap_or_else(|| {
+        let name = plan.display().to_string();
+        let name = name.split([':', ' ']).next().unwrap_or_default().to_owned();
+        SqlError::new(Mistake::NotStreaming, format!("{name} does not run as a stream"))
+            .hint("run it as a bounded query over the rows so far")
+    }))
+}
+
+/// The index of the column that an expression is, if it is nothing more.
+pub(super) fn column_of(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    expr.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index)
+}
+
+pub(super) fn column_at(flow: &Flow, column: usize) -> Arc<dyn PhysicalExpr> {
+    Arc::new(PhysicalColumn::new(flow.schema.field(column).name(), column))
+}
+
+pub(super) fn all_columns(flow: &Flow) -> Vec<(Arc<dyn PhysicalExpr>, String)> {
+    let fields = flow.schema.fields().iter().enumerate();
+    fields.map(|(nth, field)| (column_at(flow, nth), field.name().clone())).collect()
+}
+
+fn when(
+    condition: Arc<dyn PhysicalExpr>,
+    then: Arc<dyn PhysicalExpr>,
+    otherwise: Option<Arc<dyn PhysicalExpr>>,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    Ok(Arc::new(CaseExpr::try_new(None, vec![(condition, then)], otherwise)?))
+}
+
+fn nullable_where_either(
+    a: &arrow::datatypes::SchemaRef,
+    b: &arrow::datatypes::SchemaRef,
+) -> arrow::datatypes::SchemaRef {
+    let fields = a.fields().iter().zip(b.fields());
+    let fields = fields.map(|(a, b)| a.as_ref().clone().with_nullable(a.is_nullable() || b.is_nullable()));
+    Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
+}

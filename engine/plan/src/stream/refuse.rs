@@ -1,0 +1,178 @@
+//! What does not run as a stream: the reason, what to do instead, and where it stands.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::Result;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::sql::sqlparser::ast::{self, SetExpr, Spanned, visit_expressions};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use crate::error::refused;
+use crate::error::{Mistake, SqlError};
+use crate::parse::{name_of, position};
+use crate::script::Position;
+use crate::statement::Query;
+
+/// Refuses what would give another answer on replay, and what has no streaming operator whatever is around it.
+pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let Some(error) = refusal(node) {
+            return Err(refused(error));
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|part| match expr_refusal(part) {
+                Some(error) => Err(refused(error)),
+                None => Ok(TreeNodeRecursion::Continue),
+            })
+        })
+    })?;
+    Ok(())
+}
+
+fn not_streaming(message: &str, hint: &str) -> SqlError {
+    SqlError::new(Mistake::NotStreaming, message).hint(hint)
+}
+
+/// Why a node does not run as a stream.
+pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
+    Some(match node {
+        LogicalPlan::Join(_) => not_streaming(
+            "a streaming query does not join: its state would have no end",
+            "join when reading: write both sides to streams and join them in a bounded query",
+        ),
+        LogicalPlan::Sort(_) => not_streaming(
+            "ORDER BY has no end in a streaming query: there is always another row to come",
+            "leave it out, and sort when reading the result: SELECT ... FROM result ORDER BY ...",
+        ),
+        LogicalPlan::Limit(_) => not_streaming(
+            "LIMIT has no meaning in a streaming query: which rows come first depends on when it is asked",
+            "leave it out, and limit when reading the result",
+        ),
+        LogicalPlan::Window(_) => not_streaming(
+            "OVER does not run as a stream",
+            "use a window: TUMBLE, HOP, CUMULATE or SESSION; or run it as a bounded query over the rows so far",
+        ),
+        LogicalPlan::Subquery(_) => not_streaming(SUBQUERY, SUBQUERY_HINT),
+        LogicalPlan::Unnest(_) => {
+            not_streaming("UNNEST does not run as a stream", "run it as a bounded query over the rows so far")
+        }
+        LogicalPlan::RecursiveQuery(_) => not_streaming(
+            "a recursive query does not run as a stream",
+            "run it as a bounded query over the rows so far",
+        ),
+        LogicalPlan::Distinct(datafusion::logical_expr::Distinct::On(_)) => not_streaming(
+            "DISTINCT ON does not run as a stream",
+            "SELECT key, LAST_VALUE(value ORDER BY ts) ... GROUP BY key",
+        ),
+        LogicalPlan::Values(_) => not_streaming(
+            "VALUES has an end, so that there is nothing to go on with",
+            "INSERT INTO ... VALUES ... runs once",
+        ),
+        _ => return None,
+    })
+}
+
+const SUBQUERY: &str = "a subquery in an expression does not run as a stream";
+const SUBQUERY_HINT: &str = "compute it in a materialized view, and combine both when reading";
+
+fn expr_refusal(expr: &Expr) -> Option<SqlError> {
+    Some(match expr {
+        Expr::ScalarFunction(call) => {
+            let name = call.name();
+            match call.func.signature().volatility {
+                Volatility::Immutable => return None,
+                Volatility::Stable if !depends_on_the_clock(name) => return None,
+                Volatility::Stable => SqlError::new(
+                    Mistake::NotReproducible,
+                    format!("{name}() depends on when the query runs, so that a replay would give other rows"),
+                )
+                .hint("use the event's own time, or _arrival, the time at which it was recorded"),
+                Volatility::Volatile => SqlError::new(
+                    Mistake::NotReproducible,
+                    format!("{name}() gives another value each time, so that a replay would give other rows"),
+                )
+                .hint("let the sender give the value, or use _shard and _sequence, which name an event for ever"),
+            }
+        }
+        Expr::GroupingSet(_) => not_streaming(
+            "GROUPING SETS, ROLLUP and CUBE do not run as a stream",
+            "one job for each set, or UNION ALL of queries with one GROUP BY each",
+        ),
+        Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => {
+            not_streaming(SUBQUERY, SUBQUERY_HINT)
+        }
+        Expr::WindowFunction(_) => return refusal_of_over(),
+        _ => return None,
+    })
+}
+
+fn refusal_of_over() -> Option<SqlError> {
+    Some(not_streaming(
+        "OVER does not run as a stream",
+        "use a window: TUMBLE, HOP, CUMULATE or SESSION; or run it as a bounded query over the rows so far",
+    ))
+}
+
+fn depends_on_the_clock(name: &str) -> bool {
+    matches!(name, "now" | "current_timestamp" | "current_date" | "current_time" | "today")
+}
+
+/// Where in a query the thing stands that an error is about, as far as its text tells.
+pub(crate) fn place_of(error: &SqlError, query: &Query) -> Option<Position> {
+    let message = error.message();
+    let ast = &*query.ast;
+    let span = match error.mistake() {
+        Mistake::NotReproducible => find(ast, |expr| match expr {
+            ast::Expr::Function(function) if message.starts_with(&called(function)) => {
+                Some(function.name.span())
+            }
+            _ => None,
+        }),
+        Mistake::NotStreaming if message.starts_with("ORDER BY") => ast.order_by.as_ref().map(Spanned::span),
+        Mistake::NotStreaming if message.starts_with("LIMIT") => ast.limit_clause.as_ref().map(Spanned::span),
+        Mistake::NotStreaming if message.contains(" join") => first_join(&ast.body),
+        Mistake::NotStreaming if message.starts_with("OVER") => find(ast, |expr| match expr {
+            ast::Expr::Function(function) if function.over.is_some() => Some(function.name.span()),
+            _ => None,
+        }),
+        Mistake::NotStreaming if message.starts_with("a subquery") => find(ast, |expr| match expr {
+            ast::Expr::Subquery(inner) | ast::Expr::Exists { subquery: inner, .. } => Some(inner.span()),
+            ast::Expr::InSubquery { subquery, .. } => Some(subquery.span()),
+            _ => None,
+        }),
+        _ => None,
+    };
+    span.filter(|span| span.start.line > 0).map(|span| position(span.start))
+}
+
+/// How a function is named in [`expr_refusal`]'s messages.
+fn called(function: &ast::Function) -> String {
+    match name_of(&function.name).as_str() {
+        "current_timestamp" => "now()".to_owned(),
+        "today" => "current_date()".to_owned(),
+        name => format!("{name}()"),
+    }
+}
+
+fn find(query: &ast::Query, matches: impl Fn(&ast::Expr) -> Option<Span>) -> Option<Span> {
+    let mut found = None;
+    let _ = visit_expressions(query, |expr| {
+        found = matches(expr);
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    found
+}
+
+fn first_join(body: &SetExpr) -> Option<Span> {
+    match body {
+        SetExpr::Select(select) => {
+            let joined =
+                select.from.iter().find_map(|from| from.joins.first()).map(|join| join.relation.span());
+            joined.or_else(|| select.from.get(1).map(|second| second.relation.span()))
+        }
+        SetExpr::Query(query) => first_join(&query.body),
+        SetExpr::SetOperation { left, right, .. } => first_join(left).or_else(|| first_join(right)),
+        _ => None,
+    }
+}

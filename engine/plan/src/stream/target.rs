@@ -1,0 +1,296 @@
+//! The last stage: the query's columns fitted to what they go into.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Literal};
+use headwater_operators::Changes;
+
+use super::flow::Flow;
+use super::lower::{Lower, column_at};
+use crate::dataflow::{Dataflow, ResultSpec};
+use crate::definition::StreamDef;
+use crate::error::refused;
+use crate::error::{Mistake, SqlError, did_you_mean};
+use crate::parse::sql_type;
+use crate::planner::Target;
+
+/// Closes the last stage.
+pub(super) fn finish(
+    mut lower: Lower<'_>,
+    mut flow: Flow,
+    plan: &LogicalPlan,
+    target: Target<'_>,
+) -> Result<Dataflow> {
+    let found: SchemaRef = Arc::clone(plan.schema().inner());
+    let columns: Vec<(Arc<dyn PhysicalExpr>, String, Option<usize>)> = match target {
+        Target::Anywhere => as_is(&flow, found.fields().iter().map(|field| field.name().clone())),
+        Target::View([]) => as_is(&flow, found.fields().iter().map(|field| field.name().clone())),
+        Target::View(names) => {
+            if names.len() != found.fields().len() {
+                let message = format!(
+                    "the view names {} columns, but its query has {}",
+                    names.len(),
+                    found.fields().len()
+                );
+                return Err(refused(SqlError::new(Mistake::Definition, message)));
+            }
+            as_is(&flow, names.iter().cloned())
+        }
+        Target::Stream(stream, names) => {
+            check_changes(&flow, stream)?;
+            into_stream(&flow, &found, stream, names)?
+        }
+    };
+    let identity = columns.len() == flow.schema.fields().len()
+        && columns
+            .iter()
+            .zip(flow.schema.fields())
+            .enumerate()
+            .all(|(nth, ((_, name, from), field))| *from == Some(nth) && name == field.name());
+    if !identity || flow.operators.is_empty() {
+        let from: Vec<_> = columns.iter().map(|(_, _, from)| *from).collect();
+        flow.project(columns.into_iter().map(|(expr, name, _)| (expr, name)).collect(), &from)?;
+    }
+    let result = ResultSpec {
+        schema: Arc::clone(&flow.schema),
+        changes: flow.changes.clone(),
+        event_time: flow.time.columns.first().copied(),
+    };
+    lower.push(flow.into_stage());
+    Ok(Dataflow { sources: lower.sources, stages: lower.stages, result })
+}
+
+fn as_is(
+    flow: &Flow,
+    names: impl Iterator<Item = String>,
+) -> Vec<(Arc<dyn PhysicalExpr>, String, Option<usize>)> {
+    names.enumerate().map(|(nth, name)| (column_at(flow, nth), name, Some(nth))).collect()
+}
+
+/// A log only takes additions.
+fn check_changes(flow: &Flow, stream: &StreamDef) -> Result<()> {
+    match flow.changes {
+        Changes::AppendOnly => Ok(()),
+        _ => Err(refused(
+            SqlError::new(
+                Mistake::UpdatesIntoStream,
+                format!("the query's rows change as events come in, but '{}' only takes additions", stream.name),
+            )
+            .hint("aggregate over a window (TUMBLE, HOP, ...), whose rows are final, or keep the result as CREATE MATERIALIZED VIEW"),
+        )),
+    }
+}
+
+/// For each column of a target the query's column that fills it.
+enum Fill {
+    As(usize),
+    Cast(usize, DataType),
+    Null(DataType),
+}
+
+fn into_stream(
+    flow: &Flow,
+    found: &Schema,
+    stream: &StreamDef,
+    names: &[String],
+) -> Result<Vec<(Arc<dyn PhysicalExpr>, String, Option<usize>)>> {
+    if stream.schema.fields().is_empty() {
+        return Ok(as_is(flow, found.fields().iter().map(|field| field.name().clone())));
+    }
+    let fills = fill(found, stream, names, assignable).map_err(refused)?;
+    fills
+        .into_iter()
+        .zip(stream.schema.fields())
+        .map(|(fill, field)| {
+            let name = field.name().clone();
+            Ok(match fill {
+                Fill::As(column) => (column_at(flow, column), name, Some(column)),
+                Fill::Cast(column, kind) => {
+                    let expr = Arc::new(CastExpr::new(column_at(flow, column), kind, None));
+                    (expr as Arc<dyn PhysicalExpr>, name, None)
+                }
+                Fill::Null(kind) => {
+                    let expr = Arc::new(Literal::new(ScalarValue::try_from(&kind)?));
+                    (expr as Arc<dyn PhysicalExpr>, name, None)
+                }
+            })
+        })
+        .collect()
+}
+
+/// An INSERT's rows with exactly the target's columns. Literals of VALUES may be cast to anything that they can be.
+pub(crate) fn fit_insert(
+    plan: LogicalPlan,
+    stream: &StreamDef,
+    names: &[String],
+    values: bool,
+) -> Result<LogicalPlan> {
+    if stream.schema.fields().is_empty() {
+        return Ok(plan);
+    }
+    let allowed = |from: &DataType, to: &DataType| {
+        assignable(from, to) || (values && arrow::compute::can_cast_types(from, to))
+    };
+    let fills = fill(plan.schema().as_arrow(), stream, names, allowed).map_err(refused)?;
+    let columns = plan.schema().columns();
+    let exprs: Vec<Expr> = fills
+        .into_iter()
+        .zip(stream.schema.fields())
+        .map(|(fill, field)| {
+            let expr = match fill {
+                Fill::As(column) => Expr::Column(columns[column].clone()),
+                Fill::Cast(column, kind) => cast(Expr::Column(columns[column].clone()), kind),
+                Fill::Null(kind) => lit(ScalarValue::try_from(&kind)?),
+            };
+            Ok(expr.alias(field.name()))
+        })
+        .collect::<Result<_>>()?;
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+/// Matches columns by position, or by the names that the statement gives.
+fn fill(
+    found: &Schema,
+    stream: &StreamDef,
+    names: &[String],
+    allowed: impl Fn(&DataType, &DataType) -> bool,
+) -> std::result::Result<Vec<Fill>, SqlError> {
+    let wrong = |message: String| SqlError::new(Mistake::TargetColumns, message);
+    let fields = stream.schema.fields();
+    let own: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+    let places: Vec<usize> = if names.is_empty() {
+        (0..own.len()).collect()
+    } else {
+        let place = |name: &String| {
+            own.iter().position(|known| known == name).ok_or_else(|| {
+                let error = SqlError::new(
+                    Mistake::UnknownColumn,
+                    format!("'{}' has no column '{name}'", stream.name),
+                );
+                error.hint_if(did_you_mean(name, own.iter().copied()))
+            })
+        };
+        names.iter().map(place).collect::<std::result::Result<_, _>>()?
+    };
+    if places.len() != found.fields().len() {
+        let given: Vec<_> = found.fields().iter().map(|field| field.name().as_str()).collect();
+        let wanted: Vec<_> = places.iter().map(|place| own[*place]).collect();
+        return Err(wrong(format!(
+            "'{}' takes {} columns ({}), but the query has {} ({})",
+            stream.name,
+            wanted.len(),
+            wanted.join(", "),
+            given.len(),
+            given.join(", ")
+        ))
+        .hint("columns go by position; to leave some out, name the others: INSERT INTO t (a, b) ..."));
+    }
+    let mut fills: Vec<Option<Fill>> = fields.iter().map(|_| None).collect();
+    let mut misfits = Vec::new();
+    for (nth, (place, field)) in places.iter().zip(found.fields()).enumerate() {
+        let (from, to) = (field.data_type(), fields[*place].data_type());
+        if fills[*place].is_some() {
+            return Err(wrong(format!("the column '{}' is given twice", own[*place])));
+        }
+        fills[*place] = Some(if from == to { Fill::As(nth) } else { Fill::Cast(nth, to.clone()) });
+        if from != to && !allowed(from, to) {
+            let (name, wanted) = (field.name(), own[*place]);
+            misfits.push(format!(
+                "column {} '{name}': {} into {wanted} {}",
+                nth + 1,
+                sql_type(from),
+                sql_type(to)
+            ));
+        }
+    }
+    if !misfits.is_empty() {
+        return Err(wrong(format!("the query does not fit '{}': {}", stream.name, misfits.join("; ")))
+            .hint("CAST(... AS ...) what does not fit; columns go by position, not by name"));
+    }
+    check_order(found, &places, &own, stream, names)?;
+    let nullable = |(fill, field): (Option<Fill>, &arrow::datatypes::FieldRef)| match fill {
+        Some(fill) => Ok(fill),
+        None if field.is_nullable() => Ok(Fill::Null(field.data_type().clone())),
+        None => Err(wrong(format!("'{}' is NOT NULL in '{}', but is not filled", field.name(), stream.name))),
+    };
+    fills.into_iter().zip(fields).map(nullable).collect()
+}
+
+/// Columns that have the target's names in another order are a slip, not a wish.
+fn check_order(
+    found: &Schema,
+    places: &[usize],
+    own: &[&str],
+    stream: &StreamDef,
+    names: &[String],
+) -> std::result::Result<(), SqlError> {
+    let given: Vec<&str> = found.fields().iter().map(|field| field.name().as_str()).collect();
+    let swapped = places
+        .iter()
+        .zip(&given)
+        .find(|(place, name)| own[**place] != **name && own.contains(name) && given.contains(&own[**place]));
+    match swapped {
+        Some((place, name)) if names.is_empty() => Err(SqlError::new(
+            Mistake::TargetColumns,
+            format!("the query's column '{name}' would go into '{}' of '{}'", own[*place], stream.name),
+        )
+        .hint(format!(
+            "columns go by position: put them in the order ({}), or name them: INSERT INTO {} ({}) ...",
+            own.join(", "),
+            stream.name,
+            given.join(", ")
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether every value of one type has its place in the other, as far as SQL sees it.
+fn assignable(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    let text = |kind: &DataType| matches!(kind, Utf8 | LargeUtf8 | Utf8View);
+    let bytes = |kind: &DataType| matches!(kind, Binary | LargeBinary | BinaryView);
+    match (from, to) {
+        (Null, _) => true,
+        (from, to) if from == to => true,
+        (from, to) if text(from) => text(to),
+        (from, to) if bytes(from) => bytes(to),
+        (Timestamp(..) | Date32, Timestamp(..)) => true,
+        (from, Decimal128(precision, scale)) if from.is_integer() => {
+            i16::from(*precision) - i16::from(*scale) >= digits(from)
+        }
+        (Decimal128(p, s), Decimal128(to_p, to_s)) => {
+            s <= to_s && i16::from(*p) - i16::from(*s) <= i16::from(*to_p) - i16::from(*to_s)
+        }
+        (Decimal128(..), Float64) | (Float32, Float64) => true,
+        (from, Float64) => from.is_integer(),
+        (from, Float32) => matches!(from, Int8 | Int16 | UInt8 | UInt16),
+        (from, to) if from.is_integer() && to.is_integer() => widens(from, to),
+        (List(from), List(to)) => assignable(from.data_type(), to.data_type()),
+        _ => false,
+    }
+}
+
+fn digits(kind: &DataType) -> i16 {
+    match kind {
+        DataType::Int8 | DataType::UInt8 => 3,
+        DataType::Int16 | DataType::UInt16 => 5,
+        DataType::Int32 | DataType::UInt32 => 10,
+        _ => 19,
+    }
+}
+
+fn widens(from: &DataType, to: &DataType) -> bool {
+    let (Some(from_width), Some(to_width)) = (from.primitive_width(), to.primitive_width()) else {
+        return false;
+    };
+    match (from.is_signed_integer(), to.is_signed_integer()) {
+        (true, true) | (false, false) => from_width <= to_width,
+        // A count (UInt64 in some functions) fits a BIGINT for all that will ever be counted.
+        (false, true) => from_width < to_width || (from_width == 8 && to_width == 8),
+        (true, false) => false,
+    }
+}

@@ -1,0 +1,159 @@
+//! DataFusion's errors as ours: with a code, the place in the statement, and a hint.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::sql::sqlparser::ast::{Expr, Spanned, visit_expressions};
+
+use crate::error::{Mistake, SqlError, did_you_mean, nearest};
+use crate::parse::{name_of, normal, position};
+use crate::script::Position;
+use crate::statement::Query;
+
+/// What DataFusion said of a query.
+pub(crate) fn translate(error: DataFusionError, query: &Query) -> SqlError {
+    translate_with(error, query, |_| None)
+}
+
+/// The same, where somebody else may know the place.
+pub(crate) fn translate_with(
+    error: DataFusionError,
+    query: &Query,
+    place_of: impl FnOnce(&SqlError) -> Option<Position>,
+) -> SqlError {
+    let place = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| position_of(span.start));
+    let (error, named) = meaning(error.find_root());
+    let place = place.or_else(|| named.and_then(|name| find(query, &name))).or_else(|| place_of(&error));
+    error.at(place.unwrap_or(query.position), &query.script)
+}
+
+fn position_of(location: datafusion::common::Location) -> Position {
+    Position { line: location.line, column: location.column }
+}
+
+/// The error, and the name of a column or function by which its place can be found.
+fn meaning(error: &DataFusionError) -> (SqlError, Option<String>) {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
+            Some(error) => (error.clone(), None),
+            None => (SqlError::new(Mistake::Query, inner.to_string()), None),
+        },
+        DataFusionError::SchemaError(error, _) => schema_error(error),
+        DataFusionError::Plan(text) => plan_error(text),
+        DataFusionError::NotImplemented(text) => (SqlError::new(Mistake::Query, plain(text)), None),
+        DataFusionError::SQL(error, _) => (SqlError::new(Mistake::Syntax, plain(&error.to_string())), None),
+        other => (SqlError::new(Mistake::Query, plain(&other.strip_backtrace())), None),
+    }
+}
+
+fn schema_error(error: &SchemaError) -> (SqlError, Option<String>) {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+            let of = field.relation.as_ref().map(|relation| format!(" in '{relation}'")).unwrap_or_default();
+            let hint =
+                nearest(&field.name, names.iter().copied()).map(|near| format!("did you mean '{near}'?"));
+            let hint = hint.or_else(|| (!names.is_empty()).then(|| format!("there are {}", some_of(&names))));
+            let error =
+                SqlError::new(Mistake::UnknownColumn, format!("there is no column '{}'{of}", field.name));
+            (error.hint_if(hint), Some(field.name.clone()))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!("'{}' may be a column of several tables", field.name);
+            let error = SqlError::new(Mistake::UnknownColumn, message).hint("write table.column");
+            (error, Some(field.name.clone()))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
+            let message = format!("two columns of the result are called '{name}'");
+            (SqlError::new(Mistake::Definition, message).hint("name one of them with AS"), Some(name.clone()))
+        }
+    }
+}
+
+fn some_of(names: &[&str]) -> String {
+    let shown: Vec<_> = names.iter().take(12).copied().collect();
+    let more = if names.len() > shown.len() { ", ..." } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn plan_error(text: &str) -> (SqlError, Option<String>) {
+    if let Some(name) = between(text, "Invalid function '", "'") {
+        let error = SqlError::new(Mistake::UnknownFunction, format!("there is no function '{name}'"));
+        let hint = between(text, "Did you mean '", "'");
+        return (error.hint_if(hint.map(|near| format!("did you mean '{near}'?"))), Some(name.to_owned()));
+    }
+    let calls =
+        ["No function matches", "Failed to coerce arguments", "does not support", "expects", "Function '"];
+    if calls.iter().any(|sign| text.contains(sign)) && text.to_lowercase().contains("function") {
+        let name = between(text, "call '", "(").or_else(|| between(text, "unction '", "'"));
+        return (SqlError::new(Mistake::UnknownFunction, plain(text)), name.map(str::to_owned));
+    }
+    if text.contains("Cannot coerce") || text.contains("Cannot infer common") || text.contains("Cannot cast")
+    {
+        return (SqlError::new(Mistake::Type, plain(text)).hint("CAST one side to the other's type"), None);
+    }
+    if text.contains("must appear in the GROUP BY clause") || text.contains("must be part of GROUP BY") {
+        let name = between(text, "\"", "\"").map(|name| name.rsplit('.').next().unwrap_or(name).to_owned());
+        let what = name.as_ref().map_or_else(
+            || plain(text),
+            |name| format!("'{name}' is neither grouped by nor inside an aggregate"),
+        );
+        let error = SqlError::new(Mistake::Query, what)
+            .hint("add it to GROUP BY, or take MAX(...) or ANY_VALUE(...)");
+        return (error, name);
+    }
+    if text.contains("Projections require unique expression names") {
+        let name = between(text, "expression \"", "\"").unwrap_or_default();
+        let name = name.rsplit(" AS ").next().unwrap_or(name).to_owned();
+        let message = format!("two columns of the result are called '{name}'");
+        return (SqlError::new(Mistake::Definition, message).hint("name one of them with AS"), None);
+    }
+    (SqlError::new(Mistake::Query, plain(text)).hint_if(column_hint(text)), None)
+}
+
+fn column_hint(text: &str) -> Option<String> {
+    let wanted = between(text, "No field named ", ".")?;
+    did_you_mean(wanted, between(text, "Valid fields are ", ".")?.split(", "))
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(inner, _)| inner)
+}
+
+/// One line, lower case at the start, without a full stop.
+fn plain(text: &str) -> String {
+    let text = text.strip_prefix("Error during planning: ").unwrap_or(text);
+    let line = text.lines().next().unwrap_or_default().trim().trim_end_matches('.');
+    let mut chars = line.chars();
+    match chars.next() {
+        Some(first) if !chars.as_str().starts_with(char::is_uppercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// The first place where a query names a column or function.
+fn find(query: &Query, name: &str) -> Option<Position> {
+    let mut found = None;
+    let _ = visit_expressions(&*query.ast, |expr| {
+        let span = match expr {
+            Expr::Identifier(ident) if normal(ident) == name => Some(ident.span),
+            Expr::CompoundIdentifier(parts) => {
+                parts.last().filter(|ident| normal(ident) == name).map(|_| expr.span())
+            }
+            Expr::Function(function) if name_of(&function.name) == name => Some(function.name.span()),
+            _ => None,
+        };
+        match span {
+            Some(span) if span.start.line > 0 => {
+                found = Some(position(span.start));
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    found
+}

@@ -1,0 +1,11 @@
+//! Window table functions as a node of DataFusion's logical plans, and how DataFusion runs them over the rows so far.
+//!
+//! Windows are `[start, end)`; a session ends at its last event plus the gap; `window_time` is the end less one millisecond.
+
+mod exec;
+mod node;
+mod relation;
+
+pub(crate) use exec::WindowPlanner;
+pub(crate) use node::{WindowTvf, Windowing};
+pub(crate) use relation::WindowRelations;

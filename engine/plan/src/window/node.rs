@@ -1,0 +1,208 @@
+//! The logical node: its input's columns, then `window_start`, `window_end`, `window_time`.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use datafusion::common::{DFSchema, DFSchemaRef, Result, internal_err};
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use headwater_operators::WindowKind;
+
+/// The columns that a window function appends.
+pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
+
+/// Where the windows lie, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) enum Windowing {
+    Tumble { size: i64, offset: i64 },
+    Hop { size: i64, slide: i64, offset: i64 },
+    Cumulate { size: i64, step: i64, offset: i64 },
+    Session { gap: i64 },
+}
+
+impl Windowing {
+    /// The operators' kind, unless the windows depend on the rows.
+    pub(crate) fn kind(self) -> Option<WindowKind> {
+        match self {
+            Self::Tumble { size, offset } => Some(WindowKind::Tumble { size, offset }),
+            Self::Hop { size, slide, offset } => Some(WindowKind::Hop { size, slide, offset }),
+            Self::Cumulate { size, step, offset } => Some(WindowKind::Cumulate { size, step, offset }),
+            Self::Session { .. } => None,
+        }
+    }
+
+    /// The name of the table function.
+    pub(crate) fn name(self) -> &'static str {
+        self.kind().map_or("SESSION", |kind| kind.name())
+    }
+}
+
+impl fmt::Display for Windowing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session { gap } => write!(f, "gap={:?}", Duration::from_nanos(gap.unsigned_abs())),
+            _ => match self.kind() {
+                Some(kind) => kind.fmt(f),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// A window table function.
+#[derive(Debug, Clone)]
+pub(crate) struct WindowTvf {
+    pub(crate) input: LogicalPlan,
+    pub(crate) windowing: Windowing,
+    /// A column of the input.
+    pub(crate) time: Expr,
+    /// Columns of the input that have sessions of their own.
+    pub(crate) partition_by: Vec<Expr>,
+    schema: DFSchemaRef,
+}
+
+impl WindowTvf {
+    pub(crate) fn try_new(
+        input: LogicalPlan,
+        windowing: Windowing,
+        time: Expr,
+        partition_by: Vec<Expr>,
+    ) -> Result<Self> {
+        let schema = schema_of(input.schema(), &time)?;
+        Ok(Self { input, windowing, time, partition_by, schema })
+    }
+
+    /// Index of the time column in the input.
+    pub(crate) fn time_index(&self) -> Result<usize> {
+        index_of(&self.time, self.input.schema())
+    }
+
+    /// Indices of the partition's columns in the input.
+    pub(crate) fn partition_indices(&self) -> Result<Vec<usize>> {
+        self.partition_by.iter().map(|key| index_of(key, self.input.schema())).collect()
+    }
+}
+
+fn index_of(expr: &Expr, schema: &DFSchema) -> Result<usize> {
+    match expr {
+        Expr::Column(column) => schema.index_of_column(column),
+        other => internal_err!("a window is over columns, not over {other}"),
+    }
+}
+
+/// The type of window columns: the time column's, but never coarser than milliseconds, which `window_time` needs.
+pub(crate) fn window_type(time: &DataType) -> Option<DataType> {
+    match time {
+        DataType::Timestamp(TimeUnit::Second, zone) => {
+            Some(DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))
+        }
+        DataType::Timestamp(..) => Some(time.clone()),
+        _ => None,
+    }
+}
+
+fn schema_of(input: &DFSchema, time: &Expr) -> Result<DFSchemaRef> {
+    let time = input.field(index_of(time, input)?).data_type();
+    let Some(kind) = window_type(time) else {
+        return internal_err!("a window is over a timestamp, not over {time}");
+    };
+    let mut fields: Vec<_> =
+        input.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
+    for name in WINDOW_COLUMNS {
+        fields.push((None, Arc::new(Field::new(name, kind.clone(), false))));
+    }
+    Ok(Arc::new(DFSchema::new_with_metadata(fields, input.metadata().clone())?))
+}
+
+impl PartialEq for WindowTvf {
+    fn eq(&self, other: &Self) -> bool {
+        self.windowing == other.windowing
+            && self.time == other.time
+            && self.partition_by == other.partition_by
+            && self.input == other.input
+    }
+}
+
+impl Eq for WindowTvf {}
+
+impl Hash for WindowTvf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.windowing.hash(state);
+        self.time.hash(state);
+        self.partition_by.hash(state);
+        self.input.hash(state);
+    }
+}
+
+impl PartialOrd for WindowTvf {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match self.windowing.partial_cmp(&other.windowing) {
+            Some(Ordering::Equal) => self.input.partial_cmp(&other.input),
+            order => order,
+        }
+    }
+}
+
+impl UserDefinedLogicalNodeCore for WindowTvf {
+    fn name(&self) -> &str {
+        "WindowTvf"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        std::iter::once(&self.time).chain(&self.partition_by).cloned().collect()
+    }
+
+    /// A condition on the window itself stays above. A session depends on which rows there are, so that there only a
+    /// condition on its partition may go below.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        let own = WINDOW_COLUMNS.map(str::to_owned).into_iter();
+        match self.windowing {
+            Windowing::Session { .. } => {
+                let keys: HashSet<String> =
+                    self.partition_by.iter().map(|key| key.qualified_name().1).collect();
+                let others = self.input.schema().fields().iter().map(|field| field.name().clone());
+                own.chain(others.filter(|name| !keys.contains(name))).collect()
+            }
+            _ => own.collect(),
+        }
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, time={}", self.windowing.name(), self.windowing, self.time)?;
+        if !self.partition_by.is_empty() {
+            let keys: Vec<_> = self.partition_by.iter().map(ToString::to_string).collect();
+            write!(f, ", partition by {}", keys.join(", "))?;
+        }
+        Ok(())
+    }
+
+    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let (Some(input), false) = (inputs.pop(), exprs.is_empty()) else {
+            return internal_err!("a window has one input and a time");
+        };
+        let time = exprs.remove(0);
+        Self::try_new(input, self.windowing, time, exprs)
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let own = self.input.schema().fields().len();
+        let mut needed: Vec<usize> = output_columns.iter().copied().filter(|column| *column < own).collect();
+        needed.push(self.time_index().ok()?);
+        needed.extend(self.partition_indices().ok()?);
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+}

@@ -1,0 +1,200 @@
+//! Bounded queries over the rows so far: windows against rows computed by hand, metadata columns, inserts.
+
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::pretty::pretty_format_batches;
+use headwater_plan::{Planner, Statement, Tables, parse_one};
+
+use crate::common::{InMemory, catalog, millis, seconds};
+
+const DDL: &str = "
+CREATE STREAM readings (device STRING, ts TIMESTAMP(3), value DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
+CREATE STREAM target (device STRING NOT NULL, n BIGINT, at TIMESTAMP(3));
+CREATE VIEW big (who, what) AS SELECT device, value FROM readings WHERE value >= 3;
+";
+
+fn tables() -> Arc<dyn Tables> {
+    let rows = [("a", 0, 1.0), ("b", 10, 2.0), ("a", 55, 3.0), ("a", 60, 4.0), ("b", 125, 5.0)];
+    let fields = vec![
+        Field::new("device", DataType::Utf8, true),
+        Field::new("ts", millis(), true),
+        Field::new("value", DataType::Float64, true),
+    ];
+    let devices = StringArray::from_iter_values(rows.iter().map(|row| row.0));
+    let times = seconds(&rows.map(|row| row.1));
+    let values = Float64Array::from_iter_values(rows.iter().map(|row| row.2));
+    let batch =
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![Arc::new(devices), times, Arc::new(values)])
+            .unwrap();
+    InMemory::default().with_stream("readings", batch).tables()
+}
+
+/// Runs a statement; the rows as a table.
+fn run(sql: &str) -> String {
+    let (catalog, tables, planner) = (catalog(DDL), tables(), Planner::new());
+    let parsed = parse_one(sql).unwrap_or_else(|error| panic!("{}", error.render()));
+    let plan = match &parsed.statement {
+        Statement::Query(query) => planner.batch(&catalog, &tables, query),
+        Statement::Insert(insert) => {
+            planner.insert(&catalog, &tables, insert, catalog.stream(&insert.target.value).unwrap())
+        }
+        other => panic!("{other:?}"),
+    };
+    let plan = plan.unwrap_or_else(|error| panic!("{}", error.render()));
+    let session = planner.session();
+    let rows = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(async { session.execute_logical_plan(plan).await?.collect().await })
+        .unwrap();
+    pretty_format_batches(&rows).unwrap().to_string()
+}
+
+/// Checks the body of the table, cells separated by single spaces.
+#[track_caller]
+fn check(sql: &str, expect: &[&str]) {
+    let table = run(sql);
+    let body: Vec<String> = table
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .skip(1)
+        .map(|line| {
+            line.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" ")
+        })
+        .map(|line| line.replace("1970-01-01T00:", ""))
+        .collect();
+    assert_eq!(body, expect, "{sql}\n{table}");
+}
+
+#[test]
+fn tumble() {
+    check(
+        "SELECT device, window_start, window_end, window_time, count(*), sum(value) \
+         FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) \
+         GROUP BY device, window_start, window_end, window_time ORDER BY 2, 1",
+        &[
+            "a 00:00 01:00 00:59.999 2 4.0",
+            "b 00:00 01:00 00:59.999 1 2.0",
+            "a 01:00 02:00 01:59.999 1 4.0",
+            "b 02:00 03:00 02:59.999 1 5.0",
+        ],
+    );
+    check(
+        "SELECT window_start, count(*) FROM TUMBLE(readings, ts, INTERVAL '1 minute', INTERVAL '50 seconds') \
+         GROUP BY window_start ORDER BY 1",
+        &["1969-12-31T23:59:50 2", "00:50 2", "01:50 1"],
+    );
+}
+
+#[test]
+fn hop_repeats_rows() {
+    check(
+        "SELECT window_start, window_end, count(*) FROM HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '30' SECOND, INTERVAL '1' MINUTE) \
+         GROUP BY window_start, window_end ORDER BY 1",
+        &[
+            "1969-12-31T23:59:30 00:30 2",
+            "00:00 01:00 3",
+            "00:30 01:30 2",
+            "01:00 02:00 1",
+            "01:30 02:30 1",
+            "02:00 03:00 1",
+        ],
+    );
+    // A slide that does not divide the size.
+    check(
+        "SELECT value, window_start FROM HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '40' SECOND, INTERVAL '1' MINUTE) \
+         WHERE value = 4 ORDER BY 2",
+        &["4.0 00:40"],
+    );
+}
+
+#[test]
+fn cumulate_grows() {
+    check(
+        "SELECT window_start, window_end, sum(value) FROM CUMULATE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '3' MINUTE) \
+         GROUP BY window_start, window_end ORDER BY 2",
+        &["00:00 01:00 6.0", "00:00 02:00 10.0", "00:00 03:00 15.0"],
+    );
+}
+
+#[test]
+fn sessions_end_a_gap_after_their_last_row() {
+    check(
+        "SELECT device, window_start, window_end, count(*) FROM \
+         SESSION(TABLE readings PARTITION BY device, DESCRIPTOR(ts), INTERVAL '55' SECOND) \
+         GROUP BY device, window_start, window_end ORDER BY 1, 2",
+        // Rows exactly a gap apart belong together.
+        &["a 00:00 01:55 3", "b 00:10 01:05 1", "b 02:05 03:00 1"],
+    );
+    check(
+        "SELECT window_start, window_end, count(*) FROM SESSION(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE) \
+         GROUP BY window_start, window_end ORDER BY 1",
+        &["00:00 02:00 4", "02:05 03:05 1"],
+    );
+    // A condition above the window does not change the sessions.
+    check(
+        "SELECT window_start, count(*) FROM SESSION(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE) \
+         WHERE device = 'b' GROUP BY window_start ORDER BY 1",
+        &["00:00 1", "02:05 1"],
+    );
+}
+
+#[test]
+fn arroyos_spelling_gives_the_same() {
+    check(
+        "SELECT device, tumble(INTERVAL '1 minute') AS w, count(*) AS n FROM readings GROUP BY device, w ORDER BY n DESC, w",
+        &[
+            "a {start: 00:00, end: 01:00} 2",
+            "b {start: 00:00, end: 01:00} 1",
+            "a {start: 01:00, end: 02:00} 1",
+            "b {start: 02:00, end: 03:00} 1",
+        ],
+    );
+    check(
+        "SELECT device, w['end'] FROM (SELECT device, session(INTERVAL '1 minute') AS w FROM readings GROUP BY 1, 2) ORDER BY 1, 2",
+        &["a 02:00", "b 01:10", "b 03:05"],
+    );
+}
+
+#[test]
+fn windows_go_with_any_sql() {
+    check(
+        "WITH w AS (SELECT device, window_end, sum(value) AS total FROM TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE) \
+         GROUP BY device, window_end) \
+         SELECT a.device, a.total, b.total FROM w AS a JOIN w AS b ON a.window_end = b.window_end AND a.device < b.device",
+        &["a 4.0 2.0"],
+    );
+}
+
+#[test]
+fn metadata_columns_show_when_named() {
+    check("SELECT * FROM readings LIMIT 1", &["a 00:00 1.0"]);
+    check(
+        "SELECT *, _sequence FROM readings WHERE _sequence >= 3 ORDER BY _sequence",
+        &["a 01:00 4.0 3", "b 02:05 5.0 4"],
+    );
+    check("SELECT r.*, r._shard FROM readings AS r ORDER BY _arrival DESC LIMIT 1", &["b 02:05 5.0 0"]);
+    check("SELECT * FROM (SELECT value, _sequence FROM readings) WHERE _sequence = 1", &["2.0 1"]);
+    check("WITH readings AS (SELECT 7 AS _sequence) SELECT *, _sequence + 1 AS next FROM readings", &["7 8"]);
+    check("SELECT count(*), max(_sequence) FROM readings", &["5 4"]);
+    check(
+        "SELECT max(_sequence) FROM TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' DAY) GROUP BY window_end",
+        &["4"],
+    );
+}
+
+#[test]
+fn views_rename_columns() {
+    check("SELECT who, sum(what) FROM big GROUP BY who ORDER BY 1", &["a 7.0", "b 5.0"]);
+}
+
+#[test]
+fn inserts_fit_their_target() {
+    check("INSERT INTO target VALUES ('x', 1, '1970-01-01 00:00:05')", &["x 1 00:05"]);
+    check(
+        "INSERT INTO target (n, device) SELECT count(*), device FROM readings GROUP BY device ORDER BY 2",
+        &["a 3", "b 2"],
+    );
+}

@@ -1,0 +1,8 @@
+//! What the planner promises: what statements mean, what plans look like, what batch windows give, how mistakes are told.
+
+mod batch;
+mod catalog;
+mod common;
+mod mistakes;
+mod parse;
+mod stream;

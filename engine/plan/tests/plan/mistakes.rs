@@ -1,0 +1,153 @@
+//! The most likely mistakes, and what is said about each: message, place, hint.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+
+use headwater_plan::statement::Statement;
+use headwater_plan::{Mistake, Planner, SqlError, Target, parse_one};
+
+use crate::common::{InMemory, catalog, check_snapshot};
+
+const DDL: &str = "
+CREATE STREAM weather (station STRING, ts TIMESTAMP(3), temp DOUBLE, wind DOUBLE, hour INT,
+    WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
+CREATE STREAM fleet (device STRING, ts TIMESTAMP, load DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE PER device);
+CREATE STREAM raw (id BIGINT, value DOUBLE, at TIMESTAMP, label STRING);
+CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n INT);
+CREATE STREAM strict (a INT NOT NULL, b INT);
+CREATE TABLE out WITH (connector = 'kafka', type = 'sink');
+CREATE JOB j AS INSERT INTO hourly SELECT station, ts, temp, hour FROM weather;
+";
+
+const CASES: &[&str] = &[
+    // Syntax.
+    "SELEC 1",
+    "SELECT 1 FROM",
+    "SELECT (1",
+    "CREATE STREM s (a INT)",
+    "CREATE STREAM s (a INT b INT)",
+    "CREATE STREAM s",
+    "SELECT 'abc",
+    "SHOW STREMS",
+    "SELECT 1 SELECT 2",
+    "DELETE FROM raw",
+    "CREATE SINK s FROM raw WITH (connector = 'kafka')",
+    "CREATE JOB k AS SELECT * FROM raw",
+    // Definitions.
+    "CREATE STREAM s (a INTT)",
+    "CREATE STREAM s (a STRNG)",
+    "CREATE STREAM s (a INT, a INT)",
+    "CREATE STREAM s (a INT, _shard INT)",
+    "CREATE STREAM S-1 (a INT)",
+    "CREATE STREAM system.x (a INT)",
+    "CREATE STREAM s (a INT) WITH (shard = 3)",
+    "CREATE STREAM s (a INT) WITH (shards = 0)",
+    "CREATE STREAM s (a INT) WITH (retention = 'a week')",
+    "CREATE STREAM s (a INT) WITH (durability = 'paper')",
+    "CREATE STREAM s (a INT) WITH (shards = 1, shards = 2)",
+    "CREATE STREAM s (a INT, WATERMARK FOR a AS a)",
+    "CREATE STREAM s (ts TIMESTAMP, WATERMARK FOR tz AS ts)",
+    "CREATE STREAM s (ts TIMESTAMP, WATERMARK FOR ts AS tss - INTERVAL '1' SECOND)",
+    "CREATE STREAM s (a INT) PARTITIONED BY (b)",
+    "CREATE STREAM s (a INT, b AS a + 1)",
+    "CREATE STREAM s (a INT) WITH (connector = 'kafka')",
+    "CREATE TABLE s (a INT)",
+    // Names.
+    "SELECT tmep FROM weather",
+    "SELECT w.humidity FROM weather AS w",
+    "SELECT station FROM wether",
+    "SELECT * FROM j",
+    "SELECT a.station FROM weather AS a, weather AS b WHERE station = 'x'",
+    "SELECT maxx(temp) FROM weather",
+    "SELECT station, max(temp) FROM weather",
+    "SELECT temp, temp FROM weather",
+    "SELECT temp + station FROM weather",
+    "SELECT abs(station) FROM weather",
+    // Windows.
+    "SELECT count(*) FROM TUMBLE(TABLE raw, DESCRIPTOR(at), INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(temp), INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(tss), INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts)) GROUP BY window_end",
+    "SELECT count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), 60) GROUP BY window_end",
+    "SELECT count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' MONTH) GROUP BY window_end",
+    "SELECT count(*) FROM TUMBEL(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT count(*) FROM HOP(TABLE weather, DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR, SLYDE => INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT count(*) FROM CUMULATE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT count(*) FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT station, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY station, window_end",
+    "SELECT count(*) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE temp > 1 GROUP BY window_end",
+    "SELECT * FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
+    "SELECT tumble(INTERVAL '1 hour'), count(*) FROM raw GROUP BY 1",
+    "SELECT tumble(INTERVAL '1 hour') AS w, temp FROM weather",
+    "SELECT hop(INTERVAL '1 hour') AS w, count(*) FROM weather GROUP BY w",
+    "SELECT count(*) FROM TUMBLE(TABLE (SELECT max(ts) AS ts FROM weather GROUP BY station), DESCRIPTOR(ts), INTERVAL '1' DAY) GROUP BY window_end",
+    // Not as a stream.
+    "SELECT * FROM weather ORDER BY ts",
+    "SELECT * FROM weather LIMIT 10",
+    "SELECT * FROM weather JOIN raw ON weather.hour = raw.id",
+    "SELECT station, row_number() OVER (PARTITION BY station ORDER BY ts) FROM weather",
+    "SELECT * FROM weather WHERE temp > (SELECT max(value) FROM raw)",
+    "SELECT station, count(*) FROM weather GROUP BY ROLLUP (station)",
+    "SELECT now() - ts FROM weather",
+    "SELECT random() FROM weather",
+    "SELECT 1",
+    "VALUES (1)",
+    "SELECT * FROM out",
+    "SELECT * FROM files",
+    // Into a target.
+    "INSERT INTO hourly SELECT station, count(*) FROM weather GROUP BY station",
+    "INSERT INTO hourly SELECT station, ts, temp, count(*) FROM weather GROUP BY station, ts, temp",
+    "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY station, window_start",
+    "INSERT INTO hourly SELECT ts, station, temp, hour FROM weather",
+    "INSERT INTO hourly SELECT station, ts, temp FROM weather",
+    "INSERT INTO hourly (station, nn) SELECT station, hour FROM weather",
+    "INSERT INTO strict (b) SELECT hour FROM weather",
+    "INSERT INTO strict SELECT hour AS b, hour + 1 AS a FROM weather",
+];
+
+#[test]
+fn mistakes_are_explained() {
+    let mut text = String::new();
+    let mut told = BTreeSet::new();
+    for case in CASES {
+        let Err(error) = plan(case) else { panic!("no error: {case}") };
+        assert!(
+            error.position().is_some() || matches!(error.mistake(), Mistake::Query),
+            "no place: {case}\n{error}"
+        );
+        assert!(!error.message().ends_with('.') && !error.message().contains('\n'), "{error}");
+        told.insert(error.code());
+        writeln!(text, "{}\n", error.render()).unwrap();
+    }
+    check_snapshot("mistakes.txt", &text);
+    assert!(told.len() >= 12, "{told:?}");
+}
+
+fn plan(sql: &str) -> Result<(), SqlError> {
+    let catalog = catalog(DDL);
+    let rows = arrow::array::RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
+    let tables = InMemory::default().with("files", rows).tables();
+    let planner = Planner::new();
+    let parsed = parse_one(sql)?;
+    match &parsed.statement {
+        Statement::Query(query) => planner.stream(&catalog, &tables, query, Target::Anywhere).map(drop),
+        Statement::Insert(insert) => {
+            let stream = catalog.stream(&insert.target.value).unwrap();
+            let columns: Vec<_> = insert.columns.iter().map(|column| column.value.clone()).collect();
+            planner.stream(&catalog, &tables, &insert.query, Target::Stream(stream, &columns)).map(drop)
+        }
+        _ => catalog.apply(&parsed).map(drop),
+    }
+}
+
+#[test]
+fn every_code_has_a_page() {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/errors");
+    for mistake in Mistake::ALL {
+        let page = pages.join(format!("{}.md", mistake.code()));
+        let text = std::fs::read_to_string(&page).unwrap_or_default();
+        assert!(text.contains(mistake.code().as_str()), "{} is missing", page.display());
+    }
+}

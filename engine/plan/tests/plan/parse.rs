@@ -1,0 +1,187 @@
+//! What statements mean: each of `CASES` in one line of the snapshot, in whatever dialect it is written.
+
+use crate::common::check_snapshot;
+use headwater_plan::definition::{StreamDef, ViewDef};
+use headwater_plan::statement::{CreateStream, StreamChange};
+use headwater_plan::{Position, Statement, parse, parse_one};
+
+const CASES: &[&str] = &[
+    "CREATE STREAM s (a INT)",
+    "create stream if not exists Weather (Station STRING NOT NULL, \"Temp\" DOUBLE, ts TIMESTAMP(3), \
+     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND PER station, PRIMARY KEY (station, ts) NOT ENFORCED) \
+     PARTITIONED BY (station) WITH (shards = 4, retention = '7 days', durability = process, compression = 'zstd', \
+     'scan.watermark.idle-timeout' = '30s', clock.guard = none)",
+    "CREATE STREAM s (ts TIMESTAMP, a INT, b INT, WATERMARK FOR ts PER a, b) \
+     WITH (retention.age = INTERVAL '12' HOUR, retention.bytes = '100 GB', scan.watermark.idle-timeout = '1 min')",
+    "CREATE STREAM s (a TINYINT, b SMALLINT, c BIGINT, d FLOAT, e REAL, f DOUBLE PRECISION, g BOOLEAN, h DECIMAL(10, 2), \
+     i NUMERIC, j DATE, k TIME, l TIMESTAMP, m TIMESTAMP(0), n TIMESTAMP(6) WITH TIME ZONE, o TIMESTAMP_LTZ(3), \
+     p VARCHAR(20), q TEXT, r BYTES, s VARBINARY(8), t BYTEA, u CHAR(3), v INTEGER)",
+    "CREATE STREAM s (a ARRAY<INT>, b ROW<x INT NOT NULL, y ARRAY<ROW<z STRING>>>, c MAP<STRING, ARRAY<BIGINT>>, \
+     d STRUCT<x: INT>, e INT[])",
+    // Flink
+    "CREATE TABLE r (device STRING, ts TIMESTAMP(3), topic STRING METADATA VIRTUAL, k STRING METADATA FROM 'key', \
+     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) WITH ('connector'='kafka','topic'='r',\
+     'properties.bootstrap.servers'='h:9092','format'='json','scan.watermark.idle-timeout'='30s')",
+    // Arroyo
+    "CREATE TABLE r (device TEXT NOT NULL, ts TIMESTAMP NOT NULL, WATERMARK FOR ts AS ts - INTERVAL '5 seconds') \
+     WITH (connector='mqtt', url='tcp://h:1883', type='source', format='json', bad_data='drop', source.offset = earliest)",
+    "CREATE TABLE o WITH (connector='kafka', bootstrap_servers='h:9092', topic='o', type='sink', format='json')",
+    // RisingWave
+    "CREATE SOURCE r (device VARCHAR, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) \
+     WITH (connector='kafka', scan.startup.mode='earliest') FORMAT PLAIN ENCODE JSON",
+    "CREATE MATERIALIZED VIEW m AS SELECT device, window_start, count(*) FROM TUMBLE(r, ts, INTERVAL '1 MINUTE') \
+     GROUP BY device, window_start EMIT ON WINDOW CLOSE",
+    "CREATE OR REPLACE TEMPORARY VIEW v (a, b) AS SELECT 1, 2",
+    "CREATE VIEW IF NOT EXISTS v AS (SELECT 1)",
+    "CREATE JOB j AS INSERT INTO o (a, b) SELECT a, b FROM s",
+    "CREATE JOB IF NOT EXISTS a.j AS INSERT INTO o WITH x AS (SELECT * FROM s) SELECT * FROM x",
+    "DROP STREAM s",
+    "DROP MATERIALIZED VIEW IF EXISTS m",
+    "DROP JOB j",
+    "ALTER STREAM s ADD COLUMN c ARRAY<DOUBLE>",
+    "ALTER STREAM s SET (retention = '3 d', durability = memory)",
+    "SHOW STREAMS",
+    "show functions",
+    "DESCRIBE s",
+    "DESC TABLE system.jobs",
+    "EXPLAIN SELECT 1",
+    "EXPLAIN BATCH SELECT 1",
+    "EXPLAIN ANALYZE SELECT 1",
+    "EXPLAIN CREATE JOB j AS INSERT INTO o SELECT * FROM s",
+    "PAUSE JOB j",
+    "RESUME JOB j",
+    "INSERT INTO s VALUES (1, 'x'), (2, NULL)",
+    "INSERT INTO s (b, a) SELECT 1, 2",
+    "INSERT INTO s (SELECT 1)",
+    "SET state.ttl = '1 hour'",
+    "SET 'table.local-time-zone' TO UTC",
+    "REPLAY JOB j",
+    "REPLAY JOB j FROM '2013-07-01' TO TIMESTAMP '2013-08-01 00:00:00' INTO july",
+    "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTES, INTERVAL '1' HOUR)) AS w",
+    "SELECT * FROM HOP(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR, SLIDE => INTERVAL '5' MINUTE)",
+    "SELECT * FROM CUMULATE(TABLE (SELECT * FROM t WHERE x > 1), DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY)",
+    "SELECT * FROM TABLE(SESSION(TABLE t PARTITION BY a, b, DESCRIPTOR(ts), INTERVAL '5' MINUTE))",
+    "SELECT * FROM SESSION(TABLE t PARTITION BY (a), DESCRIPTOR(ts), INTERVAL '5' MINUTE)",
+    "SELECT * FROM TUMBLE(t, ts, INTERVAL '1 HOUR', INTERVAL '5 minutes') x",
+    "SELECT device, tumble(interval '1 minute') AS w, count(*) FROM r GROUP BY device, w",
+];
+
+#[test]
+fn statements_mean_what_they_say() {
+    let mut text = String::new();
+    for case in CASES {
+        let parsed = parse_one(case).unwrap_or_else(|error| panic!("{case}\n{}", error.render()));
+        assert_eq!(parsed.text, *case, "a statement keeps its text");
+        text.push_str(&format!("{case}\n    {}\n\n", summary(&parsed.statement)));
+    }
+    check_snapshot("parse.txt", &text);
+}
+
+fn summary(statement: &Statement) -> String {
+    match statement {
+        Statement::CreateStream(create) => stream(create, "stream"),
+        Statement::CreateTable(create) => stream(create, "table"),
+        Statement::CreateView(create) => {
+            let flags = format!("or_replace={} if_not_exists={}", create.or_replace, create.if_not_exists);
+            format!("view {} {flags}", view(&create.definition))
+        }
+        Statement::CreateMaterializedView(create) => {
+            format!("materialized view {}", view(&create.definition))
+        }
+        Statement::CreateJob(create) => {
+            let job = &create.definition;
+            let (name, target) = (&job.name, &job.target);
+            let flags = format!("if_not_exists={}", create.if_not_exists);
+            format!("job {name} into {target}({}) = {} {flags}", job.columns.join(", "), job.query.ast)
+        }
+        Statement::Drop(drop) => {
+            format!("drop {} {} if_exists={}", drop.kind, drop.name.value, drop.if_exists)
+        }
+        Statement::AlterStream(alter) => match &alter.change {
+            StreamChange::AddColumn(field) => format!("alter {}: add {field}", alter.name.value),
+            StreamChange::SetOptions(options) => {
+                let options: Vec<_> =
+                    options.iter().map(|(key, value)| format!("{}={value}", key.value)).collect();
+                format!("alter {}: set {}", alter.name.value, options.join(", "))
+            }
+        },
+        Statement::Show(show) => format!("show {show:?}"),
+        Statement::Describe(name) => format!("describe {}", name.value),
+        Statement::Explain(explain) => {
+            format!("explain {:?}: {}", explain.mode, summary(&explain.statement.statement))
+        }
+        Statement::PauseJob(name) => format!("pause {}", name.value),
+        Statement::ResumeJob(name) => format!("resume {}", name.value),
+        Statement::Insert(insert) => {
+            let columns: Vec<_> = insert.columns.iter().map(|column| column.value.as_str()).collect();
+            let values = if insert.query.is_values() { " values" } else { "" };
+            format!(
+                "insert into {}({}){values} = {}",
+                insert.target.value,
+                columns.join(", "),
+                insert.query.ast
+            )
+        }
+        Statement::Query(query) => format!("query {}", query.ast),
+        Statement::Set(set) => format!("set {} = {}", set.key.value, set.value),
+        Statement::Replay(replay) => format!(
+            "replay {} from {:?} to {:?} into {:?}",
+            replay.job.value,
+            replay.from,
+            replay.to,
+            replay.into.as_ref().map(|name| &name.value)
+        ),
+    }
+}
+
+fn view(view: &ViewDef) -> String {
+    format!("{}({}) = {}", view.name, view.columns.join(", "), view.query.ast)
+}
+
+fn stream(create: &CreateStream, kind: &str) -> String {
+    let StreamDef { name, schema, metadata, watermark, partition_by, primary_key, options, .. } =
+        &create.definition;
+    let fields: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let nullable = if field.is_nullable() { "" } else { " not null" };
+            format!("{} {}{nullable}", field.name(), field.data_type())
+        })
+        .collect();
+    let def = &create.definition;
+    format!(
+        "{kind} {name} ({})\n    metadata={metadata:?} watermark={watermark:?}\n    partition_by={partition_by:?} \
+         primary_key={primary_key:?} shards={} retention={:?} durability={:?} compression={:?} idle={:?} guard={:?} \
+         format={:?} connector={:?} if_not_exists={}\n    options={options:?}",
+        fields.join(", "),
+        def.shards,
+        def.retention,
+        def.durability,
+        def.compression,
+        def.idle_timeout,
+        def.clock_guard,
+        def.format,
+        def.connector,
+        create.if_not_exists,
+    )
+}
+
+#[test]
+fn a_script_keeps_places() {
+    let script =
+        "-- comment\nCREATE STREAM a (x INT);\n\n/* more; */ SHOW STREAMS; ;\n  SELECT 'a;b'\n  FROM a\n;\n";
+    let parsed = parse(script).unwrap();
+    let places: Vec<_> = parsed.iter().map(|one| (one.position, one.text.as_str())).collect();
+    let at = |line, column| Position { line, column };
+    assert_eq!(
+        places,
+        [
+            (at(2, 1), "CREATE STREAM a (x INT)"),
+            (at(4, 13), "SHOW STREAMS"),
+            (at(5, 3), "SELECT 'a;b'\n  FROM a"),
+        ]
+    );
+    assert!(parse("").unwrap().is_empty());
+    assert!(parse(" ;; -- nothing\n").unwrap().is_empty());
+}

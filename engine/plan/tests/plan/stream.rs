@@ -1,0 +1,155 @@
+//! The streaming plans of queries, as EXPLAIN shows them, with what comes out.
+
+use std::fmt::Write;
+
+use crate::common::{InMemory, catalog, check_snapshot};
+use headwater_operators::Changes;
+use headwater_plan::{Dataflow, Planner, Statement, Target, parse_one};
+
+const DDL: &str = "
+CREATE STREAM weather (station STRING, ts TIMESTAMP(3), temp DOUBLE, wind DOUBLE, hour INT,
+    WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
+CREATE STREAM fleet (device STRING, ts TIMESTAMP, load DOUBLE, ok BOOLEAN, WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE PER device);
+CREATE STREAM raw (id BIGINT, value DOUBLE, at TIMESTAMP);
+CREATE TABLE clicks (user_id BIGINT, ts TIMESTAMP(3), url STRING, WATERMARK FOR ts AS ts) WITH (connector = 'kafka', type = 'source');
+CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n BIGINT);
+CREATE VIEW warm AS SELECT station, ts, temp * 9 / 5 + 32 AS fahrenheit FROM weather WHERE temp > 10;
+CREATE VIEW hours AS SELECT * FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR);
+CREATE VIEW busy AS SELECT device, ts, 100 / load AS spare FROM fleet WHERE load > 0;
+CREATE MATERIALIZED VIEW newest AS SELECT station, LAST_VALUE(temp ORDER BY ts) AS temp FROM weather GROUP BY station;
+";
+
+/// Each case: a query, or INSERT INTO.
+const CASES: &[&str] = &[
+    // Stateless.
+    "SELECT * FROM raw",
+    "SELECT id, value * 2 AS twice FROM raw WHERE value > 1.5 AND id <= 10 AND id > 3",
+    "SELECT *, _shard, _sequence, _arrival FROM raw",
+    "SELECT _sequence, temp FROM weather WHERE _sequence > 5",
+    "SELECT * FROM warm WHERE station = 'EWR'",
+    "SELECT temp FROM weather WHERE temp > 5",
+    "SELECT station, ts FROM weather UNION ALL SELECT url, ts FROM clicks",
+    "WITH w AS (SELECT station AS s, ts FROM weather) SELECT s FROM w WHERE s <> 'JFK'",
+    // Windows, Flink's spelling.
+    "SELECT station, window_start, window_end, MAX(temp), COUNT(*) FROM TABLE(TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR)) \
+     GROUP BY station, window_start, window_end",
+    "SELECT window_end, AVG(temp) AS mean FROM HOP(TABLE weather, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR) \
+     WHERE station = 'EWR' GROUP BY window_end",
+    "SELECT window_time, COUNT(DISTINCT station), SUM(temp) FILTER (WHERE temp > 0) FROM \
+     CUMULATE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY) GROUP BY window_start, window_end, window_time",
+    "SELECT station, window_start, COUNT(*) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '30' MINUTE) \
+     GROUP BY station, window_start, window_end HAVING COUNT(*) > 3",
+    "SELECT window_start, MIN(temp) FROM SESSION(TABLE (SELECT * FROM weather WHERE temp < 0), DESCRIPTOR(ts), INTERVAL '3' HOUR) \
+     GROUP BY window_start, window_end",
+    "SELECT upper(station) AS s, window_start, round(max(temp) - min(temp), 1) AS span FROM hours GROUP BY upper(station), window_start",
+    "SELECT station, date_trunc('day', window_start) AS day, window_end, count(*) FROM hours \
+     WHERE window_start >= TIMESTAMP '2013-01-01' AND temp > 0 GROUP BY station, date_trunc('day', window_start), window_end",
+    "SELECT station, temp, window_start FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
+    "SELECT station, count(*) FROM hours GROUP BY station",
+    "SELECT DISTINCT station, window_start FROM hours",
+    "SELECT s, max(f) FROM (SELECT station AS s, fahrenheit AS f, window_end AS e FROM \
+     TUMBLE(TABLE warm, DESCRIPTOR(ts), INTERVAL '1' DAY)) GROUP BY s, e",
+    // RisingWave's.
+    "SELECT window_start, count(*) AS n FROM TUMBLE(clicks, ts, INTERVAL '10 minutes', INTERVAL '1 minute') GROUP BY window_start",
+    // Arroyo's.
+    "SELECT station, tumble(INTERVAL '1 minute') AS w, count(*) AS n FROM weather GROUP BY station, w",
+    "SELECT hop(INTERVAL '10 seconds', INTERVAL '1 minute') AS w, max(temp) FROM weather WHERE wind > 1 GROUP BY 1",
+    "SELECT station, session(INTERVAL '30 seconds') AS w, count(*) FROM weather GROUP BY station, session(INTERVAL '30 seconds')",
+    "SELECT station, w.start AS started, n FROM (SELECT station, tumble(INTERVAL '1 minute') AS w, count(*) n FROM weather GROUP BY station, w)",
+    // Windows over windows.
+    "SELECT window_end, max(n) FROM TUMBLE(TABLE (SELECT window_time AS t, count(*) AS n FROM \
+     TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY window_time), DESCRIPTOR(t), INTERVAL '1' HOUR) GROUP BY window_end",
+    // A timeline per key.
+    "SELECT device, window_end, max(load) FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE ok GROUP BY device, window_end",
+    "SELECT device, window_end, min(spare) FROM TUMBLE(TABLE busy, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end",
+    "SELECT device, window_start, count(*) FROM SESSION(TABLE fleet PARTITION BY device, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY device, window_start, window_end",
+    "SELECT device, load FROM fleet WHERE ok",
+    // Without windows.
+    "SELECT station, count(*), avg(temp) FROM weather GROUP BY station",
+    "SELECT count(*) FROM weather",
+    "SELECT DISTINCT station FROM weather",
+    "SELECT hour % 12 AS h, max(temp) AS m FROM weather GROUP BY hour % 12 HAVING max(temp) > 30",
+    "SELECT m, count(*) FROM (SELECT station, max(hour) AS m FROM weather GROUP BY station) GROUP BY m",
+    "SELECT * FROM newest",
+    // Into streams.
+    "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start",
+    "INSERT INTO hourly (n, station) SELECT count(*), station FROM hours GROUP BY station, window_end",
+    "INSERT INTO hourly SELECT station, ts, hour, NULL FROM weather",
+];
+
+#[test]
+fn plans() {
+    let catalog = catalog(DDL);
+    let tables = InMemory::default().tables();
+    let planner = Planner::new();
+    let mut text = String::new();
+    for case in CASES {
+        let parsed = parse_one(case).unwrap_or_else(|error| panic!("{}", error.render()));
+        let planned = match &parsed.statement {
+            Statement::Query(query) => planner.stream(&catalog, &tables, query, Target::Anywhere),
+            Statement::Insert(insert) => {
+                let stream = catalog.stream(&insert.target.value).unwrap();
+                let columns: Vec<_> = insert.columns.iter().map(|column| column.value.clone()).collect();
+                planner.stream(&catalog, &tables, &insert.query, Target::Stream(stream, &columns))
+            }
+            other => panic!("{other:?}"),
+        };
+        let described = planned.map_or_else(|error| error.render(), |dataflow| describe(&dataflow));
+        writeln!(text, "{case}\n{described}").unwrap();
+    }
+    check_snapshot("stream.txt", &text);
+}
+
+fn describe(dataflow: &Dataflow) -> String {
+    check_shape(dataflow);
+    let mut text: String = dataflow.explain().lines().map(|line| format!("    {line}\n")).collect();
+    let result = &dataflow.result;
+    let fields: Vec<_> = result
+        .schema
+        .fields()
+        .iter()
+        .map(|field| format!("{} {}", field.name(), field.data_type()))
+        .collect();
+    let time = result.event_time.map_or("none", |column| result.schema.field(column).name());
+    writeln!(text, "    => {} | event time: {time}", fields.join(", ")).unwrap();
+    text
+}
+
+/// What the runner relies on.
+fn check_shape(dataflow: &Dataflow) {
+    use headwater_plan::dataflow::{Exchange, Upstream};
+    assert!(!dataflow.stages.is_empty());
+    for (nth, stage) in dataflow.stages.iter().enumerate() {
+        assert!(!stage.inputs.is_empty());
+        for input in &stage.inputs {
+            if let Upstream::Stage(before) = input.from {
+                assert!(before < nth, "stages are in topological order");
+            }
+            if input.exchange != Exchange::Forward {
+                assert_eq!(
+                    (stage.inputs.len(), stage.operators.len()),
+                    (1, 1),
+                    "an operator with state is alone"
+                );
+            }
+            if let Exchange::Hash(columns) = &input.exchange {
+                let width = dataflow.schema_of(input.from).fields().len();
+                assert!(!columns.is_empty() && columns.iter().all(|column| *column < width));
+            }
+        }
+        if let Some(last) = stage.operators.last() {
+            assert_eq!(last.schema(), stage.schema);
+        }
+    }
+    let last = dataflow.stages.last().unwrap();
+    assert_eq!(last.schema, dataflow.result.schema);
+    if let Changes::Updating { key } = &dataflow.result.changes {
+        assert!(key.iter().all(|column| *column < last.schema.fields().len()));
+    }
+    for source in &dataflow.sources {
+        if source.watermark.is_some() {
+            assert!(source.bounds.is_empty(), "a batch left out would hold the watermark back");
+        }
+    }
+}
