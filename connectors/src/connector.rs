@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -53,8 +54,8 @@ pub enum Pulled {
 
 /// Pulls from outside into a stream.
 ///
-/// A source MUST give every record after the marks it was opened with, in order within each partition, and MUST NOT count on
-/// being asked again after [`Source::close`]. It MUST be cancel-safe: a pull that is dropped has pulled nothing.
+/// A source MUST give every record after the marks it was opened with, in order within each partition. After an error, and
+/// after a pull that was dropped, it is closed and another one is opened with the marks that are stored.
 #[async_trait]
 pub trait Source: Send {
     /// Connects, and goes to where the marks say; partitions without a mark start at the beginning, as options say.
@@ -63,9 +64,15 @@ pub trait Source: Send {
     /// The next records. Waits for them, but not for ever.
     async fn pull(&mut self) -> Result<Pulled>;
 
-    /// Everything pulled so far is durable in the log, positions and all: the time to acknowledge outside.
-    async fn committed(&mut self) -> Result<()> {
+    /// What was pulled with these marks is durable in the log, and so are they: the time to acknowledge outside. Later records may
+    /// have been pulled already.
+    async fn committed(&mut self, _marks: &[Mark]) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether the input ends by itself.
+    fn is_bounded(&self) -> bool {
+        false
     }
 
     /// How many records lie outside and are not yet pulled, if that can be told.
@@ -99,7 +106,7 @@ impl Delivery {
     }
 }
 
-/// Where a sink stands.
+/// Where a sink stands. A shard without an entry was never delivered from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// For each shard that was delivered from, the next row to deliver.
@@ -124,6 +131,21 @@ pub trait Sink: Send {
 
     /// Makes everything that was delivered safe outside, and answers the note to keep with the cursor.
     async fn flush(&mut self) -> Result<String>;
+
+    /// How many rows a delivery has at most.
+    fn rows_max(&self) -> usize {
+        8_192
+    }
+
+    /// Whether a flush is due because of what was delivered since the last.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// How long what was delivered may wait for a flush.
+    fn linger(&self) -> Duration {
+        Duration::from_millis(200)
+    }
 
     /// Disconnects. What was delivered after the last flush may be dropped.
     async fn close(&mut self) -> Result<()> {

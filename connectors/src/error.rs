@@ -5,13 +5,13 @@ use headwater_ingest::{IngestError, OptionError};
 use headwater_log::LogError;
 
 /// The result of a call to a connector.
-pub type Result<T> = std::result::Result<T, ConnectorError>;
+pub type Result<T, E = ConnectorError> = std::result::Result<T, E>;
 
 /// An error of a connector.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectorError {
     /// No connector of this name.
-    #[error("there is no connector {name:?}{}; there are {known}", nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+    #[error("there is no connector {name:?}{}; there are {known}", hint(.nearest))]
     Unknown {
         /// The name that was given.
         name: String,
@@ -91,4 +91,8 @@ impl From<LogError> for ConnectorError {
     fn from(error: LogError) -> Self {
         Self::Ingest(error.into())
     }
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!(", did you mean {name:?}?")).unwrap_or_default()
 }

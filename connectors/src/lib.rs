@@ -9,12 +9,22 @@
 //! - Adding one touches one folder and one line of [`registry::CONNECTORS`].
 //! - An outage outside is retried with backoff and shown in [`Status`]; it never stops the process.
 
+mod backoff;
+mod blackhole;
 mod connector;
+mod datagen;
 mod error;
+mod files;
+mod http;
 pub mod registry;
+mod sink_task;
+mod source_task;
+mod status;
+mod stdout;
 mod supervisor;
 
 pub use connector::{Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Source};
 pub use error::{ConnectorError, Result};
 pub use registry::{CONNECTORS, Connector};
-pub use supervisor::{ConnectorDef, ConnectorSupervisor, Handle, State, Status};
+pub use status::{State, Status};
+pub use supervisor::{ConnectorDef, ConnectorSupervisor, Handle};

@@ -1,11 +1,13 @@
-//! Which connectors there are.
+//! Which connectors there are. Adding one is a folder and a line here.
 
-use headwater_ingest::Options;
+use headwater_ingest::{FormatOptions, Options, nearest};
 
 use crate::connector::{Context, Gateway, Sink, Source};
-use crate::error::Result;
+use crate::error::{ConnectorError, Result};
+use crate::{blackhole, datagen, files, http, stdout};
 
 /// A connector: what it is called, and how to make one. Making one checks its options and touches nothing outside.
+#[derive(Clone, Copy)]
 pub struct Connector {
     /// The name, as `connector = '…'` has it.
     pub name: &'static str,
@@ -20,4 +22,92 @@ pub struct Connector {
 }
 
 /// All connectors, by name.
-pub const CONNECTORS: &[Connector] = &[];
+pub const CONNECTORS: &[Connector] = &[
+    blackhole::CONNECTOR,
+    datagen::CONNECTOR,
+    files::FILESYSTEM,
+    files::SINGLE_FILE,
+    http::POLLING_HTTP,
+    http::HTTP,
+    http::WEBHOOK,
+    stdout::CONNECTOR,
+    stdout::PRINT,
+];
+
+/// The connector of this name.
+pub fn connector(name: &str) -> Result<&'static Connector> {
+    let wanted = name.trim().to_ascii_lowercase();
+    CONNECTORS.iter().find(|connector| connector.name == wanted).ok_or_else(|| ConnectorError::Unknown {
+        name: name.to_owned(),
+        nearest: nearest(&wanted, CONNECTORS.iter().map(|connector| connector.name)).map(str::to_owned),
+        known: names(|_| true),
+    })
+}
+
+/// Makes a source. `options` are those of the connector and of its format; one that nobody knows is an error.
+pub fn make_source(name: &str, context: Context, options: Options) -> Result<Box<dyn Source>> {
+    let found = connector(name)?;
+    let Some(make) = found.source else {
+        return Err(wrong_role(found, "source", |one| one.source.is_some()));
+    };
+    make_with(make, context, options, "source")
+}
+
+/// Makes a sink. `options` are those of the connector and of its format; one that nobody knows is an error.
+pub fn make_sink(name: &str, context: Context, options: Options) -> Result<Box<dyn Sink>> {
+    let found = connector(name)?;
+    let Some(make) = found.sink else { return Err(wrong_role(found, "sink", |one| one.sink.is_some())) };
+    make_with(make, context, options, "sink")
+}
+
+fn make_with<T>(
+    make: fn(Context, &mut Options) -> Result<T>,
+    mut context: Context,
+    mut options: Options,
+    role: &str,
+) -> Result<T> {
+    // Arroyo says the role in the options; it must be the one in which the table is used.
+    if let Some(given) = options.get("type")
+        && given != role
+    {
+        return Err(options.bad("type", &given, format!("the table is used as a {role}")).into());
+    }
+    (context.format, context.format_options) = FormatOptions::take(&mut options)?;
+    let made = make(context, &mut options)?;
+    options.finish()?;
+    Ok(made)
+}
+
+fn wrong_role(found: &Connector, role: &'static str, able: fn(&Connector) -> bool) -> ConnectorError {
+    ConnectorError::WrongRole { name: found.name.to_owned(), role, able: names(able) }
+}
+
+fn names(which: impl Fn(&Connector) -> bool) -> String {
+    let names: Vec<_> = CONNECTORS.iter().filter(|one| which(one)).map(|one| one.name).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_each_connector_can_do_something() {
+        for (at, one) in CONNECTORS.iter().enumerate() {
+            assert!(CONNECTORS[..at].iter().all(|other| other.name != one.name), "{}", one.name);
+            assert!(one.source.is_some() || one.sink.is_some() || one.gateway.is_some(), "{}", one.name);
+            assert!(!one.summary.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_gets_the_nearest() {
+        let error = connector("filesytem").err().unwrap();
+        assert!(
+            error
+                .to_string()
+                .starts_with("there is no connector \"filesytem\", did you mean \"filesystem\"?"),
+            "{error}"
+        );
+    }
+}

@@ -1,14 +1,20 @@
-//! Runs sources and sinks: restarts them after outages, keeps their places, shows how they fare.
+//! Runs sources and sinks: opens them anew after outages, keeps their places, shows how they fare.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
 use headwater_core::StreamName;
-use headwater_ingest::Ingest;
+use headwater_ingest::{CURSORS, FormatOptions, Ingest, Marks, Options};
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
+use crate::connector::Context;
 use crate::error::Result;
+use crate::registry::{make_sink, make_source};
+use crate::sink_task::SinkTask;
+use crate::source_task::SourceTask;
+use crate::status::{Board, Status};
 
 /// What a `CREATE TABLE … WITH (connector = …)` says.
 #[derive(Clone)]
@@ -23,95 +29,87 @@ pub struct ConnectorDef {
     pub options: BTreeMap<String, String>,
 }
 
-/// How a connector fares.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum State {
-    /// Not yet connected.
-    #[default]
-    Starting,
-    /// At work.
-    Running,
-    /// Waiting after a failure, to try again.
-    Retrying,
-    /// A bounded source at its end.
-    Ended,
-    /// Told to stop.
-    Stopped,
-    /// Refused for a reason that trying again does not cure.
-    Failed,
+impl ConnectorDef {
+    fn options(&self) -> Options {
+        Options::new(format!("connector {}", self.connector), self.options.iter())
+    }
+
+    fn status(&self, role: &'static str) -> Status {
+        Status {
+            name: self.name.clone(),
+            connector: self.connector.clone(),
+            role,
+            stream: self.stream.to_string(),
+            ..Status::default()
+        }
+    }
 }
 
-/// How a connector fares, as `system.connectors` shows it.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// The name under which it runs.
-    pub name: String,
-    /// The connector's name.
-    pub connector: String,
-    /// `source` or `sink`.
-    pub role: &'static str,
-    /// The stream.
-    pub stream: String,
-    /// What it does.
-    pub state: State,
-    /// Rows that wait: outside for a source if it can tell, in the log for a sink.
-    pub lag: Option<u64>,
-    /// Rows moved since the start.
-    pub rows: u64,
-    /// Records that went to the dead letters since the start.
-    pub dead_letters: u64,
-    /// Rows a second, over the last seconds.
-    pub rows_per_second: f64,
-    /// Failures since the start.
-    pub failures: u64,
-    /// The last failure, without secrets.
-    pub last_error: Option<String>,
+/// A running connector. Dropping the handle tells it to stop and does not wait.
+pub struct Handle {
+    board: Arc<Board>,
+    stop: watch::Sender<bool>,
 }
-
-/// A running connector. Dropping the handle stops it.
-pub struct Handle {}
 
 impl Handle {
     /// How it fares.
     pub fn status(&self) -> Status {
-        unimplemented!()
+        self.board.status()
     }
 
-    /// Stops it: a source after the append under way, a sink after a last flush.
+    /// Stops it, and waits: a source for the append under way, a sink for a last flush.
     pub async fn stop(self) -> Status {
-        unimplemented!()
+        let _ = self.stop.send(true);
+        self.ended().await
     }
 
-    /// Waits until a bounded source has ended or failed.
+    /// Waits until it has ended, failed or stopped.
     pub async fn ended(&self) -> Status {
-        unimplemented!()
+        let mut watch = self.board.watch();
+        // An error says that the task is gone, for which there is a state too.
+        let _ = watch.wait_for(|status| status.state.is_final()).await;
+        self.board.status()
     }
 }
 
-/// Runs connectors on a tokio runtime.
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+/// Runs connectors on a tokio runtime. Cheap to clone.
 #[derive(Clone)]
 pub struct ConnectorSupervisor {
     ingest: Arc<Ingest>,
+    cursors: Arc<Marks>,
     runtime: tokio::runtime::Handle,
+    boards: Arc<Mutex<Vec<Weak<Board>>>>,
 }
 
 impl ConnectorSupervisor {
     /// Runs connectors on `runtime`, through `ingest`.
-    pub fn new(ingest: Arc<Ingest>, runtime: tokio::runtime::Handle) -> Self {
-        Self { ingest, runtime }
+    pub fn new(ingest: Arc<Ingest>, runtime: tokio::runtime::Handle) -> Result<Self> {
+        let cursors = Arc::new(Marks::open(Arc::clone(ingest.log()), CURSORS)?);
+        Ok(Self { ingest, cursors, runtime, boards: Arc::default() })
     }
 
-    /// Checks a source's name and options for a stream of these columns, without touching anything outside. Answers whether it
-    /// is bounded.
-    pub fn validate_source(&self, def: &ConnectorDef, schema: &SchemaRef) -> Result<()> {
-        let _ = (def, schema, &self.ingest, &self.runtime);
-        unimplemented!()
+    /// Checks a source's name and options for a stream of these columns, without touching anything outside. Answers
+    /// whether its input ends by itself.
+    pub fn validate_source(
+        &self,
+        def: &ConnectorDef,
+        schema: &SchemaRef,
+        event_time: Option<&str>,
+    ) -> Result<bool> {
+        let context = self.context(def, Arc::clone(schema), event_time.map(str::to_owned));
+        Ok(make_source(&def.connector, context, def.options())?.is_bounded())
     }
 
     /// Checks a sink's name and options for a stream of these columns, without touching anything outside.
     pub fn validate_sink(&self, def: &ConnectorDef, schema: &SchemaRef) -> Result<()> {
-        let _ = (def, schema);
-        unimplemented!()
+        let context = self.context(def, Arc::clone(schema), None);
+        make_sink(&def.connector, context, def.options()).map(|_| ())
     }
 
     /// Starts to fill a stream. `on_end` is called when a bounded source has ended and its last rows are durable.
@@ -120,24 +118,68 @@ impl ConnectorSupervisor {
         def: ConnectorDef,
         on_end: impl FnOnce(&StreamName) + Send + 'static,
     ) -> Result<Handle> {
-        let _ = (def, on_end);
-        unimplemented!()
+        let info = self.ingest.log().stream_named(def.stream.as_str())?;
+        let context = self.context(&def, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
+        make_source(&def.connector, context.clone(), def.options())?;
+        let (handle, board, stopped) = self.handle(def.status("source"));
+        let make = move || make_source(&def.connector, context.clone(), def.options());
+        let task = SourceTask::new(Arc::clone(&self.ingest), board, stopped, def_name(&handle), info, make);
+        self.runtime.spawn(task.run(on_end));
+        Ok(handle)
     }
 
-    /// Starts to deliver a stream.
+    /// Starts to deliver a stream, from where the sink of this name stood, or else from the oldest row.
     pub fn start_sink(&self, def: ConnectorDef) -> Result<Handle> {
-        let _ = def;
-        unimplemented!()
+        let info = self.ingest.log().stream_named(def.stream.as_str())?;
+        let context = self.context(&def, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
+        make_sink(&def.connector, context.clone(), def.options())?;
+        let (handle, board, stopped) = self.handle(def.status("sink"));
+        let make = move || make_sink(&def.connector, context.clone(), def.options());
+        let log = Arc::clone(self.ingest.log());
+        let cursors = Arc::clone(&self.cursors);
+        let world = self.ingest.world().clone();
+        let task = SinkTask::new(world, log, cursors, board, stopped, def_name(&handle), info, make);
+        self.runtime.spawn(task.run());
+        Ok(handle)
     }
 
-    /// How all running connectors fare.
+    /// Forgets where a source stands: it was dropped, and one of the same name starts at the beginning.
+    pub fn forget_source(&self, name: &str) -> Result<()> {
+        Ok(self.ingest.positions().forget(name)?)
+    }
+
+    /// Forgets where a sink stands.
+    pub fn forget_sink(&self, name: &str) -> Result<()> {
+        Ok(self.cursors.forget(name)?)
+    }
+
+    /// How all connectors fare that somebody still holds.
     pub fn statuses(&self) -> Vec<Status> {
-        unimplemented!()
+        let mut boards = self.boards.lock();
+        boards.retain(|board| board.strong_count() > 0);
+        boards.iter().filter_map(Weak::upgrade).map(|board| board.status()).collect()
+    }
+
+    fn context(&self, def: &ConnectorDef, schema: SchemaRef, event_time: Option<String>) -> Context {
+        Context {
+            world: self.ingest.world().clone(),
+            name: def.name.clone(),
+            stream: def.stream.clone(),
+            schema,
+            event_time,
+            format: None,
+            format_options: FormatOptions::default(),
+        }
+    }
+
+    fn handle(&self, status: Status) -> (Handle, Arc<Board>, watch::Receiver<bool>) {
+        let board = Arc::new(Board::new(self.ingest.world().clone(), status));
+        self.boards.lock().push(Arc::downgrade(&board));
+        let (stop, stopped) = watch::channel(false);
+        (Handle { board: Arc::clone(&board), stop }, board, stopped)
     }
 }
 
-/// How long to wait before the `attempt`th retry.
-#[expect(dead_code)]
-fn backoff(_attempt: u32) -> Duration {
-    unimplemented!()
+fn def_name(handle: &Handle) -> String {
+    handle.board.status().name
 }

@@ -9,7 +9,7 @@ use headwater_log::LogError;
 use crate::options::OptionError;
 
 /// The result of a call to this crate.
-pub type Result<T> = std::result::Result<T, IngestError>;
+pub type Result<T, E = IngestError> = std::result::Result<T, E>;
 
 /// An error that concerns a request as a whole.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -156,8 +156,7 @@ impl Options {
     /// Ends the taking: an option that nobody asked for is an error.
     pub fn finish(&self) -> Result<()> {
         let Some(name) = self.entries.keys().find(|name| !self.asked.contains(*name)) else { return Ok(()) };
-        let nearest = self.asked.iter().min_by_key(|known| distance(name, known));
-        let nearest = nearest.filter(|known| distance(name, known) <= name.len().div_ceil(2)).cloned();
+        let nearest = nearest(name, self.asked.iter().map(String::as_str)).map(str::to_owned);
         Err(OptionError::Unknown { owner: self.owner.clone(), name: name.clone(), nearest })
     }
 }
@@ -201,6 +200,12 @@ pub(crate) fn is_secret(name: &str) -> bool {
     ]
     .iter()
     .any(|word| name.contains(word))
+}
+
+/// The name most like the one that was given, if one is like it at all.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known = known.into_iter().map(|known| (distance(given, known), known));
+    known.min().filter(|(distance, _)| *distance <= given.len().div_ceil(2)).map(|(_, known)| known)
 }
 
 /// How many letters must be put in, left out or changed to get from one name to the other.

@@ -4,7 +4,8 @@
 //! that rows may be repeated: now and then the newest rows are appended once more, and all before them trimmed.
 //!
 //! Appends carry a producer made of owner, epoch and step. So an owner that was started anew fences off what is left of its
-//! former self: the log refuses the older epoch, together with the whole group.
+//! former self: the log refuses the older epoch, together with the whole group. It does so by a row of its own ([`Marks::claim`]),
+//! before it reads where it stands: what the former self still had under way is then either seen or refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,9 @@ const ROWS_BEFORE_COMPACTION: u64 = 50_000;
 
 const SHARD: ShardId = ShardId(0);
 
+/// The partition of the row by which an incarnation begins. It has no position.
+const CLAIM: &str = "";
+
 /// Where one partition is to be resumed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mark {
@@ -41,7 +45,7 @@ pub struct Mark {
 /// Where an owner stands.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Place {
-    /// The incarnation that wrote last; the next one takes a higher number.
+    /// The incarnation that wrote last.
     pub epoch: Epoch,
     /// The step that was written last.
     pub step: u64,
@@ -105,6 +109,18 @@ impl Marks {
         Ok(place)
     }
 
+    /// Begins a new incarnation of an owner: fences off the one before, and answers where that got to. What the former one has under
+    /// way is either in the answer already or will be refused by the log.
+    pub fn claim(&self, owner: &str) -> Result<Place> {
+        let before = self.place(owner)?;
+        let (epoch, step) = (Epoch(before.epoch.0 + 1), before.step + 1);
+        let rows = batch(&[(owner, CLAIM, None, (epoch, step))])?;
+        let producer = Producer { id: producer_of("marks", owner)?, epoch, sequence: step };
+        self.log
+            .append(vec![Append { producer: Some(producer), ..Append::new(self.stream, SHARD, rows) }])?;
+        self.place(owner)
+    }
+
     /// The append that stores a step; to be submitted in the same group as the rows.
     pub fn append_of(&self, step: &SourceStep) -> Result<Append> {
         let rows: Vec<_> = step
@@ -148,7 +164,7 @@ impl Marks {
         }
         let mut fold = self.fold.lock().unwrap_or_else(PoisonError::into_inner);
         self.catch_up(&mut fold)?;
-        fold.newest.retain(|_, newest| newest.position.is_some());
+        fold.newest.retain(|(_, partition), newest| newest.position.is_some() || partition == CLAIM);
         let rows: Vec<_> = fold
             .newest
             .iter()

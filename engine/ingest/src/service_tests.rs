@@ -192,6 +192,23 @@ fn marks_are_stored_with_the_rows_and_fence_off_the_past() {
 }
 
 #[test]
+fn a_claim_fences_off_before_it_reads() {
+    let ingest = ingest(spec(1));
+    let append = |at: SourceStep| {
+        let request = AppendRequest { step: Some(at), ..json("{\"device\":\"d\"}") };
+        ingest.append(request).unwrap().wait()
+    };
+    let first = ingest.positions().claim("src").unwrap();
+    append(step(first.epoch.0, first.step + 1, "10")).unwrap();
+    let second = ingest.positions().claim("src").unwrap();
+    assert!(second.epoch > first.epoch);
+    assert_eq!(second.positions["p"], "10");
+    assert!(append(step(first.epoch.0, first.step + 2, "20")).is_err(), "the former self is fenced off");
+    append(step(second.epoch.0, second.step + 1, "20")).unwrap();
+    assert_eq!(count(&ingest, "readings"), 2);
+}
+
+#[test]
 fn marks_survive_compaction() {
     let world = World::real();
     let log: Arc<dyn Log> = MemoryLog::new(world);

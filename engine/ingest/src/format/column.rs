@@ -42,7 +42,7 @@ impl Fault {
     }
 
     /// The bad record that has this fault.
-    pub(super) fn into_bad(self: Box<Self>, record: u64, payload: Bytes) -> BadRecord {
+    pub(super) fn into_bad(self, record: u64, payload: Bytes) -> BadRecord {
         BadRecord { record, fault: self.fault, field: self.field, reason: self.reason, payload }
     }
 

@@ -329,10 +329,8 @@ impl CsvDecoder {
         let mut at = from;
         while at < limit {
             let byte = bytes[at];
-            if Some(byte) == csv.escape && at + 1 < limit {
-                escaped = true;
-                at += 2;
-            } else if byte == quote && bytes.get(at + 1) == Some(&quote) {
+            let escapes = Some(byte) == csv.escape && at + 1 < limit;
+            if escapes || (byte == quote && bytes.get(at + 1) == Some(&quote)) {
                 escaped = true;
                 at += 2;
             } else if byte == quote {

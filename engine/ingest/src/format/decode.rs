@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::csv::CsvDecoder;
 use super::json::JsonDecoder;
 use super::raw::RawDecoder;
+use super::untrusted::fenced;
 use super::{Format, FormatOptions, arrow_ipc, parquet};
 use crate::bad::BadRecord;
 use crate::error::{IngestError, Result};
@@ -42,6 +43,14 @@ pub struct Decoded {
     pub origins: Vec<Origin>,
     /// The bytes that `origins` point into; empty for formats of columns.
     pub bytes: Bytes,
+}
+
+impl Decoded {
+    /// Nothing, of this schema.
+    pub fn empty(schema: &SchemaRef) -> Self {
+        let rows = RecordBatch::new_empty(SchemaRef::clone(schema));
+        Self { rows, bad: Vec::new(), origins: Vec::new(), bytes: Bytes::new() }
+    }
 }
 
 /// Turns bytes into rows of one schema. Keeps its buffers and, for CSV, the header between calls.
@@ -124,8 +133,12 @@ impl Decoder {
             Body::Json(json) => json.decode_lines(bytes, &mut self.next_record),
             Body::JsonArray(json) => json.decode_array(bytes, &mut self.next_record),
             Body::Csv(csv) => csv.decode(bytes, &mut self.next_record),
-            Body::Arrow => arrow_ipc::decode(&bytes, &self.schema, &mut self.next_record),
-            Body::Parquet => parquet::decode(bytes, &self.schema, &mut self.next_record),
+            Body::Arrow => {
+                fenced("Arrow IPC", || arrow_ipc::decode(bytes, &self.schema, &mut self.next_record))
+            }
+            Body::Parquet => {
+                fenced("Parquet", || parquet::decode(bytes, &self.schema, &mut self.next_record))
+            }
             Body::Raw(raw) => raw.decode_lines(bytes, &mut self.next_record),
         }
     }

@@ -92,7 +92,7 @@ impl JsonDecoder {
         let start = skip_space(bytes, start);
         if start < bytes.len() {
             let fault = Fault::new(RecordFault::Syntax, "expected the end after the array");
-            self.push_bad(bytes, start, bytes.len(), record, fault);
+            self.push_bad(bytes, start, bytes.len(), record, *fault);
         }
     }
 
@@ -121,7 +121,7 @@ impl JsonDecoder {
             }
             Err(fault) => {
                 self.group.truncate(self.origins.len());
-                self.push_bad(bytes, start, end, record, fault);
+                self.push_bad(bytes, start, end, record, *fault);
             }
         }
     }
@@ -147,7 +147,7 @@ impl JsonDecoder {
     }
 
     #[cold]
-    fn push_bad(&mut self, bytes: &Bytes, start: usize, end: usize, record: u64, fault: Box<Fault>) {
+    fn push_bad(&mut self, bytes: &Bytes, start: usize, end: usize, record: u64, fault: Fault) {
         self.bad.push(fault.into_bad(record, bytes.slice(start..end)));
     }
 

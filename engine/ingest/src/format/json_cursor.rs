@@ -360,7 +360,8 @@ pub(super) fn element_end(bytes: &[u8], start: usize) -> Option<usize> {
             b'"' => {
                 at += 1;
                 loop {
-                    at = plain_end(bytes, at);
+                    // A backslash may have been the last byte.
+                    at = plain_end(bytes, at.min(bytes.len()));
                     match bytes.get(at)? {
                         b'"' => break,
                         b'\\' => at += 2,
@@ -456,5 +457,6 @@ mod tests {
         assert_eq!(element_end(b"{\"a\":\"],\\\"\"},2]", 0), Some(12));
         assert_eq!(element_end(b"nonsense, 2]", 0), Some(8));
         assert_eq!(element_end(b"{\"a\":1", 0), None);
+        assert_eq!(element_end(b"\"a\\", 0), None);
     }
 }

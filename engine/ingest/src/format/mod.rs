@@ -28,6 +28,8 @@ mod csv;
 mod csv_tests;
 mod decode;
 mod encode;
+#[cfg(test)]
+mod fuzz_tests;
 mod json;
 mod json_cursor;
 #[cfg(test)]
@@ -37,6 +39,7 @@ mod parquet;
 mod raw;
 mod settings;
 mod text;
+mod untrusted;
 
 pub use column::type_name;
 pub use decode::{Decoded, Decoder, Origin};
@@ -44,3 +47,4 @@ pub use encode::Encoder;
 pub(crate) use encode::row_as_json;
 pub use kind::Format;
 pub use settings::{CsvHeader, CsvOptions, FormatOptions, JsonOptions, Limits, TimestampFormat};
+pub use text::read_timestamp;

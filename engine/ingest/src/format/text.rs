@@ -4,6 +4,7 @@ use arrow::datatypes::TimeUnit;
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose};
+use headwater_core::EventTime;
 use headwater_core::time::nanos_per;
 
 /// A decimal number as an integer of some scale.
@@ -110,6 +111,11 @@ pub(super) fn timestamp(text: &[u8]) -> Option<Instant> {
     Some(Instant { seconds: days * 86_400 + i64::from(second) - offset_seconds(offset)?, nanos })
 }
 
+/// Reads a point in time as the formats do: RFC 3339, or a date, with or without a time; without an offset it is UTC.
+pub fn read_timestamp(text: &str) -> Option<EventTime> {
+    timestamp(text.trim().as_bytes())?.to_unit(TimeUnit::Nanosecond).map(EventTime)
+}
+
 /// Reads `YYYY-MM-DD` as days since the epoch.
 pub(super) fn date(text: &[u8]) -> Option<i64> {
     if text.len() == 10 { date_days(text) } else { timestamp(text).map(|at| at.seconds.div_euclid(86_400)) }
@@ -168,10 +174,8 @@ fn clock(text: &[u8]) -> Option<(u32, u32, &[u8])> {
 /// Reads digits after a point as nanoseconds; digits after the ninth are cut off.
 fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     let digits = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    let mut nanos = 0;
-    for at in 0..9 {
-        nanos = nanos * 10 + if at < digits { u32::from(text[at] - b'0') } else { 0 };
-    }
+    let padded = text[..digits].iter().copied().chain(std::iter::repeat(b'0'));
+    let nanos = padded.take(9).fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
     (digits > 0).then_some((nanos, &text[digits..]))
 }
 

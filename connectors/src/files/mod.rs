@@ -1,0 +1,26 @@
+//! Files: a directory or a glob as a source, rolled files or a single growing one as a sink.
+//!
+//! The source reads files in the order of their names. Each file is a partition; its mark is where to go on in it, or that it is
+//! done. A file must not change once it is there: write it under another name and rename it.
+//!
+//! `filesystem` as a sink writes files named by what is in them,
+//!
+//! ```text
+//! STREAM-SHARD-FIRST-NEXT.EXT        such as  weather-00000-00000000000000000000-00000000000000004096.parquet
+//! ```
+//!
+//! first under a name that begins with a dot. The names are the sink's own cursor: each row is there exactly once.
+//! `single_file` as a sink appends to one file; the length of the file is stored with the cursor, and what lies beyond it is cut
+//! off when the sink is opened again. The file begins anew when the sink does.
+
+mod chunks;
+mod config;
+mod input;
+mod listing;
+mod rolled_sink;
+mod single_sink;
+mod source;
+#[cfg(test)]
+mod test;
+
+pub(crate) use config::{FILESYSTEM, SINGLE_FILE};

@@ -1,0 +1,323 @@
+//! One sink at work: read each shard from its cursor, deliver, flush, and keep the cursor.
+//!
+//! ```text
+//!  a shard   stored cursor        flushed            delivered        next
+//!  ----------|--------------------|------------------|----------------|
+//!            | safe outside, here: | on its way       | not yet read   |
+//!            | not yet stored      |                  |                |
+//! ```
+//!
+//! After an outage the sink is opened anew at the flushed cursor, after a crash at the stored one. So what lies between stored and
+//! flushed comes twice after a crash, unless the sink finds its own place outside.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use headwater_core::{Epoch, Sequence, ShardId, World};
+use headwater_ingest::{IngestError, Mark, Marks, SourceStep};
+use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::connector::{Cursor, Delivery, Sink};
+use crate::error::{ConnectorError, Result};
+use crate::status::{Board, State};
+
+/// How long a cursor that has moved may go without being stored.
+const STORE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The partition under which a sink's note is kept beside its shards.
+const NOTE: &str = "note";
+
+/// One sink at work.
+pub(crate) struct SinkTask<M> {
+    world: World,
+    log: Arc<dyn Log>,
+    cursors: Arc<Marks>,
+    board: Arc<Board>,
+    stopped: watch::Receiver<bool>,
+    name: String,
+    info: Arc<StreamInfo>,
+    make: M,
+    backoff: Backoff,
+    /// What is safe outside; `None` before the stored cursor was read.
+    flushed: Option<Cursor>,
+    epoch: Epoch,
+    step: u64,
+    stored_at: Option<Instant>,
+    is_stored: bool,
+}
+
+/// A sink that is open, and what it was given.
+struct Open {
+    sink: Box<dyn Sink>,
+    readers: Vec<Box<dyn Reader>>,
+    /// The row after the last that was delivered, by shard.
+    delivered: BTreeMap<ShardId, Sequence>,
+    /// When the oldest row was delivered that is not yet flushed.
+    waiting_since: Option<Instant>,
+    /// Rows that were read and are more than a delivery may have.
+    rest: Option<(usize, ReadBatch)>,
+}
+
+impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
+    pub(crate) fn new(
+        world: World,
+        log: Arc<dyn Log>,
+        cursors: Arc<Marks>,
+        board: Arc<Board>,
+        stopped: watch::Receiver<bool>,
+        name: String,
+        info: Arc<StreamInfo>,
+        make: M,
+    ) -> Self {
+        Self {
+            world,
+            log,
+            cursors,
+            board,
+            stopped,
+            name,
+            info,
+            make,
+            backoff: Backoff::default(),
+            flushed: None,
+            epoch: Epoch(0),
+            step: 0,
+            stored_at: None,
+            is_stored: true,
+        }
+    }
+
+    /// Runs until the task is told to stop, or the sink fails for good.
+    pub(crate) async fn run(mut self) {
+        let wake = Arc::new(Notify::new());
+        let waker = Arc::clone(&wake);
+        let _guard = self.log.on_commit(Arc::new(move || waker.notify_one()));
+        loop {
+            let error = match self.run_once(&wake).await {
+                Ok(()) => return self.board.state(State::Stopped),
+                Err(error) => error,
+            };
+            if !error.is_retryable() {
+                return self.board.failed(&error, State::Failed);
+            }
+            self.board.failed(&error, State::Retrying);
+            let wait = self.backoff.next(&self.world);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = self.stopped.wait_for(|stop| *stop) => return self.board.state(State::Stopped),
+            }
+        }
+    }
+
+    /// Opens the sink and runs it until it is told to stop.
+    async fn run_once(&mut self, wake: &Notify) -> Result<()> {
+        let stored = match &self.flushed {
+            Some(cursor) => cursor.clone(),
+            None => self.stored_cursor().await?,
+        };
+        let mut sink = (self.make)()?;
+        let cursor = sink.open(stored).await?;
+        let mut open = self.readers_from(sink, &cursor)?;
+        self.flushed = Some(cursor);
+        self.board.state(State::Running);
+        let run = self.pump(&mut open, wake).await;
+        let closed = open.sink.close().await;
+        if let Err(error) = &run
+            && error.is_retryable()
+        {
+            // What is safe outside is not forgotten, whatever happens to this process while it waits.
+            self.store(true).await?;
+        }
+        run?;
+        closed
+    }
+
+    async fn pump(&mut self, open: &mut Open, wake: &Notify) -> Result<()> {
+        loop {
+            if *self.stopped.borrow() {
+                self.flush(open).await?;
+                return self.store(true).await;
+            }
+            // Asked for before reading, so that no commit in between is missed.
+            let woken = wake.notified();
+            let delivered = self.deliver_some(open).await?;
+            let linger = open.sink.linger();
+            let is_due = open.waiting_since.is_some_and(|since| since.elapsed() >= linger);
+            if open.sink.is_full() || is_due {
+                self.flush(open).await?;
+            }
+            self.store(false).await?;
+            if delivered {
+                continue;
+            }
+            let flush_in = open.waiting_since.map(|since| linger.saturating_sub(since.elapsed()));
+            let store_in = (!self.is_stored).then_some(STORE_INTERVAL);
+            let wait = flush_in.into_iter().chain(store_in).min().unwrap_or(Duration::from_secs(3_600));
+            let mut stopped = self.stopped.clone();
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep(wait) => {}
+                // An error says that the handle is gone, which means the same.
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+
+    /// Reads from each shard in turn and delivers; `false` if there was nothing.
+    async fn deliver_some(&mut self, open: &mut Open) -> Result<bool> {
+        let mut any = false;
+        for shard in 0..open.readers.len() {
+            while let Some(delivery) = self.next_delivery(open, shard).await? {
+                any = true;
+                let (shard_id, next) = (delivery.shard, delivery.next());
+                let rows = delivery.rows.num_rows() as u64;
+                open.waiting_since.get_or_insert_with(Instant::now);
+                open.sink.deliver(delivery).await?;
+                open.delivered.insert(shard_id, next);
+                self.board.moved(rows, 0);
+                if open.sink.is_full() {
+                    self.flush(open).await?;
+                    self.store(false).await?;
+                }
+                if *self.stopped.borrow() {
+                    return Ok(true);
+                }
+                if open.rest.is_none() {
+                    // The other shards have their turn.
+                    break;
+                }
+            }
+        }
+        self.board.lag(Some(self.lag(open)?));
+        Ok(any)
+    }
+
+    /// The next rows of a shard, no more than the sink takes at a time.
+    async fn next_delivery(&self, open: &mut Open, shard: usize) -> Result<Option<Delivery>> {
+        let batch = match open.rest.take_if(|(of, _)| *of == shard) {
+            Some((_, batch)) => batch,
+            None => match read_next(&mut open.readers[shard]).await? {
+                Some(batch) => batch,
+                None => return Ok(None),
+            },
+        };
+        let rows = batch.rows.num_rows().min(open.sink.rows_max().max(1));
+        let (now, later) = split(&batch.rows, rows);
+        if let Some(later) = later {
+            let first = batch.first.plus(rows as u64);
+            open.rest = Some((shard, ReadBatch { first, rows: later, ..batch.clone() }));
+        }
+        let shard = ShardId(u32::try_from(shard).unwrap_or(u32::MAX));
+        Ok(Some(Delivery { stream: self.info.spec.name.clone(), shard, first: batch.first, rows: now }))
+    }
+
+    async fn flush(&mut self, open: &mut Open) -> Result<()> {
+        if open.waiting_since.take().is_some() {
+            let note = open.sink.flush().await?;
+            self.flushed = Some(Cursor { next: open.delivered.clone(), note });
+            self.is_stored = false;
+            self.backoff.reset();
+        }
+        Ok(())
+    }
+
+    /// Stores the flushed cursor, if it has moved and it is time.
+    async fn store(&mut self, at_once: bool) -> Result<()> {
+        let is_time = self.stored_at.is_none_or(|at| at.elapsed() >= STORE_INTERVAL);
+        let Some(cursor) = self.flushed.as_ref().filter(|_| !self.is_stored && (at_once || is_time)) else {
+            return Ok(());
+        };
+        self.step += 1;
+        let mark = |partition: String, position: String| Mark { partition, position };
+        let mut marks: Vec<_> =
+            cursor.next.iter().map(|(shard, next)| mark(shard.to_string(), next.to_string())).collect();
+        marks.push(mark(NOTE.to_owned(), cursor.note.clone()));
+        let step = SourceStep { source: self.name.clone(), epoch: self.epoch, step: self.step, marks };
+        let cursors = Arc::clone(&self.cursors);
+        tokio::task::spawn_blocking(move || cursors.store(&step)).await.map_err(gone)??;
+        self.is_stored = true;
+        self.stored_at = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn stored_cursor(&mut self) -> Result<Cursor> {
+        let (cursors, name) = (Arc::clone(&self.cursors), self.name.clone());
+        let mut place = tokio::task::spawn_blocking(move || cursors.claim(&name)).await.map_err(gone)??;
+        self.epoch = place.epoch;
+        self.step = place.step;
+        let note = place.positions.remove(NOTE).unwrap_or_default();
+        let shard = |(shard, next): (&String, &String)| {
+            Some((ShardId(shard.parse().ok()?), Sequence(next.parse().ok()?)))
+        };
+        Ok(Cursor { next: place.positions.iter().filter_map(shard).collect(), note })
+    }
+
+    /// Readers of all shards from the cursor on. Rows that retention has removed before they were delivered are told.
+    fn readers_from(&self, sink: Box<dyn Sink>, cursor: &Cursor) -> Result<Open> {
+        let mut readers = Vec::new();
+        let mut delivered = cursor.next.clone();
+        for (shard, bounds) in (0_u32..).map(ShardId).zip(self.log.bounds(self.info.id)?) {
+            let wanted = cursor.next.get(&shard).copied().unwrap_or(Sequence::ZERO);
+            if wanted < bounds.first {
+                let lost = format!("rows {wanted} to {} of shard {shard}", bounds.first);
+                let error =
+                    ConnectorError::refused(lost, "retention has removed them before they were delivered");
+                self.board.failed(&error, State::Starting);
+            }
+            let from = wanted.max(bounds.first);
+            delivered.insert(shard, from);
+            let spec = ReadSpec { from: ReadFrom::Sequence(from), ..ReadSpec::all(self.info.id, shard) };
+            readers.push(self.log.read(spec)?);
+        }
+        Ok(Open { sink, readers, delivered, waiting_since: None, rest: None })
+    }
+
+    fn lag(&self, open: &Open) -> Result<u64> {
+        let bounds = self.log.bounds(self.info.id)?;
+        let behind = |(shard, next): (&ShardId, &Sequence)| {
+            bounds.get(shard.0 as usize).map_or(0, |bounds| bounds.next.0.saturating_sub(next.0))
+        };
+        Ok(open.delivered.iter().map(behind).sum())
+    }
+}
+
+/// Reads where waiting for the disk is allowed. If the wait is cut short, reader and rows are gone, and the sink with them.
+async fn read_next(reader: &mut Box<dyn Reader>) -> Result<Option<ReadBatch>> {
+    let mut moved = std::mem::replace(reader, Box::new(Nowhere));
+    let (moved, batch) = tokio::task::spawn_blocking(move || {
+        let batch = moved.next();
+        (moved, batch)
+    })
+    .await
+    .map_err(gone)?;
+    *reader = moved;
+    Ok(batch?)
+}
+
+/// Stands in for a reader while that is on another thread.
+struct Nowhere;
+
+impl Reader for Nowhere {
+    fn next(&mut self) -> headwater_log::Result<Option<ReadBatch>> {
+        Ok(None)
+    }
+
+    fn position(&self) -> Sequence {
+        Sequence::ZERO
+    }
+}
+
+fn split(rows: &RecordBatch, at: usize) -> (RecordBatch, Option<RecordBatch>) {
+    let later = (at < rows.num_rows()).then(|| rows.slice(at, rows.num_rows() - at));
+    (rows.slice(0, at), later)
+}
+
+/// A thread of the runtime that is gone: the runtime is shutting down.
+fn gone(_: tokio::task::JoinError) -> ConnectorError {
+    IngestError::Log(LogError::Closed).into()
+}

@@ -1,0 +1,155 @@
+//! One source at work: pull, append rows and marks as one, tell the source; after an outage open it anew at the stored marks.
+//!
+//! While an append is on its way to the disk the next records are pulled already. If the append fails, what was pulled is
+//! thrown away with the source; the next one is opened where the log says.
+
+use std::sync::Arc;
+
+use headwater_core::{Epoch, StreamName};
+use headwater_ingest::{AppendRequest, Ingest, IngestError, Mark, Payload, PendingReport, SourceStep};
+use headwater_log::{LogError, StreamInfo};
+use tokio::sync::watch;
+
+use crate::backoff::Backoff;
+use crate::connector::{Pulled, Source};
+use crate::error::{ConnectorError, Result};
+use crate::status::{Board, State};
+
+/// One source at work.
+pub(crate) struct SourceTask<M> {
+    ingest: Arc<Ingest>,
+    board: Arc<Board>,
+    stopped: watch::Receiver<bool>,
+    name: String,
+    stream: StreamName,
+    make: M,
+    backoff: Backoff,
+}
+
+/// How a run of a source ended without an error.
+enum Run {
+    End,
+    Stopped,
+}
+
+impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
+    pub(crate) fn new(
+        ingest: Arc<Ingest>,
+        board: Arc<Board>,
+        stopped: watch::Receiver<bool>,
+        name: String,
+        info: Arc<StreamInfo>,
+        make: M,
+    ) -> Self {
+        let stream = info.spec.name.clone();
+        Self { ingest, board, stopped, name, stream, make, backoff: Backoff::default() }
+    }
+
+    /// Runs until the input ends, the task is told to stop, or the source fails for good.
+    pub(crate) async fn run(mut self, on_end: impl FnOnce(&StreamName) + Send) {
+        loop {
+            let error = match self.run_once().await {
+                Ok(Run::End) => {
+                    on_end(&self.stream);
+                    return self.board.state(State::Ended);
+                }
+                Ok(Run::Stopped) => return self.board.state(State::Stopped),
+                Err(error) => error,
+            };
+            if !error.is_retryable() {
+                return self.board.failed(&error, State::Failed);
+            }
+            self.board.failed(&error, State::Retrying);
+            let wait = self.backoff.next(self.ingest.world());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = self.stopped.wait_for(|stop| *stop) => return self.board.state(State::Stopped),
+            }
+        }
+    }
+
+    /// Opens the source and runs it until something happens.
+    async fn run_once(&mut self) -> Result<Run> {
+        let (ingest, name) = (Arc::clone(&self.ingest), self.name.clone());
+        let place =
+            tokio::task::spawn_blocking(move || ingest.positions().claim(&name)).await.map_err(gone)??;
+        let mut source = (self.make)()?;
+        source.open(place.positions).await?;
+        self.board.state(State::Running);
+        let mut feed = Feed { epoch: place.epoch, step: place.step, under_way: None };
+        let run = self.pump(source.as_mut(), &mut feed).await;
+        let settled = self.settle(source.as_mut(), &mut feed).await;
+        // What went wrong first is what counts.
+        let closed = source.close().await;
+        let run = run?;
+        settled?;
+        closed?;
+        Ok(run)
+    }
+
+    async fn pump(&mut self, source: &mut dyn Source, feed: &mut Feed) -> Result<Run> {
+        loop {
+            let pulled = tokio::select! {
+                pulled = source.pull() => pulled?,
+                _ = self.stopped.wait_for(|stop| *stop) => return Ok(Run::Stopped),
+            };
+            self.board.lag(source.lag());
+            match pulled {
+                Pulled::Records { payload, marks } => {
+                    self.settle(source, feed).await?;
+                    self.submit(payload, marks, feed).await?;
+                }
+                Pulled::Nothing => self.settle(source, feed).await?,
+                Pulled::End => return Ok(Run::End),
+            }
+        }
+    }
+
+    /// Decodes and submits on a thread where computing is allowed.
+    async fn submit(&self, payload: Payload, marks: Vec<Mark>, feed: &mut Feed) -> Result<()> {
+        feed.step += 1;
+        let step = SourceStep {
+            source: self.name.clone(),
+            epoch: feed.epoch,
+            step: feed.step,
+            marks: marks.clone(),
+        };
+        let request = AppendRequest {
+            step: Some(step),
+            ..AppendRequest::new(self.stream.as_str(), self.name.as_str(), payload)
+        };
+        let ingest = Arc::clone(&self.ingest);
+        let pending = tokio::task::spawn_blocking(move || ingest.append(request)).await.map_err(gone)??;
+        feed.under_way = Some((pending, marks));
+        if feed.step.is_multiple_of(4_096) {
+            let ingest = Arc::clone(&self.ingest);
+            tokio::task::spawn_blocking(move || ingest.positions().compact_if_long())
+                .await
+                .map_err(gone)??;
+        }
+        Ok(())
+    }
+
+    /// Waits for the append under way, and tells the source.
+    async fn settle(&mut self, source: &mut dyn Source, feed: &mut Feed) -> Result<()> {
+        if let Some((pending, marks)) = feed.under_way.take() {
+            let report = pending.await?;
+            self.board.moved(report.accepted, report.dead_lettered);
+            source.committed(&marks).await?;
+            self.backoff.reset();
+        }
+        Ok(())
+    }
+}
+
+/// What was submitted and not yet answered, and the numbers for what comes next.
+struct Feed {
+    epoch: Epoch,
+    step: u64,
+    under_way: Option<(PendingReport, Vec<Mark>)>,
+}
+
+/// A thread of the runtime that is gone: the runtime is shutting down.
+fn gone(_: tokio::task::JoinError) -> ConnectorError {
+    IngestError::Log(LogError::Closed).into()
+}

@@ -1,0 +1,13 @@
+//! The promise of `README.md`, kept by every connector: no row lost, none twice, whenever the process dies.
+//!
+//! A death is a tokio runtime that is dropped at some moment: every task ends at the await where it happens to be, while what
+//! was submitted to the log may still be committed, as with a real process. The log lives on, and the next runtime starts anew.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "conformance/lab.rs"]
+mod lab;
+#[path = "conformance/sinks.rs"]
+mod sinks;
+#[path = "conformance/sources.rs"]
+mod sources;

@@ -1,0 +1,146 @@
+//! Sinks: nothing lost; nothing twice where that is promised, and otherwise the same keys again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State};
+use parking_lot::Mutex;
+
+use crate::lab::{LIVES, Lab, assert_dense, def, runtime};
+
+/// Runs a sink through many lives, while rows come in, until all is delivered.
+fn live(lab: &Lab, def: &ConnectorDef, rows: i64) {
+    let each = rows / LIVES.len() as i64;
+    for (life, millis) in (0..).zip(LIVES) {
+        lab.fill(life * each, (life + 1) * each);
+        lab.sink_life(def, Some(millis));
+    }
+    lab.fill(LIVES.len() as i64 * each, rows);
+    let status = lab.sink_life(def, None).unwrap();
+    assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
+}
+
+/// The numbers in files of JSON lines.
+fn numbers_in(dir: &Path) -> Vec<i64> {
+    let mut names: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names.iter().flat_map(|path| numbers(&std::fs::read_to_string(path).unwrap())).collect()
+}
+
+fn numbers(lines: &str) -> Vec<i64> {
+    let number = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let n = row["n"].as_i64().unwrap();
+        assert_eq!(row["text"], format!("row {n}"));
+        n
+    };
+    lines.lines().map(number).collect()
+}
+
+#[test]
+fn rolled_files_hold_each_row_once() {
+    for shards in [1, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let lab = Lab::new(shards);
+        let options = [
+            ("path", dir.path().to_str().unwrap()),
+            ("sink.rolling-policy.rollover-interval", "3 ms"),
+            ("sink.rolling-policy.file-size", "64 KiB"),
+        ];
+        live(&lab, &def("filesystem", &options), 40_000);
+        assert_dense(numbers_in(dir.path()), 40_000);
+    }
+}
+
+#[test]
+fn a_growing_file_holds_each_row_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out/rows.jsonl");
+    let lab = Lab::new(2);
+    live(&lab, &def("single_file", &[("path", path.to_str().unwrap())]), 40_000);
+    assert_dense(numbers(&std::fs::read_to_string(&path).unwrap()), 40_000);
+}
+
+#[test]
+fn what_is_stopped_was_flushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::new(1);
+    lab.fill(0, 100);
+    let options =
+        [("path", dir.path().to_str().unwrap()), ("sink.rolling-policy.rollover-interval", "1 day")];
+    lab.sink_life(&def("filesystem", &options), None).unwrap();
+    assert_dense(numbers_in(dir.path()), 100);
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["events-00000-00000000000000000000-00000000000000000100.jsonl"]);
+}
+
+#[test]
+fn the_black_hole_takes_all() {
+    let lab = Lab::new(2);
+    live(&lab, &def("blackhole", &[]), 5_000);
+}
+
+/// What a receiver got: by key, how often and what.
+type Received = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
+
+async fn receive(Shared(received): Shared<Received>, headers: HeaderMap, body: String) -> StatusCode {
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    let mut received = received.lock();
+    let bodies = received.entry(key).or_default();
+    bodies.push(body);
+    // Every seventh key is taken and answered with a failure the first time: the answer is lost, the row is not.
+    let first_of_seventh = bodies.len() == 1 && received.len().is_multiple_of(7);
+    if first_of_seventh { StatusCode::BAD_GATEWAY } else { StatusCode::OK }
+}
+
+#[test]
+fn a_webhook_gets_every_row_and_repeats_have_the_same_key() {
+    let server = runtime();
+    let received = Received::default();
+    let address = server.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/hook", post(receive)).with_state(Arc::clone(&received));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    let lab = Lab::new(2);
+    let endpoint = format!("http://{address}/hook");
+    live(&lab, &def("webhook", &[("endpoint", endpoint.as_str())]), 60);
+    let received = received.lock();
+    let mut rows = Vec::new();
+    for (key, bodies) in received.iter() {
+        assert!(bodies.iter().all(|body| body == &bodies[0]), "{key} always means the same row");
+        rows.extend(numbers(&bodies[0]));
+    }
+    assert!(received.keys().any(|key| key == "events/0/0"), "{:?}", received.keys());
+    assert_dense(rows, 60);
+}
+
+#[test]
+fn a_refusal_is_final_and_shown() {
+    let server = runtime();
+    let address = server.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/hook", post(|| async { StatusCode::FORBIDDEN }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    let lab = Lab::new(1);
+    lab.fill(0, 10);
+    let endpoint = format!("http://{address}/hook");
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), server.handle().clone()).unwrap();
+    let handle = supervisor.start_sink(def("webhook", &[("endpoint", endpoint.as_str())])).unwrap();
+    let status = server
+        .block_on(async { tokio::time::timeout(Duration::from_secs(30), handle.ended()).await.unwrap() });
+    assert_eq!(status.state, State::Failed);
+    assert!(status.last_error.unwrap().starts_with("HW5005"));
+}
