@@ -14,6 +14,7 @@ use crate::error::{OperatorError, Result};
 pub struct FilterSpec {
     predicate: Arc<dyn PhysicalExpr>,
     schema: SchemaRef,
+    changes: Changes,
 }
 
 impl FilterSpec {
@@ -23,7 +24,12 @@ impl FilterSpec {
         if kind != DataType::Boolean {
             return Err(OperatorError::unsupported("Filter", format!("{predicate} is {kind}, not boolean")));
         }
-        Ok(Self { predicate, schema })
+        Ok(Self { predicate, schema, changes: Changes::AppendOnly })
+    }
+
+    /// The same over an input that changes so.
+    pub fn with_changes(self, changes: Changes) -> Self {
+        Self { changes, ..self }
     }
 }
 
@@ -41,7 +47,7 @@ impl OperatorSpec for FilterSpec {
     }
 
     fn changes(&self) -> Changes {
-        Changes::AppendOnly
+        self.changes.clone()
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
@@ -70,6 +76,7 @@ impl Operator for Filter {
 pub struct ProjectSpec {
     exprs: Vec<(Arc<dyn PhysicalExpr>, String)>,
     schema: SchemaRef,
+    changes: Changes,
 }
 
 impl ProjectSpec {
@@ -79,7 +86,12 @@ impl ProjectSpec {
             .iter()
             .map(|(expr, name)| Ok(expr.return_field(input)?.as_ref().clone().with_name(name)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self { exprs, schema: Arc::new(Schema::new(fields)) })
+        Ok(Self { exprs, schema: Arc::new(Schema::new(fields)), changes: Changes::AppendOnly })
+    }
+
+    /// The same over an input that changes; `changes` is said of the output's columns.
+    pub fn with_changes(self, changes: Changes) -> Self {
+        Self { changes, ..self }
     }
 }
 
@@ -110,7 +122,7 @@ impl OperatorSpec for ProjectSpec {
     }
 
     fn changes(&self) -> Changes {
-        Changes::AppendOnly
+        self.changes.clone()
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {

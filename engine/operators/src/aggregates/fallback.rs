@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
-use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take};
+use arrow::compute::{SortColumn, SortOptions, cast, lexsort_to_indices, take};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::logical_expr::Accumulator;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
@@ -93,11 +93,9 @@ impl Feeder {
         Ok(accumulator.evaluate()?)
     }
 
+    /// Results as a column of the function's type.
     pub(super) fn collect(&self, results: Vec<ScalarValue>) -> Result<ArrayRef> {
-        if results.is_empty() {
-            return Ok(new_empty_array(self.function.field().data_type()));
-        }
-        Ok(ScalarValue::iter_to_array(results)?)
+        to_column(results, self.function.field().data_type())
     }
 
     fn sort(&self, inputs: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
@@ -114,108 +112,141 @@ impl Feeder {
     }
 }
 
+/// Values as a column of a type, from which some accumulators stray in whether list items may be null.
+fn to_column(values: Vec<ScalarValue>, kind: &DataType) -> Result<ArrayRef> {
+    if values.is_empty() {
+        return Ok(new_empty_array(kind));
+    }
+    let column = ScalarValue::iter_to_array(values)?;
+    if column.data_type() == kind { Ok(column) } else { Ok(cast(&column, kind)?) }
+}
+
 fn merge_scalars(accumulator: &mut dyn Accumulator, state: Vec<ScalarValue>) -> Result<()> {
     let state = state.iter().map(ScalarValue::to_array).collect::<Result<Vec<_>, _>>()?;
     Ok(accumulator.merge_batch(&state)?)
 }
 
 /// DataFusion's accumulators, one per group that has had a row.
+///
+/// State columns: the function's own, then the result that was last read, if nothing has been added since. A state that
+/// went through merging may give a result with another last bit; but what has once been told must be told again the
+/// same, or it could not be retracted.
 pub(super) struct Fallback {
     feeder: Feeder,
-    accumulators: Vec<Option<Box<dyn Accumulator>>>,
+    slots: Vec<Option<Slot>>,
+}
+
+struct Slot {
+    accumulator: Box<dyn Accumulator>,
+    told: Option<ScalarValue>,
 }
 
 impl Fallback {
     pub(super) fn new(feeder: Feeder) -> Self {
-        Self { feeder, accumulators: Vec::new() }
+        Self { feeder, slots: Vec::new() }
     }
 
     /// Takes a group's state out and puts back what gives the same.
     fn read(&mut self, group: u32) -> Result<Vec<ScalarValue>> {
-        let Some(accumulator) = &mut self.accumulators[group as usize] else {
+        let Some(slot) = &mut self.slots[group as usize] else {
             return Ok(self.feeder.accumulator()?.state()?);
         };
-        let state = accumulator.state()?;
-        let mut rebuilt = self.feeder.accumulator()?;
-        merge_scalars(rebuilt.as_mut(), state.clone())?;
-        *accumulator = rebuilt;
+        let state = slot.accumulator.state()?;
+        slot.accumulator = self.feeder.accumulator()?;
+        merge_scalars(slot.accumulator.as_mut(), state.clone())?;
         Ok(state)
     }
 
-    fn get(&mut self, group: u32) -> Result<&mut dyn Accumulator> {
-        let slot = &mut self.accumulators[group as usize];
-        if slot.is_none() {
-            *slot = Some(self.feeder.accumulator()?);
+    fn result(&mut self, group: u32) -> Result<ScalarValue> {
+        if let Some(told) = self.slots[group as usize].as_ref().and_then(|slot| slot.told.clone()) {
+            return Ok(told);
         }
-        Ok(slot.as_mut().expect("it has just been made").as_mut())
+        let state = self.read(group)?;
+        let mut copy = self.feeder.accumulator()?;
+        let Some(slot) = &mut self.slots[group as usize] else { return Ok(copy.evaluate()?) };
+        merge_scalars(copy.as_mut(), state)?;
+        let result = copy.evaluate()?;
+        slot.told = Some(result.clone());
+        Ok(result)
+    }
+
+    fn slot(&mut self, group: u32) -> Result<&mut Slot> {
+        let slot = &mut self.slots[group as usize];
+        if slot.is_none() {
+            *slot = Some(Slot { accumulator: self.feeder.accumulator()?, told: None });
+        }
+        Ok(slot.as_mut().expect("it has just been made"))
     }
 }
 
 impl Aggregator for Fallback {
     fn resize(&mut self, groups: usize) {
-        self.accumulators.resize_with(groups, || None);
+        self.slots.resize_with(groups, || None);
     }
 
     fn update(&mut self, values: &[ArrayRef], groups: &[u32], weights: Option<&[i64]>) -> Result<()> {
         let feeder = self.feeder.clone();
-        by_group(values, groups, weights, |group, rows| feeder.feed(self.get(group)?, rows))
+        by_group(values, groups, weights, |group, rows| {
+            let slot = self.slot(group)?;
+            slot.told = None;
+            feeder.feed(slot.accumulator.as_mut(), rows)
+        })
     }
 
     fn merge(&mut self, states: &[ArrayRef], groups: &[u32]) -> Result<()> {
-        by_group(states, groups, None, |group, rows| Ok(self.get(group)?.merge_batch(rows)?))
+        by_group(states, groups, None, |group, rows| {
+            let (told, state) = rows.split_last().expect("the last column is what was told");
+            let is_copy = self.slots[group as usize].is_none() && told.len() == 1 && told.is_valid(0);
+            let slot = self.slot(group)?;
+            slot.told = if is_copy { Some(ScalarValue::try_from_array(told, 0)?) } else { None };
+            Ok(slot.accumulator.merge_batch(state)?)
+        })
     }
 
     fn evaluate(&mut self, groups: &[u32]) -> Result<ArrayRef> {
-        let results = groups
-            .iter()
-            .map(|group| {
-                let state = self.read(*group)?;
-                let mut copy = self.feeder.accumulator()?;
-                if self.accumulators[*group as usize].is_some() {
-                    merge_scalars(copy.as_mut(), state)?;
-                }
-                Ok(copy.evaluate()?)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let results = groups.iter().map(|group| self.result(*group)).collect::<Result<Vec<_>>>()?;
         self.feeder.collect(results)
     }
 
     fn finish(&mut self, groups: &[u32]) -> Result<ArrayRef> {
-        let results =
-            groups.iter().map(|group| Ok(self.get(*group)?.evaluate()?)).collect::<Result<Vec<_>>>()?;
+        let finish = |group: &u32| Ok(self.slot(*group)?.accumulator.evaluate()?);
+        let results = groups.iter().map(finish).collect::<Result<Vec<_>>>()?;
         self.feeder.collect(results)
     }
 
     fn state_types(&self) -> Result<Vec<DataType>> {
-        Ok(self.feeder.function.state_fields()?.iter().map(|field| field.data_type().clone()).collect())
+        let fields = self.feeder.function.state_fields()?;
+        let own = fields.iter().map(|field| field.data_type().clone());
+        Ok(own.chain([self.feeder.function.field().data_type().clone()]).collect())
     }
 
     fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let types = self.state_types()?;
+        let untold = ScalarValue::try_from(self.feeder.function.field().data_type())?;
         let mut columns = vec![Vec::with_capacity(groups.len()); types.len()];
         for group in groups {
-            for (column, value) in columns.iter_mut().zip(self.read(*group)?) {
-                column.push(value);
-            }
+            let told = self.slots[*group as usize].as_ref().and_then(|slot| slot.told.clone());
+            let state = self.read(*group)?.into_iter().chain([told.unwrap_or_else(|| untold.clone())]);
+            columns.iter_mut().zip(state).for_each(|(column, value)| column.push(value));
         }
-        let collect = |(column, kind): (Vec<ScalarValue>, DataType)| match column.is_empty() {
-            true => Ok(new_empty_array(&kind)),
-            false => Ok(ScalarValue::iter_to_array(column)?),
-        };
-        columns.into_iter().zip(types).map(collect).collect()
+        columns.into_iter().zip(&types).map(|(column, kind)| to_column(column, kind)).collect()
     }
 
     fn clear(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|group| self.accumulators[*group as usize] = None);
+        groups.iter().for_each(|group| self.slots[*group as usize] = None);
     }
 
     fn retain(&mut self, groups: &[u32]) {
-        self.accumulators = groups.iter().map(|group| self.accumulators[*group as usize].take()).collect();
+        self.slots = groups.iter().map(|group| self.slots[*group as usize].take()).collect();
     }
 
     fn size(&self) -> usize {
-        self.accumulators.iter().flatten().map(|accumulator| accumulator.size()).sum::<usize>()
-            + self.accumulators.capacity() * size_of::<Option<Box<dyn Accumulator>>>()
+        let held = self
+            .slots
+            .iter()
+            .flatten()
+            .map(|slot| slot.accumulator.size() + slot.told.as_ref().map_or(0, ScalarValue::size));
+        held.sum::<usize>() + self.slots.capacity() * size_of::<Option<Slot>>()
     }
 }
 

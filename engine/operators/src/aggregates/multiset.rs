@@ -82,8 +82,8 @@ impl Multiset {
 
     fn read(&self, group: u32) -> Result<ScalarValue> {
         let rows = &self.groups[group as usize];
-        let is_null = |row: &Box<[u8]>| self.null.as_ref() == Some(row);
-        let mut there = rows.iter().filter(|(_, count)| **count > 0).map(|(row, _)| row);
+        let is_null = |row: &[u8]| self.null.as_deref() == Some(row);
+        let mut there = rows.iter().filter(|(_, count)| **count > 0).map(|(row, _)| &**row);
         match self.reading {
             Reading::Length => {
                 let length = there.filter(|row| !is_null(row)).count();
@@ -98,9 +98,10 @@ impl Multiset {
             }
             Reading::All { distinct: true } => self.feed(&mut there),
             Reading::All { distinct: false } => {
-                let repeated =
-                    |(row, count): (_, &i64)| std::iter::repeat_n(row, usize::try_from(*count).unwrap_or(0));
-                self.feed(&mut rows.iter().flat_map(repeated))
+                let mut repeated = rows.iter().flat_map(|(row, count)| {
+                    std::iter::repeat_n(&**row, usize::try_from(*count).unwrap_or(0))
+                });
+                self.feed(&mut repeated)
             }
         }
     }
@@ -111,12 +112,12 @@ impl Multiset {
         Ok(ScalarValue::try_from_array(&columns[0], 0)?)
     }
 
-    fn feed(&self, rows: &mut dyn Iterator<Item = &Box<[u8]>>) -> Result<ScalarValue> {
-        self.feeder.result(&self.decode(&mut rows.map(|row| &**row))?)
+    fn feed(&self, rows: &mut dyn Iterator<Item = &[u8]>) -> Result<ScalarValue> {
+        self.feeder.result(&self.decode(rows)?)
     }
 
     /// Arguments, then what they are ordered by.
-    fn decode<'a>(&self, rows: &mut dyn Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
+    fn decode(&self, rows: &mut dyn Iterator<Item = &[u8]>) -> Result<Vec<ArrayRef>> {
         let parser = self.converter.parser();
         let mut columns = self.converter.convert_rows(rows.map(|row| parser.parse(row)))?;
         columns.rotate_left(self.feeder.types().len() - self.feeder.arguments());
@@ -169,7 +170,7 @@ impl Aggregator for Multiset {
 
     fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let entries = || groups.iter().flat_map(|group| &self.groups[*group as usize]);
-        let rows = BinaryArray::from_iter_values(entries().map(|(row, _)| row));
+        let rows: BinaryArray = entries().map(|(row, _)| Some(row)).collect();
         let counts = Int64Array::from_iter_values(entries().map(|(_, count)| *count));
         let values = StructArray::try_new(Self::fields(), vec![Arc::new(rows), Arc::new(counts)], None)?;
         let offsets =
@@ -187,8 +188,8 @@ impl Aggregator for Multiset {
     }
 
     fn size(&self) -> usize {
-        let entry = |(row, _): (&Box<[u8]>, &i64)| row.len() + size_of::<(Box<[u8]>, i64)>();
-        self.groups.iter().flatten().map(entry).sum::<usize>()
+        let rows = self.groups.iter().flat_map(BTreeMap::keys);
+        rows.map(|row| row.len() + size_of::<(Box<[u8]>, i64)>()).sum::<usize>()
             + self.groups.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
     }
 }

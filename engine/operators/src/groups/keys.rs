@@ -321,7 +321,7 @@ mod tests {
         let mut ids = Vec::new();
         table.intern(&[column], 5, &mut ids).unwrap();
         assert_eq!(ids, [0, 1, 2, 0, 3]);
-        assert_eq!(cast(&table.columns(&ids).unwrap()[0], &DataType::Utf8).unwrap(), texts());
+        assert_eq!(&cast(&table.columns(&ids).unwrap()[0], &DataType::Utf8).unwrap(), &texts());
     }
 
     #[test]

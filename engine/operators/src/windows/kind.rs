@@ -178,3 +178,52 @@ fn ceil_to(time: i64, size: i64, offset: i64) -> i64 {
     let short = (i128::from(offset) - i128::from(time)).rem_euclid(i128::from(size));
     time.saturating_add(i64::try_from(short).expect("a remainder is less than the i64 it divides by"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOP: WindowKind = WindowKind::Hop { size: 7, slide: 3, offset: 1 };
+
+    #[test]
+    fn a_slice_knows_its_windows() {
+        // [-5, 2) [-2, 5) [1, 8) [4, 11)
+        assert_eq!((HOP.slice_size(), HOP.slice_of(4), HOP.slice_of(-1)), (1, 4, -1));
+        assert_eq!((HOP.next_end(4, i64::MIN), HOP.last_end(4)), (Some(5), Some(11)));
+        assert_eq!(
+            (HOP.next_end(4, 4), HOP.next_end(4, 5), HOP.next_end(4, 8)),
+            (Some(5), Some(8), Some(11))
+        );
+        assert_eq!((HOP.next_end(4, 11), HOP.start_of(8)), (None, 1));
+        let cumulate = WindowKind::Cumulate { size: 6, step: 2, offset: 0 };
+        assert_eq!(
+            (cumulate.next_end(2, 0), cumulate.next_end(2, 4), cumulate.last_end(2)),
+            (Some(4), Some(6), Some(6))
+        );
+        assert_eq!((cumulate.start_of(4), cumulate.start_of(6)), (0, 0));
+        let gaps = WindowKind::Hop { size: 2, slide: 5, offset: 0 };
+        assert_eq!((gaps.last_end(1), gaps.last_end(3)), (Some(2), None));
+    }
+
+    #[test]
+    fn the_ends_of_time_are_no_trap() {
+        let kinds = [
+            WindowKind::Tumble { size: 10, offset: 3 },
+            HOP,
+            WindowKind::Hop { size: i64::MAX, slide: 1 << 40, offset: 0 },
+            WindowKind::Cumulate { size: 10, step: 5, offset: -3 },
+        ];
+        for kind in kinds {
+            for time in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+                let slice = kind.slice_of(time);
+                assert!(slice <= time);
+                let mut clock = i64::MIN;
+                for _ in 0..5 {
+                    let Some(end) = kind.next_end(slice, clock) else { break };
+                    assert!(end > clock && kind.start_of(end) <= end);
+                    clock = end;
+                }
+            }
+        }
+    }
+}

@@ -198,6 +198,7 @@ fn emit(
 
 impl Operator for WindowOperator {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        positive_weights(&rows, &self.name)?;
         if self.timelines.is_some() { self.add_rows_per_key(rows, out) } else { self.add_rows(rows, out) }
     }
 

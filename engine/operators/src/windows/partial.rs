@@ -96,6 +96,7 @@ struct Partial {
 
 impl Operator for Partial {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        positive_weights(&rows, &self.name)?;
         let mut ordinals = Vec::with_capacity(rows.len());
         let rows = sort_by_clock(&self.what, rows, i64::MIN, &self.name, out, |place| {
             ordinals.push(self.slices.ordinal(place));
