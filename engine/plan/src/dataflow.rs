@@ -145,16 +145,16 @@ impl Dataflow {
         text
     }
 
-    fn explain_stage(&self, stage: usize, depth: usize, text: &mut String) {
-        let stage = &self.stages[stage];
-        for (nth, operator) in stage.operators.iter().rev().enumerate() {
-            let indent = "  ".repeat(depth + nth);
+    fn explain_stage(&self, nth: usize, depth: usize, text: &mut String) {
+        let stage = &self.stages[nth];
+        let changes = self.describe_changes(nth);
+        for (above, (operator, changes)) in stage.operators.iter().zip(&changes).rev().enumerate() {
+            let indent = "  ".repeat(depth + above);
             let _ = writeln!(
                 text,
-                "{indent}{}: {} [{}; {}]",
+                "{indent}{}: {} [{changes}; {}]",
                 operator.name(),
                 operator.describe(),
-                describe_changes(&operator.changes(), &operator.schema()),
                 describe_state(&operator.state_bound()),
             );
         }
@@ -194,6 +194,44 @@ impl Dataflow {
             Some(watermark) => writeln!(text, " [watermark {}]", watermark.text),
             None => writeln!(text, " [no watermark]"),
         };
+        for bound in &source.bounds {
+            let side =
+                |value: &Option<ScalarValue>| value.as_ref().map_or("..".to_owned(), ToString::to_string);
+            let name = source.projection.iter().position(|column| *column == bound.column);
+            let name = name.map_or("?", |column| source.schema.field(column).name());
+            let _ = writeln!(
+                text,
+                "{indent}  leaves out batches without {name} in [{}, {}]",
+                side(&bound.min),
+                side(&bound.max)
+            );
+        }
+    }
+
+    /// What kind of changes come out of each operator of a stage. Filters and projections hand on what they get.
+    fn describe_changes(&self, nth: usize) -> Vec<String> {
+        let stage = &self.stages[nth];
+        let mut changing = stage.inputs.iter().any(|input| match input.from {
+            Upstream::Source(_) => false,
+            Upstream::Stage(stage) => {
+                self.describe_changes(stage).last().is_some_and(|last| last != APPEND_ONLY)
+            }
+        });
+        let is_result = nth + 1 == self.stages.len();
+        let mut described = Vec::with_capacity(stage.operators.len());
+        for (place, operator) in stage.operators.iter().enumerate() {
+            let own = operator.changes();
+            let hands_on = matches!(operator.name(), "Filter" | "Project");
+            described.push(if is_result && place + 1 == stage.operators.len() {
+                describe_changes(&self.result.changes, &self.result.schema)
+            } else if hands_on && changing {
+                "updating".to_owned()
+            } else {
+                describe_changes(&own, &operator.schema())
+            });
+            changing = (changing && hands_on) || own != Changes::AppendOnly;
+        }
+        described
     }
 
     /// The columns that come from an upstream.
@@ -205,9 +243,11 @@ impl Dataflow {
     }
 }
 
+const APPEND_ONLY: &str = "append-only";
+
 fn describe_changes(changes: &Changes, schema: &SchemaRef) -> String {
     match changes {
-        Changes::AppendOnly => "append-only".to_owned(),
+        Changes::AppendOnly => APPEND_ONLY.to_owned(),
         Changes::Updating { key } => {
             let names: Vec<_> = key.iter().map(|column| schema.field(*column).name().as_str()).collect();
             format!("updating by ({})", names.join(", "))

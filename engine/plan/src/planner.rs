@@ -11,9 +11,9 @@ use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError};
-use crate::names::{Mode, World};
+use crate::names::{Mode, World, rename};
 use crate::session::new_session;
-use crate::statement::{Explain, ExplainMode, Insert, Query, Statement};
+use crate::statement::{Explain, ExplainMode, Insert, Parsed, Query, Statement};
 use crate::stream;
 use crate::translate::{translate, translate_with};
 
@@ -103,6 +103,31 @@ impl Planner {
             .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))
     }
 
+    /// Plans what a CREATE VIEW, MATERIALIZED VIEW or JOB defines, so that its mistakes are told when it is made. Other
+    /// statements pass.
+    pub fn check(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, parsed: &Parsed) -> Result<()> {
+        match &parsed.statement {
+            Statement::CreateView(view) => {
+                let plan = self.batch(catalog, tables, &view.definition.query)?;
+                let query = &view.definition.query;
+                rename(plan, &view.definition.columns, &view.definition.name)
+                    .map(drop)
+                    .map_err(|error| translate(error, query).at(view.name.position, &parsed.script))
+            }
+            Statement::CreateMaterializedView(view) => {
+                let target = Target::View(&view.definition.columns);
+                self.stream(catalog, tables, &view.definition.query, target).map(drop)
+            }
+            Statement::CreateJob(job) => {
+                let target = catalog.stream(&job.target.value);
+                let target =
+                    target.map_or(Target::Anywhere, |to| Target::Stream(to, &job.definition.columns));
+                self.stream(catalog, tables, &job.definition.query, target).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What EXPLAIN shows.
     pub fn explain(
         &self,
@@ -111,7 +136,10 @@ impl Planner {
         explain: &Explain,
     ) -> Result<Explained> {
         let parsed = &explain.statement;
-        let none: &[String] = &[];
+        let columns: Vec<String> = match &parsed.statement {
+            Statement::Insert(insert) => insert.columns.iter().map(|column| column.value.clone()).collect(),
+            _ => Vec::new(),
+        };
         let (query, target) = match &parsed.statement {
             Statement::Query(query) => (query, Target::Anywhere),
             Statement::CreateView(view) => (&view.definition.query, Target::Anywhere),
@@ -126,7 +154,7 @@ impl Planner {
             }
             Statement::Insert(insert) => {
                 let target = catalog.stream(&insert.target.value);
-                (&insert.query, target.map_or(Target::Anywhere, |stream| Target::Stream(stream, none)))
+                (&insert.query, target.map_or(Target::Anywhere, |stream| Target::Stream(stream, &columns)))
             }
             _ => {
                 return Err(SqlError::new(Mistake::Syntax, "only queries and what runs them have a plan")
@@ -140,9 +168,6 @@ impl Planner {
                 LogicalPlanBuilder::from(plan).explain(false, analyze).and_then(LogicalPlanBuilder::build);
             return plan.map(Explained::Run).map_err(|error| translate(error, query));
         }
-        let names_columns =
-            matches!(&parsed.statement, Statement::Insert(insert) if !insert.columns.is_empty());
-        let target = if names_columns { Target::Anywhere } else { target };
         match self.stream(catalog, tables, query, target) {
             Ok(dataflow) => Ok(Explained::Text(format!("streaming plan\n{}", dataflow.explain()))),
             Err(error) if error.mistake() == Mistake::NotStreaming && is_query(&parsed.statement) => {

@@ -84,8 +84,21 @@ fn unified(factor: &TableFactor, script: &Script) -> Result<Option<TableFactor>>
                 name_arguments(known, args, required, optional).map_err(|error| error.at(at, script))?;
             Ok(Some(call(known, name, args, alias)))
         }
+        None if args.iter().any(has_table) => Err(SqlError::new(
+            Mistake::UnknownFunction,
+            format!("there is no table function '{}'", name_of(name)),
+        )
+        .at(at, script)
+        .hint_if(did_you_mean(&wanted, WINDOWS.map(|(known, ..)| known)))),
         None => Ok(None),
     }
+}
+
+/// Whether an argument is `TABLE t`, which only window functions take.
+fn has_table(arg: &FunctionArg) -> bool {
+    let (FunctionArg::Named { arg, .. } | FunctionArg::Unnamed(arg) | FunctionArg::ExprNamed { arg, .. }) =
+        arg;
+    matches!(arg, FunctionArgExpr::Expr(Expr::Function(data)) if name_of(&data.name).eq_ignore_ascii_case(TABLE_ARGUMENT))
 }
 
 /// Whether the data argument is in shape already.

@@ -33,7 +33,7 @@ impl Lower<'_> {
         let operator: Arc<dyn OperatorSpec> = Arc::new(GroupAggregateSpec::try_new(what).map_err(external)?);
         let (schema, changes) = (operator.schema(), operator.changes());
         let input = self.exchange(flow, keys, operator);
-        Ok(Flow { inputs: vec![input], operators: Vec::new(), schema, changes, time: Time::default() })
+        Ok(Flow::new(vec![input], schema, changes, Time::default()))
     }
 
     /// The columns of the keys; those that are computed come after the flow's others.

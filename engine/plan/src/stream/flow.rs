@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
 use headwater_operators::{Changes, FilterSpec, OperatorSpec, ProjectSpec};
 
 use crate::dataflow::{Exchange, Stage, StageInput, Upstream};
@@ -17,7 +19,18 @@ pub(super) struct Flow {
     pub(super) schema: SchemaRef,
     pub(super) changes: Changes,
     pub(super) time: Time,
+    /// What the last operator computes from what, if it is a projection: the next one is merged with it.
+    projected: Option<Projected>,
 }
+
+#[derive(Debug)]
+struct Projected {
+    input: SchemaRef,
+    exprs: Exprs,
+}
+
+/// Expressions and the names of their columns.
+pub(super) type Exprs = Vec<(Arc<dyn PhysicalExpr>, String)>;
 
 /// What is known of event time in a flow.
 #[derive(Debug, Clone, Default)]
@@ -40,21 +53,34 @@ pub(super) struct PerKeyColumns {
 }
 
 impl Flow {
+    pub(super) fn new(inputs: Vec<StageInput>, schema: SchemaRef, changes: Changes, time: Time) -> Self {
+        Self { inputs, operators: Vec::new(), schema, changes, time, projected: None }
+    }
+
+    /// Adds an operator; rows have its columns from here on.
+    pub(super) fn push(&mut self, operator: impl OperatorSpec + 'static) {
+        self.schema = operator.schema();
+        self.operators.push(Arc::new(operator));
+        self.projected = None;
+    }
+
     pub(super) fn filter(&mut self, predicate: Arc<dyn PhysicalExpr>) -> Result<()> {
-        let filter = FilterSpec::try_new(predicate, Arc::clone(&self.schema)).map_err(external)?;
-        self.operators.push(Arc::new(filter));
+        self.push(FilterSpec::try_new(predicate, Arc::clone(&self.schema)).map_err(external)?);
         Ok(())
     }
 
     /// Replaces the columns. `from` says for each new column which old one it is, if it is one unchanged.
-    pub(super) fn project(
-        &mut self,
-        exprs: Vec<(Arc<dyn PhysicalExpr>, String)>,
-        from: &[Option<usize>],
-    ) -> Result<()> {
-        let project = ProjectSpec::try_new(exprs, &self.schema).map_err(external)?;
-        self.schema = project.schema();
-        self.operators.push(Arc::new(project));
+    pub(super) fn project(&mut self, exprs: Exprs, from: &[Option<usize>]) -> Result<()> {
+        let (input, exprs) = match self.projected.take() {
+            Some(before) if can_merge(&before.exprs, &exprs) => {
+                self.operators.pop();
+                (before.input, merge(&before.exprs, exprs)?)
+            }
+            _ => (Arc::clone(&self.schema), exprs),
+        };
+        let project = ProjectSpec::try_new(exprs.clone(), &input).map_err(external)?;
+        self.push(project);
+        self.projected = Some(Projected { input, exprs });
         let place = |old: usize| from.iter().position(|column| *column == Some(old));
         self.time.columns = self.time.columns.iter().filter_map(|column| place(*column)).collect();
         if let Some(per_key) = &mut self.time.per_key {
@@ -89,6 +115,32 @@ impl Flow {
     pub(super) fn into_stage(self) -> Stage {
         Stage { inputs: self.inputs, operators: self.operators, schema: self.schema }
     }
+}
+
+/// Whether nothing would be computed twice.
+fn can_merge(before: &Exprs, after: &Exprs) -> bool {
+    let mut uses = vec![0; before.len()];
+    for (expr, _) in after {
+        let _ = expr.apply(|part| {
+            if let Some(column) = part.downcast_ref::<Column>() {
+                uses[column.index()] += 1;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+    let is_free = |expr: &Arc<dyn PhysicalExpr>| expr.is::<Column>() || expr.is::<Literal>();
+    before.iter().zip(uses).all(|((expr, _), uses)| uses <= 1 || is_free(expr))
+}
+
+fn merge(before: &Exprs, after: Exprs) -> Result<Exprs> {
+    let merged = after.into_iter().map(|(expr, name)| {
+        let expr = expr.transform_up(|part| {
+            let below = part.downcast_ref::<Column>().map(|column| Arc::clone(&before[column.index()].0));
+            Ok(below.map_or_else(|| Transformed::no(part), Transformed::yes))
+        })?;
+        Ok((expr.data, name))
+    });
+    merged.collect()
 }
 
 /// The columns of a flow under a node's names, those that follow under their own.

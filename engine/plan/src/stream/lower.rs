@@ -138,7 +138,7 @@ impl<'a> Lower<'a> {
         let (Some(schema), Some(time)) = (schema, time) else {
             return Err(cannot(&LogicalPlan::Union(union.clone())));
         };
-        Ok(Flow { inputs, operators: Vec::new(), schema, changes, time })
+        Ok(Flow::new(inputs, schema, changes, time))
     }
 
     /// Windows as columns, without an aggregate over them.
@@ -158,8 +158,7 @@ impl<'a> Lower<'a> {
             flow.project(exprs, &from)?;
         }
         let assign = AssignWindowsSpec::try_new(kind, Arc::clone(&flow.schema), time).map_err(external)?;
-        flow.schema = assign.schema();
-        flow.operators.push(Arc::new(assign));
+        flow.push(assign);
         flow.time.columns.extend([own + 2, own + 1]);
         Ok(flow)
     }

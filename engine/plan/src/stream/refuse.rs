@@ -141,9 +141,24 @@ pub(crate) fn place_of(error: &SqlError, query: &Query) -> Option<Position> {
             ast::Expr::InSubquery { subquery, .. } => Some(subquery.span()),
             _ => None,
         }),
+        Mistake::NoWatermark | Mistake::Window => first_window(ast),
+        Mistake::NotStreaming if WINDOWS.iter().any(|name| message.contains(name)) => first_window(ast),
         _ => None,
     };
     span.filter(|span| span.start.line > 0).map(|span| position(span.start))
+}
+
+const WINDOWS: [&str; 4] = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
+
+/// The first window function in FROM.
+fn first_window(query: &ast::Query) -> Option<Span> {
+    find(query, |expr| match expr {
+        ast::Expr::Function(function) => {
+            let name = name_of(&function.name).to_uppercase();
+            WINDOWS.contains(&name.as_str()).then(|| function.name.span())
+        }
+        _ => None,
+    })
 }
 
 /// How a function is named in [`expr_refusal`]'s messages.

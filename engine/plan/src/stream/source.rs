@@ -75,7 +75,7 @@ impl Lower<'_> {
         });
         let from = Upstream::Source(self.sources.len() - 1);
         let inputs = vec![StageInput { from, exchange: Exchange::Forward }];
-        let mut flow = Flow { inputs, operators: Vec::new(), schema, changes: Changes::AppendOnly, time };
+        let mut flow = Flow::new(inputs, schema, Changes::AppendOnly, time);
         let timeline = candidate.filter(|_| below_window && flow.time.per_key.is_some());
         arrange(&mut flow, &wanted, &read, timeline)?;
         Ok(flow)

@@ -80,8 +80,7 @@ impl Lower<'_> {
         let columns =
             wanted.iter().filter_map(|bound| output.iter().position(|column| column.from == *bound));
         let time = Time { columns: if ends { columns.collect() } else { Vec::new() }, per_key: None };
-        let mut flow =
-            Flow { inputs: vec![input], operators: Vec::new(), schema, changes: Changes::AppendOnly, time };
+        let mut flow = Flow::new(vec![input], schema, Changes::AppendOnly, time);
         self.finish_windowed(&mut flow, &over, &output, aggregate)?;
         Ok(Some(flow))
     }
@@ -102,8 +101,7 @@ impl Lower<'_> {
         } else {
             let partial = WindowPartialSpec::try_new(what.clone()).map_err(external)?;
             let keys = partial.exchange_keys();
-            flow.schema = partial.schema();
-            flow.operators.push(Arc::new(partial));
+            flow.push(partial);
             let last: Arc<dyn OperatorSpec> = Arc::new(WindowFinalSpec::try_new(what).map_err(external)?);
             let schema = last.schema();
             return Ok((self.exchange(flow, keys, last), schema));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
-use headwater_plan::{Planner, Statement, Tables, parse_one};
+use headwater_plan::{Explained, Planner, Statement, Tables, parse_one};
 
 use crate::common::{InMemory, catalog, millis, seconds};
 
@@ -197,4 +197,40 @@ fn inserts_fit_their_target() {
         "INSERT INTO target (n, device) SELECT count(*), device FROM readings GROUP BY device ORDER BY 2",
         &["a 3", "b 2"],
     );
+}
+
+#[test]
+fn explain_tells_batch_from_stream() {
+    let explain = |sql: &str| {
+        let parsed = parse_one(sql).unwrap();
+        let Statement::Explain(explain) = &parsed.statement else { panic!("{sql}") };
+        Planner::new().explain(&catalog(DDL), &tables(), explain).unwrap()
+    };
+    let Explained::Text(text) = explain("EXPLAIN SELECT * FROM readings ORDER BY ts") else { panic!() };
+    assert!(text.starts_with("batch plan, over the rows so far; no stream: ORDER BY has no end"), "{text}");
+    assert!(text.contains("Sort: readings.ts"), "{text}");
+    let Explained::Text(text) = explain("EXPLAIN SELECT device FROM readings") else { panic!() };
+    assert!(
+        text.starts_with("streaming plan\nProject: device [append-only; no state]\n  StreamScan: readings"),
+        "{text}"
+    );
+    assert!(matches!(explain("EXPLAIN BATCH SELECT * FROM readings"), Explained::Run(_)));
+    assert!(matches!(explain("EXPLAIN ANALYZE SELECT * FROM readings"), Explained::Run(_)));
+}
+
+#[test]
+fn definitions_are_checked_when_they_are_made() {
+    let check = |sql: &str| Planner::new().check(&catalog(DDL), &tables(), &parse_one(sql).unwrap());
+    check("CREATE VIEW v AS SELECT device FROM readings ORDER BY ts").unwrap();
+    check("CREATE MATERIALIZED VIEW m AS SELECT device, count(*) FROM readings GROUP BY device").unwrap();
+    check("CREATE JOB j AS INSERT INTO target SELECT device, 1, ts FROM readings").unwrap();
+    check("SHOW JOBS").unwrap();
+    for bad in [
+        "CREATE VIEW v AS SELECT devise FROM readings",
+        "CREATE VIEW v (a, b) AS SELECT device FROM readings",
+        "CREATE MATERIALIZED VIEW m AS SELECT device FROM readings ORDER BY ts",
+        "CREATE JOB j AS INSERT INTO target SELECT device, count(*) FROM readings GROUP BY device",
+    ] {
+        assert!(check(bad).is_err(), "{bad}");
+    }
 }

@@ -153,3 +153,30 @@ fn check_shape(dataflow: &Dataflow) {
         }
     }
 }
+
+/// EXPLAIN, in all its modes.
+#[test]
+fn explain() {
+    let catalog = catalog(DDL);
+    let tables = InMemory::default().tables();
+    let planner = Planner::new();
+    let cases = [
+        "EXPLAIN SELECT station, count(*) AS n FROM weather GROUP BY station HAVING count(*) > 1",
+        "EXPLAIN SELECT id FROM raw WHERE id > 3 AND id <= 10 AND value = 1.5",
+        "EXPLAIN CREATE JOB j AS INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours \
+         GROUP BY station, window_start",
+        "EXPLAIN INSERT INTO hourly (station, n) SELECT station, hour FROM weather",
+        "EXPLAIN CREATE MATERIALIZED VIEW m (s, n) AS SELECT station, count(*) FROM weather GROUP BY station",
+    ];
+    let mut text = String::new();
+    for case in cases {
+        let parsed = parse_one(case).unwrap();
+        let Statement::Explain(explain) = &parsed.statement else { panic!("{case}") };
+        match planner.explain(&catalog, &tables, explain).unwrap_or_else(|error| panic!("{}", error.render()))
+        {
+            headwater_plan::Explained::Text(plan) => writeln!(text, "{case}\n{plan}").unwrap(),
+            headwater_plan::Explained::Run(plan) => panic!("{plan}"),
+        }
+    }
+    check_snapshot("explain.txt", &text);
+}
