@@ -288,25 +288,15 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    /// Removes the newest active file if it was never finished: nothing was written to it before its header was durable.
+    /// Removes the newest active file if it was never fully created.
     fn forget_unborn(&self, disk: &dyn Disk, numbers: &mut Vec<u64>) -> Result<()> {
-        let Some(number) = numbers.last().copied() else { return Ok(()) };
-        let path = self.layout.active(number);
-        let file = store::open(disk, &path, Open::Read)?;
-        let Err(error) = read_header(&*file, &path, number) else { return Ok(()) };
-        let mut has_commit = false;
-        super::scan::blocks(&*file, &path, 0, store::len(&*file, &path)?, |at, block| {
-            has_commit = super::layout::CommitHeader::decode(block, number, at).is_some();
-            has_commit
-        })?;
-        let was_begun = self.catalog.state.durable.is_some_and(|(begun, _)| begun == number);
-        if has_commit || was_begun {
-            return Err(error);
+        if let Some(number) = unborn(disk, self.layout, &self.catalog.state, numbers)? {
+            let path = self.layout.active(number);
+            tracing::warn!(file = %path.display(), "removed a file that was not fully created");
+            store::remove(disk, &path)?;
+            store::sync_dir(disk, &self.layout.dir)?;
+            numbers.pop();
         }
-        tracing::warn!(file = %path.display(), "removed a file that was not fully created");
-        store::remove(disk, &path)?;
-        store::sync_dir(disk, &self.layout.dir)?;
-        numbers.pop();
         Ok(())
     }
 
@@ -393,6 +383,28 @@ impl<'a> Recovery<'a> {
         let Self { catalog, view, writer, actives, seals, damage, .. } = self;
         Opened { view, writer, catalog, actives, seals, damage }
     }
+}
+
+/// The newest active file, if it was never fully created: nothing is written to one before its header is durable.
+pub(crate) fn unborn(
+    disk: &dyn Disk,
+    layout: &Layout,
+    state: &State,
+    numbers: &[u64],
+) -> Result<Option<u64>> {
+    let Some(number) = numbers.last().copied() else { return Ok(None) };
+    let path = layout.active(number);
+    let file = store::open(disk, &path, Open::Read)?;
+    if read_header(&*file, &path, number).is_ok() {
+        return Ok(None);
+    }
+    let mut has_commit = false;
+    super::scan::blocks(&*file, &path, 0, store::len(&*file, &path)?, |at, block| {
+        has_commit = super::layout::CommitHeader::decode(block, number, at).is_some();
+        has_commit
+    })?;
+    let was_begun = state.durable.is_some_and(|(begun, _)| begun == number);
+    Ok((!has_commit && !was_begun).then_some(number))
 }
 
 /// Cuts what was not fully written. [`super::scan`] says why that is safe; `durable` is up to where the catalog knows

@@ -11,7 +11,7 @@ use super::event::State;
 use super::index::Entry;
 use super::layout::{BLOCK, Layout, active_number};
 use super::rebuild::{Read, read_batches, read_sealed};
-use super::recover::{strays, take_lock};
+use super::recover::{strays, take_lock, unborn};
 use super::scan::{read_header, scan};
 use super::scrub::Damage;
 use super::segment::read_list;
@@ -86,7 +86,13 @@ impl Verifier<'_> {
                 self.verified.note(error)?;
             }
         }
-        let numbers = active_files(self.disk, self.layout, self.state)?;
+        let mut numbers = active_files(self.disk, self.layout, self.state)?;
+        if let Some(number) = unborn(self.disk, self.layout, self.state, &numbers)? {
+            let reason = "the file was not fully created".to_owned();
+            self.verified.torn.push(Damage { file: self.layout.active(number), offset: 0, reason });
+            self.verified.files += 1;
+            numbers.pop();
+        }
         for file in strays(self.disk, self.layout, self.state, &numbers)?.unknown {
             let reason = "the catalog does not know this file".to_owned();
             self.verified.damage.push(Damage { file, offset: 0, reason });
