@@ -90,13 +90,13 @@ impl Catalog {
         Self::open(disk, &self.path)
     }
 
-    /// Keeps events, durably, and applies them. After a failure it takes no more: what is in the file is not known.
-    pub(crate) fn keep(&mut self, events: Vec<(Event, Option<SchemaRef>)>) -> Result<()> {
+    /// Keeps an event, durably, and applies it. One at a time: of two in one write a loss of power may leave the second.
+    /// After a failure it takes no more: what is in the file is not known.
+    pub(crate) fn keep(&mut self, event: Event, schema: Option<SchemaRef>) -> Result<()> {
         if let Some(cause) = &self.failed {
             return Err(cause.clone());
         }
-        let bytes: Vec<u8> =
-            events.iter().flat_map(|(event, schema)| encode(event, schema.as_ref())).collect();
+        let bytes = encode(&event, schema.as_ref());
         let written = store::write(&*self.file, &self.path, &bytes, self.len)
             .and_then(|()| store::sync(&*self.file, &self.path));
         if let Err(error) = written {
@@ -104,17 +104,12 @@ impl Catalog {
             return Err(error);
         }
         self.len += bytes.len() as u64;
-        for (event, schema) in events {
-            self.state
-                .apply(event, schema)
-                .map_err(|reason| LogError::corrupt(&self.path, self.len, reason))?;
-        }
-        Ok(())
+        self.state.apply(event, schema).map_err(|reason| LogError::corrupt(&self.path, self.len, reason))
     }
 
     /// Keeps one event without a schema.
     pub(crate) fn keep_one(&mut self, event: Event) -> Result<()> {
-        self.keep(vec![(event, None)])
+        self.keep(event, None)
     }
 }
 

@@ -153,7 +153,7 @@ impl Inner {
         writer.next_number += 1;
         // From now on it is missed if it is not there.
         let begun = Event::Durable { active: number, bytes: active.len };
-        self.keep(&mut self.catalog.lock(), vec![(begun, None)])?;
+        self.keep(&mut self.catalog.lock(), begun, None)?;
         self.actives.lock().insert(number, Arc::clone(&active.file));
         writer.active = Some(active);
         Ok(())

@@ -32,6 +32,8 @@ pub(crate) enum Event {
     Lost(Lost),
     /// An active file is there, and durable up to here: said when it was begun and when the log was closed.
     Durable { active: u64, bytes: u64 },
+    /// Several at once, all of them or none.
+    Together(Vec<Self>),
     /// The log was closed: everything before this is durable.
     Closed,
 }
@@ -140,6 +142,7 @@ impl State {
             }
             Event::Lost(lost) => self.lost.push(lost),
             Event::Durable { active, bytes } => self.durable = Some((active, bytes)),
+            Event::Together(events) => events.into_iter().try_for_each(|event| self.apply(event, None))?,
             Event::Closed => {}
         }
         Ok(())

@@ -138,9 +138,9 @@ impl Inner {
         }
     }
 
-    /// Keeps events in the catalog. A failure poisons the log: what the catalog holds is then not known.
-    pub(crate) fn keep(&self, catalog: &mut Catalog, events: Vec<(Event, Option<SchemaRef>)>) -> Result<()> {
-        catalog.keep(events).map_err(|error| self.poison_with(error))
+    /// Keeps an event in the catalog. A failure poisons the log: what the catalog holds is then not known.
+    pub(crate) fn keep(&self, catalog: &mut Catalog, event: Event, schema: Option<SchemaRef>) -> Result<()> {
+        catalog.keep(event, schema).map_err(|error| self.poison_with(error))
     }
 
     /// Changes the set of streams: proposes, keeps, and applies to what the committer and the readers have.
@@ -153,7 +153,7 @@ impl Inner {
         self.check_open()?;
         let mut catalog = self.catalog.lock();
         if let Some((change, schema)) = propose(&catalog.state.streams)? {
-            self.keep(&mut catalog, vec![(Event::Stream(change), schema)])?;
+            self.keep(&mut catalog, Event::Stream(change), schema)?;
         }
         let mut view = self.view.write();
         view.streams = catalog.state.streams.clone();

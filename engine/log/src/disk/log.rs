@@ -110,12 +110,12 @@ impl Inner {
             _ => Ok(()),
         };
         finished.map_err(|error| self.poison_with(error))?;
-        let durable = writer.active.as_ref().map(|active| {
-            let (active, bytes) = (active.number, active.len);
-            (Event::Durable { active, bytes }, None)
-        });
-        let events = durable.into_iter().chain([(Event::Closed, None)]).collect();
-        self.keep(&mut self.catalog.lock(), events)
+        let mut catalog = self.catalog.lock();
+        if let Some(active) = &writer.active {
+            let durable = Event::Durable { active: active.number, bytes: active.len };
+            self.keep(&mut catalog, durable, None)?;
+        }
+        self.keep(&mut catalog, Event::Closed, None)
     }
 }
 

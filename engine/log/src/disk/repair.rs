@@ -119,7 +119,7 @@ impl Repair<'_> {
                 Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                     self.act(&path, "the file is missing; it is struck from the catalog");
                     let event = Event::Removed { stream: stream.0, files: vec![number] };
-                    self.keep(vec![event])?;
+                    self.keep(event)?;
                 }
                 file => self.sealed_file(file?, &path, stream, number, expected)?,
             }
@@ -161,7 +161,7 @@ impl Repair<'_> {
                 let file = store::open(self.disk, path, Open::Write)?;
                 let read = reseal(&*file, path, stream, number, rows)?;
                 let now = SealedFile { bytes: read.segment.bytes, ..expected };
-                self.keep(vec![Event::Resealed { file: number, now }])?;
+                self.keep(Event::Resealed { file: number, now })?;
             }
             return Ok(());
         }
@@ -172,7 +172,7 @@ impl Repair<'_> {
         self.quarantine(path)?;
         let bytes = self.write_sealed(stream, number, &*file, path, batches)?;
         let now = SealedFile { stream: stream.0, bytes, rows };
-        self.keep(vec![Event::Resealed { file: number, now }])
+        self.keep(Event::Resealed { file: number, now })
     }
 
     /// Active files that opening the log would refuse become sealed ones, with what is whole in them.
@@ -182,7 +182,7 @@ impl Repair<'_> {
         if let Some(active) = begun.filter(|begun| !numbers.contains(begun)) {
             let path = self.layout.active(active);
             self.act(&path, "the file is missing; its rows are lost, and how many they were is not known");
-            self.keep(vec![Event::Sealed(Sealed { active, adopted: None, files: Vec::new() })])?;
+            self.keep(Event::Sealed(Sealed { active, adopted: None, files: Vec::new() }))?;
         }
         for (index, number) in numbers.iter().enumerate() {
             let path = self.layout.active(*number);
@@ -247,7 +247,7 @@ impl Repair<'_> {
             files.push(SealedFile { stream: stream.0, bytes, rows });
         }
         self.quarantine(path)?;
-        self.keep(vec![Event::Sealed(Sealed { active: number, adopted: None, files })])
+        self.keep(Event::Sealed(Sealed { active: number, adopted: None, files }))
     }
 
     /// Follows the sequence numbers of batches, and records what is missing between and after them.
@@ -280,7 +280,7 @@ impl Repair<'_> {
         self.done.lost.push(LostRows { stream, shard, rows: end..to });
         let reason = if damage.is_empty() { "a file is missing" } else { damage }.to_owned();
         let lost = Lost { stream: stream.0, shard: shard.0, from: end.0, to: to.0, reason };
-        self.keep(vec![Event::Lost(lost)])
+        self.keep(Event::Lost(lost))
     }
 
     /// A sealed file of whole batches as they are.
@@ -344,11 +344,8 @@ impl Repair<'_> {
         self.done.actions.push((path.to_owned(), what.to_owned()));
     }
 
-    fn keep(&mut self, events: Vec<Event>) -> Result<()> {
-        if self.dry_run {
-            return Ok(());
-        }
-        self.catalog.keep(events.into_iter().map(|event| (event, None)).collect())
+    fn keep(&mut self, event: Event) -> Result<()> {
+        if self.dry_run { Ok(()) } else { self.catalog.keep_one(event) }
     }
 }
 

@@ -110,11 +110,11 @@ impl Inner {
                 .collect();
             (trimmed, unused_files(view.shards(stream), &points))
         };
-        let mut events: Vec<_> = trimmed.into_iter().map(|one| (Event::Trimmed(one), None)).collect();
+        let mut events: Vec<_> = trimmed.into_iter().map(Event::Trimmed).collect();
         if !unused.is_empty() {
-            events.push((Event::Removed { stream: stream.0, files: unused.clone() }, None));
+            events.push(Event::Removed { stream: stream.0, files: unused.clone() });
         }
-        self.keep(&mut catalog, events)?;
+        self.keep(&mut catalog, Event::Together(events), None)?;
         {
             let mut view = self.view.write();
             for (shard, first) in points {

@@ -239,7 +239,7 @@ impl Inner {
             adopted: adopter.map(|stream| stream.0),
             files: made.iter().map(file).collect(),
         };
-        self.keep(&mut catalog, vec![(Event::Sealed(sealed), None)])?;
+        self.keep(&mut catalog, Event::Sealed(sealed), None)?;
         if let Some(adopter) = adopter {
             let renamed = self.rename_adopted(job, adopter);
             renamed.map_err(|error| self.poison_with(error))?;
