@@ -138,6 +138,10 @@ impl Actor for Keeper {
         }
     }
 
+    fn closed(&mut self, _: &mut Scene) -> Result<(), Complaint> {
+        Ok(())
+    }
+
     fn crashed(&mut self) {}
 
     fn finish(&mut self, scene: &mut Scene) -> Result<(), Complaint> {

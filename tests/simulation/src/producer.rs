@@ -206,6 +206,14 @@ impl Actor for Producer {
         Ok(())
     }
 
+    fn closed(&mut self, scene: &mut Scene) -> std::result::Result<(), Complaint> {
+        self.collect(scene)?;
+        match self.under_way.front() {
+            None => Ok(()),
+            Some((sent, _)) => Err(format!("the log was closed and never answered {sent:?}")),
+        }
+    }
+
     fn crashed(&mut self) {
         let under_way = self.under_way.drain(..).map(|(sent, _)| sent).collect::<Vec<_>>();
         self.unsettled.extend(under_way.into_iter().filter(|sent| sent.condition.must_hold()));

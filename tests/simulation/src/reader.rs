@@ -87,6 +87,10 @@ impl Actor for Reader {
         Ok(())
     }
 
+    fn closed(&mut self, _: &mut Scene) -> Result<(), Complaint> {
+        Ok(())
+    }
+
     fn crashed(&mut self) {
         self.reading = None;
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headwater_core::{Sequence, World};
-use headwater_log::{DiskLog, DiskLogOptions, Log, LogError, ReadSpec};
+use headwater_log::{DiskLog, DiskLogOptions, Durability, Log, LogError, ReadSpec, verify};
 
 use crate::keeper;
 use crate::model::{Complaint, Contents, Place};
@@ -35,20 +35,23 @@ pub fn restart(
 ) -> Result<(), Complaint> {
     scene.story.note(format!("the process ends: {end:?}"));
     let mut survives = end.survives(scene.sync_failed);
-    if end == End::Closed
-        && let Err(error) = scene.log().close()
-    {
-        scene.excuse("close", &error)?;
-        survives = End::Power.survives(true);
+    if end == End::Closed {
+        match scene.log().close() {
+            Ok(()) => actors.iter_mut().try_for_each(|actor| actor.closed(scene))?,
+            Err(error) => {
+                scene.excuse("close", &error)?;
+                survives = Durability::Disk;
+            }
+        }
     }
     stop(scene, actors, end);
-    let image = scene.machine.disk().image();
-    let files = image.files.iter().map(|(path, bytes)| format!("{} {}", path.display(), bytes.len()));
-    scene.story.note(format!("on the disk: {}", files.collect::<Vec<_>>().join(", ")));
     if scene.random.chance(2, 3) {
         Weather::clear(scene);
+        verify_closed(scene)?;
     }
-    reopen(scene, open)?;
+    if reopen(scene, open)? {
+        survives = Durability::Disk;
+    }
     check(scene, survives)
 }
 
@@ -60,10 +63,24 @@ fn stop(scene: &mut Scene, actors: &mut [Box<dyn Actor>], end: End) {
     actors.iter_mut().for_each(|actor| actor.crashed());
     scene.open = None;
     scene.in_flight = 0;
+    let image = scene.machine.disk().image();
+    let files = image.files.iter().map(|(path, bytes)| format!("{} {}", path.display(), bytes.len()));
+    scene.story.note(format!("on the disk: {}", files.collect::<Vec<_>>().join(", ")));
 }
 
-/// Opens the log. As long as faults strike it may fail, and must not do harm.
-pub fn reopen(scene: &mut Scene, open: &Opener) -> Result<(), Complaint> {
+/// Whatever a crash leaves behind is not damage: `verify` finds none.
+fn verify_closed(scene: &Scene) -> Result<(), Complaint> {
+    let verified =
+        verify(&scene.machine.world(), Path::new(DIR)).map_err(|error| format!("verify: {error}"))?;
+    match verified.damage.first() {
+        None => Ok(()),
+        Some(damage) => Err(format!("verify finds damage where nothing was damaged: {damage:?}")),
+    }
+}
+
+/// Opens the log. As long as faults strike it may fail, and must not do harm. Tells whether the power went meanwhile.
+pub fn reopen(scene: &mut Scene, open: &Opener) -> Result<bool, Complaint> {
+    let mut power_went = false;
     loop {
         scene.failing = false;
         scene.struck_before = scene.machine.disk().faults().struck();
@@ -72,13 +89,16 @@ pub fn reopen(scene: &mut Scene, open: &Opener) -> Result<(), Complaint> {
                 scene.open = Some(log);
                 // What is checked next must be readable.
                 Weather::clear(scene);
-                return Ok(());
+                return Ok(power_went);
             }
             Err(error) => {
                 scene.excuse("open", &error)?;
                 Weather::clear(scene);
                 match scene.random.below(3) {
-                    0 => scene.machine.power_loss(),
+                    0 => {
+                        scene.machine.power_loss();
+                        power_went = true;
+                    }
                     1 => scene.machine.process_crash(),
                     // The same process tries again: nothing may be left locked.
                     _ => {}
@@ -89,7 +109,7 @@ pub fn reopen(scene: &mut Scene, open: &Opener) -> Result<(), Complaint> {
 }
 
 /// Compares the log, which was just opened, with the model.
-fn check(scene: &mut Scene, survives: headwater_log::Durability) -> Result<(), Complaint> {
+fn check(scene: &mut Scene, survives: Durability) -> Result<(), Complaint> {
     reconcile_streams(scene)?;
     let mut found = BTreeMap::new();
     for place in scene.model.places() {

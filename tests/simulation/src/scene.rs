@@ -18,6 +18,9 @@ pub trait Actor {
     /// Does a little. The log is open, but may be failing.
     fn act(&mut self, scene: &mut Scene) -> Result<(), Complaint>;
 
+    /// The log was closed in order: whoever waits for an answer must have got it.
+    fn closed(&mut self, scene: &mut Scene) -> Result<(), Complaint>;
+
     /// The process ended: drop everything that belonged to it.
     fn crashed(&mut self);
 
