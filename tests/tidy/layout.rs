@@ -1,4 +1,6 @@
-//! What stands where: a module opens with what it is, and `mod.rs` only declares and re-exports.
+//! What stands where: a module opens with what it is, `mod.rs` only declares and re-exports, and the code map is whole.
+
+use std::collections::BTreeSet;
 
 use crate::tree::File;
 
@@ -34,6 +36,19 @@ pub fn modules(files: &[File]) -> Vec<String> {
     complaints
 }
 
+/// Complains about folders at the root that the code map does not mention.
+pub fn code_map(files: &[File]) -> Vec<String> {
+    const MAP: &str = "ARCHITECTURE.md";
+    let Some(map) = files.iter().find(|file| file.path == MAP) else {
+        return vec![format!("{MAP} is missing")];
+    };
+    let folders = files.iter().filter_map(|file| Some(file.path.split_once('/')?.0));
+    let folders: BTreeSet<&str> = folders.filter(|folder| !folder.starts_with('.')).collect();
+    let is_known = |folder: &str| ["/", "`"].iter().any(|end| map.text.contains(&format!("`{folder}{end}")));
+    let unknown = folders.into_iter().filter(|folder| !is_known(folder));
+    unknown.map(|folder| format!("{MAP} does not mention `{folder}`")).collect()
+}
+
 fn defines(line: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("pub").map_or(line, |rest| match rest.strip_prefix('(') {
@@ -47,6 +62,19 @@ fn defines(line: &str) -> bool {
 mod tests {
     use super::*;
     use crate::tree::tree;
+
+    #[test]
+    fn folders_that_the_code_map_forgets_are_found() {
+        let files = tree(&[
+            ("ARCHITECTURE.md", "- `a/x`, `c`"),
+            ("a/x", ""),
+            ("c/z", ""),
+            ("b/y", ""),
+            (".ci/run", ""),
+        ]);
+        assert_eq!(code_map(&files), ["ARCHITECTURE.md does not mention `b`"]);
+        assert_eq!(code_map(&files[1..]), ["ARCHITECTURE.md is missing"]);
+    }
 
     #[test]
     fn definitions_are_told_from_declarations() {

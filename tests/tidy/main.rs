@@ -66,6 +66,11 @@ fn modules_open_with_what_they_are_and_mod_files_only_declare() {
 }
 
 #[test]
+fn the_code_map_knows_every_folder() {
+    assert_tidy(layout::code_map);
+}
+
+#[test]
 fn no_path_of_one_machine_is_written_down() {
     assert_tidy(paths::check);
 }
