@@ -101,17 +101,16 @@ fn has_table(arg: &FunctionArg) -> bool {
     matches!(arg, FunctionArgExpr::Expr(Expr::Function(data)) if name_of(&data.name).eq_ignore_ascii_case(TABLE_ARGUMENT))
 }
 
-/// Whether the data argument is in shape already.
+/// Whether this is a window over the stream's own event time, which [`window_in_from`] has put there: it names no time.
 fn is_unified(args: &[FunctionArg]) -> bool {
-    matches!(
-        args.first(),
-        Some(FunctionArg::Named { name, arg: FunctionArgExpr::Expr(Expr::Function(data)), .. })
-            if name.value == "DATA" && data.over.is_some() && !args.iter().any(is_positional)
-    ) && args.iter().all(|arg| !matches!(arg, FunctionArg::Named { name, .. } if name.value == "TIMECOL"))
-}
-
-fn is_positional(arg: &FunctionArg) -> bool {
-    matches!(arg, FunctionArg::Unnamed(_))
+    let names: Vec<_> = args
+        .iter()
+        .filter_map(|arg| match arg {
+            FunctionArg::Named { name, .. } => Some(name.value.as_str()),
+            _ => None,
+        })
+        .collect();
+    names.len() == args.len() && names.contains(&"DATA") && !names.contains(&"TIMECOL")
 }
 
 /// Names the arguments that were given by position, and puts all into the order of the definition.

@@ -15,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
-use crate::window::WindowTvf;
+use crate::window::{Bounds, WindowTvf};
 
 /// What has been made so far.
 pub(super) struct Lower<'a> {
@@ -143,7 +143,7 @@ impl<'a> Lower<'a> {
 
     /// Windows as columns, without an aggregate over them.
     fn assign_windows(&mut self, window: &WindowTvf) -> Result<Flow> {
-        let Some(kind) = window.windowing.kind() else {
+        let Bounds::Fixed(kind) = window.windowing.bounds() else {
             return Err(refused(
                 SqlError::new(Mistake::NotStreaming, "SESSION runs as a stream only under an aggregate")
                     .hint("GROUP BY window_start, window_end and the keys of PARTITION BY"),

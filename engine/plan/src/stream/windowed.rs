@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use headwater_operators::{
-    Changes, OperatorSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec, WindowAggregate,
-    WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowPartialSpec,
+    AggregateCall, Changes, OperatorSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec,
+    WindowAggregate, WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowPartialSpec,
 };
 
 use super::flow::{Flow, Time, external, names_of};
@@ -20,7 +21,7 @@ use super::lower::{Lower, column_at};
 use crate::dataflow::StageInput;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
-use crate::window::{WindowTvf, Windowing};
+use crate::window::{Bounds, WindowTvf, Windowing};
 
 const COLUMNS: [WindowColumn; 3] = [WindowColumn::Start, WindowColumn::End, WindowColumn::Time];
 
@@ -33,6 +34,16 @@ struct OverWindow<'a> {
     on_rows: Vec<Expr>,
     /// Conditions on the window alone.
     on_window: Vec<Expr>,
+}
+
+/// What all aggregates over windows are made of.
+struct Parts {
+    input: SchemaRef,
+    time: usize,
+    keys: Vec<usize>,
+    aggregates: Vec<AggregateCall>,
+    output: Vec<OutputColumn>,
+    per_key: Option<PerKey>,
 }
 
 /// What a group expression is.
@@ -62,11 +73,7 @@ impl Lower<'_> {
         let per_key = per_key_of(&flow, &key_columns)?;
         let names = names_of(node, &flow.schema)?;
         let output = over.output(aggregate);
-        let what = WindowAggregate {
-            kind: window
-                .windowing
-                .kind()
-                .unwrap_or(headwater_operators::WindowKind::Tumble { size: 1, offset: 0 }),
+        let parts = Parts {
             input: Arc::clone(&flow.schema),
             time,
             keys: key_columns,
@@ -74,8 +81,8 @@ impl Lower<'_> {
             output: output.clone(),
             per_key,
         };
-        let ends = what.per_key.is_none();
-        let (input, schema) = self.aggregate_stages(flow, window.windowing, what)?;
+        let ends = parts.per_key.is_none();
+        let (input, schema) = self.aggregate_stages(flow, window.windowing, parts)?;
         let wanted = [WindowColumn::Time, WindowColumn::End];
         let columns =
             wanted.iter().filter_map(|bound| output.iter().position(|column| column.from == *bound));
@@ -90,24 +97,30 @@ impl Lower<'_> {
         &mut self,
         mut flow: Flow,
         windowing: Windowing,
-        what: WindowAggregate,
-    ) -> Result<(StageInput, arrow::datatypes::SchemaRef)> {
-        let operator: Arc<dyn OperatorSpec> = if let Windowing::Session { gap } = windowing {
-            let WindowAggregate { input, time, keys, aggregates, output, per_key, .. } = what.clone();
-            let what = SessionAggregate { gap, input, time, keys, aggregates, output, per_key };
-            Arc::new(SessionAggregateSpec::try_new(what).map_err(external)?)
-        } else if what.per_key.is_some() {
-            Arc::new(WindowAggregateSpec::try_new(what.clone()).map_err(external)?)
-        } else {
-            let partial = WindowPartialSpec::try_new(what.clone()).map_err(external)?;
-            let keys = partial.exchange_keys();
-            flow.push(partial);
-            let last: Arc<dyn OperatorSpec> = Arc::new(WindowFinalSpec::try_new(what).map_err(external)?);
-            let schema = last.schema();
-            return Ok((self.exchange(flow, keys, last), schema));
+        parts: Parts,
+    ) -> Result<(StageInput, SchemaRef)> {
+        let Parts { input, time, keys, aggregates, output, per_key } = parts;
+        let by_rows = keys.clone();
+        let one_phase = per_key.is_some();
+        let (by, operator): (Vec<usize>, Arc<dyn OperatorSpec>) = match windowing.bounds() {
+            Bounds::OfRows { gap } => {
+                let what = SessionAggregate { gap, input, time, keys, aggregates, output, per_key };
+                (by_rows, Arc::new(SessionAggregateSpec::try_new(what).map_err(external)?))
+            }
+            Bounds::Fixed(kind) => {
+                let what = WindowAggregate { kind, input, time, keys, aggregates, output, per_key };
+                if one_phase {
+                    (by_rows, Arc::new(WindowAggregateSpec::try_new(what).map_err(external)?))
+                } else {
+                    let partial = WindowPartialSpec::try_new(what.clone()).map_err(external)?;
+                    let by = partial.exchange_keys();
+                    flow.push(partial);
+                    (by, Arc::new(WindowFinalSpec::try_new(what).map_err(external)?))
+                }
+            }
         };
         let schema = operator.schema();
-        Ok((self.exchange(flow, what.keys, operator), schema))
+        Ok((self.exchange(flow, by, operator), schema))
     }
 
     /// Conditions on the window, and columns computed from its bounds.

@@ -7,5 +7,5 @@ mod node;
 mod relation;
 
 pub(crate) use exec::WindowPlanner;
-pub(crate) use node::{WindowTvf, Windowing};
+pub(crate) use node::{Bounds, WindowTvf, Windowing};
 pub(crate) use relation::WindowRelations;

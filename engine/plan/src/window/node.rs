@@ -24,31 +24,42 @@ pub(crate) enum Windowing {
     Session { gap: i64 },
 }
 
+/// What decides where a window's bounds lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bounds {
+    /// Nothing but time.
+    Fixed(WindowKind),
+    /// The rows: a window ends where none follows within the gap.
+    OfRows { gap: i64 },
+}
+
 impl Windowing {
-    /// The operators' kind, unless the windows depend on the rows.
-    pub(crate) fn kind(self) -> Option<WindowKind> {
+    /// In the operators' terms.
+    pub(crate) fn bounds(self) -> Bounds {
         match self {
-            Self::Tumble { size, offset } => Some(WindowKind::Tumble { size, offset }),
-            Self::Hop { size, slide, offset } => Some(WindowKind::Hop { size, slide, offset }),
-            Self::Cumulate { size, step, offset } => Some(WindowKind::Cumulate { size, step, offset }),
-            Self::Session { .. } => None,
+            Self::Tumble { size, offset } => Bounds::Fixed(WindowKind::Tumble { size, offset }),
+            Self::Hop { size, slide, offset } => Bounds::Fixed(WindowKind::Hop { size, slide, offset }),
+            Self::Cumulate { size, step, offset } => {
+                Bounds::Fixed(WindowKind::Cumulate { size, step, offset })
+            }
+            Self::Session { gap } => Bounds::OfRows { gap },
         }
     }
 
     /// The name of the table function.
     pub(crate) fn name(self) -> &'static str {
-        self.kind().map_or("SESSION", |kind| kind.name())
+        match self.bounds() {
+            Bounds::Fixed(kind) => kind.name(),
+            Bounds::OfRows { .. } => "SESSION",
+        }
     }
 }
 
 impl fmt::Display for Windowing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Session { gap } => write!(f, "gap={:?}", Duration::from_nanos(gap.unsigned_abs())),
-            _ => match self.kind() {
-                Some(kind) => kind.fmt(f),
-                None => Ok(()),
-            },
+        match self.bounds() {
+            Bounds::Fixed(kind) => kind.fmt(f),
+            Bounds::OfRows { gap } => write!(f, "gap={:?}", Duration::from_nanos(gap.unsigned_abs())),
         }
     }
 }
