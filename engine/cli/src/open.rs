@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use headwater_core::World;
 use headwater_log::DiskLogOptions;
-use headwater_run::{Engine, EngineOptions, NoConnectors};
+use headwater_run::{Engine, EngineOptions};
+
+use crate::host::Connectors;
 
 /// Where the data is and how the engine runs on it.
 #[derive(Args, Clone, Debug)]
@@ -56,7 +58,8 @@ impl EngineArgs {
     pub fn open(&self) -> Result<Engine> {
         let world = World::real();
         let options = self.tuning.options(&world, self.data.clone());
-        Engine::open(world, options, Arc::new(NoConnectors))
+        let connectors = Arc::new(Connectors::new(world.clone()));
+        Engine::open(world, options, connectors)
             .with_context(|| format!("cannot open {}", self.data.display()))
     }
 }

@@ -1,6 +1,6 @@
-//! `headwater log`: a data directory that no server has open, looked at.
+//! `headwater log`: a data directory that no server has open, looked at and repaired.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use headwater_core::{Sequence, ShardId, World};
 use headwater_log::{DiskLog, DiskLogOptions, From, Log as _, ReadBatch, ReadSpec};
 
-use crate::exit;
+use super::log_check::{Repair, Verify};
 use crate::output::{self, OutputFormat, RowWriter};
 
 const EXAMPLE: &str = "\
@@ -33,31 +33,24 @@ enum Action {
     Ls(Ls),
     /// Read everything and check every checksum
     Verify(Verify),
+    /// Make a damaged log open again, and say exactly which rows that costs
+    Repair(Repair),
     /// Write the rows of a stream to standard output
     Dump(Dump),
 }
 
+/// Which data directory.
 #[derive(Args)]
-struct Directory {
+pub(super) struct Directory {
     /// The data directory
     #[arg(long, value_name = "DIR", default_value = "headwater-data", env = "HEADWATER_DATA")]
-    data: PathBuf,
+    pub data: PathBuf,
 }
 
 /// List streams and their segments.
 #[derive(Args)]
 #[command(after_help = "Example:\n  headwater log ls --data /var/lib/headwater")]
 struct Ls {
-    #[command(flatten)]
-    directory: Directory,
-}
-
-/// Read everything and check every checksum.
-#[derive(Args)]
-#[command(
-    after_help = "Example:\n  headwater log verify --data /var/lib/headwater\n\nExit code 3 says that there is damage."
-)]
-struct Verify {
     #[command(flatten)]
     directory: Directory,
 }
@@ -89,15 +82,21 @@ impl Log {
         match self.action {
             Action::Ls(ls) => ls.run(),
             Action::Verify(verify) => verify.run(),
+            Action::Repair(repair) => repair.run(),
             Action::Dump(dump) => dump.run(),
         }
     }
 }
 
 impl Directory {
+    /// The path, which must be that of a directory: one that is misspelt is not to be made.
+    pub fn existing(&self) -> Result<&Path> {
+        anyhow::ensure!(self.data.is_dir(), "{} is not a directory", self.data.display());
+        Ok(&self.data)
+    }
+
     fn open(&self) -> Result<Arc<DiskLog>> {
-        let dir = &self.data;
-        anyhow::ensure!(dir.is_dir(), "{} is not a directory", dir.display());
+        let dir = self.existing()?;
         let options = DiskLogOptions { scrub_bytes_per_second: 0, ..DiskLogOptions::default() };
         DiskLog::open(World::real(), dir, options).with_context(|| format!("cannot open {}", dir.display()))
     }
@@ -127,30 +126,6 @@ impl Ls {
         }
         log.close()?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Verify {
-    fn run(self) -> Result<ExitCode> {
-        let log = self.directory.open()?;
-        let (mut rows, mut damage) = (0, 0);
-        for info in log.streams() {
-            for shard in 0..info.spec.shards {
-                let mut spec = ReadSpec::all(info.id, ShardId(shard));
-                spec.until = Some(log.bounds(info.id)?[shard as usize].next);
-                let checked = read_all(&*log, spec, |batch| {
-                    rows += batch.rows.num_rows();
-                    Ok(())
-                });
-                if let Err(error) = checked {
-                    damage += 1;
-                    output::say(format_args!("{} shard {shard}: {error:#}", info.spec.name))?;
-                }
-            }
-        }
-        log.close()?;
-        output::say(format_args!("{rows} rows read, {damage} shards damaged"))?;
-        Ok(if damage == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
     }
 }
 

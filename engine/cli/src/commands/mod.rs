@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod log;
+mod log_check;
 pub(crate) mod prompt;
 pub(crate) mod replay;
 pub(crate) mod run;

@@ -59,6 +59,12 @@ impl Inner {
         let journal = StreamName::new(&format!("system.journal.{name}"));
         let journal = journal.map_err(|error| RunError::Invalid(error.to_string()))?;
         let journal = events::ensure(&*self.log, StreamSpec::new(journal, journal_schema()))?;
+        // Taken before the plan is put together: two guards in one expression would wait for each other.
+        let (ends, paused) = {
+            let state = self.state.lock();
+            let ends = state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
+            (ends, state.paused.contains(name))
+        };
         let plan = JobPlan {
             name: name.to_owned(),
             target,
@@ -70,8 +76,8 @@ impl Inner {
             limits: self.limits(),
             checkpoint_interval: self.options.checkpoint_interval,
             idle_timeout: idle_timeouts(&catalog),
-            ends: self.state.lock().ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect(),
-            paused: self.state.lock().paused.contains(name),
+            ends,
+            paused,
             dataflow: Arc::new(dataflow),
         };
         let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;

@@ -1,0 +1,111 @@
+//! What clients cannot do to the server.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::server::{TestServer, failure};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_and_batches_have_a_limit() {
+    let server = TestServer::start_with(|options| {
+        options.body_bytes_max = 1_000;
+        options.batch_records_max = 3;
+    })
+    .await;
+    server.make_readings().await;
+    let line = "{\"origin\":\"EWR\"}\n";
+    assert_eq!(server.append(&line.repeat(3)).await.status(), 200);
+    assert_eq!(failure(server.append(&line.repeat(4)).await).await, (413, "HW6003".to_owned()));
+    assert_eq!(failure(server.append(&" ".repeat(1_001)).await).await, (413, "HW6003".to_owned()));
+    let bomb = zstd::encode_all(&vec![b' '; 1 << 20][..], 3).unwrap();
+    let request = server.post("/v1/streams/readings").header("content-encoding", "zstd").body(bomb);
+    assert_eq!(failure(request.send().await.unwrap()).await, (413, "HW6003".to_owned()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tails_have_a_limit_and_give_their_place_back() {
+    let server = TestServer::start_with(|options| options.tails_max = 1).await;
+    server.make_readings().await;
+    let first = server.get("/v1/streams/readings/tail").send().await.unwrap();
+    assert_eq!(first.status(), 200);
+    let second = server.get("/v1/streams/readings/tail").send().await.unwrap();
+    assert!(second.headers().contains_key("retry-after"));
+    assert_eq!(failure(second).await, (429, "HW6009".to_owned()));
+    drop(first);
+    for _ in 0..100 {
+        if server.get("/v1/streams/readings/tail").send().await.unwrap().status() == 200 {
+            return server.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("a closed tail keeps its place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_under_way_have_a_limit() {
+    let server = TestServer::start_with(|options| options.appends_max = 0).await;
+    server.make_readings().await;
+    let response = server.append("{\"origin\":\"EWR\"}").await;
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(failure(response).await, (503, "HW6010".to_owned()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_ends_is_given_up() {
+    let server = TestServer::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
+    server.make_readings().await;
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    let head = "POST /v1/streams/readings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nconnection: close\r\n\r\n{";
+    socket.write_all(head.as_bytes()).unwrap();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        socket.read_to_string(&mut text).map(|_| text)
+    });
+    let text = answer.await.unwrap().unwrap();
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("HW6011"), "{text}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_takes_nothing_is_cut_and_nobody_else_notices() {
+    let server = TestServer::start_with(|options| {
+        options.tail_stall_max = Duration::from_millis(200);
+        options.write_stall_max = Duration::from_millis(400);
+    })
+    .await;
+    server.make_readings().await;
+    let mut reader = TcpStream::connect(server.address).unwrap();
+    reader
+        .write_all(b"GET /v1/streams/readings/tail?from=earliest HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    // More than the buffers of two sockets and the queue between them hold.
+    let lines = format!("{{\"origin\":\"{}\"}}\n", "x".repeat(1_000)).repeat(5_000);
+    let cut = async {
+        loop {
+            assert_eq!(server.append(&lines).await.status(), 200);
+            let metrics = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+            if metrics.contains("headwater_http_tails_cut_total 1")
+                && metrics.contains("headwater_http_tails_open 0")
+            {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), cut).await.expect("the reader is cut");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_strangers_are_refused() {
+    let server = TestServer::start().await;
+    let request = server.post("/v1/sql").header("origin", "https://evil.example").body("SHOW STREAMS");
+    assert_eq!(failure(request.send().await.unwrap()).await, (403, "HW6012".to_owned()));
+    let request = server.get("/v1/streams").header("host", "evil.example");
+    assert_eq!(failure(request.send().await.unwrap()).await, (403, "HW6012".to_owned()));
+    let own = server.get("/v1/streams").header("origin", server.url.clone()).send().await.unwrap();
+    assert_eq!(own.status(), 200);
+    server.stop().await;
+}

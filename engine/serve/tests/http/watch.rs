@@ -1,0 +1,52 @@
+//! Health, readiness, metrics and the API's document.
+
+use serde_json::Value;
+
+use crate::server::{TestServer, failure, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_readiness_are_told() {
+    let server = TestServer::start().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.get(path).send().await.unwrap().text().await.unwrap(), "ok\n");
+    }
+    assert_eq!(failure(server.get("/nothing").send().await.unwrap()).await, (404, "HW6008".to_owned()));
+    let wrong = server.http.delete(format!("{}/v1/streams", server.url)).send().await.unwrap();
+    assert_eq!(failure(wrong).await, (405, "HW6008".to_owned()));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_was_done() {
+    let server = TestServer::with_readings().await;
+    server.append("{\"origin\":\"EWR\"}\n{\"origin\":\"JFK\"}\nrubbish\n").await;
+    server
+        .sql("CREATE MATERIALIZED VIEW newest AS SELECT origin, COUNT(*) AS n FROM readings GROUP BY origin")
+        .await;
+    let text = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+    for line in [
+        "headwater_stream_rows_total{stream=\"readings\"} 2",
+        "headwater_dead_letters_total 1",
+        "headwater_log_poisoned 0",
+        "headwater_job_rows_late_total{job=\"newest\"} 0",
+        "headwater_http_requests_total{method=\"POST\",route=\"/v1/streams/{name}\",status=\"200\"} 1",
+        "headwater_log_sync_seconds_bucket{le=\"+Inf\"}",
+        "headwater_job_step_seconds_bucket{le=\"+Inf\",job=\"newest\"}",
+        "headwater_job_checkpoint_seconds_sum{job=\"newest\"}",
+        "# TYPE headwater_http_request_seconds histogram",
+    ] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_served() {
+    let server = TestServer::start().await;
+    let (status, document): (u16, Value) = json(server.get("/v1/openapi.json").send().await.unwrap()).await;
+    assert_eq!(status, 200);
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")));
+    assert!(document["paths"]["/v1/streams/{name}"]["post"].is_object());
+    server.stop().await;
+}
