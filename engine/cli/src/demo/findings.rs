@@ -17,10 +17,10 @@ const FINDINGS: [(&str, &str); 6] = [
     ),
     (
         "The hottest and the coldest six hours (`moving`)",
-        "SELECT * FROM (SELECT origin, until, ROUND(mean_temp, 1) AS mean_temp FROM moving_mean \
-         ORDER BY moving_mean.mean_temp DESC, until, origin LIMIT 2) AS hot \
-         UNION ALL SELECT * FROM (SELECT origin, until, ROUND(mean_temp, 1) AS mean_temp FROM moving_mean \
-         ORDER BY moving_mean.mean_temp, until, origin LIMIT 2) AS cold ORDER BY mean_temp DESC, until, origin",
+        "WITH means AS (SELECT origin, until, ROUND(mean_temp, 1) AS mean_temp FROM moving_mean), \
+         hot AS (SELECT * FROM means ORDER BY mean_temp DESC, until, origin LIMIT 2), \
+         cold AS (SELECT * FROM means ORDER BY mean_temp, until, origin LIMIT 2) \
+         SELECT * FROM hot UNION ALL SELECT * FROM cold ORDER BY mean_temp DESC, until, origin",
     ),
     (
         "Heat: 90 degrees and more, the longest spells (`heat`)",
