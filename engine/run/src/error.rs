@@ -52,6 +52,14 @@ pub enum RunError {
         /// What is wrong.
         reason: String,
     },
+    /// The engine has a defect.
+    #[error("job {job}: the engine has a defect: {message}; please report it with the query")]
+    Panicked {
+        /// The job.
+        job: String,
+        /// What the panic said.
+        message: String,
+    },
     /// A connector could not be started.
     #[error("table {table}: {reason}")]
     Connector {
@@ -82,6 +90,7 @@ impl RunError {
             Self::Journal { .. } => Code::new("HW4013"),
             Self::Connector { .. } => Code::new("HW4014"),
             Self::Invalid(_) => Code::new("HW4015"),
+            Self::Panicked { .. } => Code::new("HW4017"),
             Self::Closed => Code::new("HW4016"),
         }
     }

@@ -18,6 +18,7 @@ use headwater_core::hash::SLOTS;
 use headwater_core::world::{Task, TaskWaker, Turn};
 use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
 use headwater_log::{Append, CommitGuard, From, Log, Pending, Producer, StreamInfo};
+use headwater_operators::StateBound;
 use headwater_plan::Dataflow;
 use parking_lot::{Condvar, Mutex};
 
@@ -260,15 +261,21 @@ impl Driver {
         if self.stopped {
             return self.rest();
         }
-        match self.try_turn() {
-            Ok(turn) => turn,
-            Err(error) => {
-                tracing::error!(job = self.plan.name, code = %error.code(), %error, "the job has failed");
-                self.set_state(JobState::Failed, Some(format!("{} {error}", error.code())));
-                self.stopped = true;
-                Turn::Again
+        // A panic is a defect of the engine, but it must not take other jobs with it, nor pass for a running job.
+        let turn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_turn()));
+        let error = match turn {
+            Ok(Ok(turn)) => return turn,
+            Ok(Err(error)) => error,
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                RunError::Panicked { job: self.plan.name.clone(), message: text.unwrap_or_default() }
             }
-        }
+        };
+        tracing::error!(job = self.plan.name, code = %error.code(), %error, "the job has failed");
+        self.set_state(JobState::Failed, Some(format!("{} {error}", error.code())));
+        self.stopped = true;
+        Turn::Again
     }
 
     /// A job that has finished or failed waits for its end.
@@ -333,12 +340,18 @@ impl Driver {
     /// What happens when no rows are there: shards fall idle, and when all are, time goes on by the wall clock from where
     /// the rows left it, as long as there is state that waits for it.
     fn quiet_step(&mut self, now: Duration) -> Result<Option<Step>> {
-        let waiting = self.pipeline.executor().state_size().entries > 0;
+        let waiting = self.waits_for_time() && self.pipeline.executor().state_size().entries > 0;
         let latest = self.pipeline.latest();
         let quiet = self.world.clock.now().0.saturating_sub(self.last_rows.0).max(0);
         let advance = (waiting && latest > EventTime::MIN).then(|| EventTime(latest.0.saturating_add(quiet)));
         let timeout = Arc::clone(&self.plan.idle_timeout);
         self.pipeline.step_idle(|info| timeout(info), now, advance)
+    }
+
+    /// Whether any state ends with the watermark.
+    fn waits_for_time(&self) -> bool {
+        let operators = self.plan.dataflow.stages.iter().flat_map(|stage| &stage.operators);
+        operators.into_iter().any(|operator| operator.state_bound() == StateBound::Watermark)
     }
 
     /// When to look again although no commit woke the job: a shard may fall idle, time may have to be moved on.
