@@ -33,7 +33,7 @@ const LANDMARKS: &[&str] = &[
 #[test]
 fn the_log_keeps_its_promises() {
     let met = RefCell::new(BTreeSet::<&str>::new());
-    seeds::each("the_log_keeps_its_promises", 0..200, |seed, story| {
+    seeds::each("-p headwater-simulation the_log_keeps_its_promises", 0..200, |seed, story| {
         run::on_disk(seed, story);
         let lines = story.lines();
         met.borrow_mut()
@@ -46,7 +46,7 @@ fn the_log_keeps_its_promises() {
 /// Without this a seed would be worth nothing.
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
-    seeds::each("the_same_seed_gives_the_same_bytes", 0..10, |seed, story| {
+    seeds::each("-p headwater-simulation the_same_seed_gives_the_same_bytes", 0..10, |seed, story| {
         let again = Story::default();
         let images = [run::on_disk(seed, story), run::on_disk(seed, &again)];
         let first = story.lines().into_iter().zip(again.lines()).find(|(one, two)| one != two);
@@ -58,7 +58,7 @@ fn the_same_seed_gives_the_same_bytes() {
 /// The model and the actors agree with the simplest log there is.
 #[test]
 fn a_log_in_memory_fits_the_model() {
-    seeds::each("a_log_in_memory_fits_the_model", 0..50, |seed, story| {
+    seeds::each("-p headwater-simulation a_log_in_memory_fits_the_model", 0..50, |seed, story| {
         let open: Opener = Box::new(|world| Ok(MemoryLog::new(world) as _));
         run::calm(seed, story, &open);
     });

@@ -27,7 +27,7 @@ impl Story {
     }
 }
 
-/// Runs a test for each seed: those of the environment, or the usual ones. Stops at the first that fails.
+/// Runs a test, given as `cargo test` names it, for each seed: those of the environment, or the usual ones. Stops at the first that fails.
 pub fn each(test: &str, usual: Range<u64>, run: impl Fn(u64, &Story)) {
     let seeds = match std::env::var(SEEDS) {
         Ok(text) => parse(&text).unwrap_or_else(|| panic!("{SEEDS}={text}: give a number, or from..to")),
@@ -44,7 +44,7 @@ pub fn each(test: &str, usual: Range<u64>, run: impl Fn(u64, &Story)) {
         }
         if let Err(panic) = result {
             eprintln!("seed {seed} fails; to see all of it again:");
-            eprintln!("  {SEEDS}={seed} {STORY}=1 cargo test -p headwater-simulation {test}");
+            eprintln!("  {SEEDS}={seed} {STORY}=1 cargo test {test}");
             resume_unwind(panic);
         }
     }

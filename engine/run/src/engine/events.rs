@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow::array::{AsArray, RecordBatch, StringArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use headwater_core::{Sequence, ShardId, StreamName, World};
 use headwater_log::{Append, Log, ReadSpec, StreamInfo, StreamSpec};

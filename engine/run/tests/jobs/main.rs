@@ -5,4 +5,5 @@ mod lateness;
 mod machine;
 mod object_store;
 mod restart;
+mod simulation;
 mod views;
