@@ -217,12 +217,12 @@ impl Driver {
                 "a checkpoint was passed over; an older one or the journal makes up for it"
             );
         }
-        let pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
+        let mut pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
         let manifest = restored.as_ref().map_or_else(Manifest::default, |restored| restored.manifest.clone());
         let cut: Vec<Vec<ShardCut>> =
             manifest.places.iter().map(|shards| shards.iter().map(cut_of).collect()).collect();
         let redo = JournalReader::open(&*log, &plan.journal, &plan.name, manifest.step, cut.clone())?;
-        let id = producer_id(&plan.name);
+        let id = producer_id(&plan);
         let epoch = match log.last_of(plan.journal.id, ShardId(0), id)? {
             Some((last, _)) => Epoch(last.epoch.0 + 1),
             None => Epoch(1),
@@ -230,6 +230,7 @@ impl Driver {
         let checkpointer =
             Checkpointer::new(Arc::clone(&plan.blobs), world.clone(), &plan.name, restored.as_ref());
         let now = world.clock.monotonic();
+        pipeline.count_quiet_from(now);
         Ok(Self {
             sink: Sink::new(Arc::clone(&plan.target))?,
             producer: Producer { id, epoch, sequence: manifest.step },
@@ -356,12 +357,8 @@ impl Driver {
 
     /// When to look again although no commit woke the job: a shard may fall idle, time may have to be moved on.
     fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
-        let timeouts = self.plan.dataflow.sources.iter().filter(|source| source.watermark.is_some());
-        let streams = timeouts.filter_map(|source| self.log.stream_named(source.stream.as_str()).ok());
-        let idle = streams.filter_map(|info| (self.plan.idle_timeout)(&info)).min();
-        let idle = idle
-            .filter(|_| !self.pipeline.is_finished())
-            .map(|timeout| timeout.max(Duration::from_millis(50)));
+        let idle = self.pipeline.idle_in(|info| (self.plan.idle_timeout)(info), now);
+        let idle = idle.map(|time| time.max(Duration::from_millis(1)));
         let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.checkpointer.is_writing();
         let checkpoint = unsaved.then(|| {
             (self.last_checkpoint + self.plan.checkpoint_interval)
@@ -597,9 +594,11 @@ fn cut_of(place: &Place) -> ShardCut {
     ShardCut { next, idle: clock.idle, ended: clock.ended }
 }
 
-/// The producer of a job's results: a stable function of its name.
-fn producer_id(job: &str) -> ProducerId {
-    let name: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![format!("job {job}")]));
+/// The producer of a job's results: a stable function of its name and of its journal's number, which is never used again. So a
+/// job that is dropped and created anew is another producer.
+fn producer_id(plan: &JobPlan) -> ProducerId {
+    let name = format!("job {} {}", plan.name, plan.journal.id);
+    let name: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![name]));
     let hash = headwater_core::hash::hash_rows(&[name]).map_or(0, |hashes| hashes[0]);
     ProducerId(hash)
 }

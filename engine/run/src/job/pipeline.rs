@@ -145,6 +145,11 @@ impl Pipeline {
         self.stretch = stretch;
     }
 
+    /// Counts how long shards have been quiet from now on.
+    pub fn count_quiet_from(&mut self, now: Duration) {
+        self.sources.iter_mut().flat_map(|source| &mut source.shards).for_each(|shard| shard.last_rows = now);
+    }
+
     /// Puts the watermark where a checkpoint has it.
     pub fn restore_watermark(&mut self, watermark: EventTime) {
         self.watermark = watermark;
@@ -240,6 +245,27 @@ impl Pipeline {
         }
         let none = self.sources.iter().map(|_| Vec::new()).collect();
         self.run(none, advance).map(Some)
+    }
+
+    /// How long until a shard falls idle if no rows come; when all are idle, how long until time is moved on.
+    pub fn idle_in(
+        &self,
+        timeout: impl Fn(&StreamInfo) -> Option<Duration>,
+        now: Duration,
+    ) -> Option<Duration> {
+        let timed =
+            self.sources.iter().zip(&self.dataflow.sources).filter(|(_, spec)| spec.watermark.is_some());
+        let left = timed.filter_map(|(source, _)| Some((source, timeout(&source.info)?))).flat_map(
+            |(source, timeout)| {
+                let open = source.shards.iter().filter(|shard| !shard.clock.ended);
+                open.map(move |shard| match shard.clock.idle {
+                    true => (true, timeout),
+                    false => (false, (shard.last_rows + timeout).saturating_sub(now)),
+                })
+            },
+        );
+        // Shards that are awake come first; only when none is left does time go on by itself.
+        left.min().map(|(_, left)| left)
     }
 
     /// Whether no shard that has not ended is awake, and one is asleep.

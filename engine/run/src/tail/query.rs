@@ -78,7 +78,7 @@ pub(crate) fn of_query(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -
 }
 
 impl QueryTail {
-    /// The next rows; `None`: there are none for now.
+    /// The next rows; `None`: there are none yet.
     fn next(&mut self) -> Result<Option<TailBatch>> {
         let now = self.world.clock.monotonic();
         if let Some(places) = self.skip.take() {

@@ -13,9 +13,9 @@ const TUMBLE: &str = "SELECT window_start, device, COUNT(*) AS n, SUM(value) AS 
 const HOP: &str = "SELECT window_start, window_end, COUNT(*) AS n, COUNT(DISTINCT device) AS devices, MIN(value) AS low \
     FROM TABLE(HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '4' SECOND, INTERVAL '10' SECOND)) \
     GROUP BY window_start, window_end";
-const SESSION: &str = "SELECT window_start, window_end, device, SUM(value) AS total \
-    FROM TABLE(SESSION(TABLE readings PARTITION BY device, DESCRIPTOR(ts), INTERVAL '3' SECOND)) \
-    WHERE value > 10 GROUP BY window_start, window_end, device";
+const SESSION: &str = "SELECT window_start, window_end, device, SUM(value) FILTER (WHERE value > 10) AS total \
+    FROM TABLE(SESSION(TABLE readings PARTITION BY device, DESCRIPTOR(ts), INTERVAL '1' SECOND)) \
+    GROUP BY window_start, window_end, device";
 const FLOATS: &str = "SELECT window_end, device, AVG(value / 7.0) AS mean \
     FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) \
     GROUP BY window_start, window_end, device";

@@ -69,7 +69,11 @@ impl Windows {
         }
         let text = |((end, device), (n, total, low)): (&(i64, &str), &(i64, i64, i64))| {
             let fraction = if end % 1_000 == 0 { String::new() } else { format!(".{:03}", end % 1_000) };
-            format!("{device} 1970-01-01T00:{:02}:{:02}{fraction} {n} {total} {low}", end / 60_000, end / 1_000 % 60)
+            format!(
+                "{device} 1970-01-01T00:{:02}:{:02}{fraction} {n} {total} {low}",
+                end / 60_000,
+                end / 1_000 % 60
+            )
         };
         (windows.iter().map(text).collect(), late)
     }
@@ -135,9 +139,13 @@ fn strike(machine: &mut Machine, random: &SimRandom) {
 
 #[test]
 fn a_job_says_what_the_batch_says_whatever_strikes() {
-    seeds::each("-p headwater-run a_job_says_what_the_batch_says_whatever_strikes", 0..200, |seed, _story| {
-        life(seed);
-    });
+    seeds::each(
+        "-p headwater-run a_job_says_what_the_batch_says_whatever_strikes",
+        0..200,
+        |seed, _story| {
+            life(seed);
+        },
+    );
 }
 
 #[test]
