@@ -1,69 +1,10 @@
 //! Tails: rows of a stream or of a query, as they come.
 
+mod handle;
 mod query;
 mod stream;
 mod wake;
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use headwater_core::{EventTime, Sequence, ShardId};
-
-use crate::error::Result;
-
+pub use handle::{Tail, TailBatch, TailFrom};
 pub(crate) use query::of_query;
 pub(crate) use stream::of_stream;
-
-/// Where a tail starts.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TailFrom {
-    /// With what comes from now on.
-    Now,
-    /// With the oldest row kept.
-    Earliest,
-    /// With rows that have an event time (arrival, where there is none) at or after this.
-    Time(EventTime),
-    /// Behind the rows of a [`TailBatch::resume`].
-    Resume(String),
-    /// From these sequence numbers on; shards that are not named start at their oldest row.
-    Sequences(Vec<(ShardId, Sequence)>),
-}
-
-/// Some rows of a tail.
-#[derive(Clone, Debug)]
-pub struct TailBatch {
-    /// The rows.
-    pub rows: RecordBatch,
-    /// For a tail of a stream: the shard, and the first row's sequence number.
-    pub place: Option<(ShardId, Sequence)>,
-    /// Give this to [`TailFrom::Resume`] to go on after these rows. Opaque; safe in an HTTP header.
-    pub resume: String,
-}
-
-/// A stream of batches that ends only on an error, or when its inputs have ended.
-pub struct Tail {
-    pub(crate) schema: SchemaRef,
-    pub(crate) inner: Pin<Box<dyn futures::Stream<Item = Result<TailBatch>> + Send>>,
-}
-
-impl Tail {
-    /// The columns of every batch.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-}
-
-impl futures::Stream for Tail {
-    type Item = Result<TailBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.inner.as_mut().poll_next(context)
-    }
-}
-
-/// Sequence numbers as a place to resume at has them: `17,4,0`.
-fn sequences(text: &str) -> Option<Vec<Sequence>> {
-    text.split(',').map(|number| number.parse().ok().map(Sequence)).collect()
-}

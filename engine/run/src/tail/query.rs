@@ -12,6 +12,7 @@ use headwater_log::{From, Log};
 use headwater_operators::Rows;
 use headwater_plan::Dataflow;
 
+use super::handle::sequences;
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
 use crate::engine::{Inner, result_schema};
@@ -134,7 +135,7 @@ fn write(places: &Places) -> String {
 }
 
 fn read(text: &str) -> Option<Places> {
-    text.split('/').map(super::sequences).collect()
+    text.split('/').map(sequences).collect()
 }
 
 /// Where to start, and how far to go before rows are handed out.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use headwater_core::{Sequence, ShardId};
 use headwater_log::{From, Log, ReadSpec, Reader, StreamInfo};
 
+use super::handle::sequences;
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
 use crate::engine::Inner;
@@ -94,13 +95,12 @@ fn places(log: &dyn Log, info: &StreamInfo, from: TailFrom) -> Result<Vec<From>>
         }
         TailFrom::Resume(text) => {
             let bounds = log.bounds(info.id)?;
-            let numbers =
-                super::sequences(&text).filter(|numbers| numbers.len() == shards).ok_or_else(|| {
-                    RunError::Invalid(format!(
-                        "{text:?} is no place in stream {}: one number per shard is expected",
-                        info.spec.name
-                    ))
-                })?;
+            let numbers = sequences(&text).filter(|numbers| numbers.len() == shards).ok_or_else(|| {
+                RunError::Invalid(format!(
+                    "{text:?} is no place in stream {}: one number per shard is expected",
+                    info.spec.name
+                ))
+            })?;
             let kept = |(sequence, bounds): (&Sequence, &headwater_log::ShardBounds)| {
                 // What retention has removed meanwhile cannot be had; the tail goes on with the oldest row kept.
                 From::Sequence((*sequence).max(bounds.first))

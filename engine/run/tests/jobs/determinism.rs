@@ -74,8 +74,7 @@ fn live(seed: u64, query: &str, readings: &[Reading], workers: usize, kills: boo
             if random.chance(1, 2) { machine.kill(workers) } else { machine.lose_power(workers) }
         }
     }
-    machine.end("readings");
-    machine.catch_up();
+    machine.finish();
     let rows = machine.rows("result");
     (machine, rows)
 }

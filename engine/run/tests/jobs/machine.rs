@@ -147,9 +147,16 @@ impl Machine {
         self.log().append(shards.into_iter().map(append).collect()).unwrap();
     }
 
-    /// Ends a stream, so that all its windows close.
-    pub fn end(&self, stream: &str) {
-        self.engine().end_stream_here(stream).unwrap();
+    /// Ends the readings, so that all windows close, and waits for the jobs to end.
+    pub fn finish(&self) {
+        self.engine().end_stream_here("readings").unwrap();
+        for _ in 0..100_000 {
+            self.catch_up();
+            if self.engine().jobs().iter().all(|job| job.state == JobState::Finished) {
+                return;
+            }
+        }
+        panic!("the jobs do not end: {:?}", self.engine().jobs());
     }
 
     /// All rows of a stream, in order, each as text; shard by shard.

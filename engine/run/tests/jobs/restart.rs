@@ -19,8 +19,7 @@ fn a_stop_in_the_middle_of_a_window_loses_nothing() {
     machine.catch_up();
     machine.restart(3);
     machine.append(&second_by_second(15, 40));
-    machine.end("readings");
-    machine.catch_up();
+    machine.finish();
     let sums: Vec<i64> = (0..4).map(|window| (window * 10..window * 10 + 10).sum()).collect();
     let expect: Vec<String> =
         sums.iter().enumerate().map(|(nth, sum)| format!("1970-01-01T00:00:{}0 a {sum}", nth + 1)).collect();
@@ -65,8 +64,7 @@ fn a_damaged_checkpoint_is_passed_over() {
     machine.sim.disk().corrupt(&newest, 40, 0x10).unwrap();
     machine.kill(2);
     machine.append(&second_by_second(42, 60));
-    machine.end("readings");
-    machine.catch_up();
+    machine.finish();
     let totals: Vec<String> = machine.rows("sums");
     assert_eq!(totals.len(), 6, "{totals:?}");
     assert!(totals[4].ends_with(&(40..50).sum::<i64>().to_string()), "{totals:?}");

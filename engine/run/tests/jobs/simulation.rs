@@ -111,8 +111,7 @@ fn life(seed: u64) -> DiskImage {
         machine.turns(random.index(40));
         strike(&mut machine, &random);
     }
-    machine.end("readings");
-    machine.catch_up();
+    machine.finish();
     let (rows, late) = windows.over(&shards);
     assert_eq!(machine.rows("result"), rows);
     assert_eq!(machine.rows("system.late_rows").len() as u64, late);
