@@ -26,10 +26,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
     (CONNECTORS, &[CORE, LOG, INGEST]),
     (CLI, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS]),
-    ("headwater-benches", &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, CLI]),
     ("headwater-tidy", &[]),
+    ("headwater-demo", &[]),
     (SIMULATION, &[CORE, LOG]),
-    ("headwater-tests", &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, CLI, SIMULATION]),
 ];
 
 /// What a crate must not reach, through others either: the log knows nothing of SQL or the network, and so on.

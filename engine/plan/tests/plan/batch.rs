@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use headwater_plan::{Explained, Planner, Statement, Tables, parse_one};
 
-use crate::common::{InMemory, catalog, millis, seconds};
+use crate::fixture::{InMemory, catalog, millis, seconds};
 
 const DDL: &str = "
 CREATE STREAM readings (device STRING, ts TIMESTAMP(3), value DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);

@@ -2,7 +2,7 @@
 
 use headwater_plan::{Catalog, Change, Entry, parse_one};
 
-use crate::common::catalog;
+use crate::fixture::catalog;
 
 const DDL: &str = "
 CREATE STREAM s (a INT, ts TIMESTAMP);

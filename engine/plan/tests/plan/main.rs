@@ -3,7 +3,7 @@
 
 mod batch;
 mod catalog;
-mod common;
+mod fixture;
 mod mistakes;
 mod parse;
 mod stream;

@@ -7,7 +7,7 @@ use std::path::Path;
 use headwater_plan::statement::Statement;
 use headwater_plan::{Mistake, Planner, SqlError, Target, parse_one};
 
-use crate::common::{InMemory, catalog, check_snapshot};
+use crate::fixture::{InMemory, catalog, check_snapshot};
 
 const DDL: &str = "
 CREATE STREAM weather (station STRING, ts TIMESTAMP(3), temp DOUBLE, wind DOUBLE, hour INT,

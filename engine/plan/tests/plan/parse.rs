@@ -1,6 +1,6 @@
 //! What statements mean: each of `CASES` in one line of the snapshot, in whatever dialect it is written.
 
-use crate::common::check_snapshot;
+use crate::fixture::check_snapshot;
 use headwater_plan::definition::{StreamDef, ViewDef};
 use headwater_plan::statement::{CreateStream, StreamChange};
 use headwater_plan::{Position, Statement, parse, parse_one};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::common::{InMemory, catalog, check_snapshot};
+use crate::fixture::{InMemory, catalog, check_snapshot};
 use headwater_operators::Changes;
 use headwater_plan::{Dataflow, Planner, Statement, Target, parse_one};
 

@@ -1,1 +1,0 @@
-//! End to end: real clients, crashes, simulation, tidy.
