@@ -245,9 +245,10 @@ impl From<RunError> for ApiError {
             RunError::NoJob { .. } => StatusCode::NOT_FOUND,
             RunError::Connector { .. } | RunError::Invalid(_) => StatusCode::BAD_REQUEST,
             RunError::Closed => StatusCode::SERVICE_UNAVAILABLE,
-            RunError::Operator { .. } | RunError::Checkpoint { .. } | RunError::Journal { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            RunError::Operator { .. }
+            | RunError::Checkpoint { .. }
+            | RunError::Journal { .. }
+            | RunError::Panicked { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let answer = Self::new(status, error.code(), error.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE { answer.retry_after(5) } else { answer }
