@@ -1,8 +1,8 @@
 //! Appends: rows of 1 KiB in batches of 1,000, durability `disk`.
 //!
 //! Beside it, in turns, a plain sequential write of the same number of bytes with the same number of fdatasync calls, through the
-//! same [`headwater_core::world::Disk`]: the ratio says what the log costs. Then the same rows over 1,000 shards: the ratio
-//! to one shard says what many shards cost.
+//! same [`headwater_core::world::Disk`]: the ratio says what the log costs. Then the same batches, each to the next of 1,000 shards: the
+//! ratio to one shard says what many shards cost. Last the worst case: every batch scattered row by row over the 1,000 shards.
 
 use std::io::IoSlice;
 use std::path::Path;
@@ -19,7 +19,7 @@ use super::command::Common;
 use super::report::{Report, median};
 
 const ROWS_PER_BATCH: usize = 1_000;
-const BATCHES: usize = 200;
+const BATCHES: usize = 1_000;
 /// How many batches are under way at a time; the log commits what waits together.
 const IN_FLIGHT: usize = 8;
 const PAYLOAD: usize = 1_000;
@@ -45,15 +45,19 @@ pub(crate) fn run(common: &Common) -> Result<Report> {
 
     let batch = batch()?;
     let (mut one, mut plain, mut many) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut ratio_plain, mut ratio_many) = (Vec::new(), Vec::new());
+    let (mut ratio_plain, mut ratio_many, mut ratio_scattered) = (Vec::new(), Vec::new(), Vec::new());
     let mut syncs = Vec::new();
     for run in 0..common.runs {
-        let shard_one = append(&world, &dir.path().join(format!("one-{run}")), &batch, 1)?;
+        let shard_one = append(&world, &dir.path().join(format!("one-{run}")), &batch, Spread::Batches(1))?;
         let file = write_plainly(&world, &dir.path().join(format!("plain-{run}")), &shard_one)?;
-        let shards = append(&world, &dir.path().join(format!("many-{run}")), &batch, SHARDS_MANY)?;
+        let shards =
+            append(&world, &dir.path().join(format!("many-{run}")), &batch, Spread::Batches(SHARDS_MANY))?;
+        let rows_apart = Spread::Rows(SHARDS_MANY);
+        let scattered = append(&world, &dir.path().join(format!("scattered-{run}")), &batch, rows_apart)?;
         let rows = (BATCHES * ROWS_PER_BATCH) as f64;
         ratio_plain.push(file / shard_one.seconds);
         ratio_many.push(shard_one.seconds / shards.seconds);
+        ratio_scattered.push(shard_one.seconds / scattered.seconds);
         one.push(rows / shard_one.seconds);
         plain.push(shard_one.bytes as f64 / file / 1e6);
         many.push(rows / shards.seconds);
@@ -65,7 +69,18 @@ pub(crate) fn run(common: &Common) -> Result<Report> {
     report.aimed("one shard / plain write", median(ratio_plain), "", "at least 0.7");
     report.figure(format!("{SHARDS_MANY} shards"), median(many), "rows/s");
     report.aimed(format!("{SHARDS_MANY} shards / one shard"), median(ratio_many), "", "at least 0.5");
+    let name = format!("one row to each of {SHARDS_MANY} shards / one shard");
+    report.figure(name, median(ratio_scattered), "");
     Ok(report)
+}
+
+/// How batches are spread over shards.
+#[derive(Clone, Copy)]
+enum Spread {
+    /// Each batch goes to the next of so many shards.
+    Batches(u32),
+    /// The rows of each batch go to so many shards in turn.
+    Rows(u32),
 }
 
 /// Rows of 1 KiB: a time, a number, and a text that makes up the rest.
@@ -85,8 +100,9 @@ fn batch() -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 
-/// Appends the batches to a new log, spread over the shards row by row in turns.
-fn append(world: &World, dir: &Path, batch: &RecordBatch, shards: u32) -> Result<Taken> {
+/// Appends the batches to a new log.
+fn append(world: &World, dir: &Path, batch: &RecordBatch, spread: Spread) -> Result<Taken> {
+    let (Spread::Batches(shards) | Spread::Rows(shards)) = spread;
     world.disk.create_dir(dir)?;
     let log = DiskLog::open(world.clone(), dir, DiskLogOptions::default())?;
     let mut spec = StreamSpec::new(StreamName::new("bench")?, batch.schema());
@@ -99,7 +115,7 @@ fn append(world: &World, dir: &Path, batch: &RecordBatch, shards: u32) -> Result
     let before = log.metrics();
     let started = world.clock.monotonic();
     let mut under_way = std::collections::VecDeque::new();
-    for _ in 0..BATCHES {
+    for nth in 0..BATCHES {
         if under_way.len() == IN_FLIGHT
             && let Some(oldest) = under_way.pop_front()
         {
@@ -107,7 +123,14 @@ fn append(world: &World, dir: &Path, batch: &RecordBatch, shards: u32) -> Result
             oldest.wait()?;
         }
         let part = |shard: u32| batch.slice(shard as usize * per_shard, per_shard);
-        let group = (0..shards).map(|shard| Append::new(stream, ShardId(shard), part(shard))).collect();
+        let group = match spread {
+            Spread::Batches(shards) => {
+                vec![Append::new(stream, ShardId((nth % shards as usize) as u32), batch.clone())]
+            }
+            Spread::Rows(shards) => {
+                (0..shards).map(|shard| Append::new(stream, ShardId(shard), part(shard))).collect()
+            }
+        };
         under_way.push_back(log.submit(group));
     }
     for pending in under_way {
