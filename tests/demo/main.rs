@@ -1,6 +1,8 @@
 //! The demo, as a newcomer runs it: the binary itself, its server asked over HTTP, its results beside those of a program that
 //! shares nothing with it (`tests/oracle/weather.py`).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod binary;
 mod expected;
 
@@ -21,12 +23,12 @@ async fn the_demo_finds_what_the_oracle_finds() {
 async fn killed_at_any_moment_it_goes_on_and_finds_the_same() {
     let data = tempfile::tempdir().unwrap();
     for readings in [500, 9_000, 20_000] {
-        let mut demo = Demo::start(data.path()).await;
+        let demo = Demo::start(data.path()).await;
         demo.wait_for_readings(readings).await;
         demo.kill().await;
     }
     // And once more while the windows close, or a little later.
-    let mut demo = Demo::start(data.path()).await;
+    let demo = Demo::start(data.path()).await;
     demo.wait_for_readings(26_115).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     demo.kill().await;

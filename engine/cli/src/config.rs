@@ -79,6 +79,6 @@ mod tests {
         let mut options = ServeOptions::new(config.listen.unwrap());
         config.limits.apply(&mut options);
         assert_eq!(options.tails_max, 7);
-        assert!(toml::from_str::<Config>("listen = \"127.0.0.1:1\"").is_err());
+        assert!(toml::from_str::<Config>("lsiten = \"127.0.0.1:1\"").is_err());
     }
 }

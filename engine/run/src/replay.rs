@@ -34,7 +34,7 @@ pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport>
     if exact {
         replay.obey(inner, &spec.job)?
     } else {
-        replay.to_the_end(inner)?
+        replay.finish(inner)?
     }
     let mut report = replay.report;
     if spec.diff {
@@ -98,7 +98,7 @@ impl Replay {
     }
 
     /// Takes everything that is there now, and then ends the inputs.
-    fn to_the_end(&mut self, inner: &Inner) -> Result<()> {
+    fn finish(&mut self, inner: &Inner) -> Result<()> {
         let streams: Vec<_> =
             self.pipeline.dataflow().sources.iter().map(|source| source.stream.clone()).collect();
         for stream in streams {

@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 #[derive(Debug)]
 pub(crate) struct ApiError {
     pub status: StatusCode,
-    pub detail: ErrorDetail,
+    pub detail: Box<ErrorDetail>,
     /// When it may be worth trying again.
     pub retry_after: Option<Duration>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct ApiError {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// What went wrong.
-    pub error: ErrorDetail,
+    pub error: Box<ErrorDetail>,
 }
 
 /// What went wrong.
@@ -58,19 +58,19 @@ pub(crate) struct ErrorDetail {
 impl ApiError {
     pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         let help = format!("docs/errors/{code}.md");
-        let detail = ErrorDetail {
+        let detail = Box::new(ErrorDetail {
             code: code.to_string(),
             message: message.into(),
             line: None,
             column: None,
             hint: None,
             help,
-        };
+        });
         Self { status, detail, retry_after: None }
     }
 
     pub fn hint(mut self, hint: Option<String>) -> Self {
-        self.detail.hint = self.detail.hint.or(hint);
+        self.detail.hint = self.detail.hint.take().or(hint);
         self
     }
 

@@ -111,28 +111,24 @@ pub fn replay_rows(
     spec: &ReplaySpec,
     report: ReplayReport,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
-    let sides = match spec.diff {
-        true => [("-", report.only_before), ("+", report.only_now)],
-        false => [("", report.rows), ("", Vec::new())],
-    };
-    let mut batches = Vec::new();
-    for (sign, side) in sides {
-        for batch in side {
-            batches.push(if spec.diff { with_sign(sign, &batch)? } else { batch });
-        }
+    if !spec.diff {
+        return Ok((report.schema, report.rows));
     }
-    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-    Ok((schema, batches))
-}
-
-fn with_sign(sign: &str, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let schema = batch.schema();
     let change = Arc::new(Field::new("_change", DataType::Utf8, false));
-    let fields: Vec<_> = std::iter::once(change).chain(schema.fields().iter().cloned()).collect();
-    let signs: ArrayRef =
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(sign, batch.num_rows())));
-    let columns = std::iter::once(signs).chain(batch.columns().iter().cloned()).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+    let fields: Vec<_> = std::iter::once(change).chain(report.schema.fields().iter().cloned()).collect();
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    let signed = |sign: &'static str, side: Vec<RecordBatch>| {
+        let schema = Arc::clone(&schema);
+        side.into_iter().map(move |batch| {
+            let signs: ArrayRef =
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(sign, batch.num_rows())));
+            let columns = std::iter::once(signs).chain(batch.columns().iter().cloned()).collect();
+            RecordBatch::try_new(Arc::clone(&schema), columns)
+        })
+    };
+    let rows =
+        signed("-", report.only_before).chain(signed("+", report.only_now)).collect::<Result<_, _>>()?;
+    Ok((schema, rows))
 }
 
 #[cfg(test)]
@@ -149,6 +145,7 @@ mod tests {
     #[test]
     fn a_difference_says_which_side_each_row_is_on() {
         let report = ReplayReport {
+            schema: batch(&[]).schema(),
             rows_in: 3,
             rows: vec![batch(&[1, 3])],
             only_before: vec![batch(&[2])],

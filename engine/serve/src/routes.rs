@@ -33,12 +33,14 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
 
 /// All of it as one service.
 pub(crate) fn router(app: App, loopback: bool) -> Router {
-    let mut router = Router::new().method_not_allowed_fallback(wrong_method).fallback(wrong_path);
+    let mut router = Router::new();
     for (path, methods) in table() {
         let watched = Watched { app: app.clone(), route: path };
         router = router.route(path, methods.layer(from_fn_with_state(watched, watch)));
     }
     router
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(wrong_path)
         .layer(from_fn_with_state(loopback, origin::check))
         // Handlers read bodies themselves, with limits of their own.
         .layer(DefaultBodyLimit::disable())

@@ -67,7 +67,7 @@ pub(crate) async fn stream(
     let from = from_of(&headers, parameters.from.as_deref(), Some(info.spec.shards))?;
     let permit = permit(&app)?;
     let tail = app.engine.tail_stream(&name, from)?;
-    Ok(answer(&app, tail, permit)?)
+    answer(&app, tail, permit)
 }
 
 /// Tails a streaming query. The query runs for as long as the tail is open.
@@ -91,7 +91,7 @@ pub(crate) async fn query(
     let from = from_of(&headers, parameters.from.as_deref(), None)?;
     let permit = permit(&app)?;
     let tail = app.engine.tail_query(&parameters.q, from)?;
-    Ok(answer(&app, tail, permit)?)
+    answer(&app, tail, permit)
 }
 
 fn permit(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {

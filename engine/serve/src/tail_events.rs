@@ -37,7 +37,7 @@ pub(crate) enum Farewell {
     /// It was cut, and why.
     Cut(&'static str),
     /// It failed.
-    Error(ErrorDetail),
+    Error(Box<ErrorDetail>),
 }
 
 impl Farewell {

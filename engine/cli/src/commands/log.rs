@@ -148,7 +148,7 @@ impl Dump {
             }
             let mut spec = ReadSpec::all(info.id, ShardId(shard));
             (spec.from, spec.until) = (From::Sequence(from), Some(until));
-            read_all(&*log, spec, |batch| writer.write(batch.rows))?;
+            read_all(&log, spec, |batch| writer.write(batch.rows))?;
         }
         writer.finish()?;
         log.close()?;

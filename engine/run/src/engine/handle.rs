@@ -146,8 +146,7 @@ impl Engine {
     /// Waits until every job with bounded inputs has finished or failed, and until what they wrote to tables with connectors
     /// has been delivered. Jobs over endless inputs are not waited for; answers whether there are such.
     pub async fn wait_bounded(&self) -> Result<bool> {
-        loop {
-            let Some(name) = self.next_bounded() else { break };
+        while let Some(name) = self.next_bounded() {
             let mut watch = {
                 let state = self.0.state.lock();
                 match state.jobs.get(&name) {

@@ -1,5 +1,7 @@
 //! Jobs as their users define them, over a simulated machine: one thread, no real time, and power that can fail.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod determinism;
 mod lateness;
 mod machine;

@@ -1,4 +1,5 @@
 //! The HTTP edge as a client sees it: a server on a free port, an engine in memory behind it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod append;
 mod limits;

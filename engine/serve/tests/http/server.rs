@@ -63,8 +63,8 @@ impl TestServer {
     }
 
     pub async fn make_readings(&self) {
-        let sql = "CREATE STREAM readings (origin STRING NOT NULL, temp DOUBLE, at TIMESTAMP(3), \
-                   WATERMARK FOR at AS at) PARTITIONED BY (origin)";
+        let sql = "CREATE STREAM readings (origin STRING NOT NULL, temp DOUBLE, at TIMESTAMP(3)) \
+                   PARTITIONED BY (origin)";
         let done = self.sql(sql).await;
         assert_eq!(done["status"], "CREATE STREAM");
     }
