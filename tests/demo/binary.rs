@@ -123,9 +123,10 @@ impl Drop for Demo {
 /// The binary, built from the sources that this test was built with.
 fn built() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    // With the features of the whole workspace, as the README builds it: another choice would build everything again.
     let build = || {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "-p", "headwater-cli", "--bin", "headwater"]);
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "headwater"]);
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }

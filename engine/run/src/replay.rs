@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow_row::{OwnedRow, RowConverter, SortField};
 use headwater_core::{EventTime, Sequence, ShardId, StreamName};
 use headwater_log::{Append, From, ReadSpec, StreamSpec};
@@ -129,7 +129,14 @@ impl Replay {
     }
 }
 
-/// What the job has said, over the stretch if its results carry event time.
+/// The column by which a result belongs to a stretch: the one that carries event time or, where the query gives none (a job
+/// that keeps only the start of its windows, say), the first timestamp.
+fn time_of(dataflow: &Dataflow, schema: &SchemaRef) -> Option<usize> {
+    let is_time = |field: &Arc<Field>| matches!(field.data_type(), DataType::Timestamp(..));
+    dataflow.result.event_time.or_else(|| schema.fields().iter().position(is_time))
+}
+
+/// What the job has said, over the stretch if its results have a time.
 fn results_of(
     inner: &Inner,
     target: &str,
@@ -147,7 +154,7 @@ fn results_of(
         let mut reader = inner.log.read(spec)?;
         while let Some(read) = reader.next()? {
             let mut rows = read.rows;
-            if let Some(column) = dataflow.result.event_time.filter(|_| stretch != Stretch::ALL) {
+            if let Some(column) = time_of(dataflow, schema).filter(|_| stretch != Stretch::ALL) {
                 let times = nanos(rows.column(column))
                     .map_err(|source| RunError::Operator { job: target.to_owned(), source })?;
                 let within = (0..times.len())
