@@ -95,9 +95,14 @@ pub(crate) struct ObjectBlobs {
 }
 
 impl ObjectBlobs {
-    /// Blobs under `prefix` of a store. Calls block the calling thread, which must not be one of the runtime's own.
+    /// Blobs under `prefix` of a store. Calls block the calling thread.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, runtime: tokio::runtime::Handle) -> Self {
         Self { store, prefix, runtime }
+    }
+
+    /// Waits for an answer of the store, also on one of the runtime's own threads: an engine may be opened on one.
+    fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+        tokio::task::block_in_place(|| self.runtime.block_on(answer))
     }
 
     fn path(&self, name: &str) -> Path {
@@ -109,19 +114,18 @@ impl Blobs for ObjectBlobs {
     fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
         let path = self.path(name);
         let put = self.store.put(&path, bytes.into());
-        self.runtime.block_on(put).map(|_| ()).map_err(|error| format!("put {path}: {error}"))
+        self.wait(put).map(|_| ()).map_err(|error| format!("put {path}: {error}"))
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {
         let path = self.path(name);
         let get = async { self.store.get(&path).await?.bytes().await };
-        self.runtime.block_on(get).map_err(|error| format!("get {path}: {error}"))
+        self.wait(get).map_err(|error| format!("get {path}: {error}"))
     }
 
     fn list(&self) -> Result<Vec<String>> {
         let list = self.store.list(Some(&self.prefix)).try_collect::<Vec<_>>();
-        let objects =
-            self.runtime.block_on(list).map_err(|error| format!("list {}: {error}", self.prefix))?;
+        let objects = self.wait(list).map_err(|error| format!("list {}: {error}", self.prefix))?;
         let names = objects.iter().filter_map(|object| object.location.filename().map(str::to_owned));
         let mut names: Vec<String> = names.collect();
         names.sort();
@@ -130,7 +134,7 @@ impl Blobs for ObjectBlobs {
 
     fn remove(&self, name: &str) -> Result<()> {
         let path = self.path(name);
-        match self.runtime.block_on(self.store.delete(&path)) {
+        match self.wait(self.store.delete(&path)) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(format!("delete {path}: {error}")),
         }
