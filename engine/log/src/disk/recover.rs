@@ -4,8 +4,8 @@
 //!  catalog ──► streams, files ──► footers of sealed files ──► scan of active files ──► tail cut ──► open
 //! ```
 //!
-//! Only active files are read as a whole, one when all went well. Of a sealed file the footer is read; should it be
-//! damaged, it is made anew from the batches. Nothing is acknowledged on the strength of what is found here until it is durable.
+//! Only what was not known to be durable is read as a whole, and that is the end of one active file. Of the other active
+//! files the headers are read, of a sealed file the footer; should that be damaged, it is made anew from the batches. Nothing is acknowledged on the strength of what is found here until it is durable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use super::index::{ActiveEntry, Entry, Part};
 use super::inner::Opened;
 use super::layout::{Layout, active_number, is_temporary, sealed_number};
 use super::rebuild::{Read, read_sealed, rebuild_footer};
-use super::scan::{Scanned, read_header, scan};
+use super::scan::{Scanned, Span, read_header, scan};
 use super::scrub::Damage;
 use super::seal::{SealJob, snapshot};
 use super::store;
@@ -274,11 +274,18 @@ impl<'a> Recovery<'a> {
             let path = self.layout.active(*number);
             let file = store::open(&*world.disk, &path, Open::Write)?;
             let chain = read_header(&*file, &path, *number)?.1;
-            let len = match numbers.get(index + 1) {
-                Some(later) => self.length_before(&*world.disk, *later)?,
-                None => store::len(&*file, &path)?,
+            // All of a file was durable before the next one was begun.
+            let span = match numbers.get(index + 1) {
+                Some(later) => {
+                    let len = self.length_before(&*world.disk, *later)?;
+                    Span { len, durable: len }
+                }
+                None => {
+                    let durable = self.catalog.state.durable_bytes(*number);
+                    Span { len: store::len(&*file, &path)?, durable }
+                }
             };
-            let scanned = scan(&*file, &path, *number, chain, len, |batches| {
+            let scanned = scan(&*file, &path, *number, chain, span, |batches| {
                 batches.iter().try_for_each(|(at, header)| self.add_batch(&path, *number, *at, header))
             })?;
             self.actives.insert(*number, Arc::clone(&file));

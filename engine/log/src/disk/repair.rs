@@ -18,7 +18,7 @@ use super::index::Entry;
 use super::layout::{BLOCK, FileHeader, Kind, Layout};
 use super::rebuild::{is_footer_whole, read_batch, read_batch_header, read_sealed};
 use super::recover::{reseal, strays, take_lock};
-use super::scan::{blocks, read_header, scan};
+use super::scan::{Span, blocks, read_header, scan};
 use super::segment::{ShardEntries, encode_footer};
 use super::store;
 use super::verify::active_files;
@@ -210,7 +210,7 @@ impl Repair<'_> {
         let len = store::len(file, path)?;
         let durable = self.catalog.state.durable_bytes(number);
         let scanned = match read_header(file, path, number) {
-            Ok((_, chain)) => scan(file, path, number, chain, len, |_| Ok(()))?,
+            Ok((_, chain)) => scan(file, path, number, chain, Span::whole(len), |_| Ok(()))?,
             Err(LogError::Corrupt { .. }) if is_newest && len <= BLOCK as u64 && durable == 0 => {
                 return Ok(None);
             }

@@ -11,6 +11,9 @@
 //!
 //! The newest commit of a file that was not closed has no witness; if it is damaged it counts as torn. A log
 //! that is closed ends with an empty commit, the witness for all before it.
+//!
+//! Where bytes are known to be durable no write can have been torn, so opening reads the headers there and leaves the
+//! bodies to those who read them, each buffer against its checksum, as in sealed files.
 
 use std::path::Path;
 
@@ -23,6 +26,25 @@ use crate::error::{LogError, Result};
 
 /// How much is read at once when looking for what follows damage.
 const SEARCH_BYTES: usize = 1 << 20;
+
+/// How much of a batch is read at once for its header.
+const HEADER_BYTES: u64 = 4096;
+
+/// Which bytes of an active file are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// So many bytes of the file count.
+    pub len: u64,
+    /// Commits that end here or before are known to be durable: their bodies are not read.
+    pub durable: u64,
+}
+
+impl Span {
+    /// All bytes, bodies too.
+    pub(crate) fn whole(len: u64) -> Self {
+        Self { len, durable: 0 }
+    }
+}
 
 /// The end of the whole commits of an active file.
 #[derive(Clone, Debug)]
@@ -53,18 +75,19 @@ pub(crate) fn read_header(file: &dyn DiskFile, path: &Path, number: u64) -> Resu
     }
 }
 
-/// Reads an active file of which `len` bytes count, and shows `visit` the batches of each whole commit.
+/// Reads an active file, and shows `visit` the batches of each whole commit.
 pub(crate) fn scan(
     file: &dyn DiskFile,
     path: &Path,
     number: u64,
     chain: u32,
-    len: u64,
+    span: Span,
     mut visit: impl FnMut(&[(u64, Header)]) -> Result<()>,
 ) -> Result<Scanned> {
+    let len = span.len;
     let mut scanned = Scanned { end: BLOCK as u64, chain, synced_to: 0, damage: None, was_durable: false };
     while scanned.end < len {
-        match read_commit(file, path, number, &scanned, len) {
+        match read_commit(file, path, number, &scanned, span) {
             Ok((commit, batches)) => {
                 visit(&batches)?;
                 scanned.chain = batches.last().map_or(scanned.chain, |(_, header)| header.crc);
@@ -84,16 +107,16 @@ pub(crate) fn scan(
     Ok(scanned)
 }
 
-/// One commit and its batches, all of them verified.
+/// One commit and its batches, all of them verified, or their headers alone where the bytes are durable.
 fn read_commit(
     file: &dyn DiskFile,
     path: &Path,
     number: u64,
     before: &Scanned,
-    len: u64,
+    span: Span,
 ) -> std::result::Result<(CommitHeader, Vec<(u64, Header)>), BatchError> {
     let damaged = |reason: &str| BatchError::damaged(0, reason);
-    let left = len - before.end;
+    let left = span.len - before.end;
     if left < BLOCK as u64 {
         return Err(damaged("a commit is cut off"));
     }
@@ -105,26 +128,51 @@ fn read_commit(
         return Err(damaged("the batches of a commit are cut off"));
     }
     let start = before.end + BLOCK as u64;
-    let bytes = store::read(file, path, start, commit.bytes as usize)?;
-    let (mut at, mut chain, mut batches) = (0, before.chain, Vec::with_capacity(commit.batches as usize));
-    while at < bytes.len() {
-        let rest = bytes.slice(at);
-        let header = Header::parse(&rest, &Limits::FORMAT)?;
-        if header.lengths.total > rest.len() as u64 {
+    let end = start + commit.bytes;
+    let whole = match end <= span.durable {
+        true => None,
+        false => Some(store::read(file, path, start, commit.bytes as usize)?),
+    };
+    let (mut at, mut chain, mut batches) = (start, before.chain, Vec::with_capacity(commit.batches as usize));
+    while at < end {
+        let header = match &whole {
+            Some(bytes) => Header::parse(&bytes.slice((at - start) as usize), &Limits::FORMAT)?,
+            None => read_header_at(file, path, at, end)?,
+        };
+        if header.lengths.total > end - at {
             return Err(damaged("a batch is longer than its commit"));
         }
         if header.chain != chain {
             return Err(damaged("a batch does not chain from the one before it"));
         }
-        verify(&header, &rest)?;
+        if let Some(bytes) = &whole {
+            verify(&header, &bytes.slice((at - start) as usize))?;
+        }
         chain = header.crc;
-        at += header.lengths.total as usize;
-        batches.push((start + at as u64 - header.lengths.total, header));
+        let next = at + header.lengths.total;
+        batches.push((at, header));
+        at = next;
     }
     if batches.len() != commit.batches as usize {
         return Err(damaged("a commit does not hold as many batches as it says"));
     }
     Ok((commit, batches))
+}
+
+/// The header of the batch at `at`, in a commit that ends at `end`.
+fn read_header_at(
+    file: &dyn DiskFile,
+    path: &Path,
+    at: u64,
+    end: u64,
+) -> std::result::Result<Header, BatchError> {
+    let bytes = store::read(file, path, at, (end - at).min(HEADER_BYTES) as usize)?;
+    let lengths = Header::peek_lengths(&bytes, &Limits::FORMAT)?;
+    if lengths.header <= bytes.len() {
+        return Header::parse(&bytes, &Limits::FORMAT);
+    }
+    let bytes = store::read(file, path, at, (lengths.header as u64).min(end - at) as usize)?;
+    Header::parse(&bytes, &Limits::FORMAT)
 }
 
 /// Whether a commit after `damage` says that the bytes there were durable.

@@ -117,6 +117,8 @@ impl Inner {
                 self.seals.lock().pop_front();
                 Turn::Again
             }
+            // Opening the log goes on where closing it has interrupted.
+            Err(LogError::Closed) => Turn::Wait(None),
             Err(error) => {
                 tracing::error!(%error, file = %job.path.display(), "sealing failed and is tried again");
                 self.note_damage(Damage::from_error(&error));

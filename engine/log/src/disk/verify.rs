@@ -12,7 +12,7 @@ use super::index::Entry;
 use super::layout::{BLOCK, Layout, active_number};
 use super::rebuild::{Read, read_batches, read_sealed};
 use super::recover::{strays, take_lock, unborn};
-use super::scan::{read_header, scan};
+use super::scan::{Span, read_header, scan};
 use super::scrub::Damage;
 use super::segment::read_list;
 use super::store;
@@ -170,7 +170,7 @@ impl Verifier<'_> {
         let chain = read_header(&*file, path, number)?.1;
         let len = store::len(&*file, path)?;
         let mut gaps = Ok(());
-        let scanned = scan(&*file, path, number, chain, len, |batches| {
+        let scanned = scan(&*file, path, number, chain, Span::whole(len), |batches| {
             for (at, header) in batches {
                 self.verified.batches += 1;
                 self.verified.rows += u64::from(header.rows);

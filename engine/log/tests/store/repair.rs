@@ -150,16 +150,34 @@ fn a_damaged_batch_of_a_sealed_file_costs_its_rows() {
 }
 
 #[test]
-fn damage_in_the_middle_of_an_active_file_is_refused_and_costs_its_rows() {
+fn damage_to_headers_in_the_middle_of_an_active_file_is_refused_and_costs_its_rows() {
     let fixture = Fixture::new(128 << 20);
     let (path, places) = fixture.batches_of("active-0.hwl");
     assert_eq!(places.len(), 40);
+    for place in [10, 13] {
+        // Where the header says how many rows there are.
+        fixture.damage(&path, places[place] + 20);
+    }
+    let error = fixture.open().err().unwrap();
+    assert!(matches!(error, LogError::Corrupt { offset, .. } if offset < places[10]), "{error}");
+    let gone = fixture.repair();
+    assert_eq!(gone, [lost(&fixture, 0, 5..6), lost(&fixture, 1, 6..7)]);
+    fixture.check(&gone);
+}
+
+#[test]
+fn damage_to_bodies_in_the_middle_of_an_active_file_is_refused_when_read_and_costs_its_rows() {
+    let fixture = Fixture::new(128 << 20);
+    let (path, places) = fixture.batches_of("active-0.hwl");
     for place in [10, 13, 39] {
         // The first byte of the body.
         fixture.damage(&path, places[place] + 256);
     }
-    let error = fixture.open().err().unwrap();
-    assert!(matches!(error, LogError::Corrupt { offset, .. } if offset < places[10]), "{error}");
+    let log = fixture.open().unwrap();
+    let error = read(&*log, ReadSpec::all(fixture.stream, ShardId(0))).unwrap_err();
+    assert!(matches!(error, LogError::Corrupt { offset, .. } if offset >= places[10]), "{error}");
+    drop(log);
+    assert_eq!(fixture.findings(), 1);
     let gone = fixture.repair();
     assert_eq!(gone, [lost(&fixture, 0, 5..6), lost(&fixture, 1, 6..7), lost(&fixture, 1, 19..20)]);
     fixture.check(&gone);
