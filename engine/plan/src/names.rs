@@ -6,15 +6,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::catalog::TableFunctionArgs;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Result, TableReference};
+use datafusion::common::{DFSchema, Result, TableReference};
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF,
     TableProviderFilterPushDown, TableSource, WindowUDF,
 };
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::Statement;
 
@@ -256,8 +259,13 @@ impl ContextProvider for Names<'_> {
                     .hint_if(did_you_mean(name, known)),
             ));
         };
-        #[expect(deprecated, reason = "the arguments' session is not at hand")]
-        let provider = function.create_table_provider(&args)?;
+        let state = &self.world.state;
+        let context =
+            SimplifyContext::builder().with_config_options(Arc::clone(state.config_options())).build();
+        let (simplifier, no_columns) = (ExprSimplifier::new(context), DFSchema::empty());
+        let constant = |arg| simplifier.coerce(arg, &no_columns).and_then(|arg| simplifier.simplify(arg));
+        let args = args.into_iter().map(constant).collect::<Result<Vec<_>>>()?;
+        let provider = function.create_table_provider_with_args(TableFunctionArgs::new(&args, *state))?;
         Ok(provider_as_source(provider))
     }
 

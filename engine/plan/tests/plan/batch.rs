@@ -89,6 +89,12 @@ fn tumble() {
 }
 
 #[test]
+fn table_functions_of_the_library() {
+    check("SELECT value FROM generate_series(1, 1 + 2) ORDER BY 1", &["1", "2", "3"]);
+    check("SELECT count(*) FROM range(0, 1000)", &["1000"]);
+}
+
+#[test]
 fn hop_repeats_rows() {
     check(
         "SELECT window_start, window_end, count(*) FROM HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '30' SECOND, INTERVAL '1' MINUTE) \
