@@ -15,22 +15,23 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headwater_core::hash::SLOTS;
-use headwater_core::world::{Task, TaskWaker, Turn};
+use headwater_core::world::Turn;
 use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
-use headwater_log::{Append, CommitGuard, From, Log, Pending, Producer, StreamInfo};
+use headwater_log::{Append, From, Log, Pending, Producer, StreamInfo};
 use headwater_operators::StateBound;
 use headwater_plan::Dataflow;
-use parking_lot::{Condvar, Mutex};
 
 use super::blobs::Blobs;
 use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Place, Restored};
+use super::handle::Shared;
 use super::histogram::Histogram;
 use super::journal::{self, Entry, JournalReader};
+use super::pace::Pace;
 use super::pipeline::{Limits, Pipeline, ShardCut, Start, Step};
 use super::sink::Sink;
+use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::late::LateRows;
-use crate::{JobState, JobStatus};
 
 /// How many steps may wait for the log's acknowledgement while the next is computed.
 const IN_FLIGHT_MAX: usize = 4;
@@ -65,119 +66,14 @@ pub(crate) struct JobPlan {
     pub paused: bool,
 }
 
-/// A job that runs. Dropping the handle stops it after its current step, without a checkpoint: as a crash would.
-pub(crate) struct JobHandle {
-    shared: Arc<Shared>,
-    waker: TaskWaker,
-    world: World,
-    _wake_on_commit: CommitGuard,
-    _task: Task,
-}
-
-struct Shared {
-    status: Mutex<JobStatus>,
-    control: Mutex<Control>,
-    /// Told when the job has closed.
-    closed: Condvar,
-    /// Woken when the state of the job changes.
-    changed: tokio::sync::watch::Sender<JobState>,
-}
-
-#[derive(Default)]
-struct Control {
-    paused: bool,
-    closing: bool,
-    closed: bool,
-    ends: Vec<(String, Vec<Sequence>)>,
-}
-
-impl JobHandle {
-    /// Starts a job: restores it, and gives it turns.
-    pub fn start(world: &World, log: Arc<dyn Log>, plan: JobPlan) -> Result<Self> {
-        let status = Mutex::new(new_status(&plan));
-        let control = Control { paused: plan.paused, ends: plan.ends.clone(), ..Control::default() };
-        let changed = tokio::sync::watch::Sender::new(JobState::Running);
-        let shared =
-            Arc::new(Shared { status, control: Mutex::new(control), closed: Condvar::new(), changed });
-        let name = format!("job-{}", plan.name);
-        let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
-        let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
-        let waker = task.waker();
-        let wake = waker.clone();
-        let guard = log.on_commit(Arc::new(move || wake.wake()));
-        Ok(Self { shared, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
-    }
-
-    /// How it does.
-    pub fn status(&self) -> JobStatus {
-        self.shared.status.lock().clone()
-    }
-
-    /// Follows its state.
-    pub fn watch(&self) -> tokio::sync::watch::Receiver<JobState> {
-        self.shared.changed.subscribe()
-    }
-
-    /// Pauses or goes on.
-    pub fn set_paused(&self, paused: bool) {
-        self.shared.control.lock().paused = paused;
-        self.waker.wake();
-    }
-
-    /// Says where the shards of a stream end.
-    pub fn end_stream(&self, stream: &str, ends: Vec<Sequence>) {
-        self.shared.control.lock().ends.push((stream.to_owned(), ends));
-        self.waker.wake();
-    }
-
-    /// Asks the job to take a last checkpoint and stop; [`JobHandle::wait_closed`] waits for it.
-    pub fn begin_close(&self) {
-        self.shared.control.lock().closing = true;
-        self.waker.wake();
-    }
-
-    /// Waits until the job has stopped after [`JobHandle::begin_close`]. Blocks the thread.
-    pub fn wait_closed(&mut self) {
-        while !self.shared.control.lock().closed && !self._task.is_done() {
-            if !self.world.tasks.drive() {
-                let mut control = self.shared.control.lock();
-                if !control.closed {
-                    // A job that panicked tells nobody; it is looked after now and then.
-                    self.shared.closed.wait_for(&mut control, Duration::from_millis(100));
-                }
-            }
-        }
-    }
-}
-
-fn new_status(plan: &JobPlan) -> JobStatus {
-    JobStatus {
-        name: plan.name.clone(),
-        target: plan.target.spec.name.to_string(),
-        state: if plan.paused { JobState::Paused } else { JobState::Running },
-        error: None,
-        rows_in: 0,
-        rows_out: 0,
-        rows_late: 0,
-        lag: 0,
-        watermark: EventTime::MIN,
-        steps: 0,
-        state_entries: 0,
-        state_bytes: 0,
-        checkpoint: None,
-        step_micros: Vec::new(),
-        step_micros_sum: 0,
-        checkpoint_micros: Vec::new(),
-        checkpoint_micros_sum: 0,
-    }
-}
-
-struct Driver {
+/// What does a job's work, one turn at a time.
+pub(super) struct Driver {
     world: World,
     log: Arc<dyn Log>,
     plan: JobPlan,
     shared: Arc<Shared>,
     pipeline: Pipeline,
+    pace: Pace,
     sink: Sink,
     checkpointer: Checkpointer,
     producer: Producer,
@@ -206,7 +102,8 @@ struct Counters {
 }
 
 impl Driver {
-    fn open(world: World, log: Arc<dyn Log>, plan: JobPlan, shared: Arc<Shared>) -> Result<Self> {
+    /// Restores a job to where its newest checkpoint left it.
+    pub(super) fn open(world: World, log: Arc<dyn Log>, plan: JobPlan, shared: Arc<Shared>) -> Result<Self> {
         let fingerprint = checkpoint::fingerprint(&plan.dataflow);
         let bad = |reason: String| RunError::Checkpoint { job: plan.name.clone(), reason };
         let (restored, passed_over) = checkpoint::restore(&*plan.blobs, &fingerprint).map_err(bad)?;
@@ -233,6 +130,7 @@ impl Driver {
         pipeline.count_quiet_from(now);
         Ok(Self {
             sink: Sink::new(Arc::clone(&plan.target))?,
+            pace: Pace::new(plan.limits),
             producer: Producer { id, epoch, sequence: manifest.step },
             redo: Some(redo),
             in_flight: VecDeque::new(),
@@ -258,7 +156,8 @@ impl Driver {
         })
     }
 
-    fn turn(&mut self) -> Turn {
+    /// Takes a step, or says what it waits for.
+    pub(super) fn turn(&mut self) -> Turn {
         if self.stopped {
             return self.rest();
         }
@@ -317,7 +216,7 @@ impl Driver {
         }
         self.collect_acknowledged()?;
         let now = self.world.clock.monotonic();
-        let step = match self.pipeline.step_live(self.plan.limits, now)? {
+        let step = match self.pipeline.step_live(self.pace.limits(), now)? {
             Some(step) => {
                 self.last_rows = self.world.clock.now();
                 Some(step)
@@ -381,6 +280,7 @@ impl Driver {
         let producer = Some(self.producer);
         group.push(Append { producer, ..Append::new(self.plan.journal.id, ShardId(0), line) });
         self.cut = entry.cut.shards;
+        self.pace.note(step.rows_in, rows_out + rows_late);
         self.counters.rows_in += step.rows_in;
         self.counters.rows_out += rows_out;
         self.counters.rows_late += rows_late;

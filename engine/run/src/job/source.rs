@@ -26,9 +26,9 @@ pub(crate) const MORSEL_ROWS: usize = 65_536;
 pub(crate) enum Until {
     /// As many rows as there are, but not many more than this.
     Budget {
-        /// Rows, at most; one batch of the log may pass it.
+        /// Rows, at most.
         rows: usize,
-        /// Bytes in memory, at most, likewise.
+        /// Bytes in memory, at most; one batch of the log may pass it.
         bytes: usize,
     },
     /// Exactly up to this sequence number: the journal says so.
@@ -139,10 +139,11 @@ impl ShardInput {
                     _ => Ok(batches),
                 };
             };
-            if let Until::Cut(cut) = until {
-                let within = cut.0.saturating_sub(read.first.0).min(read.rows.num_rows() as u64) as usize;
-                self.rest = split(&mut read, within);
-            }
+            let within = match until {
+                Until::Budget { rows: rows_max, .. } => rows_max - rows,
+                Until::Cut(cut) => cut.0.saturating_sub(read.first.0) as usize,
+            };
+            self.rest = split(&mut read, within);
             rows += read.rows.num_rows();
             bytes += read.rows.get_array_memory_size();
             batches.push(dress(source, self.shard, read)?);
@@ -167,7 +168,7 @@ fn operator_error(source: &Source, error: headwater_operators::OperatorError) ->
 
 /// Keeps the first `within` rows and answers the others, if there are any.
 fn split(read: &mut ReadBatch, within: usize) -> Option<ReadBatch> {
-    let beyond = read.rows.num_rows() - within;
+    let beyond = read.rows.num_rows().saturating_sub(within);
     if beyond == 0 {
         return None;
     }

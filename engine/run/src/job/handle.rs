@@ -1,0 +1,122 @@
+//! A job as the engine holds it: its state, and how it is paused, ended and stopped. The work is the driver's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::world::{Task, TaskWaker};
+use headwater_core::{EventTime, Sequence, World};
+use headwater_log::{CommitGuard, Log};
+use parking_lot::{Condvar, Mutex};
+
+use super::driver::{Driver, JobPlan};
+use crate::error::Result;
+use crate::{JobState, JobStatus};
+
+/// A job that runs. Dropping the handle stops it after its current step, without a checkpoint: as a crash would.
+pub(crate) struct JobHandle {
+    shared: Arc<Shared>,
+    waker: TaskWaker,
+    world: World,
+    _wake_on_commit: CommitGuard,
+    _task: Task,
+}
+
+/// What a job and its handle share.
+pub(super) struct Shared {
+    pub(super) status: Mutex<JobStatus>,
+    pub(super) control: Mutex<Control>,
+    /// Told when the job has closed.
+    pub(super) closed: Condvar,
+    /// Woken when the state of the job changes.
+    pub(super) changed: tokio::sync::watch::Sender<JobState>,
+}
+
+/// What the handle asks of the job.
+#[derive(Default)]
+pub(super) struct Control {
+    pub(super) paused: bool,
+    pub(super) closing: bool,
+    pub(super) closed: bool,
+    pub(super) ends: Vec<(String, Vec<Sequence>)>,
+}
+
+impl JobHandle {
+    /// Starts a job: restores it, and gives it turns.
+    pub fn start(world: &World, log: Arc<dyn Log>, plan: JobPlan) -> Result<Self> {
+        let status = Mutex::new(new_status(&plan));
+        let control = Control { paused: plan.paused, ends: plan.ends.clone(), ..Control::default() };
+        let changed = tokio::sync::watch::Sender::new(JobState::Running);
+        let shared =
+            Arc::new(Shared { status, control: Mutex::new(control), closed: Condvar::new(), changed });
+        let name = format!("job-{}", plan.name);
+        let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
+        let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
+        let waker = task.waker();
+        let wake = waker.clone();
+        let guard = log.on_commit(Arc::new(move || wake.wake()));
+        Ok(Self { shared, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
+    }
+
+    /// How it does.
+    pub fn status(&self) -> JobStatus {
+        self.shared.status.lock().clone()
+    }
+
+    /// Follows its state.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<JobState> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Pauses or goes on.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.control.lock().paused = paused;
+        self.waker.wake();
+    }
+
+    /// Says where the shards of a stream end.
+    pub fn end_stream(&self, stream: &str, ends: Vec<Sequence>) {
+        self.shared.control.lock().ends.push((stream.to_owned(), ends));
+        self.waker.wake();
+    }
+
+    /// Asks the job to take a last checkpoint and stop; [`JobHandle::wait_closed`] waits for it.
+    pub fn begin_close(&self) {
+        self.shared.control.lock().closing = true;
+        self.waker.wake();
+    }
+
+    /// Waits until the job has stopped after [`JobHandle::begin_close`]. Blocks the thread.
+    pub fn wait_closed(&mut self) {
+        while !self.shared.control.lock().closed && !self._task.is_done() {
+            if !self.world.tasks.drive() {
+                let mut control = self.shared.control.lock();
+                if !control.closed {
+                    // A job that panicked tells nobody; it is looked after now and then.
+                    self.shared.closed.wait_for(&mut control, Duration::from_millis(100));
+                }
+            }
+        }
+    }
+}
+
+fn new_status(plan: &JobPlan) -> JobStatus {
+    JobStatus {
+        name: plan.name.clone(),
+        target: plan.target.spec.name.to_string(),
+        state: if plan.paused { JobState::Paused } else { JobState::Running },
+        error: None,
+        rows_in: 0,
+        rows_out: 0,
+        rows_late: 0,
+        lag: 0,
+        watermark: EventTime::MIN,
+        steps: 0,
+        state_entries: 0,
+        state_bytes: 0,
+        checkpoint: None,
+        step_micros: Vec::new(),
+        step_micros_sum: 0,
+        checkpoint_micros: Vec::new(),
+        checkpoint_micros_sum: 0,
+    }
+}
