@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Only what was not known to be durable is read as a whole, and that is the end of one active file. Of the other active
-//! files the headers are read, of a sealed file the footer; should that be damaged, it is made anew from the batches. Nothing is acknowledged on the strength of what is found here until it is durable.
+//! files the headers are read, of a sealed file the footer; should that be damaged, it is made anew from the batches.
+//! Nothing is acknowledged on the strength of what is found here until it is durable.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
