@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::tree::File;
 
 const CORE: &str = "headwater-core";
+const DECIDE: &str = "headwater-decide";
 const LOG: &str = "headwater-log";
 const OPERATORS: &str = "headwater-operators";
 const INGEST: &str = "headwater-ingest";
@@ -18,14 +19,15 @@ const SIMULATION: &str = "headwater-simulation";
 /// Every crate, and those of ours that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     (CORE, &[]),
+    (DECIDE, &[CORE]),
     (LOG, &[CORE]),
-    (OPERATORS, &[CORE]),
+    (OPERATORS, &[CORE, DECIDE]),
     (INGEST, &[CORE, LOG]),
-    (PLAN, &[CORE, OPERATORS]),
-    (RUN, &[CORE, LOG, INGEST, OPERATORS, PLAN]),
+    (PLAN, &[CORE, DECIDE, OPERATORS]),
+    (RUN, &[CORE, DECIDE, LOG, INGEST, OPERATORS, PLAN]),
     (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
     (CONNECTORS, &[CORE, LOG, INGEST]),
-    (CLI, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS]),
+    (CLI, &[CORE, DECIDE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS]),
     ("headwater-tidy", &[]),
     ("headwater-demo", &[]),
     (SIMULATION, &[CORE, LOG]),
@@ -34,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What a crate must not reach, through others either: the log knows nothing of SQL or the network, and so on.
 const ABSENT: &[(&str, &[&str])] = &[
     (CORE, &["datafusion", "tokio", "axum"]),
+    (DECIDE, &["datafusion", "tokio", LOG]),
     (LOG, &["datafusion", "parquet", "tokio", "axum", "object_store"]),
     (INGEST, &["datafusion", "axum"]),
     (OPERATORS, &[LOG, INGEST, "axum"]),

@@ -1,0 +1,18 @@
+//! Auto-scaling: policies that ask for a capacity, and groups that decide.
+
+mod adjustment;
+mod cron;
+mod decision;
+mod group;
+mod policy;
+mod step;
+mod target;
+mod warming;
+
+pub use adjustment::{Adjustment, AdjustmentType};
+pub use cron::Cron;
+pub use decision::{Decision, Outcome, WhyNot};
+pub use group::{Group, GroupRules, GroupState, Schedule};
+pub use policy::{Ask, Policy, PolicyKind};
+pub use step::{Step, Steps};
+pub use target::{TargetTracking, Want};
