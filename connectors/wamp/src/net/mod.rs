@@ -1,0 +1,16 @@
+//! Transports: WebSocket and RawSocket, on one port, with TLS or without.
+
+#[cfg(test)]
+mod fuzzing;
+mod listener;
+mod pump;
+mod rawsocket;
+mod tls;
+mod transport;
+mod websocket;
+
+pub use listener::{Listener, Running};
+pub(crate) use rawsocket::{RawSocket, answer_handshake as rawsocket_hello};
+pub use tls::TlsFiles;
+pub(crate) use transport::{Incoming, Transport};
+pub(crate) use websocket::{Subprotocol, WebSocket, config as websocket_config};
