@@ -11,6 +11,7 @@ mod error;
 mod groups;
 
 pub mod aggregates;
+pub mod decide;
 mod group_aggregate;
 mod group_operator;
 mod stateless;

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 
+use crate::decision::{AlarmDef, alarm_history};
 use crate::definition::{JobDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::scaling::{GroupDef, PolicyDef, scaling_streams};
 use crate::statement::{AlterStream, Drop, Kind, Name, Parsed, Query, Statement, StreamChange};
 
 /// Everything that has a name. Cheap to clone; a clone never changes.
@@ -33,6 +35,12 @@ pub enum Entry {
     MaterializedView(Arc<ViewDef>),
     /// A job.
     Job(Arc<JobDef>),
+    /// An alarm.
+    Alarm(Arc<AlarmDef>),
+    /// A scaling policy.
+    ScalingPolicy(Arc<PolicyDef>),
+    /// A scaling group.
+    ScalingGroup(Arc<GroupDef>),
 }
 
 /// What a statement did to the catalog.
@@ -64,6 +72,9 @@ impl Entry {
             Self::View(_) => Kind::View,
             Self::MaterializedView(_) => Kind::MaterializedView,
             Self::Job(_) => Kind::Job,
+            Self::Alarm(_) => Kind::Alarm,
+            Self::ScalingPolicy(_) => Kind::ScalingPolicy,
+            Self::ScalingGroup(_) => Kind::ScalingGroup,
         }
     }
 
@@ -73,7 +84,15 @@ impl Entry {
             Self::Stream(stream) | Self::Table(stream) => &stream.name,
             Self::View(view) | Self::MaterializedView(view) => &view.name,
             Self::Job(job) => &job.name,
+            Self::Alarm(alarm) => &alarm.name,
+            Self::ScalingPolicy(policy) => &policy.name,
+            Self::ScalingGroup(group) => &group.name,
         }
+    }
+
+    /// Whether a query can read it.
+    pub fn has_rows(&self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Table(_) | Self::View(_) | Self::MaterializedView(_))
     }
 
     /// The names that it refers to.
@@ -86,6 +105,9 @@ impl Entry {
                 names.insert(job.target.clone());
                 names
             }
+            Self::Alarm(alarm) => alarm.references(),
+            Self::ScalingPolicy(policy) => policy.references(),
+            Self::ScalingGroup(group) => group.references(),
         }
     }
 }
@@ -168,6 +190,21 @@ impl Catalog {
             Statement::CreateJob(create) => {
                 (&create.name, Entry::Job(Arc::new(create.definition.clone())), create.if_not_exists, false)
             }
+            Statement::CreateAlarm(create) => {
+                (&create.name, Entry::Alarm(Arc::new(create.definition.clone())), create.if_not_exists, false)
+            }
+            Statement::CreateScalingPolicy(create) => (
+                &create.name,
+                Entry::ScalingPolicy(Arc::new(create.definition.clone())),
+                create.if_not_exists,
+                false,
+            ),
+            Statement::CreateScalingGroup(create) => (
+                &create.name,
+                Entry::ScalingGroup(Arc::new(create.definition.clone())),
+                create.if_not_exists,
+                false,
+            ),
             Statement::Drop(drop) => return self.drop_entry(drop, parsed),
             Statement::AlterStream(alter) => return self.alter(alter, parsed),
             _ => return Ok((self.clone(), Change::Unchanged("the statement defines nothing".to_owned()))),
@@ -205,7 +242,7 @@ impl Catalog {
             if !(or_replace && there.kind() == entry.kind()) {
                 return Err(SqlError::new(
                     Mistake::NameTaken,
-                    format!("the name '{}' is taken by a {}", name.value, there.kind()),
+                    format!("the name '{}' is taken by {}", name.value, there.kind().with_article()),
                 )
                 .at(name.position, &parsed.script)
                 .hint(format!(
@@ -218,13 +255,29 @@ impl Catalog {
         self.check_references(&entry, parsed)?;
         let replaced = self.get(&name.value).is_some();
         let change = if replaced { Change::Replaced(entry.clone()) } else { Change::Created(entry.clone()) };
-        Ok((self.with(entry), change))
+        Ok((self.with_own_streams(&entry).with(entry), change))
+    }
+
+    /// With the engine's own streams that an entry writes to.
+    fn with_own_streams(&self, entry: &Entry) -> Self {
+        let streams = match entry {
+            Entry::Alarm(_) => vec![alarm_history()],
+            Entry::ScalingGroup(_) => scaling_streams().to_vec(),
+            _ => Vec::new(),
+        };
+        let missing = streams.into_iter().filter(|stream| self.get(&stream.name).is_none());
+        missing.fold(self.clone(), |catalog, stream| catalog.with_stream(stream))
     }
 
     /// What a new entry refers to must exist; a job's target must be something that takes rows.
     fn check_references(&self, entry: &Entry, parsed: &Parsed) -> Result<()> {
-        let Statement::CreateJob(create) = &parsed.statement else {
-            return self.check_cycle(entry, parsed);
+        let create = match &parsed.statement {
+            Statement::CreateJob(create) => create,
+            Statement::CreateScalingGroup(create) => {
+                let of_kind = |name| self.check_kind(name, Kind::ScalingPolicy, parsed);
+                return create.policies.iter().try_for_each(of_kind);
+            }
+            _ => return self.check_cycle(entry, parsed),
         };
         match self.get(&create.target.value) {
             Some(Entry::Stream(_) | Entry::Table(_)) => Ok(()),
@@ -240,6 +293,22 @@ impl Catalog {
         }
     }
 
+    fn check_kind(&self, name: &Name, kind: Kind, parsed: &Parsed) -> Result<()> {
+        match self.get(&name.value) {
+            Some(entry) if entry.kind() == kind => Ok(()),
+            Some(other) => {
+                let message = format!(
+                    "'{}' is {}, not {}",
+                    name.value,
+                    other.kind().with_article(),
+                    kind.with_article()
+                );
+                Err(SqlError::new(Mistake::UnknownName, message).at(name.position, &parsed.script))
+            }
+            None => Err(self.unknown(name, &kind.to_string()).at(name.position, &parsed.script)),
+        }
+    }
+
     /// A replaced view must not come to refer to itself.
     fn check_cycle(&self, entry: &Entry, parsed: &Parsed) -> Result<()> {
         let mut pending: Vec<String> = entry.references().into_iter().collect();
@@ -248,7 +317,7 @@ impl Catalog {
             if name == entry.name() {
                 return Err(SqlError::new(
                     Mistake::Definition,
-                    format!("the view '{name}' would refer to itself"),
+                    format!("the {} '{name}' would refer to itself", entry.kind()),
                 )
                 .at(parsed.position, &parsed.script));
             }
@@ -276,7 +345,12 @@ impl Catalog {
         if entry.kind() != drop.kind {
             return Err(SqlError::new(
                 Mistake::UnknownName,
-                format!("'{}' is a {}, not a {}", drop.name.value, entry.kind(), drop.kind),
+                format!(
+                    "'{}' is {}, not {}",
+                    drop.name.value,
+                    entry.kind().with_article(),
+                    drop.kind.with_article()
+                ),
             )
             .at(drop.name.position, &parsed.script)
             .hint(format!("DROP {} {}", entry.kind().keyword(), drop.name.value)));

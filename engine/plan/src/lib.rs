@@ -12,12 +12,14 @@
 
 pub mod catalog;
 pub mod dataflow;
+pub mod decision;
 pub mod definition;
 pub mod error;
 mod metadata;
 mod names;
 pub mod parse;
 pub mod planner;
+pub mod scaling;
 pub mod script;
 mod session;
 pub mod statement;
@@ -27,10 +29,12 @@ mod window;
 
 pub use catalog::{Catalog, Change, Entry};
 pub use dataflow::Dataflow;
+pub use decision::{ALARM_HISTORY, AlarmDef};
 pub use definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef, WatermarkDef};
 pub use error::{Mistake, SqlError};
 pub use parse::{parse, parse_one};
 pub use planner::{Explained, Planner, Tables, Target};
+pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 pub use script::{Position, Script};
 pub use statement::{Parsed, Query, Statement};
 

@@ -23,6 +23,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 
 use crate::METADATA_COLUMNS;
 use crate::catalog::{Catalog, Entry};
+use crate::decision::ALARM_HISTORY;
 use crate::definition::ViewDef;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
@@ -80,7 +81,7 @@ impl World<'_> {
 
     /// All names that a query can use, for `did you mean`.
     fn names(&self) -> BTreeSet<String> {
-        let catalog = self.catalog.entries().filter(|entry| !matches!(entry, Entry::Job(_)));
+        let catalog = self.catalog.entries().filter(|entry| entry.has_rows());
         let catalog = catalog.map(|entry| entry.name().to_owned());
         catalog.chain(self.tables.names()).collect()
     }
@@ -173,6 +174,10 @@ impl Names<'_> {
         if self.world.mode == Mode::Stream && self.world.tables.provider(name).is_some() {
             return SqlError::new(Mistake::NotStreaming, format!("'{name}' is a table, not a stream"))
                 .hint("a streaming query reads streams; this table can be read by a bounded query");
+        }
+        if let Some(Entry::Alarm(_)) = self.world.catalog.get(name) {
+            return SqlError::new(Mistake::UnknownName, format!("'{name}' is an alarm, which has no rows"))
+                .hint(format!("SELECT ... FROM {ALARM_HISTORY} WHERE alarm = '{name}'"));
         }
         if let Some(Entry::Job(_)) = self.world.catalog.get(name) {
             return SqlError::new(Mistake::UnknownName, format!("'{name}' is a job, which has no rows"))

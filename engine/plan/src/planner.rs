@@ -9,9 +9,11 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
+use crate::decision::AlarmDef;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError};
 use crate::names::{Mode, World, rename};
+use crate::scaling::{GroupDef, PolicyDef};
 use crate::session::new_session;
 use crate::statement::{Explain, ExplainMode, Insert, Parsed, Query, Statement};
 use crate::stream;
@@ -103,6 +105,39 @@ impl Planner {
             .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))
     }
 
+    /// An alarm, as a dataflow whose rows are those of its history.
+    pub fn alarm(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, alarm: &AlarmDef) -> Result<Dataflow> {
+        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
+        let mut decide = stream::Decide::new(world, &self.state, catalog);
+        decide.alarm(alarm, alarm.report, false)?;
+        Ok(decide.finish())
+    }
+
+    /// A scaling group, as a dataflow whose rows are its decisions. `instant`: its activities are over at once, as in a dry run.
+    pub fn scaling_group(
+        &self,
+        catalog: &Catalog,
+        tables: &Arc<dyn Tables>,
+        group: &GroupDef,
+        instant: bool,
+    ) -> Result<Dataflow> {
+        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
+        let mut decide = stream::Decide::new(world, &self.state, catalog);
+        decide.group(group, instant)?;
+        Ok(decide.finish())
+    }
+
+    /// Whether a policy could be part of a group.
+    pub fn check_policy(
+        &self,
+        catalog: &Catalog,
+        tables: &Arc<dyn Tables>,
+        policy: &PolicyDef,
+    ) -> Result<()> {
+        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
+        stream::Decide::new(world, &self.state, catalog).check_policy(policy)
+    }
+
     /// Plans what a CREATE VIEW, MATERIALIZED VIEW or JOB defines, so that its mistakes are told when it is made. Other
     /// statements pass.
     pub fn check(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, parsed: &Parsed) -> Result<()> {
@@ -124,6 +159,17 @@ impl Planner {
                     target.map_or(Target::Anywhere, |to| Target::Stream(to, &job.definition.columns));
                 self.stream(catalog, tables, &job.definition.query, target).map(drop)
             }
+            Statement::CreateAlarm(alarm) => self
+                .alarm(catalog, tables, &alarm.definition)
+                .map(drop)
+                .map_err(|error| error.at(alarm.name.position, &parsed.script)),
+            Statement::CreateScalingPolicy(policy) => self
+                .check_policy(catalog, tables, &policy.definition)
+                .map_err(|error| error.at(policy.name.position, &parsed.script)),
+            Statement::CreateScalingGroup(group) => self
+                .scaling_group(catalog, tables, &group.definition, true)
+                .map(drop)
+                .map_err(|error| error.at(group.name.position, &parsed.script)),
             _ => Ok(()),
         }
     }

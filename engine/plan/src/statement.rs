@@ -5,7 +5,9 @@ use std::fmt;
 use datafusion::sql::sqlparser::ast;
 use headwater_core::EventTime;
 
+use crate::decision::AlarmDef;
 use crate::definition::{JobDef, StreamDef, ViewDef};
+use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
 
 /// A statement and its place in a script.
@@ -34,6 +36,12 @@ pub enum Statement {
     CreateMaterializedView(CreateView),
     /// `CREATE JOB ... AS INSERT INTO ...`.
     CreateJob(CreateJob),
+    /// `CREATE ALARM`, `CREATE COMPOSITE ALARM`.
+    CreateAlarm(CreateAlarm),
+    /// `CREATE SCALING POLICY`.
+    CreateScalingPolicy(CreateScalingPolicy),
+    /// `CREATE SCALING GROUP`.
+    CreateScalingGroup(CreateScalingGroup),
     /// `DROP`.
     Drop(Drop),
     /// `ALTER STREAM`.
@@ -44,6 +52,8 @@ pub enum Statement {
     Describe(Name),
     /// `EXPLAIN`.
     Explain(Explain),
+    /// `EXPLAIN ALARM`.
+    ExplainAlarm(ExplainAlarm),
     /// `PAUSE JOB`.
     PauseJob(Name),
     /// `RESUME JOB`.
@@ -104,6 +114,52 @@ pub struct CreateJob {
     pub if_not_exists: bool,
 }
 
+/// `CREATE [COMPOSITE] ALARM [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateAlarm {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// What is created.
+    pub definition: AlarmDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// `CREATE SCALING POLICY [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateScalingPolicy {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// What is created.
+    pub definition: PolicyDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// `CREATE SCALING GROUP [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateScalingGroup {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// Its policies and the places of their names.
+    pub policies: Vec<Name>,
+    /// What is created.
+    pub definition: GroupDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// `EXPLAIN ALARM name [FOR 'dimensions'] [AT time]`.
+#[derive(Debug, Clone)]
+pub struct ExplainAlarm {
+    /// Which.
+    pub name: Name,
+    /// Of an alarm with dimensions, whose decision, such as `host=a`; `None`: all.
+    pub dimensions: Option<String>,
+    /// The time of the decision that is explained: the last one up to it; `None`: the last one.
+    pub at: Option<EventTime>,
+}
+
 /// What kind of thing a name names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -117,6 +173,12 @@ pub enum Kind {
     MaterializedView,
     /// A job.
     Job,
+    /// An alarm.
+    Alarm,
+    /// A scaling policy.
+    ScalingPolicy,
+    /// A scaling group.
+    ScalingGroup,
 }
 
 /// `DROP ... [IF EXISTS]`.
@@ -161,6 +223,12 @@ pub enum Show {
     Views,
     /// `SHOW FUNCTIONS`.
     Functions,
+    /// `SHOW ALARMS`.
+    Alarms,
+    /// `SHOW SCALING GROUPS`.
+    ScalingGroups,
+    /// `SHOW SCALING POLICIES`.
+    ScalingPolicies,
 }
 
 /// `EXPLAIN [BATCH | ANALYZE]`.
@@ -245,7 +313,18 @@ impl Kind {
             Self::View => "VIEW",
             Self::MaterializedView => "MATERIALIZED VIEW",
             Self::Job => "JOB",
+            Self::Alarm => "ALARM",
+            Self::ScalingPolicy => "SCALING POLICY",
+            Self::ScalingGroup => "SCALING GROUP",
         }
+    }
+}
+
+impl Kind {
+    /// As a sentence has it: `a stream`, `an alarm`.
+    pub fn with_article(self) -> String {
+        let article = if self == Self::Alarm { "an" } else { "a" };
+        format!("{article} {self}")
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow_row::{OwnedRow, RowConverter, SortField};
 use headwater_core::{EventTime, Sequence, ShardId, StreamName};
@@ -24,9 +24,15 @@ use crate::{ReplayReport, ReplaySpec};
 pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport> {
     let catalog = inner.catalog();
     let entry = catalog.get(&spec.job).ok_or_else(|| RunError::NoJob { name: spec.job.clone() })?;
-    let own = inner.plan_of(&catalog, entry, None)?;
+    let exact = spec.query.is_none() && spec.from.is_none() && spec.to.is_none();
+    let own = match entry {
+        // What came of its activities belongs to what it decided then, and to nothing else.
+        Entry::ScalingGroup(group) if !exact => {
+            inner.planner.scaling_group(&catalog, &inner.tables(), group, true)?
+        }
+        _ => inner.plan_of(&catalog, entry, None)?,
+    };
     let other = spec.query.as_deref().map(|text| other_plan(inner, text)).transpose()?;
-    let exact = other.is_none() && spec.from.is_none() && spec.to.is_none();
     let dataflow = Arc::new(other.unwrap_or(own));
     let stretch =
         Stretch { from: spec.from.unwrap_or(EventTime::MIN), to: spec.to.unwrap_or(EventTime::MAX) };
@@ -40,9 +46,17 @@ pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport>
     if spec.diff {
         let target = match entry {
             Entry::Job(job) => job.target.as_str(),
+            Entry::Alarm(_) => headwater_plan::ALARM_HISTORY,
+            Entry::ScalingGroup(_) => headwater_plan::SCALING_ACTIVITIES,
             _ => spec.job.as_str(),
         };
-        let before = results_of(inner, target, &report.schema, &dataflow, stretch)?;
+        let shared = match entry {
+            Entry::Alarm(_) => Some("alarm"),
+            Entry::ScalingGroup(_) => Some("group"),
+            _ => None,
+        };
+        let own = shared.map(|column| (column, spec.job.as_str()));
+        let before = results_of(inner, target, own, &report.schema, &dataflow, stretch)?;
         let (only_before, only_now, in_both) = differences(&report.schema, &before, &report.rows)?;
         (report.only_before, report.only_now, report.in_both) = (only_before, only_now, in_both);
     }
@@ -59,6 +73,12 @@ fn other_plan(inner: &Arc<Inner>, text: &str) -> Result<Dataflow> {
         Statement::Insert(insert) => inner.plan_query(&insert.query),
         Statement::CreateJob(job) => inner.plan_query(&job.definition.query),
         Statement::CreateMaterializedView(view) => inner.plan_query(&view.definition.query),
+        Statement::CreateScalingGroup(group) => {
+            Ok(inner.planner.scaling_group(&inner.catalog(), &inner.tables(), &group.definition, true)?)
+        }
+        Statement::CreateAlarm(alarm) => {
+            Ok(inner.planner.alarm(&inner.catalog(), &inner.tables(), &alarm.definition)?)
+        }
         _ => Err(RunError::Invalid("the other definition of a job must be a query".into())),
     }
 }
@@ -136,10 +156,12 @@ fn time_of(dataflow: &Dataflow, schema: &SchemaRef) -> Option<usize> {
     dataflow.result.event_time.or_else(|| schema.fields().iter().position(is_time))
 }
 
-/// What the job has said, over the stretch if its results have a time.
+/// What the job has said, over the stretch if its results have a time. Of a stream that several share, its own rows: those with
+/// this value in this column.
 fn results_of(
     inner: &Inner,
     target: &str,
+    own: Option<(&str, &str)>,
     schema: &SchemaRef,
     dataflow: &Dataflow,
     stretch: Stretch,
@@ -154,6 +176,13 @@ fn results_of(
         let mut reader = inner.log.read(spec)?;
         while let Some(read) = reader.next()? {
             let mut rows = read.rows;
+            if let Some((column, owner)) = own
+                && let Some(names) = rows.column_by_name(column)
+            {
+                let names = names.as_string::<i32>();
+                let own: BooleanArray = names.iter().map(|name| Some(name == Some(owner))).collect();
+                rows = arrow::compute::filter_record_batch(&rows, &own)?;
+            }
             if let Some(column) = time_of(dataflow, schema).filter(|_| stretch != Stretch::ALL) {
                 let times = nanos(rows.column(column))
                     .map_err(|source| RunError::Operator { job: target.to_owned(), source })?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{append, json, latency, open, replay};
+use super::{alarms, append, json, latency, open, replay};
 
 const EXAMPLE: &str = "\
 Example:
@@ -44,6 +44,9 @@ enum What {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
         gib: u32,
     },
+    /// 100,000 alarms over one stream, evaluated for one minute
+    #[command(after_help = "Example:\n  headwater bench alarms")]
+    Alarms(Common),
     /// From an append acknowledged to its result seen by a tail, at 20,000 rows a second
     #[command(after_help = "Example:\n  headwater bench latency --json")]
     Latency(Common),
@@ -76,6 +79,7 @@ impl Bench {
         let work = move || match self.what {
             What::Append(common) => append::run(&common)?.write(common.json),
             What::Replay(common) => replay::run(&common)?.write(common.json),
+            What::Alarms(common) => alarms::run(&common)?.write(common.json),
             What::Json(common) => json::run(&common)?.write(common.json),
             What::Open { common, gib } => open::run(&common, gib)?.write(common.json),
             What::Latency(common) => {

@@ -1,5 +1,6 @@
 //! `headwater bench`: what this machine and this build can do, measured side by side in one run.
 
+mod alarms;
 mod append;
 mod command;
 mod json;

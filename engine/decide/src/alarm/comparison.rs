@@ -39,7 +39,7 @@ impl Comparison {
         let known = NAMES.iter().find(|(sign, name, _)| *sign == text || name.eq_ignore_ascii_case(text));
         known.map(|(_, _, comparison)| *comparison).ok_or_else(|| {
             DecideError::new(format!(
-                "'{text}' is no comparison: write >, >=, < or <=, or GreaterThanThreshold, .."
+                "'{text}' is no comparison: write >, >=, < or <=, or a name such as GreaterThanThreshold"
             ))
         })
     }

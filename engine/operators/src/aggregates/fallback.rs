@@ -199,7 +199,12 @@ impl Aggregator for Fallback {
             let is_copy = self.slots[group as usize].is_none() && told.len() == 1 && told.is_valid(0);
             let slot = self.slot(group)?;
             slot.told = if is_copy { Some(ScalarValue::try_from_array(told, 0)?) } else { None };
-            Ok(slot.accumulator.merge_batch(state)?)
+            // One state at a time: some accumulators (percentile_cont) take the first of a batch and leave the others.
+            for row in 0..told.len() {
+                let one: Vec<ArrayRef> = state.iter().map(|column| column.slice(row, 1)).collect();
+                slot.accumulator.merge_batch(&one)?;
+            }
+            Ok(())
         })
     }
 

@@ -22,5 +22,6 @@ pub(crate) use layout::describe_columns;
 pub use layout::{OutputColumn, PerKey, WindowColumn};
 pub use partial::WindowPartialSpec;
 pub(crate) use partial::key_columns;
+pub(crate) use place::Sorting;
 pub use session::{SessionAggregate, SessionAggregateSpec};
 pub(crate) use tables::{check_schema, push_watermark, read_watermark, slots};

@@ -7,15 +7,28 @@ use arrow::datatypes::Schema;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::StreamName;
 
+use super::alarms::read_alarm;
 use super::columns::{Columns, check_column, read_columns};
 use super::options::{CLOCK_GUARD, Given, apply, read_options};
 use super::reader::Reader;
+use super::scaling::read_scaling;
 use super::statements::read_insert;
 use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
-const KINDS: [&str; 6] = ["STREAM", "TABLE", "SOURCE", "VIEW", "MATERIALIZED VIEW", "JOB"];
+const KINDS: [&str; 10] = [
+    "STREAM",
+    "TABLE",
+    "SOURCE",
+    "VIEW",
+    "MATERIALIZED VIEW",
+    "JOB",
+    "ALARM",
+    "COMPOSITE ALARM",
+    "SCALING POLICY",
+    "SCALING GROUP",
+];
 
 pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("CREATE")?;
@@ -34,6 +47,8 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
         Some("STREAM") => read_stream(reader, false),
         Some("TABLE" | "SOURCE") => read_stream(reader, true),
         Some("JOB") => read_job(reader),
+        Some("ALARM" | "COMPOSITE") => read_alarm(reader),
+        Some("SCALING") => read_scaling(reader),
         Some("SINK") => Err(SqlError::new(Mistake::Syntax, "there is no CREATE SINK")
             .at(reader.position(), reader.script())
             .hint("CREATE TABLE name WITH (connector = ...), then CREATE JOB ... AS INSERT INTO name SELECT ...")),
@@ -47,12 +62,12 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
     }
 }
 
-fn if_not_exists(reader: &mut Reader) -> bool {
+pub(super) fn if_not_exists(reader: &mut Reader) -> bool {
     reader.take_words("IF NOT EXISTS")
 }
 
 /// A name that something new can have.
-fn new_name(reader: &mut Reader, what: &str) -> Result<Name> {
+pub(super) fn new_name(reader: &mut Reader, what: &str) -> Result<Name> {
     let name = reader.name(what)?;
     let refused = match StreamName::new(&name.value) {
         Ok(fits) if fits.is_system() => Some("names under 'system.' are the engine's own".to_owned()),

@@ -3,12 +3,15 @@
 //! Expressions and queries are read by DataFusion's parser; everything around them here. No text is ever rewritten: a syntax
 //! tree's spans are places in the text as it was given.
 
+mod alarms;
 mod arroyo;
 mod columns;
 mod create;
 mod dialect;
+mod given;
 mod options;
 mod reader;
+mod scaling;
 mod scripts;
 mod statements;
 mod types;

@@ -5,6 +5,7 @@ use arrow::datatypes::Field;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::EventTime;
 
+use super::alarms::read_explain_alarm;
 use super::create::read_create;
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
@@ -71,13 +72,18 @@ fn read_kind(reader: &mut Reader) -> Result<Kind> {
         ("VIEW", Kind::View),
         ("MATERIALIZED VIEW", Kind::MaterializedView),
         ("JOB", Kind::Job),
+        ("ALARM", Kind::Alarm),
+        ("COMPOSITE ALARM", Kind::Alarm),
+        ("SCALING POLICY", Kind::ScalingPolicy),
+        ("SCALING GROUP", Kind::ScalingGroup),
     ];
     for (words, kind) in kinds {
         if reader.take_words(words) {
             return Ok(kind);
         }
     }
-    Err(reader.expected("STREAM, TABLE, VIEW, MATERIALIZED VIEW or JOB"))
+    Err(reader
+        .expected("STREAM, TABLE, VIEW, MATERIALIZED VIEW, JOB, ALARM, SCALING POLICY or SCALING GROUP"))
 }
 
 fn read_drop(reader: &mut Reader) -> Result<Statement> {
@@ -115,6 +121,9 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
         ("VIEWS", Show::Views),
         ("MATERIALIZED VIEWS", Show::Views),
         ("FUNCTIONS", Show::Functions),
+        ("ALARMS", Show::Alarms),
+        ("SCALING GROUPS", Show::ScalingGroups),
+        ("SCALING POLICIES", Show::ScalingPolicies),
     ];
     for (words, what) in kinds {
         if reader.take_words(words) {
@@ -122,11 +131,14 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
         }
     }
     let near = did_you_mean(&reader.peek_word(0).unwrap_or_default(), kinds.map(|(words, _)| words));
-    Err(reader.expected("STREAMS, TABLES, JOBS, VIEWS or FUNCTIONS").hint_if(near))
+    Err(reader.expected("STREAMS, TABLES, JOBS, VIEWS, ALARMS, SCALING GROUPS or FUNCTIONS").hint_if(near))
 }
 
 fn read_explain(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("EXPLAIN")?;
+    if reader.sees("ALARM") {
+        return read_explain_alarm(reader);
+    }
     let mode = if reader.take_words("BATCH") {
         ExplainMode::Batch
     } else if reader.take_words("ANALYZE") {
@@ -170,7 +182,10 @@ fn read_set(reader: &mut Reader) -> Result<Statement> {
 }
 
 fn read_replay(reader: &mut Reader) -> Result<Statement> {
-    reader.expect_words("REPLAY JOB")?;
+    reader.expect_words("REPLAY")?;
+    if !reader.take_words("ALARM") && !reader.take_words("SCALING GROUP") {
+        reader.expect_words("JOB")?;
+    }
     let mut replay = Replay { job: reader.name("a job")?, from: None, to: None, into: None };
     loop {
         if reader.take_words("FROM") {
@@ -193,7 +208,7 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
 }
 
 /// `'2013-07-01'` or TIMESTAMP '2013-07-01 12:00:00', in UTC unless it says otherwise.
-fn read_time(reader: &mut Reader) -> Result<EventTime> {
+pub(super) fn read_time(reader: &mut Reader) -> Result<EventTime> {
     reader.take_words("TIMESTAMP");
     let at = reader.position();
     let text = reader.string("a time such as '2013-07-01 12:00:00'")?;

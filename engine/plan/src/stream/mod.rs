@@ -8,14 +8,18 @@
 //! the node does not name: a window's time, a key's timeline.
 
 mod aggregate;
+mod alarm;
+mod decide;
 mod flow;
 mod lower;
 mod query;
 mod refuse;
+mod scaling;
 mod source;
 mod target;
 mod windowed;
 
+pub(crate) use decide::Decide;
 pub(crate) use query::plan;
 pub(crate) use refuse::place_of;
 pub(crate) use target::fit_insert;

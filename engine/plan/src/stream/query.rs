@@ -17,10 +17,15 @@ pub(crate) fn plan(
     catalog: &Catalog,
     into: Target<'_>,
 ) -> Result<Dataflow> {
-    refuse::check(&plan)?;
-    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    let plan = stream_optimizer().optimize(plan, state, |_, _| {})?;
+    let plan = prepare(plan, state)?;
     let mut lower = lower::Lower::new(state, catalog);
     let flow = lower.lower(&plan, false)?;
     target::finish(lower, flow, &plan, into)
+}
+
+/// Refuses what does not run as a stream, and brings the rest into the shape that is lowered.
+pub(super) fn prepare(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+    refuse::check(&plan)?;
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    stream_optimizer().optimize(plan, state, |_, _| {})
 }

@@ -31,6 +31,28 @@ const CASES: &[&str] = &[
     "SELECT 'abc",
     "SHOW STREMS",
     "SELECT 1 SELECT 2",
+    "CREATE ALARM a ON weather STATISTIC avg(temp) WITH (comparison = '>', threshold = 1)",
+    "CREATE ALARM a ON weather STATISTIC avg(temp) PERIOD '90 s' WITH (comparison = '>', threshold = 1)",
+    "CREATE ALARM a ON weather STATISTIC median(temp) PERIOD '1 minute' WITH (comparison = '>', threshold = 1)",
+    "CREATE ALARM a ON weather STATISTIC avg(temp) PERIOD '1 minute' WITH (threshold = 1)",
+    "CREATE ALARM a ON weather STATISTIC avg(temp) PERIOD '1 minute' WITH (comparison = '=', threshold = 1)",
+    "CREATE ALARM a ON weather STATISTIC avg(temp) PERIOD '1 minute' WITH (comparison = '>', treshold = 1, threshold = 2)",
+    "CREATE ALARM a ON weather STATISTIC avg(temp) PERIOD '1 minute' WITH (comparison = '>', threshold = 1, datapoints_to_alarm = 2)",
+    "CREATE ALARM a ON weather STATISTIC avg(temp) PERIOD '1 hour' WITH (comparison = '>', threshold = 1, evaluation_periods = 200)",
+    "CREATE ALARM a ON weather STATISTIC avg(tmep) PERIOD '1 minute' WITH (comparison = '>', threshold = 1)",
+    "CREATE ALARM a ON raw STATISTIC avg(value) PERIOD '1 minute' WITH (comparison = '>', threshold = 1)",
+    "CREATE ALARM a ON fleet STATISTIC avg(load) PERIOD '1 minute' DIMENSIONS (device) WITH (comparison = '>', threshold = 1)",
+    "CREATE ALARM a ON (SELECT id, value FROM raw) WITH (period = '1 minute', comparison = '>', threshold = 1)",
+    "CREATE ALARM a ON (SELECT ts, temp FROM weather) WITH (period = '1 minute', comparison = '>', threshold = 1)",
+    "CREATE COMPOSITE ALARM a AS ALARM(b",
+    "CREATE COMPOSITE ALARM a AS ALARM(b) XOR OK(c)",
+    "CREATE COMPOSITE ALARM a AS ALARM(b)",
+    "CREATE COMPOSITE ALARM a AS TRUE",
+    "CREATE SCALING POLICY p ON ALARM a WITH (type = step)",
+    "CREATE SCALING POLICY p ON weather STATISTIC avg(temp) PERIOD '1 minute' WITH (target = 0)",
+    "CREATE SCALING POLICY p SCHEDULE '0 25 * * *' WITH (min = 1)",
+    "CREATE SCALING GROUP g POLICIES (nothing) WITH (min = 1, max = 2)",
+    "CREATE SCALING GROUP g POLICIES (nothing) WITH (min = 3, max = 2)",
     "DELETE FROM raw",
     "CREATE SINK s FROM raw WITH (connector = 'kafka')",
     "CREATE JOB k AS SELECT * FROM raw",
@@ -138,7 +160,7 @@ fn plan(sql: &str) -> Result<(), SqlError> {
             let columns: Vec<_> = insert.columns.iter().map(|column| column.value.clone()).collect();
             planner.stream(&catalog, &tables, &insert.query, Target::Stream(stream, &columns)).map(drop)
         }
-        _ => catalog.apply(&parsed).map(drop),
+        _ => catalog.apply(&parsed).and_then(|(after, _)| planner.check(&after, &tables, &parsed)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What statements mean: each of `CASES` in one line of the snapshot, in whatever dialect it is written.
 
 use crate::fixture::check_snapshot;
+use headwater_plan::decision::AlarmOn;
 use headwater_plan::definition::{StreamDef, ViewDef};
 use headwater_plan::statement::{CreateStream, StreamChange};
 use headwater_plan::{Position, Statement, parse, parse_one};
@@ -55,6 +56,27 @@ const CASES: &[&str] = &[
     "INSERT INTO s (SELECT 1)",
     "SET state.ttl = '1 hour'",
     "SET 'table.local-time-zone' TO UTC",
+    "CREATE ALARM hot ON cpu STATISTIC p99.9(value * 2) PERIOD INTERVAL '5' MINUTE WHERE host <> 'x' DIMENSIONS (host, disk) \
+     WITH (comparison = '>=', threshold = -7.5, evaluation_periods = 5, datapoints_to_alarm = 3, treat_missing_data = breaching, \
+     evaluate_low_sample_count_percentile = ignore, unit = 'Percent', history = changes)",
+    "CREATE ALARM IF NOT EXISTS a ON (SELECT window_end, max(x) AS value FROM TUMBLE(t, ts, INTERVAL '30 seconds') \
+     GROUP BY window_start, window_end) WITH (period = '30 s', comparison = LessThanThreshold, threshold = 1)",
+    "CREATE COMPOSITE ALARM c AS ALARM(a) AND NOT (OK(b) OR INSUFFICIENT_DATA(\"B c\"))",
+    "CREATE SCALING POLICY p ON ALARM a WITH (type = simple, adjustment = PercentChangeInCapacity, by = -25, \
+     min_adjustment_magnitude = 2, cooldown = '3 minutes')",
+    "CREATE SCALING POLICY p ON ALARM a WITH (type = step, adjustment = ExactCapacity, steps = '0..10: 1, 10..: 2', warmup = '60 s')",
+    "CREATE SCALING POLICY p ON q STATISTIC sum(n) PERIOD '1 minute' WITH (type = target, target = 100, disable_scale_in = true)",
+    "CREATE SCALING POLICY p SCHEDULE '0 8 * * MON-FRI' WITH (min = 2, desired = 4)",
+    "CREATE SCALING GROUP IF NOT EXISTS g POLICIES (p, q) WITH (min = 1, max = 9, desired = 3, cooldown = '180 s', warmup = '60 s')",
+    "DROP ALARM a",
+    "DROP COMPOSITE ALARM IF EXISTS c",
+    "DROP SCALING GROUP g",
+    "DROP SCALING POLICY p",
+    "SHOW ALARMS",
+    "SHOW SCALING GROUPS",
+    "EXPLAIN ALARM hot",
+    "EXPLAIN ALARM hot FOR 'host=a' AT '2026-03-01 10:00:00'",
+    "REPLAY ALARM hot FROM '2026-02-01' TO '2026-03-01'",
     "REPLAY JOB j",
     "REPLAY JOB j FROM '2013-07-01' TO TIMESTAMP '2013-08-01 00:00:00' INTO july",
     "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTES, INTERVAL '1' HOUR)) AS w",
@@ -121,6 +143,18 @@ fn summary(statement: &Statement) -> String {
                 columns.join(", "),
                 insert.query.ast
             )
+        }
+        Statement::CreateAlarm(create) => match &create.definition.on {
+            AlarmOn::Metric { metric, rule } => {
+                let (name, report) = (&create.name.value, create.definition.report);
+                format!("alarm {name} on {metric}: {rule}; {report:?}")
+            }
+            AlarmOn::Composite(expression) => format!("alarm {} as {expression}", create.name.value),
+        },
+        Statement::CreateScalingPolicy(create) => format!("{:?}", create.definition),
+        Statement::CreateScalingGroup(create) => format!("{:?}", create.definition),
+        Statement::ExplainAlarm(explain) => {
+            format!("explain alarm {} for {:?} at {:?}", explain.name.value, explain.dimensions, explain.at)
         }
         Statement::Query(query) => format!("query {}", query.ast),
         Statement::Set(set) => format!("set {} = {}", set.key.value, set.value),

@@ -82,6 +82,16 @@ impl Inner {
                 self.planner.batch(after, &self.tables(), &view.query)?;
                 self.note(&view.name, parsed)?;
             }
+            Entry::ScalingPolicy(policy) => {
+                self.planner.check(after, &self.tables(), parsed)?;
+                self.note(&policy.name, parsed)?;
+            }
+            Entry::Alarm(_) | Entry::ScalingGroup(_) => {
+                self.planner.check(after, &self.tables(), parsed)?;
+                self.note(entry.name(), parsed)?;
+                self.state.lock().catalog = after.clone();
+                return self.start_job(entry);
+            }
             Entry::Job(_) | Entry::MaterializedView(_) => {
                 self.plan_of(after, entry, None)?;
                 self.note(entry.name(), parsed)?;
@@ -117,7 +127,7 @@ impl Inner {
             state.paused.remove(name);
             state.folds.remove(name);
         }
-        if matches!(entry.kind(), Kind::Job | Kind::MaterializedView) {
+        if matches!(entry.kind(), Kind::Job | Kind::MaterializedView | Kind::Alarm | Kind::ScalingGroup) {
             self.remove_job(name)?;
         }
         if matches!(entry.kind(), Kind::Stream | Kind::Table | Kind::MaterializedView) {
@@ -165,6 +175,7 @@ impl Inner {
         let name = match &parsed.statement {
             Statement::CreateJob(job) => &job.name.value,
             Statement::CreateMaterializedView(view) => &view.name.value,
+            Statement::CreateAlarm(alarm) => &alarm.name.value,
             _ => return Vec::new(),
         };
         let Some(entry) = catalog.get(name) else { return Vec::new() };
@@ -194,6 +205,9 @@ fn tag_of(statement: &Statement) -> String {
         Statement::CreateView(_) => "CREATE VIEW".to_owned(),
         Statement::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW".to_owned(),
         Statement::CreateJob(_) => "CREATE JOB".to_owned(),
+        Statement::CreateAlarm(_) => "CREATE ALARM".to_owned(),
+        Statement::CreateScalingPolicy(_) => "CREATE SCALING POLICY".to_owned(),
+        Statement::CreateScalingGroup(_) => "CREATE SCALING GROUP".to_owned(),
         Statement::Drop(drop) => format!("DROP {}", drop.kind.keyword()),
         Statement::AlterStream(_) => "ALTER STREAM".to_owned(),
         Statement::PauseJob(_) => "PAUSE JOB".to_owned(),

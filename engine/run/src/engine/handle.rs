@@ -6,6 +6,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use headwater_core::World;
 use headwater_ingest::Ingest;
 use headwater_log::Log;
+use headwater_plan::statement::Show;
 use headwater_plan::{Entry, Parsed, Statement, parse};
 
 use super::show;
@@ -77,6 +78,9 @@ impl Engine {
         let rows = match &parsed.statement {
             Statement::Query(query) => inner.query(query).await?,
             Statement::Explain(explain) => inner.explain(explain).await?,
+            Statement::Show(Show::Alarms) => inner.show_alarms().await?,
+            Statement::Show(Show::ScalingGroups) => inner.show_scaling_groups().await?,
+            Statement::ExplainAlarm(explain) => inner.explain_alarm(explain).await?,
             Statement::Show(what) => inner.show(*what)?,
             Statement::Describe(name) => inner.describe(name)?,
             Statement::Replay(replay) => {
@@ -199,8 +203,10 @@ impl Engine {
                 state.jobs.values().map(|job| job.status()).filter(|status| status.target == target);
             let last = writers.into_iter().all(|status| status.state == JobState::Finished);
             let read = state.catalog.entries().any(|entry| {
-                matches!(entry, Entry::Job(_) | Entry::MaterializedView(_))
-                    && inputs_of(&state.catalog, entry).contains(&target)
+                matches!(
+                    entry,
+                    Entry::Job(_) | Entry::MaterializedView(_) | Entry::Alarm(_) | Entry::ScalingGroup(_)
+                ) && inputs_of(&state.catalog, entry).contains(&target)
             });
             (target, last && read)
         };
@@ -269,21 +275,42 @@ impl Engine {
     }
 }
 
-/// The streams and tables that a job reads, through views.
+/// The streams and tables that a job reads, through views; an alarm, through the alarms that it names, too.
 fn inputs_of(catalog: &headwater_plan::Catalog, entry: &Entry) -> Vec<String> {
-    let query = match entry {
-        Entry::Job(job) => &job.query,
-        Entry::MaterializedView(view) | Entry::View(view) => &view.query,
-        _ => return Vec::new(),
+    let read = |entry: &Entry| {
+        let mut names = entry.references();
+        match entry {
+            // What is written is not read, unless the query reads it, too.
+            Entry::Job(job) if !reads(&job.query, &job.target) => {
+                names.remove(&job.target);
+            }
+            Entry::Alarm(_) => {
+                names.remove(headwater_plan::ALARM_HISTORY);
+            }
+            Entry::ScalingGroup(group) => {
+                names.remove(headwater_plan::SCALING_ACTIVITIES);
+                if group.actuator == headwater_plan::Actuator::DryRun {
+                    names.remove(headwater_plan::SCALING_PROGRESS);
+                }
+            }
+            _ => {}
+        }
+        names
     };
-    let view = headwater_plan::ViewDef { name: String::new(), columns: Vec::new(), query: query.clone() };
-    let mut pending: Vec<String> = Entry::View(Arc::new(view)).references().into_iter().collect();
+    let mut pending: Vec<String> = read(entry).into_iter().collect();
     let mut inputs = Vec::new();
     while let Some(name) = pending.pop() {
         match catalog.get(&name) {
-            Some(view @ Entry::View(_)) => pending.extend(view.references()),
+            Some(inner @ (Entry::View(_) | Entry::Alarm(_) | Entry::ScalingPolicy(_))) => {
+                pending.extend(read(inner))
+            }
             _ => inputs.push(name),
         }
     }
     inputs
+}
+
+fn reads(query: &headwater_plan::Query, name: &str) -> bool {
+    let view = headwater_plan::ViewDef { name: String::new(), columns: Vec::new(), query: query.clone() };
+    Entry::View(Arc::new(view)).references().contains(name)
 }

@@ -9,10 +9,14 @@ use headwater_core::{Sequence, StreamName};
 use headwater_ingest::dead_letter::LATE_ROWS;
 use headwater_log::{From, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
-use headwater_plan::{Catalog, Dataflow, Entry, Query, Tables, Target};
+use headwater_plan::{
+    ALARM_HISTORY, Actuator, Catalog, Dataflow, Entry, Query, SCALING_ACTIVITIES, SCALING_PROGRESS, Tables,
+    Target,
+};
 use object_store::ObjectStore;
 
 use super::events::{self, Event};
+use super::open::spec_of;
 use super::state::{EngineTables, Inner};
 use crate::error::{Result, RunError};
 use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, WEIGHT, journal_schema};
@@ -43,6 +47,10 @@ impl Inner {
                 let target = Target::View(&view.columns);
                 self.planner.stream(catalog, &tables, query.unwrap_or(&view.query), target)?
             }
+            Entry::Alarm(alarm) => self.planner.alarm(catalog, &tables, alarm)?,
+            Entry::ScalingGroup(group) => {
+                self.planner.scaling_group(catalog, &tables, group, group.actuator == Actuator::DryRun)?
+            }
             other => return Err(RunError::NoJob { name: other.name().to_owned() }),
         })
     }
@@ -54,6 +62,11 @@ impl Inner {
         let dataflow = self.plan_of(&catalog, entry, None)?;
         let target = match entry {
             Entry::Job(job) => self.log.stream_named(&job.target)?,
+            Entry::Alarm(_) => self.own_stream(&catalog, ALARM_HISTORY)?,
+            Entry::ScalingGroup(_) => {
+                self.own_stream(&catalog, SCALING_PROGRESS)?;
+                self.own_stream(&catalog, SCALING_ACTIVITIES)?
+            }
             _ => events::ensure(&*self.log, view_spec(name, &dataflow)?)?,
         };
         let journal = StreamName::new(&format!("system.journal.{name}"));
@@ -83,6 +96,13 @@ impl Inner {
         let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
         self.state.lock().jobs.insert(name.to_owned(), handle);
         Ok(())
+    }
+
+    /// A stream of the engine itself, as the catalog has it.
+    fn own_stream(&self, catalog: &Catalog, name: &str) -> Result<Arc<StreamInfo>> {
+        let def =
+            catalog.stream(name).ok_or_else(|| RunError::Invalid(format!("there is no stream {name}")))?;
+        events::ensure(&*self.log, spec_of(def)?)
     }
 
     /// How much a step takes.

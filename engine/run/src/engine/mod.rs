@@ -3,6 +3,7 @@
 //! The catalog is a fold over the stream `system.catalog`, which holds the text of every statement that defined something.
 //! A statement is appended there before it takes effect; on open the log is brought in line with it.
 
+mod alarms;
 mod connect;
 mod define;
 mod events;

@@ -51,7 +51,7 @@ impl Inner {
         let catalog = self.catalog();
         for entry in catalog.entries() {
             match entry {
-                Entry::Job(_) | Entry::MaterializedView(_) => {
+                Entry::Job(_) | Entry::MaterializedView(_) | Entry::Alarm(_) | Entry::ScalingGroup(_) => {
                     // One job that cannot start must not keep the others from it.
                     if let Err(error) = self.start_job(entry) {
                         tracing::error!(job = entry.name(), code = %error.code(), %error, "the job cannot start");
@@ -62,7 +62,7 @@ impl Inner {
                         tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
                     }
                 }
-                Entry::Stream(_) | Entry::View(_) => {}
+                Entry::Stream(_) | Entry::View(_) | Entry::ScalingPolicy(_) => {}
             }
         }
         Ok(())

@@ -27,7 +27,7 @@ pub(super) fn lines<'a>(
 }
 
 /// A batch of text columns.
-fn texts(columns: &[&str], rows: &[Vec<Option<String>>]) -> Result<RecordBatch> {
+pub(super) fn texts(columns: &[&str], rows: &[Vec<Option<String>>]) -> Result<RecordBatch> {
     let fields: Vec<Field> = columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
     let column = |nth: usize| {
         Arc::new(rows.iter().map(|row| row[nth].as_deref()).collect::<StringArray>()) as ArrayRef
@@ -44,6 +44,9 @@ impl Inner {
             Show::Tables => &[Kind::Stream, Kind::Table, Kind::View, Kind::MaterializedView],
             Show::Views => &[Kind::View, Kind::MaterializedView],
             Show::Jobs => return self.show_jobs(),
+            Show::Alarms => &[Kind::Alarm],
+            Show::ScalingGroups => &[Kind::ScalingGroup],
+            Show::ScalingPolicies => &[Kind::ScalingPolicy],
             Show::Functions => return self.show_functions(),
         };
         let catalog = self.catalog();

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alarms;
 mod bounds;
 mod determinism;
 mod lateness;
 mod machine;
+mod metrics;
 mod object_store;
 mod restart;
+mod scaling;
 mod simulation;
 mod views;

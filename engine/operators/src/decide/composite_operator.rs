@@ -1,0 +1,148 @@
+//! The operator behind [`super::CompositeAlarmSpec`].
+//!
+//! What the alarms say in a step belongs to the time up to the step's watermark; it is put in the order of time and evaluated moment by
+//! moment, so that alarms that change at once are seen to.
+//!
+//! Tables of a snapshot: `watermark`; `alarms`: dimensions, the states of the inputs and its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampNanosecondType;
+use headwater_core::EventTime;
+use headwater_decide::alarm::AlarmState;
+use serde::{Deserialize, Serialize};
+
+use super::alarm::Report;
+use super::composite::CompositeAlarmSpec;
+use super::history::{AFTER, AT, DIMENSIONS, History, Line, alarm_history_schema};
+use super::saved;
+use crate::api::{Operator, Output, Rows, Snapshot, StateEntries, StateSize};
+use crate::error::{OperatorError, Result};
+use crate::windows::{check_schema, push_watermark, read_watermark};
+
+const NAME: &str = "CompositeAlarm";
+
+pub(super) struct CompositeOperator {
+    spec: Arc<CompositeAlarmSpec>,
+    alarms: BTreeMap<String, States>,
+    /// What the inputs have said since the last evaluation: time, dimensions, input, state.
+    said: BTreeMap<(i64, String), Vec<(usize, AlarmState)>>,
+    dirty: BTreeSet<String>,
+    history: History,
+    watermark: i64,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct States {
+    inputs: Vec<AlarmState>,
+    own: AlarmState,
+}
+
+impl CompositeOperator {
+    pub(super) fn new(spec: Arc<CompositeAlarmSpec>) -> Self {
+        Self {
+            history: History::new(&spec.name, &spec.expression.to_string()),
+            spec,
+            alarms: BTreeMap::new(),
+            said: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            watermark: EventTime::MIN.0,
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        at: i64,
+        dimensions: &str,
+        said: &[(usize, AlarmState)],
+        clock: EventTime,
+        out: &mut Output,
+    ) -> Result<()> {
+        let spec = Arc::clone(&self.spec);
+        let new =
+            || States { inputs: vec![AlarmState::default(); spec.inputs.len()], own: AlarmState::default() };
+        let states = self.alarms.entry(dimensions.to_owned()).or_insert_with(new);
+        for (input, state) in said {
+            states.inputs[*input] = *state;
+        }
+        let state_of = |name: &str| {
+            let place = spec.inputs.iter().position(|input| input == name);
+            place.map_or(AlarmState::default(), |place| states.inputs[place])
+        };
+        let outcome = spec.expression.evaluate(&state_of);
+        let before = std::mem::replace(&mut states.own, outcome.state);
+        self.dirty.insert(dimensions.to_owned());
+        if spec.report == Report::Changes && before == outcome.state {
+            return Ok(());
+        }
+        let line = Line {
+            at,
+            dimensions,
+            before,
+            after: outcome.state,
+            value: None,
+            breaching: None,
+            points: None,
+            reason: &outcome.because,
+        };
+        self.history.push(&line, clock, out)
+    }
+}
+
+impl Operator for CompositeOperator {
+    fn on_batch(&mut self, input: usize, rows: Rows, _out: &mut Output) -> Result<()> {
+        check_schema(NAME, &rows.batch, &alarm_history_schema())?;
+        let times = rows.batch.column(AT).as_primitive::<TimestampNanosecondType>();
+        let dimensions = rows.batch.column(DIMENSIONS).as_string::<i32>();
+        let states = rows.batch.column(AFTER).as_string::<i32>();
+        for row in 0..rows.len() {
+            let state = AlarmState::parse(states.value(row)).unwrap_or_default();
+            let key = (times.value(row), dimensions.value(row).to_owned());
+            self.said.entry(key).or_default().push((input, state));
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        let clock = EventTime(self.watermark);
+        self.watermark = watermark.0.max(clock.0);
+        for ((at, dimensions), said) in std::mem::take(&mut self.said) {
+            self.evaluate(at, &dimensions, &said, clock, out)?;
+        }
+        self.history.flush(clock, out)
+    }
+
+    fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
+        push_watermark(self.watermark, out)?;
+        let dirty = std::mem::take(&mut self.dirty);
+        let changed = self.alarms.iter().filter(|(name, _)| full || dirty.contains(*name));
+        let put: Vec<(&str, &States)> = changed.map(|(name, states)| (name.as_str(), states)).collect();
+        saved::push(NAME, "alarms", &put, &[], out)
+    }
+
+    fn restore(&mut self, entries: &StateEntries) -> Result<()> {
+        match entries.table.as_str() {
+            "watermark" => self.watermark = self.watermark.max(read_watermark(&entries.rows)),
+            "alarms" => {
+                for (name, states) in saved::read::<States>(NAME, entries)? {
+                    let states = states.filter(|states| states.inputs.len() == self.spec.inputs.len());
+                    let states = states.ok_or_else(|| {
+                        OperatorError::bad_checkpoint(NAME, "it has another number of alarms")
+                    })?;
+                    self.alarms.insert(name, states);
+                }
+            }
+            other => return Err(OperatorError::bad_checkpoint(NAME, format!("there is no table {other:?}"))),
+        }
+        Ok(())
+    }
+
+    fn state_size(&self) -> StateSize {
+        let each = size_of::<States>() + self.spec.inputs.len();
+        let bytes = self.alarms.keys().map(|name| name.len() + each).sum::<usize>();
+        // None of it waits for time.
+        StateSize { entries: 0, bytes: bytes as u64 }
+    }
+}

@@ -1,0 +1,26 @@
+//! Alarms and scaling groups as operators: the rules are those of `headwater-decide`, the time is the watermark's.
+//!
+//! ```text
+//!  (at, dimensions, value, samples) ── Alarm ──> history ──┬── CompositeAlarm ──> history
+//!                                                          └── ScalingGroup ──> activities
+//! ```
+//!
+//! An evaluation happens when the watermark has come to it, so that its points are all there. What is said is in the order of time.
+
+mod activities;
+mod alarm;
+mod alarm_operator;
+mod composite;
+mod composite_operator;
+mod history;
+mod points;
+mod saved;
+mod scaling;
+mod scaling_operator;
+
+pub use activities::{scaling_activities_schema, scaling_progress_schema};
+pub use alarm::{AlarmSpec, Report};
+pub use composite::CompositeAlarmSpec;
+pub use history::alarm_history_schema;
+pub use points::alarm_points_schema;
+pub use scaling::{ScalingInput, ScalingSpec};

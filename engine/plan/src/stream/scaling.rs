@@ -1,0 +1,154 @@
+//! Scaling groups: the alarms of all their policies, then the group's own operator.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use headwater_core::StreamName;
+use headwater_decide::scaling::{GroupRules, Policy, PolicyKind, Schedule};
+use headwater_operators::decide::{
+    Report, ScalingInput, ScalingSpec, scaling_activities_schema, scaling_progress_schema,
+};
+
+use super::alarm::Alarmed;
+use super::decide::{Decide, unknown};
+use crate::catalog::Entry;
+use crate::dataflow::{Exchange, Metadata, Source, Stage, StageInput, Upstream};
+use crate::decision::{AlarmDef, AlarmOn};
+use crate::error::{Mistake, Result, SqlError};
+use crate::scaling::{GroupDef, PolicyDef, PolicyWhat, SCALING_PROGRESS};
+
+/// What has been made so far.
+#[derive(Default)]
+struct Parts {
+    policies: Vec<Policy>,
+    schedules: Vec<Schedule>,
+    inputs: Vec<(ScalingInput, Upstream)>,
+}
+
+impl Decide<'_> {
+    /// A scaling group. `instant`: its activities are over at once; otherwise what came of them is read from the log.
+    pub(crate) fn group(&mut self, group: &GroupDef, instant: bool) -> Result<()> {
+        let mut parts = Parts::default();
+        if !instant {
+            parts.inputs.push((ScalingInput::Progress, self.progress()?));
+        }
+        for name in &group.policies {
+            let Some(Entry::ScalingPolicy(policy)) = self.world.catalog.get(name) else {
+                let message = format!("there is no scaling policy '{name}'");
+                return Err(SqlError::new(Mistake::UnknownName, message));
+            };
+            self.policy(policy, &mut parts)?;
+        }
+        if parts.policies.is_empty() {
+            let message =
+                format!("no policy of '{}' has a metric, so that nothing tells it the time", group.name);
+            return Err(SqlError::new(Mistake::Definition, message)
+                .hint("add one ON ALARM, or with a target; scheduled ones go with it"));
+        }
+        let (inputs, from): (Vec<ScalingInput>, Vec<Upstream>) = parts.inputs.into_iter().unzip();
+        let rules = GroupRules {
+            min: group.min,
+            max: group.max,
+            desired: group.desired,
+            cooldown: group.cooldown,
+            warmup: group.warmup,
+            policies: parts.policies,
+            schedules: parts.schedules,
+        };
+        self.lower.push(Stage {
+            inputs: from.into_iter().map(|from| StageInput { from, exchange: Exchange::Gather }).collect(),
+            operators: vec![Arc::new(ScalingSpec { name: group.name.clone(), rules, inputs })],
+            schema: scaling_activities_schema(),
+        });
+        Ok(())
+    }
+
+    /// Plans a policy by itself.
+    pub(crate) fn check_policy(&mut self, policy: &PolicyDef) -> Result<()> {
+        self.policy(policy, &mut Parts::default())
+    }
+
+    /// The stream that says what came of activities. It has no event time, so that nothing waits for it.
+    fn progress(&mut self) -> Result<Upstream> {
+        let schema: SchemaRef = scaling_progress_schema();
+        let stream = StreamName::new(SCALING_PROGRESS)
+            .map_err(|error| SqlError::new(Mistake::Definition, error.to_string()))?;
+        self.lower.sources.push(Source {
+            stream,
+            projection: (0..schema.fields().len()).collect(),
+            metadata: Metadata::default(),
+            schema,
+            bounds: Vec::new(),
+            watermark: None,
+        });
+        Ok(Upstream::Source(self.lower.sources.len() - 1))
+    }
+
+    fn policy(&mut self, policy: &PolicyDef, parts: &mut Parts) -> Result<()> {
+        let nth = parts.policies.len();
+        let kind = match &policy.what {
+            PolicyWhat::Schedule { cron, min, max, desired } => {
+                let (name, cron) = (policy.name.clone(), cron.clone());
+                parts.schedules.push(Schedule { name, cron, min: *min, max: *max, desired: *desired });
+                return Ok(());
+            }
+            PolicyWhat::Simple { alarm, adjustment, cooldown } => {
+                let alarm = self.alarm_of(alarm)?;
+                self.hear(&alarm, policy, nth, parts)?;
+                PolicyKind::Simple { adjustment: *adjustment, cooldown: *cooldown }
+            }
+            PolicyWhat::Step { alarm, kind, steps, magnitude_min, warmup } => {
+                let alarm = self.alarm_of(alarm)?;
+                let AlarmOn::Metric { rule, .. } = &alarm.on else {
+                    let message = format!("'{}' has no metric that a step could be found by", alarm.name);
+                    return Err(SqlError::new(Mistake::Definition, message).hint(
+                        "steps go with an alarm on a metric; simple policies with composite ones, too",
+                    ));
+                };
+                let (threshold, side) = (rule.threshold, rule.comparison.side());
+                self.hear(&alarm, policy, nth, parts)?;
+                let (kind, steps) = (*kind, steps.clone());
+                let (magnitude_min, warmup) = (*magnitude_min, *warmup);
+                PolicyKind::Step { kind, steps, magnitude_min, warmup, threshold, side }
+            }
+            PolicyWhat::Target { metric, tracking, warmup } => {
+                let points = self.points(metric)?;
+                let alarms =
+                    [(tracking.high(), ScalingInput::Alarm(nth)), (tracking.low(), ScalingInput::Low(nth))];
+                for (rule, input) in alarms {
+                    let name = format!("{}: {}", policy.name, rule.comparison);
+                    let alarmed = self.over(&points, &name, metric, &rule, Report::Evaluations, true);
+                    parts.inputs.push((input, one_metric(alarmed, &policy.name)?));
+                }
+                PolicyKind::Target { tracking: *tracking, warmup: *warmup }
+            }
+        };
+        parts.policies.push(Policy { name: policy.name.clone(), kind });
+        Ok(())
+    }
+
+    fn alarm_of(&self, name: &str) -> Result<Arc<AlarmDef>> {
+        match self.world.catalog.get(name) {
+            Some(Entry::Alarm(alarm)) => Ok(Arc::clone(alarm)),
+            _ => Err(unknown(self.world.catalog, name)),
+        }
+    }
+
+    fn hear(&mut self, alarm: &AlarmDef, policy: &PolicyDef, nth: usize, parts: &mut Parts) -> Result<()> {
+        let alarmed = self.alarm(alarm, Report::Evaluations, true)?;
+        parts.inputs.push((ScalingInput::Alarm(nth), one_metric(alarmed, &policy.name)?));
+        Ok(())
+    }
+}
+
+/// A group has one size, so its policies have one metric each.
+fn one_metric(alarmed: Alarmed, policy: &str) -> Result<Upstream> {
+    if alarmed.dimensions.is_empty() {
+        return Ok(alarmed.history);
+    }
+    let message = format!(
+        "the metric of '{policy}' has the dimensions {}: a group has one size, not one for each of their values",
+        alarmed.dimensions.join(", ")
+    );
+    Err(SqlError::new(Mistake::Definition, message).hint("leave DIMENSIONS out, or choose one with WHERE"))
+}
