@@ -1,6 +1,7 @@
-//! Which connectors there are. Adding one is a folder and a line here.
+//! Which connectors there are. Adding one is a folder and a line here, or a crate and a call of [`add`].
 
 use headwater_ingest::{FormatOptions, Options, nearest};
+use parking_lot::Mutex;
 
 use crate::connector::{Context, Gateway, Sink, Source};
 use crate::error::{ConnectorError, Result};
@@ -34,12 +35,29 @@ pub const CONNECTORS: &[Connector] = &[
     stdout::PRINT,
 ];
 
+/// Those that live in crates of their own, as the binary has added them.
+static ADDED: Mutex<Vec<&'static Connector>> = Mutex::new(Vec::new());
+
+/// Adds a connector that lives in a crate of its own. The binary does it before anything is made; twice is once.
+pub fn add(connector: &'static Connector) {
+    let mut added = ADDED.lock();
+    if added.iter().all(|known| known.name != connector.name) {
+        added.push(connector);
+    }
+}
+
+/// All connectors that there are.
+fn all() -> impl Iterator<Item = &'static Connector> {
+    let added = ADDED.lock().clone();
+    CONNECTORS.iter().chain(added)
+}
+
 /// The connector of this name.
 pub fn connector(name: &str) -> Result<&'static Connector> {
     let wanted = name.trim().to_ascii_lowercase();
-    CONNECTORS.iter().find(|connector| connector.name == wanted).ok_or_else(|| ConnectorError::Unknown {
+    all().find(|connector| connector.name == wanted).ok_or_else(|| ConnectorError::Unknown {
         name: name.to_owned(),
-        nearest: nearest(&wanted, CONNECTORS.iter().map(|connector| connector.name)).map(str::to_owned),
+        nearest: nearest(&wanted, all().map(|connector| connector.name)).map(str::to_owned),
         known: names(|_| true),
     })
 }
@@ -83,7 +101,7 @@ fn wrong_role(found: &Connector, role: &'static str, able: fn(&Connector) -> boo
 }
 
 fn names(which: impl Fn(&Connector) -> bool) -> String {
-    let names: Vec<_> = CONNECTORS.iter().filter(|one| which(one)).map(|one| one.name).collect();
+    let names: Vec<_> = all().filter(|one| which(one)).map(|one| one.name).collect();
     names.join(", ")
 }
 

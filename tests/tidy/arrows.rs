@@ -13,6 +13,7 @@ const PLAN: &str = "headwater-plan";
 const RUN: &str = "headwater-run";
 const SERVE: &str = "headwater-serve";
 const CONNECTORS: &str = "headwater-connectors";
+const WAMP: &str = "headwater-wamp";
 const CLI: &str = "headwater-cli";
 const SIMULATION: &str = "headwater-simulation";
 
@@ -27,7 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (RUN, &[CORE, DECIDE, LOG, INGEST, OPERATORS, PLAN]),
     (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
     (CONNECTORS, &[CORE, LOG, INGEST]),
-    (CLI, &[CORE, DECIDE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS]),
+    (WAMP, &[CORE, LOG, INGEST, CONNECTORS]),
+    (CLI, &[CORE, DECIDE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, WAMP]),
     ("headwater-tidy", &[]),
     ("headwater-demo", &[]),
     (SIMULATION, &[CORE, LOG]),
@@ -42,6 +44,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     (OPERATORS, &[LOG, INGEST, "axum"]),
     (PLAN, &[LOG, INGEST, "axum"]),
     (CONNECTORS, &["datafusion", OPERATORS, PLAN]),
+    (WAMP, &["datafusion", OPERATORS, PLAN]),
 ];
 
 /// Of these there must be one version in the tree, or their types do not fit together.

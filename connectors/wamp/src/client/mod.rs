@@ -1,0 +1,10 @@
+//! A client: of the router in this process, or of one elsewhere.
+
+mod credentials;
+mod link;
+mod session;
+
+pub use credentials::{Credentials, Method};
+pub(crate) use link::Link;
+pub use link::Target;
+pub use session::{ClientError, Event, Session};

@@ -1,0 +1,131 @@
+//! Options to a source or a sink.
+
+use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source};
+use headwater_core::World;
+use headwater_ingest::Options;
+use url::Url;
+
+use super::embedded;
+use super::sink::Publisher;
+use super::source::Recorder;
+use crate::auth::Secret;
+use crate::client::{ClientError, Credentials, Method, Session, Target};
+use crate::message::{Match, uri};
+
+/// The entry of the registry.
+pub const CONNECTOR: Connector = Connector {
+    name: "wamp",
+    summary: "records WAMP topics; publishes to them",
+    source: Some(source),
+    sink: Some(sink),
+    gateway: None,
+};
+
+/// Where topics are, and how to get there.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub realm: String,
+    pub topic: String,
+    url: Option<Url>,
+    credentials: Credentials,
+    world: World,
+}
+
+impl Place {
+    fn take(world: &World, options: &mut Options) -> Result<Self> {
+        let realm = options.require("realm")?;
+        let topic = options.require("topic")?;
+        let url = options.parse_with("url", |text| {
+            let url = Url::parse(text.trim()).map_err(|error| error.to_string())?;
+            match url.scheme() {
+                "ws" | "wss" | "rs" => Ok(url),
+                _ => Err("it begins with ws://, wss:// or rs://".to_owned()),
+            }
+        })?;
+        let method = options.parse_with("authmethod", |name| {
+            let known = Method::from_name(name.trim());
+            known.ok_or_else(|| "it is anonymous, ticket, wampcra or cryptosign".to_owned())
+        })?;
+        let authid = options.get("authid");
+        let secret = options.parse_with("secret", from_environment)?.map(Secret::new);
+        if url.is_none() && (method.is_some() || secret.is_some()) {
+            return Err(options
+                .bad("url", "", "a router in this process asks for no proof; give a url")
+                .into());
+        }
+        let credentials = Credentials { method: method.unwrap_or_default(), authid, secret };
+        Ok(Self { realm, topic, url, credentials, world: world.clone() })
+    }
+
+    /// What is shown of it.
+    pub(super) fn shown(&self) -> String {
+        let url = self.url.as_ref().map(|url| Target::At(url.clone(), self.world.clone()).shown());
+        format!("realm {} of {}", self.realm, url.as_deref().unwrap_or("the router of this process"))
+    }
+
+    /// Joins the realm.
+    pub(super) async fn join(&self) -> Result<Session> {
+        let target = match &self.url {
+            Some(url) => Target::At(url.clone(), self.world.clone()),
+            None => Target::Here(embedded::router().ok_or_else(|| {
+                ConnectorError::outage(
+                    self.shown(),
+                    "there is none; start it with serve --wamp, or give a url",
+                )
+            })?),
+        };
+        Session::join(&target, &self.realm, &self.credentials)
+            .await
+            .map_err(|error| self.failed("join", error))
+    }
+
+    /// What an error of the client means for the connector.
+    pub(super) fn failed(&self, what: &str, error: ClientError) -> ConnectorError {
+        let what = format!("{what} {}", self.shown());
+        match error {
+            ClientError::Gone(reason) => ConnectorError::outage(what, reason),
+            // A realm may come, a router may be busy: only what is about permission stays as it is.
+            ClientError::Refused { uri, message } if is_temporary(&uri) => {
+                ConnectorError::outage(what, format!("{uri}: {message}"))
+            }
+            ClientError::Refused { uri, message } => {
+                ConnectorError::refused(what, format!("{uri}: {message}"))
+            }
+        }
+    }
+}
+
+fn is_temporary(error: &str) -> bool {
+    error.starts_with("wamp.close.")
+        || [uri::error::NO_SUCH_REALM, uri::error::UNAVAILABLE, uri::error::TIMEOUT].contains(&error)
+}
+
+/// Replaces `{{ VARIABLE }}` by what the environment says.
+pub(crate) fn from_environment(text: &str) -> std::result::Result<String, String> {
+    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
+    let (variable, after) = rest.split_once("}}").ok_or("{{ is not closed")?;
+    let variable = variable.trim();
+    let secret = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
+    Ok(format!("{before}{secret}{after}"))
+}
+
+fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
+    let place = Place::take(&context.world, options)?;
+    let matching = options
+        .parse_with("match", |name| {
+            Match::from_name(name.trim()).ok_or_else(|| "it is exact, prefix or wildcard".to_owned())
+        })?
+        .unwrap_or_default();
+    if !matching.is_valid(&place.topic, false) {
+        return Err(options.bad("topic", &place.topic, "it is not a topic, or not such a pattern").into());
+    }
+    Ok(Box::new(Recorder::new(&context, place, matching)))
+}
+
+fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
+    let place = Place::take(&context.world, options)?;
+    if !uri::is_valid(&place.topic, false) || uri::is_reserved(&place.topic) {
+        return Err(options.bad("topic", &place.topic, "it is not a topic that can be published to").into());
+    }
+    Ok(Box::new(Publisher::new(context, place)))
+}

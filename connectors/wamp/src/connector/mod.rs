@@ -1,0 +1,44 @@
+//! WAMP as a connector: topics are recorded into streams, and streams are published.
+//!
+//! | option | meaning |
+//! |---|---|
+//! | `realm` | the realm |
+//! | `topic` | the topic, or a pattern of topics |
+//! | `match` | source: `exact` (unless set), `prefix` or `wildcard` |
+//! | `url` | a router elsewhere: `ws://`, `wss://` or `rs://`; the router of this process unless set |
+//! | `authmethod` | `anonymous` (unless set), `ticket`, `wampcra` or `cryptosign`; for a router elsewhere |
+//! | `authid` | the name |
+//! | `secret` | the ticket, the shared secret or the private key; `{{ VARIABLE }}` is taken from the environment |
+//!
+//! ## Events and rows
+//!
+//! Named arguments go to the columns of their names. Positional ones fill the columns in the order of their declaration, those aside whose
+//! names begin with `wamp_`. A dictionary that is the only argument counts as named arguments. What fits no column goes
+//! nowhere; what does not fit its column goes to `system.dead_letters`, with the whole event.
+//!
+//! | column | what it holds |
+//! |---|---|
+//! | `wamp_topic` | the topic |
+//! | `wamp_publication` | the id of the publication |
+//! | `wamp_publisher`, `wamp_publisher_authid`, `wamp_publisher_authrole` | the publisher, where it is disclosed |
+//! | `wamp_args`, `wamp_kwargs` | all arguments, as JSON |
+//!
+//! A row is published with its columns as named arguments, and with `_key`, which is `STREAM/SHARD/SEQUENCE`. A column `wamp_topic`
+//! says where to instead of `topic`.
+//!
+//! ## What is promised
+//!
+//! A topic has no positions: what is published while nobody records it is not recorded. Of what was received, each event is in the
+//! stream once, in the order in which its publisher sent it. Of the router of this process nothing is missed while it records: if the
+//! log cannot keep up, publishers wait. Published rows are acknowledged by the router before they count as delivered; after
+//! a crash some come twice, with the same `_key`.
+
+mod config;
+mod embedded;
+mod row;
+mod sink;
+mod source;
+
+pub use config::CONNECTOR;
+pub(crate) use config::from_environment;
+pub use embedded::{set_router, unset_router};

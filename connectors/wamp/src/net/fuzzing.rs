@@ -1,0 +1,85 @@
+//! The Autobahn test suite against the WebSocket below WAMP, which echoes for it.
+//!
+//! The suite needs Python 2.7; `tests/run` makes its environment where there is one. Without it the test says that it was left out.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::websocket::{Offers, Said, Side, Socket, accept_any};
+
+/// The largest message of the suite has 16 MiB.
+const MESSAGE_BYTES_MAX: usize = 32 << 20;
+
+fn wstest() -> Option<PathBuf> {
+    let given = std::env::var_os("HEADWATER_TEST_WSTEST").map(PathBuf::from);
+    let usual = std::env::var_os("HOME")
+        .map(|home| PathBuf::from(home).join(".cache/headwater/autobahntestsuite-25.10.1/bin/wstest"));
+    let wstest = given.or(usual)?;
+    let is_there = wstest.exists();
+    if !is_there {
+        println!("left out: the Autobahn test suite is not at {}; tests/run makes it", wstest.display());
+    }
+    is_there.then_some(wstest)
+}
+
+async fn echo(listener: TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let Ok((inbox, ())) = accept_any(stream, |_: &Offers| Ok(((), None))).await else { return };
+            let mut socket = Socket::new(inbox, Side::Server, MESSAGE_BYTES_MAX);
+            loop {
+                let mut frame = Vec::new();
+                match socket.read().await {
+                    Said::Text(text) => socket.add(true, &text, &mut frame),
+                    Said::Binary(bytes) => socket.add(false, &bytes, &mut frame),
+                    Said::Alive => {}
+                    Said::End => break,
+                }
+                if socket.send(&frame).await.is_err() || socket.flush().await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_autobahn_test_suite_finds_nothing() {
+    let Some(wstest) = wstest() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(echo(listener));
+    let reports = tempfile::tempdir().unwrap();
+    let spec = reports.path().join("fuzz.json");
+    let wanted = json!({
+        "outdir": reports.path(),
+        "servers": [{"agent": "headwater", "url": format!("ws://127.0.0.1:{port}")}],
+        "cases": ["*"],
+        // Compression is not offered, and payloads of megabytes take minutes in a debug build.
+        "exclude-cases": ["9.*", "12.*", "13.*"],
+        "exclude-agent-cases": {},
+    });
+    std::io::Write::write_all(&mut std::fs::File::create(&spec).unwrap(), wanted.to_string().as_bytes())
+        .unwrap();
+    let mut command = Command::new(wstest);
+    command.args(["-m", "fuzzingclient", "-s"]).arg(&spec).current_dir(reports.path());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    server.abort();
+    let index = std::fs::read(reports.path().join("index.json"))
+        .unwrap_or_else(|error| panic!("no report: {error}\n{}", String::from_utf8_lossy(&output.stderr)));
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let cases = index["headwater"].as_object().unwrap();
+    let mut failed = Vec::new();
+    for (case, result) in cases {
+        let told = |what: &str| result[what].as_str().unwrap_or_default().to_owned();
+        let fine = |behavior: &str| ["OK", "NON-STRICT", "INFORMATIONAL"].contains(&behavior);
+        if !fine(&told("behavior")) || !fine(&told("behaviorClose")) {
+            failed.push(format!("{case}: {} {}", told("behavior"), told("behaviorClose")));
+        }
+    }
+    assert!(cases.len() > 240, "only {} cases were run", cases.len());
+    assert!(failed.is_empty(), "{failed:#?}");
+}

@@ -1,0 +1,11 @@
+//! The router: its realms, and how sessions come to them.
+
+mod connection;
+mod options;
+mod realms;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Connection, Next};
+pub use options::{RealmSetup, RouterOptions};
+pub use realms::{RealmHandle, Router};

@@ -1,0 +1,7 @@
+//! Conversations with a router, without a network. Each is a text; see [`script`].
+
+mod broker;
+mod dealer;
+mod meta;
+mod script;
+mod session;

@@ -1,0 +1,145 @@
+//! The connector: topics into streams and streams to topics, by the router of this process, by one over a network, and by Crossbar.io.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what was left out"
+)]
+
+#[path = "connector/crossbar.rs"]
+mod crossbar;
+#[path = "connector/lab.rs"]
+mod lab;
+#[path = "load/peer.rs"]
+#[allow(dead_code, reason = "what others need of it")]
+mod peer;
+
+use headwater_connectors::State;
+use headwater_core::World;
+use headwater_wamp::auth::AuthOptions;
+use headwater_wamp::connector::set_router;
+use headwater_wamp::net::{Listener, Running};
+use headwater_wamp::realm::RealmOptions;
+use headwater_wamp::router::{RealmSetup, Router, RouterOptions};
+
+use lab::Lab;
+use peer::Peer;
+
+async fn router() -> (Running, u16) {
+    let setup = RealmSetup { options: RealmOptions::new("realm1"), auth: AuthOptions::open() };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+    let port = listener.address().unwrap().port();
+    (listener.serve(Router::new(World::real(), RouterOptions::new(vec![setup]))), port)
+}
+
+/// Records what is published, and publishes what was recorded, at the router that `url` names, or that of this process.
+async fn there_and_back(url: Option<&str>, port: u16) {
+    let lab = Lab::new();
+    let mut options = vec![("realm", "realm1"), ("topic", "com.temp."), ("match", "prefix")];
+    options.extend(url.map(|url| ("url", url)));
+    let source = lab.start_source("readings", &options);
+    lab.until(|| source.status().state == State::Running, "the source runs").await;
+
+    let mut peer = Peer::join(port).await;
+    for (request, (topic, args)) in (1..).zip([
+        ("com.temp.a", r#"["t1",20.5]"#),
+        ("com.temp.b", r#"[],{"device":"t2","temp":21}"#),
+        ("com.temp.c", r#"[{"device":"t3","temp":22.5,"wamp_topic":"a lie"}]"#),
+        ("com.temp.d", r#"["t4","warm"]"#),
+        ("com.other", r#"["t5",1.5]"#),
+        ("com.temp.e", r#"["t6"]"#),
+    ]) {
+        peer.say(&format!(r#"[16,{request},{{"acknowledge":true}},"{topic}",{args}]"#)).await;
+        assert!(peer.hear().await.starts_with("[17,"));
+    }
+    lab.until(|| lab.rows("readings").len() == 4, "four events are recorded").await;
+    assert_eq!(
+        lab.rows("readings"),
+        ["t1 20.5 com.temp.a", "t2 21 com.temp.b", "t3 22.5 com.temp.c", "t6 null com.temp.e"]
+    );
+    // The one whose temperature is a word is put aside, not dropped.
+    lab.until(|| source.status().dead_letters == 1, "it is a dead letter").await;
+
+    peer.say(r#"[32,7,{},"com.out"]"#).await;
+    assert!(peer.hear().await.starts_with("[33,7,"));
+    let mut options = vec![("realm", "realm1"), ("topic", "com.out")];
+    options.extend(url.map(|url| ("url", url)));
+    let sink = lab.start_sink("plain", &options);
+    lab.fill_plain(3);
+    for number in 0..3 {
+        let event = peer.hear().await;
+        let expected =
+            format!(r#",[],{{"device":"d{number}","temp":{number}.5,"_key":"plain/0/{number}"}}]"#);
+        assert!(event.ends_with(&expected), "{event}");
+    }
+    lab.until(|| sink.status().lag == Some(0), "all rows are acknowledged").await;
+    sink.stop().await;
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_become_streams_and_streams_topics() {
+    let (running, port) = router().await;
+    set_router(running.router());
+    there_and_back(None, port).await;
+    there_and_back(Some(&format!("ws://127.0.0.1:{port}/")), port).await;
+    there_and_back(Some(&format!("rs://127.0.0.1:{port}")), port).await;
+
+    // A source survives the end of the router, and goes on with the next.
+    let lab = Lab::new();
+    let url = format!("ws://127.0.0.1:{port}/");
+    let source = lab.start_source("readings", &[("realm", "realm1"), ("topic", "com.t"), ("url", &url)]);
+    lab.until(|| source.status().state == State::Running, "the source runs").await;
+    running.stop().await;
+    lab.until(|| source.status().state == State::Retrying, "the outage is seen").await;
+    assert!(source.status().last_error.is_some());
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mistakes_in_options_are_told() {
+    let lab = Lab::new();
+    let told = |options: &[(&str, &str)], what: &str| {
+        let error = lab.check_source(options);
+        assert!(error.contains(what), "{error}");
+    };
+    told(&[("topic", "t")], "realm");
+    told(&[("realm", "r"), ("topic", "a b")], "it is not a topic");
+    told(&[("realm", "r"), ("topic", "a"), ("match", "glob")], "exact, prefix or wildcard");
+    told(&[("realm", "r"), ("topic", "a"), ("url", "http://x")], "ws://");
+    told(&[("realm", "r"), ("topic", "a"), ("secret", "s3cret")], "give a url");
+    told(&[("realm", "r"), ("topic", "a"), ("topik", "a")], "did you mean 'topic'");
+    let bad =
+        [("realm", "r"), ("topic", "a"), ("url", "ws://x"), ("secret", "s3cret {{ NO_SUCH_VARIABLE_7 }}")];
+    let error = lab.check_source(&bad);
+    assert!(error.contains("NO_SUCH_VARIABLE_7") && !error.contains("s3cret"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crossbar_is_a_router_like_another() {
+    let Some(crossbar) = crossbar::Crossbar::start().await else { return };
+    there_and_back(Some(&format!("ws://127.0.0.1:{}/", crossbar.websocket)), crossbar.rawsocket).await;
+    there_and_back(Some(&format!("rs://127.0.0.1:{}", crossbar.rawsocket)), crossbar.rawsocket).await;
+
+    // By name: what Crossbar asks for is answered.
+    let lab = Lab::new();
+    let url = format!("ws://127.0.0.1:{}/", crossbar.by_name);
+    for (method, authid, right) in [("ticket", "tina", "a ticket"), ("wampcra", "cora", "a secret")] {
+        let options = |secret| {
+            [
+                ("realm", "realm1"),
+                ("topic", "com.t"),
+                ("url", url.as_str()),
+                ("authmethod", method),
+                ("authid", authid),
+                ("secret", secret),
+            ]
+        };
+        let source = lab.start_source("readings", &options(right));
+        lab.until(|| source.status().state == State::Running, "it is let in").await;
+        source.stop().await;
+        let source = lab.start_source("readings", &options("wrong"));
+        lab.until(|| source.status().state == State::Failed, "it is not let in").await;
+        let error = source.status().last_error.unwrap();
+        assert!(error.contains("wamp.error."), "{error}");
+    }
+}

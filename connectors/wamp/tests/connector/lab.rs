@@ -1,0 +1,104 @@
+//! A log in memory with two streams, and connectors on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use headwater_connectors::{ConnectorDef, ConnectorSupervisor, Handle, registry};
+use headwater_core::{ShardId, StreamName, World};
+use headwater_ingest::Ingest;
+use headwater_log::{MemoryLog, ReadSpec, StreamSpec};
+use headwater_wamp::connector::CONNECTOR;
+
+/// A log with `readings (device, temp, wamp_topic, wamp_publication)` and `plain (device, temp)`.
+pub struct Lab {
+    ingest: Arc<Ingest>,
+    supervisor: ConnectorSupervisor,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        registry::add(&CONNECTOR);
+        let world = World::real();
+        let log = MemoryLog::new(world.clone());
+        let plain =
+            vec![Field::new("device", DataType::Utf8, true), Field::new("temp", DataType::Float64, true)];
+        let mut readings = plain.clone();
+        readings.push(Field::new("wamp_topic", DataType::Utf8, true));
+        readings.push(Field::new("wamp_publication", DataType::Int64, false));
+        for (name, fields) in [("plain", plain), ("readings", readings)] {
+            let schema = Arc::new(Schema::new(fields));
+            let spec = StreamSpec::new(StreamName::new(name).unwrap(), schema);
+            headwater_log::Log::create_stream(log.as_ref(), spec).unwrap();
+        }
+        let ingest = Arc::new(Ingest::new(world, log).unwrap());
+        let runtime = tokio::runtime::Handle::current();
+        let supervisor = ConnectorSupervisor::new(Arc::clone(&ingest), runtime).unwrap();
+        Self { ingest, supervisor }
+    }
+
+    fn def(stream: &str, options: &[(&str, &str)]) -> ConnectorDef {
+        ConnectorDef {
+            name: format!("the_{stream}"),
+            connector: "wamp".to_owned(),
+            stream: StreamName::new(stream).unwrap(),
+            options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        }
+    }
+
+    pub fn start_source(&self, stream: &str, options: &[(&str, &str)]) -> Handle {
+        self.supervisor.start_source(Self::def(stream, options), |_| ()).unwrap()
+    }
+
+    pub fn start_sink(&self, stream: &str, options: &[(&str, &str)]) -> Handle {
+        self.supervisor.start_sink(Self::def(stream, options)).unwrap()
+    }
+
+    /// What is wrong with a source's options.
+    pub fn check_source(&self, options: &[(&str, &str)]) -> String {
+        let schema = self.ingest.log().stream_named("plain").unwrap().spec.schema.clone();
+        let checked = self.supervisor.validate_source(&Self::def("plain", options), &schema, None);
+        checked.map(|_| ()).unwrap_err().to_string()
+    }
+
+    /// Appends rows to `plain`.
+    pub fn fill_plain(&self, rows: u32) {
+        let rows = RecordBatch::try_from_iter([
+            ("device", Arc::new(StringArray::from_iter_values((0..rows).map(|n| format!("d{n}")))) as _),
+            ("temp", Arc::new(Float64Array::from_iter_values((0..rows).map(|n| f64::from(n) + 0.5))) as _),
+        ]);
+        self.ingest.append_batch("plain", "test", rows.unwrap()).unwrap();
+    }
+
+    /// The rows of a stream with a topic, as text.
+    pub fn rows(&self, stream: &str) -> Vec<String> {
+        let log = self.ingest.log();
+        let info = log.stream_named(stream).unwrap();
+        let until = log.bounds(info.id).unwrap()[0].next;
+        let mut reader =
+            log.read(ReadSpec { until: Some(until), ..ReadSpec::all(info.id, ShardId(0)) }).unwrap();
+        let mut all = Vec::new();
+        while let Some(batch) = reader.next().unwrap() {
+            let text = |name: &str| batch.rows.column_by_name(name).unwrap().as_string::<i32>().clone();
+            let (devices, topics) = (text("device"), text("wamp_topic"));
+            let temps = batch.rows.column_by_name("temp").unwrap().as_primitive::<Float64Type>().clone();
+            for row in 0..batch.rows.num_rows() {
+                let temp = if temps.is_null(row) { "null".to_owned() } else { temps.value(row).to_string() };
+                all.push(format!("{} {temp} {}", devices.value(row), topics.value(row)));
+            }
+        }
+        all
+    }
+
+    /// Waits until something holds, for half a minute.
+    pub async fn until(&self, holds: impl Fn() -> bool, what: &str) {
+        for _ in 0..1_500 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it has not come to this: {what}; {:?}", self.supervisor.statuses());
+    }
+}
