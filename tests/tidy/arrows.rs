@@ -7,6 +7,7 @@ use crate::tree::File;
 const CORE: &str = "headwater-core";
 const DECIDE: &str = "headwater-decide";
 const LOG: &str = "headwater-log";
+const ARCHIVE: &str = "headwater-archive";
 const OPERATORS: &str = "headwater-operators";
 const INGEST: &str = "headwater-ingest";
 const PLAN: &str = "headwater-plan";
@@ -22,14 +23,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (CORE, &[]),
     (DECIDE, &[CORE]),
     (LOG, &[CORE]),
+    (ARCHIVE, &[CORE, LOG]),
     (OPERATORS, &[CORE, DECIDE]),
     (INGEST, &[CORE, LOG]),
     (PLAN, &[CORE, DECIDE, OPERATORS]),
-    (RUN, &[CORE, DECIDE, LOG, INGEST, OPERATORS, PLAN]),
+    (RUN, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN]),
     (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
     (CONNECTORS, &[CORE, LOG, INGEST]),
     (WAMP, &[CORE, LOG, INGEST, CONNECTORS]),
-    (CLI, &[CORE, DECIDE, LOG, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, WAMP]),
+    (CLI, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, WAMP]),
     ("headwater-tidy", &[]),
     ("headwater-demo", &[]),
     (SIMULATION, &[CORE, LOG]),
@@ -40,6 +42,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     (CORE, &["datafusion", "tokio", "axum"]),
     (DECIDE, &["datafusion", "tokio", LOG]),
     (LOG, &["datafusion", "parquet", "tokio", "axum", "object_store"]),
+    (ARCHIVE, &["datafusion", "axum"]),
     (INGEST, &["datafusion", "axum"]),
     (OPERATORS, &[LOG, INGEST, "axum"]),
     (PLAN, &[LOG, INGEST, "axum"]),

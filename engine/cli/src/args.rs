@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Bench;
-use crate::commands::{completions, demo, log, replay, run, serve, sql};
+use crate::commands::{archive, completions, demo, log, replay, run, serve, sql};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Replay(replay::Replay),
     /// Look at a data directory that no server has open
     Log(log::Log),
+    /// Look at an archive where it lies, check it, tidy it, put it back
+    Archive(archive::Archive),
     /// Measure this machine
     Bench(Bench),
     /// Replay a year of real weather through the engine, and show what the jobs found

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use headwater_archive::ArchiveError;
 use headwater_ingest::IngestError;
 use headwater_log::LogError;
 use headwater_plan::SqlError;
@@ -52,9 +53,10 @@ fn error_code(error: &anyhow::Error) -> Option<headwater_core::Code> {
     error.chain().find_map(|cause| {
         let run = cause.downcast_ref::<RunError>().map(RunError::code);
         let log = || cause.downcast_ref::<LogError>().map(LogError::code);
+        let archive = || cause.downcast_ref::<ArchiveError>().map(ArchiveError::code);
         let ingest = || cause.downcast_ref::<IngestError>().map(IngestError::code);
         let serve = || cause.downcast_ref::<ServeError>().map(ServeError::code);
-        run.or_else(log).or_else(ingest).or_else(serve)
+        run.or_else(log).or_else(archive).or_else(ingest).or_else(serve)
     })
 }
 

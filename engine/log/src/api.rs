@@ -351,7 +351,20 @@ pub trait Log: Send + Sync {
     /// Reads one shard.
     fn read(&self, spec: ReadSpec) -> Result<Box<dyn Reader>>;
 
-    /// Removes the rows before `before`, as far as whole segments allow.
+    /// Holds a stream's rows, or no longer. Of a held stream neither retention nor [`Log::trim`] removes a row that was not
+    /// released since the log was opened. Durable when it returns; a log that cannot hold rows refuses.
+    fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
+        let stream = self.stream(stream)?.spec.name.clone();
+        let reason = "this log cannot hold rows until they are archived".to_owned();
+        if held { Err(crate::LogError::BadSpec { stream, reason }) } else { Ok(()) }
+    }
+
+    /// Says that the rows of a held shard before `before` are kept elsewhere and may be removed. Forgotten with the process.
+    fn release(&self, stream: StreamId, _shard: ShardId, _before: Sequence) -> Result<()> {
+        self.stream(stream).map(drop)
+    }
+
+    /// Removes the rows before `before`, as far as whole segments and [`Log::set_hold`] allow.
     fn trim(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()>;
 
     /// All segments of a stream.

@@ -134,6 +134,16 @@ pub enum LogError {
         /// The limit.
         most: u64,
     },
+    /// Rows that are kept in an archive could not be read from there.
+    #[error("{reason}")]
+    Archive {
+        /// The archive's own code.
+        code: Code,
+        /// What went wrong.
+        reason: String,
+        /// Whether trying again may help.
+        retryable: bool,
+    },
     /// Damaged bytes.
     #[error(
         "{file} is damaged at byte {offset}: {reason}; see `headwater log verify` and `headwater log repair`"
@@ -200,6 +210,7 @@ impl LogError {
             Self::Corrupt { .. } => Code::new("HW1012"),
             Self::Poisoned { .. } => Code::new("HW1013"),
             Self::Closed => Code::new("HW1014"),
+            Self::Archive { code, .. } => *code,
             Self::Io { .. } => Code::new("HW1015"),
             Self::Arrow(_) => Code::new("HW1016"),
         }
@@ -207,7 +218,7 @@ impl LogError {
 
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Closed)
+        matches!(self, Self::Closed | Self::Archive { retryable: true, .. })
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Change {
     Retention { stream: u32, retention: Retention },
     /// A shard has another fencing token.
     Fence { stream: u32, shard: u32, token: Option<u64> },
+    /// A stream's rows are removed only once they are released, or no longer so.
+    Hold { stream: u32, held: bool },
     /// The next stream gets at least this number.
     NextStream { id: u32 },
 }
@@ -60,6 +62,8 @@ pub(crate) struct Stream {
     pub event_time: Option<usize>,
     /// The shards that have a fencing token.
     pub fences: BTreeMap<ShardId, u64>,
+    /// Whether rows are removed only once they are released.
+    pub held: bool,
 }
 
 impl Stream {
@@ -187,6 +191,7 @@ impl Streams {
                     None => fences.remove(&ShardId(*shard)),
                 };
             }
+            Change::Hold { stream, held } => self.known(*stream)?.held = *held,
             Change::NextStream { id } => self.next_id = self.next_id.max(*id),
         }
         Ok(())
@@ -218,6 +223,9 @@ impl Streams {
                 let fence = Change::Fence { stream: id.0, shard: shard.0, token: Some(*token) };
                 changes.push((fence, None));
             }
+            if stream.held {
+                changes.push((Change::Hold { stream: id.0, held: true }, None));
+            }
         }
         changes.push((Change::NextStream { id: self.next_id }, None));
         changes
@@ -247,8 +255,13 @@ impl Streams {
         check_spec(&spec)?;
         let event_time = spec.event_time.as_ref().and_then(|column| schema.index_of(column).ok());
         let info = StreamInfo { id, spec, schema_id: SchemaId(0), created: EventTime(created.created) };
-        let stream =
-            Stream { info: Arc::new(info), schemas: vec![schema], event_time, fences: BTreeMap::new() };
+        let stream = Stream {
+            info: Arc::new(info),
+            schemas: vec![schema],
+            event_time,
+            fences: BTreeMap::new(),
+            held: false,
+        };
         self.by_id.insert(id, stream);
         self.by_name.insert(name, id);
         self.next_id = self.next_id.max(id.0 + 1);

@@ -24,6 +24,8 @@ pub(crate) struct Shard {
     pub first: Sequence,
     /// The sequence number after the newest row.
     pub next: Sequence,
+    /// Rows before this may be removed though the stream is held.
+    pub released: Sequence,
     /// The rows kept in memory, of a stream with durability `memory`.
     pub memory: MemoryRows,
     /// The rows kept in files, of any other stream.
@@ -34,6 +36,11 @@ impl Shard {
     /// Where it begins and ends.
     pub(crate) fn bounds(&self) -> ShardBounds {
         ShardBounds { first: self.first, next: self.next }
+    }
+
+    /// Up to where rows may be removed: as far as is asked, but of a held stream only what was released.
+    pub(crate) fn removable(&self, held: bool, before: Sequence) -> Sequence {
+        if held { before.min(self.released) } else { before }
     }
 
     /// Refuses a position before the oldest row kept.
@@ -77,6 +84,15 @@ impl View {
     /// A shard, to change it.
     pub(crate) fn shard_mut(&mut self, id: StreamId, shard: ShardId) -> Option<&mut Shard> {
         self.shards.get_mut(&id)?.get_mut(shard.0 as usize)
+    }
+
+    /// Lets rows of a held shard be removed; what was released stays so.
+    pub(crate) fn release(&mut self, id: StreamId, shard: ShardId, before: Sequence) -> Result<()> {
+        self.shard(id, shard)?;
+        if let Some(shard) = self.shard_mut(id, shard) {
+            shard.released = shard.released.max(before);
+        }
+        Ok(())
     }
 
     /// A stream and one of its shards.

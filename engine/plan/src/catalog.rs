@@ -1,4 +1,4 @@
-//! What there is: streams, connector tables, views and jobs, as an immutable value.
+//! What there is: streams, connector tables, views, jobs and archives, as an immutable value.
 //!
 //! The catalog is a fold: starting from [`Catalog::default`] and applying the same statements in the same order gives the
 //! same catalog. Nothing can be dropped while something else refers to it.
@@ -11,7 +11,7 @@ use arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 
 use crate::decision::{AlarmDef, alarm_history};
-use crate::definition::{JobDef, StreamDef, ViewDef};
+use crate::definition::{ArchiveDef, JobDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::scaling::{GroupDef, PolicyDef, scaling_streams};
 use crate::statement::{AlterStream, Drop, Kind, Name, Parsed, Query, Statement, StreamChange};
@@ -41,6 +41,8 @@ pub enum Entry {
     ScalingPolicy(Arc<PolicyDef>),
     /// A scaling group.
     ScalingGroup(Arc<GroupDef>),
+    /// An archive of a stream.
+    Archive(Arc<ArchiveDef>),
 }
 
 /// What a statement did to the catalog.
@@ -75,6 +77,7 @@ impl Entry {
             Self::Alarm(_) => Kind::Alarm,
             Self::ScalingPolicy(_) => Kind::ScalingPolicy,
             Self::ScalingGroup(_) => Kind::ScalingGroup,
+            Self::Archive(_) => Kind::Archive,
         }
     }
 
@@ -87,6 +90,7 @@ impl Entry {
             Self::Alarm(alarm) => &alarm.name,
             Self::ScalingPolicy(policy) => &policy.name,
             Self::ScalingGroup(group) => &group.name,
+            Self::Archive(archive) => &archive.name,
         }
     }
 
@@ -108,6 +112,7 @@ impl Entry {
             Self::Alarm(alarm) => alarm.references(),
             Self::ScalingPolicy(policy) => policy.references(),
             Self::ScalingGroup(group) => group.references(),
+            Self::Archive(archive) => BTreeSet::from([archive.stream.clone()]),
         }
     }
 }
@@ -205,6 +210,10 @@ impl Catalog {
                 create.if_not_exists,
                 false,
             ),
+            Statement::CreateArchive(create) => {
+                let entry = Entry::Archive(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, false)
+            }
             Statement::Drop(drop) => return self.drop_entry(drop, parsed),
             Statement::AlterStream(alter) => return self.alter(alter, parsed),
             _ => return Ok((self.clone(), Change::Unchanged("the statement defines nothing".to_owned()))),
@@ -269,6 +278,33 @@ impl Catalog {
         missing.fold(self.clone(), |catalog, stream| catalog.with_stream(stream))
     }
 
+    /// An archive is of something that has a stream, which has no other one.
+    fn check_archive(&self, stream: &Name, parsed: &Parsed) -> Result<()> {
+        let refuse = |message: String| {
+            Err(SqlError::new(Mistake::Definition, message).at(stream.position, &parsed.script))
+        };
+        match self.get(&stream.value) {
+            Some(Entry::Stream(_) | Entry::Table(_) | Entry::MaterializedView(_)) => {}
+            Some(other) => {
+                return refuse(format!(
+                    "the {} '{}' has no rows of its own to archive",
+                    other.kind(),
+                    stream.value
+                ));
+            }
+            None => return Err(self.unknown(stream, "stream").at(stream.position, &parsed.script)),
+        }
+        match self
+            .entries()
+            .find(|entry| matches!(entry, Entry::Archive(archive) if archive.stream == stream.value))
+        {
+            Some(other) => {
+                refuse(format!("stream '{}' has the archive {} already", stream.value, other.name()))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What a new entry refers to must exist; a job's target must be something that takes rows.
     fn check_references(&self, entry: &Entry, parsed: &Parsed) -> Result<()> {
         let create = match &parsed.statement {
@@ -277,6 +313,7 @@ impl Catalog {
                 let of_kind = |name| self.check_kind(name, Kind::ScalingPolicy, parsed);
                 return create.policies.iter().try_for_each(of_kind);
             }
+            Statement::CreateArchive(create) => return self.check_archive(&create.stream, parsed),
             _ => return self.check_cycle(entry, parsed),
         };
         match self.get(&create.target.value) {

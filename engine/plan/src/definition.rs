@@ -1,4 +1,4 @@
-//! What a statement defines: streams, connector tables, views and jobs, independent of their spelling.
+//! What a statement defines: streams, connector tables, views, jobs and archives, independent of their spelling.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -108,4 +108,80 @@ pub struct JobDef {
     pub columns: Vec<String>,
     /// What is computed.
     pub query: Query,
+}
+
+/// An archive: a stream as Parquet in object storage or a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveDef {
+    /// The name.
+    pub name: String,
+    /// The stream that is archived.
+    pub stream: String,
+    /// Where to: `s3://bucket/prefix` or a directory.
+    pub address: String,
+    /// How files are laid into directories.
+    pub partition: ArchivePartition,
+    /// A range of rows ends when it takes so many bytes in the log.
+    pub roll_bytes: u64,
+    /// Or when it has so many rows.
+    pub roll_rows: u64,
+    /// Or when its first row arrived so long ago.
+    pub roll_age: Duration,
+    /// How pages are compressed.
+    pub codec: ArchiveCodec,
+    /// The most rows of a row group.
+    pub row_group_rows: u64,
+    /// The columns that have bloom filters.
+    pub bloom: Vec<String>,
+    /// The columns whose pages have statistics; `None`: all.
+    pub page_index: Option<Vec<String>>,
+    /// The columns by which a file's rows are sorted.
+    pub sort: Vec<String>,
+    /// The size of the parts in which large files are uploaded.
+    pub part_bytes: u64,
+}
+
+/// How an archive's files are laid into directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchivePartition {
+    /// Not at all.
+    None,
+    /// By the day of event time.
+    Day,
+    /// By the day and the hour of event time.
+    Hour,
+}
+
+/// How an archive's pages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveCodec {
+    /// Not at all.
+    None,
+    /// Snappy.
+    Snappy,
+    /// LZ4, raw.
+    Lz4,
+    /// Zstandard at this level.
+    Zstd(i32),
+}
+
+impl ArchiveDef {
+    /// An archive with what is chosen unless something else is said.
+    pub fn new(name: String, stream: String, address: String) -> Self {
+        Self {
+            name,
+            stream,
+            address,
+            partition: ArchivePartition::None,
+            roll_bytes: 128 << 20,
+            roll_rows: 10_000_000,
+            roll_age: Duration::from_secs(3600),
+            codec: ArchiveCodec::Zstd(3),
+            row_group_rows: 131_072,
+            bloom: Vec::new(),
+            page_index: None,
+            sort: Vec::new(),
+            part_bytes: 8 << 20,
+        }
+    }
 }

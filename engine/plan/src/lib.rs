@@ -30,7 +30,10 @@ mod window;
 pub use catalog::{Catalog, Change, Entry};
 pub use dataflow::Dataflow;
 pub use decision::{ALARM_HISTORY, AlarmDef};
-pub use definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef, WatermarkDef};
+pub use definition::{
+    ArchiveCodec, ArchiveDef, ArchivePartition, Compression, Durability, JobDef, RetentionDef, StreamDef,
+    ViewDef, WatermarkDef,
+};
 pub use error::{Mistake, SqlError};
 pub use parse::{parse, parse_one};
 pub use planner::{Explained, Planner, Tables, Target};

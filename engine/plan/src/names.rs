@@ -183,6 +183,10 @@ impl Names<'_> {
             return SqlError::new(Mistake::UnknownName, format!("'{name}' is a job, which has no rows"))
                 .hint("read the stream that it writes into");
         }
+        if let Some(Entry::Archive(archive)) = self.world.catalog.get(name) {
+            let message = format!("'{name}' is an archive, which is read through its stream");
+            return SqlError::new(Mistake::UnknownName, message).hint(format!("read '{}'", archive.stream));
+        }
         let names = self.world.names();
         SqlError::new(Mistake::UnknownName, format!("there is no stream, table or view '{name}'"))
             .hint_if(did_you_mean(name, names.iter().map(String::as_str)))

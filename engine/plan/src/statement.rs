@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast;
 use headwater_core::EventTime;
 
 use crate::decision::AlarmDef;
-use crate::definition::{JobDef, StreamDef, ViewDef};
+use crate::definition::{ArchiveDef, JobDef, StreamDef, ViewDef};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
 
@@ -42,6 +42,8 @@ pub enum Statement {
     CreateScalingPolicy(CreateScalingPolicy),
     /// `CREATE SCALING GROUP`.
     CreateScalingGroup(CreateScalingGroup),
+    /// `CREATE ARCHIVE ... FOR ... TO ...`.
+    CreateArchive(CreateArchive),
     /// `DROP`.
     Drop(Drop),
     /// `ALTER STREAM`.
@@ -125,6 +127,19 @@ pub struct CreateAlarm {
     pub if_not_exists: bool,
 }
 
+/// `CREATE ARCHIVE [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateArchive {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// The stream and the place of that.
+    pub stream: Name,
+    /// What is created.
+    pub definition: ArchiveDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
 /// `CREATE SCALING POLICY [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateScalingPolicy {
@@ -179,6 +194,8 @@ pub enum Kind {
     ScalingPolicy,
     /// A scaling group.
     ScalingGroup,
+    /// An archive.
+    Archive,
 }
 
 /// `DROP ... [IF EXISTS]`.
@@ -229,6 +246,8 @@ pub enum Show {
     ScalingGroups,
     /// `SHOW SCALING POLICIES`.
     ScalingPolicies,
+    /// `SHOW ARCHIVES`.
+    Archives,
 }
 
 /// `EXPLAIN [BATCH | ANALYZE]`.
@@ -284,7 +303,7 @@ pub struct Set {
     pub value: String,
 }
 
-/// `REPLAY JOB name [FROM time] [TO time] [INTO stream]`.
+/// `REPLAY JOB name [FROM time] [TO time] [INTO stream] [AT SPEED times | AT FULL SPEED]`.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// Which job.
@@ -295,6 +314,8 @@ pub struct Replay {
     pub to: Option<EventTime>,
     /// The stream that takes the rows; `None`: they are shown.
     pub into: Option<Name>,
+    /// How many times as fast as real time event time passes; `None`: as fast as can be.
+    pub speed: Option<f64>,
 }
 
 impl Query {
@@ -316,6 +337,7 @@ impl Kind {
             Self::Alarm => "ALARM",
             Self::ScalingPolicy => "SCALING POLICY",
             Self::ScalingGroup => "SCALING GROUP",
+            Self::Archive => "ARCHIVE",
         }
     }
 }

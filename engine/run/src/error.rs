@@ -14,6 +14,9 @@ pub enum RunError {
     /// The log refused.
     #[error(transparent)]
     Log(#[from] headwater_log::LogError),
+    /// An archive could not be made or read.
+    #[error(transparent)]
+    Archive(#[from] headwater_archive::ArchiveError),
     /// Rows could not be taken in.
     #[error(transparent)]
     Ingest(#[from] headwater_ingest::IngestError),
@@ -82,6 +85,7 @@ impl RunError {
         match self {
             Self::Sql(error) => error.code(),
             Self::Log(error) => error.code(),
+            Self::Archive(error) => error.code(),
             Self::Ingest(error) => error.code(),
             Self::Operator { source, .. } => source.code(),
             Self::Query(_) => Code::new("HW4010"),

@@ -17,6 +17,7 @@ mod tail;
 
 pub use engine::{Answer, Engine};
 pub use error::{Result, RunError};
+pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
 pub use options::{ConnectorHost, ConnectorTable, EngineOptions, NoConnectors, RunningConnector};
 pub use tail::{Tail, TailBatch, TailFrom};
@@ -100,6 +101,8 @@ pub struct ReplaySpec {
     pub into: Option<String>,
     /// Whether to compare with what the job has said.
     pub diff: bool,
+    /// How many times as fast as real time event time passes; `None`: as fast as can be.
+    pub speed: Option<f64>,
 }
 
 /// What a replay said.

@@ -2,29 +2,32 @@
 //!
 //! Without a stretch and with the job's own definition, the journal is obeyed: the same steps, so the same rows in the same
 //! order, including those that a floating-point sum's rounding depends on. With a stretch or another definition there is no journal to
-//! obey; the rows of the stretch are taken at full speed and the inputs end with it, so that all windows close.
+//! obey; the rows of the stretch are taken at full speed and the inputs end with it, so that all windows close. With a speed, small
+//! steps are taken and each waits until as much real time has passed as its event time asks for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow_row::{OwnedRow, RowConverter, SortField};
 use headwater_core::{EventTime, Sequence, ShardId, StreamName};
-use headwater_log::{Append, From, ReadSpec, StreamSpec};
+use headwater_log::{Append, From, Log, ReadSpec, StreamInfo, StreamSpec};
 use headwater_operators::Rows;
 use headwater_plan::{Dataflow, Entry, Statement, parse_one};
+use parking_lot::{Condvar, Mutex};
 
 use crate::engine::{Inner, ensure_stream, result_schema};
 use crate::error::{Result, RunError};
-use crate::job::{JournalReader, Pipeline, Start, Stretch, fit, nanos};
+use crate::job::{JournalReader, Limits, Pipeline, Start, Stretch, fit, nanos};
 use crate::{ReplayReport, ReplaySpec};
 
 /// Runs a replay. Blocks.
 pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport> {
     let catalog = inner.catalog();
     let entry = catalog.get(&spec.job).ok_or_else(|| RunError::NoJob { name: spec.job.clone() })?;
-    let exact = spec.query.is_none() && spec.from.is_none() && spec.to.is_none();
+    let exact = spec.query.is_none() && spec.from.is_none() && spec.to.is_none() && spec.speed.is_none();
     let own = match entry {
         // What came of its activities belongs to what it decided then, and to nothing else.
         Entry::ScalingGroup(group) if !exact => {
@@ -37,6 +40,12 @@ pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport>
     let stretch =
         Stretch { from: spec.from.unwrap_or(EventTime::MIN), to: spec.to.unwrap_or(EventTime::MAX) };
     let mut replay = Replay::open(inner, Arc::clone(&dataflow), stretch)?;
+    if let Some(name) = &spec.into {
+        replay.into = Some(target(inner, name, &replay.report.schema)?);
+    }
+    if let Some(speed) = spec.speed {
+        replay.pace = Some(Pace::new(inner, &dataflow, speed)?);
+    }
     if exact {
         replay.obey(inner, &spec.job)?
     } else {
@@ -59,9 +68,6 @@ pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport>
         let before = results_of(inner, target, own, &report.schema, &dataflow, stretch)?;
         let (only_before, only_now, in_both) = differences(&report.schema, &before, &report.rows)?;
         (report.only_before, report.only_now, report.in_both) = (only_before, only_now, in_both);
-    }
-    if let Some(name) = &spec.into {
-        write_into(inner, name, &report)?;
     }
     Ok(report)
 }
@@ -86,6 +92,10 @@ fn other_plan(inner: &Arc<Inner>, text: &str) -> Result<Dataflow> {
 struct Replay {
     pipeline: Pipeline,
     report: ReplayReport,
+    log: Arc<dyn Log>,
+    /// The stream that takes the results as they come.
+    into: Option<Arc<StreamInfo>>,
+    pace: Option<Pace>,
 }
 
 impl Replay {
@@ -103,7 +113,7 @@ impl Replay {
             only_now: Vec::new(),
             in_both: 0,
         };
-        Ok(Self { pipeline, report })
+        Ok(Self { pipeline, report, log: Arc::clone(&inner.log), into: None, pace: None })
     }
 
     /// Does the steps of the journal again.
@@ -126,10 +136,17 @@ impl Replay {
             let ends: Vec<Sequence> = inner.log.bounds(info.id)?.iter().map(|bounds| bounds.next).collect();
             self.pipeline.set_end(stream.as_str(), &ends);
         }
+        let limits = match &self.pace {
+            Some(_) => Limits { rows: PACED_ROWS, ..inner.limits() },
+            None => inner.limits(),
+        };
         while !self.pipeline.is_finished() {
-            let Some(step) = self.pipeline.step_live(inner.limits(), inner.world.clock.monotonic())? else {
+            let Some(step) = self.pipeline.step_live(limits, inner.world.clock.monotonic())? else {
                 break;
             };
+            if let Some(pace) = &mut self.pace {
+                pace.wait(inner, self.pipeline.latest())?;
+            }
             self.take(step.rows_in, &step.output.rows)?;
         }
         Ok(())
@@ -143,7 +160,12 @@ impl Replay {
                 let ones = || Int64Array::from_value(1, rows.len());
                 columns.push(Arc::new(rows.weights.clone().unwrap_or_else(ones)));
             }
-            self.report.rows.push(fit(&self.report.schema, columns)?);
+            let rows = fit(&self.report.schema, columns)?;
+            if let Some(into) = &self.into {
+                let rows = fit(&into.spec.schema, rows.columns().to_vec())?;
+                self.log.append(vec![Append::new(into.id, ShardId(0), rows)])?;
+            }
+            self.report.rows.push(rows);
         }
         Ok(())
     }
@@ -236,12 +258,58 @@ fn differences(
     ))
 }
 
-fn write_into(inner: &Inner, name: &str, report: &ReplayReport) -> Result<()> {
+/// The stream that takes the results.
+fn target(inner: &Inner, name: &str, schema: &SchemaRef) -> Result<Arc<StreamInfo>> {
     let stream = StreamName::new(name).map_err(|error| RunError::Invalid(error.to_string()))?;
-    let info = ensure_stream(&*inner.log, StreamSpec::new(stream, Arc::clone(&report.schema)))?;
-    for batch in &report.rows {
-        let rows = fit(&info.spec.schema, batch.columns().to_vec())?;
-        inner.log.append(vec![Append::new(info.id, ShardId(0), rows)])?;
+    ensure_stream(&*inner.log, StreamSpec::new(stream, Arc::clone(schema)))
+}
+
+/// The most rows of a step when it matters when they come.
+const PACED_ROWS: usize = 256;
+
+/// Lets event time pass at a multiple of real time.
+struct Pace {
+    speed: f64,
+    /// Where event time and the monotonic clock were at the first step.
+    began: Option<(EventTime, Duration)>,
+    nudge: (Mutex<()>, Condvar),
+}
+
+impl Pace {
+    fn new(inner: &Inner, dataflow: &Dataflow, speed: f64) -> Result<Self> {
+        inner.check_open()?;
+        if !(speed.is_finite() && speed > 0.0) {
+            return Err(RunError::Invalid(format!("{speed} is no speed; 60 lets a minute pass in a second")));
+        }
+        if dataflow.sources.iter().all(|source| source.watermark.is_none()) {
+            return Err(RunError::Invalid(
+                "no stream that the job reads has event time, so there is no speed at which it could pass"
+                    .into(),
+            ));
+        }
+        Ok(Self { speed, began: None, nudge: (Mutex::new(()), Condvar::new()) })
     }
-    Ok(())
+
+    /// Waits until it is time for what happened at `reached`.
+    fn wait(&mut self, inner: &Inner, reached: EventTime) -> Result<()> {
+        if reached == EventTime::MIN {
+            return Ok(());
+        }
+        let clock = &inner.world.clock;
+        let (from, began) = *self.began.get_or_insert_with(|| (reached, clock.monotonic()));
+        let passed = reached.0.saturating_sub(from.0).max(0) as f64 / self.speed;
+        let due = began.saturating_add(Duration::from_nanos(passed as u64));
+        loop {
+            let now = clock.monotonic();
+            if now >= due {
+                return Ok(());
+            }
+            inner.check_open()?;
+            if !inner.world.tasks.drive() {
+                // Nobody nudges: this is a pause that looks up now and then whether the engine closes.
+                let pause = (due - now).min(Duration::from_millis(200));
+                self.nudge.1.wait_for(&mut self.nudge.0.lock(), pause);
+            }
+        }
+    }
 }

@@ -197,9 +197,11 @@ impl From<LogError> for ApiError {
             LogError::Locked { .. } | LogError::Poisoned { .. } | LogError::Closed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            LogError::Corrupt { .. } | LogError::Io { .. } | LogError::Arrow(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            LogError::Archive { retryable: true, .. } => StatusCode::SERVICE_UNAVAILABLE,
+            LogError::Archive { .. }
+            | LogError::Corrupt { .. }
+            | LogError::Io { .. }
+            | LogError::Arrow(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let answer = Self::new(status, error.code(), error.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE { answer.retry_after(5) } else { answer }
@@ -241,6 +243,8 @@ impl From<RunError> for ApiError {
             RunError::Sql(error) => return error.into(),
             RunError::Log(error) => return error.into(),
             RunError::Ingest(error) => return error.into(),
+            RunError::Archive(ref error) if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
+            RunError::Archive(_) => StatusCode::BAD_REQUEST,
             RunError::Query(ref error) => status_of_query(error),
             RunError::NoJob { .. } => StatusCode::NOT_FOUND,
             RunError::Connector { .. } | RunError::Invalid(_) => StatusCode::BAD_REQUEST,

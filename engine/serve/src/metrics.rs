@@ -96,7 +96,8 @@ impl Collector for EngineCollector {
         let mut out = Out(encoder);
         encode_log(&**self.0.log(), &mut out)?;
         encode_streams(&**self.0.log(), &mut out)?;
-        encode_jobs(&self.0, &mut out)
+        encode_jobs(&self.0, &mut out)?;
+        encode_archives(&self.0, &mut out)
     }
 }
 
@@ -176,6 +177,24 @@ fn encode_jobs(engine: &Engine, out: &mut Out<'_>) -> fmt::Result {
             &job.checkpoint_micros,
             job.checkpoint_micros_sum,
         )?;
+    }
+    Ok(())
+}
+
+fn encode_archives(engine: &Engine, out: &mut Out<'_>) -> fmt::Result {
+    let archives = engine.archives();
+    let gauges: [(&str, &str, fn(&headwater_run::ArchiveStatus) -> u64); 5] = [
+        ("archive_rows", "Rows committed to an archive", |archive| archive.rows),
+        ("archive_bytes", "Bytes committed to an archive", |archive| archive.bytes),
+        ("archive_files", "Files committed to an archive", |archive| archive.files),
+        ("archive_lag_rows", "Rows of the log that are not committed", |archive| archive.lag),
+        ("archive_retries", "Tries in a row that failed", |archive| u64::from(archive.retries)),
+    ];
+    for (name, help, read) in gauges {
+        let mut family = out.family(name, help, None, MetricType::Gauge)?;
+        for (archive, status) in &archives {
+            family.encode_family(&[("archive", archive.as_str())])?.encode_gauge(&read(status))?;
+        }
     }
     Ok(())
 }

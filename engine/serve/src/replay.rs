@@ -37,6 +37,8 @@ pub struct ReplayRequest {
     pub into: Option<String>,
     /// Whether to answer the difference to what the job said.
     pub diff: bool,
+    /// How many times as fast as real time event time passes; as fast as can be unless set.
+    pub speed: Option<f64>,
 }
 
 impl From<&ReplaySpec> for ReplayRequest {
@@ -47,6 +49,7 @@ impl From<&ReplaySpec> for ReplayRequest {
             to: spec.to.map(|time| time.to_string()),
             into: spec.into.clone(),
             diff: spec.diff,
+            speed: spec.speed,
         }
     }
 }
@@ -81,6 +84,7 @@ pub(crate) async fn replay(
         to: time_of("to", asked.to)?,
         into: asked.into,
         diff: asked.diff,
+        speed: asked.speed,
     };
     let report = Box::pin(app.engine.replay(spec.clone())).await?;
     let counts = counts_of(&report);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{alarms, append, json, latency, open, replay};
+use super::{alarms, append, archive, json, latency, open, replay};
 
 const EXAMPLE: &str = "\
 Example:
@@ -47,6 +47,9 @@ enum What {
     /// 100,000 alarms over one stream, evaluated for one minute
     #[command(after_help = "Example:\n  headwater bench alarms")]
     Alarms(Common),
+    /// Archives: writing them, scanning beside DataFusion over the same files, replaying beside DuckDB
+    #[command(after_help = "Example:\n  headwater bench archive --json")]
+    Archive(Common),
     /// From an append acknowledged to its result seen by a tail, at 20,000 rows a second
     #[command(after_help = "Example:\n  headwater bench latency --json")]
     Latency(Common),
@@ -82,6 +85,10 @@ impl Bench {
             What::Alarms(common) => alarms::run(&common)?.write(common.json),
             What::Json(common) => json::run(&common)?.write(common.json),
             What::Open { common, gib } => open::run(&common, gib)?.write(common.json),
+            What::Archive(common) => {
+                let report = tokio::runtime::Handle::current().block_on(archive::run(&common))?;
+                report.write(common.json)
+            }
             What::Latency(common) => {
                 let report = tokio::runtime::Handle::current().block_on(latency::run(&common))?;
                 report.write(common.json)

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod append;
+mod archive;
 mod command;
 mod json;
 mod latency;

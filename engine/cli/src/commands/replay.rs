@@ -19,6 +19,7 @@ Example:
   headwater replay heat --from 2013-07-01 --to 2013-08-01
   headwater replay heat --from 2013-07-01 --to 2013-08-01 --query warmer.sql --diff
   headwater replay daily --into daily_again
+  headwater replay daily --into daily_again --speed 3600
 
 With --diff each row that only the job said begins with '-', each that only the replay says with '+'.
 Nothing is delivered outside, and the job itself goes on undisturbed.";
@@ -45,6 +46,9 @@ pub(crate) struct Replay {
     /// Compare with what the job said
     #[arg(long)]
     diff: bool,
+    /// Let event time pass at this multiple of real time [default: as fast as can be]
+    #[arg(long, value_name = "TIMES")]
+    speed: Option<f64>,
     /// Open this data directory, which no server may have open
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
@@ -76,6 +80,7 @@ impl Replay {
             to: self.to,
             into: self.into,
             diff: self.diff,
+            speed: self.speed,
         };
         let rows = match self.data {
             Some(data) => {

@@ -1,4 +1,4 @@
-//! A disk, in seven methods, so that every fault is easy to inject.
+//! A disk, in eight methods, so that every fault is easy to inject.
 //!
 //! What is promised about durability, and no more: bytes written are visible to readers at once; they survive a loss of
 //! power only after [`DiskFile::sync`] has returned without an error; a created, renamed or removed name survives it
@@ -38,6 +38,9 @@ pub trait Disk: Send + Sync {
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Renames a file within one file system, replacing what had the name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Renames a file within one file system to a name that nothing has; `AlreadyExists` if something has it. Of two who try at
+    /// once one succeeds.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Handles that are open keep working.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.

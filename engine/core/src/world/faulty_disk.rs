@@ -49,6 +49,11 @@ impl Disk for FaultyDisk {
         self.inner.rename(from, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(Op::Rename, from)?;
+        self.inner.rename_new(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.check(Op::Remove, path)?;
         self.inner.remove(path)

@@ -259,14 +259,14 @@ fn publish(view: &mut View, commit: Commit, file: u64) -> Vec<(Promise, Result<V
         }
     }
     for PlacedInMemory { stream, shard, batch } in commit.in_memory {
-        let Ok(retention) = view.streams.get(stream).map(|stream| stream.info.spec.retention) else {
-            continue;
-        };
+        let Ok(of) = view.streams.get(stream) else { continue };
+        let (retention, held) = (of.info.spec.retention, of.held);
         if let Some(shard) = view.shard_mut(stream, shard) {
             let arrival = batch.arrival;
             shard.next = batch.next();
             shard.memory.push(batch);
-            shard.first = shard.memory.retain(&retention, arrival).unwrap_or(shard.first);
+            let within = shard.removable(held, shard.next);
+            shard.first = shard.memory.retain(&retention, arrival, within).unwrap_or(shard.first);
         }
     }
     commit.answers

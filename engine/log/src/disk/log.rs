@@ -232,6 +232,20 @@ impl Log for DiskLog {
         self.inner.trim(stream, shard, before)
     }
 
+    fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
+        self.inner.change(
+            |streams| {
+                Ok((streams.get(stream)?.held != held)
+                    .then_some((Change::Hold { stream: stream.0, held }, None)))
+            },
+            |_, _| Ok(()),
+        )
+    }
+
+    fn release(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()> {
+        self.inner.view.write().release(stream, shard, before)
+    }
+
     fn segments(&self, stream: StreamId) -> Result<Vec<SegmentInfo>> {
         self.inner.segments(stream)
     }

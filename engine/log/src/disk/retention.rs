@@ -6,6 +6,7 @@
 //!                     '--- more than its share of the disk ---'   the longer stretch goes
 //! ```
 //!
+//! Of a stream that is held, a file goes only when all of its rows were released: they are kept elsewhere.
 //! A shard's trim point moves first, durably; a file goes when no shard has rows in it any more.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,8 +66,9 @@ impl Inner {
         let point = {
             let mut view = self.view.write();
             self.check_open()?;
-            let spec = &view.shard(stream, shard)?.0.info.spec;
-            in_memory |= spec.durability == crate::api::Durability::Memory;
+            let (of, rows) = view.shard(stream, shard)?;
+            in_memory |= of.info.spec.durability == crate::api::Durability::Memory;
+            let before = rows.removable(of.held, before);
             match view.shard_mut(stream, shard) {
                 Some(shard) if in_memory => {
                     shard.first = shard.memory.trim(before).unwrap_or(shard.first);
@@ -168,6 +170,7 @@ impl Inner {
 /// Where each shard of a stream may begin, by age and size.
 fn outlived(view: &View, stream: StreamId, keep: &Retention, now: EventTime) -> BTreeMap<ShardId, Sequence> {
     let shards = view.shards(stream);
+    let held = view.streams.get(stream).is_ok_and(|stream| stream.held);
     // By file: its length, its newest arrival, and where its part of each shard ends.
     let mut files: BTreeMap<u64, (u64, EventTime, Vec<(ShardId, Sequence)>)> = BTreeMap::new();
     for (shard, rows) in (0..).map(ShardId).zip(shards) {
@@ -187,7 +190,10 @@ fn outlived(view: &View, stream: StreamId, keep: &Retention, now: EventTime) -> 
     for (bytes, newest, ends) in files.into_values() {
         let too_old = oldest.is_some_and(|oldest| newest < oldest);
         let too_much = keep.bytes.is_some_and(|most| total > most);
-        if !too_old && !too_much {
+        let kept = |(shard, end): &(ShardId, Sequence)| {
+            shards.get(shard.0 as usize).is_some_and(|rows| rows.removable(held, *end) < *end)
+        };
+        if (!too_old && !too_much) || ends.iter().any(kept) {
             break;
         }
         total -= bytes;

@@ -65,11 +65,12 @@ impl MemoryLog {
             }
             fresh += rows.num_rows() as u64;
             let stream = view.streams.get(append.stream)?;
-            let (event_time, retention) = (stream.event_time, stream.info.spec.retention);
+            let (event_time, retention, held) = (stream.event_time, stream.info.spec.retention, stream.held);
             if let Some(shard) = view.shard_mut(append.stream, append.shard) {
                 shard.memory.push(MemoryBatch::new(place.first, rows, arrival, event_time));
                 shard.next = place.next;
-                shard.first = shard.memory.retain(&retention, arrival).unwrap_or(shard.first);
+                let within = shard.removable(held, shard.next);
+                shard.first = shard.memory.retain(&retention, arrival, within).unwrap_or(shard.first);
             }
         }
         drop(view);
@@ -181,11 +182,23 @@ impl Log for MemoryLog {
     fn trim(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()> {
         let _writer = self.open_writer()?;
         let mut view = self.view.write();
-        view.shard(stream, shard)?;
+        let held = view.shard(stream, shard)?.0.held;
         if let Some(shard) = view.shard_mut(stream, shard) {
+            let before = shard.removable(held, before);
             shard.first = shard.memory.trim(before).unwrap_or(shard.first);
         }
         Ok(())
+    }
+
+    fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
+        let _writer = self.open_writer()?;
+        self.view.read().streams.get(stream)?;
+        self.apply(&Change::Hold { stream: stream.0, held }, None);
+        Ok(())
+    }
+
+    fn release(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()> {
+        self.view.write().release(stream, shard, before)
     }
 
     fn segments(&self, stream: StreamId) -> Result<Vec<SegmentInfo>> {

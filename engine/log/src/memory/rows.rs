@@ -78,14 +78,19 @@ impl MemoryRows {
         self.pop_while(|batch, _| batch.next() <= before)
     }
 
-    /// Removes what is too old or too much, but never the newest batch; answers with the oldest row that is left.
-    pub(crate) fn retain(&mut self, retention: &Retention, now: EventTime) -> Option<Sequence> {
+    /// Removes what is too old or too much before `within`, but never the newest batch; answers with the oldest row that is left.
+    pub(crate) fn retain(
+        &mut self,
+        retention: &Retention,
+        now: EventTime,
+        within: Sequence,
+    ) -> Option<Sequence> {
         let oldest = retention.age.map(|age| now.minus(age));
         let newest = self.batches.back()?.first;
         self.pop_while(|batch, bytes| {
             let too_old = oldest.is_some_and(|oldest| batch.arrival < oldest);
             let too_much = retention.bytes.is_some_and(|most| bytes > most);
-            batch.first != newest && (too_old || too_much)
+            batch.first != newest && batch.next() <= within && (too_old || too_much)
         })
     }
 

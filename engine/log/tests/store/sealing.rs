@@ -183,6 +183,42 @@ fn retention_removes_whole_files_by_age_and_by_size() {
     assert_eq!(fixture.log.bounds(fixture.stream).unwrap(), bounds);
 }
 
+#[test]
+fn a_held_stream_loses_only_what_was_released() {
+    let mut fixture = Fixture::new(1024);
+    fixture.log.set_hold(fixture.stream, true).unwrap();
+    let age = Some(Duration::from_secs(10));
+    fixture.log.set_retention(fixture.stream, Retention { age, bytes: None }).unwrap();
+    for n in 0..30 {
+        fixture.append((n % 2) as u32, n..n + 1);
+    }
+    let firsts = |fixture: &Fixture| {
+        let bounds = fixture.log.bounds(fixture.stream).unwrap();
+        [bounds[0].first.0, bounds[1].first.0]
+    };
+    pass(&fixture, Duration::from_secs(200));
+    assert_eq!(firsts(&fixture), [0, 0], "nothing was released");
+    fixture.log.release(fixture.stream, ShardId(0), Sequence(15)).unwrap();
+    fixture.log.trim(fixture.stream, ShardId(1), Sequence(9)).unwrap();
+    pass(&fixture, Duration::from_secs(200));
+    assert_eq!(
+        firsts(&fixture),
+        [0, 0],
+        "each file holds rows of both shards, and of one nothing was released"
+    );
+    fixture.log.release(fixture.stream, ShardId(1), Sequence(6)).unwrap();
+    pass(&fixture, Duration::from_secs(200));
+    let [_, first] = firsts(&fixture);
+    assert!(0 < first && first <= 6, "{first}");
+    // What was released is forgotten with the process, that rows are held is not.
+    fixture.reopen();
+    pass(&fixture, Duration::from_secs(200));
+    assert_eq!(firsts(&fixture)[1], first);
+    fixture.log.set_hold(fixture.stream, false).unwrap();
+    pass(&fixture, Duration::from_secs(200));
+    assert!(firsts(&fixture)[1] > 6);
+}
+
 /// Lets time pass, and everybody take the turns that are due.
 fn pass(fixture: &Fixture, time: Duration) {
     let end = fixture.machine.clock().monotonic() + time;

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::StreamName;
 
 use super::alarms::read_alarm;
+use super::archive::read_archive;
 use super::columns::{Columns, check_column, read_columns};
 use super::options::{CLOCK_GUARD, Given, apply, read_options};
 use super::reader::Reader;
@@ -17,7 +18,7 @@ use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "STREAM",
     "TABLE",
     "SOURCE",
@@ -28,6 +29,7 @@ const KINDS: [&str; 10] = [
     "COMPOSITE ALARM",
     "SCALING POLICY",
     "SCALING GROUP",
+    "ARCHIVE",
 ];
 
 pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
@@ -49,6 +51,7 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
         Some("JOB") => read_job(reader),
         Some("ALARM" | "COMPOSITE") => read_alarm(reader),
         Some("SCALING") => read_scaling(reader),
+        Some("ARCHIVE") => read_archive(reader),
         Some("SINK") => Err(SqlError::new(Mistake::Syntax, "there is no CREATE SINK")
             .at(reader.position(), reader.script())
             .hint("CREATE TABLE name WITH (connector = ...), then CREATE JOB ... AS INSERT INTO name SELECT ...")),

@@ -4,6 +4,7 @@
 //! tree's spans are places in the text as it was given.
 
 mod alarms;
+mod archive;
 mod arroyo;
 mod columns;
 mod create;

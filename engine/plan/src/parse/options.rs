@@ -215,7 +215,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// `4096`, `10 MB`, `1.5 GiB`; KB is 1,000, KiB 1,024.
-fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let (number, unit, after) = quantity(text.trim())?;
     let factor: f64 = match unit.to_lowercase().as_str() {
         "" | "b" | "bytes" => 1.0,

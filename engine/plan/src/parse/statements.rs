@@ -76,14 +76,16 @@ fn read_kind(reader: &mut Reader) -> Result<Kind> {
         ("COMPOSITE ALARM", Kind::Alarm),
         ("SCALING POLICY", Kind::ScalingPolicy),
         ("SCALING GROUP", Kind::ScalingGroup),
+        ("ARCHIVE", Kind::Archive),
     ];
     for (words, kind) in kinds {
         if reader.take_words(words) {
             return Ok(kind);
         }
     }
-    Err(reader
-        .expected("STREAM, TABLE, VIEW, MATERIALIZED VIEW, JOB, ALARM, SCALING POLICY or SCALING GROUP"))
+    Err(reader.expected(
+        "STREAM, TABLE, VIEW, MATERIALIZED VIEW, JOB, ALARM, SCALING POLICY, SCALING GROUP or ARCHIVE",
+    ))
 }
 
 fn read_drop(reader: &mut Reader) -> Result<Statement> {
@@ -124,6 +126,7 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
         ("ALARMS", Show::Alarms),
         ("SCALING GROUPS", Show::ScalingGroups),
         ("SCALING POLICIES", Show::ScalingPolicies),
+        ("ARCHIVES", Show::Archives),
     ];
     for (words, what) in kinds {
         if reader.take_words(words) {
@@ -131,7 +134,9 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
         }
     }
     let near = did_you_mean(&reader.peek_word(0).unwrap_or_default(), kinds.map(|(words, _)| words));
-    Err(reader.expected("STREAMS, TABLES, JOBS, VIEWS, ALARMS, SCALING GROUPS or FUNCTIONS").hint_if(near))
+    Err(reader
+        .expected("STREAMS, TABLES, JOBS, VIEWS, ALARMS, SCALING GROUPS, FUNCTIONS or ARCHIVES")
+        .hint_if(near))
 }
 
 fn read_explain(reader: &mut Reader) -> Result<Statement> {
@@ -186,7 +191,7 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
     if !reader.take_words("ALARM") && !reader.take_words("SCALING GROUP") {
         reader.expect_words("JOB")?;
     }
-    let mut replay = Replay { job: reader.name("a job")?, from: None, to: None, into: None };
+    let mut replay = Replay { job: reader.name("a job")?, from: None, to: None, into: None, speed: None };
     loop {
         if reader.take_words("FROM") {
             replay.from = Some(read_time(reader)?);
@@ -194,6 +199,10 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
             replay.to = Some(read_time(reader)?);
         } else if reader.take_words("INTO") {
             replay.into = Some(reader.name("a stream")?);
+        } else if reader.take_words("AT FULL SPEED") {
+            replay.speed = None;
+        } else if reader.take_words("AT SPEED") {
+            replay.speed = Some(read_speed(reader)?);
         } else {
             break;
         }
@@ -205,6 +214,18 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
             .at(replay.job.position, reader.script()));
     }
     Ok(Statement::Replay(replay))
+}
+
+/// How many times as fast as real time.
+fn read_speed(reader: &mut Reader) -> Result<f64> {
+    let at = reader.position();
+    let text = read_value(reader)?;
+    let speed = text.parse::<f64>().ok().filter(|speed| speed.is_finite() && *speed > 0.0);
+    speed.ok_or_else(|| {
+        SqlError::new(Mistake::Type, format!("'{text}' is no speed"))
+            .at(at, reader.script())
+            .hint("AT SPEED 60 lets a minute pass in a second; AT FULL SPEED waits for nothing")
+    })
 }
 
 /// `'2013-07-01'` or TIMESTAMP '2013-07-01 12:00:00', in UTC unless it says otherwise.

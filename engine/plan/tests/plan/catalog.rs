@@ -86,3 +86,58 @@ fn streams_change() {
         apply(&catalog(DDL), "ALTER STREAM s SET (shards = 3)").unwrap_err().contains("cannot be changed")
     );
 }
+
+#[test]
+fn an_archive_is_of_one_stream_and_keeps_it() {
+    let ddl =
+        format!("{DDL} CREATE ARCHIVE a FOR s TO 's3://bucket/s' WITH (partition = 'day', sort = 'a');");
+    let expect =
+        |sql: &str, expect: &str| assert_eq!(apply(&catalog(&ddl), sql).unwrap_err(), expect, "{sql}");
+    expect(
+        "DROP STREAM s",
+        "stream 's' is used by view v, archive a at line 1, column 13; drop what uses it first",
+    );
+    expect("CREATE ARCHIVE b FOR s TO '/x'", "stream 's' has the archive a already at line 1, column 22");
+    expect(
+        "CREATE ARCHIVE b FOR v TO '/x'",
+        "the view 'v' has no rows of its own to archive at line 1, column 22",
+    );
+    expect("CREATE ARCHIVE b FOR x TO '/x'", "there is no stream 'x' at line 1, column 22");
+    assert!(matches!(apply(&catalog(&ddl), "DROP ARCHIVE a"), Ok(Change::Dropped(Entry::Archive(_)))));
+}
+
+#[test]
+fn an_archives_options_are_checked() {
+    let refused = |options: &str| {
+        let sql = format!("CREATE ARCHIVE a FOR s TO '/x' WITH ({options})");
+        parse_one(&sql).unwrap_err().to_string()
+    };
+    assert!(refused("partitoin = 'day'").contains("did you mean 'partition'?"));
+    assert!(refused("partition = 'week'").contains("none, day or hour"));
+    assert!(refused("'parquet.compression' = 'zstd(40)'").contains("zstd(22)"));
+    assert!(refused("'upload.part-size' = '1 MiB'").contains("at least '5 MiB'"));
+    assert!(refused("'sink.rolling-policy.row-count' = 0").contains("from 1 on"));
+    let parsed = parse_one(
+        "CREATE ARCHIVE IF NOT EXISTS a FOR s TO '/x' WITH ('target-file-size' = '1 MiB', 'rollover-seconds' = 30, \
+         'parquet.compression' = 'zstd(9)', 'parquet.bloom-filter.columns' = 'a, ts', 'parquet.page-index.columns' = 'ts')",
+    );
+    let headwater_plan::Statement::CreateArchive(create) = parsed.unwrap().statement else {
+        panic!("not an archive")
+    };
+    let archive = create.definition;
+    assert_eq!((archive.roll_bytes, archive.roll_age.as_secs()), (1 << 20, 30));
+    assert_eq!(archive.codec, headwater_plan::ArchiveCodec::Zstd(9));
+    assert_eq!((archive.bloom, archive.page_index), (vec!["a".into(), "ts".into()], Some(vec!["ts".into()])));
+}
+
+#[test]
+fn a_replay_has_a_speed() {
+    let speed = |sql: &str| match parse_one(sql).unwrap().statement {
+        headwater_plan::Statement::Replay(replay) => replay.speed,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(speed("REPLAY JOB j AT SPEED 60 FROM '2026-01-01'"), Some(60.0));
+    assert_eq!(speed("REPLAY JOB j INTO x AT SPEED 0.5"), Some(0.5));
+    assert_eq!(speed("REPLAY JOB j AT FULL SPEED"), None);
+    assert!(parse_one("REPLAY JOB j AT SPEED 0").unwrap_err().to_string().contains("'0' is no speed"));
+}

@@ -92,6 +92,12 @@ impl Inner {
                 self.state.lock().catalog = after.clone();
                 return self.start_job(entry);
             }
+            Entry::Archive(archive) => {
+                self.claim_archive(archive)?;
+                self.note(&archive.name, parsed)?;
+                self.state.lock().catalog = after.clone();
+                return self.start_archive(archive);
+            }
             Entry::Job(_) | Entry::MaterializedView(_) => {
                 self.plan_of(after, entry, None)?;
                 self.note(entry.name(), parsed)?;
@@ -126,6 +132,9 @@ impl Inner {
             state.ends.remove(name);
             state.paused.remove(name);
             state.folds.remove(name);
+        }
+        if let Entry::Archive(archive) = entry {
+            return self.remove_archive(archive);
         }
         if matches!(entry.kind(), Kind::Job | Kind::MaterializedView | Kind::Alarm | Kind::ScalingGroup) {
             self.remove_job(name)?;
@@ -172,6 +181,13 @@ impl Inner {
     /// What should be said about a new job: state that grows without end.
     fn warnings(self: &Arc<Self>, parsed: &Parsed) -> Vec<String> {
         let catalog = self.catalog();
+        if let Statement::Drop(drop) = &parsed.statement
+            && drop.kind == Kind::Archive
+        {
+            return vec![
+                "its files stay; rows that only it holds are no longer read with the stream".to_owned(),
+            ];
+        }
         let name = match &parsed.statement {
             Statement::CreateJob(job) => &job.name.value,
             Statement::CreateMaterializedView(view) => &view.name.value,
@@ -208,6 +224,7 @@ fn tag_of(statement: &Statement) -> String {
         Statement::CreateAlarm(_) => "CREATE ALARM".to_owned(),
         Statement::CreateScalingPolicy(_) => "CREATE SCALING POLICY".to_owned(),
         Statement::CreateScalingGroup(_) => "CREATE SCALING GROUP".to_owned(),
+        Statement::CreateArchive(_) => "CREATE ARCHIVE".to_owned(),
         Statement::Drop(drop) => format!("DROP {}", drop.kind.keyword()),
         Statement::AlterStream(_) => "ALTER STREAM".to_owned(),
         Statement::PauseJob(_) => "PAUSE JOB".to_owned(),

@@ -89,6 +89,7 @@ impl Engine {
                     from: replay.from,
                     to: replay.to,
                     into: replay.into.as_ref().map(|name| name.value.clone()),
+                    speed: replay.speed,
                     ..ReplaySpec::default()
                 };
                 let report = self.replay(spec).await?;
@@ -140,6 +141,11 @@ impl Engine {
     /// All jobs, by name. Materialized views are jobs, too.
     pub fn jobs(&self) -> Vec<JobStatus> {
         self.0.state.lock().jobs.values().map(|job| job.status()).collect()
+    }
+
+    /// How all archives do, by name.
+    pub fn archives(&self) -> Vec<(String, headwater_archive::ArchiveStatus)> {
+        self.0.archive_statuses()
     }
 
     /// The definitions: streams, tables, views, jobs.
@@ -268,6 +274,7 @@ impl Engine {
         jobs.values().for_each(|job| job.begin_close());
         jobs.values_mut().for_each(|job| job.wait_closed());
         drop(jobs);
+        self.0.stop_archives();
         match self.0.log.close() {
             Err(headwater_log::LogError::Closed) => Ok(()),
             other => other.map_err(RunError::from),

@@ -4,6 +4,7 @@
 //! A statement is appended there before it takes effect; on open the log is brought in line with it.
 
 mod alarms;
+mod archives;
 mod connect;
 mod define;
 mod events;

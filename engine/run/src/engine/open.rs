@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use headwater_archive::History;
 use headwater_core::{StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_log::{DiskLog, Log, MemoryLog, Retention, StreamSpec};
 use headwater_plan::{Catalog, Entry, Planner, Statement, StreamDef, parse_one};
 use parking_lot::Mutex;
 
+use super::archives::reconcile_holds;
 use super::events::{self, Event};
 use super::state::{Inner, State};
 use crate::error::{Result, RunError};
@@ -29,13 +31,17 @@ impl Inner {
             Some(dir) => DiskLog::open(world.clone(), dir, options.log.clone())?,
             None => MemoryLog::new(world.clone()),
         };
+        let history = History::new(log);
+        let log: Arc<dyn Log> = Arc::clone(&history) as _;
         let ingest = Arc::new(Ingest::new(world.clone(), Arc::clone(&log))?);
         let state = fold(&events::read(&*log)?)?;
         reconcile(&*log, &state.catalog)?;
+        reconcile_holds(&*log, &state.catalog)?;
         let inner = Arc::new(Self {
             world,
             options,
             log,
+            history,
             ingest,
             planner: Planner::new(),
             runtime,
@@ -49,6 +55,14 @@ impl Inner {
 
     fn start_all(self: &Arc<Self>) -> Result<()> {
         let catalog = self.catalog();
+        // Before those who read: a job that starts from the first row finds it in the archive.
+        for entry in catalog.entries() {
+            if let Entry::Archive(archive) = entry
+                && let Err(error) = self.start_archive(archive)
+            {
+                tracing::error!(archive = archive.name, code = %error.code(), %error, "the archive cannot start");
+            }
+        }
         for entry in catalog.entries() {
             match entry {
                 Entry::Job(_) | Entry::MaterializedView(_) | Entry::Alarm(_) | Entry::ScalingGroup(_) => {
@@ -62,7 +76,7 @@ impl Inner {
                         tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
                     }
                 }
-                Entry::Stream(_) | Entry::View(_) | Entry::ScalingPolicy(_) => {}
+                Entry::Stream(_) | Entry::View(_) | Entry::ScalingPolicy(_) | Entry::Archive(_) => {}
             }
         }
         Ok(())

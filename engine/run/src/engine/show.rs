@@ -48,6 +48,7 @@ impl Inner {
             Show::ScalingGroups => &[Kind::ScalingGroup],
             Show::ScalingPolicies => &[Kind::ScalingPolicy],
             Show::Functions => return self.show_functions(),
+            Show::Archives => return self.show_archives(),
         };
         let catalog = self.catalog();
         let found: Vec<_> = catalog
@@ -78,6 +79,25 @@ impl Inner {
             .collect();
         let columns = ["name", "state", "target", "rows_in", "rows_out", "watermark", "error"];
         rows(texts(&columns, &found)?)
+    }
+
+    fn show_archives(&self) -> Result<SendableRecordBatchStream> {
+        let found: Vec<_> = self
+            .archive_statuses()
+            .into_iter()
+            .map(|(name, status)| {
+                vec![
+                    Some(name),
+                    Some(status.stream),
+                    Some(status.place),
+                    Some(status.state.to_owned()),
+                    Some(status.rows.to_string()),
+                    Some(status.lag.to_string()),
+                    status.last_error.filter(|_| status.retries > 0),
+                ]
+            })
+            .collect();
+        rows(texts(&["name", "stream", "place", "state", "rows", "lag", "error"], &found)?)
     }
 
     fn show_functions(&self) -> Result<SendableRecordBatchStream> {

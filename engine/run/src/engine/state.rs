@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
+use headwater_archive::{Archive, History};
 use headwater_core::{Sequence, World};
 use headwater_ingest::Ingest;
 use headwater_log::Log;
@@ -19,7 +20,10 @@ use crate::table::{SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table
 pub(crate) struct Inner {
     pub world: World,
     pub options: EngineOptions,
+    /// Log and archives as one log.
     pub log: Arc<dyn Log>,
+    /// The same, by its own name.
+    pub history: Arc<History>,
     pub ingest: Arc<Ingest>,
     pub planner: Planner,
     pub runtime: tokio::runtime::Handle,
@@ -36,6 +40,7 @@ pub(crate) struct State {
     pub jobs: BTreeMap<String, JobHandle>,
     pub folds: HashMap<String, Arc<ViewFold>>,
     pub connectors: BTreeMap<String, Arc<dyn RunningConnector>>,
+    pub archives: BTreeMap<String, Arc<Archive>>,
     /// Streams that have ended, and where.
     pub ends: BTreeMap<String, Vec<Sequence>>,
     /// Jobs that are paused.
@@ -91,7 +96,7 @@ impl Tables for EngineTables {
             return Some(Arc::new(ViewTable(fold)));
         }
         let info = inner.log.stream_named(name).ok()?;
-        Some(Arc::new(StreamTable::new(Arc::clone(&inner.log), info)))
+        Some(Arc::new(StreamTable::new(Arc::clone(&inner.history), info)))
     }
 
     fn names(&self) -> Vec<String> {

@@ -8,7 +8,8 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
 use headwater_log::ColumnBound;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 
 /// The bounds that filters put on the columns of `schema`.
 pub(crate) fn bounds_of(filters: &[Expr], schema: &SchemaRef) -> Vec<ColumnBound> {
@@ -39,6 +40,22 @@ fn bound_of(filter: &Expr, schema: &SchemaRef) -> Option<ColumnBound> {
         _ => return None,
     };
     Some(ColumnBound { column: index, min, max })
+}
+
+/// Whether times (nanoseconds, least and greatest) of a timestamp column lie outside of its bounds.
+pub(super) fn outside((least, greatest): (i64, i64), column: usize, bounds: &[ColumnBound]) -> bool {
+    let nanos = |array: &Option<ArrayRef>| {
+        let value = ScalarValue::try_from_array(array.as_ref()?, 0).ok()?;
+        let nanos = value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)).ok()?;
+        match nanos {
+            ScalarValue::TimestampNanosecond(nanos, _) => nanos,
+            _ => None,
+        }
+    };
+    bounds.iter().filter(|bound| bound.column == column).any(|bound| {
+        nanos(&bound.min).is_some_and(|min| greatest < min)
+            || nanos(&bound.max).is_some_and(|max| least > max)
+    })
 }
 
 #[cfg(test)]

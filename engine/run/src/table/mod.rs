@@ -1,5 +1,6 @@
 //! What queries read: streams, materialized views and system tables as tables of DataFusion.
 
+mod archived;
 mod bounds;
 mod scan;
 mod stream;

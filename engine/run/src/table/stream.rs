@@ -1,4 +1,4 @@
-//! A stream as a table: its rows so far, with the metadata columns `_shard`, `_sequence` and `_arrival` after its own.
+//! A stream as a table: its rows so far, those of its archive included, with the metadata columns `_shard`, `_sequence` and `_arrival` after its own.
 
 use std::sync::Arc;
 
@@ -9,27 +9,30 @@ use datafusion::datasource::TableType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use headwater_archive::History;
 use headwater_log::{Log, LogError, StreamInfo};
 
+use super::archived::Archived;
 use super::bounds::bounds_of;
 use super::scan::{ScanColumns, StreamScan};
 
 /// A stream of the log.
 pub(crate) struct StreamTable {
-    log: Arc<dyn Log>,
+    history: Arc<History>,
     info: Arc<StreamInfo>,
     schema: SchemaRef,
 }
 
 impl StreamTable {
     /// The stream as it is now.
-    pub fn new(log: Arc<dyn Log>, info: Arc<StreamInfo>) -> Self {
+    pub fn new(history: Arc<History>, info: Arc<StreamInfo>) -> Self {
         let mut fields = info.spec.schema.fields().to_vec();
         let arrival = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
         let types = [DataType::Int32, DataType::Int64, arrival];
         let metadata = headwater_plan::METADATA_COLUMNS.into_iter().zip(types);
         fields.extend(metadata.map(|(name, data_type)| Arc::new(Field::new(name, data_type, false))));
-        Self { log, info, schema: Arc::new(Schema::new(fields)) }
+        Self { history, info, schema: Arc::new(Schema::new(fields)) }
     }
 }
 
@@ -51,7 +54,7 @@ impl TableProvider for StreamTable {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         _limit: Option<usize>,
@@ -60,8 +63,14 @@ impl TableProvider for StreamTable {
         let columns =
             ScanColumns::new(&self.schema, projection.unwrap_or(&all), self.info.spec.schema.fields().len())?;
         let bounds = bounds_of(filters, &self.info.spec.schema);
-        let shards = self.log.bounds(self.info.id).map_err(external)?;
-        Ok(Arc::new(StreamScan::new(Arc::clone(&self.log), Arc::clone(&self.info), columns, bounds, shards)))
+        let log: Arc<dyn Log> = Arc::clone(&self.history) as _;
+        let scan = |shards| StreamScan::new(log, Arc::clone(&self.info), columns, bounds.clone(), shards);
+        let kept = self.history.log().bounds(self.info.id).map_err(external)?;
+        let Some(archive) = self.history.archive(self.info.id) else { return Ok(Arc::new(scan(kept))) };
+        let Some(archived) = Archived::split(archive, kept.clone())? else { return Ok(Arc::new(scan(kept))) };
+        let rest = Arc::new(scan(archived.rest.clone()));
+        let files = archived.scan(state, &self.schema, projection, filters, &bounds)?;
+        UnionExec::try_new(vec![files, rest])
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -27,6 +27,8 @@ pub(crate) const SYSTEM_TABLES: &[&str] = &[
     "system.checkpoints",
     "system.watermarks",
     "system.connectors",
+    "system.archives",
+    "system.archive_files",
 ];
 
 /// The system table of a name among [`SYSTEM_TABLES`].
@@ -38,6 +40,8 @@ pub(crate) fn system_table(inner: &Arc<Inner>, name: &str) -> Arc<dyn TableProvi
         "system.checkpoints" => checkpoints,
         "system.watermarks" => watermarks,
         "system.connectors" => connectors,
+        "system.archives" => archives,
+        "system.archive_files" => archive_files,
         _ => jobs,
     };
     // The columns are known without reading: an engine with nothing in it has the same ones.
@@ -235,5 +239,52 @@ fn connectors(inner: &Inner) -> Columns {
         ("state", text(&all, |row| Some(row.1.state()))),
         ("bounded", Arc::new(all.iter().map(|row| Some(row.1.is_bounded())).collect::<BooleanArray>())),
         ("last_error", text(&all, |row| row.1.last_error())),
+    ])
+}
+
+fn archives(inner: &Inner) -> Columns {
+    let all = inner.archive_statuses();
+    Columns(vec![
+        ("name", text(&all, |row| Some(row.0.clone()))),
+        ("stream", text(&all, |row| Some(row.1.stream.clone()))),
+        ("place", text(&all, |row| Some(row.1.place.clone()))),
+        ("state", text(&all, |row| Some(row.1.state))),
+        ("ranges", number(&all, |row| Some(row.1.ranges))),
+        ("files", number(&all, |row| Some(row.1.files))),
+        ("rows", number(&all, |row| Some(row.1.rows))),
+        ("bytes", number(&all, |row| Some(row.1.bytes))),
+        ("lag", number(&all, |row| Some(row.1.lag))),
+        ("committed", time(&all, |row| row.1.committed)),
+        ("upload_file", text(&all, |row| row.1.upload.as_ref().map(|upload| upload.0.clone()))),
+        ("upload_bytes", number(&all, |row| row.1.upload.as_ref().map(|upload| upload.1))),
+        ("upload_total", number(&all, |row| row.1.upload.as_ref().map(|upload| upload.2))),
+        ("parts_resumed", number(&all, |row| Some(row.1.parts_resumed))),
+        ("retries", small(&all, |row| row.1.retries)),
+        ("last_error", text(&all, |row| row.1.last_error.clone())),
+    ])
+}
+
+fn archive_files(inner: &Inner) -> Columns {
+    let mut all = Vec::new();
+    for (name, archive) in inner.archives() {
+        // An archive that cannot be reached shows in system.archives.
+        let Ok(manifest) = archive.manifest() else { continue };
+        for range in manifest.all_ranges() {
+            all.extend(range.files.iter().map(|file| (name.clone(), range.span, file.clone())));
+        }
+    }
+    let at = |nanos: i64| EventTime(nanos);
+    Columns(vec![
+        ("archive", text(&all, |row| Some(row.0.clone()))),
+        ("shard", small(&all, |row| row.1.shard)),
+        ("first_sequence", number(&all, |row| Some(row.1.first))),
+        ("next_sequence", number(&all, |row| Some(row.1.next))),
+        ("path", text(&all, |row| Some(row.2.path.clone()))),
+        ("rows", number(&all, |row| Some(row.2.rows))),
+        ("bytes", number(&all, |row| Some(row.2.bytes))),
+        ("event_time_min", time(&all, |row| row.2.event_time.map(|times| at(times.0)))),
+        ("event_time_max", time(&all, |row| row.2.event_time.map(|times| at(times.1)))),
+        ("arrival_min", time(&all, |row| Some(at(row.2.arrival.0)))),
+        ("arrival_max", time(&all, |row| Some(at(row.2.arrival.1)))),
     ])
 }

@@ -201,6 +201,11 @@ impl Disk for SimDisk {
         self.shared.state.lock().tree.rename(from, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(Op::Rename, from)?;
+        self.shared.state.lock().tree.rename_new(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.check(Op::Remove, path)?;
         self.shared.state.lock().tree.remove(path)

@@ -173,6 +173,13 @@ impl Tree {
         Ok(())
     }
 
+    pub(super) fn rename_new(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.find(to)? {
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            None => self.rename(from, to),
+        }
+    }
+
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.file(path)?;
         let (dir, name) = self.parent(path)?;

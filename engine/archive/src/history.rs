@@ -1,0 +1,463 @@
+//! The log and its archives as one log.
+//!
+//! ```text
+//!  archive   |== 0..100 ==|== 100..220 ==|== 220..300 ==|
+//!  log                         150 |======================|=======> next
+//!  read from 0:  archive, archive,   log from 220 on
+//! ```
+//!
+//! What the log still has is read from the log; rows before that from the archive, a whole range at a time. The boundary is a
+//! sequence number, so each row comes once. When retention removes rows that a reader has not come to yet, it goes on in the
+//! archive, which has them: they would not have been removed otherwise.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, TimestampNanosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use headwater_core::{EventTime, ProducerId, Sequence, ShardId, StreamId};
+use headwater_log::{
+    Append, Appended, CommitGuard, From, Log, LogError, LogMetrics, Pending, Producer, ReadBatch, ReadSpec,
+    Reader, Result, Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
+};
+use parking_lot::RwLock;
+
+use crate::encode::sequences;
+use crate::error::ArchiveError;
+use crate::handle::Archive;
+use crate::layout::{ARRIVAL, SEQUENCE};
+use crate::manifest::{FileInfo, Manifest, Range};
+use crate::prune::{Bound, file_may_match};
+use crate::reader::{FileReader, Wanted, fetch_footer, read_ordered, runs};
+
+/// The log and its archives as one log.
+pub struct History {
+    log: Arc<dyn Log>,
+    archives: RwLock<HashMap<StreamId, Arc<Archive>>>,
+}
+
+impl History {
+    /// A log without archives so far.
+    pub fn new(log: Arc<dyn Log>) -> Arc<Self> {
+        Arc::new(Self { log, archives: RwLock::default() })
+    }
+
+    /// The log alone.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    /// Reads a stream's older rows from an archive from now on.
+    pub fn attach(&self, archive: Arc<Archive>) {
+        self.archives.write().insert(archive.info().id, archive);
+    }
+
+    /// Reads a stream from the log alone from now on.
+    pub fn detach(&self, stream: StreamId) -> Option<Arc<Archive>> {
+        self.archives.write().remove(&stream)
+    }
+
+    /// The archive of a stream.
+    pub fn archive(&self, stream: StreamId) -> Option<Arc<Archive>> {
+        self.archives.read().get(&stream).cloned()
+    }
+
+    /// Where a shard's rows begin, those of the archive included.
+    fn first(&self, archive: &Archive, shard: u32, bounds: ShardBounds) -> Result<Sequence> {
+        // As long as the log has everything, an archive that cannot be reached does not matter.
+        if bounds.first == Sequence::ZERO {
+            return Ok(bounds.first);
+        }
+        let manifest = archive.manifest()?;
+        let covered = manifest.bounds(shard).filter(|(_, next)| *next >= bounds.first.0);
+        Ok(covered.map_or(bounds.first, |(first, _)| Sequence(first.min(bounds.first.0))))
+    }
+
+    /// Where a reader starts: a row that the archive has and the log has not, or as the log says.
+    fn start(&self, archive: &Archive, spec: &ReadSpec) -> Result<Option<Sequence>> {
+        let bounds = self.log.bounds(spec.stream)?;
+        let Some(bounds) = bounds.get(spec.shard.0 as usize) else { return Ok(None) };
+        let first = self.first(archive, spec.shard.0, *bounds)?;
+        let older = |holds: &dyn Fn(&FileInfo) -> bool| -> Result<Option<Sequence>> {
+            if first == bounds.first {
+                return Ok(None);
+            }
+            let manifest = archive.manifest()?;
+            let ranges =
+                manifest.ranges(spec.shard.0).iter().take_while(|range| range.span.first < bounds.first.0);
+            let found = ranges.into_iter().find(|range| range.files.iter().any(holds));
+            Ok(found.map(|range| Sequence(range.span.first)))
+        };
+        match spec.from {
+            From::Earliest => Ok(Some(first)),
+            From::Sequence(at) if at >= first => Ok(Some(at)),
+            From::EventTime(time) if archive.info().spec.event_time.is_some() => {
+                older(&|file| file.event_time.is_some_and(|(_, max)| max >= time.0))
+            }
+            From::EventTime(_) => Ok(Some(first)),
+            From::Arrival(time) => older(&|file| file.arrival.1 >= time.0),
+            From::Sequence(_) | From::Latest => Ok(None),
+        }
+    }
+}
+
+/// Reads archive and log.
+struct HistoryReader {
+    log: Arc<dyn Log>,
+    archive: Arc<Archive>,
+    spec: ReadSpec,
+    position: Sequence,
+    /// The log from the position on, when that is where the position is.
+    live: Option<Box<dyn Reader>>,
+    /// A range that is being read: its files in order, or what is left of its rows.
+    open: Option<OpenRange>,
+    /// Rows that were read.
+    ready: VecDeque<ReadBatch>,
+}
+
+/// A range that is being read.
+struct OpenRange {
+    next: Sequence,
+    arrival: std::ops::Range<EventTime>,
+    reader: FileReader,
+}
+
+impl HistoryReader {
+    fn at_end(&self) -> bool {
+        self.spec.until.is_some_and(|until| self.position >= until)
+    }
+
+    fn read(&mut self) -> Result<Option<ReadBatch>> {
+        loop {
+            if let Some(batch) = self.ready.pop_front() {
+                self.position = batch.first.plus(batch.rows.num_rows() as u64);
+                return Ok(Some(batch));
+            }
+            if self.live.is_some() {
+                match self.read_live() {
+                    // Retention was faster than this reader: the archive has what is gone.
+                    Err(LogError::Trimmed { .. }) if self.archived()?.is_some() => self.live = None,
+                    read => return read,
+                }
+            }
+            if self.open.is_some() {
+                self.read_open()?;
+                continue;
+            }
+            if self.at_end() {
+                return Ok(None);
+            }
+            if !self.open_archived()? {
+                let spec = ReadSpec { from: From::Sequence(self.position), ..self.spec.clone() };
+                self.live = Some(self.log.read(spec)?);
+            }
+        }
+    }
+
+    fn read_live(&mut self) -> Result<Option<ReadBatch>> {
+        let Some(live) = &mut self.live else { return Ok(None) };
+        let read = live.next()?;
+        self.position = live.position();
+        Ok(read)
+    }
+
+    /// The range of the archive that holds the position, if the log no longer has that row.
+    fn archived(&self) -> Result<Option<Range>> {
+        let bounds = self.log.bounds(self.spec.stream)?;
+        let kept = bounds.get(self.spec.shard.0 as usize).is_none_or(|bounds| bounds.first <= self.position);
+        if kept {
+            return Ok(None);
+        }
+        let range_in = |manifest: &Manifest| manifest.range_of(self.spec.shard.0, self.position.0).cloned();
+        match range_in(&*self.archive.manifest()?) {
+            // Committed by another, perhaps.
+            None => Ok(range_in(&*self.archive.reload()?)),
+            found => Ok(found),
+        }
+    }
+
+    /// Starts with the range that holds the position. `false`: the log has that row, or nobody has.
+    fn open_archived(&mut self) -> Result<bool> {
+        let Some(range) = self.archived()? else { return Ok(false) };
+        match self.open_range(&range) {
+            // Merged with others a moment ago.
+            Err(ArchiveError::Store { source, .. })
+                if matches!(*source, object_store::Error::NotFound { .. }) =>
+            {
+                self.archive.reload()?;
+                let range = self.archived()?;
+                if let Some(range) = range {
+                    self.open_range(&range)?;
+                }
+            }
+            opened => opened?,
+        }
+        Ok(true)
+    }
+
+    fn open_range(&mut self, range: &Range) -> crate::error::Result<()> {
+        let next = Sequence(range.span.next);
+        let end = self.spec.until.map_or(next, |until| until.min(next));
+        let arrivals = || range.files.iter().map(|file| file.arrival);
+        let arrival = EventTime(arrivals().map(|(first, _)| first).min().unwrap_or_default())
+            ..EventTime(arrivals().map(|(_, last)| last).max().unwrap_or_default());
+        let stream = self.log.stream(self.spec.stream)?;
+        if self.spec.projection.as_ref().is_some_and(Vec::is_empty)
+            && self.spec.bounds.is_empty()
+            && !self.spec.arrivals
+        {
+            let rows =
+                self.rows_of(&RecordBatch::new_empty(Arc::new(Schema::empty())), end.0 - self.position.0)?;
+            self.ready.push_back(ReadBatch { first: self.position, rows, arrivals: None, arrival });
+            return Ok(());
+        }
+        let wanted = self.wanted(&stream.spec.schema)?;
+        let time = stream.spec.event_time.as_deref();
+        let files: Vec<_> =
+            range.files.iter().filter(|file| file_may_match(file, time, &wanted.bounds)).collect();
+        let mut readers = Vec::new();
+        for file in &files {
+            let footer = match self.archive.footer(&file.path) {
+                Some(footer) => footer,
+                None => {
+                    let footer = self.archive.io().wait(fetch_footer(self.archive.place(), file))?;
+                    self.archive.keep_footer(&file.path, &footer);
+                    footer
+                }
+            };
+            readers.push(FileReader::new(self.archive.place().clone(), file, footer, &wanted)?);
+        }
+        if readers.is_empty() {
+            self.position = end;
+            return Ok(());
+        }
+        if readers.len() == 1 && !files[0].sorted {
+            self.open = readers.pop().map(|reader| OpenRange { next: end, arrival, reader });
+            return Ok(());
+        }
+        let rows = self.archive.io().wait(read_ordered(readers, &wanted.schema))?;
+        self.push(&rows, end, &arrival)?;
+        if self.ready.is_empty() {
+            self.position = end;
+        } else {
+            // What follows the last row that is within bounds is passed over, too.
+            self.open = None;
+            self.finish_at(end)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the position go on to the end of a range behind its last row.
+    fn finish_at(&mut self, end: Sequence) -> crate::error::Result<()> {
+        let last = self.ready.back().map(|batch| batch.first.plus(batch.rows.num_rows() as u64));
+        if last.is_some_and(|last| last < end) {
+            let schema = self.ready.back().map(|batch| batch.rows.schema());
+            let rows = RecordBatch::new_empty(schema.unwrap_or_else(|| Arc::new(Schema::empty())));
+            let arrivals = self.spec.arrivals.then(|| TimestampNanosecondArray::from(Vec::<i64>::new()));
+            self.ready.push_back(ReadBatch {
+                first: end,
+                rows,
+                arrivals,
+                arrival: EventTime::MIN..EventTime::MIN,
+            });
+        }
+        Ok(())
+    }
+
+    fn read_open(&mut self) -> Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let (end, arrival) = (open.next, open.arrival.clone());
+        let batch = self.archive.io().wait(open.reader.next())?;
+        match batch {
+            Some(batch) => self.push(&batch, end, &arrival)?,
+            None => {
+                self.open = None;
+                self.position = end;
+            }
+        }
+        if self.position >= end {
+            self.open = None;
+        }
+        Ok(())
+    }
+
+    /// Makes rows ready that lie between the position and `end`, each run of consecutive ones as a batch.
+    fn push(
+        &mut self,
+        batch: &RecordBatch,
+        end: Sequence,
+        arrival: &std::ops::Range<EventTime>,
+    ) -> crate::error::Result<()> {
+        let Some(all) = sequences(batch) else {
+            let place = self.archive.place().shown().to_owned();
+            return Err(ArchiveError::damaged(place, "a file has no column _sequence"));
+        };
+        let from = all.values().partition_point(|sequence| *sequence < self.position.0 as i64);
+        let to = all.values().partition_point(|sequence| *sequence < end.0 as i64);
+        if from >= to {
+            return Ok(());
+        }
+        let batch = batch.slice(from, to - from);
+        for (at, rows) in runs(&all.values()[from..to]) {
+            let part = batch.slice(at, rows);
+            let first = sequences(&part).map_or(0, |sequences| sequences.value(0));
+            let arrivals = part.column_by_name(ARRIVAL).filter(|_| self.spec.arrivals);
+            let arrivals =
+                arrivals.and_then(|column| column.as_any().downcast_ref::<TimestampNanosecondArray>());
+            self.ready.push_back(ReadBatch {
+                first: Sequence(first as u64),
+                arrivals: arrivals.map(|arrivals| arrivals.clone().with_timezone_opt::<Arc<str>>(None)),
+                arrival: arrival.clone(),
+                rows: self.rows_of(&part, rows as u64)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// The columns that the caller wants.
+    fn rows_of(&self, part: &RecordBatch, rows: u64) -> crate::error::Result<RecordBatch> {
+        let schema = &self.log.stream(self.spec.stream)?.spec.schema;
+        let wanted = projected(schema, self.spec.projection.as_deref())?;
+        let columns =
+            wanted.fields().iter().filter_map(|field| part.column_by_name(field.name()).cloned()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
+        Ok(RecordBatch::try_new_with_options(wanted, columns, &options)?)
+    }
+
+    fn wanted(&self, schema: &SchemaRef) -> crate::error::Result<Wanted> {
+        let mut fields = projected(schema, self.spec.projection.as_deref())?.fields().to_vec();
+        fields.push(Arc::new(Field::new(SEQUENCE, DataType::Int64, false)));
+        if self.spec.arrivals {
+            let arrival = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+            fields.push(Arc::new(Field::new(ARRIVAL, arrival, false)));
+        }
+        Ok(Wanted { schema: Arc::new(Schema::new(fields)), bounds: Bound::of(&self.spec.bounds, schema) })
+    }
+}
+
+fn projected(schema: &SchemaRef, projection: Option<&[usize]>) -> crate::error::Result<SchemaRef> {
+    Ok(match projection {
+        Some(columns) => Arc::new(schema.project(columns)?),
+        None => Arc::clone(schema),
+    })
+}
+
+impl Reader for HistoryReader {
+    fn next(&mut self) -> Result<Option<ReadBatch>> {
+        loop {
+            match self.read()? {
+                // Stands for rows that were left out.
+                Some(batch) if batch.rows.num_rows() == 0 => {}
+                read => return Ok(read),
+            }
+        }
+    }
+
+    fn position(&self) -> Sequence {
+        self.position
+    }
+}
+
+impl Log for History {
+    fn read(&self, spec: ReadSpec) -> Result<Box<dyn Reader>> {
+        let Some(archive) = self.archive(spec.stream) else { return self.log.read(spec) };
+        let live = match (self.start(&archive, &spec)?, spec.from) {
+            (_, From::Latest) => return self.log.read(spec),
+            (Some(position), _) => (position, None),
+            (None, _) => {
+                let live = self.log.read(spec.clone())?;
+                (live.position(), Some(live))
+            }
+        };
+        let (position, live) = live;
+        let log = Arc::clone(&self.log);
+        Ok(Box::new(HistoryReader { log, archive, spec, position, live, open: None, ready: VecDeque::new() }))
+    }
+
+    fn bounds(&self, stream: StreamId) -> Result<Vec<ShardBounds>> {
+        let mut bounds = self.log.bounds(stream)?;
+        if let Some(archive) = self.archive(stream) {
+            for (shard, bounds) in (0..).zip(&mut bounds) {
+                bounds.first = self.first(&archive, shard, *bounds)?;
+            }
+        }
+        Ok(bounds)
+    }
+
+    fn create_stream(&self, spec: StreamSpec) -> Result<StreamInfo> {
+        self.log.create_stream(spec)
+    }
+
+    fn drop_stream(&self, stream: StreamId) -> Result<()> {
+        self.log.drop_stream(stream)
+    }
+
+    fn evolve(&self, stream: StreamId, schema: SchemaRef) -> Result<StreamInfo> {
+        self.log.evolve(stream, schema)
+    }
+
+    fn set_retention(&self, stream: StreamId, retention: Retention) -> Result<()> {
+        self.log.set_retention(stream, retention)
+    }
+
+    fn streams(&self) -> Vec<Arc<StreamInfo>> {
+        self.log.streams()
+    }
+
+    fn stream(&self, id: StreamId) -> Result<Arc<StreamInfo>> {
+        self.log.stream(id)
+    }
+
+    fn stream_named(&self, name: &str) -> Result<Arc<StreamInfo>> {
+        self.log.stream_named(name)
+    }
+
+    fn submit(&self, group: Vec<Append>) -> Box<dyn Pending> {
+        self.log.submit(group)
+    }
+
+    fn set_fence(&self, stream: StreamId, shard: ShardId, token: Option<u64>) -> Result<()> {
+        self.log.set_fence(stream, shard, token)
+    }
+
+    fn last_of(
+        &self,
+        stream: StreamId,
+        shard: ShardId,
+        producer: ProducerId,
+    ) -> Result<Option<(Producer, Appended)>> {
+        self.log.last_of(stream, shard, producer)
+    }
+
+    fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
+        self.log.set_hold(stream, held)
+    }
+
+    fn release(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()> {
+        self.log.release(stream, shard, before)
+    }
+
+    fn trim(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()> {
+        self.log.trim(stream, shard, before)
+    }
+
+    fn segments(&self, stream: StreamId) -> Result<Vec<SegmentInfo>> {
+        self.log.segments(stream)
+    }
+
+    fn version(&self) -> u64 {
+        self.log.version()
+    }
+
+    fn on_commit(&self, wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
+        self.log.on_commit(wake)
+    }
+
+    fn metrics(&self) -> LogMetrics {
+        self.log.metrics()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.log.close()
+    }
+}
