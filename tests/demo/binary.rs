@@ -121,7 +121,7 @@ impl Drop for Demo {
 }
 
 /// The binary, built from the sources that this test was built with.
-fn built() -> PathBuf {
+pub fn built() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     // With the features of the whole workspace, as the README builds it: another choice would build everything again.
     let build = || {

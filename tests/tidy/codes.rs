@@ -13,7 +13,7 @@ const LAYERS: &[(char, &[&str])] = &[
     ('2', &["engine/ingest"]),
     ('3', &["engine/plan", "engine/run"]),
     ('4', &["engine/operators", "engine/run"]),
-    ('5', &["connectors"]),
+    ('5', &["connectors", "engine/archive"]),
     ('6', &["engine/serve", "engine/cli"]),
 ];
 

@@ -93,12 +93,10 @@ pub(crate) fn event_times(
         DataType::Timestamp(unit, _) => {
             let factor = headwater_core::time::nanos_per(*unit);
             let raw = cast(times, &DataType::Int64)?;
-            let raw = raw.as_any().downcast_ref::<Int64Array>().map(|raw| {
-                raw.iter()
-                    .map(|value| value.map(|value| value.saturating_mul(factor)))
-                    .collect::<TimestampNanosecondArray>()
-            });
-            raw
+            raw.as_any().downcast_ref::<Int64Array>().map(|raw| {
+                let nanos = raw.iter().map(|value| value.map(|value| value.saturating_mul(factor)));
+                nanos.collect::<TimestampNanosecondArray>()
+            })
         }
         _ => None,
     };

@@ -77,6 +77,12 @@ impl History {
     fn start(&self, archive: &Archive, spec: &ReadSpec) -> Result<Option<Sequence>> {
         let bounds = self.log.bounds(spec.stream)?;
         let Some(bounds) = bounds.get(spec.shard.0 as usize) else { return Ok(None) };
+        if let From::Sequence(at) = spec.from
+            && at >= bounds.first
+        {
+            // Whoever has come so far needs no archive, and goes on when it cannot be reached.
+            return Ok(Some(at));
+        }
         let first = self.first(archive, spec.shard.0, *bounds)?;
         let older = |holds: &dyn Fn(&FileInfo) -> bool| -> Result<Option<Sequence>> {
             if first == bounds.first {
@@ -361,7 +367,7 @@ impl Reader for HistoryReader {
 impl Log for History {
     fn read(&self, spec: ReadSpec) -> Result<Box<dyn Reader>> {
         let Some(archive) = self.archive(spec.stream) else { return self.log.read(spec) };
-        let live = match (self.start(&archive, &spec)?, spec.from) {
+        let (position, live) = match (self.start(&archive, &spec)?, spec.from) {
             (_, From::Latest) => return self.log.read(spec),
             (Some(position), _) => (position, None),
             (None, _) => {
@@ -369,7 +375,6 @@ impl Log for History {
                 (live.position(), Some(live))
             }
         };
-        let (position, live) = live;
         let log = Arc::clone(&self.log);
         Ok(Box::new(HistoryReader { log, archive, spec, position, live, open: None, ready: VecDeque::new() }))
     }

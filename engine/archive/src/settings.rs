@@ -112,9 +112,11 @@ impl Settings {
                 let reason = "the stream has no event time by which its archive could be partitioned; leave `partition` out";
                 return Err(ArchiveError::Invalid(reason.into()));
             }
-            for taken in ["day", "hour"].into_iter().filter(|name| schema.index_of(name).is_ok()) {
+            let taken = ["day", "hour"].into_iter().find(|name| schema.index_of(name).is_ok());
+            if let Some(taken) = taken {
                 return Err(ArchiveError::Invalid(format!(
-                    "the stream has a column {taken}, which a directory of its partitioned archive would hide; leave `partition` out"
+                    "the stream has a column {taken}, which a directory of its partitioned archive would hide; \
+                     leave `partition` out"
                 )));
             }
         }

@@ -265,7 +265,7 @@ fn target(inner: &Inner, name: &str, schema: &SchemaRef) -> Result<Arc<StreamInf
 }
 
 /// The most rows of a step when it matters when they come.
-const PACED_ROWS: usize = 256;
+const PACED_ROWS: usize = 64;
 
 /// Lets event time pass at a multiple of real time.
 struct Pace {

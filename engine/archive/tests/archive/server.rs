@@ -110,6 +110,7 @@ impl Server {
         let config = r#"{"identities": [{"name": "tests", "credentials": [{"accessKey": "tests", "secretKey": "tests-secret"}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}"#;
         let dir = tempfile::tempdir().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the configuration of a server that a test starts")]
         std::fs::write(dir.path().join("s3.json"), config).unwrap();
         std::fs::create_dir(dir.path().join("data")).unwrap();
         let mut server = Self { weed, dir, ports: std::array::from_fn(|_| free_port()), child: None };
@@ -122,6 +123,8 @@ impl Server {
         let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
         let child = Command::new(&self.weed)
             .arg("server")
+            // What else it would serve has fixed ports, which another server may have.
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
             .args([
                 "-ip=127.0.0.1",
                 "-ip.bind=127.0.0.1",
@@ -152,8 +155,8 @@ impl Server {
 
     fn make_bucket(&self) {
         wait_for("the server", || {
-            let shell = Command::new(&self.weed)
-                .args(["shell", &format!("-master=127.0.0.1:{}", self.ports[1])])
+            let shell = Command::new("timeout")
+                .args(["20", &self.weed, "shell", &format!("-master=127.0.0.1:{}", self.ports[1])])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
@@ -212,7 +215,12 @@ fn a_server_killed_during_an_upload() {
         .with_retry(object_store::RetryConfig { max_retries: 0, ..Default::default() })
         .build()
         .unwrap();
-    let s3 = Arc::new(s3);
+    // Each put takes so long that the server can be killed between two.
+    let slow = object_store::throttle::ThrottleConfig {
+        wait_put_per_call: std::time::Duration::from_millis(400),
+        ..Default::default()
+    };
+    let s3 = Arc::new(object_store::throttle::ThrottledStore::new(s3, slow));
     let place =
         Place::new(Arc::clone(&s3) as _, Some(s3), object_store::path::Path::from("x"), "s3://kills/x");
     let settings = Settings { part_bytes: 5 << 20, codec: Codec::None, ..every(300_000) };

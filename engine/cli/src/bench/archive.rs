@@ -35,8 +35,9 @@ const DUCKDB: &str = r#"
 import sys, time, duckdb
 db = duckdb.connect(config = {"threads": int(sys.argv[2])})
 began = time.monotonic()
-db.sql(f"""SELECT device, time_bucket(INTERVAL 1 HOUR, ts) AS w, count(*), avg(temp) FROM read_parquet('{sys.argv[1]}/**/*.parquet')
-           GROUP BY ALL""").fetchnumpy()
+db.sql(f"""SELECT count(*), sum(n), sum(mean) FROM (
+           SELECT device, time_bucket(INTERVAL 1 HOUR, ts) AS w, count(*) AS n, avg(temp) AS mean
+           FROM read_parquet('{sys.argv[1]}/**/*.parquet') GROUP BY ALL)""").fetchall()
 print(time.monotonic() - began)
 "#;
 
@@ -126,7 +127,7 @@ fn fill(engine: &Engine) -> Result<()> {
             Arc::new(Float64Array::from_iter_values(numbers().map(|n| (noise(n * 3) / 1e4).round() / 10.0))),
             Arc::new(Int64Array::from_iter_values(numbers())),
         ];
-        let rows = RecordBatch::try_new(Arc::clone(&info.spec.schema), columns)?;
+        let rows = headwater_run::fit_columns(&info.spec.schema, columns)?;
         log.append(vec![Append::new(info.id, ShardId(0), rows)])?;
     }
     Ok(())

@@ -87,7 +87,7 @@ struct Compact {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  headwater sql --data /var/lib/headwater 'CREATE STREAM readings (...) WITH (shards = 4)'
+  headwater sql --data /var/lib/headwater -c 'CREATE STREAM readings (...) WITH (shards = 4)'
   headwater archive restore s3://bucket/readings --data /var/lib/headwater
 
 The stream must be there, with as many shards, and without rows, or with those of a restore that was broken off.")]
@@ -149,10 +149,9 @@ impl Ls {
         ))?;
         for range in manifest.all_ranges() {
             for file in &range.files {
-                let time = |nanos: i64| EventTime(nanos);
-                let times = file
-                    .event_time
-                    .map_or(String::new(), |(min, max)| format!("  {} to {}", time(min), time(max)));
+                let times = file.event_time.map_or(String::new(), |(min, max)| {
+                    format!("  {} to {}", EventTime(min), EventTime(max))
+                });
                 say(format_args!("  {}  {} rows  {} bytes{times}", file.path, file.rows, file.bytes))?;
             }
         }

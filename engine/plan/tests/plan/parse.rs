@@ -116,6 +116,7 @@ fn summary(statement: &Statement) -> String {
             let flags = format!("if_not_exists={}", create.if_not_exists);
             format!("job {name} into {target}({}) = {} {flags}", job.columns.join(", "), job.query.ast)
         }
+        Statement::CreateArchive(create) => format!("archive {:?}", create.definition),
         Statement::Drop(drop) => {
             format!("drop {} {} if_exists={}", drop.kind, drop.name.value, drop.if_exists)
         }

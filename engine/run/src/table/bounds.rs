@@ -72,7 +72,7 @@ mod tests {
             Field::new("a", DataType::Int32, true),
             Field::new("b", DataType::Utf8, true),
         ]));
-        let show = |side: &Option<arrow::array::ArrayRef>| {
+        let show = |side: &Option<ArrayRef>| {
             side.as_ref()
                 .map_or("..".to_owned(), |array| ScalarValue::try_from_array(array, 0).unwrap().to_string())
         };

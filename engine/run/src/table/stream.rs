@@ -1,4 +1,5 @@
-//! A stream as a table: its rows so far, those of its archive included, with the metadata columns `_shard`, `_sequence` and `_arrival` after its own.
+//! A stream as a table: its rows so far, those of its archive included, with the metadata columns `_shard`, `_sequence` and
+//! `_arrival` after its own.
 
 use std::sync::Arc;
 

@@ -273,7 +273,6 @@ fn archive_files(inner: &Inner) -> Columns {
             all.extend(range.files.iter().map(|file| (name.clone(), range.span, file.clone())));
         }
     }
-    let at = |nanos: i64| EventTime(nanos);
     Columns(vec![
         ("archive", text(&all, |row| Some(row.0.clone()))),
         ("shard", small(&all, |row| row.1.shard)),
@@ -282,9 +281,9 @@ fn archive_files(inner: &Inner) -> Columns {
         ("path", text(&all, |row| Some(row.2.path.clone()))),
         ("rows", number(&all, |row| Some(row.2.rows))),
         ("bytes", number(&all, |row| Some(row.2.bytes))),
-        ("event_time_min", time(&all, |row| row.2.event_time.map(|times| at(times.0)))),
-        ("event_time_max", time(&all, |row| row.2.event_time.map(|times| at(times.1)))),
-        ("arrival_min", time(&all, |row| Some(at(row.2.arrival.0)))),
-        ("arrival_max", time(&all, |row| Some(at(row.2.arrival.1)))),
+        ("event_time_min", time(&all, |row| row.2.event_time.map(|times| EventTime(times.0)))),
+        ("event_time_max", time(&all, |row| row.2.event_time.map(|times| EventTime(times.1)))),
+        ("arrival_min", time(&all, |row| Some(EventTime(row.2.arrival.0)))),
+        ("arrival_max", time(&all, |row| Some(EventTime(row.2.arrival.1)))),
     ])
 }

@@ -1,0 +1,82 @@
+//! `headwater archive`, from outside: an archive made by SQL is listed, checked, tidied, found damaged and put back.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::binary::built;
+
+struct Shell {
+    binary: std::path::PathBuf,
+}
+
+impl Shell {
+    fn run(&self, words: &[&str]) -> Output {
+        Command::new(&self.binary).args(words).env("HEADWATER_LOG_LEVEL", "warn").output().unwrap()
+    }
+
+    /// What a command says; it must succeed.
+    #[track_caller]
+    fn says(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{words:?}: {out}{err}");
+        out.into_owned()
+    }
+
+    #[track_caller]
+    fn sql(&self, data: &Path, sql: &str) -> String {
+        self.says(&["sql", "--data", &data.to_string_lossy(), "--format", "csv", "-c", sql])
+    }
+}
+
+const CREATE: &str = "CREATE STREAM readings (device STRING, ts TIMESTAMP, n BIGINT, WATERMARK FOR ts AS ts) \
+     WITH (shards = 1, 'clock.guard' = 'none');";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_listed_checked_tidied_and_put_back() {
+    let shell = Shell { binary: tokio::task::spawn_blocking(built).await.unwrap() };
+    let dir = tempfile::tempdir().unwrap();
+    let (data, place) = (dir.path().join("data"), dir.path().join("archive"));
+    let place = place.to_string_lossy();
+    shell.sql(&data, CREATE);
+    let create = format!(
+        "CREATE ARCHIVE old FOR readings TO '{place}' WITH ('sink.rolling-policy.row-count' = 2, partition = 'day')"
+    );
+    shell.sql(&data, &create);
+    let values: Vec<String> =
+        (0..10).map(|n| format!("('d{n}', to_timestamp({}), {n})", n * 20_000)).collect();
+    shell.sql(&data, &format!("INSERT INTO readings VALUES {}", values.join(", ")));
+    // The archiver works as long as a command has the data directory open.
+    let archived = |_: &u32| {
+        !shell.sql(&data, "SELECT lag FROM system.archives WHERE state = 'running'").contains("\n0\n")
+    };
+    let tries = (0..200).take_while(archived).count();
+    assert!(tries < 200, "the archive does not get there");
+
+    let listed = shell.says(&["archive", "ls", &place]);
+    assert!(listed.starts_with("readings  1 shards, 5 ranges, 10 rows,"), "{listed}");
+    let files = shell.says(&["archive", "ls", "--files", &place]);
+    assert!(files.lines().count() >= 5 && files.lines().all(|file| Path::new(file).is_file()), "{files}");
+    assert!(shell.says(&["archive", "verify", &place]).contains(", 10 rows; 0 problems"));
+    assert!(shell.says(&["archive", "compact", &place]).contains("files are 3 now"));
+    assert!(shell.says(&["archive", "verify", &place]).contains("1 ranges, 3 files, 10 rows; 0 problems"));
+
+    let other = dir.path().join("other");
+    shell.sql(&other, CREATE);
+    let restored = shell.says(&["archive", "restore", &place, "--data", &other.to_string_lossy()]);
+    assert_eq!(restored, "10 rows restored into readings\n");
+    let all = "SELECT device, n, _sequence FROM readings ORDER BY n";
+    assert_eq!(shell.sql(&other, all), shell.sql(&data, all));
+
+    let file = shell.says(&["archive", "ls", "--files", &place]).lines().next().unwrap().to_owned();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = shell.run(&["archive", "verify", &place]);
+    assert_eq!(damaged.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&damaged.stdout).contains("damaged: "));
+    let missing = shell.run(&["archive", "ls", "/nowhere/at/all"]);
+    assert_eq!(missing.status.code(), Some(1));
+    let none = shell.run(&["archive", "ls", &dir.path().to_string_lossy()]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("HW5102"));
+}
