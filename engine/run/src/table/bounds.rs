@@ -6,10 +6,11 @@
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::scalar::ScalarValue;
+use headwater_core::EventTime;
 use headwater_log::ColumnBound;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{SchemaRef, TimeUnit};
 
 /// The bounds that filters put on the columns of `schema`.
 pub(crate) fn bounds_of(filters: &[Expr], schema: &SchemaRef) -> Vec<ColumnBound> {
@@ -45,12 +46,14 @@ fn bound_of(filter: &Expr, schema: &SchemaRef) -> Option<ColumnBound> {
 /// Whether times (nanoseconds, least and greatest) of a timestamp column lie outside of its bounds.
 pub(super) fn outside((least, greatest): (i64, i64), column: usize, bounds: &[ColumnBound]) -> bool {
     let nanos = |array: &Option<ArrayRef>| {
-        let value = ScalarValue::try_from_array(array.as_ref()?, 0).ok()?;
-        let nanos = value.cast_to(&DataType::Timestamp(TimeUnit::Nanosecond, None)).ok()?;
-        match nanos {
-            ScalarValue::TimestampNanosecond(nanos, _) => nanos,
-            _ => None,
-        }
+        let (value, unit) = match ScalarValue::try_from_array(array.as_ref()?, 0).ok()? {
+            ScalarValue::TimestampSecond(value, _) => (value, TimeUnit::Second),
+            ScalarValue::TimestampMillisecond(value, _) => (value, TimeUnit::Millisecond),
+            ScalarValue::TimestampMicrosecond(value, _) => (value, TimeUnit::Microsecond),
+            ScalarValue::TimestampNanosecond(value, _) => (value, TimeUnit::Nanosecond),
+            _ => return None,
+        };
+        value.map(|value| EventTime::from_unit(value, unit).0)
     };
     bounds.iter().filter(|bound| bound.column == column).any(|bound| {
         nanos(&bound.min).is_some_and(|min| greatest < min)
