@@ -71,6 +71,7 @@ async fn an_archive_is_listed_checked_tidied_and_put_back() {
     let file = shell.says(&["archive", "ls", "--files", &place]).lines().next().unwrap().to_owned();
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[20] ^= 1;
+    #[expect(clippy::disallowed_methods, reason = "a test that damages a file")]
     std::fs::write(&file, bytes).unwrap();
     let damaged = shell.run(&["archive", "verify", &place]);
     assert_eq!(damaged.status.code(), Some(3));
