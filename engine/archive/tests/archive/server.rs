@@ -155,17 +155,12 @@ impl Server {
 
     fn make_bucket(&self) {
         wait_for("the server", || {
-            let shell = Command::new("timeout")
-                .args(["20", &self.weed, "shell", &format!("-master=127.0.0.1:{}", self.ports[1])])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn();
-            let mut shell = shell.unwrap();
-            std::io::Write::write_all(&mut shell.stdin.take().unwrap(), b"s3.bucket.create -name kills\n")
-                .unwrap();
-            let said = shell.wait_with_output().unwrap();
-            said.status.success() && std::net::TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok()
+            let ask = "echo s3.bucket.create -name kills | timeout 20 \"$0\" shell -master=127.0.0.1:$1 2>&1";
+            let said = Command::new("sh").args(["-c", ask, &self.weed, &self.ports[1].to_string()]).output();
+            let said = said.unwrap();
+            let said = String::from_utf8_lossy(&said.stdout);
+            (said.contains("created bucket") || said.contains("exist"))
+                && std::net::TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok()
         });
     }
 }
