@@ -21,9 +21,23 @@ use super::timing::Timing;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Its value; never NaN.
+    #[serde(with = "bits")]
     pub value: f64,
     /// Whether it is a percentile over few samples.
     pub low: bool,
+}
+
+/// Numbers as their bits: written as decimals, the last bit may be another one when they are read again.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
 }
 
 /// The state of one alarm.
@@ -250,6 +264,20 @@ mod tests {
         let alarms: Vec<i64> =
             said.iter().filter(|(_, state)| *state == "ALARM").map(|(minute, _)| *minute).collect();
         assert_eq!(alarms, [15], "the windows that end at 10 and at 15");
+    }
+
+    #[test]
+    fn a_value_is_the_same_to_the_last_bit_after_a_restore() {
+        let rule = rule(1, MissingData::Missing);
+        let timing = Timing::of_metric(Duration::from_secs(60)).unwrap();
+        for nth in 1..2_000 {
+            let value = 100.0 / f64::from(nth) * 0.7;
+            let mut fold = AlarmFold::new(&rule, timing);
+            fold.add(MINUTE, Point { value, low: false });
+            let text = serde_json::to_string(&fold.save()).unwrap();
+            let restored = AlarmFold::restore(&rule, timing, serde_json::from_str(&text).unwrap());
+            assert_eq!(restored.save(), fold.save(), "{value}");
+        }
     }
 
     #[test]

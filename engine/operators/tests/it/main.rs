@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod aggregates;
+mod alarms;
 mod data;
 mod groups;
 mod harness;
