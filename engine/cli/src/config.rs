@@ -9,6 +9,9 @@
 //! [limits]
 //! body_bytes_max = 67108864
 //! tails_max = 256
+//!
+//! [wamp]
+//! listen = "127.0.0.1:8080"
 //! ```
 
 use std::net::SocketAddr;
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_serve::ServeOptions;
+use headwater_wamp::gateway::WampConfig;
 use serde::Deserialize;
 
 /// What the file may say. Anything else in it is an error.
@@ -30,6 +34,8 @@ pub(crate) struct Config {
     pub checkpoints: Option<String>,
     #[serde(default)]
     pub limits: Limits,
+    /// What it may say is in `connectors/wamp`.
+    pub wamp: Option<WampConfig>,
 }
 
 /// The bounds of the HTTP edge; see [`ServeOptions`].
@@ -74,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_example_above_is_a_configuration_and_a_typing_error_is_not() {
-        let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n";
+        let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n[wamp]\nlisten = \"127.0.0.1:2\"\n";
         let config: Config = toml::from_str(text).unwrap();
         let mut options = ServeOptions::new(config.listen.unwrap());
         config.limits.apply(&mut options);

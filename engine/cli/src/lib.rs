@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod demo;
 mod exit;
+mod gateways;
 mod host;
 mod logging;
 mod open;

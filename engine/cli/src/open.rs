@@ -58,6 +58,7 @@ impl EngineArgs {
     pub fn open(&self) -> Result<Engine> {
         let world = World::real();
         let options = self.tuning.options(&world, self.data.clone());
+        headwater_connectors::registry::add(&headwater_wamp::connector::CONNECTOR);
         let connectors = Arc::new(Connectors::new(world.clone()));
         Engine::open(world, options, connectors)
             .with_context(|| format!("cannot open {}", self.data.display()))

@@ -10,6 +10,7 @@ use headwater_run::Engine;
 use headwater_serve::{ServeOptions, Server};
 
 use crate::config::Config;
+use crate::gateways::Gateways;
 use crate::open::{EngineArgs, Tuning};
 use crate::{output, signals};
 
@@ -31,6 +32,9 @@ pub(crate) struct Serve {
     /// Where to listen [default: 127.0.0.1:8585]
     #[arg(long, value_name = "ADDR", env = "HEADWATER_LISTEN")]
     listen: Option<SocketAddr>,
+    /// Where to serve WAMP, over WebSocket and RawSocket; not at all unless given here or in the file
+    #[arg(long, value_name = "ADDR", env = "HEADWATER_WAMP")]
+    wamp: Option<SocketAddr>,
     /// A file with settings, in TOML; the command line wins
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -55,8 +59,14 @@ impl Serve {
         let mut options = ServeOptions::new(self.listen.or(config.listen).unwrap_or(usual_address()));
         config.limits.apply(&mut options);
 
+        let mut gateways = Gateways::new(self.wamp, config.wamp)?;
+
         let engine = EngineArgs { data, tuning }.open()?;
-        let served = serve(&engine, options).await;
+        let served = match gateways.start().await {
+            Ok(()) => serve(&engine, options).await,
+            Err(error) => Err(error),
+        };
+        gateways.stop().await;
         engine.close().await?;
         served.map(|()| ExitCode::SUCCESS)
     }
