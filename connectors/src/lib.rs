@@ -13,6 +13,7 @@ mod backoff;
 mod blackhole;
 mod connector;
 mod datagen;
+mod deliver;
 mod error;
 mod files;
 mod http;
@@ -24,6 +25,7 @@ mod stdout;
 mod supervisor;
 
 pub use connector::{Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Source};
+pub use deliver::{Allowed, DELIVERIES, DeliveryDef, Target, deliveries_schema};
 pub use error::{ConnectorError, Result};
 pub use registry::{CONNECTORS, Connector};
 pub use status::{State, Status};

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::connector::Context;
+use crate::deliver::{Allowed, DeliveryDef, DeliveryTask, Settings, Target};
 use crate::error::Result;
 use crate::registry::{make_sink, make_source};
 use crate::sink_task::SinkTask;
@@ -139,6 +140,32 @@ impl ConnectorSupervisor {
         let cursors = Arc::clone(&self.cursors);
         let world = self.ingest.world().clone();
         let task = SinkTask::new(world, log, cursors, board, stopped, def_name(&handle), info, make);
+        self.runtime.spawn(task.run());
+        Ok(handle)
+    }
+
+    /// Checks what is to be delivered for a trigger whose firings have these columns, without touching anything outside.
+    pub fn validate_delivery(def: &DeliveryDef, firing: &SchemaRef, allowed: &Allowed) -> Result<()> {
+        Settings::read(def, firing, allowed).map(drop)
+    }
+
+    /// Starts to deliver a trigger's firings. Their stream must exist.
+    pub fn start_delivery(&self, def: &DeliveryDef, allowed: &Allowed) -> Result<Handle> {
+        let info = self.ingest.log().stream_named(&def.trigger)?;
+        let settings = Settings::read(def, &info.spec.schema, allowed)?;
+        let status = Status {
+            name: def.trigger.clone(),
+            connector: match def.target {
+                Target::Webhook { .. } => "webhook".to_owned(),
+                Target::Command { .. } => "command".to_owned(),
+            },
+            role: "trigger",
+            stream: def.trigger.clone(),
+            ..Status::default()
+        };
+        let (handle, board, stopped) = self.handle(status);
+        let (world, log) = (self.ingest.world().clone(), Arc::clone(self.ingest.log()));
+        let task = DeliveryTask::new(world, log, Arc::clone(&self.cursors), board, stopped, info, settings);
         self.runtime.spawn(task.run());
         Ok(handle)
     }

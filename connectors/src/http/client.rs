@@ -87,7 +87,7 @@ fn is_worth_a_retry(status: StatusCode) -> bool {
 }
 
 /// An error with what caused it: the outermost alone only says that sending failed.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -99,22 +99,24 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Reads `Name: value, Name: value`. `{{ VARIABLE }}` in a value is taken from the environment.
-fn read_headers(text: &str) -> std::result::Result<HeaderMap, String> {
+pub(crate) fn read_headers(text: &str) -> std::result::Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once(':').ok_or("each header is 'Name: value'")?;
         let name = name.trim().parse::<HeaderName>().map_err(|error| error.to_string())?;
-        let mut value = value.trim().to_owned();
-        if let Some((before, rest)) = value.split_once("{{")
-            && let Some((variable, after)) = rest.split_once("}}")
-        {
-            let variable = variable.trim();
-            let secret = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
-            value = format!("{before}{secret}{after}");
-        }
+        let value = fill_from_environment(value.trim())?;
         let mut value = HeaderValue::from_str(&value).map_err(|error| error.to_string())?;
         value.set_sensitive(true);
         headers.append(name, value);
     }
     Ok(headers)
+}
+
+/// A text in which `{{ VARIABLE }}` is taken from the environment.
+pub(crate) fn fill_from_environment(text: &str) -> std::result::Result<String, String> {
+    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
+    let Some((variable, after)) = rest.split_once("}}") else { return Ok(text.to_owned()) };
+    let variable = variable.trim();
+    let secret = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
+    Ok(format!("{before}{secret}{after}"))
 }

@@ -15,4 +15,5 @@ mod source;
 #[cfg(test)]
 mod test;
 
+pub(crate) use client::{causes, fill_from_environment, read_headers};
 pub(crate) use config::{HTTP, POLLING_HTTP, WEBHOOK};

@@ -12,13 +12,21 @@
 //!
 //! [wamp]
 //! listen = "127.0.0.1:8080"
+//!
+//! [triggers]
+//! webhooks = ["https://hooks.example.org/", "https://*.example.net/fleet"]   # where they may go; anywhere unless given
+//!
+//! [triggers.commands]                                                      # what they may run; nothing unless given
+//! siren = ["/usr/local/bin/siren", "--loud"]
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use headwater_connectors::Allowed;
 use headwater_serve::ServeOptions;
 use headwater_wamp::gateway::WampConfig;
 use serde::Deserialize;
@@ -36,6 +44,17 @@ pub(crate) struct Config {
     pub limits: Limits,
     /// What it may say is in `connectors/wamp`.
     pub wamp: Option<WampConfig>,
+    #[serde(default)]
+    pub triggers: Triggers,
+}
+
+/// What triggers may reach; see [`Allowed`].
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Triggers {
+    webhooks: Option<Vec<String>>,
+    #[serde(default)]
+    commands: BTreeMap<String, Vec<String>>,
 }
 
 /// The bounds of the HTTP edge; see [`ServeOptions`].
@@ -56,6 +75,13 @@ impl Config {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
+    }
+}
+
+impl Triggers {
+    /// What is allowed.
+    pub fn allowed(&self) -> Allowed {
+        Allowed { webhooks: self.webhooks.clone(), commands: self.commands.clone() }
     }
 }
 
@@ -80,11 +106,13 @@ mod tests {
 
     #[test]
     fn the_example_above_is_a_configuration_and_a_typing_error_is_not() {
-        let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n[wamp]\nlisten = \"127.0.0.1:2\"\n";
+        let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n[wamp]\nlisten = \"127.0.0.1:2\"\n\
+            [triggers]\nwebhooks = [\"http://a/\"]\n[triggers.commands]\nsiren = [\"/bin/siren\"]\n";
         let config: Config = toml::from_str(text).unwrap();
         let mut options = ServeOptions::new(config.listen.unwrap());
         config.limits.apply(&mut options);
         assert_eq!(options.tails_max, 7);
+        assert_eq!(config.triggers.allowed().command("siren").unwrap(), ["/bin/siren"]);
         assert!(toml::from_str::<Config>("lsiten = \"127.0.0.1:1\"").is_err());
     }
 }

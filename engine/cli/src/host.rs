@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_sink, make_source};
-use headwater_connectors::{ConnectorDef, ConnectorError, ConnectorSupervisor, Context, Handle, State};
+use headwater_connectors::{
+    Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle, State, Target,
+};
 use headwater_core::{StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};
-use headwater_plan::StreamDef;
-use headwater_run::{ConnectorHost, ConnectorTable, Result, RunError, RunningConnector};
+use headwater_plan::{Action, StreamDef};
+use headwater_run::{ConnectorHost, ConnectorTable, Result, RunError, RunningConnector, TriggerDelivery};
 use parking_lot::Mutex;
 
 /// How often a connector is looked at while somebody waits for it to settle.
@@ -31,13 +33,15 @@ const OF_THE_STREAM: [&str; 8] = [
 /// The connectors of this binary.
 pub(crate) struct Connectors {
     world: World,
+    /// What triggers may reach.
+    allowed: Allowed,
     /// Made with the first connector: it needs the way into the log, which the engine makes.
     supervisor: OnceLock<ConnectorSupervisor>,
 }
 
 impl Connectors {
-    pub fn new(world: World) -> Self {
-        Self { world, supervisor: OnceLock::new() }
+    pub fn new(world: World, allowed: Allowed) -> Self {
+        Self { world, allowed, supervisor: OnceLock::new() }
     }
 
     fn supervisor(&self, ingest: &Arc<Ingest>) -> std::result::Result<&ConnectorSupervisor, ConnectorError> {
@@ -100,6 +104,41 @@ impl ConnectorHost for Connectors {
         let handle = handle.map_err(|error| failed(error.to_string()))?;
         Ok(Box::new(Running { handle: Mutex::new(Some(handle)), source: table.source, bounded }))
     }
+
+    fn validate_delivery(&self, delivery: &TriggerDelivery) -> std::result::Result<(), String> {
+        let def = delivery_of(delivery)?;
+        ConnectorSupervisor::validate_delivery(&def, &delivery.schema, &self.allowed)
+            .map_err(|error| error.to_string())
+    }
+
+    fn start_delivery(
+        &self,
+        delivery: TriggerDelivery,
+        ingest: Arc<Ingest>,
+    ) -> Result<Box<dyn RunningConnector>> {
+        let failed = |reason: String| RunError::Delivery { trigger: delivery.def.name.clone(), reason };
+        let def = delivery_of(&delivery).map_err(failed)?;
+        let supervisor = self.supervisor(&ingest).map_err(|error| failed(error.to_string()))?;
+        let handle = supervisor.start_delivery(&def, &self.allowed);
+        let handle = handle.map_err(|error| failed(error.to_string()))?;
+        Ok(Box::new(Running { handle: Mutex::new(Some(handle)), source: false, bounded: false }))
+    }
+}
+
+fn delivery_of(delivery: &TriggerDelivery) -> std::result::Result<DeliveryDef, String> {
+    let target = match &delivery.def.action {
+        Action::Webhook { url } => Target::Webhook { url: url.clone() },
+        Action::Command { name, arguments } => {
+            Target::Command { name: name.clone(), arguments: arguments.clone() }
+        }
+        other => return Err(format!("{} delivers nothing", other.describe())),
+    };
+    Ok(DeliveryDef {
+        trigger: delivery.def.name.clone(),
+        keys: delivery.keys.clone(),
+        target,
+        options: delivery.def.options.clone(),
+    })
 }
 
 fn def_of(table: &StreamDef) -> std::result::Result<ConnectorDef, String> {
@@ -149,10 +188,121 @@ impl RunningConnector for Running {
         self.handle.lock().as_ref().and_then(|handle| handle.status().last_error)
     }
 
+    fn lag(&self) -> Option<u64> {
+        self.handle.lock().as_ref().and_then(|handle| handle.status().lag)
+    }
+
     async fn stop(&self) {
         let handle = self.handle.lock().take();
         if let Some(handle) = handle {
             handle.stop().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use headwater_run::{Answer, Engine};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::open::Tuning;
+
+    type Bodies = Arc<Mutex<Vec<serde_json::Value>>>;
+
+    /// Takes requests of one connection each, answers 200, and keeps their bodies.
+    async fn receiver() -> (String, Bodies) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let bodies = Bodies::default();
+        let got = Arc::clone(&bodies);
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = String::new();
+                let mut part = [0; 4096];
+                let body = loop {
+                    let read = socket.read(&mut part).await.unwrap();
+                    request.push_str(std::str::from_utf8(&part[..read]).unwrap());
+                    let body = request.split_once("\r\n\r\n").map(|(_, body)| body);
+                    if let Some(Ok(document)) = body.map(serde_json::from_str) {
+                        break document;
+                    }
+                };
+                got.lock().push(body);
+                let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (url, bodies)
+    }
+
+    async fn run(engine: &Engine, sql: &str) -> String {
+        let mut text = String::new();
+        for answer in engine.execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}")) {
+            match answer {
+                Answer::Rows(rows) => {
+                    let batches: Vec<_> = rows.try_collect().await.unwrap();
+                    text += &arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+                }
+                Answer::Done { tag, .. } => text += &tag,
+            }
+        }
+        text
+    }
+
+    async fn wait_for(bodies: &Bodies, count: usize) {
+        for _ in 0..1_000 {
+            if bodies.lock().len() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{count} deliveries do not come: {:?}", bodies.lock());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_trigger_tells_its_receiver_and_a_replay_tells_nobody() {
+        let (url, bodies) = receiver().await;
+        let world = World::real();
+        let allowed = Allowed { webhooks: Some(vec![url.clone()]), ..Allowed::default() };
+        let connectors = Arc::new(Connectors::new(world.clone(), allowed));
+        let mut options = Tuning::default().options(&world, std::path::PathBuf::new());
+        options.data = None;
+        let open = move || Engine::open(world, options, connectors);
+        let engine = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+        run(&engine, "CREATE STREAM readings (device STRING, ts TIMESTAMP(3), temp DOUBLE, WATERMARK FOR ts AS ts) PARTITIONED BY (device)").await;
+        let other = "CREATE TRIGGER t ON readings WHEN gt(temp, 30) EXECUTE WEBHOOK 'http://example.org/'";
+        let error = engine.execute(other).await.err().unwrap().to_string();
+        assert!(error.contains("does not allow webhooks to http://example.org"), "{error}");
+        run(
+            &engine,
+            &format!("CREATE TRIGGER hot ON readings WHEN gt(temp, 30) EXECUTE WEBHOOK '{url}hook'"),
+        )
+        .await;
+        run(&engine, "INSERT INTO readings VALUES ('a', '2026-01-01T00:00:00', 31.0)").await;
+        wait_for(&bodies, 1).await;
+        assert_eq!(bodies.lock()[0]["firing"]["temp"], 31.0);
+        run(&engine, "TEST TRIGGER hot").await;
+        wait_for(&bodies, 2).await;
+        assert_eq!(bodies.lock()[1]["firing"]["cause"], "test");
+        // A pause keeps what fires; a replay fires without telling anybody.
+        run(&engine, "PAUSE TRIGGER hot").await;
+        run(&engine, "INSERT INTO readings VALUES ('b', '2026-01-01T00:00:01', 32.0)").await;
+        let replayed = run(&engine, "REPLAY JOB hot FROM '2026-01-01' TO '2026-01-02'").await;
+        assert!(replayed.contains("31.0") && replayed.contains("32.0"), "{replayed}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(bodies.lock().len(), 2);
+        run(&engine, "RESUME TRIGGER hot").await;
+        wait_for(&bodies, 3).await;
+        assert_eq!(bodies.lock()[2]["firing"]["device"], "b");
+        let shown = run(&engine, "SHOW TRIGGERS").await;
+        assert!(shown.contains("gt(temp, 30)") && shown.contains("2026-01-01T00:00:01"), "{shown}");
+        let attempts =
+            run(&engine, "SELECT COUNT(*) FROM system.trigger_deliveries WHERE outcome = 'delivered'").await;
+        assert!(attempts.contains("| 3 "), "{attempts}");
+        run(&engine, "DROP TRIGGER hot").await;
+        assert!(!run(&engine, "SELECT name FROM system.triggers").await.contains("hot"));
+        engine.close().await.unwrap();
     }
 }

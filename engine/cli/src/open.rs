@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use headwater_connectors::Allowed;
 use headwater_core::World;
 use headwater_log::DiskLogOptions;
 use headwater_run::{Engine, EngineOptions};
@@ -20,6 +21,9 @@ pub(crate) struct EngineArgs {
     pub data: PathBuf,
     #[command(flatten)]
     pub tuning: Tuning,
+    /// What triggers may reach: the configuration file says it
+    #[arg(skip)]
+    pub allowed: Allowed,
 }
 
 /// What can be tuned; the defaults suit most machines.
@@ -59,7 +63,7 @@ impl EngineArgs {
         let world = World::real();
         let options = self.tuning.options(&world, self.data.clone());
         headwater_connectors::registry::add(&headwater_wamp::connector::CONNECTOR);
-        let connectors = Arc::new(Connectors::new(world.clone()));
+        let connectors = Arc::new(Connectors::new(world.clone(), self.allowed.clone()));
         Engine::open(world, options, connectors)
             .with_context(|| format!("cannot open {}", self.data.display()))
     }

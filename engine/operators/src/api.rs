@@ -229,6 +229,11 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Whether something in the state waits for time to pass, so that time must go on also when no rows come.
+    fn waits_for_time(&self) -> bool {
+        false
+    }
+
     /// How much state there is now.
     fn state_size(&self) -> StateSize {
         StateSize::default()

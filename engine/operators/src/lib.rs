@@ -15,6 +15,7 @@ pub mod decide;
 mod group_aggregate;
 mod group_operator;
 mod stateless;
+pub mod triggers;
 pub mod windows;
 
 pub use aggregates::AggregateCall;
@@ -22,6 +23,7 @@ pub use api::*;
 pub use error::{OperatorError, Result};
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
 pub use stateless::{FilterSpec, ProjectSpec};
+pub use triggers::{FiringColumn, Memory, Rearm, Remembered, Trigger, TriggerSpec, When};
 pub use windows::{
     AssignWindowsSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec, WindowAggregate,
     WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,

@@ -14,7 +14,10 @@ use crate::decision::{AlarmDef, alarm_history};
 use crate::definition::{ArchiveDef, JobDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::scaling::{GroupDef, PolicyDef, scaling_streams};
-use crate::statement::{AlterStream, Drop, Kind, Name, Parsed, Query, Statement, StreamChange};
+use crate::statement::{
+    AlterStream, CreateTrigger, Drop, Kind, Name, Parsed, Query, Statement, StreamChange,
+};
+use crate::trigger::{Action, TriggerDef};
 
 /// Everything that has a name. Cheap to clone; a clone never changes.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +46,8 @@ pub enum Entry {
     ScalingGroup(Arc<GroupDef>),
     /// An archive of a stream.
     Archive(Arc<ArchiveDef>),
+    /// A trigger.
+    Trigger(Arc<TriggerDef>),
 }
 
 /// What a statement did to the catalog.
@@ -78,6 +83,7 @@ impl Entry {
             Self::ScalingPolicy(_) => Kind::ScalingPolicy,
             Self::ScalingGroup(_) => Kind::ScalingGroup,
             Self::Archive(_) => Kind::Archive,
+            Self::Trigger(_) => Kind::Trigger,
         }
     }
 
@@ -91,6 +97,7 @@ impl Entry {
             Self::ScalingPolicy(policy) => &policy.name,
             Self::ScalingGroup(group) => &group.name,
             Self::Archive(archive) => &archive.name,
+            Self::Trigger(trigger) => &trigger.name,
         }
     }
 
@@ -113,6 +120,7 @@ impl Entry {
             Self::ScalingPolicy(policy) => policy.references(),
             Self::ScalingGroup(group) => group.references(),
             Self::Archive(archive) => BTreeSet::from([archive.stream.clone()]),
+            Self::Trigger(trigger) => trigger.references(),
         }
     }
 }
@@ -143,6 +151,14 @@ impl Catalog {
     pub fn job(&self, name: &str) -> Option<&Arc<JobDef>> {
         match self.get(name) {
             Some(Entry::Job(job)) => Some(job),
+            _ => None,
+        }
+    }
+
+    /// The trigger of this name.
+    pub fn trigger(&self, name: &str) -> Option<&Arc<TriggerDef>> {
+        match self.get(name) {
+            Some(Entry::Trigger(trigger)) => Some(trigger),
             _ => None,
         }
     }
@@ -212,6 +228,10 @@ impl Catalog {
             ),
             Statement::CreateArchive(create) => {
                 let entry = Entry::Archive(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, false)
+            }
+            Statement::CreateTrigger(create) => {
+                let entry = Entry::Trigger(Arc::new(create.definition.clone()));
                 (&create.name, entry, create.if_not_exists, false)
             }
             Statement::Drop(drop) => return self.drop_entry(drop, parsed),
@@ -308,6 +328,7 @@ impl Catalog {
     /// What a new entry refers to must exist; a job's target must be something that takes rows.
     fn check_references(&self, entry: &Entry, parsed: &Parsed) -> Result<()> {
         let create = match &parsed.statement {
+            Statement::CreateTrigger(create) => return self.check_trigger(create, parsed),
             Statement::CreateJob(create) => create,
             Statement::CreateScalingGroup(create) => {
                 let of_kind = |name| self.check_kind(name, Kind::ScalingPolicy, parsed);
@@ -344,6 +365,29 @@ impl Catalog {
             }
             None => Err(self.unknown(name, &kind.to_string()).at(name.position, &parsed.script)),
         }
+    }
+
+    /// What a trigger looks at has rows, and what it inserts into takes them.
+    fn check_trigger(&self, create: &CreateTrigger, parsed: &Parsed) -> Result<()> {
+        match self.get(&create.on.value) {
+            Some(Entry::Stream(_) | Entry::Table(_) | Entry::View(_) | Entry::MaterializedView(_)) => {}
+            Some(other) => {
+                let message = format!("'{}' is a {}, not a stream or view", create.on.value, other.kind());
+                return Err(SqlError::new(Mistake::Definition, message)
+                    .at(create.on.position, &parsed.script)
+                    .hint("write into a stream, and put the trigger ON that"));
+            }
+            None => {
+                let error = self.unknown(&create.on, "stream or view");
+                return Err(error.at(create.on.position, &parsed.script));
+            }
+        }
+        let Action::Insert { target, .. } = &create.definition.action else { return Ok(()) };
+        if self.stream(target).is_some() {
+            return Ok(());
+        }
+        let name = Name { value: target.clone(), position: parsed.position };
+        Err(self.unknown(&name, "stream or table").at(parsed.position, &parsed.script))
     }
 
     /// A replaced view must not come to refer to itself.

@@ -25,6 +25,7 @@ mod session;
 pub mod statement;
 mod stream;
 mod translate;
+mod trigger;
 mod window;
 
 pub use catalog::{Catalog, Change, Entry};
@@ -40,6 +41,7 @@ pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 pub use script::{Position, Script};
 pub use statement::{Parsed, Query, Statement};
+pub use trigger::{Action, Condition, FIRING_COLUMNS, Partition, RearmDef, StartAt, TriggerDef, TriggerPlan};
 
 /// The columns that every stream has besides its own: shown when named, never by `*`. In this order after the stream's own columns
 /// in the schema of a provider: Int32, Int64, Timestamp(ns, UTC); none is nullable.

@@ -18,18 +18,22 @@ use datafusion::logical_expr::{
     TableProviderFilterPushDown, TableSource, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{self, Statement};
 
 use crate::METADATA_COLUMNS;
 use crate::catalog::{Catalog, Entry};
+use crate::dataflow::Dataflow;
 use crate::decision::ALARM_HISTORY;
 use crate::definition::ViewDef;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
 use crate::metadata::{hide_metadata, mentioned_metadata};
-use crate::planner::Tables;
+use crate::planner::{Tables, Target};
+use crate::script::Script;
 use crate::statement::Query;
+use crate::stream;
+use crate::translate::translate_with;
 use crate::window::WindowRelations;
 
 /// What a query is planned for.
@@ -62,6 +66,24 @@ impl World<'_> {
         let relations = WindowRelations { catalog: self.catalog.clone(), script: query.script.clone() };
         let names = Names { world: *self, mentioned, relations: [Arc::new(relations)] };
         SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))
+    }
+
+    /// A query that goes on for ever, as a dataflow.
+    pub(crate) fn stream(
+        &self,
+        query: &Query,
+        target: Target<'_>,
+    ) -> std::result::Result<Dataflow, SqlError> {
+        self.plan(query)
+            .and_then(|plan| stream::plan(plan, self.state, self.catalog, target))
+            .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))
+    }
+
+    /// An expression over the columns of a schema.
+    pub(crate) fn expression(&self, expr: ast::Expr, schema: &DFSchema) -> Result<Expr> {
+        let relations = WindowRelations { catalog: self.catalog.clone(), script: Script::new("") };
+        let names = Names { world: *self, mentioned: BTreeSet::new(), relations: [Arc::new(relations)] };
+        SqlToRel::new(&names).sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
 
     /// The plan of a view, with the view's names for the columns.
@@ -186,6 +208,13 @@ impl Names<'_> {
         if let Some(Entry::Archive(archive)) = self.world.catalog.get(name) {
             let message = format!("'{name}' is an archive, which is read through its stream");
             return SqlError::new(Mistake::UnknownName, message).hint(format!("read '{}'", archive.stream));
+        }
+        if let Some(Entry::Trigger(_)) = self.world.catalog.get(name) {
+            return SqlError::new(
+                Mistake::NotStreaming,
+                format!("'{name}' is a trigger, whose firings are read by bounded queries"),
+            )
+            .hint("EXECUTE INSERT INTO a stream, and read that");
         }
         let names = self.world.names();
         SqlError::new(Mistake::UnknownName, format!("there is no stream, table or view '{name}'"))

@@ -17,7 +17,8 @@ use crate::scaling::{GroupDef, PolicyDef};
 use crate::session::new_session;
 use crate::statement::{Explain, ExplainMode, Insert, Parsed, Query, Statement};
 use crate::stream;
-use crate::translate::{translate, translate_with};
+use crate::translate::translate;
+use crate::trigger::{self, TriggerDef, TriggerPlan};
 
 /// Where the planner finds tables: streams (with the metadata columns [`crate::METADATA_COLUMNS`] after their own), system
 /// tables, materialized views, files.
@@ -98,11 +99,17 @@ impl Planner {
         query: &Query,
         target: Target<'_>,
     ) -> Result<Dataflow> {
-        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
-        world
-            .plan(query)
-            .and_then(|plan| stream::plan(plan, &self.state, catalog, target))
-            .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))
+        World { state: &self.state, catalog, tables, mode: Mode::Stream }.stream(query, target)
+    }
+
+    /// A trigger, as a dataflow.
+    pub fn trigger(
+        &self,
+        catalog: &Catalog,
+        tables: &Arc<dyn Tables>,
+        definition: &TriggerDef,
+    ) -> Result<TriggerPlan> {
+        trigger::plan(World { state: &self.state, catalog, tables, mode: Mode::Stream }, definition)
     }
 
     /// An alarm, as a dataflow whose rows are those of its history.
@@ -153,6 +160,7 @@ impl Planner {
                 let target = Target::View(&view.definition.columns);
                 self.stream(catalog, tables, &view.definition.query, target).map(drop)
             }
+            Statement::CreateTrigger(trigger) => self.trigger(catalog, tables, &trigger.definition).map(drop),
             Statement::CreateJob(job) => {
                 let target = catalog.stream(&job.target.value);
                 let target =
@@ -182,6 +190,10 @@ impl Planner {
         explain: &Explain,
     ) -> Result<Explained> {
         let parsed = &explain.statement;
+        if let Statement::CreateTrigger(trigger) = &parsed.statement {
+            let plan = self.trigger(catalog, tables, &trigger.definition)?;
+            return Ok(Explained::Text(format!("streaming plan\n{}", plan.dataflow.explain())));
+        }
         let columns: Vec<String> = match &parsed.statement {
             Statement::Insert(insert) => insert.columns.iter().map(|column| column.value.clone()).collect(),
             _ => Vec::new(),

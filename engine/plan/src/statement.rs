@@ -9,6 +9,7 @@ use crate::decision::AlarmDef;
 use crate::definition::{ArchiveDef, JobDef, StreamDef, ViewDef};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
+use crate::trigger::TriggerDef;
 
 /// A statement and its place in a script.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub enum Statement {
     CreateScalingGroup(CreateScalingGroup),
     /// `CREATE ARCHIVE ... FOR ... TO ...`.
     CreateArchive(CreateArchive),
+    /// `CREATE TRIGGER`.
+    CreateTrigger(CreateTrigger),
     /// `DROP`.
     Drop(Drop),
     /// `ALTER STREAM`.
@@ -60,6 +63,12 @@ pub enum Statement {
     PauseJob(Name),
     /// `RESUME JOB`.
     ResumeJob(Name),
+    /// `PAUSE TRIGGER`.
+    PauseTrigger(Name),
+    /// `RESUME TRIGGER`.
+    ResumeTrigger(Name),
+    /// `TEST TRIGGER`.
+    TestTrigger(Name),
     /// `INSERT INTO`.
     Insert(Insert),
     /// `SELECT`, `WITH`, `VALUES`.
@@ -140,6 +149,19 @@ pub struct CreateArchive {
     pub if_not_exists: bool,
 }
 
+/// `CREATE TRIGGER [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateTrigger {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// The stream or view that it looks at, and the place of that.
+    pub on: Name,
+    /// What is created.
+    pub definition: TriggerDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
 /// `CREATE SCALING POLICY [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateScalingPolicy {
@@ -196,6 +218,8 @@ pub enum Kind {
     ScalingGroup,
     /// An archive.
     Archive,
+    /// A trigger.
+    Trigger,
 }
 
 /// `DROP ... [IF EXISTS]`.
@@ -248,6 +272,8 @@ pub enum Show {
     ScalingPolicies,
     /// `SHOW ARCHIVES`.
     Archives,
+    /// `SHOW TRIGGERS`.
+    Triggers,
 }
 
 /// `EXPLAIN [BATCH | ANALYZE]`.
@@ -338,6 +364,7 @@ impl Kind {
             Self::ScalingPolicy => "SCALING POLICY",
             Self::ScalingGroup => "SCALING GROUP",
             Self::Archive => "ARCHIVE",
+            Self::Trigger => "TRIGGER",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::sql::sqlparser::ast::{Expr, Spanned, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Expr, Spanned, Visit, visit_expressions};
 
 use crate::error::{Mistake, SqlError, did_you_mean, nearest};
 use crate::parse::{name_of, normal, position};
@@ -25,6 +25,18 @@ pub(crate) fn translate_with(
     let (error, named) = meaning(error.find_root());
     let place = place.or_else(|| named.and_then(|name| find(query, &name))).or_else(|| place_of(&error));
     error.at(place.unwrap_or(query.position), &query.script)
+}
+
+/// What DataFusion said of an expression by itself, which begins at `position`.
+pub(crate) fn translate_expression(
+    error: DataFusionError,
+    expr: &Expr,
+    position: Position,
+    script: &crate::script::Script,
+) -> SqlError {
+    let (error, named) = meaning(error.find_root());
+    let place = named.and_then(|name| find_in(expr, &name));
+    error.at(place.unwrap_or(position), script)
 }
 
 fn position_of(location: datafusion::common::Location) -> Position {
@@ -137,8 +149,12 @@ fn plain(text: &str) -> String {
 
 /// The first place where a query names a column or function.
 fn find(query: &Query, name: &str) -> Option<Position> {
+    find_in(&*query.ast, name)
+}
+
+fn find_in(tree: &impl Visit, name: &str) -> Option<Position> {
     let mut found = None;
-    let _ = visit_expressions(&*query.ast, |expr| {
+    let _ = visit_expressions(tree, |expr| {
         let span = match expr {
             Expr::Identifier(ident) if normal(ident) == name => Some(ident.span),
             Expr::CompoundIdentifier(parts) => {

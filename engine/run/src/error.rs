@@ -71,6 +71,14 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// A trigger's firings cannot be delivered.
+    #[error("trigger {trigger}: {reason}")]
+    Delivery {
+        /// The trigger.
+        trigger: String,
+        /// Why.
+        reason: String,
+    },
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
@@ -93,6 +101,7 @@ impl RunError {
             Self::Checkpoint { .. } => Code::new("HW4012"),
             Self::Journal { .. } => Code::new("HW4013"),
             Self::Connector { .. } => Code::new("HW4014"),
+            Self::Delivery { .. } => Code::new("HW4018"),
             Self::Invalid(_) => Code::new("HW4015"),
             Self::Panicked { .. } => Code::new("HW4017"),
             Self::Closed => Code::new("HW4016"),

@@ -19,7 +19,9 @@ pub use engine::{Answer, Engine};
 pub use error::{Result, RunError};
 pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
-pub use options::{ConnectorHost, ConnectorTable, EngineOptions, NoConnectors, RunningConnector};
+pub use options::{
+    ConnectorHost, ConnectorTable, EngineOptions, NoConnectors, RunningConnector, TriggerDelivery,
+};
 pub use tail::{Tail, TailBatch, TailFrom};
 
 /// What a job is doing.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use headwater_plan::StreamDef;
+use headwater_plan::{StreamDef, TriggerDef};
 
 use crate::error::Result;
 
@@ -37,6 +38,17 @@ pub struct ConnectorTable {
     pub source: bool,
 }
 
+/// A trigger whose firings are to be delivered outside.
+#[derive(Clone, Debug)]
+pub struct TriggerDelivery {
+    /// The trigger; its options are those of the delivery.
+    pub def: Arc<TriggerDef>,
+    /// The columns of a firing that tell one key from another.
+    pub keys: Vec<String>,
+    /// The columns of a firing.
+    pub schema: SchemaRef,
+}
+
 /// A source or sink that runs. Dropping it stops it.
 #[async_trait]
 pub trait RunningConnector: Send + Sync {
@@ -49,6 +61,10 @@ pub trait RunningConnector: Send + Sync {
     fn state(&self) -> String;
     /// The last error, if any.
     fn last_error(&self) -> Option<String>;
+    /// How many rows it has still to deliver, if that is known.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
     /// Stops, and waits for that.
     async fn stop(&self);
 }
@@ -66,7 +82,25 @@ pub trait ConnectorHost: Send + Sync {
         ingest: Arc<headwater_ingest::Ingest>,
         ended: Box<dyn FnOnce() + Send>,
     ) -> Result<Box<dyn RunningConnector>>;
+    /// Checks what a trigger wants delivered when it is created; the message names what is wrong.
+    fn validate_delivery(&self, _delivery: &TriggerDelivery) -> std::result::Result<(), String> {
+        Err(NO_DELIVERIES.to_owned())
+    }
+    /// Starts to deliver a trigger's firings.
+    fn start_delivery(
+        &self,
+        delivery: TriggerDelivery,
+        _ingest: Arc<headwater_ingest::Ingest>,
+    ) -> Result<Box<dyn RunningConnector>> {
+        Err(crate::RunError::Delivery {
+            trigger: delivery.def.name.clone(),
+            reason: NO_DELIVERIES.to_owned(),
+        })
+    }
 }
+
+/// What an engine says that has nobody to deliver.
+const NO_DELIVERIES: &str = "this engine was opened without anybody who delivers";
 
 /// For engines without connectors.
 pub struct NoConnectors;

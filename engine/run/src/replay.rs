@@ -15,10 +15,10 @@ use arrow_row::{OwnedRow, RowConverter, SortField};
 use headwater_core::{EventTime, Sequence, ShardId, StreamName};
 use headwater_log::{Append, From, Log, ReadSpec, StreamInfo, StreamSpec};
 use headwater_operators::Rows;
-use headwater_plan::{Dataflow, Entry, Statement, parse_one};
+use headwater_plan::{Dataflow, Entry, METADATA_COLUMNS, Statement, parse_one};
 use parking_lot::{Condvar, Mutex};
 
-use crate::engine::{Inner, ensure_stream, result_schema};
+use crate::engine::{Inner, ensure_stream, first_place, result_schema};
 use crate::error::{Result, RunError};
 use crate::job::{JournalReader, Limits, Pipeline, Start, Stretch, fit, nanos};
 use crate::{ReplayReport, ReplaySpec};
@@ -39,7 +39,8 @@ pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport>
     let dataflow = Arc::new(other.unwrap_or(own));
     let stretch =
         Stretch { from: spec.from.unwrap_or(EventTime::MIN), to: spec.to.unwrap_or(EventTime::MAX) };
-    let mut replay = Replay::open(inner, Arc::clone(&dataflow), stretch)?;
+    let start = start_of(inner, entry, &dataflow, exact, stretch)?;
+    let mut replay = Replay::open(inner, Arc::clone(&dataflow), stretch, &start)?;
     if let Some(name) = &spec.into {
         replay.into = Some(target(inner, name, &replay.report.schema)?);
     }
@@ -72,6 +73,27 @@ pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport>
     Ok(report)
 }
 
+/// Where the first row is: that of the stretch, or where the job itself began.
+fn start_of(
+    inner: &Inner,
+    entry: &Entry,
+    dataflow: &Dataflow,
+    exact: bool,
+    stretch: Stretch,
+) -> Result<Start> {
+    if exact && let Entry::Trigger(trigger) = entry {
+        return first_place(inner, trigger);
+    }
+    let by_arrival = |source: &headwater_plan::dataflow::Source| {
+        source.watermark.as_ref().is_some_and(|watermark| watermark.text == METADATA_COLUMNS[2])
+    };
+    Ok(Start::At(match stretch.from {
+        EventTime::MIN => From::Earliest,
+        from if dataflow.sources.iter().any(by_arrival) => From::Arrival(from),
+        from => From::EventTime(from),
+    }))
+}
+
 fn other_plan(inner: &Arc<Inner>, text: &str) -> Result<Dataflow> {
     let parsed = parse_one(text)?;
     match &parsed.statement {
@@ -84,6 +106,9 @@ fn other_plan(inner: &Arc<Inner>, text: &str) -> Result<Dataflow> {
         }
         Statement::CreateAlarm(alarm) => {
             Ok(inner.planner.alarm(&inner.catalog(), &inner.tables(), &alarm.definition)?)
+        }
+        Statement::CreateTrigger(create) => {
+            Ok(inner.planner.trigger(&inner.catalog(), &inner.tables(), &create.definition)?.dataflow)
         }
         _ => Err(RunError::Invalid("the other definition of a job must be a query".into())),
     }
@@ -99,11 +124,9 @@ struct Replay {
 }
 
 impl Replay {
-    fn open(inner: &Inner, dataflow: Arc<Dataflow>, stretch: Stretch) -> Result<Self> {
+    fn open(inner: &Inner, dataflow: Arc<Dataflow>, stretch: Stretch, start: &Start) -> Result<Self> {
         let schema = result_schema(&dataflow);
-        let from =
-            if stretch.from == EventTime::MIN { From::Earliest } else { From::EventTime(stretch.from) };
-        let mut pipeline = Pipeline::open(&*inner.log, dataflow, inner.options.workers, &Start::At(from))?;
+        let mut pipeline = Pipeline::open(&*inner.log, dataflow, inner.options.workers, start)?;
         pipeline.set_stretch(stretch);
         let report = ReplayReport {
             schema,

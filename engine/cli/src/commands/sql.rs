@@ -42,7 +42,9 @@ impl Sql {
     pub async fn run(self) -> Result<ExitCode> {
         let format = self.format.unwrap_or_else(OutputFormat::usual);
         let session = match self.data {
-            Some(data) => Session::Local(EngineArgs { data, tuning: self.tuning }.open()?),
+            Some(data) => {
+                Session::Local(EngineArgs { data, tuning: self.tuning, allowed: Default::default() }.open()?)
+            }
             None => Session::Remote(Client::new(&self.url)?),
         };
         let ended = match &self.command {

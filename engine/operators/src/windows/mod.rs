@@ -17,11 +17,12 @@ mod timelines;
 
 pub use aggregate::{WindowAggregate, WindowAggregateSpec, WindowFinalSpec};
 pub use assign::AssignWindowsSpec;
+pub(crate) use emit::window_column;
 pub use kind::WindowKind;
 pub(crate) use layout::describe_columns;
 pub use layout::{OutputColumn, PerKey, WindowColumn};
 pub use partial::WindowPartialSpec;
 pub(crate) use partial::key_columns;
-pub(crate) use place::Sorting;
+pub(crate) use place::{Sorting, Times};
 pub use session::{SessionAggregate, SessionAggregateSpec};
-pub(crate) use tables::{check_schema, push_watermark, read_watermark, slots};
+pub(crate) use tables::{check_schema, push_entries, push_watermark, read_watermark, slots};

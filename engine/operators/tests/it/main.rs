@@ -9,4 +9,5 @@ mod harness;
 mod oracle;
 mod sessions;
 mod state;
+mod triggers;
 mod windows;

@@ -14,17 +14,19 @@ use super::options::{CLOCK_GUARD, Given, apply, read_options};
 use super::reader::Reader;
 use super::scaling::read_scaling;
 use super::statements::read_insert;
+use super::trigger::read_trigger;
 use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "STREAM",
     "TABLE",
     "SOURCE",
     "VIEW",
     "MATERIALIZED VIEW",
     "JOB",
+    "TRIGGER",
     "ALARM",
     "COMPOSITE ALARM",
     "SCALING POLICY",
@@ -52,6 +54,7 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
         Some("ALARM" | "COMPOSITE") => read_alarm(reader),
         Some("SCALING") => read_scaling(reader),
         Some("ARCHIVE") => read_archive(reader),
+        Some("TRIGGER") => read_trigger(reader),
         Some("SINK") => Err(SqlError::new(Mistake::Syntax, "there is no CREATE SINK")
             .at(reader.position(), reader.script())
             .hint("CREATE TABLE name WITH (connector = ...), then CREATE JOB ... AS INSERT INTO name SELECT ...")),

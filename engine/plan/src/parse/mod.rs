@@ -15,12 +15,13 @@ mod reader;
 mod scaling;
 mod scripts;
 mod statements;
+mod trigger;
 mod types;
 mod windows;
 
 pub(crate) use columns::sql_type;
 pub(crate) use dialect::{TABLE_ARGUMENT, sole_table};
-pub(crate) use options::set_options;
+pub(crate) use options::{duration as parse_duration, set_options};
 pub(crate) use reader::{name_of, normal, position};
 pub use scripts::{parse, parse_one};
 pub(crate) use types::arrow_type;

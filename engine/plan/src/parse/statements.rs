@@ -15,9 +15,9 @@ use crate::statement::{
     AlterStream, Drop, Explain, ExplainMode, Insert, Kind, Parsed, Replay, Set, Show, Statement, StreamChange,
 };
 
-const FIRST_WORDS: [&str; 15] = [
+const FIRST_WORDS: [&str; 16] = [
     "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "EXPLAIN", "PAUSE", "RESUME", "INSERT", "SELECT", "WITH",
-    "VALUES", "SET", "REPLAY", "DESC",
+    "VALUES", "SET", "REPLAY", "DESC", "TEST",
 ];
 
 /// Reads a statement, up to its semicolon.
@@ -42,13 +42,24 @@ fn read(reader: &mut Reader) -> Result<Statement> {
         "EXPLAIN" => read_explain(reader),
         "PAUSE" => {
             reader.next();
+            if reader.take_words("TRIGGER") {
+                return Ok(Statement::PauseTrigger(reader.name("a trigger")?));
+            }
             reader.expect_words("JOB")?;
             Ok(Statement::PauseJob(reader.name("a job")?))
         }
         "RESUME" => {
             reader.next();
+            if reader.take_words("TRIGGER") {
+                return Ok(Statement::ResumeTrigger(reader.name("a trigger")?));
+            }
             reader.expect_words("JOB")?;
             Ok(Statement::ResumeJob(reader.name("a job")?))
+        }
+        "TEST" => {
+            reader.next();
+            reader.expect_words("TRIGGER")?;
+            Ok(Statement::TestTrigger(reader.name("a trigger")?))
         }
         "INSERT" => Ok(Statement::Insert(read_insert(reader)?)),
         "SET" => read_set(reader),
@@ -77,6 +88,7 @@ fn read_kind(reader: &mut Reader) -> Result<Kind> {
         ("SCALING POLICY", Kind::ScalingPolicy),
         ("SCALING GROUP", Kind::ScalingGroup),
         ("ARCHIVE", Kind::Archive),
+        ("TRIGGER", Kind::Trigger),
     ];
     for (words, kind) in kinds {
         if reader.take_words(words) {
@@ -84,7 +96,7 @@ fn read_kind(reader: &mut Reader) -> Result<Kind> {
         }
     }
     Err(reader.expected(
-        "STREAM, TABLE, VIEW, MATERIALIZED VIEW, JOB, ALARM, SCALING POLICY, SCALING GROUP or ARCHIVE",
+        "STREAM, TABLE, VIEW, MATERIALIZED VIEW, JOB, TRIGGER, ALARM, SCALING POLICY, SCALING GROUP or ARCHIVE",
     ))
 }
 
@@ -127,6 +139,7 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
         ("SCALING GROUPS", Show::ScalingGroups),
         ("SCALING POLICIES", Show::ScalingPolicies),
         ("ARCHIVES", Show::Archives),
+        ("TRIGGERS", Show::Triggers),
     ];
     for (words, what) in kinds {
         if reader.take_words(words) {
@@ -135,7 +148,7 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
     }
     let near = did_you_mean(&reader.peek_word(0).unwrap_or_default(), kinds.map(|(words, _)| words));
     Err(reader
-        .expected("STREAMS, TABLES, JOBS, VIEWS, ALARMS, SCALING GROUPS, FUNCTIONS or ARCHIVES")
+        .expected("STREAMS, TABLES, JOBS, TRIGGERS, VIEWS, ALARMS, SCALING GROUPS, FUNCTIONS or ARCHIVES")
         .hint_if(near))
 }
 
@@ -158,6 +171,7 @@ fn read_explain(reader: &mut Reader) -> Result<Statement> {
         | Statement::Insert(_)
         | Statement::CreateJob(_)
         | Statement::CreateMaterializedView(_)
+        | Statement::CreateTrigger(_)
         | Statement::CreateView(_) => Ok(Statement::Explain(Explain { mode, statement: Box::new(inner) })),
         _ => Err(SqlError::new(Mistake::Syntax, "only queries and what runs them have a plan")
             .at(inner.position, reader.script())

@@ -21,5 +21,5 @@ mod windowed;
 
 pub(crate) use decide::Decide;
 pub(crate) use query::plan;
-pub(crate) use refuse::place_of;
-pub(crate) use target::fit_insert;
+pub(crate) use refuse::{check_expression, place_of};
+pub(crate) use target::{assignable, fit_insert};

@@ -30,6 +30,19 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
+/// Refuses in an expression by itself what [`check`] refuses, and aggregates.
+pub(crate) fn check_expression(expr: &Expr) -> Result<()> {
+    expr.apply(|part| match (part, expr_refusal(part)) {
+        (_, Some(error)) => Err(refused(error)),
+        (Expr::AggregateFunction(_), None) => Err(refused(not_streaming(
+            "an aggregate is over many rows, and this is an expression over one",
+            "aggregate over a window in a view, and use the view",
+        ))),
+        _ => Ok(TreeNodeRecursion::Continue),
+    })?;
+    Ok(())
+}
+
 fn not_streaming(message: &str, hint: &str) -> SqlError {
     SqlError::new(Mistake::NotStreaming, message).hint(hint)
 }

@@ -249,7 +249,7 @@ fn check_order(
 }
 
 /// Whether every value of one type has its place in the other, as far as SQL sees it.
-fn assignable(from: &DataType, to: &DataType) -> bool {
+pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     let text = |kind: &DataType| matches!(kind, Utf8 | LargeUtf8 | Utf8View);
     let bytes = |kind: &DataType| matches!(kind, Binary | LargeBinary | BinaryView);

@@ -7,3 +7,4 @@ mod fixture;
 mod mistakes;
 mod parse;
 mod stream;
+mod triggers;

@@ -117,6 +117,11 @@ fn summary(statement: &Statement) -> String {
             format!("job {name} into {target}({}) = {} {flags}", job.columns.join(", "), job.query.ast)
         }
         Statement::CreateArchive(create) => format!("archive {:?}", create.definition),
+        // In `triggers.rs`.
+        Statement::CreateTrigger(create) => format!("trigger {:?}", create.definition),
+        Statement::PauseTrigger(name) => format!("pause trigger {}", name.value),
+        Statement::ResumeTrigger(name) => format!("resume trigger {}", name.value),
+        Statement::TestTrigger(name) => format!("test trigger {}", name.value),
         Statement::Drop(drop) => {
             format!("drop {} {} if_exists={}", drop.kind, drop.name.value, drop.if_exists)
         }

@@ -24,10 +24,14 @@ impl Inner {
     pub async fn define(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
         let _one_at_a_time = self.defining.lock().await;
         self.check_open()?;
-        if let Statement::Drop(drop) = &parsed.statement
-            && self.catalog().apply(&parsed).is_ok()
-        {
-            self.stop_connector(&drop.name.value).await;
+        match &parsed.statement {
+            Statement::Drop(drop) if self.catalog().apply(&parsed).is_ok() => {
+                self.stop_connector(&drop.name.value).await;
+            }
+            Statement::PauseTrigger(name) if self.catalog().trigger(&name.value).is_some() => {
+                self.stop_connector(&name.value).await;
+            }
+            _ => {}
         }
         let inner = Arc::clone(self);
         let work = move || inner.define_here(&parsed);
@@ -39,6 +43,23 @@ impl Inner {
         match &parsed.statement {
             Statement::PauseJob(name) => self.pause(name, parsed, true),
             Statement::ResumeJob(name) => self.pause(name, parsed, false),
+            Statement::PauseTrigger(name) => {
+                self.known_trigger(name, parsed)?;
+                self.pause(name, parsed, true)
+            }
+            Statement::ResumeTrigger(name) => {
+                let trigger = self.known_trigger(name, parsed)?;
+                let defined = self.pause(name, parsed, false)?;
+                if !self.state.lock().connectors.contains_key(&name.value) {
+                    self.start_delivery(&trigger)?;
+                }
+                Ok(defined)
+            }
+            Statement::TestTrigger(name) => {
+                let trigger = self.known_trigger(name, parsed)?;
+                self.test_trigger(&trigger)?;
+                Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
+            }
             _ => self.change(parsed),
         }
     }
@@ -98,6 +119,14 @@ impl Inner {
                 self.state.lock().catalog = after.clone();
                 return self.start_archive(archive);
             }
+            Entry::Trigger(trigger) => {
+                self.check_delivery(after, trigger)?;
+                self.plan_of(after, entry, None)?;
+                self.note(entry.name(), parsed)?;
+                self.state.lock().catalog = after.clone();
+                self.start_job(entry)?;
+                return self.start_delivery(trigger);
+            }
             Entry::Job(_) | Entry::MaterializedView(_) => {
                 self.plan_of(after, entry, None)?;
                 self.note(entry.name(), parsed)?;
@@ -136,10 +165,12 @@ impl Inner {
         if let Entry::Archive(archive) = entry {
             return self.remove_archive(archive);
         }
-        if matches!(entry.kind(), Kind::Job | Kind::MaterializedView | Kind::Alarm | Kind::ScalingGroup) {
+        let kind = entry.kind();
+        let is_job = matches!(kind, Kind::Job | Kind::MaterializedView | Kind::Trigger);
+        if is_job || matches!(kind, Kind::Alarm | Kind::ScalingGroup) {
             self.remove_job(name)?;
         }
-        if matches!(entry.kind(), Kind::Stream | Kind::Table | Kind::MaterializedView) {
+        if matches!(entry.kind(), Kind::Stream | Kind::Table | Kind::MaterializedView | Kind::Trigger) {
             let info = self.log.stream_named(name)?;
             self.log.drop_stream(info.id)?;
         }
@@ -192,6 +223,7 @@ impl Inner {
             Statement::CreateJob(job) => &job.name.value,
             Statement::CreateMaterializedView(view) => &view.name.value,
             Statement::CreateAlarm(alarm) => &alarm.name.value,
+            Statement::CreateTrigger(trigger) => &trigger.name.value,
             _ => return Vec::new(),
         };
         let Some(entry) = catalog.get(name) else { return Vec::new() };
@@ -225,6 +257,10 @@ fn tag_of(statement: &Statement) -> String {
         Statement::CreateScalingPolicy(_) => "CREATE SCALING POLICY".to_owned(),
         Statement::CreateScalingGroup(_) => "CREATE SCALING GROUP".to_owned(),
         Statement::CreateArchive(_) => "CREATE ARCHIVE".to_owned(),
+        Statement::CreateTrigger(_) => "CREATE TRIGGER".to_owned(),
+        Statement::PauseTrigger(_) => "PAUSE TRIGGER".to_owned(),
+        Statement::ResumeTrigger(_) => "RESUME TRIGGER".to_owned(),
+        Statement::TestTrigger(_) => "TEST TRIGGER".to_owned(),
         Statement::Drop(drop) => format!("DROP {}", drop.kind.keyword()),
         Statement::AlterStream(_) => "ALTER STREAM".to_owned(),
         Statement::PauseJob(_) => "PAUSE JOB".to_owned(),

@@ -211,7 +211,11 @@ impl Engine {
             let read = state.catalog.entries().any(|entry| {
                 matches!(
                     entry,
-                    Entry::Job(_) | Entry::MaterializedView(_) | Entry::Alarm(_) | Entry::ScalingGroup(_)
+                    Entry::Job(_)
+                        | Entry::MaterializedView(_)
+                        | Entry::Trigger(_)
+                        | Entry::Alarm(_)
+                        | Entry::ScalingGroup(_)
                 ) && inputs_of(&state.catalog, entry).contains(&target)
             });
             (target, last && read)
@@ -300,6 +304,7 @@ fn inputs_of(catalog: &headwater_plan::Catalog, entry: &Entry) -> Vec<String> {
                     names.remove(headwater_plan::SCALING_PROGRESS);
                 }
             }
+            Entry::Trigger(trigger) => return [trigger.on.clone()].into(),
             _ => {}
         }
         names

@@ -18,8 +18,9 @@ use object_store::ObjectStore;
 use super::events::{self, Event};
 use super::open::spec_of;
 use super::state::{EngineTables, Inner};
+use super::triggers::trigger_idle_timeouts;
 use crate::error::{Result, RunError};
-use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, WEIGHT, journal_schema};
+use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, Start, WEIGHT, journal_schema};
 use crate::late::LateRows;
 
 impl Inner {
@@ -51,15 +52,22 @@ impl Inner {
             Entry::ScalingGroup(group) => {
                 self.planner.scaling_group(catalog, &tables, group, group.actuator == Actuator::DryRun)?
             }
+            Entry::Trigger(trigger) => self.planner.trigger(catalog, &tables, trigger)?.dataflow,
             other => return Err(RunError::NoJob { name: other.name().to_owned() }),
         })
     }
 
-    /// Starts a job or the job of a materialized view. Its target stream is made if it is a view's.
+    /// Starts a job, or the job of a materialized view or trigger. The target stream is made if it is not a job's.
     pub fn start_job(self: &Arc<Self>, entry: &Entry) -> Result<()> {
         let catalog = self.catalog();
         let name = entry.name();
-        let dataflow = self.plan_of(&catalog, entry, None)?;
+        let (dataflow, trigger) = match entry {
+            Entry::Trigger(trigger) => {
+                let plan = self.planner.trigger(&catalog, &self.tables(), trigger)?;
+                (plan.dataflow.clone(), Some((trigger, plan)))
+            }
+            _ => (self.plan_of(&catalog, entry, None)?, None),
+        };
         let target = match entry {
             Entry::Job(job) => self.log.stream_named(&job.target)?,
             Entry::Alarm(_) => self.own_stream(&catalog, ALARM_HISTORY)?,
@@ -78,17 +86,26 @@ impl Inner {
             let ends = state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
             (ends, state.paused.contains(name))
         };
+        let (start, copies, idle_timeout) = match &trigger {
+            Some((trigger, plan)) => (
+                self.start_of_trigger(trigger, &dataflow, &journal)?,
+                self.copies_of(trigger, plan)?,
+                trigger_idle_timeouts(&catalog, plan),
+            ),
+            None => (Start::At(From::Earliest), None, idle_timeouts(&catalog)),
+        };
         let plan = JobPlan {
             name: name.to_owned(),
             target,
+            copies,
             journal,
             late: self.late_rows(&dataflow)?,
             blobs: self.checkpoints_of(name)?,
-            start: From::Earliest,
+            start,
             workers: self.options.workers,
             limits: self.limits(),
             checkpoint_interval: self.options.checkpoint_interval,
-            idle_timeout: idle_timeouts(&catalog),
+            idle_timeout,
             ends,
             paused,
             dataflow: Arc::new(dataflow),

@@ -14,8 +14,10 @@ mod open;
 mod query;
 mod show;
 mod state;
+mod triggers;
 
 pub(crate) use events::ensure as ensure_stream;
 pub use handle::{Answer, Engine};
 pub(crate) use jobs::result_schema;
 pub(crate) use state::Inner;
+pub(crate) use triggers::first_place;

@@ -65,10 +65,20 @@ impl Inner {
         }
         for entry in catalog.entries() {
             match entry {
-                Entry::Job(_) | Entry::MaterializedView(_) | Entry::Alarm(_) | Entry::ScalingGroup(_) => {
+                Entry::Job(_)
+                | Entry::MaterializedView(_)
+                | Entry::Trigger(_)
+                | Entry::Alarm(_)
+                | Entry::ScalingGroup(_) => {
                     // One job that cannot start must not keep the others from it.
                     if let Err(error) = self.start_job(entry) {
                         tracing::error!(job = entry.name(), code = %error.code(), %error, "the job cannot start");
+                    }
+                    if let Entry::Trigger(trigger) = entry
+                        && let Err(error) = self.start_delivery(trigger)
+                    {
+                        let code = error.code();
+                        tracing::error!(trigger = trigger.name, %code, %error, "nothing is delivered");
                     }
                 }
                 Entry::Table(table) => {
@@ -94,10 +104,10 @@ fn fold(all: &[Event]) -> Result<State> {
             Event::Statement { text, .. } => {
                 let parsed = parse_one(text)?;
                 match &parsed.statement {
-                    Statement::PauseJob(name) => {
+                    Statement::PauseJob(name) | Statement::PauseTrigger(name) => {
                         state.paused.insert(name.value.clone());
                     }
-                    Statement::ResumeJob(name) => {
+                    Statement::ResumeJob(name) | Statement::ResumeTrigger(name) => {
                         state.paused.remove(&name.value);
                     }
                     Statement::Drop(drop) => {

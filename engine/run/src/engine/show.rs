@@ -49,6 +49,7 @@ impl Inner {
             Show::ScalingPolicies => &[Kind::ScalingPolicy],
             Show::Functions => return self.show_functions(),
             Show::Archives => return self.show_archives(),
+            Show::Triggers => return self.show_triggers(),
         };
         let catalog = self.catalog();
         let found: Vec<_> = catalog
@@ -98,6 +99,27 @@ impl Inner {
             })
             .collect();
         rows(texts(&["name", "stream", "place", "state", "rows", "lag", "error"], &found)?)
+    }
+
+    fn show_triggers(&self) -> Result<SendableRecordBatchStream> {
+        let found: Vec<_> = self
+            .triggers()
+            .into_iter()
+            .map(|trigger| {
+                vec![
+                    Some(trigger.name),
+                    Some(trigger.state.to_owned()),
+                    Some(trigger.on),
+                    Some(trigger.condition),
+                    Some(trigger.action),
+                    Some(trigger.firings.to_string()),
+                    trigger.last_fired.map(|time| time.to_string()),
+                    trigger.last_error,
+                ]
+            })
+            .collect();
+        let columns = ["name", "state", "on", "condition", "action", "firings", "last_fired", "last_error"];
+        rows(texts(&columns, &found)?)
     }
 
     fn show_functions(&self) -> Result<SendableRecordBatchStream> {

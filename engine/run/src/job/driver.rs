@@ -17,7 +17,7 @@ use std::time::Duration;
 use headwater_core::hash::SLOTS;
 use headwater_core::world::Turn;
 use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
-use headwater_log::{Append, From, Log, Pending, Producer, StreamInfo};
+use headwater_log::{Append, Log, Pending, Producer, StreamInfo};
 use headwater_operators::StateBound;
 use headwater_plan::Dataflow;
 
@@ -28,7 +28,7 @@ use super::histogram::Histogram;
 use super::journal::{self, Entry, JournalReader};
 use super::pace::Pace;
 use super::pipeline::{Limits, Pipeline, ShardCut, Start, Step};
-use super::sink::Sink;
+use super::sink::{Copies, Sink};
 use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::late::LateRows;
@@ -44,6 +44,8 @@ pub(crate) struct JobPlan {
     pub dataflow: Arc<Dataflow>,
     /// Where its results go.
     pub target: Arc<StreamInfo>,
+    /// A second stream that they go into, changed.
+    pub copies: Option<Copies>,
     /// Its journal.
     pub journal: Arc<StreamInfo>,
     /// Where late rows go.
@@ -51,7 +53,7 @@ pub(crate) struct JobPlan {
     /// Where its checkpoints lie.
     pub blobs: Arc<dyn Blobs>,
     /// Where it starts when there is no checkpoint and no journal.
-    pub start: From,
+    pub start: Start,
     /// How many workers compute a step.
     pub workers: usize,
     /// How much a step takes.
@@ -240,7 +242,10 @@ impl Driver {
     /// What happens when no rows are there: shards fall idle, and when all are, time goes on by the wall clock from where
     /// the rows left it, as long as there is state that waits for it.
     fn quiet_step(&mut self, now: Duration) -> Result<Option<Step>> {
-        let waiting = self.waits_for_time() && self.pipeline.executor().state_size().entries > 0;
+        let executor = self.pipeline.executor();
+        let timers = executor.waits_for_time();
+        let entries = executor.state_size().entries;
+        let waiting = timers || (self.waits_for_time() && entries > 0);
         let latest = self.pipeline.latest();
         let quiet = self.world.clock.now().0.saturating_sub(self.last_rows.0).max(0);
         let advance = (waiting && latest > EventTime::MIN).then(|| EventTime(latest.0.saturating_add(quiet)));
@@ -272,6 +277,9 @@ impl Driver {
         self.step += 1;
         self.producer.sequence = self.step;
         let (mut group, rows_out) = self.sink.appends(&step.output.rows, self.producer)?;
+        if let Some(copies) = &self.plan.copies {
+            group.extend(copies.appends(&step.output.rows, self.producer)?);
+        }
         let (late, rows_late) =
             self.plan.late.appends(&self.plan.name, self.step, &step.output.late, self.producer)?;
         group.extend(late);
@@ -474,7 +482,7 @@ fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Restored>) -> 
             let shards = |shards: &Vec<Place>| shards.iter().map(|place| place.get()).collect();
             Start::Resume(restored.manifest.places.iter().map(shards).collect())
         }
-        None => Start::At(plan.start),
+        None => plan.start.clone(),
     };
     let mut pipeline =
         Pipeline::open(log, Arc::clone(&plan.dataflow), plan.workers.min(SLOTS as usize), &start)?;

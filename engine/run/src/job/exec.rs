@@ -135,6 +135,14 @@ impl Executor {
         self.watermark = watermark;
     }
 
+    /// Whether any state waits for time to pass.
+    pub fn waits_for_time(&self) -> bool {
+        self.stages.iter().any(|stage| match stage {
+            Instances::Keyed(operators) => operators.iter().any(|operator| operator.waits_for_time()),
+            Instances::Stateless(_) => false,
+        })
+    }
+
     /// How much state there is.
     pub fn state_size(&self) -> StateSize {
         let mut sum = StateSize::default();

@@ -22,7 +22,7 @@ use arrow::datatypes::{
     DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType,
 };
 use headwater_core::{EventTime, Sequence, ShardId};
-use headwater_log::{ColumnBound, From, Log, ReadSpec, Reader, StreamInfo};
+use headwater_log::{Append, ColumnBound, From, Log, ReadSpec, Reader, StreamInfo};
 
 use super::pipeline::{Cut, ShardCut};
 use crate::error::{Result, RunError};
@@ -81,6 +81,19 @@ pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBa
             Arc::new(TimestampNanosecondArray::from_value(entry.watermark.0, count).with_timezone("UTC")),
         ],
     )?)
+}
+
+/// The cut of the first step of a journal.
+pub(crate) fn first_cut(log: &dyn Log, info: &StreamInfo, job: &str) -> Result<Option<Vec<Vec<ShardCut>>>> {
+    let entry = JournalReader::open(log, info, job, 0, Vec::new())?.next()?;
+    Ok(entry.map(|entry| entry.cut.shards))
+}
+
+/// Begins an empty journal with a step that takes nothing: the job starts behind what its sources hold now.
+pub(crate) fn begin_at(log: &dyn Log, info: &StreamInfo, shards: Vec<Vec<ShardCut>>) -> Result<()> {
+    let entry = Entry { step: 1, cut: Cut { shards, advance: None }, watermark: EventTime::MIN };
+    log.append(vec![Append::new(info.id, ShardId(0), encode(&entry, &[])?)])?;
+    Ok(())
 }
 
 /// Reads a journal from its beginning, or from behind a step.

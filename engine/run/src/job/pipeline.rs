@@ -63,6 +63,7 @@ struct SourceInput {
 }
 
 /// Where a pipeline starts reading.
+#[derive(Clone, Debug)]
 pub(crate) enum Start {
     /// Every shard at the same kind of place.
     At(From),

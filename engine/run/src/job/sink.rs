@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
 use headwater_core::hash::{hash_rows, shard_of};
 use headwater_core::{ShardId, StreamId};
 use headwater_log::{Append, Producer, StreamInfo};
@@ -15,6 +16,33 @@ use crate::error::{Result, RunError};
 
 /// The last column of a changelog: how often its row is added or retracted.
 pub(crate) const WEIGHT: &str = "_weight";
+
+/// A second stream that results go into, in the same group: for each column of the stream an expression over the result's.
+pub(crate) struct Copies {
+    sink: Sink,
+    exprs: Vec<Arc<dyn PhysicalExpr>>,
+}
+
+impl Copies {
+    /// Copies into a stream.
+    pub fn new(target: Arc<StreamInfo>, exprs: Vec<Arc<dyn PhysicalExpr>>) -> Result<Self> {
+        Ok(Self { sink: Sink::new(target)?, exprs })
+    }
+
+    /// The appends of a step's rows.
+    pub fn appends(&self, rows: &[Rows], producer: Producer) -> Result<Vec<Append>> {
+        let schema = &self.sink.info.spec.schema;
+        let copied = rows.iter().map(|rows| {
+            let columns = self.exprs.iter().map(|expr| {
+                expr.evaluate(&rows.batch)
+                    .and_then(|value| value.into_array(rows.len()))
+                    .map_err(RunError::Query)
+            });
+            Ok(rows.with_batch(fit(schema, columns.collect::<Result<_>>()?)?))
+        });
+        Ok(self.sink.appends(&copied.collect::<Result<Vec<_>>>()?, producer)?.0)
+    }
+}
 
 /// Turns results into appends.
 pub(crate) struct Sink {

@@ -29,6 +29,7 @@ pub(crate) const SYSTEM_TABLES: &[&str] = &[
     "system.connectors",
     "system.archives",
     "system.archive_files",
+    "system.triggers",
 ];
 
 /// The system table of a name among [`SYSTEM_TABLES`].
@@ -42,6 +43,7 @@ pub(crate) fn system_table(inner: &Arc<Inner>, name: &str) -> Arc<dyn TableProvi
         "system.connectors" => connectors,
         "system.archives" => archives,
         "system.archive_files" => archive_files,
+        "system.triggers" => triggers,
         _ => jobs,
     };
     // The columns are known without reading: an engine with nothing in it has the same ones.
@@ -226,6 +228,23 @@ fn watermarks(inner: &Inner) -> Columns {
             "ended",
             Arc::new(all.iter().map(|job| Some(job.watermark == EventTime::MAX)).collect::<BooleanArray>()),
         ),
+    ])
+}
+
+fn triggers(inner: &Inner) -> Columns {
+    let all = inner.triggers();
+    Columns(vec![
+        ("name", text(&all, |trigger| Some(trigger.name.clone()))),
+        ("state", text(&all, |trigger| Some(trigger.state))),
+        ("on", text(&all, |trigger| Some(trigger.on.clone()))),
+        ("condition", text(&all, |trigger| Some(trigger.condition.clone()))),
+        ("action", text(&all, |trigger| Some(trigger.action.clone()))),
+        ("rows_in", number(&all, |trigger| Some(trigger.rows_in))),
+        ("keys", number(&all, |trigger| Some(trigger.keys))),
+        ("firings", number(&all, |trigger| Some(trigger.firings))),
+        ("undelivered", number(&all, |trigger| trigger.undelivered)),
+        ("last_fired", time(&all, |trigger| trigger.last_fired)),
+        ("last_error", text(&all, |trigger| trigger.last_error.clone())),
     ])
 }
 

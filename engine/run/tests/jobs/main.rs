@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod alarms;
+mod alerts;
 mod archives;
 mod bounds;
 mod determinism;
@@ -13,4 +14,5 @@ mod object_store;
 mod restart;
 mod scaling;
 mod simulation;
+mod triggers;
 mod views;

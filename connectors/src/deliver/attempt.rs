@@ -1,0 +1,134 @@
+//! Tries a delivery until it is delivered or given up, and writes every attempt down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_core::World;
+use reqwest::Client;
+use tokio::sync::Semaphore;
+
+use super::body::Delivery;
+use super::command::Program;
+use super::config::Settings;
+use super::ledger::{Entry, Ledger, Outcome};
+use super::webhook::Webhook;
+use crate::error::Result;
+
+/// How a delivery goes out.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    Webhook(Webhook),
+    Program(Program),
+}
+
+/// What is sent.
+pub(super) struct Attempt {
+    pub(super) trigger: String,
+    pub(super) id: String,
+    /// From 1.
+    pub(super) number: u32,
+    pub(super) body: Bytes,
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) status: Option<i32>,
+    pub(super) reason: String,
+    /// Whether another attempt makes sense.
+    pub(super) retry: bool,
+    /// The receiver wants to be left alone for so long.
+    pub(super) not_before: Option<Duration>,
+}
+
+/// What attempts are made with.
+pub(super) struct Sender {
+    pub(super) world: World,
+    pub(super) settings: Arc<Settings>,
+    pub(super) ledger: Ledger,
+    /// For webhooks.
+    pub(super) client: Option<Client>,
+    /// Told of every failure.
+    pub(super) on_failure: Box<dyn Fn(String) + Send + Sync>,
+}
+
+impl Sender {
+    /// Tries until it is delivered or parked. An error is one of the log.
+    pub(super) async fn deliver(&self, key: &str, delivery: &Delivery, slots: &Semaphore) -> Result<Outcome> {
+        let body = Bytes::from(self.settings.body(delivery));
+        for number in 1.. {
+            let attempt =
+                Attempt { trigger: delivery.trigger.clone(), id: delivery.id(), number, body: body.clone() };
+            // Only closing it could fail, which nobody does.
+            let slot = slots.acquire().await;
+            let (at, began) = (self.world.clock.now(), self.world.clock.monotonic());
+            let sent = self.send(&attempt).await;
+            drop(slot);
+            let took = self.world.clock.monotonic().saturating_sub(began);
+            let mut entry = self.entry(key, delivery, &attempt);
+            entry.at = at;
+            entry.millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let failure = match sent {
+                Ok(status) => {
+                    (entry.outcome, entry.status) = (Outcome::Delivered, Some(status));
+                    self.ledger.write(entry).await?;
+                    return Ok(Outcome::Delivered);
+                }
+                Err(failure) => failure,
+            };
+            (self.on_failure)(format!("{}: {}", delivery.id(), failure.reason));
+            (entry.status, entry.error) = (failure.status, Some(failure.reason));
+            if !failure.retry || number >= self.settings.retry.attempts {
+                entry.outcome = Outcome::Parked;
+                self.ledger.write(entry).await?;
+                return Ok(Outcome::Parked);
+            }
+            let wait = self.settings.retry.wait(number, failure.not_before, &self.world);
+            entry.next_try = Some(self.world.clock.now().plus(wait));
+            self.ledger.write(entry).await?;
+            tokio::time::sleep(wait).await;
+        }
+        Ok(Outcome::Parked)
+    }
+
+    /// Writes down that a delivery is not even tried.
+    pub(super) async fn drop_over_rate(&self, key: &str, delivery: &Delivery) -> Result<Outcome> {
+        let attempt =
+            Attempt { trigger: delivery.trigger.clone(), id: delivery.id(), number: 0, body: Bytes::new() };
+        let mut entry = self.entry(key, delivery, &attempt);
+        (entry.outcome, entry.error) = (Outcome::Dropped, Some("over the rate".to_owned()));
+        self.ledger.write(entry).await?;
+        Ok(Outcome::Dropped)
+    }
+
+    async fn send(&self, attempt: &Attempt) -> Result<i32, Failure> {
+        match (&self.settings.way, &self.client) {
+            (Way::Webhook(webhook), Some(client)) => webhook.post(client, &self.world, attempt).await,
+            (Way::Program(program), _) => program.run(attempt).await,
+            (Way::Webhook(_), None) => Err(Failure {
+                status: None,
+                reason: "there is no HTTP client".to_owned(),
+                retry: false,
+                not_before: None,
+            }),
+        }
+    }
+
+    fn entry(&self, key: &str, delivery: &Delivery, attempt: &Attempt) -> Entry {
+        Entry {
+            at: self.world.clock.now(),
+            trigger: delivery.trigger.clone(),
+            id: attempt.id.clone(),
+            sequence: delivery.firings[0].sequence,
+            firings: delivery.firings.len(),
+            key: key.to_owned(),
+            attempt: attempt.number,
+            outcome: Outcome::Failed,
+            status: None,
+            error: None,
+            millis: 0,
+            next_try: None,
+        }
+    }
+}

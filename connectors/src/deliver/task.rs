@@ -1,0 +1,272 @@
+//! One trigger's deliveries at work.
+//!
+//! ```text
+//!  stream of firings   stored cursor       cursor                          read so far      end
+//!  --------------------|-------------------|-------------------------------|----------------|
+//!                      | out, not yet      | some out, some on their way,  | not yet read
+//!                      | stored as such    | some waiting for their key    |
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_core::{Epoch, Sequence, ShardId, World};
+use headwater_ingest::{IngestError, Mark, Marks, SourceStep};
+use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::attempt::{Sender, Way};
+use super::body::Delivery;
+use super::config::Settings;
+use super::firing::firings;
+use super::lanes::Lanes;
+use super::ledger::{Ledger, Outcome};
+use super::limit::Bucket;
+use crate::backoff::Backoff;
+use crate::error::{ConnectorError, Result};
+use crate::status::{Board, State};
+
+/// How often a cursor that has moved is stored.
+const STORE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many firings are in memory at most.
+const OPEN_MAX: usize = 4_096;
+
+/// How many deliveries of a trigger are on their way at a time; those that wait for another try do not count.
+const SENDING_MAX: usize = 8;
+
+/// The partition under which the cursor is stored.
+const CURSOR: &str = "0";
+
+/// The deliveries of one trigger.
+pub(crate) struct DeliveryTask {
+    world: World,
+    log: Arc<dyn Log>,
+    cursors: Arc<Marks>,
+    board: Arc<Board>,
+    stopped: watch::Receiver<bool>,
+    info: Arc<StreamInfo>,
+    settings: Arc<Settings>,
+    epoch: Epoch,
+    step: u64,
+    stored: u64,
+    stored_at: Instant,
+    bucket: Option<Bucket>,
+}
+
+/// A delivery that has come to its end.
+struct Done {
+    key: String,
+    sequences: Vec<u64>,
+    result: Result<Outcome>,
+}
+
+impl DeliveryTask {
+    pub(crate) fn new(
+        world: World,
+        log: Arc<dyn Log>,
+        cursors: Arc<Marks>,
+        board: Arc<Board>,
+        stopped: watch::Receiver<bool>,
+        info: Arc<StreamInfo>,
+        settings: Settings,
+    ) -> Self {
+        let bucket = settings.rate.map(|rate| Bucket::new(rate, world.clock.monotonic()));
+        Self {
+            world,
+            log,
+            cursors,
+            board,
+            stopped,
+            info,
+            settings: Arc::new(settings),
+            epoch: Epoch(0),
+            step: 0,
+            stored: 0,
+            stored_at: Instant::now(),
+            bucket,
+        }
+    }
+
+    /// Runs until it is told to stop, or the log fails for good.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let error = match self.run_once().await {
+                Ok(()) => return self.board.state(State::Stopped),
+                Err(error) => error,
+            };
+            if !error.is_retryable() {
+                return self.board.failed(&error, State::Failed);
+            }
+            self.board.failed(&error, State::Retrying);
+            let wait = backoff.next(&self.world);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = self.stopped.wait_for(|stop| *stop) => return self.board.state(State::Stopped),
+            }
+        }
+    }
+
+    async fn run_once(&mut self) -> Result<()> {
+        let from = self.claim().await?;
+        let spec =
+            ReadSpec { from: ReadFrom::Sequence(Sequence(from)), ..ReadSpec::all(self.info.id, ShardId(0)) };
+        let mut reader = Some(self.log.read(spec)?);
+        let mut lanes = Lanes::new(self.settings.grouping, from);
+        let sender = Arc::new(self.sender()?);
+        let slots = Arc::new(Semaphore::new(SENDING_MAX));
+        let mut sending: JoinSet<Done> = JoinSet::new();
+        let wake = Arc::new(Notify::new());
+        let waker = Arc::clone(&wake);
+        let _guard = self.log.on_commit(Arc::new(move || waker.notify_one()));
+        self.board.state(State::Running);
+        loop {
+            // Asked for before reading, so that no commit in between is missed.
+            let woken = wake.notified();
+            let has_read = self.read_some(&mut reader, &mut lanes).await?;
+            let next_token = self.start_some(&mut lanes, &sender, &slots, &mut sending);
+            self.board.lag(Some(self.lag(&lanes)?));
+            self.store(lanes.cursor(), false).await?;
+            if *self.stopped.borrow() {
+                // What is on its way is cut short: it comes again, under the same key.
+                sending.abort_all();
+                return self.store(lanes.cursor(), true).await;
+            }
+            if has_read {
+                continue;
+            }
+            let group = lanes.wakes_in(self.world.clock.monotonic());
+            let store = (lanes.cursor() != self.stored).then_some(STORE_INTERVAL);
+            let wait =
+                [next_token, group, store].into_iter().flatten().min().unwrap_or(Duration::from_secs(3_600));
+            let mut stopped = self.stopped.clone();
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep(wait) => {}
+                Some(done) = sending.join_next() => self.note(done, &mut lanes)?,
+                // An error says that the handle is gone, which means the same.
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+
+    fn note(&self, done: std::result::Result<Done, tokio::task::JoinError>, lanes: &mut Lanes) -> Result<()> {
+        let done = done.map_err(|error| ConnectorError::refused("deliver", error))?;
+        match done.result? {
+            Outcome::Delivered => self.board.moved(done.sequences.len() as u64, 0),
+            _ => self.board.moved(0, done.sequences.len() as u64),
+        }
+        lanes.done(&done.key, &done.sequences);
+        Ok(())
+    }
+
+    fn sender(&self) -> Result<Sender> {
+        let client = match &self.settings.way {
+            Way::Webhook(webhook) => Some(webhook.client()?),
+            Way::Program(_) => None,
+        };
+        let board = Arc::clone(&self.board);
+        Ok(Sender {
+            world: self.world.clone(),
+            settings: Arc::clone(&self.settings),
+            ledger: Ledger::open(Arc::clone(&self.log))?,
+            client,
+            on_failure: Box::new(move |reason| {
+                board.failed(&ConnectorError::outage("deliver", reason), State::Running);
+            }),
+        })
+    }
+
+    /// Reads some firings, if there is room; whether there may be more.
+    async fn read_some(&self, reader: &mut Option<Box<dyn Reader>>, lanes: &mut Lanes) -> Result<bool> {
+        if lanes.len() >= OPEN_MAX {
+            return Ok(false);
+        }
+        let Some(mut moved) = reader.take() else { return Ok(false) };
+        let read = tokio::task::spawn_blocking(move || {
+            let batch = moved.next();
+            (moved, batch)
+        });
+        let (back, batch) = read.await.map_err(|_| IngestError::Log(LogError::Closed))?;
+        *reader = Some(back);
+        let Some(ReadBatch { first, rows, .. }) = batch? else { return Ok(false) };
+        let now = self.world.clock.monotonic();
+        for firing in firings(first.0, &rows)? {
+            lanes.push(firing.key(&self.settings.lane_by), firing, now);
+        }
+        Ok(true)
+    }
+
+    /// Starts what can be started; how long until the rate lets something pass that is held back.
+    fn start_some(
+        &mut self,
+        lanes: &mut Lanes,
+        sender: &Arc<Sender>,
+        slots: &Arc<Semaphore>,
+        sending: &mut JoinSet<Done>,
+    ) -> Option<Duration> {
+        loop {
+            let now = self.world.clock.monotonic();
+            if !lanes.is_ready(now) {
+                return None;
+            }
+            let held_back = self.bucket.as_mut().and_then(|bucket| bucket.take(now).err());
+            if let Some(wait) = held_back.filter(|_| !self.settings.drop_over_rate) {
+                return Some(wait);
+            }
+            let (key, firings) = lanes.take(now)?;
+            let delivery = Delivery {
+                trigger: self.info.spec.name.to_string(),
+                stream: self.info.id.to_string(),
+                firings,
+                grouped: self.settings.grouping.is_some(),
+            };
+            let (sender, slots) = (Arc::clone(sender), Arc::clone(slots));
+            sending.spawn(async move {
+                let sequences = delivery.firings.iter().map(|firing| firing.sequence).collect();
+                let result = match held_back {
+                    Some(_) => sender.drop_over_rate(&key, &delivery).await,
+                    None => sender.deliver(&key, &delivery, &slots).await,
+                };
+                Done { key, sequences, result }
+            });
+        }
+    }
+
+    /// The cursor's owner: not the trigger's name alone, which a trigger that was dropped may have had before.
+    fn owner(&self) -> String {
+        format!("trigger {} {}", self.info.spec.name, self.info.id)
+    }
+
+    /// Fences off what is left of a former self, and answers where that stood.
+    async fn claim(&mut self) -> Result<u64> {
+        let (cursors, owner) = (Arc::clone(&self.cursors), self.owner());
+        let place = tokio::task::spawn_blocking(move || cursors.claim(&owner));
+        let place = place.await.map_err(|_| IngestError::Log(LogError::Closed))??;
+        (self.epoch, self.step) = (place.epoch, place.step);
+        let stored = place.positions.get(CURSOR).and_then(|position| position.parse().ok()).unwrap_or(0);
+        self.stored = stored;
+        Ok(stored.max(self.log.bounds(self.info.id)?[0].first.0))
+    }
+
+    async fn store(&mut self, cursor: u64, at_once: bool) -> Result<()> {
+        if cursor == self.stored || !(at_once || self.stored_at.elapsed() >= STORE_INTERVAL) {
+            return Ok(());
+        }
+        self.step += 1;
+        let marks = vec![Mark { partition: CURSOR.to_owned(), position: cursor.to_string() }];
+        let step = SourceStep { source: self.owner(), epoch: self.epoch, step: self.step, marks };
+        let cursors = Arc::clone(&self.cursors);
+        let store = tokio::task::spawn_blocking(move || cursors.store(&step));
+        store.await.map_err(|_| IngestError::Log(LogError::Closed))??;
+        (self.stored, self.stored_at) = (cursor, Instant::now());
+        Ok(())
+    }
+
+    fn lag(&self, lanes: &Lanes) -> Result<u64> {
+        Ok(self.log.bounds(self.info.id)?[0].next.0.saturating_sub(lanes.cursor()))
+    }
+}

@@ -1,0 +1,234 @@
+//! Triggers: the jobs behind them, how they fare, and their tests.
+//!
+//! A trigger is a job whose results are its firings, in a stream of the trigger's name. One that starts with the newest row begins its
+//! journal with a step that takes nothing, so that it is known for ever which row was its first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::compute::cast;
+use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::{Append, From, ReadSpec, StreamInfo};
+use headwater_plan::statement::Name;
+use headwater_plan::{Action, Catalog, Dataflow, Parsed, StartAt, TriggerDef, TriggerPlan};
+
+use super::jobs::idle_timeouts;
+use super::state::Inner;
+use crate::error::{Result, RunError};
+use crate::job::{Copies, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos};
+use crate::options::TriggerDelivery;
+
+/// After how long without rows time goes on by itself, for a trigger that can fire by time over a stream that says nothing of it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What TEST TRIGGER writes as the cause.
+const TEST: &str = "test";
+
+/// How a trigger fares.
+pub(crate) struct TriggerStatus {
+    pub name: String,
+    pub state: &'static str,
+    pub on: String,
+    pub condition: String,
+    pub action: String,
+    pub rows_in: u64,
+    pub keys: u64,
+    pub firings: u64,
+    /// Firings that are neither delivered nor given up.
+    pub undelivered: Option<u64>,
+    pub last_fired: Option<EventTime>,
+    pub last_error: Option<String>,
+}
+
+impl Inner {
+    /// The trigger of a name.
+    pub fn known_trigger(&self, name: &Name, parsed: &Parsed) -> Result<Arc<TriggerDef>> {
+        let catalog = self.catalog();
+        let unknown = || catalog.unknown(name, "trigger").at(name.position, &parsed.script);
+        Ok(Arc::clone(catalog.trigger(&name.value).ok_or_else(unknown)?))
+    }
+
+    /// Where a trigger starts when there is no checkpoint.
+    pub fn start_of_trigger(
+        &self,
+        trigger: &TriggerDef,
+        dataflow: &Dataflow,
+        journal: &StreamInfo,
+    ) -> Result<Start> {
+        if trigger.start == StartAt::Latest && first_cut(&*self.log, journal, &trigger.name)?.is_none() {
+            let end = |next: Sequence| ShardCut { next, idle: false, ended: false };
+            let sources = dataflow.sources.iter().map(|source| {
+                let info = self.log.stream_named(source.stream.as_str())?;
+                Ok(self.log.bounds(info.id)?.iter().map(|bounds| end(bounds.next)).collect())
+            });
+            begin_at(&*self.log, journal, sources.collect::<Result<_>>()?)?;
+        }
+        first_place(self, trigger)
+    }
+
+    /// The stream that firings are inserted into.
+    pub fn copies_of(&self, trigger: &TriggerDef, plan: &TriggerPlan) -> Result<Option<Copies>> {
+        match (&trigger.action, &plan.insert) {
+            (Action::Insert { target, .. }, Some(exprs)) => {
+                Ok(Some(Copies::new(self.log.stream_named(target)?, exprs.clone())?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks what a trigger wants delivered.
+    pub fn check_delivery(self: &Arc<Self>, catalog: &Catalog, trigger: &Arc<TriggerDef>) -> Result<()> {
+        if !trigger.delivers() {
+            return self.refuse_options(trigger);
+        }
+        let delivery = self.delivery_of(catalog, trigger)?;
+        self.connectors
+            .validate_delivery(&delivery)
+            .map_err(|reason| RunError::Delivery { trigger: trigger.name.clone(), reason })
+    }
+
+    /// Starts to deliver a trigger's firings, unless it is paused or has nobody to deliver to.
+    pub fn start_delivery(self: &Arc<Self>, trigger: &Arc<TriggerDef>) -> Result<()> {
+        if !trigger.delivers() || self.state.lock().paused.contains(&trigger.name) {
+            return Ok(());
+        }
+        let delivery = self.delivery_of(&self.catalog(), trigger)?;
+        let running = self.connectors.start_delivery(delivery, Arc::clone(&self.ingest))?;
+        self.state.lock().connectors.insert(trigger.name.clone(), Arc::from(running));
+        Ok(())
+    }
+
+    fn delivery_of(
+        self: &Arc<Self>,
+        catalog: &Catalog,
+        trigger: &Arc<TriggerDef>,
+    ) -> Result<TriggerDelivery> {
+        let plan = self.planner.trigger(catalog, &self.tables(), trigger)?;
+        let schema = Arc::clone(&plan.dataflow.result.schema);
+        Ok(TriggerDelivery { def: Arc::clone(trigger), keys: plan.keys, schema })
+    }
+
+    /// All options but `start` are those of a delivery.
+    fn refuse_options(&self, trigger: &TriggerDef) -> Result<()> {
+        match trigger.options.keys().next() {
+            None => Ok(()),
+            Some(option) => Err(RunError::Delivery {
+                trigger: trigger.name.clone(),
+                reason: format!(
+                    "the option '{option}' is for EXECUTE WEBHOOK and COMMAND; there is 'start' besides"
+                ),
+            }),
+        }
+    }
+
+    /// All triggers, by name.
+    pub fn triggers(&self) -> Vec<TriggerStatus> {
+        let catalog = self.catalog();
+        let all = catalog.entries().filter_map(|entry| match entry {
+            headwater_plan::Entry::Trigger(trigger) => Some(self.status_of(trigger)),
+            _ => None,
+        });
+        all.collect()
+    }
+
+    fn status_of(&self, trigger: &TriggerDef) -> TriggerStatus {
+        let (job, delivery) = {
+            let state = self.state.lock();
+            let job = state.jobs.get(&trigger.name).map(|job| job.status());
+            (job, state.connectors.get(&trigger.name).map(Arc::clone))
+        };
+        let delivery_error = delivery.as_ref().and_then(|delivery| delivery.last_error());
+        let last = self.log.stream_named(&trigger.name).ok().and_then(|info| self.last_firing(&info).ok());
+        TriggerStatus {
+            name: trigger.name.clone(),
+            state: job.as_ref().map_or("stopped", |job| job.state.as_str()),
+            on: trigger.on.clone(),
+            condition: trigger.when.text.clone(),
+            action: trigger.action.describe(),
+            rows_in: job.as_ref().map_or(0, |job| job.rows_in),
+            keys: job.as_ref().map_or(0, |job| job.state_entries),
+            firings: job.as_ref().map_or(0, |job| job.rows_out),
+            last_fired: last.flatten(),
+            undelivered: delivery.and_then(|delivery| delivery.lag()),
+            last_error: job.and_then(|job| job.error).or(delivery_error),
+        }
+    }
+
+    /// When a trigger last fired, tests aside, as far as its newest firings tell.
+    fn last_firing(&self, info: &StreamInfo) -> Result<Option<EventTime>> {
+        const LOOK_AT: u64 = 64;
+        let next = self.log.bounds(info.id)?[0].next;
+        let from = From::Sequence(Sequence(next.0.saturating_sub(LOOK_AT)));
+        let mut reader =
+            self.log.read(ReadSpec { from, until: Some(next), ..ReadSpec::all(info.id, ShardId(0)) })?;
+        let mut last = None;
+        while let Some(read) = reader.next()? {
+            let times = nanos(read.rows.column(0))
+                .map_err(|source| RunError::Operator { job: info.spec.name.to_string(), source })?;
+            let causes = read.rows.column(1).as_string::<i32>();
+            let fired = (0..read.rows.num_rows()).filter(|row| causes.value(*row) != TEST);
+            last = fired.map(|row| EventTime(times.value(row))).max().max(last);
+        }
+        Ok(last)
+    }
+
+    /// Fires a trigger once, by hand: with the newest row of its stream, if there is one.
+    pub fn test_trigger(&self, trigger: &TriggerDef) -> Result<()> {
+        let info = self.log.stream_named(&trigger.name)?;
+        let sample = self.newest_row(&trigger.on)?;
+        let schema = &info.spec.schema;
+        let now = arrow::array::TimestampNanosecondArray::from_value(self.world.clock.now().0, 1);
+        let now: ArrayRef = Arc::new(now.with_timezone("UTC"));
+        let columns = schema.fields().iter().enumerate().map(|(nth, field)| -> Result<ArrayRef> {
+            Ok(match nth {
+                0 | 2 => cast(&now, field.data_type())?,
+                1 => Arc::new(StringArray::from(vec![TEST])),
+                _ => match sample.as_ref().and_then(|sample| sample.column_by_name(field.name())) {
+                    Some(value) if value.data_type() == field.data_type() => Arc::clone(value),
+                    _ => new_null_array(field.data_type(), 1),
+                },
+            })
+        });
+        let rows = fit(schema, columns.collect::<Result<_>>()?)?;
+        self.log.append(vec![Append::new(info.id, ShardId(0), rows)])?;
+        Ok(())
+    }
+
+    /// The newest row of some shard of a stream; none of a view.
+    fn newest_row(&self, stream: &str) -> Result<Option<RecordBatch>> {
+        let Ok(info) = self.log.stream_named(stream) else { return Ok(None) };
+        for (shard, bounds) in (0..).map(ShardId).zip(self.log.bounds(info.id)?) {
+            if bounds.first == bounds.next {
+                continue;
+            }
+            let from = From::Sequence(Sequence(bounds.next.0 - 1));
+            let spec = ReadSpec { from, until: Some(bounds.next), ..ReadSpec::all(info.id, shard) };
+            if let Some(read) = self.log.read(spec)?.next()? {
+                return Ok(Some(read.rows.slice(read.rows.num_rows() - 1, 1)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first row of a trigger, by its journal.
+pub(crate) fn first_place(inner: &Inner, trigger: &TriggerDef) -> Result<Start> {
+    if trigger.start == StartAt::Earliest {
+        return Ok(Start::At(From::Earliest));
+    }
+    let journal = inner.log.stream_named(&format!("system.journal.{}", trigger.name))?;
+    let shards = first_cut(&*inner.log, &journal, &trigger.name)?.unwrap_or_default();
+    let place = |cut: &ShardCut| (cut.next, NEW_CLOCK);
+    Ok(Start::Resume(shards.iter().map(|shards| shards.iter().map(place).collect()).collect()))
+}
+
+/// Time goes on for a trigger that can fire by time, also where the stream does not say after how long.
+pub(super) fn trigger_idle_timeouts(
+    catalog: &Catalog,
+    plan: &TriggerPlan,
+) -> Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync> {
+    let of_stream = idle_timeouts(catalog);
+    let otherwise = plan.timed.then_some(IDLE_TIMEOUT);
+    Arc::new(move |info| of_stream(info).or(otherwise))
+}
