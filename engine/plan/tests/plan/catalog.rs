@@ -95,7 +95,7 @@ fn an_archive_is_of_one_stream_and_keeps_it() {
         |sql: &str, expect: &str| assert_eq!(apply(&catalog(&ddl), sql).unwrap_err(), expect, "{sql}");
     expect(
         "DROP STREAM s",
-        "stream 's' is used by view v, archive a at line 1, column 13; drop what uses it first",
+        "stream 's' is used by archive a, view v at line 1, column 13; drop what uses it first",
     );
     expect("CREATE ARCHIVE b FOR s TO '/x'", "stream 's' has the archive a already at line 1, column 22");
     expect(

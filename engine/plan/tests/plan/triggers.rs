@@ -42,7 +42,7 @@ fn conditions_become_expressions_over_the_row_and_memory() {
     check("ON readings WHEN temp > 30", "Trigger: when=temp@2 > 30");
     check(
         "ON readings WHEN gt(temp, 30) UNTIL lt(temp, 28)",
-        "Trigger: when=temp@2 > 30 AND $0@7 > 30 IS NOT TRUE, until=temp@2 < 28, $0=prev value(temp@2)",
+        "Trigger: when=temp@2 > 30 AND ($0@7 > 30) IS DISTINCT FROM true, until=temp@2 < 28, $0=prev value(temp@2)",
     );
     check("ON readings WHEN gte(temp, 30) FOR 10 MINUTES", "Trigger: when=temp@2 >= 30, for=600s");
     check("ON readings WHEN change(state)", "Trigger: when=$0@7 != state@3, $0=prev value(state@3)");
