@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use headwater_core::{Sequence, ShardId, StreamName, World};
+use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Format, FormatOptions, Payload};
 
 use crate::error::Result;
@@ -27,6 +27,8 @@ pub struct Context {
     pub name: String,
     /// The stream that is filled or delivered.
     pub stream: StreamName,
+    /// The stream's number, by which it is told from others that had its name before; 0 where only options are checked.
+    pub stream_id: StreamId,
     /// The stream's columns.
     pub schema: SchemaRef,
     /// The stream's event-time column, if it has one.

@@ -123,6 +123,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         let mut sink = (self.make)()?;
         let cursor = sink.open(stored).await?;
         let mut open = self.readers_from(sink, &cursor)?;
+        self.show(&open.delivered);
         self.flushed = Some(cursor);
         self.board.state(State::Running);
         let run = self.pump(&mut open, wake).await;
@@ -171,6 +172,8 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     /// Reads from each shard in turn and delivers; `false` if there was nothing.
     async fn deliver_some(&mut self, open: &mut Open) -> Result<bool> {
         let mut any = false;
+        // Also before: if delivering fails, somebody will want to know how much waits.
+        self.show_lag(open)?;
         for shard in 0..open.readers.len() {
             while let Some(delivery) = self.next_delivery(open, shard).await? {
                 any = true;
@@ -193,7 +196,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 }
             }
         }
-        self.board.lag(Some(self.lag(open)?));
+        self.show_lag(open)?;
         Ok(any)
     }
 
@@ -219,11 +222,18 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     async fn flush(&mut self, open: &mut Open) -> Result<()> {
         if open.waiting_since.take().is_some() {
             let note = open.sink.flush().await?;
+            self.show(&open.delivered);
             self.flushed = Some(Cursor { next: open.delivered.clone(), note });
             self.is_stored = false;
             self.backoff.reset();
         }
         Ok(())
+    }
+
+    /// Shows where the sink stands.
+    fn show(&self, next: &BTreeMap<ShardId, Sequence>) {
+        let text: Vec<_> = next.iter().map(|(shard, next)| (shard.to_string(), next.to_string())).collect();
+        self.board.positions(text.iter().map(|(shard, next)| (shard, next)));
     }
 
     /// Stores the flushed cursor, if it has moved and it is time.
@@ -275,6 +285,11 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             readers.push(self.log.read(spec)?);
         }
         Ok(Open { sink, readers, delivered, waiting_since: None, rest: None })
+    }
+
+    fn show_lag(&self, open: &Open) -> Result<()> {
+        self.board.reached(open.delivered.values().map(|next| next.0).sum(), self.lag(open)?);
+        Ok(())
     }
 
     fn lag(&self, open: &Open) -> Result<u64> {

@@ -74,6 +74,7 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
         let place =
             tokio::task::spawn_blocking(move || ingest.positions().claim(&name)).await.map_err(gone)??;
         let mut source = (self.make)()?;
+        self.board.positions(&place.positions);
         source.open(place.positions).await?;
         self.board.state(State::Running);
         let mut feed = Feed { epoch: place.epoch, step: place.step, under_way: None };
@@ -135,6 +136,7 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
         if let Some((pending, marks)) = feed.under_way.take() {
             let report = pending.await?;
             self.board.moved(report.accepted, report.dead_lettered);
+            self.board.positions(marks.iter().map(|mark| (&mark.partition, &mark.position)));
             source.committed(&marks).await?;
             self.backoff.reset();
         }

@@ -1,6 +1,6 @@
 //! How a connector fares, for those who watch.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use headwater_core::World;
@@ -71,6 +71,10 @@ pub struct Status {
     pub failures: u64,
     /// The last failure, with its code.
     pub last_error: Option<String>,
+    /// Where it stands: a source's position in each partition that it has touched lately, a sink's next row of each shard.
+    pub positions: BTreeMap<String, String>,
+    /// Of a sink: how many rows of its stream it has taken, those before its start included.
+    pub reached: u64,
 }
 
 /// The status of one connector, shared by its task and those who watch it.
@@ -79,13 +83,18 @@ pub(crate) struct Board {
     status: watch::Sender<Status>,
     /// When rows were moved, and how many, over the last while.
     recent: Mutex<VecDeque<(Duration, u64)>>,
+    /// The partitions whose positions are shown, in the order in which they came.
+    lately: Mutex<VecDeque<String>>,
 }
+
+/// How many positions are shown.
+const POSITIONS_MAX: usize = 256;
 
 const WINDOW: Duration = Duration::from_secs(10);
 
 impl Board {
     pub(crate) fn new(world: World, status: Status) -> Self {
-        Self { world, status: watch::Sender::new(status), recent: Mutex::default() }
+        Self { world, status: watch::Sender::new(status), recent: Mutex::default(), lately: Mutex::default() }
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -111,6 +120,32 @@ impl Board {
 
     pub(crate) fn lag(&self, lag: Option<u64>) {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.lag, lag) != lag);
+    }
+
+    /// Notes where partitions are now. There may be a partition for each of very many files: the ones that moved last are kept.
+    pub(crate) fn positions<'a>(&self, marks: impl IntoIterator<Item = (&'a String, &'a String)>) {
+        let mut lately = self.lately.lock();
+        self.status.send_modify(|status| {
+            for (partition, position) in marks {
+                if status.positions.insert(partition.clone(), position.clone()).is_none() {
+                    lately.push_back(partition.clone());
+                }
+                if lately.len() > POSITIONS_MAX
+                    && let Some(oldest) = lately.pop_front()
+                {
+                    status.positions.remove(&oldest);
+                }
+            }
+        });
+    }
+
+    /// Notes how many rows of its stream a sink has taken, and how many wait.
+    pub(crate) fn reached(&self, rows: u64, lag: u64) {
+        self.status.send_if_modified(|status| {
+            let changed = (status.reached, status.lag) != (rows, Some(lag));
+            (status.reached, status.lag) = (rows, Some(lag));
+            changed
+        });
     }
 
     pub(crate) fn moved(&self, rows: u64, dead_letters: u64) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
-use headwater_core::StreamName;
+use headwater_core::{StreamId, StreamName};
 use headwater_ingest::{CURSORS, FormatOptions, Ingest, Marks, Options};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -103,13 +103,13 @@ impl ConnectorSupervisor {
         schema: &SchemaRef,
         event_time: Option<&str>,
     ) -> Result<bool> {
-        let context = self.context(def, Arc::clone(schema), event_time.map(str::to_owned));
+        let context = self.context(def, StreamId(0), Arc::clone(schema), event_time.map(str::to_owned));
         Ok(make_source(&def.connector, context, def.options())?.is_bounded())
     }
 
     /// Checks a sink's name and options for a stream of these columns, without touching anything outside.
     pub fn validate_sink(&self, def: &ConnectorDef, schema: &SchemaRef) -> Result<()> {
-        let context = self.context(def, Arc::clone(schema), None);
+        let context = self.context(def, StreamId(0), Arc::clone(schema), None);
         make_sink(&def.connector, context, def.options()).map(|_| ())
     }
 
@@ -120,7 +120,8 @@ impl ConnectorSupervisor {
         on_end: impl FnOnce(&StreamName) + Send + 'static,
     ) -> Result<Handle> {
         let info = self.ingest.log().stream_named(def.stream.as_str())?;
-        let context = self.context(&def, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
+        let context =
+            self.context(&def, info.id, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
         make_source(&def.connector, context.clone(), def.options())?;
         let (handle, board, stopped) = self.handle(def.status("source"));
         let make = move || make_source(&def.connector, context.clone(), def.options());
@@ -132,7 +133,8 @@ impl ConnectorSupervisor {
     /// Starts to deliver a stream, from where the sink of this name stood, or else from the oldest row.
     pub fn start_sink(&self, def: ConnectorDef) -> Result<Handle> {
         let info = self.ingest.log().stream_named(def.stream.as_str())?;
-        let context = self.context(&def, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
+        let context =
+            self.context(&def, info.id, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
         make_sink(&def.connector, context.clone(), def.options())?;
         let (handle, board, stopped) = self.handle(def.status("sink"));
         let make = move || make_sink(&def.connector, context.clone(), def.options());
@@ -187,11 +189,18 @@ impl ConnectorSupervisor {
         boards.iter().filter_map(Weak::upgrade).map(|board| board.status()).collect()
     }
 
-    fn context(&self, def: &ConnectorDef, schema: SchemaRef, event_time: Option<String>) -> Context {
+    fn context(
+        &self,
+        def: &ConnectorDef,
+        stream_id: StreamId,
+        schema: SchemaRef,
+        event_time: Option<String>,
+    ) -> Context {
         Context {
             world: self.ingest.world().clone(),
             name: def.name.clone(),
             stream: def.stream.clone(),
+            stream_id,
             schema,
             event_time,
             format: None,

@@ -33,7 +33,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     (WAMP, &[CORE, LOG, INGEST, CONNECTORS]),
     (CLI, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, WAMP]),
     ("headwater-tidy", &[]),
-    ("headwater-demo", &[]),
     (SIMULATION, &[CORE, LOG]),
 ];
 

@@ -6,10 +6,11 @@
 //! `filesystem` as a sink writes files named by what is in them,
 //!
 //! ```text
-//! STREAM-SHARD-FIRST-NEXT.EXT        such as  weather-00000-00000000000000000000-00000000000000004096.parquet
+//! STREAM-ID-SHARD-FIRST-NEXT.EXT     such as  weather-12-00000-00000000000000000000-00000000000000004096.parquet
 //! ```
 //!
-//! first under a name that begins with a dot. The names are the sink's own cursor: each row is there exactly once.
+//! first under a name that begins with a dot. The names are the sink's own cursor: each row is there exactly once. `ID` is the number of
+//! the stream in the log, so that a table that was dropped and created anew does not take its predecessor's files for its own.
 //! `single_file` as a sink appends to one file; the length of the file is stored with the cursor, and what lies beyond it is cut
 //! off when the sink is opened again. The file begins anew when the sink does.
 

@@ -55,10 +55,15 @@ impl RolledSink {
         ConnectorError::outage(format!("write to {}", self.dir.display()), error)
     }
 
+    /// How the names of this sink's files begin.
+    fn stem(&self) -> String {
+        format!("{}-{}-", self.context.stream, self.context.stream_id)
+    }
+
     /// Goes through the directory: removes what was never finished, and finds how far each shard is.
     fn look(&self) -> io::Result<BTreeMap<ShardId, Sequence>> {
         self.disk().create_dir(&self.dir)?;
-        let stem = format!("{}-", self.context.stream);
+        let stem = self.stem();
         let mut reached = BTreeMap::new();
         for entry in self.disk().list(&self.dir)? {
             if entry.name.strip_prefix('.').is_some_and(|name| name.starts_with(&stem)) {
@@ -73,7 +78,7 @@ impl RolledSink {
 
     fn begin(&self, delivery: &Delivery) -> Result<Part> {
         let hidden =
-            self.dir.join(format!(".{}-{:05}-{:020}", delivery.stream, delivery.shard.0, delivery.first.0));
+            self.dir.join(format!(".{}{:05}-{:020}", self.stem(), delivery.shard.0, delivery.first.0));
         let opened = match self.disk().open(&hidden, Open::Create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.disk().open(&hidden, Open::Write).and_then(|file| file.set_len(0).map(|()| file))
@@ -94,8 +99,8 @@ impl RolledSink {
     /// Ends a file and gives it its name.
     fn end(&self, shard: ShardId, mut part: Part) -> Result<()> {
         part.encoder.finish(&mut part.buffer)?;
-        let (stream, extension) = (&self.context.stream, self.format.extension());
-        let name = format!("{stream}-{:05}-{:020}-{:020}.{extension}", shard.0, part.first.0, part.next.0);
+        let (stem, extension) = (self.stem(), self.format.extension());
+        let name = format!("{stem}{:05}-{:020}-{:020}.{extension}", shard.0, part.first.0, part.next.0);
         let ended = write_at(part.file.as_ref(), &part.buffer, part.written)
             .and_then(|()| part.file.sync())
             .and_then(|()| self.disk().rename(&part.hidden, &self.dir.join(name)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use headwater_core::{Sequence, ShardId, StreamName, World};
+use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Options, Payload};
 
 use crate::connector::{Context, Cursor, Delivery, Pulled};
@@ -22,6 +22,7 @@ fn context() -> Context {
         world: World::real(),
         name: "test".to_owned(),
         stream: StreamName::new("s").unwrap(),
+        stream_id: StreamId(1),
         schema: schema(),
         event_time: None,
         format: None,

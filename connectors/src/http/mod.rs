@@ -4,7 +4,7 @@
 //! from the one before, also across a restart. What the server did not show at a poll was not seen: no source of this kind can do
 //! better.
 //!
-//! The sink posts rows in order, each request with `Idempotency-Key: STREAM/SHARD/SEQUENCE` of its first row. A request that
+//! The sink posts rows in order, each request with `Idempotency-Key: STREAM-ID/SHARD/SEQUENCE` of its first row. A request that
 //! fails is repeated with the same rows; after a crash the rows of up to the last half second come again. A receiver that
 //! remembers keys takes each row once.
 

@@ -23,7 +23,8 @@ impl Webhook {
     }
 
     fn headers(&self, delivery: &Delivery) -> Result<HeaderMap> {
-        let key = format!("{}/{}/{}", delivery.stream, delivery.shard, delivery.first);
+        let (stream, id) = (&delivery.stream, self.context.stream_id);
+        let key = format!("{stream}-{id}/{}/{}", delivery.shard, delivery.first);
         let key =
             HeaderValue::from_str(&key).map_err(|error| ConnectorError::refused("name a request", error))?;
         let media_type = if self.format == Format::JsonLines && delivery.rows.num_rows() == 1 {

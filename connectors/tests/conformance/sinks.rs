@@ -78,7 +78,11 @@ fn what_is_stopped_was_flushed() {
     assert_dense(numbers_in(dir.path()), 100);
     let names: Vec<_> =
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["events-00000-00000000000000000000-00000000000000000100.jsonl"]);
+    let id = lab.ingest.log().stream_named("events").unwrap().id;
+    assert_eq!(
+        names,
+        [format!("events-{id}-00000-00000000000000000000-00000000000000000100.jsonl").as_str()]
+    );
 }
 
 #[test]
@@ -120,7 +124,8 @@ fn a_webhook_gets_every_row_and_repeats_have_the_same_key() {
         assert!(bodies.iter().all(|body| body == &bodies[0]), "{key} always means the same row");
         rows.extend(numbers(&bodies[0]));
     }
-    assert!(received.keys().any(|key| key == "events/0/0"), "{:?}", received.keys());
+    let id = lab.ingest.log().stream_named("events").unwrap().id;
+    assert!(received.contains_key(&format!("events-{id}/0/0")), "{:?}", received.keys());
     assert_dense(rows, 60);
 }
 

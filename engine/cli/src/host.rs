@@ -7,12 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_sink, make_source};
 use headwater_connectors::{
-    Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle, State, Target,
+    Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle, State, Status,
+    Target,
 };
-use headwater_core::{StreamName, World};
+use headwater_core::{StreamId, StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};
+use headwater_log::Log;
 use headwater_plan::{Action, StreamDef};
-use headwater_run::{ConnectorHost, ConnectorTable, Result, RunError, RunningConnector, TriggerDelivery};
+use headwater_run::{
+    ConnectorHost, ConnectorStatus, ConnectorTable, Result, Role, RunError, RunningConnector, TriggerDelivery,
+};
 use parking_lot::Mutex;
 
 /// How often a connector is looked at while somebody waits for it to settle.
@@ -59,15 +63,16 @@ impl Connectors {
             world: self.world.clone(),
             name: def.name.clone(),
             stream: def.stream.clone(),
+            stream_id: StreamId(0),
             schema: Arc::clone(&table.def.schema),
             event_time: table.def.watermark.as_ref().map(|watermark| watermark.column.clone()),
             format: None,
             format_options: FormatOptions::default(),
         };
         let options = Options::new(format!("connector {}", def.connector), def.options);
-        let bounded = match table.source {
-            true => make_source(&def.connector, context, options).map(|source| source.is_bounded()),
-            false => make_sink(&def.connector, context, options).map(|_| false),
+        let bounded = match table.role {
+            Role::Source => make_source(&def.connector, context, options).map(|source| source.is_bounded()),
+            Role::Sink => make_sink(&def.connector, context, options).map(|_| false),
         };
         bounded.map_err(|error| error.to_string())
     }
@@ -78,13 +83,16 @@ impl ConnectorHost for Connectors {
         self.check(table).map(|_| ())
     }
 
-    fn is_source(&self, table: &StreamDef) -> bool {
+    fn only_role(&self, table: &StreamDef) -> Option<Role> {
         if let Some(said) = table.options.get("type") {
-            return said.eq_ignore_ascii_case("source");
+            return Some(if said.eq_ignore_ascii_case("source") { Role::Source } else { Role::Sink });
         }
-        let name = table.connector.as_deref().unwrap_or_default();
-        // A table without columns has those of what is written to it.
-        !table.schema.fields().is_empty() && connector(name).is_ok_and(|connector| connector.source.is_some())
+        let connector = connector(table.connector.as_deref().unwrap_or_default()).ok()?;
+        match (connector.source, connector.sink) {
+            (Some(_), None) => Some(Role::Source),
+            (None, Some(_)) => Some(Role::Sink),
+            _ => None,
+        }
     }
 
     fn start(
@@ -97,12 +105,22 @@ impl ConnectorHost for Connectors {
         let bounded = self.check(&table).map_err(failed)?;
         let def = def_of(&table.def).map_err(failed)?;
         let supervisor = self.supervisor(&ingest).map_err(|error| failed(error.to_string()))?;
-        let handle = match table.source {
-            true => supervisor.start_source(def, move |_| ended()),
-            false => supervisor.start_sink(def),
+        let handle = match table.role {
+            Role::Source => supervisor.start_source(def, move |_| ended()),
+            Role::Sink => supervisor.start_sink(def),
         };
-        let handle = handle.map_err(|error| failed(error.to_string()))?;
-        Ok(Box::new(Running { handle: Mutex::new(Some(handle)), source: table.source, bounded }))
+        let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
+        let stream = ingest.log().stream_named(&table.def.name)?.id;
+        Ok(Box::new(Running { handle, role: table.role, bounded, log: Arc::clone(ingest.log()), stream }))
+    }
+
+    fn forget(&self, table: &str, ingest: &Arc<Ingest>) -> Result<()> {
+        let failed = |error: ConnectorError| RunError::Connector {
+            table: table.to_owned(),
+            reason: error.to_string(),
+        };
+        let supervisor = self.supervisor(ingest).map_err(failed)?;
+        supervisor.forget_source(table).and_then(|()| supervisor.forget_sink(table)).map_err(failed)
     }
 
     fn validate_delivery(&self, delivery: &TriggerDelivery) -> std::result::Result<(), String> {
@@ -120,8 +138,9 @@ impl ConnectorHost for Connectors {
         let def = delivery_of(&delivery).map_err(failed)?;
         let supervisor = self.supervisor(&ingest).map_err(|error| failed(error.to_string()))?;
         let handle = supervisor.start_delivery(&def, &self.allowed);
-        let handle = handle.map_err(|error| failed(error.to_string()))?;
-        Ok(Box::new(Running { handle: Mutex::new(Some(handle)), source: false, bounded: false }))
+        let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
+        let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(&delivery.def.name)?.id);
+        Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream }))
     }
 }
 
@@ -156,21 +175,28 @@ fn def_of(table: &StreamDef) -> std::result::Result<ConnectorDef, String> {
 /// A connector at work; without a handle once it was stopped.
 struct Running {
     handle: Mutex<Option<Handle>>,
-    source: bool,
+    role: Role,
     bounded: bool,
+    log: Arc<dyn Log>,
+    stream: StreamId,
 }
 
 impl Running {
-    fn is_settled(&self) -> bool {
+    /// Whether nothing more will come, or a sink has taken so many rows of its stream.
+    fn is_settled(&self, rows: u64) -> bool {
         let Some(status) = self.handle.lock().as_ref().map(Handle::status) else { return true };
-        status.state.is_final() || (status.state == State::Running && !self.source && status.lag == Some(0))
+        let has_taken = self.role == Role::Sink && status.state == State::Running && status.reached >= rows;
+        status.state.is_final() || has_taken
     }
 }
 
 #[async_trait]
 impl RunningConnector for Running {
     async fn settled(&self) {
-        while !self.is_settled() {
+        // A stream that was dropped meanwhile holds nothing.
+        let bounds = self.log.bounds(self.stream).unwrap_or_default();
+        let rows = bounds.iter().map(|shard| shard.next.0).sum();
+        while !self.is_settled(rows) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
@@ -179,17 +205,21 @@ impl RunningConnector for Running {
         self.bounded
     }
 
-    fn state(&self) -> String {
+    fn status(&self) -> ConnectorStatus {
         let status = self.handle.lock().as_ref().map(Handle::status);
-        status.map_or(State::Stopped, |status| status.state).name().to_owned()
-    }
-
-    fn last_error(&self) -> Option<String> {
-        self.handle.lock().as_ref().and_then(|handle| handle.status().last_error)
-    }
-
-    fn lag(&self) -> Option<u64> {
-        self.handle.lock().as_ref().and_then(|handle| handle.status().lag)
+        let status = status.unwrap_or_else(|| Status { state: State::Stopped, ..Status::default() });
+        ConnectorStatus {
+            role: self.role,
+            state: status.state.name(),
+            is_failed: status.state == State::Failed,
+            lag: status.lag,
+            rows: status.rows,
+            rows_per_second: status.rows_per_second,
+            dead_letters: status.dead_letters,
+            failures: status.failures,
+            last_error: status.last_error,
+            position: serde_json::json!(status.positions).to_string(),
+        }
     }
 
     async fn stop(&self) {

@@ -149,6 +149,9 @@ impl Marks {
     /// Forgets an owner: the next of this name starts at the beginning.
     pub fn forget(&self, owner: &str) -> Result<()> {
         let place = self.place(owner)?;
+        if place.positions.is_empty() {
+            return Ok(());
+        }
         let at = (place.epoch, place.step + 1);
         let rows: Vec<_> =
             place.positions.keys().map(|partition| (owner, partition.as_str(), None, at)).collect();

@@ -178,6 +178,29 @@ pub enum StateBound {
     Grows(Vec<String>),
 }
 
+/// How far from a result, in event time, the rows lie that it depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// It depends on one row.
+    Row,
+    /// It depends on rows that lie no further before or after it than this many nanoseconds.
+    Within(i64),
+    /// It may depend on any row before it.
+    History,
+}
+
+impl Reach {
+    /// How far one operator behind the other reaches.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::History, _) | (_, Self::History) => Self::History,
+            (Self::Row, other) | (other, Self::Row) => other,
+            (Self::Within(one), Self::Within(other)) => Self::Within(one.saturating_add(other)),
+        }
+    }
+}
+
 /// What an operator is, apart from its state: made by the planner, shown by EXPLAIN, turned into instances by the runner.
 pub trait OperatorSpec: Send + Sync + fmt::Debug {
     /// A short name such as `TumbleAggregate`.
@@ -195,6 +218,13 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
     /// How long the state lasts.
     fn state_bound(&self) -> StateBound {
         StateBound::None
+    }
+    /// How far its results reach, so that a replay of a stretch knows what to read around it.
+    fn reach(&self) -> Reach {
+        match self.state_bound() {
+            StateBound::None => Reach::Row,
+            StateBound::Watermark | StateBound::Grows(_) => Reach::History,
+        }
     }
     /// A new instance with no state.
     fn instantiate(&self) -> Result<Box<dyn Operator>>;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 
 use crate::decision::{AlarmDef, alarm_history};
@@ -177,6 +177,17 @@ impl Catalog {
     #[must_use]
     pub fn with_stream(&self, stream: StreamDef) -> Self {
         self.with(Entry::Stream(Arc::new(stream)))
+    }
+
+    /// The catalog in which a table that was created without columns has those of what is written into it.
+    #[must_use]
+    pub fn with_columns(&self, table: &str, schema: SchemaRef) -> Self {
+        match self.get(table) {
+            Some(Entry::Table(def)) if def.schema.fields().is_empty() => {
+                self.with(Entry::Table(Arc::new(StreamDef { schema, ..(**def).clone() })))
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Who refers to a name.

@@ -17,7 +17,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 use headwater_core::StreamName;
-use headwater_operators::{Changes, OperatorSpec};
+use headwater_operators::{Changes, OperatorSpec, Reach};
 
 /// A streaming plan.
 #[derive(Debug, Clone)]
@@ -138,6 +138,12 @@ pub struct ResultSpec {
 }
 
 impl Dataflow {
+    /// How far in event time its results reach, all operators one behind the other.
+    pub fn reach(&self) -> Reach {
+        let operators = self.stages.iter().flat_map(|stage| &stage.operators);
+        operators.fold(Reach::Row, |reach, operator| reach.then(operator.reach()))
+    }
+
     /// The plan as EXPLAIN shows it, result first, each operator with its output kind, state and watermark.
     pub fn explain(&self) -> String {
         let mut text = String::new();

@@ -20,7 +20,8 @@ pub use error::{Result, RunError};
 pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
 pub use options::{
-    ConnectorHost, ConnectorTable, EngineOptions, NoConnectors, RunningConnector, TriggerDelivery,
+    ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, NoConnectors, Role, RunningConnector,
+    TriggerDelivery,
 };
 pub use tail::{Tail, TailBatch, TailFrom};
 
@@ -95,9 +96,9 @@ pub struct ReplaySpec {
     pub job: String,
     /// Another definition of its query; `None`: its own.
     pub query: Option<String>,
-    /// Only rows with an event time (arrival, where a stream has none) at or after this.
+    /// Only results with a time at or after this: their event time or, where the query gives none, their first timestamp.
     pub from: Option<headwater_core::EventTime>,
-    /// Only rows before this.
+    /// Only results before this.
     pub to: Option<headwater_core::EventTime>,
     /// A stream to write the results to, made if missing; `None`: they are only returned.
     pub into: Option<String>,
@@ -110,7 +111,7 @@ pub struct ReplaySpec {
 /// What a replay said.
 #[derive(Clone, Debug)]
 pub struct ReplayReport {
-    /// The columns of all the batches.
+    /// The columns of the results; with `diff` those of the differences, which have no weights.
     pub schema: arrow::datatypes::SchemaRef,
     /// Rows taken.
     pub rows_in: u64,

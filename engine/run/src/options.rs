@@ -34,8 +34,52 @@ pub struct EngineOptions {
 pub struct ConnectorTable {
     /// The definition; `options` holds what the connector was told.
     pub def: Arc<StreamDef>,
-    /// Whether something is to be pulled in (`true`: the table is read by a job or a query) or delivered (`false`).
-    pub source: bool,
+    /// What it is used as.
+    pub role: Role,
+}
+
+/// What a table with a connector is used as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Rows are pulled in: the table is read by a job or a query.
+    Source,
+    /// Rows are delivered: the table is inserted into.
+    Sink,
+}
+
+impl Role {
+    /// As shown in `system.connectors`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// How a connector fares.
+#[derive(Clone, Debug)]
+pub struct ConnectorStatus {
+    /// What it is used as.
+    pub role: Role,
+    /// One word: starting, running, retrying, ended, stopped, failed.
+    pub state: &'static str,
+    /// Whether it has failed for good.
+    pub is_failed: bool,
+    /// Rows that wait: outside for a source if it can tell, in the log for a sink.
+    pub lag: Option<u64>,
+    /// Rows moved since it was started.
+    pub rows: u64,
+    /// Rows a second, over the last ten seconds.
+    pub rows_per_second: f64,
+    /// Records that went to the dead letters since it was started.
+    pub dead_letters: u64,
+    /// Failures since it was started.
+    pub failures: u64,
+    /// The last failure, with its code.
+    pub last_error: Option<String>,
+    /// Where it stands, as a JSON object: for a source the position in each partition, for a sink the next row of each shard.
+    pub position: String,
 }
 
 /// A trigger whose firings are to be delivered outside.
@@ -57,24 +101,18 @@ pub trait RunningConnector: Send + Sync {
     async fn settled(&self);
     /// Whether it delivers a certain number of rows and then ends.
     fn is_bounded(&self) -> bool;
-    /// One line for people: running, retrying, ended, failed.
-    fn state(&self) -> String;
-    /// The last error, if any.
-    fn last_error(&self) -> Option<String>;
-    /// How many rows it has still to deliver, if that is known.
-    fn lag(&self) -> Option<u64> {
-        None
-    }
+    /// How it fares.
+    fn status(&self) -> ConnectorStatus;
     /// Stops, and waits for that.
     async fn stop(&self);
 }
 
 /// Runs connectors for the engine; the binary brings one, so that the engine knows no protocol.
 pub trait ConnectorHost: Send + Sync {
-    /// Checks a table's options when it is created; the message names what is wrong.
+    /// Checks a table's options for a role; the message names what is wrong.
     fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String>;
-    /// Whether the connector can be read from (`true`) or delivered to (`false`).
-    fn is_source(&self, table: &StreamDef) -> bool;
+    /// The only role that the connector or the option `type` leaves, whatever else is wrong with the table.
+    fn only_role(&self, table: &StreamDef) -> Option<Role>;
     /// Starts a table's connector. `ended` is called once when a bounded source has delivered everything.
     fn start(
         &self,
@@ -82,6 +120,8 @@ pub trait ConnectorHost: Send + Sync {
         ingest: Arc<headwater_ingest::Ingest>,
         ended: Box<dyn FnOnce() + Send>,
     ) -> Result<Box<dyn RunningConnector>>;
+    /// Forgets where the source and the sink of a table stand, which is dropped or new.
+    fn forget(&self, table: &str, ingest: &Arc<headwater_ingest::Ingest>) -> Result<()>;
     /// Checks what a trigger wants delivered when it is created; the message names what is wrong.
     fn validate_delivery(&self, _delivery: &TriggerDelivery) -> std::result::Result<(), String> {
         Err(NO_DELIVERIES.to_owned())
@@ -110,8 +150,12 @@ impl ConnectorHost for NoConnectors {
         Err(format!("table {}: this engine was opened without connectors", table.def.name))
     }
 
-    fn is_source(&self, _table: &StreamDef) -> bool {
-        false
+    fn only_role(&self, _table: &StreamDef) -> Option<Role> {
+        None
+    }
+
+    fn forget(&self, _table: &str, _ingest: &Arc<headwater_ingest::Ingest>) -> Result<()> {
+        Ok(())
     }
 
     fn start(

@@ -111,6 +111,7 @@ pub(crate) async fn append(
     let idempotency_key = key_of(&parts.headers)?;
     // Before the body is read: a typing error in the name should not cost an upload.
     app.engine.log().stream_named(&name).map_err(|error| no_stream(&app, error))?;
+    app.engine.begin_writing(&name).await?;
     let bytes = body::read(&parts.headers, body, app.options.body_bytes_max).await?;
 
     let submitter = app.clone();

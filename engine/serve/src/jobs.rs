@@ -88,12 +88,12 @@ pub(crate) async fn show(
     find(&app, &name).map(Json)
 }
 
-/// Pauses a job after the step that is under way. It keeps its state.
+/// Pauses a job after the step that is under way, and answers when it has. It keeps its state.
 #[utoipa::path(
     post, path = "/v1/jobs/{name}/pause", tag = "jobs",
     params(("name" = String, Path, description = "the job")),
     responses(
-        (status = 200, description = "the job, which pauses", body = JobView),
+        (status = 200, description = "the job, which has paused", body = JobView),
         (status = 404, description = "there is no such job", body = ErrorBody),
     ),
 )]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use headwater_core::EventTime;
 use headwater_log::Log;
-use headwater_run::{Engine, JobState};
+use headwater_run::{ConnectorStatus, Engine, JobState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
@@ -97,7 +97,8 @@ impl Collector for EngineCollector {
         encode_log(&**self.0.log(), &mut out)?;
         encode_streams(&**self.0.log(), &mut out)?;
         encode_jobs(&self.0, &mut out)?;
-        encode_archives(&self.0, &mut out)
+        encode_archives(&self.0, &mut out)?;
+        encode_connectors(&self.0, &mut out)
     }
 }
 
@@ -195,6 +196,50 @@ fn encode_archives(engine: &Engine, out: &mut Out<'_>) -> fmt::Result {
         for (archive, status) in &archives {
             family.encode_family(&[("archive", archive.as_str())])?.encode_gauge(&read(status))?;
         }
+    }
+    Ok(())
+}
+
+/// What `system.connectors` shows, of the connectors that run.
+fn encode_connectors(engine: &Engine, out: &mut Out<'_>) -> fmt::Result {
+    let all: Vec<(String, ConnectorStatus)> =
+        engine.connectors().into_iter().filter_map(|(table, status)| Some((table, status?))).collect();
+    let labels = |table: &'_ str, status: &ConnectorStatus| {
+        [("table", table.to_owned()), ("role", status.role.as_str().to_owned())]
+    };
+    type Read = fn(&ConnectorStatus) -> u64;
+    let counters: [(&str, &str, Read); 3] = [
+        ("connector_rows", "Rows moved by a connector", |status| status.rows),
+        ("connector_dead_letters", "Records of a source that could not become rows", |status| {
+            status.dead_letters
+        }),
+        ("connector_failures", "Failures of a connector", |status| status.failures),
+    ];
+    for (name, help, read) in counters {
+        let mut family = out.family(name, help, None, MetricType::Counter)?;
+        for (table, status) in &all {
+            counter(&mut family.encode_family(&labels(table, status))?, read(status))?;
+        }
+    }
+    let mut lags = out.family(
+        "connector_lag_rows",
+        "Rows that wait to be moved, if that can be told",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (table, status) in &all {
+        if let Some(lag) = status.lag {
+            lags.encode_family(&labels(table, status))?.encode_gauge(&lag)?;
+        }
+    }
+    let help = "Rows moved in a second, over the last ten seconds";
+    let mut rates = out.family("connector_rows_per_second", help, None, MetricType::Gauge)?;
+    for (table, status) in &all {
+        rates.encode_family(&labels(table, status))?.encode_gauge(&status.rows_per_second)?;
+    }
+    let mut running = out.family("connector_running", "1 if the connector runs", None, MetricType::Gauge)?;
+    for (table, status) in &all {
+        running.encode_family(&labels(table, status))?.encode_gauge(&u64::from(status.state == "running"))?;
     }
     Ok(())
 }

@@ -29,9 +29,9 @@ use crate::{body, rows};
 pub struct ReplayRequest {
     /// Another query in place of the job's own.
     pub query: Option<String>,
-    /// Only rows with an event time at or after this (RFC 3339).
+    /// Only results with a time at or after this (RFC 3339): their event time or, where the query gives none, their first timestamp.
     pub from: Option<String>,
-    /// Only rows before this.
+    /// Only results before this.
     pub to: Option<String>,
     /// A stream to write the results to, made if missing.
     pub into: Option<String>,

@@ -66,6 +66,7 @@ pub(crate) async fn stream(
     let info = app.engine.log().stream_named(&name).map_err(|error| no_stream(&app, error))?;
     let from = from_of(&headers, parameters.from.as_deref(), Some(info.spec.shards))?;
     let permit = permit(&app)?;
+    app.engine.begin_reading(&name).await?;
     let tail = app.engine.tail_stream(&name, from)?;
     answer(&app, tail, permit)
 }
@@ -90,6 +91,7 @@ pub(crate) async fn query(
 ) -> Result<Response, ApiError> {
     let from = from_of(&headers, parameters.from.as_deref(), None)?;
     let permit = permit(&app)?;
+    app.engine.begin_reading(&parameters.q).await?;
     let tail = app.engine.tail_query(&parameters.q, from)?;
     answer(&app, tail, permit)
 }

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use headwater_run::{Engine, JobState};
+use headwater_run::{Engine, JobState, JobStatus};
 use headwater_serve::{ServeOptions, Server};
 use tokio::sync::oneshot;
 
@@ -16,6 +17,9 @@ use crate::demo::{self, QUERIES, Year};
 use crate::open::{EngineArgs, Tuning};
 use crate::output::say;
 use crate::{exit, signals};
+
+/// How often the jobs are looked at while they close their windows.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 const EXAMPLE: &str = "\
 Example:
@@ -90,7 +94,7 @@ async fn show(engine: &Engine, url: &str) -> Result<()> {
     let started = clock.monotonic();
     let year = Year::read()?;
     let fed = demo::feed(&client, &year).await?;
-    finish(engine).await?;
+    close_windows(engine).await?;
     let seconds = (clock.monotonic() - started).as_secs_f64();
     let before = if fed.there_before > 0 {
         format!(" ({} were there before)", fed.there_before)
@@ -104,12 +108,13 @@ async fn show(engine: &Engine, url: &str) -> Result<()> {
     demo::show(engine).await
 }
 
-/// The year is over: the last windows close, and the jobs end.
-async fn finish(engine: &Engine) -> Result<()> {
-    if engine.jobs().iter().any(|job| job.state == JobState::Running) {
-        engine.end_stream("weather").await?;
+/// The year is over and nothing comes any more: time goes on, so that the last windows close. The jobs wait for what may come.
+async fn close_windows(engine: &Engine) -> Result<()> {
+    engine.advance_stream("weather", demo::OVER)?;
+    let is_behind = |job: &JobStatus| job.state == JobState::Running && job.watermark < demo::OVER;
+    while engine.jobs().iter().any(is_behind) {
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
-    engine.wait_bounded().await?;
     super::run::fail_if_a_job_did(engine)
 }
 
@@ -120,10 +125,13 @@ The server goes on; Ctrl-C stops it. Try, in another terminal:
 
   a query     curl {url}/v1/sql -d 'SELECT * FROM heat_spells ORDER BY hot_hours DESC LIMIT 3'
   a tail      curl -N '{url}/v1/streams/weather/tail?from=2013-12-30T00:00:00Z'
+  a reading   curl {url}/v1/streams/weather -d '{{\"origin\": \"JFK\", \"time_hour\": \"2014-01-03T12:00:00Z\", \"temp\": 28}}'
+              curl {url}/v1/sql -d 'SELECT * FROM newest_reading'
   a bad row   curl {url}/v1/streams/stations -d '{{\"origin\": \"SFO\", \"name\": \"San Francisco\", \"lat\": \"north\"}}'
               curl {url}/v1/sql -d 'SELECT * FROM system.dead_letters'
   a prompt    headwater sql --url {url}
-  July again, with spells that end at night:
+  July again, which gives the same, and with spells that end at night, which does not:
+              headwater replay heat --url {url} --from 2013-07-01 --to 2013-08-01 --diff
               headwater replay heat --url {url} --from 2013-07-01 --to 2013-08-01 --diff \\
                 --query queries/weather/again/heat_by_day.sql
   numbers     curl {url}/metrics

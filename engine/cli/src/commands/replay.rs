@@ -21,6 +21,8 @@ Example:
   headwater replay daily --into daily_again
   headwater replay daily --into daily_again --speed 3600
 
+The time of a result is its event time or, where the query gives none, its first timestamp. Windows are not cut where
+the stretch begins and ends: rows around it are read, too. Without --query nothing differs.
 With --diff each row that only the job said begins with '-', each that only the replay says with '+'.
 Nothing is delivered outside, and the job itself goes on undisturbed.";
 
@@ -31,10 +33,10 @@ pub(crate) struct Replay {
     /// The job
     #[arg(value_name = "JOB")]
     job: String,
-    /// Only rows with an event time at or after this
+    /// Only results with a time at or after this; what they are made of may lie before it
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<EventTime>,
-    /// Only rows before this
+    /// Only results before this
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<EventTime>,
     /// Write the results to this stream, made if missing

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use headwater_plan::Parsed;
 use headwater_run::{Answer, Engine};
 
 use super::prompt;
@@ -77,10 +78,15 @@ impl Session {
                 }
                 Ok(())
             }
-            Self::Remote(client) => match client.sql(sql, format).await? {
-                Answered::Rows(rows) => show_count(rows, format),
-                Answered::Done(done) => show_done(&done.status, &done.notes, format),
-            },
+            Self::Remote(client) => {
+                for statement in statements_of(sql)? {
+                    match client.sql(&statement, format).await? {
+                        Answered::Rows(rows) => show_count(rows, format)?,
+                        Answered::Done(done) => show_done(&done.status, &done.notes, format)?,
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
@@ -90,6 +96,17 @@ impl Session {
             Self::Remote(_) => Ok(()),
         }
     }
+}
+
+/// The statements of a text, each behind as many blanks as lie before it, so that a place in it is one in the text.
+fn statements_of(sql: &str) -> Result<Vec<String>> {
+    let all = headwater_plan::parse(sql)?;
+    let placed = |parsed: &Parsed| {
+        let before = &sql[..parsed.script.offset(parsed.position)];
+        let blank = |c: char| if c == '\n' { '\n' } else { ' ' };
+        before.chars().map(blank).chain(parsed.text.chars()).collect()
+    };
+    Ok(all.iter().map(placed).collect())
 }
 
 fn show_count(rows: usize, format: OutputFormat) -> Result<()> {
@@ -108,5 +125,19 @@ fn show_done(tag: &str, notes: &[String], format: OutputFormat) -> Result<()> {
             tracing::info!("{tag}");
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_keep_their_places() {
+        let found = statements_of("SELECT 1;\n\n  SELECT 'é;' AS x; SHOW JOBS").unwrap();
+        assert_eq!(
+            found,
+            ["SELECT 1", "         \n\n  SELECT 'é;' AS x", "         \n\n                    SHOW JOBS"]
+        );
     }
 }

@@ -6,4 +6,4 @@ mod year;
 
 pub(crate) use feed::feed;
 pub(crate) use findings::show;
-pub(crate) use year::{QUERIES, Year};
+pub(crate) use year::{OVER, QUERIES, Year};

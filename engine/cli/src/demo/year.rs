@@ -6,9 +6,13 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
+use headwater_core::EventTime;
 
 /// 26,115 readings; see `fixtures/weather/README.md` for where they come from.
 const WEATHER: &str = include_str!("../../../../fixtures/weather/weather.csv");
+
+/// 2014-01-02: by then, if nothing more comes, every window has closed that a reading of the year lies in.
+pub(crate) const OVER: EventTime = EventTime(1_388_620_800_000_000_000);
 
 /// The jobs, in the order in which they are to run.
 pub(crate) const QUERIES: [(&str, &str); 6] = [

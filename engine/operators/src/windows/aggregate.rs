@@ -9,7 +9,7 @@ use super::operator::{FinalOperator, WindowOperator};
 
 use super::layout::{OutputColumn, PerKey, describe_columns, window_order, window_schema};
 use crate::aggregates::AggregateCall;
-use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
+use crate::api::{Changes, Emission, Operator, OperatorSpec, Reach, StateBound};
 use crate::error::{OperatorError, Result};
 
 /// What a windowed aggregation is: the same for one phase and for two.
@@ -78,6 +78,10 @@ impl OperatorSpec for WindowAggregateSpec {
         }
     }
 
+    fn reach(&self) -> Reach {
+        Reach::Within(self.what.kind.size())
+    }
+
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
         Ok(Box::new(WindowOperator::try_new(self.name(), &self.what, &self.schema)?))
     }
@@ -126,6 +130,10 @@ impl OperatorSpec for WindowFinalSpec {
 
     fn state_bound(&self) -> StateBound {
         StateBound::Watermark
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Within(self.what.kind.size())
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {

@@ -9,7 +9,7 @@ use super::emit::{MILLISECOND, window_column};
 use super::kind::WindowKind;
 use super::layout::window_type;
 use super::place::{Sorting, Times};
-use crate::api::{Changes, Operator, OperatorSpec, Output, Rows};
+use crate::api::{Changes, Operator, OperatorSpec, Output, Reach, Rows};
 use crate::error::Result;
 
 /// Appends `window_start`, `window_end` and `window_time`. Stateless; late rows are told by their clock.
@@ -49,6 +49,10 @@ impl OperatorSpec for AssignWindowsSpec {
 
     fn changes(&self) -> Changes {
         Changes::AppendOnly
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Within(self.kind.size())
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {

@@ -75,6 +75,13 @@ impl WindowKind {
         }
     }
 
+    /// How long the longest window is.
+    pub fn size(&self) -> i64 {
+        match *self {
+            Self::Tumble { size, .. } | Self::Hop { size, .. } | Self::Cumulate { size, .. } => size,
+        }
+    }
+
     /// How long a slice is.
     pub fn slice_size(&self) -> i64 {
         match *self {

@@ -1,15 +1,22 @@
 //! Statements that change what there is: each is checked, appended to the catalog's stream, and then takes effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_log::Retention;
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Catalog, Change, Entry, Parsed, Statement, StreamDef, Target};
 
+use super::connect::inputs_of_entry;
 use super::events::{self, Event};
 use super::open::spec_of;
 use super::state::Inner;
+use crate::JobState;
 use crate::error::{Result, RunError};
+use crate::options::Role;
+
+/// How long a statement waits for a job to pause or go on.
+const SWITCH_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a statement did.
 pub(crate) struct Defined {
@@ -22,6 +29,29 @@ pub(crate) struct Defined {
 impl Inner {
     /// Runs a statement that defines, drops, pauses or resumes something.
     pub async fn define(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
+        let switched = match &parsed.statement {
+            Statement::PauseJob(name) => Some((name.value.clone(), JobState::Running)),
+            Statement::ResumeJob(name) => Some((name.value.clone(), JobState::Paused)),
+            _ => None,
+        };
+        let defined = self.define_alone(parsed).await?;
+        if let Some((job, before)) = switched {
+            self.await_switch(&job, before).await;
+        }
+        Ok(defined)
+    }
+
+    /// Waits until a job has left a state: it pauses when the step is done that is under way.
+    async fn await_switch(&self, job: &str, before: JobState) {
+        let watch = self.state.lock().jobs.get(job).map(|job| job.watch());
+        if let Some(mut watch) = watch {
+            // One that is still catching up with its journal takes longer than anybody wants to wait; it pauses then.
+            let switched = watch.wait_for(|state| *state != before);
+            let _ = tokio::time::timeout(SWITCH_PATIENCE, switched).await;
+        }
+    }
+
+    async fn define_alone(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
         let _one_at_a_time = self.defining.lock().await;
         self.check_open()?;
         match &parsed.statement {
@@ -92,12 +122,20 @@ impl Inner {
                 self.log.create_stream(spec)?;
             }
             Entry::Table(def) => {
-                self.check_connector(def)?;
+                let roles = self.roles_of(def)?;
                 let spec = spec_of(def)?;
+                // A former table of this name may have been dropped just before a crash.
+                self.connectors.forget(&def.name, &self.ingest)?;
                 self.note(&def.name, parsed)?;
                 self.log.create_stream(spec)?;
                 self.state.lock().catalog = after.clone();
-                return self.start_connector(def);
+                // One without columns waits for those of what is written into it.
+                let [role] = roles.as_slice() else { return Ok(()) };
+                if def.schema.fields().is_empty() {
+                    return Ok(());
+                }
+                self.state.lock().roles.insert(def.name.clone(), *role);
+                return self.start_connector(def, *role);
             }
             Entry::View(view) => {
                 self.planner.batch(after, &self.tables(), &view.query)?;
@@ -128,9 +166,18 @@ impl Inner {
                 return self.start_delivery(trigger);
             }
             Entry::Job(_) | Entry::MaterializedView(_) => {
-                self.plan_of(after, entry, None)?;
+                let dataflow = self.plan_of(after, entry, None)?;
+                if let Entry::Job(job) = entry {
+                    self.give_columns(&job.target, &dataflow.result.schema)?;
+                    self.use_table(&job.target, Role::Sink)?;
+                }
+                for input in inputs_of_entry(after, entry) {
+                    self.use_table(&input, Role::Source)?;
+                }
                 self.note(entry.name(), parsed)?;
-                self.state.lock().catalog = after.clone();
+                // The target may have got columns.
+                let (after, _) = self.catalog().apply(parsed)?;
+                self.state.lock().catalog = after;
                 return self.start_job(entry);
             }
         }
@@ -161,6 +208,7 @@ impl Inner {
             state.ends.remove(name);
             state.paused.remove(name);
             state.folds.remove(name);
+            state.roles.remove(name);
         }
         if let Entry::Archive(archive) = entry {
             return self.remove_archive(archive);
@@ -173,6 +221,9 @@ impl Inner {
         if matches!(entry.kind(), Kind::Stream | Kind::Table | Kind::MaterializedView | Kind::Trigger) {
             let info = self.log.stream_named(name)?;
             self.log.drop_stream(info.id)?;
+        }
+        if entry.kind() == Kind::Table {
+            self.connectors.forget(name, &self.ingest)?;
         }
         Ok(())
     }
@@ -240,7 +291,7 @@ impl Inner {
         grows.collect()
     }
 
-    /// Checks that a query can be run as a stream.
+    /// The plan of a query as a stream.
     pub fn plan_query(self: &Arc<Self>, query: &headwater_plan::Query) -> Result<headwater_plan::Dataflow> {
         Ok(self.planner.stream(&self.catalog(), &self.tables(), query, Target::Anywhere)?)
     }

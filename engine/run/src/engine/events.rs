@@ -3,9 +3,9 @@
 //! | column | |
 //! |---|---|
 //! | at | when, by the wall clock |
-//! | kind | `statement`, or `end`: no more rows come to a stream |
+//! | kind | `statement`; `end`: no more rows come to a stream; `use`: a table's first use decided what it is |
 //! | name | what it is about |
-//! | text | the statement; for `end` the sequence number at which each shard ends, as a JSON array |
+//! | text | the statement; for `end` the sequence number at which each shard ends, as a JSON array; for `use` source or sink |
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use headwater_core::{Sequence, ShardId, StreamName, World};
 use headwater_log::{Append, Log, ReadSpec, StreamInfo, StreamSpec};
 
 use crate::error::{Result, RunError};
+use crate::options::Role;
 
 /// The stream's name.
 pub(crate) const CATALOG: &str = "system.catalog";
@@ -35,6 +36,13 @@ pub(crate) enum Event {
         name: String,
         /// Where its shards end.
         ends: Vec<Sequence>,
+    },
+    /// A table was used for the first time.
+    Use {
+        /// Which.
+        name: String,
+        /// As what.
+        role: Role,
     },
 }
 
@@ -70,6 +78,7 @@ pub(crate) fn append(world: &World, log: &dyn Log, event: &Event) -> Result<()> 
             let ends: Vec<u64> = ends.iter().map(|end| end.0).collect();
             ("end", name, serde_json::json!(ends).to_string())
         }
+        Event::Use { name, role } => ("use", name, role.as_str().to_owned()),
     };
     let rows = RecordBatch::try_new(
         schema(),
@@ -102,6 +111,10 @@ pub(crate) fn read(log: &dyn Log) -> Result<Vec<Event>> {
                     let ends: Vec<u64> = serde_json::from_str(&text(3, row))
                         .map_err(|error| RunError::Invalid(format!("{CATALOG}, row {row}: {error}")))?;
                     Event::End { name: text(2, row), ends: ends.into_iter().map(Sequence).collect() }
+                }
+                "use" => {
+                    let role = if text(3, row) == Role::Source.as_str() { Role::Source } else { Role::Sink };
+                    Event::Use { name: text(2, row), role }
                 }
                 _ => Event::Statement { name: text(2, row), text: text(3, row) },
             });

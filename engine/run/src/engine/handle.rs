@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
-use headwater_core::World;
+use headwater_core::{EventTime, World};
 use headwater_ingest::Ingest;
 use headwater_log::Log;
 use headwater_plan::statement::Show;
 use headwater_plan::{Entry, Parsed, Statement, parse};
 
-use super::show;
+use super::connect::{self, inputs_of, inputs_of_entry};
 use super::state::Inner;
+use super::{settings, show};
 use crate::error::{Result, RunError};
-use crate::options::{ConnectorHost, EngineOptions};
+use crate::options::{ConnectorHost, ConnectorStatus, EngineOptions, Role};
 use crate::tail::{Tail, TailFrom};
 use crate::{JobState, JobStatus, ReplayReport, ReplaySpec, replay, tail};
 
@@ -108,10 +109,8 @@ impl Engine {
                 return Ok(Answer::Done { tag: format!("INSERT {accepted}"), notes });
             }
             Statement::Set(set) => {
-                return Err(RunError::Invalid(format!(
-                    "there is no setting {:?} in this version",
-                    set.key.value
-                )));
+                let note = settings::set(set, &parsed.script)?;
+                return Ok(Answer::Done { tag: "SET".to_owned(), notes: vec![note] });
             }
             _ => {
                 let defined = inner.define(parsed).await?;
@@ -119,6 +118,28 @@ impl Engine {
             }
         };
         Ok(Answer::Rows(rows))
+    }
+
+    /// Lets the sources begin that a stream or a query is about to be tailed from, if nobody has read from them before.
+    pub async fn begin_reading(&self, stream_or_query: &str) -> Result<()> {
+        let catalog = self.0.catalog();
+        let tables = match headwater_plan::parse_one(stream_or_query).map(|parsed| parsed.statement) {
+            Ok(Statement::Query(query)) => inputs_of(&catalog, &query),
+            _ => vec![stream_or_query.to_owned()],
+        };
+        self.0.read_from(tables).await
+    }
+
+    /// Makes sure that rows can be appended to a stream from outside: it may be a table that is read from, or one without columns.
+    pub async fn begin_writing(&self, stream: &str) -> Result<()> {
+        let catalog = self.0.catalog();
+        match catalog.get(stream) {
+            Some(Entry::Table(def)) if def.schema.fields().is_empty() => Err(RunError::Invalid(format!(
+                "table {stream} has no columns yet: it gets those of the first INSERT INTO {stream} SELECT ..."
+            ))),
+            Some(Entry::Table(def)) => self.0.write_to(stream, &def.schema).await,
+            _ => Ok(()),
+        }
     }
 
     /// The rows of a stream, as they come.
@@ -148,6 +169,12 @@ impl Engine {
         self.0.archive_statuses()
     }
 
+    /// The tables with connectors, by name, and how each fares; `None` if its connector does not run: nobody has used the table
+    /// yet, or its input ended in an earlier life of the process.
+    pub fn connectors(&self) -> Vec<(String, Option<ConnectorStatus>)> {
+        self.0.connectors()
+    }
+
     /// The definitions: streams, tables, views, jobs.
     pub fn catalog(&self) -> headwater_plan::Catalog {
         self.0.catalog()
@@ -166,20 +193,35 @@ impl Engine {
             };
             let over =
                 |state: &JobState| matches!(state, JobState::Finished | JobState::Failed | JobState::Paused);
-            if watch.wait_for(over).await.is_err() {
-                return Err(RunError::Closed);
+            let inputs = self.inputs_of_job(&name);
+            tokio::select! {
+                ended = watch.wait_for(over) => ended.map(drop).map_err(|_| RunError::Closed)?,
+                error = self.0.failure_of(&inputs) => return Err(error),
             }
             self.end_target_of(&name).await?;
         }
+        self.await_sinks().await?;
+        Ok(self.jobs().iter().any(|job| job.state == JobState::Running))
+    }
+
+    /// Waits until the sinks have delivered all that their streams hold.
+    async fn await_sinks(&self) -> Result<()> {
         let running: Vec<_> = {
             let state = self.0.state.lock();
-            let of = |job: &JobStatus| state.connectors.get(&job.target).map(Arc::clone);
-            state.jobs.values().filter_map(|job| of(&job.status())).collect()
+            let is_sink = |name: &String| state.roles.get(name) == Some(&Role::Sink);
+            let sinks = state.connectors.iter().filter(|(name, _)| is_sink(name));
+            sinks.map(|(name, running)| (name.clone(), Arc::clone(running))).collect()
         };
-        for connector in running {
-            connector.settled().await;
+        for (table, running) in running {
+            running.settled().await;
+            connect::check(&table, &running.status())?;
         }
-        Ok(self.jobs().iter().any(|job| job.state == JobState::Running))
+        Ok(())
+    }
+
+    fn inputs_of_job(&self, name: &str) -> Vec<String> {
+        let catalog = self.0.catalog();
+        catalog.get(name).map(|entry| inputs_of_entry(&catalog, entry)).unwrap_or_default()
     }
 
     /// A running job all of whose sources end.
@@ -194,7 +236,7 @@ impl Engine {
         running
             .filter(|status| {
                 let entry = state.catalog.get(&status.name);
-                entry.is_some_and(|entry| inputs_of(&state.catalog, entry).iter().all(ends))
+                entry.is_some_and(|entry| inputs_of_entry(&state.catalog, entry).iter().all(ends))
             })
             .map(|status| status.name)
             .next()
@@ -216,7 +258,7 @@ impl Engine {
                         | Entry::Trigger(_)
                         | Entry::Alarm(_)
                         | Entry::ScalingGroup(_)
-                ) && inputs_of(&state.catalog, entry).contains(&target)
+                ) && inputs_of_entry(&state.catalog, entry).contains(&target)
             });
             (target, last && read)
         };
@@ -235,6 +277,14 @@ impl Engine {
         let (inner, stream) = (Arc::clone(&self.0), stream.to_owned());
         let work = move || inner.end_stream(&stream);
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+    }
+
+    /// Says that a stream is quiet and that time has come to `time` meanwhile: windows that end by then close, once the jobs have taken
+    /// the rows that are there. Rows may come later; those of closed windows are late. A job that also reads streams that are not
+    /// quiet waits for them. What a job has made of this is in its journal; a job that is not there yet, or is killed before
+    /// it got so far, does not know of it.
+    pub fn advance_stream(&self, stream: &str, time: EventTime) -> Result<()> {
+        self.0.advance_stream(stream, time)
     }
 
     /// Stops the connectors, takes a checkpoint of every job, makes the log durable and stops. Idempotent.
@@ -284,45 +334,4 @@ impl Engine {
             other => other.map_err(RunError::from),
         }
     }
-}
-
-/// The streams and tables that a job reads, through views; an alarm, through the alarms that it names, too.
-fn inputs_of(catalog: &headwater_plan::Catalog, entry: &Entry) -> Vec<String> {
-    let read = |entry: &Entry| {
-        let mut names = entry.references();
-        match entry {
-            // What is written is not read, unless the query reads it, too.
-            Entry::Job(job) if !reads(&job.query, &job.target) => {
-                names.remove(&job.target);
-            }
-            Entry::Alarm(_) => {
-                names.remove(headwater_plan::ALARM_HISTORY);
-            }
-            Entry::ScalingGroup(group) => {
-                names.remove(headwater_plan::SCALING_ACTIVITIES);
-                if group.actuator == headwater_plan::Actuator::DryRun {
-                    names.remove(headwater_plan::SCALING_PROGRESS);
-                }
-            }
-            Entry::Trigger(trigger) => return [trigger.on.clone()].into(),
-            _ => {}
-        }
-        names
-    };
-    let mut pending: Vec<String> = read(entry).into_iter().collect();
-    let mut inputs = Vec::new();
-    while let Some(name) = pending.pop() {
-        match catalog.get(&name) {
-            Some(inner @ (Entry::View(_) | Entry::Alarm(_) | Entry::ScalingPolicy(_))) => {
-                pending.extend(read(inner))
-            }
-            _ => inputs.push(name),
-        }
-    }
-    inputs
-}
-
-fn reads(query: &headwater_plan::Query, name: &str) -> bool {
-    let view = headwater_plan::ViewDef { name: String::new(), columns: Vec::new(), query: query.clone() };
-    Entry::View(Arc::new(view)).references().contains(name)
 }

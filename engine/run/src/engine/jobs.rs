@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use headwater_core::{Sequence, StreamName};
+use headwater_core::{EventTime, Sequence, StreamName};
 use headwater_ingest::dead_letter::LATE_ROWS;
 use headwater_log::{From, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
@@ -111,7 +111,10 @@ impl Inner {
             dataflow: Arc::new(dataflow),
         };
         let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
-        self.state.lock().jobs.insert(name.to_owned(), handle);
+        let mut state = self.state.lock();
+        // A stream may have ended meanwhile, when nobody knew of the job.
+        state.ends.iter().for_each(|(stream, ends)| handle.end_stream(stream, ends.clone()));
+        state.jobs.insert(name.to_owned(), handle);
         Ok(())
     }
 
@@ -182,6 +185,13 @@ impl Inner {
         for job in state.jobs.values() {
             job.end_stream(name, ends.clone());
         }
+        Ok(())
+    }
+
+    /// Tells the jobs that a stream is quiet and that time has come to `time`.
+    pub fn advance_stream(&self, name: &str, time: EventTime) -> Result<()> {
+        self.log.stream_named(name)?;
+        self.state.lock().jobs.values().for_each(|job| job.advance_stream(name, time));
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod handle;
 mod jobs;
 mod open;
 mod query;
+mod settings;
 mod show;
 mod state;
 mod triggers;

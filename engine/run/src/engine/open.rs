@@ -34,8 +34,8 @@ impl Inner {
         let history = History::new(log);
         let log: Arc<dyn Log> = Arc::clone(&history) as _;
         let ingest = Arc::new(Ingest::new(world.clone(), Arc::clone(&log))?);
-        let state = fold(&events::read(&*log)?)?;
-        reconcile(&*log, &state.catalog)?;
+        let mut state = fold(&events::read(&*log)?)?;
+        state.catalog = reconcile(&*log, &state.catalog)?;
         reconcile_holds(&*log, &state.catalog)?;
         let inner = Arc::new(Self {
             world,
@@ -82,7 +82,7 @@ impl Inner {
                     }
                 }
                 Entry::Table(table) => {
-                    if let Err(error) = self.start_connector(table) {
+                    if let Err(error) = self.restart_connector(table) {
                         tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
                     }
                 }
@@ -90,6 +90,20 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Starts a table's connector, if it is known what it is used as.
+    fn restart_connector(self: &Arc<Self>, table: &Arc<StreamDef>) -> Result<()> {
+        let used = self.state.lock().roles.get(&table.name).copied();
+        let role = match used {
+            Some(role) => role,
+            None => match self.roles_of(table)?.as_slice() {
+                [role] if !table.schema.fields().is_empty() => *role,
+                _ => return Ok(()),
+            },
+        };
+        self.state.lock().roles.insert(table.name.clone(), role);
+        self.start_connector(table, role)
     }
 }
 
@@ -100,6 +114,9 @@ fn fold(all: &[Event]) -> Result<State> {
         match event {
             Event::End { name, ends } => {
                 state.ends.insert(name.clone(), ends.clone());
+            }
+            Event::Use { name, role } => {
+                state.roles.insert(name.clone(), *role);
             }
             Event::Statement { text, .. } => {
                 let parsed = parse_one(text)?;
@@ -113,6 +130,7 @@ fn fold(all: &[Event]) -> Result<State> {
                     Statement::Drop(drop) => {
                         state.paused.remove(&drop.name.value);
                         state.ends.remove(&drop.name.value);
+                        state.roles.remove(&drop.name.value);
                         state.catalog = state.catalog.apply(&parsed)?.0;
                     }
                     _ => state.catalog = state.catalog.apply(&parsed)?.0,
@@ -123,8 +141,10 @@ fn fold(all: &[Event]) -> Result<State> {
     Ok(state)
 }
 
-/// Brings the log in line with the catalog, after a crash between a statement and its effect.
-fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<()> {
+/// Brings the log in line with the catalog, after a crash between a statement and its effect. Only the log knows the columns of a
+/// table that was created without any: the answer is the catalog with them.
+fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<Catalog> {
+    let mut whole = catalog.clone();
     for entry in catalog.entries() {
         let (Entry::Stream(def) | Entry::Table(def)) = entry else { continue };
         match log.stream_named(&def.name) {
@@ -132,7 +152,9 @@ fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<()> {
                 log.create_stream(spec_of(def)?)?;
             }
             Ok(info) => {
-                if info.spec.schema != def.schema {
+                if def.connector.is_some() && def.schema.fields().is_empty() {
+                    whole = whole.with_columns(&def.name, Arc::clone(&info.spec.schema));
+                } else if info.spec.schema != def.schema {
                     log.evolve(info.id, Arc::clone(&def.schema))?;
                 }
                 let retention = Retention { age: def.retention.age, bytes: def.retention.bytes };
@@ -150,7 +172,7 @@ fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<()> {
             log.drop_stream(info.id)?;
         }
     }
-    Ok(())
+    Ok(whole)
 }
 
 /// A stream as the log wants it.

@@ -6,8 +6,9 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use headwater_plan::statement::{Explain, Insert};
-use headwater_plan::{Catalog, Entry, Explained, Query};
+use headwater_plan::{Catalog, Explained, Query};
 
+use super::connect::inputs_of;
 use super::show;
 use super::state::Inner;
 use crate::error::{Result, RunError};
@@ -16,8 +17,8 @@ impl Inner {
     /// The rows of a query. One that reads a table whose source is bounded waits until that has delivered everything.
     pub async fn query(self: &Arc<Self>, query: &Query) -> Result<SendableRecordBatchStream> {
         let catalog = self.catalog();
-        self.await_bounded_sources(&catalog, query).await;
         let plan = self.planner.batch(&catalog, &self.tables(), query)?;
+        self.have_read(&catalog, query).await?;
         self.run(plan).await
     }
 
@@ -36,8 +37,9 @@ impl Inner {
                 .at(insert.target.position, &insert.query.script)
                 .into());
         };
-        self.await_bounded_sources(&catalog, &insert.query).await;
         let plan = self.planner.insert(&catalog, &self.tables(), insert, target)?;
+        self.write_to(name, plan.schema().as_arrow()).await?;
+        self.have_read(&catalog, &insert.query).await?;
         let mut rows = self.run(plan).await?;
         let (mut accepted, mut dead) = (0, 0);
         while let Some(batch) = rows.next().await {
@@ -65,20 +67,10 @@ impl Inner {
         }
     }
 
-    /// Waits for the bounded sources that a query reads, through views, too.
-    async fn await_bounded_sources(&self, catalog: &Catalog, query: &Query) {
-        let view = headwater_plan::ViewDef { name: String::new(), columns: Vec::new(), query: query.clone() };
-        let mut names: Vec<String> = Entry::View(Arc::new(view)).references().into_iter().collect();
-        while let Some(name) = names.pop() {
-            if let Some(entry @ Entry::View(_)) = catalog.get(&name) {
-                names.extend(entry.references());
-            }
-            let running = self.state.lock().connectors.get(&name).map(Arc::clone);
-            if let Some(running) = running
-                && running.is_bounded()
-            {
-                running.settled().await;
-            }
-        }
+    /// Lets the sources of a query's tables begin, and waits for those that end.
+    async fn have_read(self: &Arc<Self>, catalog: &Catalog, query: &Query) -> Result<()> {
+        let inputs = inputs_of(catalog, query);
+        self.read_from(inputs.clone()).await?;
+        self.await_bounded_sources(&inputs).await
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Result, RunError};
 use crate::job::{JobHandle, WEIGHT};
-use crate::options::{ConnectorHost, EngineOptions, RunningConnector};
+use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector};
 use crate::table::{SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
 
 /// An open engine.
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub folds: HashMap<String, Arc<ViewFold>>,
     pub connectors: BTreeMap<String, Arc<dyn RunningConnector>>,
     pub archives: BTreeMap<String, Arc<Archive>>,
+    /// What tables are used as, once that is known.
+    pub roles: BTreeMap<String, Role>,
     /// Streams that have ended, and where.
     pub ends: BTreeMap<String, Vec<Sequence>>,
     /// Jobs that are paused.

@@ -138,7 +138,8 @@ impl Inner {
             let job = state.jobs.get(&trigger.name).map(|job| job.status());
             (job, state.connectors.get(&trigger.name).map(Arc::clone))
         };
-        let delivery_error = delivery.as_ref().and_then(|delivery| delivery.last_error());
+        let delivery = delivery.map(|delivery| delivery.status());
+        let delivery_error = delivery.as_ref().and_then(|delivery| delivery.last_error.clone());
         let last = self.log.stream_named(&trigger.name).ok().and_then(|info| self.last_firing(&info).ok());
         TriggerStatus {
             name: trigger.name.clone(),
@@ -150,7 +151,7 @@ impl Inner {
             keys: job.as_ref().map_or(0, |job| job.state_entries),
             firings: job.as_ref().map_or(0, |job| job.rows_out),
             last_fired: last.flatten(),
-            undelivered: delivery.and_then(|delivery| delivery.lag()),
+            undelivered: delivery.and_then(|delivery| delivery.lag),
             last_error: job.and_then(|job| job.error).or(delivery_error),
         }
     }

@@ -211,11 +211,13 @@ impl Driver {
         if closing {
             return self.close();
         }
-        self.set_state(if paused { JobState::Paused } else { JobState::Running }, None);
         if paused {
+            // What it has said so far is in the log when it says that it has paused.
             self.drain()?;
+            self.set_state(JobState::Paused, None);
             return Ok(Turn::Wait(None));
         }
+        self.set_state(JobState::Running, None);
         self.collect_acknowledged()?;
         let now = self.world.clock.monotonic();
         let step = match self.pipeline.step_live(self.pace.limits(), now)? {
@@ -223,7 +225,10 @@ impl Driver {
                 self.last_rows = self.world.clock.now();
                 Some(step)
             }
-            None => self.quiet_step(now)?,
+            None => match self.next_advance() {
+                Some((stream, time)) => self.pipeline.step_advance(&stream, time, now)?,
+                None => self.quiet_step(now)?,
+            },
         };
         let stepped = step.is_some();
         if let Some(step) = step {
@@ -236,7 +241,13 @@ impl Driver {
             self.finish()?;
             return Ok(Turn::Again);
         }
-        Ok(if stepped { Turn::Again } else { Turn::Wait(self.next_deadline(now)) })
+        let more = stepped || !self.shared.control.lock().advances.is_empty();
+        Ok(if more { Turn::Again } else { Turn::Wait(self.next_deadline(now)) })
+    }
+
+    fn next_advance(&self) -> Option<(String, EventTime)> {
+        let mut control = self.shared.control.lock();
+        (!control.advances.is_empty()).then(|| control.advances.remove(0))
     }
 
     /// What happens when no rows are there: shards fall idle, and when all are, time goes on by the wall clock from where

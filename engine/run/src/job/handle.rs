@@ -38,6 +38,8 @@ pub(super) struct Control {
     pub(super) closing: bool,
     pub(super) closed: bool,
     pub(super) ends: Vec<(String, Vec<Sequence>)>,
+    /// Streams that are quiet, and where time is to be put when what they hold has been taken.
+    pub(super) advances: Vec<(String, EventTime)>,
 }
 
 impl JobHandle {
@@ -76,6 +78,12 @@ impl JobHandle {
     /// Says where the shards of a stream end.
     pub fn end_stream(&self, stream: &str, ends: Vec<Sequence>) {
         self.shared.control.lock().ends.push((stream.to_owned(), ends));
+        self.waker.wake();
+    }
+
+    /// Says that a stream is quiet, and that time has come to `time` meanwhile.
+    pub fn advance_stream(&self, stream: &str, time: EventTime) {
+        self.shared.control.lock().advances.push((stream.to_owned(), time));
         self.waker.wake();
     }
 

@@ -24,7 +24,7 @@ pub(crate) use clock::{NEW_CLOCK, nanos};
 pub(crate) use driver::JobPlan;
 pub(crate) use handle::JobHandle;
 pub(crate) use journal::{JournalReader, begin_at, first_cut, schema as journal_schema};
-pub(crate) use pipeline::{Cut, Limits, Pipeline, ShardCut, Start, Stretch};
+pub(crate) use pipeline::{Cut, Limits, Pipeline, ShardCut, Start};
 pub use sink::fit;
 pub(crate) use sink::{Copies, WEIGHT};
 pub(crate) use source::metadata_columns;

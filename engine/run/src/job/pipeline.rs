@@ -77,26 +77,6 @@ pub(crate) struct Pipeline {
     sources: Vec<SourceInput>,
     executor: Executor,
     watermark: EventTime,
-    stretch: Stretch,
-}
-
-/// A stretch of event time, `[from, to)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
-    /// The first time in it.
-    pub from: EventTime,
-    /// The first time behind it.
-    pub to: EventTime,
-}
-
-impl Stretch {
-    /// All of time.
-    pub const ALL: Self = Self { from: EventTime::MIN, to: EventTime::MAX };
-
-    /// Whether a time lies in it.
-    pub fn holds(self, time: EventTime) -> bool {
-        self.from <= time && time < self.to
-    }
 }
 
 impl Pipeline {
@@ -123,7 +103,7 @@ impl Pipeline {
         }
         let executor = Executor::new(Arc::clone(&dataflow), workers)
             .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
-        Ok(Self { dataflow, sources, executor, watermark: EventTime::MIN, stretch: Stretch::ALL })
+        Ok(Self { dataflow, sources, executor, watermark: EventTime::MIN })
     }
 
     /// The plan.
@@ -139,11 +119,6 @@ impl Pipeline {
     /// The watermark after the last step.
     pub fn watermark(&self) -> EventTime {
         self.watermark
-    }
-
-    /// Leaves out rows outside of a stretch of event time.
-    pub fn set_stretch(&mut self, stretch: Stretch) {
-        self.stretch = stretch;
     }
 
     /// Counts how long shards have been quiet from now on.
@@ -248,6 +223,13 @@ impl Pipeline {
         self.run(none, advance).map(Some)
     }
 
+    /// A step without rows in which the shards of a stream are declared idle and, if no other is awake, time is put to `time`. `None` if
+    /// that changes nothing.
+    pub fn step_advance(&mut self, stream: &str, time: EventTime, now: Duration) -> Result<Option<Step>> {
+        let none = |info: &StreamInfo| (info.spec.name.as_str() == stream).then_some(Duration::ZERO);
+        self.step_idle(none, now, Some(time))
+    }
+
     /// How long until a shard falls idle if no rows come; when all are idle, how long until time is moved on.
     pub fn idle_in(
         &self,
@@ -292,7 +274,7 @@ impl Pipeline {
             let spec = &self.dataflow.sources[nth];
             let mut morsels = Vec::new();
             for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
-                let taken = shard.take(spec, until(nth, shard_nth), self.watermark, self.stretch)?;
+                let taken = shard.take(spec, until(nth, shard_nth), self.watermark)?;
                 if !taken.is_empty() {
                     shard.last_rows = now;
                 }

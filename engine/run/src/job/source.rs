@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence, ShardId};
@@ -14,8 +14,7 @@ use headwater_log::{ColumnBound, From, Log, ReadBatch, ReadSpec, Reader, StreamI
 use headwater_operators::{Clocks, Rows};
 use headwater_plan::dataflow::{Metadata, Source};
 
-use super::clock::{NEW_CLOCK, ShardClock, nanos};
-use super::pipeline::Stretch;
+use super::clock::{NEW_CLOCK, ShardClock};
 use crate::error::{Result, RunError};
 
 /// The most rows of a morsel: as many as keep the columns of a few expressions within a core's cache.
@@ -84,17 +83,10 @@ impl ShardInput {
     }
 
     /// Takes rows, as morsels, each with its clocks.
-    pub fn take(
-        &mut self,
-        source: &Source,
-        until: Until,
-        floor: EventTime,
-        stretch: Stretch,
-    ) -> Result<Vec<Rows>> {
+    pub fn take(&mut self, source: &Source, until: Until, floor: EventTime) -> Result<Vec<Rows>> {
         let batches = self.read(source, until)?;
         let mut morsels = Vec::new();
         for batch in morselize(&source.schema, batches)? {
-            let batch = within(source, batch, stretch)?;
             let clocks = match &source.watermark {
                 Some(watermark) if !watermark.per_key => self
                     .clock
@@ -149,17 +141,6 @@ impl ShardInput {
             batches.push(dress(source, self.shard, read)?);
         }
     }
-}
-
-/// The rows whose event time lies in the stretch; all, if the source has no event time.
-fn within(source: &Source, batch: RecordBatch, stretch: Stretch) -> Result<RecordBatch> {
-    let Some(watermark) = source.watermark.as_ref().filter(|_| stretch != Stretch::ALL) else {
-        return Ok(batch);
-    };
-    let times = nanos(batch.column(watermark.column)).map_err(|error| operator_error(source, error))?;
-    let inside =
-        (0..times.len()).map(|row| Some(times.is_valid(row) && stretch.holds(EventTime(times.value(row)))));
-    Ok(arrow::compute::filter_record_batch(&batch, &inside.collect())?)
 }
 
 fn operator_error(source: &Source, error: headwater_operators::OperatorError) -> RunError {

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampNanosecondArray,
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -15,8 +16,10 @@ use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use headwater_core::EventTime;
+use headwater_plan::{Entry, StreamDef};
 
 use crate::engine::Inner;
+use crate::options::{ConnectorStatus, Role, RunningConnector};
 
 /// The names of the system tables.
 pub(crate) const SYSTEM_TABLES: &[&str] = &[
@@ -248,16 +251,59 @@ fn triggers(inner: &Inner) -> Columns {
     ])
 }
 
+/// | column | |
+/// |---|---|
+/// | table, connector | the table's name, and its connector's |
+/// | role | `source` or `sink`; NULL until the first use decides |
+/// | state | `starting`, `running`, `retrying` after a failure, `ended` (a bounded source), `stopped`, `failed` for good, `unused` |
+/// | bounded | whether its input ends by itself |
+/// | lag | rows that wait: outside for a source (NULL if it cannot tell), in the log for a sink |
+/// | rows, dead_letters, failures | since the process started |
+/// | rows_per_second | over the last ten seconds |
+/// | last_error | the last failure, with its code |
+/// | position | where it stands, as JSON: a source's position in each partition, a sink's next row of each shard |
 fn connectors(inner: &Inner) -> Columns {
     let all: Vec<_> = {
         let state = inner.state.lock();
-        state.connectors.iter().map(|(name, running)| (name.clone(), Arc::clone(running))).collect()
+        let tables = state.catalog.entries().filter_map(|entry| match entry {
+            Entry::Table(def) => Some(Arc::clone(def)),
+            _ => None,
+        });
+        let row = |def: Arc<StreamDef>| {
+            let running = state.connectors.get(&def.name).map(Arc::clone);
+            let role = state.roles.get(&def.name).copied();
+            let ended = state.ends.contains_key(&def.name);
+            (def, running, role, ended)
+        };
+        tables.map(row).collect()
     };
+    let row = |(def, running, role, ended): (_, Option<Arc<dyn RunningConnector>>, Option<Role>, bool)| {
+        let bounded = running.as_ref().map(|running| running.is_bounded()).or(ended.then_some(true));
+        let unstarted = if ended {
+            "ended"
+        } else if role.is_some() {
+            "stopped"
+        } else {
+            "unused"
+        };
+        (def, running.map(|running| running.status()), role, bounded, unstarted)
+    };
+    let all: Vec<_> = all.into_iter().map(row).collect();
+    type Row = (Arc<StreamDef>, Option<ConnectorStatus>, Option<Role>, Option<bool>, &'static str);
+    let rate = |row: &Row| row.1.as_ref().map(|status| status.rows_per_second);
     Columns(vec![
-        ("table", text(&all, |row| Some(row.0.clone()))),
-        ("state", text(&all, |row| Some(row.1.state()))),
-        ("bounded", Arc::new(all.iter().map(|row| Some(row.1.is_bounded())).collect::<BooleanArray>())),
-        ("last_error", text(&all, |row| row.1.last_error())),
+        ("table", text(&all, |row: &Row| Some(row.0.name.clone()))),
+        ("connector", text(&all, |row: &Row| row.0.connector.clone())),
+        ("role", text(&all, |row: &Row| row.2.map(Role::as_str))),
+        ("state", text(&all, |row: &Row| Some(row.1.as_ref().map_or(row.4, |status| status.state)))),
+        ("bounded", Arc::new(all.iter().map(|row| row.3).collect::<BooleanArray>())),
+        ("lag", number(&all, |row: &Row| row.1.as_ref()?.lag)),
+        ("rows", number(&all, |row: &Row| Some(row.1.as_ref()?.rows))),
+        ("rows_per_second", Arc::new(all.iter().map(rate).collect::<Float64Array>())),
+        ("dead_letters", number(&all, |row: &Row| Some(row.1.as_ref()?.dead_letters))),
+        ("failures", number(&all, |row: &Row| Some(row.1.as_ref()?.failures))),
+        ("last_error", text(&all, |row: &Row| row.1.as_ref()?.last_error.clone())),
+        ("position", text(&all, |row: &Row| Some(row.1.as_ref()?.position.clone()))),
     ])
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headwater_core::EventTime;
+
 use crate::machine::Machine;
 
 const PER_10_SECONDS: &str = "CREATE MATERIALIZED VIEW result AS SELECT window_end, device, COUNT(*) AS n \
@@ -61,6 +63,36 @@ fn an_idle_shard_is_left_out_and_all_idle_lets_time_go_on() {
         ["1970-01-01T00:00:10 a 1", "1970-01-01T00:00:20 a 1"],
         "when all is quiet time goes on, and the last window closes"
     );
+}
+
+/// Somebody says that nothing comes any more: the windows close at once, and the job lives on; after a kill, too.
+#[test]
+fn time_that_is_moved_on_closes_windows_and_ends_nothing() {
+    let mut machine = Machine::new(5);
+    machine.create_readings(4);
+    machine.sql(PER_10_SECONDS);
+    machine.append(&[("a", 1_000, 1), ("b", 14_000, 1)]);
+    machine.catch_up();
+    assert!(machine.rows("result").is_empty(), "shards without rows hold everything open");
+    let advance = |machine: &Machine, seconds: i64| {
+        machine.engine().advance_stream("readings", EventTime(seconds * 1_000_000_000)).unwrap();
+        machine.catch_up();
+    };
+    advance(&machine, 15);
+    assert_eq!(machine.rows("result"), ["1970-01-01T00:00:10 a 1"]);
+    advance(&machine, 20);
+    let both = ["1970-01-01T00:00:10 a 1", "1970-01-01T00:00:20 b 1"];
+    assert_eq!(machine.rows("result"), both);
+    machine.kill(2);
+    machine.catch_up();
+    assert_eq!(machine.rows("result"), both);
+    // Back in time it does not go.
+    advance(&machine, 3);
+    machine.append(&[("a", 19_000, 1), ("a", 21_000, 1), ("a", 40_000, 1)]);
+    machine.catch_up();
+    assert_eq!(machine.rows("result")[2..], ["1970-01-01T00:00:30 a 1"]);
+    assert_eq!(machine.rows("system.late_rows").len(), 1);
+    assert_eq!(machine.engine().jobs()[0].state.as_str(), "running");
 }
 
 #[test]

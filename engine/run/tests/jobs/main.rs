@@ -14,5 +14,6 @@ mod object_store;
 mod restart;
 mod scaling;
 mod simulation;
+mod stretch;
 mod triggers;
 mod views;

@@ -1,17 +1,15 @@
 //! `headwater archive`, from outside: an archive made by SQL is listed, checked, tidied, found damaged and put back.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use super::binary::built;
+use crate::process::headwater;
 
-struct Shell {
-    binary: std::path::PathBuf,
-}
+struct Shell;
 
 impl Shell {
     fn run(&self, words: &[&str]) -> Output {
-        Command::new(&self.binary).args(words).env("HEADWATER_LOG_LEVEL", "warn").output().unwrap()
+        headwater(words).env("HEADWATER_LOG_LEVEL", "warn").output().unwrap()
     }
 
     /// What a command says; it must succeed.
@@ -32,9 +30,9 @@ impl Shell {
 const CREATE: &str = "CREATE STREAM readings (device STRING, ts TIMESTAMP, n BIGINT, WATERMARK FOR ts AS ts) \
      WITH (shards = 1, 'clock.guard' = 'none');";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_archive_is_listed_checked_tidied_and_put_back() {
-    let shell = Shell { binary: tokio::task::spawn_blocking(built).await.unwrap() };
+#[test]
+fn an_archive_is_listed_checked_tidied_and_put_back() {
+    let shell = Shell;
     let dir = tempfile::tempdir().unwrap();
     let (data, place) = (dir.path().join("data"), dir.path().join("archive"));
     let place = place.to_string_lossy();

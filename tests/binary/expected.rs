@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::binary::Demo;
+use crate::process::Server;
 
 /// What is compared: the file under `queries/weather/expected`, and the query that must give its rows.
 const RESULTS: [(&str, &str); 6] = [
@@ -26,7 +26,7 @@ enum Field {
 }
 
 /// Compares everything, and that nothing came late or was bad.
-pub async fn compare_all(demo: &Demo) {
+pub async fn compare_all(demo: &Server) {
     for (name, sql) in RESULTS {
         let file =
             Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../queries/weather/expected/{name}.csv"));

@@ -1,0 +1,18 @@
+//! Replay: what a job, or another definition of it, would have said over a stretch of history.
+//!
+//! - The job's own definition obeys the journal from its beginning: the same steps, so the same rows in the same order, including
+//!   what came too late and what a floating-point sum was rounded to.
+//! - Another definition has no journal. It takes the rows at full speed, from as far before the stretch as its windows
+//!   reach (from the beginning, if they have no bound), to as far behind it; where the log ends, its windows close.
+//! - A stretch is one of results: those whose time lies in it. What they are made of may lie around it, so that no
+//!   window is cut at an edge. The time of a result is its event time or, where the query gives none (a job that keeps only
+//!   the start of its windows, say), its first timestamp.
+//! - With a speed there are small steps of its own, whatever the definition: each waits for its time.
+//! - Both sides of a difference have the columns of what the job writes into.
+
+mod compare;
+mod definition;
+mod pace;
+mod run;
+
+pub(crate) use run::run;

@@ -1,0 +1,273 @@
+//! Every command as its users call it: what it writes, and how it ends.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::process::{Process, Server, headwater, run, run_badly, run_well, write};
+
+/// A data directory with a stream of two shards and some rows.
+fn data_in(dir: &Path) -> String {
+    let data = dir.join("data").to_str().unwrap().to_owned();
+    let script = "CREATE STREAM readings (device STRING NOT NULL, temp DOUBLE) PARTITIONED BY (device) WITH (shards = 2);
+                  INSERT INTO readings SELECT 'device ' || value, value * 0.5 FROM generate_series(1, 100);";
+    assert_eq!(run_well(&["sql", "--data", &data, "--format", "json", "-c", script]), "");
+    data
+}
+
+/// The file that holds the rows.
+fn largest_file(data: &str) -> PathBuf {
+    let mut files: Vec<PathBuf> = vec![PathBuf::from(data)];
+    let mut found: Vec<(u64, PathBuf)> = Vec::new();
+    while let Some(path) = files.pop() {
+        match std::fs::read_dir(&path) {
+            Ok(entries) => files.extend(entries.map(|entry| entry.unwrap().path())),
+            Err(_) => found.push((std::fs::metadata(&path).unwrap().len(), path)),
+        }
+    }
+    found.into_iter().max().unwrap().1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_answers_alike_from_a_server_and_from_a_directory_in_every_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    let query = "SELECT device, temp FROM readings WHERE temp < 2 ORDER BY temp";
+    let local = |format: &str| run(&["sql", "--data", &data, "--format", format, "-c", query]).stdout;
+    let formats = ["table", "json", "csv", "arrow"];
+    let answers = formats.map(local);
+    let text = |nth: usize| String::from_utf8(answers[nth].clone()).unwrap();
+    assert!(text(0).contains("| device 1 | 0.5  |") && text(0).ends_with("3 rows\n"), "{}", text(0));
+    let line = |n: u32| format!("{{\"device\":\"device {n}\",\"temp\":{:?}}}\n", f64::from(n) / 2.0);
+    assert_eq!(text(1), (1..=3).map(line).collect::<String>());
+    assert_eq!(text(2), "device,temp\ndevice 1,0.5\ndevice 2,1.0\ndevice 3,1.5\n");
+
+    let server = Server::serve(Path::new(&data));
+    for (format, answer) in formats.iter().zip(&answers) {
+        let remote = run(&["sql", "--url", &server.url, "--format", format, "-c", query]).stdout;
+        assert_eq!(String::from_utf8_lossy(&remote), String::from_utf8_lossy(answer), "{format}");
+    }
+    // The usual format of a pipe, several statements, and a mistake in the second one.
+    let both = run_well(&["sql", "--url", &server.url, "-c", "SELECT 1 AS a; SELECT 2 AS b"]);
+    assert_eq!(both, "{\"a\":1}\n{\"b\":2}\n");
+    let error = run_badly(&["sql", "--url", &server.url, "-c", "SELECT 1;\n  SELECT x FROM readings"], 1);
+    assert!(error.contains("HW3003") && error.contains("line 2, column 10"), "{error}");
+    assert_eq!(server.terminate(), Some(0));
+    let error = run_badly(&["sql", "--data", &data, "-c", "SELECT 1;\n  SELECT x FROM readings"], 1);
+    assert!(error.contains("HW3003") && error.contains("line 2, column 10"), "{error}");
+
+    // Arrow, read by another program: this one.
+    let file = dir.path().join("rows.arrow");
+    std::io::Write::write_all(&mut std::fs::File::create(&file).unwrap(), &answers[3]).unwrap();
+    let table = format!(
+        "CREATE TABLE back (device STRING, temp DOUBLE) WITH (connector = 'single_file', path = '{}'); SELECT SUM(temp) AS sum FROM back",
+        file.display()
+    );
+    assert_eq!(run_well(&["sql", "--data", &data, "--format", "json", "-c", &table]), "{\"sum\":3.0}\n");
+}
+
+#[test]
+fn settings_are_refused_with_the_place_where_they_are_chosen() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").to_str().unwrap().to_owned();
+    let set = |sql: &str| run(&["sql", "--data", &data, "--format", "table", "-c", sql]);
+    let taken = set("SET 'table.local-time-zone' = 'UTC'; SET 'execution.runtime-mode' = 'streaming'");
+    assert_eq!(String::from_utf8_lossy(&taken.stdout), "SET\nSET\n");
+    for (sql, told) in [
+        ("SET timezone = 'Europe/Berlin'", "AT TIME ZONE"),
+        ("SET 'parallelism.default' = 4", "--workers"),
+        ("SET 'execution.checkpointing.interval' = '10 s'", "--checkpoint-seconds"),
+        ("SET timezon = 'UTC'", "timezone"),
+    ] {
+        let error = run_badly(&["sql", "--data", &data, "-c", sql], 1);
+        assert!(
+            error.contains("HW3005") && error.contains(told) && error.contains("line 1, column 5"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_log_is_listed_checked_and_dumped() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    let listed = run_well(&["log", "ls", "--data", &data]);
+    assert!(listed.contains("readings  2 shards, 100 rows, Disk"), "{listed}");
+    let verified = run_well(&["log", "verify", "--data", &data]);
+    assert!(verified.ends_with("; 0 damages\n"), "{verified}");
+    let repaired = run_well(&["log", "repair", "--data", &data]);
+    assert_eq!(repaired, "there is nothing to repair\n");
+    let dumped = run_well(&["log", "dump", "readings", "--data", &data, "--format", "json"]);
+    let mut temps: Vec<f64> = dumped
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["temp"].as_f64().unwrap())
+        .collect();
+    temps.sort_by(f64::total_cmp);
+    assert_eq!(temps, (1..=100).map(|n| f64::from(n) / 2.0).collect::<Vec<_>>());
+    let some = ["log", "dump", "readings", "--data", &data, "--shard", "1", "--from", "3", "--limit", "2"];
+    assert_eq!(run_well(&[&some[..], &["--format", "csv"]].concat()).lines().count(), 3);
+    let error = run_badly(&["log", "dump", "readigns", "--data", &data], 1);
+    assert!(error.contains("HW1001") || error.contains("readigns"), "{error}");
+    let error = run_badly(&["log", "ls", "--data", "/nowhere/at/all"], 1);
+    assert!(error.contains("is not a directory"), "{error}");
+}
+
+#[test]
+fn damage_is_found_named_and_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    let file = largest_file(&data);
+    let mut bytes = std::fs::read(&file).unwrap();
+    // In the rows: a byte of the last quarter of what is written.
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let rows = "device 50".as_bytes();
+    let at = bytes.windows(rows.len()).position(|window| window == rows).unwrap_or(end / 2);
+    bytes[at] ^= 0x40;
+    std::io::Write::write_all(&mut std::fs::File::create(&file).unwrap(), &bytes).unwrap();
+
+    let verified = run(&["log", "verify", "--data", &data]);
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert_eq!(verified.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("damaged: ") && said.contains(" at byte ") && !said.contains("; 0 damages"),
+        "{said}"
+    );
+    // Reading it fails, with a code of its own; nothing is passed over.
+    let error = run(&["sql", "--data", &data, "-c", "SELECT SUM(temp), MAX(device) FROM readings"]);
+    let told = String::from_utf8_lossy(&error.stderr).into_owned();
+    assert_eq!(error.status.code(), Some(3), "{told}");
+    assert!(told.contains("HW1012") && told.contains("damaged at byte"), "{told}");
+
+    let planned = run_well(&["log", "repair", "--data", &data]);
+    assert!(
+        planned.contains("lost: stream ") && planned.ends_with("nothing was changed; --yes does it\n"),
+        "{planned}"
+    );
+    assert_eq!(run(&["log", "verify", "--data", &data]).status.code(), Some(3), "it was not changed");
+    let done = run_well(&["log", "repair", "--data", &data, "--yes"]);
+    assert!(done.contains("lost: stream ") && done.ends_with("done\n"), "{done}");
+    run_well(&["log", "verify", "--data", &data]);
+    // What is lost stays a hole that is told of; the other shard is whole.
+    let error = run_badly(&["sql", "--data", &data, "-c", "SELECT SUM(temp) FROM readings"], 3);
+    assert!(error.contains("HW1012") && error.contains("were lost"), "{error}");
+    let left = run_well(&["log", "dump", "readings", "--data", &data, "--shard", "1", "--format", "json"]);
+    assert_eq!(left.lines().count(), 48, "{left}");
+}
+
+#[test]
+fn exit_codes_and_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    assert_eq!(run(&["nonsense"]).status.code(), Some(2));
+    assert_eq!(run(&["sql", "--format", "xml", "-c", "SELECT 1"]).status.code(), Some(2));
+    assert_eq!(run(&["replay", "j", "--from", "someday"]).status.code(), Some(2));
+    let help = run_well(&["--help"]);
+    assert!(help.contains("Exit codes") && help.contains("headwater demo"), "{help}");
+    for command in ["serve", "run", "sql", "replay", "log", "bench", "demo", "completions"] {
+        let help = run_well(&[command, "--help"]);
+        assert!(
+            help.contains("Example") && help.contains(&format!("headwater {command}")),
+            "{command}: {help}"
+        );
+    }
+    let error = run_badly(&["run", "no-such-file.sql", "--data", &data], 1);
+    assert!(error.contains("no-such-file.sql"), "{error}");
+    let error = run_badly(&["sql", "--url", "http://127.0.0.1:1", "-c", "SELECT 1"], 1);
+    assert!(error.contains("is a server running?"), "{error}");
+    // A reader that has seen enough is no failure.
+    let many = "SELECT value FROM generate_series(1, 300000)";
+    let pipe = format!(
+        "'{}' sql --data '{data}' --format json -c '{many}' | head -n 1",
+        headwater(&[]).get_program().to_str().unwrap()
+    );
+    let output = Command::new("bash").args(["-o", "pipefail", "-c", &pipe]).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"{\"value\":1}\n"[..]));
+}
+
+#[test]
+fn a_run_that_goes_on_is_ended_by_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").to_str().unwrap().to_owned();
+    let script = dir.path().join("endless.sql");
+    write(
+        &script,
+        "CREATE TABLE t (n BIGINT) WITH (connector = 'datagen', rows_per_second = 100, 'fields.n.kind' = 'sequence');
+         CREATE TABLE o (n BIGINT) WITH (connector = 'stdout');
+         CREATE JOB j AS INSERT INTO o SELECT n FROM t;",
+    );
+    let mut process = Process::start(&["run", script.to_str().unwrap(), "--data", &data]);
+    process.wait_for("{\"n\":5}");
+    // A second engine on the same directory is told why it cannot be.
+    let error = run_badly(&["sql", "--data", &data, "-c", "SELECT 1"], 1);
+    assert!(error.contains("HW10") && error.contains("data"), "{error}");
+    process.signal("INT");
+    assert_eq!(process.end().0, Some(130));
+}
+
+#[test]
+fn shells_complete() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run_well(&["completions", shell]);
+        assert!(script.contains("headwater") && script.contains("checkpoint-seconds"), "{shell}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("headwater.bash");
+    write(&file, &run_well(&["completions", "bash"]));
+    let complete = "source \"$1\"; COMP_WORDS=(headwater se); COMP_CWORD=1; _headwater headwater se headwater; echo \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash").args(["-c", complete, "-", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "serve\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn a_bench_writes_what_it_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let measured =
+        run_well(&["bench", "json", "--runs", "1", "--json", "--dir", dir.path().to_str().unwrap()]);
+    let measured: Value = serde_json::from_str(&measured).unwrap();
+    assert_eq!(measured["bench"], "json");
+    assert!(
+        measured["setup"]["processors"].is_string() && measured["setup"]["version"].is_string(),
+        "{measured}"
+    );
+    let figures = measured["figures"].as_array().unwrap();
+    assert!(!figures.is_empty());
+    for figure in figures {
+        assert!(figure["value"].as_f64().unwrap() > 0.0, "{figure}");
+        assert!(figure["name"].is_string() && figure["unit"].is_string(), "{figure}");
+    }
+}
+
+#[test]
+fn log_lines_are_json_if_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    let arguments = [
+        "sql",
+        "--data",
+        &data,
+        "--format",
+        "json",
+        "--log-format",
+        "json",
+        "-c",
+        "CREATE STREAM s (n BIGINT)",
+    ];
+    let output = run(&arguments);
+    let lines: Vec<Value> = String::from_utf8(output.stderr)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    let done = lines.iter().find(|line| line["message"] == "CREATE STREAM").unwrap();
+    assert_eq!(done["level"], json!("INFO"));
+    assert!(done["timestamp"].is_string());
+    let quiet =
+        run(&[&arguments[..7], &["--log-level", "error", "-c", "CREATE STREAM t (n BIGINT)"]].concat());
+    assert_eq!(String::from_utf8_lossy(&quiet.stderr), "");
+}
