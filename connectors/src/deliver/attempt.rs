@@ -18,7 +18,7 @@ use crate::error::Result;
 /// How a delivery goes out.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
     Program(Program),
 }
 

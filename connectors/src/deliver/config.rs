@@ -144,7 +144,7 @@ fn webhook(url: &str, timeout: Duration, allowed: &Allowed, options: &mut Option
     let content_type = HeaderValue::from_str(&content_type)
         .map_err(|error| options.bad("content-type", &content_type, error.to_string()))?;
     let secret = secret.map(|secret| secret.into_bytes().into());
-    Ok((Way::Webhook(Webhook { url: parsed, headers, content_type, secret, timeout }), is_json))
+    Ok((Way::Webhook(Box::new(Webhook { url: parsed, headers, content_type, secret, timeout })), is_json))
 }
 
 fn options_owner(options: &Options) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
@@ -269,7 +269,7 @@ fn a_dead_receiver_delays_only_its_own_trigger_and_a_slow_one_is_cut_short() {
     assert_eq!(dead.status().lag, Some(2));
     runtime.block_on(dead.stop());
     // The same trigger, sent elsewhere, goes on where it was; the first attempt takes too long.
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let handle = firings.start(&runtime, &def("cold", &sluggard.url, &[]), &Allowed::default());
     settle(&runtime, &handle);
     assert!(began.elapsed() < Duration::from_secs(20));
@@ -371,7 +371,7 @@ fn over_the_rate_a_delivery_waits_or_is_dropped_and_told() {
     let receiver = Receiver::new(&runtime, fine);
     firings.fire("hot", &["a", "b", "c", "d", "e", "f"]);
     firings.fire("cold", &["a", "b", "c", "d", "e", "f"]);
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let waits = def("hot", &receiver.url, &[("rate", "2 per 400ms")]);
     let handle = firings.start(&runtime, &waits, &Allowed::default());
     settle(&runtime, &handle);

@@ -293,8 +293,8 @@ proptest! {
             let spec = spec(case);
             let steps = joined(scenario.cut(cut), &joins);
             let between = |step: usize| match restarts[step % restarts.len()] {
-                0 => Between::Snapshot { full: step % 7 == 0 },
-                1 => Between::Restart { full: step % 5 == 0, workers: 1 + (step as u32 * 7) % 4 },
+                0 => Between::Snapshot { full: step.is_multiple_of(7) },
+                1 => Between::Restart { full: step.is_multiple_of(5), workers: 1 + (step as u32 * 7) % 4 },
                 _ => Between::Nothing,
             };
             prop_assert_eq!(&said(&spec, &steps, workers, between), &expect, "case {}", number);
