@@ -125,6 +125,9 @@ pub struct Output {
     pub rows: Vec<Rows>,
     /// Rows that came too late, with the input's columns, and why (such as `window closed`).
     pub late: Vec<Late>,
+    /// The slot of each of `rows`, not decreasing, from operators whose instances' outputs are merged by slot. Such an operator
+    /// emits at most once in a step, and orders rows of one slot by what does not depend on other slots.
+    pub slots: Vec<u32>,
 }
 
 /// Rows that came after their window had closed.
@@ -160,7 +163,8 @@ pub enum Changes {
 }
 
 /// How the rows that several instances emit in a step are put in one order: by these output columns, ascending, nulls first;
-/// rows equal in all of them keep the order of their slots' workers, retractions before additions.
+/// rows equal in all of them keep the order of their slots' workers, retractions before additions. Operators that fill
+/// [`Output::slots`] are merged by those instead.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Emission {
     /// Indices of the output columns to sort by. Empty for operators that keep the input's order.
@@ -176,6 +180,8 @@ pub enum StateBound {
     Watermark,
     /// It grows with the distinct values of these columns, for ever.
     Grows(Vec<String>),
+    /// It grows with the rows of its inputs, less those that are retracted.
+    GrowsWithRows,
 }
 
 /// How far from a result, in event time, the rows lie that it depends on.

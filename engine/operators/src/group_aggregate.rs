@@ -1,4 +1,5 @@
-//! GROUP BY without a window: one row per key, changed with every step that touches it.
+//! GROUP BY without a window: one row per key, changed with every step that touches it; or, if a key is a time, said once when the
+//! watermark has passed it.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::aggregates::AggregateCall;
 use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
+use crate::closing::Closing;
 use crate::error::{OperatorError, Result};
 use crate::group_operator::GroupOperator;
 
@@ -20,6 +22,8 @@ pub struct GroupAggregate {
     pub aggregates: Vec<AggregateCall>,
     /// Whether rows of the input may be retracted. Costs memory for MIN, MAX, DISTINCT and all but the simplest functions.
     pub retractions: bool,
+    /// When a group ends, if it does. Then its row comes out at its end, and is never retracted.
+    pub closes: Option<Closing>,
 }
 
 /// Aggregates without windows, updating.
@@ -38,6 +42,13 @@ impl GroupAggregateSpec {
             let field = what.input.fields().get(*key).ok_or_else(|| missing(*key))?;
             fields.push(field.as_ref().clone());
         }
+        if let Some(closing) = what.closes
+            && (what.retractions || !what.keys.contains(&closing.column))
+        {
+            let reason =
+                "groups that end with the watermark are by a time, and take rows that are only ever added";
+            return Err(OperatorError::unsupported("GroupAggregate", reason));
+        }
         fields.extend(what.aggregates.iter().map(|call| call.field().as_ref().clone()));
         let schema = Arc::new(Schema::new(fields));
         Ok(Self { what: Arc::new(what), schema })
@@ -50,7 +61,12 @@ impl GroupAggregateSpec {
 
 impl OperatorSpec for GroupAggregateSpec {
     fn name(&self) -> &'static str {
-        if self.what.aggregates.is_empty() { "Distinct" } else { "GroupAggregate" }
+        match (self.what.aggregates.is_empty(), self.what.closes.is_some()) {
+            (true, false) => "Distinct",
+            (true, true) => "ClosingDistinct",
+            (false, false) => "GroupAggregate",
+            (false, true) => "ClosingAggregate",
+        }
     }
 
     fn describe(&self) -> String {
@@ -62,7 +78,8 @@ impl OperatorSpec for GroupAggregateSpec {
     }
 
     fn changes(&self) -> Changes {
-        if self.what.aggregates.is_empty() && !self.what.retractions {
+        let says_once = self.what.closes.is_some() || self.what.aggregates.is_empty();
+        if says_once && !self.what.retractions {
             Changes::AppendOnly
         } else {
             Changes::Updating { key: self.keys() }
@@ -74,6 +91,9 @@ impl OperatorSpec for GroupAggregateSpec {
     }
 
     fn state_bound(&self) -> StateBound {
+        if self.what.closes.is_some() {
+            return StateBound::Watermark;
+        }
         let names = self.what.keys.iter().map(|key| self.what.input.field(*key).name().clone()).collect();
         if self.what.keys.is_empty() { StateBound::None } else { StateBound::Grows(names) }
     }

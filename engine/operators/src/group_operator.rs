@@ -2,7 +2,7 @@
 //!
 //! When a group is first touched in a step its result is noted, before the row is added; at the end of the step the
 //! noted and the new result are compared and, if they differ, the old row is retracted and the new one added. So nothing
-//! is kept for what has been emitted.
+//! is kept for what has been emitted. A group that ends with the watermark is read once, at its end.
 //!
 //! Tables of a snapshot: `watermark`: one row, `$watermark`; `groups`: keys, `$rows`, states, where deletes name groups
 //! that have vanished.
@@ -17,10 +17,11 @@ use headwater_core::EventTime;
 
 use crate::aggregates::AggregateSet;
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
+use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
 use crate::group_aggregate::GroupAggregate;
 use crate::groups::KeyTable;
-use crate::windows::{check_schema, key_columns, push_watermark, read_watermark, slots};
+use crate::windows::{Times, check_schema, key_columns, push_watermark, read_watermark, slots};
 
 const GARBAGE_MIN: usize = 1024;
 
@@ -41,10 +42,17 @@ pub(crate) struct GroupOperator {
     /// Touched since the last snapshot.
     dirty: Vec<u32>,
     vanished: usize,
+    /// How many groups have rows.
+    live: usize,
+    ends: Ends,
+    late: Arc<str>,
     watermark: i64,
 }
 
-#[derive(Clone, Copy, Default)]
+/// No place among the results before a step.
+const NOWHERE: u32 = u32::MAX;
+
+#[derive(Clone, Copy)]
 struct Group {
     /// Additions less retractions.
     rows: i64,
@@ -52,6 +60,14 @@ struct Group {
     present: bool,
     touched: bool,
     dirty: bool,
+    /// Where its result before this step is.
+    before: u32,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { rows: 0, present: false, touched: false, dirty: false, before: NOWHERE }
+    }
 }
 
 impl GroupOperator {
@@ -79,6 +95,9 @@ impl GroupOperator {
             before_results: Vec::new(),
             dirty: Vec::new(),
             vanished: 0,
+            live: 0,
+            ends: Ends::default(),
+            late: Arc::from(name),
             watermark: EventTime::MIN.0,
         })
     }
@@ -107,10 +126,11 @@ impl GroupOperator {
         let known = self.before.len();
         for number in groups {
             let group = &mut self.groups[*number as usize];
-            if !group.touched {
+            if !group.touched && self.what.closes.is_none() {
                 group.touched = true;
                 self.touched.push(*number);
                 if group.present {
+                    group.before = self.before.len() as u32;
                     self.before.push(*number);
                 }
             }
@@ -143,17 +163,15 @@ impl GroupOperator {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable_by(|a, b| self.keys.compare(*a, *b));
         let old = self.take_before()?;
-        let mut old_rows = vec![None; self.groups.len()];
-        for (row, group) in std::mem::take(&mut self.before).into_iter().enumerate() {
-            old_rows[group as usize] = Some(row);
-        }
+        self.before.clear();
         let there: Vec<u32> = touched.iter().copied().filter(|group| self.exists(*group)).collect();
         let new = self.aggregates.evaluate(&there)?;
         let same = Comparison::new(&old, &new)?;
         let mut changes = Changes::default();
         let mut new_row = 0;
         for number in &touched {
-            let old_row = old_rows[*number as usize];
+            let before = std::mem::replace(&mut self.groups[*number as usize].before, NOWHERE);
+            let old_row = (before != NOWHERE).then_some(before as usize);
             let exists = self.exists(*number);
             if !(exists && old_row.is_some_and(|old_row| same.holds(old_row, new_row))) {
                 if let Some(old_row) = old_row {
@@ -170,6 +188,28 @@ impl GroupOperator {
         }
         changes.emit(&self.keys, &old, &new, &self.schema, clock, out)?;
         self.forget_vanished(&touched);
+        Ok(())
+    }
+
+    /// Emits the groups that have ended.
+    fn close(&mut self, clock: EventTime, out: &mut Output) -> Result<()> {
+        let due = self.ends.due(self.watermark).into_iter().map(|(_, group)| group);
+        let mut due: Vec<u32> = due.filter(|group| self.groups[*group as usize].rows != 0).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        due.sort_unstable_by(|a, b| self.keys.compare(*a, *b));
+        let results = self.aggregates.finish(&due)?;
+        let columns = self.keys.columns(&due)?.into_iter().chain(results).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        out.emit(Rows { clocks: Clocks::Uniform(clock), ..Rows::new(batch) });
+        for group in &due {
+            let group = &mut self.groups[*group as usize];
+            group.rows = 0;
+            self.live -= 1;
+        }
+        self.touch(&due)?;
+        self.forget_vanished(&due);
         Ok(())
     }
 
@@ -194,6 +234,7 @@ impl GroupOperator {
             .collect();
         self.keys.retain(&kept);
         self.aggregates.retain(&kept);
+        self.ends.renumber(|group| kept.binary_search(&group).ok().map(|place| place as u32));
         self.groups = kept.iter().map(|group| self.groups[*group as usize]).collect();
         self.dirty =
             (0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number).collect();
@@ -202,7 +243,21 @@ impl GroupOperator {
 
     fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let mut groups = Vec::new();
+        let mut known = self.keys.len() as u32;
         self.keys.intern(columns, rows, &mut groups)?;
+        if let Some(closing) = self.what.closes
+            && self.keys.len() as u32 > known
+            && let Some(key) = self.what.keys.iter().position(|key| *key == closing.column)
+        {
+            let times = Times::new(&columns[key], self.name)?;
+            for (row, group) in groups.iter().enumerate() {
+                // New groups are numbered in the order in which they come.
+                if *group == known {
+                    self.ends.push(times.get(row).map_or(i64::MIN, |time| closing.end(time)), known);
+                    known += 1;
+                }
+            }
+        }
         self.groups.resize(self.keys.len(), Group::default());
         self.aggregates.resize(self.keys.len());
         Ok(groups)
@@ -265,13 +320,20 @@ impl Changes {
 }
 
 impl Operator for GroupOperator {
-    fn on_batch(&mut self, _input: usize, rows: Rows, _out: &mut Output) -> Result<()> {
+    fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        let rows = match self.what.closes {
+            Some(closing) => closing.in_time(rows, &self.late, out)?,
+            None => rows,
+        };
         let weights = self.weights(&rows)?;
         let groups = self.intern(&key_columns(&rows.batch, &self.what.keys), rows.len())?;
         self.touch(&groups)?;
         self.aggregates.update(&rows.batch, &groups, weights)?;
         for (row, group) in groups.iter().enumerate() {
-            self.groups[*group as usize].rows += weights.map_or(1, |weights| weights[row]);
+            let group = &mut self.groups[*group as usize];
+            let before = group.rows;
+            group.rows += weights.map_or(1, |weights| weights[row]);
+            self.live = self.live + usize::from(group.rows != 0) - usize::from(before != 0);
         }
         Ok(())
     }
@@ -279,6 +341,9 @@ impl Operator for GroupOperator {
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
         let clock = EventTime(self.watermark);
         self.watermark = watermark.0.max(clock.0);
+        if self.what.closes.is_some() {
+            return self.close(clock, out);
+        }
         if self.touched.is_empty() { Ok(()) } else { self.emit(clock, out) }
     }
 
@@ -326,7 +391,10 @@ impl Operator for GroupOperator {
         let groups = self.intern(&entries.rows.columns()[..width], entries.rows.num_rows())?;
         self.aggregates.clear(&groups);
         if entries.change == StateChange::Delete {
-            groups.iter().for_each(|group| self.groups[*group as usize] = Group::default());
+            for group in &groups {
+                let gone = std::mem::take(&mut self.groups[*group as usize]);
+                self.live -= usize::from(gone.rows != 0);
+            }
             self.vanished += groups.len();
             return Ok(());
         }
@@ -334,14 +402,15 @@ impl Operator for GroupOperator {
         let counts = entries.rows.column(width).as_primitive::<Int64Type>().values();
         for (group, rows) in groups.iter().zip(counts) {
             let present = self.what.keys.is_empty() || *rows > 0;
-            self.groups[*group as usize] = Group { rows: *rows, present, ..Group::default() };
+            let restored = Group { rows: *rows, present, ..Group::default() };
+            let before = std::mem::replace(&mut self.groups[*group as usize], restored);
+            self.live = self.live + usize::from(*rows != 0) - usize::from(before.rows != 0);
         }
         self.aggregates.merge(&entries.rows.columns()[width + 1..], &groups)
     }
 
     fn state_size(&self) -> StateSize {
         let bytes = self.keys.size() + self.aggregates.size() + self.groups.capacity() * size_of::<Group>();
-        let entries = self.groups.iter().filter(|group| group.rows != 0).count();
-        StateSize { entries: entries as u64, bytes: bytes as u64 }
+        StateSize { entries: self.live as u64, bytes: (bytes + self.ends.size()) as u64 }
     }
 }

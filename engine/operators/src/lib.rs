@@ -7,6 +7,8 @@
 //! - State ends when the watermark says so, in memory.
 
 mod api;
+mod closing;
+mod deltas;
 mod error;
 mod groups;
 
@@ -14,14 +16,19 @@ pub mod aggregates;
 pub mod decide;
 mod group_aggregate;
 mod group_operator;
+mod joins;
+mod ranks;
 mod stateless;
 pub mod triggers;
 pub mod windows;
 
 pub use aggregates::AggregateCall;
 pub use api::*;
+pub use closing::Closing;
 pub use error::{OperatorError, Result};
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
+pub use joins::{Join, JoinInput, JoinKind, JoinSpec, JoinTime};
+pub use ranks::{TopN, TopNSpec};
 pub use stateless::{FilterSpec, ProjectSpec};
 pub use triggers::{FiringColumn, Memory, Rearm, Remembered, Trigger, TriggerSpec, When};
 pub use windows::{

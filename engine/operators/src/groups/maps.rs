@@ -8,6 +8,12 @@ use hashbrown::hash_table::Entry;
 
 const SEED: u64 = 0x4865_6164_7761_7465;
 
+/// The hash by which byte strings are looked up, everywhere.
+#[inline]
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    FixedState::with_seed(SEED).hash_one(bytes)
+}
+
 /// Integers below this are looked up in an array: no hashing, one cache line.
 const DIRECT: usize = 1 << 16;
 
@@ -108,7 +114,7 @@ impl BytesMap {
 
     #[inline]
     pub(crate) fn intern(&mut self, bytes: &[u8]) -> u32 {
-        let hash = FixedState::with_seed(SEED).hash_one(bytes);
+        let hash = hash_bytes(bytes);
         let Self { table, arena, ends } = self;
         let same = |(other, id): &(u64, u32)| *other == hash && value(arena, ends, *id) == bytes;
         match table.entry(hash, same, |(hash, _)| *hash) {

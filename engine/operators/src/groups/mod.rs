@@ -8,4 +8,4 @@ mod keys;
 mod maps;
 
 pub(crate) use keys::KeyTable;
-pub(crate) use maps::IntMap;
+pub(crate) use maps::{IntMap, hash_bytes};

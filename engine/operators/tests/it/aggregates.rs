@@ -207,6 +207,7 @@ fn check(function: &str, keyed: bool, rows: usize, merged: bool) {
     };
     let expected = oracle::query(table.clone(), &sql);
     let what = GroupAggregate {
+        closes: None,
         input: table.schema(),
         keys: keys.clone(),
         aggregates: oracle::calls(&table.schema(), &[function]),
@@ -259,6 +260,7 @@ fn a_sum_that_overflows_is_an_error_whatever_the_order() {
             Arc::new(Int64Array::from(numbers.to_vec())),
         ];
         let what = GroupAggregate {
+            closes: None,
             input: Arc::clone(&schema),
             keys: vec![1],
             aggregates: oracle::calls(&schema, &["sum(i)"]),

@@ -15,6 +15,7 @@ use crate::windows::{AGGREGATES, restarts};
 
 fn spec(keyed: bool, aggregates: &[&str], retractions: bool) -> Arc<dyn OperatorSpec> {
     let what = GroupAggregate {
+        closes: None,
         input: schema(),
         keys: if keyed { vec![1] } else { Vec::new() },
         aggregates: oracle::calls(&schema(), aggregates),

@@ -33,8 +33,8 @@ pub enum Between {
 /// Instances of one operator.
 pub struct Runner {
     spec: Arc<dyn OperatorSpec>,
-    /// By which input columns rows are routed; none: all to the first.
-    keys: Vec<usize>,
+    /// For each input, by which columns rows are routed; none: all to the first.
+    keys: Vec<Vec<usize>>,
     instances: Vec<Box<dyn Operator>>,
     snapshots: Vec<StateEntries>,
     pub late: Vec<String>,
@@ -43,32 +43,47 @@ pub struct Runner {
 impl Runner {
     pub fn new(spec: Arc<dyn OperatorSpec>, keys: &[usize], workers: u32) -> Self {
         let instances = (0..workers).map(|_| spec.instantiate().unwrap()).collect();
-        Self { spec, keys: keys.to_vec(), instances, snapshots: Vec::new(), late: Vec::new() }
+        Self { spec, keys: vec![keys.to_vec()], instances, snapshots: Vec::new(), late: Vec::new() }
+    }
+
+    /// Instances of an operator with two inputs.
+    pub fn of_two(spec: Arc<dyn OperatorSpec>, keys: [&[usize]; 2], workers: u32) -> Self {
+        Self { keys: keys.map(<[usize]>::to_vec).to_vec(), ..Self::new(spec, &[], workers) }
     }
 
     /// Runs one step, and gives what came out, in order.
     pub fn step(&mut self, step: &Step) -> Option<Rows> {
+        let batches: Vec<(usize, Rows)> = step.batches.iter().map(|batch| (0, batch.clone())).collect();
+        self.step_inputs(&batches, step.watermark)
+    }
+
+    /// The same with batches for several inputs.
+    pub fn step_inputs(&mut self, batches: &[(usize, Rows)], watermark: i64) -> Option<Rows> {
         let mut outs: Vec<Output> = self.instances.iter().map(|_| Output::default()).collect();
-        for batch in &step.batches {
-            for (worker, rows) in self.route(batch) {
-                self.instances[worker].on_batch(0, rows, &mut outs[worker]).unwrap();
+        for (input, batch) in batches {
+            for (worker, rows) in self.route(*input, batch) {
+                self.instances[worker].on_batch(*input, rows, &mut outs[worker]).unwrap();
             }
         }
         for (instance, out) in self.instances.iter_mut().zip(&mut outs) {
-            instance.on_watermark(EventTime(step.watermark), out).unwrap();
+            instance.on_watermark(EventTime(watermark), out).unwrap();
         }
         for late in outs.iter().flat_map(|out| &out.late) {
             self.late.extend(lines(&late.batch).into_iter().map(|line| format!("{}: {line}", late.operator)));
         }
+        if outs.iter().any(|out| !out.slots.is_empty()) {
+            return merge_slots(outs);
+        }
         self.merge(outs.into_iter().map(|out| out.rows).collect())
     }
 
-    fn route(&self, rows: &Rows) -> Vec<(usize, Rows)> {
+    fn route(&self, input: usize, rows: &Rows) -> Vec<(usize, Rows)> {
         let workers = self.instances.len() as u32;
-        if self.keys.is_empty() || workers == 1 {
+        let keys = &self.keys[input];
+        if keys.is_empty() || workers == 1 {
             return vec![(0, rows.clone())];
         }
-        let columns: Vec<ArrayRef> = self.keys.iter().map(|key| rows.batch.column(*key).clone()).collect();
+        let columns: Vec<ArrayRef> = keys.iter().map(|key| rows.batch.column(*key).clone()).collect();
         let mut parts = vec![Vec::new(); workers as usize];
         for (row, hash) in hash_rows(&columns).unwrap().into_iter().enumerate() {
             parts[worker_of(slot_of(hash), workers) as usize].push(row as u32);
@@ -120,6 +135,19 @@ impl Runner {
         self.instances.iter_mut().for_each(|instance| instance.snapshot(full, &mut taken).unwrap());
         taken.entries.iter().filter(|entries| !entries.slots.is_empty()).map(|e| e.rows.num_rows()).sum()
     }
+}
+
+/// The rows of all instances by slot, each slot's as its instance gave them.
+fn merge_slots(outs: Vec<Output>) -> Option<Rows> {
+    let slots: Vec<u32> = outs.iter().flat_map(|out| out.slots.clone()).collect();
+    for out in &outs {
+        assert!(out.slots.is_sorted(), "an instance's rows come out by slot");
+    }
+    let rows = concat_rows(outs.into_iter().flat_map(|out| out.rows).collect())?;
+    assert_eq!(rows.len(), slots.len(), "each row has its slot");
+    let mut places: Vec<u32> = (0..slots.len() as u32).collect();
+    places.sort_by_key(|place| slots[*place as usize]);
+    Some(rows.take(&UInt32Array::from(places)).unwrap())
 }
 
 fn own_entries(entries: &StateEntries, worker: u32, workers: u32) -> Option<StateEntries> {

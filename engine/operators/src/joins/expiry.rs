@@ -1,0 +1,28 @@
+//! When rows end: the watermark at which no match for them can come any more.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Rows by their end.
+#[derive(Default)]
+pub(super) struct Expiry(BinaryHeap<Reverse<(i64, u64, u32)>>);
+
+impl Expiry {
+    /// A row ends when the watermark is past `end`; among rows of one end they go in the order of their sequence numbers.
+    pub(super) fn push(&mut self, end: i64, sequence: u64, row: u32) {
+        self.0.push(Reverse((end, sequence, row)));
+    }
+
+    /// The next row that has ended.
+    pub(super) fn pop(&mut self, watermark: i64) -> Option<u32> {
+        let Reverse((end, _, row)) = *self.0.peek()?;
+        (watermark > end).then(|| {
+            self.0.pop();
+            row
+        })
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.0.capacity() * size_of::<(i64, u64, u32)>()
+    }
+}

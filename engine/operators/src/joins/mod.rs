@@ -1,0 +1,9 @@
+//! Joins of two inputs that go on for ever.
+
+mod expiry;
+mod operator;
+mod rows;
+mod spec;
+mod state;
+
+pub use spec::{Join, JoinInput, JoinKind, JoinSpec, JoinTime};

@@ -1,0 +1,454 @@
+//! The operator behind [`crate::JoinSpec`].
+//!
+//! A change of one side meets the rows of the other as they are then: what is emitted is the difference that it makes, so that the
+//! differences add up to the join of both sides whatever order they come in. That also holds while a row's weight is below zero,
+//! because its retraction came by a shorter way than its addition.
+//!
+//! Whether a row has a match is the sign of the sum of the weights that match it. Without a residual that is the same for all rows
+//! of a key, and is counted by key; with one it is counted by row.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::SchemaRef;
+use headwater_core::EventTime;
+
+use super::expiry::Expiry;
+use super::rows::RowStore;
+use super::spec::{Join, JoinKind};
+use crate::api::{Changes, Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
+use crate::deltas::{Deltas, NONE};
+use crate::error::{OperatorError, Result};
+use crate::groups::KeyTable;
+use crate::stateless::evaluate_mask;
+use crate::windows::{Sorting, Times, key_columns, slots};
+
+/// How many pairs are put before the residual at once.
+const CHUNK: usize = 8192;
+
+const VACANT_MIN: usize = 1024;
+
+pub(super) struct JoinOperator {
+    pub(super) name: &'static str,
+    pub(super) what: Arc<Join>,
+    schema: SchemaRef,
+    pair_schema: SchemaRef,
+    late: [Arc<str>; 2],
+    pub(super) keys: KeyTable,
+    /// The slot of each key.
+    pub(super) slots: Vec<u32>,
+    pub(super) sides: [RowStore; 2],
+    expiry: [Expiry; 2],
+    deltas: Deltas,
+    /// Whether the same pair may be in a step's changes more than once.
+    add_up: bool,
+    /// Rows that may have come to weight 0.
+    spent: [Vec<u32>; 2],
+    /// Rows that stay until the end of the step only.
+    passing: [Vec<u32>; 2],
+    pub(super) watermark: i64,
+    /// The number of keys at which it is worth looking for those without rows.
+    vacant_at: usize,
+    /// While a snapshot is restored: rows by slot and sequence number.
+    pub(super) restoring: Option<[hashbrown::HashMap<(u32, u64), u32>; 2]>,
+}
+
+/// A change that has come in.
+#[derive(Clone, Copy)]
+struct Arrival {
+    row: u32,
+    weight: i64,
+    fresh: bool,
+    matches: i64,
+}
+
+impl JoinOperator {
+    pub(super) fn try_new(name: &'static str, what: &Arc<Join>, schema: &SchemaRef) -> Result<Self> {
+        let types = what.left.keys.iter().map(|key| what.left.schema.field(*key).data_type().clone());
+        let side = |side: usize| {
+            let input = what.input(side);
+            RowStore::new(&input.schema, input.changes != Changes::AppendOnly)
+        };
+        let says_once = what.is_bounded()
+            || ((0..2).all(|side| what.input(side).changes == Changes::AppendOnly)
+                && matches!(what.kind, JoinKind::Inner | JoinKind::Semi));
+        Ok(Self {
+            name,
+            schema: Arc::clone(schema),
+            pair_schema: what.pair_schema(),
+            late: ["left", "right"].map(|side| Arc::from(format!("{name} ({side})"))),
+            keys: KeyTable::new(types.collect())?,
+            slots: Vec::new(),
+            sides: [side(0)?, side(1)?],
+            expiry: Default::default(),
+            deltas: Deltas::default(),
+            add_up: !says_once,
+            spent: Default::default(),
+            passing: Default::default(),
+            watermark: i64::MIN,
+            vacant_at: VACANT_MIN,
+            restoring: None,
+            what: Arc::clone(what),
+        })
+    }
+
+    /// The rows of a side that are in time.
+    fn in_time(&self, side: usize, rows: Rows, out: &mut Output) -> Result<Rows> {
+        let Some(time) = self.what.input(side).time else { return Ok(rows) };
+        let times = Times::new(rows.batch.column(time.column), self.name)?;
+        let mut sorting = Sorting::with_capacity(rows.len());
+        for row in 0..rows.len() {
+            match times.get(row) {
+                None => sorting.untimed(row),
+                Some(at) if rows.clock(row).0 > at.saturating_add(time.late_after) => sorting.late(row),
+                Some(_) => sorting.keep(row),
+            }
+        }
+        sorting.split(rows, &self.late[side], out)
+    }
+
+    /// The numbers of the rows' keys.
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+        let mut numbers = Vec::new();
+        self.keys.intern(columns, rows, &mut numbers)?;
+        if self.keys.len() > self.slots.len() {
+            let of_rows = slots(columns, rows)?;
+            self.slots.resize(self.keys.len(), 0);
+            for (number, slot) in numbers.iter().zip(of_rows) {
+                self.slots[*number as usize] = slot;
+            }
+            self.sides.iter_mut().for_each(|side| side.resize(self.keys.len()));
+        }
+        Ok(numbers)
+    }
+
+    /// Which rows cannot match because a key is NULL.
+    fn unmatchable(&self, columns: &[ArrayRef]) -> Option<NullBuffer> {
+        if self.what.null_equals_null {
+            return None;
+        }
+        let nulls = columns.iter().map(|column| column.logical_nulls());
+        nulls.fold(None, |all, one| NullBuffer::union(all.as_ref(), one.as_ref()))
+    }
+
+    /// Takes in a side's changes; those whose key is NULL are done with at once.
+    fn arrive(&mut self, side: usize, rows: &Rows) -> Result<Vec<Arrival>> {
+        let columns = key_columns(&rows.batch, &self.what.input(side).keys);
+        let keys = self.intern(&columns, rows.len())?;
+        let unmatchable = self.unmatchable(&columns);
+        let encoded = self.sides[side].encode(rows.batch.columns())?;
+        let weights = rows.weights.as_ref().map(|weights| weights.values());
+        let mut arrivals = Vec::with_capacity(rows.len());
+        for (row, key) in keys.into_iter().enumerate() {
+            let weight = weights.map_or(1, |weights| weights[row]);
+            let slot = self.slots[key as usize];
+            let lonely = unmatchable.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            if lonely && !self.says_unmatched(side) {
+                continue;
+            }
+            let (row, fresh) = self.sides[side].add(key, slot, encoded.bytes(row), weight);
+            if lonely {
+                self.deltas.push_alone(side, row, slot, weight);
+                self.passing[side].push(row);
+                continue;
+            }
+            if self.sides[side].entry(row).weight == 0 {
+                self.spent[side].push(row);
+            }
+            arrivals.push(Arrival { row, weight, fresh, matches: 0 });
+        }
+        Ok(arrivals)
+    }
+
+    /// Whether a side's rows without a match come out.
+    fn says_unmatched(&self, side: usize) -> bool {
+        self.what.kind.preserves(side) || (self.what.kind == JoinKind::Anti && side == 0)
+    }
+
+    /// Changes of a side meet the other side's rows, which all match.
+    fn meet_all(&mut self, side: usize, arrivals: &[Arrival]) {
+        let other = 1 - side;
+        for arrival in arrivals {
+            let key = self.sides[side].entry(arrival.row).key;
+            let slot = self.slots[key as usize];
+            if self.what.kind.gives_pairs() {
+                for row in self.sides[other].rows_of(key) {
+                    let weight = self.sides[other].entry(row).weight * arrival.weight;
+                    self.deltas.push(pair(side, arrival.row, row), slot, weight);
+                }
+            }
+            self.say(side, arrival.row, arrival.weight, self.sides[other].totals[key as usize]);
+            let before = self.sides[side].totals[key as usize];
+            let after = before + arrival.weight;
+            self.sides[side].totals[key as usize] = after;
+            if self.what.kind.tracks(other) && (before > 0) != (after > 0) {
+                let rows: Vec<u32> = self.sides[other].rows_of(key).collect();
+                rows.into_iter().for_each(|row| self.turn(other, row, after > 0));
+            }
+        }
+    }
+
+    /// Changes of a side meet the other side's rows, as far as the residual lets them.
+    fn meet_some(&mut self, side: usize, arrivals: &mut [Arrival]) -> Result<()> {
+        let other = 1 - side;
+        let mut candidates: Vec<(u32, u32)> = Vec::new();
+        for nth in 0..arrivals.len() {
+            let key = self.sides[side].entry(arrivals[nth].row).key;
+            self.sides[side].totals[key as usize] += arrivals[nth].weight;
+            // Rows of weight 0 count what matches, too: they may come back in this step.
+            candidates.extend(self.sides[other].rows_of(key).map(|row| (nth as u32, row)));
+            if candidates.len() >= CHUNK {
+                self.judge(side, arrivals, &candidates)?;
+                candidates.clear();
+            }
+        }
+        self.judge(side, arrivals, &candidates)?;
+        for arrival in arrivals {
+            if arrival.fresh {
+                self.sides[side].entry_mut(arrival.row).matches = arrival.matches;
+            }
+            let matches = self.sides[side].entry(arrival.row).matches;
+            self.say(side, arrival.row, arrival.weight, matches);
+        }
+        Ok(())
+    }
+
+    /// Puts candidates before the residual.
+    fn judge(&mut self, side: usize, arrivals: &mut [Arrival], candidates: &[(u32, u32)]) -> Result<()> {
+        let Some(residual) = self.what.residual.clone() else { return Ok(()) };
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let own = candidates.iter().map(|(nth, _)| arrivals[*nth as usize].row);
+        let others = candidates.iter().map(|(_, row)| *row);
+        let (own, others) = (self.sides[side].columns(own)?, self.sides[1 - side].columns(others)?);
+        let columns = if side == 0 { [own, others].concat() } else { [others, own].concat() };
+        let options = RecordBatchOptions::new().with_row_count(Some(candidates.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.pair_schema), columns, &options)?;
+        let mask: BooleanArray = evaluate_mask(&residual, &batch, self.name)?;
+        for ((nth, row), _) in candidates.iter().zip(&mask).filter(|(_, pass)| *pass == Some(true)) {
+            self.match_pair(side, &mut arrivals[*nth as usize], *row);
+        }
+        Ok(())
+    }
+
+    fn match_pair(&mut self, side: usize, arrival: &mut Arrival, row: u32) {
+        let other = 1 - side;
+        let weight = self.sides[other].entry(row).weight;
+        if arrival.fresh {
+            arrival.matches += weight;
+        }
+        if self.what.kind.gives_pairs() {
+            let slot = self.sides[other].entry(row).slot;
+            self.deltas.push(pair(side, arrival.row, row), slot, weight * arrival.weight);
+        }
+        if self.what.kind.tracks(other) {
+            let entry = self.sides[other].entry_mut(row);
+            let (before, after) = (entry.matches, entry.matches + arrival.weight);
+            entry.matches = after;
+            self.sides[other].touch(row);
+            if (before > 0) != (after > 0) {
+                self.turn(other, row, after > 0);
+            }
+        }
+    }
+
+    /// A change of a row of which so many rows match: says what comes out for the row by itself.
+    fn say(&mut self, side: usize, row: u32, weight: i64, matches: i64) {
+        let slot = self.sides[side].entry(row).slot;
+        let matched = matches > 0;
+        let says = match self.what.kind {
+            JoinKind::Semi => side == 0 && matched,
+            _ => self.says_unmatched(side) && !matched && !self.what.is_bounded(),
+        };
+        if says {
+            self.deltas.push_alone(side, row, slot, weight);
+        }
+    }
+
+    /// A row has found its first match or lost its last one.
+    fn turn(&mut self, side: usize, row: u32, matched: bool) {
+        let entry = self.sides[side].entry(row);
+        let (slot, weight) = (entry.slot, entry.weight);
+        let sign = match (self.what.kind, matched) {
+            (JoinKind::Semi, true) => 1,
+            (JoinKind::Semi, false) => -1,
+            _ if self.what.is_bounded() => return,
+            (_, true) => -1,
+            (_, false) => 1,
+        };
+        self.deltas.push_alone(side, row, slot, sign * weight);
+    }
+
+    /// Notes when the rows that have arrived end.
+    fn schedule(&mut self, side: usize, rows: &Rows, arrivals: &[Arrival]) -> Result<()> {
+        let Some(time) = self.what.input(side).time else { return Ok(()) };
+        if arrivals.is_empty() {
+            return Ok(());
+        }
+        let all = rows.len() == arrivals.len();
+        let column = if all {
+            Arc::clone(rows.batch.column(time.column))
+        } else {
+            self.sides[side].columns(arrivals.iter().map(|arrival| arrival.row))?.swap_remove(time.column)
+        };
+        self.schedule_rows(side, &column, arrivals.iter().map(|arrival| arrival.row))
+    }
+
+    /// Notes when rows with these times end.
+    pub(super) fn schedule_rows(
+        &mut self,
+        side: usize,
+        times: &ArrayRef,
+        rows: impl Iterator<Item = u32>,
+    ) -> Result<()> {
+        let Some(time) = self.what.input(side).time else { return Ok(()) };
+        let times = Times::new(times, self.name)?;
+        for (nth, row) in rows.enumerate() {
+            let end = times.get(nth).map_or(i64::MIN, |at| at.saturating_add(time.keep));
+            let sequence = self.sides[side].entry(row).sequence;
+            self.expiry[side].push(end, sequence, row);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the rows that no match can come for any more, and says which of them had none.
+    fn expire(&mut self) {
+        for side in 0..2 {
+            while let Some(row) = self.expiry[side].pop(self.watermark) {
+                let entry = self.sides[side].entry(row);
+                let (key, slot, weight) = (entry.key, entry.slot, entry.weight);
+                let matches = match self.what.residual {
+                    None => self.sides[1 - side].totals[key as usize],
+                    Some(_) => entry.matches,
+                };
+                if matches <= 0 && self.says_unmatched(side) {
+                    self.deltas.push_alone(side, row, slot, weight);
+                }
+                self.passing[side].push(row);
+            }
+        }
+        // Only now, so that two rows that end together still know of each other.
+        for side in 0..2 {
+            for row in &self.passing[side] {
+                let entry = self.sides[side].entry(*row);
+                let (key, weight) = (entry.key, entry.weight);
+                if self.expires(side) {
+                    self.sides[side].totals[key as usize] -= weight;
+                }
+            }
+        }
+    }
+
+    fn expires(&self, side: usize) -> bool {
+        self.what.input(side).time.is_some()
+    }
+
+    fn emit(&mut self, clock: EventTime, out: &mut Output) -> Result<()> {
+        let deltas = self.deltas.take(self.add_up);
+        if deltas.is_empty() {
+            return Ok(());
+        }
+        let mut columns = self.sides[0].columns(deltas.iter().map(|delta| delta.rows[0]))?;
+        if self.what.kind.gives_pairs() {
+            columns.extend(self.sides[1].columns(deltas.iter().map(|delta| delta.rows[1]))?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(deltas.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let plain = deltas.iter().all(|delta| delta.weight == 1);
+        let weights = (!plain).then(|| Int64Array::from_iter_values(deltas.iter().map(|delta| delta.weight)));
+        out.slots.extend(deltas.iter().map(|delta| delta.slot));
+        out.emit(Rows { batch, weights, clocks: Clocks::Uniform(clock) });
+        Ok(())
+    }
+
+    /// Removes rows that are not there any more, and gives back memory now and then.
+    fn sweep(&mut self) {
+        for side in 0..2 {
+            for row in std::mem::take(&mut self.passing[side]) {
+                if !self.sides[side].is_gone(row) {
+                    self.sides[side].remove(row);
+                }
+            }
+            for row in std::mem::take(&mut self.spent[side]) {
+                if !self.sides[side].is_gone(row) && self.sides[side].entry(row).weight == 0 {
+                    self.sides[side].remove(row);
+                }
+            }
+            self.sides[side].compact();
+        }
+        if self.keys.len() < self.vacant_at {
+            return;
+        }
+        let lives = |key: &u32| self.sides.iter().any(|side| side.has_rows(*key));
+        let kept: Vec<u32> = (0..self.keys.len() as u32).filter(lives).collect();
+        self.vacant_at = VACANT_MIN.max(kept.len() * 2);
+        if kept.len() * 2 > self.keys.len() {
+            return;
+        }
+        self.keys.retain(&kept);
+        self.slots = kept.iter().map(|key| self.slots[*key as usize]).collect();
+        self.sides.iter_mut().for_each(|side| side.retain_keys(&kept));
+    }
+
+    fn check_weights(&self, side: usize, rows: &Rows) -> Result<()> {
+        let retracts =
+            rows.weights.as_ref().is_some_and(|weights| weights.values().iter().any(|weight| *weight < 0));
+        if retracts && self.what.input(side).changes == Changes::AppendOnly {
+            let reason = "a row was retracted from an input that only ever adds";
+            return Err(OperatorError::unsupported(self.name, reason));
+        }
+        Ok(())
+    }
+}
+
+fn pair(side: usize, own: u32, other: u32) -> [u32; 2] {
+    debug_assert!(own != NONE && other != NONE);
+    if side == 0 { [own, other] } else { [other, own] }
+}
+
+impl Operator for JoinOperator {
+    fn on_batch(&mut self, input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        self.finish_restore();
+        self.check_weights(input, &rows)?;
+        let rows = self.in_time(input, rows, out)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut arrivals = self.arrive(input, &rows)?;
+        match self.what.residual {
+            None => self.meet_all(input, &arrivals),
+            Some(_) => self.meet_some(input, &mut arrivals)?,
+        }
+        self.schedule(input, &rows, &arrivals)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        self.finish_restore();
+        let clock = EventTime(self.watermark);
+        self.watermark = watermark.0.max(clock.0);
+        if self.what.is_bounded() {
+            self.expire();
+        }
+        self.emit(clock, out)?;
+        self.sweep();
+        Ok(())
+    }
+
+    fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
+        self.write_state(full, out)
+    }
+
+    fn restore(&mut self, entries: &StateEntries) -> Result<()> {
+        self.read_state(entries)
+    }
+
+    fn state_size(&self) -> StateSize {
+        let bytes = self.keys.size()
+            + self.sides.iter().map(RowStore::size).sum::<usize>()
+            + self.expiry.iter().map(Expiry::size).sum::<usize>();
+        let entries = self.sides.iter().map(RowStore::len).sum::<usize>();
+        StateSize { entries: entries as u64, bytes: bytes as u64 }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a join is.
+//!
+//! Without times a join keeps the rows of both sides for ever, and a row that turns out to match after all has its null row
+//! retracted. With times (an interval between the sides' event times, or a common window) a row is kept until the watermark says that
+//! no match can come any more; only then is it said to have none, so that rows are only ever added.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::operator::JoinOperator;
+use crate::api::{Changes, Operator, OperatorSpec, StateBound};
+use crate::error::{OperatorError, Result};
+
+/// Which rows come out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JoinKind {
+    /// Pairs that match.
+    Inner,
+    /// Those, and left rows without a match.
+    Left,
+    /// Those, and right rows without a match.
+    Right,
+    /// Those, and rows of either side without a match.
+    Full,
+    /// Left rows with a match.
+    Semi,
+    /// Left rows without a match.
+    Anti,
+}
+
+impl JoinKind {
+    /// Whether pairs come out, and not left rows alone.
+    pub fn gives_pairs(self) -> bool {
+        !matches!(self, Self::Semi | Self::Anti)
+    }
+
+    /// Whether a side's rows without a match come out, with nulls for the other side.
+    pub(super) fn preserves(self, side: usize) -> bool {
+        matches!((self, side), (Self::Left | Self::Full, 0) | (Self::Right | Self::Full, 1))
+    }
+
+    /// Whether it matters for a side's row if it has a match.
+    pub(super) fn tracks(self, side: usize) -> bool {
+        self.preserves(side) || (!self.gives_pairs() && side == 0)
+    }
+}
+
+/// One side of a join.
+#[derive(Clone, Debug)]
+pub struct JoinInput {
+    /// The rows that come in.
+    pub schema: SchemaRef,
+    /// The columns that must equal the other side's, in this order.
+    pub keys: Vec<usize>,
+    /// How its rows change.
+    pub changes: Changes,
+    /// Until when a row can find a match, if there is an end to it.
+    pub time: Option<JoinTime>,
+}
+
+/// Until when a row can find a match.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JoinTime {
+    /// The column that holds the row's time.
+    pub column: usize,
+    /// The row is kept until the watermark is more than this many nanoseconds past its time.
+    pub keep: i64,
+    /// The row is late when its clock is more than this many nanoseconds past its time.
+    pub late_after: i64,
+}
+
+/// What a join is.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// Which rows come out.
+    pub kind: JoinKind,
+    /// The left side.
+    pub left: JoinInput,
+    /// The right side; both sides have a time or none has.
+    pub right: JoinInput,
+    /// What else must hold, over the left columns and then the right ones.
+    pub residual: Option<Arc<dyn PhysicalExpr>>,
+    /// Whether NULL equals NULL, as it does for INTERSECT and EXCEPT.
+    pub null_equals_null: bool,
+}
+
+impl Join {
+    pub(super) fn input(&self, side: usize) -> &JoinInput {
+        if side == 0 { &self.left } else { &self.right }
+    }
+
+    /// Whether rows end with the watermark.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.left.time.is_some()
+    }
+
+    /// The columns of both sides, as the residual sees them.
+    pub(super) fn pair_schema(&self) -> SchemaRef {
+        let fields = self.left.schema.fields().iter().chain(self.right.schema.fields());
+        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+    }
+}
+
+/// Joins two inputs. Input 0 is the left one.
+#[derive(Clone, Debug)]
+pub struct JoinSpec {
+    what: Arc<Join>,
+    schema: SchemaRef,
+    changes: Changes,
+}
+
+impl JoinSpec {
+    /// Checks that the sides fit each other.
+    pub fn try_new(what: Join) -> Result<Self> {
+        let wrong = |reason: String| Err(OperatorError::unsupported("Join", reason));
+        let (left, right) = (&what.left, &what.right);
+        if left.keys.len() != right.keys.len() {
+            return wrong(format!("{} keys cannot equal {}", left.keys.len(), right.keys.len()));
+        }
+        for (a, b) in left.keys.iter().zip(&right.keys) {
+            let (a, b) = (left.schema.field(*a), right.schema.field(*b));
+            if a.data_type() != b.data_type() {
+                let (a, b) =
+                    (format!("{} {}", a.name(), a.data_type()), format!("{} {}", b.name(), b.data_type()));
+                return wrong(format!("the keys {a} and {b} are of different types"));
+            }
+        }
+        if left.time.is_some() != right.time.is_some() {
+            return wrong("one side ends with the watermark and the other does not".to_owned());
+        }
+        let updates = [left, right].iter().any(|side| side.changes != Changes::AppendOnly);
+        if left.time.is_some() && updates {
+            return wrong(
+                "a join that ends with the watermark takes rows that are only ever added".to_owned(),
+            );
+        }
+        let schema = output_schema(&what);
+        let changes = changes_of(&what);
+        Ok(Self { what: Arc::new(what), schema, changes })
+    }
+}
+
+fn output_schema(what: &Join) -> SchemaRef {
+    let side = |side: &JoinInput, may_be_missing: bool| -> Vec<Field> {
+        let fields = side.schema.fields().iter();
+        fields.map(|f| f.as_ref().clone().with_nullable(f.is_nullable() || may_be_missing)).collect()
+    };
+    let mut fields = side(&what.left, what.kind.preserves(1));
+    if what.kind.gives_pairs() {
+        fields.extend(side(&what.right, what.kind.preserves(0)));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// What kind of changes come out: keys of the inputs make keys of the pairs.
+fn changes_of(what: &Join) -> Changes {
+    use Changes::{AppendOnly, Retracting, Updating};
+    let only_added = what.left.changes == AppendOnly && what.right.changes == AppendOnly;
+    if what.is_bounded() || (only_added && matches!(what.kind, JoinKind::Inner | JoinKind::Semi)) {
+        return AppendOnly;
+    }
+    if !what.kind.gives_pairs() {
+        return match &what.left.changes {
+            AppendOnly => Retracting,
+            other => other.clone(),
+        };
+    }
+    // At most one row of a side can match if its key is among the columns that it is joined by.
+    let at_most_one = |side: &JoinInput| match &side.changes {
+        Updating { key } => key.iter().all(|column| side.keys.contains(column)),
+        _ => false,
+    };
+    let width = what.left.schema.fields().len();
+    let key_of = |side: &JoinInput, offset: usize| match &side.changes {
+        Updating { key } => Some(key.iter().map(|column| column + offset).collect::<Vec<_>>()),
+        _ => None,
+    };
+    let (left, right) = (key_of(&what.left, 0), key_of(&what.right, width));
+    match (left, right) {
+        (Some(left), _) if at_most_one(&what.right) && !what.kind.preserves(1) => Updating { key: left },
+        (_, Some(right)) if at_most_one(&what.left) && !what.kind.preserves(0) => Updating { key: right },
+        (Some(left), Some(right)) => Updating { key: [left, right].concat() },
+        _ => Retracting,
+    }
+}
+
+impl OperatorSpec for JoinSpec {
+    fn name(&self) -> &'static str {
+        match self.what.left.time {
+            None => "Join",
+            Some(time) if time.late_after < 0 => "WindowJoin",
+            Some(_) => "IntervalJoin",
+        }
+    }
+
+    fn describe(&self) -> String {
+        let Join { kind, left, right, .. } = &*self.what;
+        let name = |side: &JoinInput, key: usize| side.schema.field(key).name().clone();
+        let keys = left.keys.iter().zip(&right.keys);
+        let keys: Vec<_> = keys.map(|(a, b)| format!("{} = {}", name(left, *a), name(right, *b))).collect();
+        let mut text = format!("{}, keys=[{}]", format!("{kind:?}").to_lowercase(), keys.join(", "));
+        if let Some(residual) = &self.what.residual {
+            text.push_str(&format!(", where {residual}"));
+        }
+        if self.name() == "IntervalJoin"
+            && let (Some(a), Some(b)) = (left.time, right.time)
+        {
+            let seconds = |nanos: i64| nanos as f64 / 1e9;
+            let (a, b) = (seconds(a.keep), seconds(b.keep));
+            text.push_str(&format!(", keeps left {a}s, right {b}s past the watermark"));
+        }
+        text
+    }
+
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn changes(&self) -> Changes {
+        self.changes.clone()
+    }
+
+    fn state_bound(&self) -> StateBound {
+        if self.what.is_bounded() { StateBound::Watermark } else { StateBound::GrowsWithRows }
+    }
+
+    fn instantiate(&self) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(JoinOperator::try_new(self.name(), &self.what, &self.schema)?))
+    }
+}

@@ -1,0 +1,271 @@
+//! Sorted lists of rows.
+//!
+//! A row is one byte string: what it is ordered by, then all its columns, both in `arrow-row` encoding. So comparing bytes compares
+//! rows, and ties are broken by the columns. Bytes lie in one arena; a list holds numbers of rows in order.
+
+const GARBAGE_MIN: usize = 1 << 16;
+
+const DIRTY_MIN: usize = 1 << 12;
+
+/// A row.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    offset: usize,
+    len: u32,
+    /// How many bytes there are before the columns.
+    head: u32,
+    pub(super) weight: i64,
+    /// The slot of its list.
+    pub(super) slot: u32,
+    /// Changed since the last snapshot.
+    dirty: bool,
+    /// In a snapshot.
+    pub(super) saved: bool,
+    /// On no list, but still to be told to the next snapshot.
+    leaving: bool,
+    free: bool,
+}
+
+/// The rows of a partition.
+#[derive(Default)]
+pub(super) struct List {
+    /// In order.
+    pub(super) rows: Vec<u32>,
+    /// The sum of their weights.
+    pub(super) total: i64,
+    /// What could be seen of it before this step, as a stretch of the operator's notes.
+    pub(super) before: Option<(u32, u32)>,
+}
+
+/// All lists of an instance.
+#[derive(Default)]
+pub(super) struct Lists {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    arena: Vec<u8>,
+    garbage: usize,
+    live: usize,
+    dirty: Vec<u32>,
+    /// Rows of the last snapshot that are on no list any more; their bytes are kept to name them.
+    gone: Vec<u32>,
+    pub(super) lists: Vec<List>,
+    scratch: Vec<u8>,
+}
+
+impl Lists {
+    pub(super) fn entry(&self, row: u32) -> &Entry {
+        &self.entries[row as usize]
+    }
+
+    pub(super) fn entry_mut(&mut self, row: u32) -> &mut Entry {
+        &mut self.entries[row as usize]
+    }
+
+    pub(super) fn bytes(&self, row: u32) -> &[u8] {
+        let entry = &self.entries[row as usize];
+        &self.arena[entry.offset..entry.offset + entry.len as usize]
+    }
+
+    /// What a row is ordered by.
+    pub(super) fn order(&self, row: u32) -> &[u8] {
+        let entry = &self.entries[row as usize];
+        &self.arena[entry.offset..entry.offset + entry.head as usize]
+    }
+
+    /// A row's columns.
+    pub(super) fn columns(&self, row: u32) -> &[u8] {
+        let entry = &self.entries[row as usize];
+        &self.arena[entry.offset + entry.head as usize..entry.offset + entry.len as usize]
+    }
+
+    /// Where a row is in its list, or where it would be.
+    pub(super) fn find(&self, list: u32, bytes: &[u8]) -> Result<usize, usize> {
+        let rows = &self.lists[list as usize].rows;
+        // Rows come mostly in order, one way or the other.
+        match (rows.first(), rows.last()) {
+            (_, Some(last)) if self.bytes(*last) < bytes => Err(rows.len()),
+            (Some(first), _) if self.bytes(*first) > bytes => Err(0),
+            _ => rows.binary_search_by(|row| self.bytes(*row).cmp(bytes)),
+        }
+    }
+
+    /// Adds to a row's weight and answers its number. A row of weight 0 is taken off its list, but its bytes stay until
+    /// [`Self::release`].
+    pub(super) fn add(&mut self, list: u32, slot: u32, order: &[u8], columns: &[u8], weight: i64) -> u32 {
+        let mut row = std::mem::take(&mut self.scratch);
+        row.clear();
+        row.extend_from_slice(order);
+        row.extend_from_slice(columns);
+        let found = self.find(list, &row);
+        self.lists[list as usize].total += weight;
+        let number = match found {
+            Ok(place) => {
+                let row = self.lists[list as usize].rows[place];
+                let entry = &mut self.entries[row as usize];
+                entry.weight += weight;
+                if entry.weight == 0 {
+                    self.lists[list as usize].rows.remove(place);
+                }
+                row
+            }
+            Err(place) => {
+                let number = self.push(slot, &row, order.len(), weight);
+                self.lists[list as usize].rows.insert(place, number);
+                number
+            }
+        };
+        self.scratch = row;
+        number
+    }
+
+    fn push(&mut self, slot: u32, bytes: &[u8], head: usize, weight: i64) -> u32 {
+        let len = |len: usize| u32::try_from(len).expect("a row is shorter than four gigabytes");
+        let entry = Entry {
+            offset: self.arena.len(),
+            len: len(bytes.len()),
+            head: len(head),
+            weight,
+            slot,
+            dirty: false,
+            saved: false,
+            leaving: false,
+            free: false,
+        };
+        self.arena.extend_from_slice(bytes);
+        self.live += 1;
+        match self.free.pop() {
+            Some(row) => {
+                self.entries[row as usize] = entry;
+                row
+            }
+            None => {
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1).expect("an instance has less than four billion rows")
+            }
+        }
+    }
+
+    /// Takes off the rows that lie wholly behind the first `limit`, and answers them.
+    pub(super) fn cut(&mut self, list: u32, limit: i64, mut gone: impl FnMut(u32)) {
+        let list = &mut self.lists[list as usize];
+        while let Some(last) = list.rows.last().copied() {
+            let weight = self.entries[last as usize].weight;
+            if list.total - weight < limit {
+                break;
+            }
+            list.total -= weight;
+            list.rows.pop();
+            self.entries[last as usize].weight = 0;
+            gone(last);
+        }
+    }
+
+    /// The rows that can be seen of a list, each with how often, in order.
+    pub(super) fn seen(&self, list: u32, skip: i64, take: i64, into: &mut Vec<(u32, i64)>) {
+        let (mut skip, mut left) = (skip, take);
+        for row in &self.lists[list as usize].rows {
+            let mut times = self.entries[*row as usize].weight.max(0);
+            let skipped = times.min(skip);
+            skip -= skipped;
+            times = (times - skipped).min(left);
+            if times > 0 {
+                into.push((*row, times));
+                left -= times;
+            }
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Notes that a row has changed since the last snapshot.
+    pub(super) fn touch(&mut self, row: u32) {
+        let entry = &mut self.entries[row as usize];
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push(row);
+        }
+        // Without snapshots nobody asks; rows that have come and gone must not be noted for ever.
+        if self.dirty.len() > DIRTY_MIN + 2 * self.live {
+            self.dirty = self.take_dirty();
+            self.dirty.iter().for_each(|row| self.entries[*row as usize].dirty = true);
+        }
+    }
+
+    /// The rows that have changed since the last call.
+    pub(super) fn take_dirty(&mut self) -> Vec<u32> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.retain(|row| {
+            // A number that was used again may be noted twice.
+            let entry = &mut self.entries[*row as usize];
+            std::mem::take(&mut entry.dirty) && !entry.free
+        });
+        dirty
+    }
+
+    /// The rows of the last snapshot that have gone since; they are to be released.
+    pub(super) fn take_gone(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.gone)
+    }
+
+    /// Forgets a row that is on no list; its bytes are kept as long as a snapshot needs them.
+    pub(super) fn forget(&mut self, row: u32) {
+        let entry = &mut self.entries[row as usize];
+        if entry.free || entry.leaving || entry.weight != 0 {
+            return;
+        }
+        if std::mem::take(&mut entry.saved) {
+            (entry.dirty, entry.leaving) = (false, true);
+            self.gone.push(row);
+        } else {
+            self.release(row);
+        }
+    }
+
+    /// Gives back a row's number and memory.
+    pub(super) fn release(&mut self, row: u32) {
+        let entry = &mut self.entries[row as usize];
+        if !entry.free {
+            entry.free = true;
+            self.garbage += entry.len as usize;
+            self.live -= 1;
+            self.free.push(row);
+        }
+    }
+
+    /// All rows on lists.
+    pub(super) fn rows(&self) -> impl Iterator<Item = u32> {
+        self.lists.iter().flat_map(|list| list.rows.iter().copied())
+    }
+
+    /// Gives back the memory of released rows when there are more of them than others.
+    pub(super) fn compact(&mut self) {
+        if self.garbage < GARBAGE_MIN || self.garbage * 2 < self.arena.len() {
+            return;
+        }
+        let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
+        for entry in self.entries.iter_mut().filter(|entry| !entry.free) {
+            let bytes = &self.arena[entry.offset..entry.offset + entry.len as usize];
+            entry.offset = arena.len();
+            arena.extend_from_slice(bytes);
+        }
+        self.arena = arena;
+        self.garbage = 0;
+    }
+
+    /// Keeps these lists alone, renumbered from 0 in this order. The others are empty.
+    pub(super) fn retain(&mut self, kept: &[u32]) {
+        self.lists = kept.iter().map(|list| std::mem::take(&mut self.lists[*list as usize])).collect();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.live - self.gone.len()
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.arena.capacity()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.lists.capacity() * size_of::<List>()
+            + self.live * 4
+    }
+}

@@ -1,0 +1,8 @@
+//! The first rows of each partition, by an order: top-N and deduplication.
+
+mod lists;
+mod operator;
+mod spec;
+mod state;
+
+pub use spec::{TopN, TopNSpec};

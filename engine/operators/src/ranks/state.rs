@@ -1,0 +1,79 @@
+//! A top-N's state in snapshots.
+//!
+//! Tables: `watermark`: one row, `$watermark`; `rows`: the input's columns, and `$weight`. A row is named by its columns: deletes hold them
+//! alone.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+
+use super::operator::TopNOperator;
+use crate::api::{Snapshot, StateChange, StateEntries};
+use crate::error::{OperatorError, Result};
+use crate::windows::{check_schema, push_entries, push_watermark, read_watermark};
+
+const TABLE: &str = "rows";
+
+impl TopNOperator {
+    fn state_schema(&self) -> SchemaRef {
+        let weight = Arc::new(Field::new("$weight", DataType::Int64, false));
+        let fields = self.what.input.fields().iter().cloned().chain([weight]);
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    fn slots_of(&self, rows: &[u32]) -> Vec<u32> {
+        rows.iter().map(|row| self.lists.entry(*row).slot).collect()
+    }
+
+    pub(super) fn write_state(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
+        push_watermark(self.watermark, out)?;
+        let (gone, changed) = (self.lists.take_gone(), self.lists.take_dirty());
+        if !gone.is_empty() && !full {
+            let rows =
+                RecordBatch::try_new(Arc::clone(&self.what.input), self.decode(gone.iter().copied())?)?;
+            let entries = StateEntries {
+                table: TABLE.to_owned(),
+                change: StateChange::Delete,
+                rows,
+                slots: self.slots_of(&gone),
+            };
+            out.entries.push(entries);
+        }
+        gone.into_iter().for_each(|row| self.lists.release(row));
+        let put: Vec<u32> = if full {
+            self.lists.rows().collect()
+        } else {
+            changed.into_iter().filter(|row| self.lists.entry(*row).weight != 0).collect()
+        };
+        if put.is_empty() {
+            return Ok(());
+        }
+        let mut columns = self.decode(put.iter().copied())?;
+        let weights = put.iter().map(|row| self.lists.entry(*row).weight);
+        columns.push(Arc::new(Int64Array::from_iter_values(weights)));
+        push_entries(TABLE, RecordBatch::try_new(self.state_schema(), columns)?, self.slots_of(&put), out);
+        put.into_iter().for_each(|row| self.lists.entry_mut(row).saved = true);
+        Ok(())
+    }
+
+    pub(super) fn read_state(&mut self, entries: &StateEntries) -> Result<()> {
+        if entries.table == "watermark" {
+            self.watermark = self.watermark.max(read_watermark(&entries.rows));
+            return Ok(());
+        }
+        if entries.table != TABLE {
+            let reason = format!("there is no table {:?}", entries.table);
+            return Err(OperatorError::bad_checkpoint(self.name, reason));
+        }
+        if entries.change == StateChange::Delete {
+            let rows = RecordBatch::try_new(Arc::clone(&self.what.input), entries.rows.columns().to_vec())?;
+            return self.remove(&rows);
+        }
+        check_schema(self.name, &entries.rows, &self.state_schema())?;
+        let width = self.what.input.fields().len();
+        let rows =
+            RecordBatch::try_new(Arc::clone(&self.what.input), entries.rows.columns()[..width].to_vec())?;
+        self.put(&rows, entries.rows.column(width).as_primitive::<Int64Type>().values())
+    }
+}
