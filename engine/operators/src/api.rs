@@ -229,7 +229,7 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
     fn reach(&self) -> Reach {
         match self.state_bound() {
             StateBound::None => Reach::Row,
-            StateBound::Watermark | StateBound::Grows(_) => Reach::History,
+            StateBound::Watermark | StateBound::Grows(_) | StateBound::GrowsWithRows => Reach::History,
         }
     }
     /// A new instance with no state.

@@ -95,6 +95,9 @@ pub struct Stage {
     pub operators: Vec<Arc<dyn OperatorSpec>>,
     /// The columns that come out.
     pub schema: SchemaRef,
+    /// How far behind the watermark event time may lie here, in nanoseconds: a join by an interval hands on rows that waited for
+    /// their match. For the operators of the stage the watermark, and every row's clock, is earlier by this.
+    pub delay: i64,
 }
 
 /// One input of a stage.
@@ -166,6 +169,14 @@ impl Dataflow {
         }
         let depth = depth + stage.operators.len();
         let indent = "  ".repeat(depth);
+        let before = |input: &StageInput| match input.from {
+            Upstream::Stage(stage) => self.stages[stage].delay,
+            Upstream::Source(_) => 0,
+        };
+        if stage.inputs.iter().all(|input| before(input) < stage.delay) {
+            let delay = std::time::Duration::from_nanos(stage.delay.unsigned_abs());
+            let _ = writeln!(text, "{indent}Watermark: less {delay:?}");
+        }
         for input in &stage.inputs {
             let inner = match &input.exchange {
                 Exchange::Forward => depth,
@@ -214,30 +225,18 @@ impl Dataflow {
         }
     }
 
-    /// What kind of changes come out of each operator of a stage. Filters and projections hand on what they get.
+    /// What kind of changes come out of each operator of a stage.
     fn describe_changes(&self, nth: usize) -> Vec<String> {
-        let stage = &self.stages[nth];
-        let mut changing = stage.inputs.iter().any(|input| match input.from {
-            Upstream::Source(_) => false,
-            Upstream::Stage(stage) => {
-                self.describe_changes(stage).last().is_some_and(|last| last != APPEND_ONLY)
-            }
-        });
+        let operators = &self.stages[nth].operators;
         let is_result = nth + 1 == self.stages.len();
-        let mut described = Vec::with_capacity(stage.operators.len());
-        for (place, operator) in stage.operators.iter().enumerate() {
-            let own = operator.changes();
-            let hands_on = matches!(operator.name(), "Filter" | "Project");
-            described.push(if is_result && place + 1 == stage.operators.len() {
+        let describe = |(place, operator): (usize, &Arc<dyn OperatorSpec>)| {
+            if is_result && place + 1 == operators.len() {
                 describe_changes(&self.result.changes, &self.result.schema)
-            } else if hands_on && changing {
-                "updating".to_owned()
             } else {
-                describe_changes(&own, &operator.schema())
-            });
-            changing = (changing && hands_on) || own != Changes::AppendOnly;
-        }
-        described
+                describe_changes(&operator.changes(), &operator.schema())
+            }
+        };
+        operators.iter().enumerate().map(describe).collect()
     }
 
     /// The columns that come from an upstream.
@@ -249,11 +248,9 @@ impl Dataflow {
     }
 }
 
-const APPEND_ONLY: &str = "append-only";
-
 fn describe_changes(changes: &Changes, schema: &SchemaRef) -> String {
     match changes {
-        Changes::AppendOnly => APPEND_ONLY.to_owned(),
+        Changes::AppendOnly => "append-only".to_owned(),
         Changes::Updating { key } => {
             let names: Vec<_> = key.iter().map(|column| schema.field(*column).name().as_str()).collect();
             format!("updating by ({})", names.join(", "))
@@ -268,5 +265,6 @@ fn describe_state(bound: &headwater_operators::StateBound) -> String {
         StateBound::None => "no state".to_owned(),
         StateBound::Watermark => "state ends with the watermark".to_owned(),
         StateBound::Grows(columns) => format!("state grows with distinct ({})", columns.join(", ")),
+        StateBound::GrowsWithRows => "state grows with rows".to_owned(),
     }
 }

@@ -9,7 +9,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::operator::TopNOperator;
-use crate::api::{Changes, Operator, OperatorSpec, StateBound};
+use crate::api::{Changes, Operator, OperatorSpec, Reach, StateBound};
 use crate::closing::Closing;
 use crate::error::{OperatorError, Result};
 
@@ -121,6 +121,10 @@ impl OperatorSpec for TopNSpec {
             _ if self.what.partition.is_empty() => StateBound::None,
             _ => StateBound::Grows(self.names()),
         }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::History
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {

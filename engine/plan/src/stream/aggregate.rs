@@ -6,7 +6,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
-use headwater_operators::{AggregateCall, GroupAggregate, GroupAggregateSpec, OperatorSpec};
+use headwater_operators::{AggregateCall, Closing, GroupAggregate, GroupAggregateSpec, OperatorSpec};
 
 use super::flow::{Flow, Time, external, names_of};
 use super::lower::{Lower, all_columns, column_of};
@@ -24,7 +24,10 @@ impl Lower<'_> {
         let mut flow = self.lower(&aggregate.input, false)?;
         let keys = self.key_columns(&mut flow, &aggregate.group_expr, aggregate.input.schema())?;
         let names = names_of(aggregate.input.schema(), &flow.schema)?;
+        let closes = closing_of(&flow, &keys);
+        let time = time_behind(&flow, &keys, closes);
         let what = GroupAggregate {
+            closes,
             input: Arc::clone(&flow.schema),
             keys: keys.clone(),
             aggregates: self.calls(&aggregate.aggr_expr, &names)?,
@@ -33,7 +36,7 @@ impl Lower<'_> {
         let operator: Arc<dyn OperatorSpec> = Arc::new(GroupAggregateSpec::try_new(what).map_err(external)?);
         let (schema, changes) = (operator.schema(), operator.changes());
         let input = self.exchange(flow, keys, operator);
-        Ok(Flow::new(vec![input], schema, changes, Time::default()))
+        Ok(Flow::new(vec![input], schema, changes, time))
     }
 
     /// The columns of the keys; those that are computed come after the flow's others.
@@ -70,5 +73,30 @@ impl Lower<'_> {
             AggregateCall::try_new(lowered.aggregate, lowered.filter).map_err(external)
         };
         aggregates.iter().map(call).collect()
+    }
+}
+
+/// When groups by these columns end: when one of them stands for a window.
+pub(super) fn closing_of(flow: &Flow, keys: &[usize]) -> Option<Closing> {
+    if !flow.is_append_only() || flow.time.per_key.is_some() {
+        return None;
+    }
+    let ends = flow.time.ends.iter().find(|(column, _)| keys.contains(column));
+    ends.map(|(column, after)| Closing { column: *column, after: *after })
+}
+
+/// What is known of time behind an operator that gives out these columns first, each group at its end.
+pub(super) fn time_behind(flow: &Flow, keys: &[usize], closes: Option<Closing>) -> Time {
+    if closes.is_none() {
+        return Time::default();
+    }
+    let place = |column: usize| keys.iter().position(|key| *key == column);
+    let ends = flow.time.ends.iter().filter_map(|(column, after)| Some((place(*column)?, *after)));
+    let ends: Vec<_> = ends.collect();
+    Time {
+        columns: ends.iter().map(|(column, _)| *column).collect(),
+        ends,
+        delay: flow.time.delay,
+        per_key: None,
     }
 }

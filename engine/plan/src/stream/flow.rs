@@ -37,6 +37,11 @@ pub(super) type Exprs = Vec<(Arc<dyn PhysicalExpr>, String)>;
 pub(super) struct Time {
     /// The columns by which windows can close: the source's own time, or a window's.
     pub(super) columns: Vec<usize>,
+    /// Those of them that stand for a whole window, which ends when the watermark is more than so many nanoseconds past them: -1
+    /// for its end, which does not belong to it.
+    pub(super) ends: Vec<(usize, i64)>,
+    /// How far behind the watermark these columns may lie, in nanoseconds.
+    pub(super) delay: i64,
     /// The timeline per key, if the source has one.
     pub(super) per_key: Option<PerKeyColumns>,
 }
@@ -65,7 +70,8 @@ impl Flow {
     }
 
     pub(super) fn filter(&mut self, predicate: Arc<dyn PhysicalExpr>) -> Result<()> {
-        self.push(FilterSpec::try_new(predicate, Arc::clone(&self.schema)).map_err(external)?);
+        let filter = FilterSpec::try_new(predicate, Arc::clone(&self.schema)).map_err(external)?;
+        self.push(filter.with_changes(self.changes.clone()));
         Ok(())
     }
 
@@ -78,18 +84,7 @@ impl Flow {
             }
             _ => (Arc::clone(&self.schema), exprs),
         };
-        let project = ProjectSpec::try_new(exprs.clone(), &input).map_err(external)?;
-        self.push(project);
-        self.projected = Some(Projected { input, exprs });
         let place = |old: usize| from.iter().position(|column| *column == Some(old));
-        self.time.columns = self.time.columns.iter().filter_map(|column| place(*column)).collect();
-        if let Some(per_key) = &mut self.time.per_key {
-            for (_, column) in &mut per_key.keys {
-                *column = column.and_then(place);
-            }
-            per_key.below_window =
-                per_key.below_window.and_then(|(time, pass)| Some((place(time)?, place(pass)?)));
-        }
         self.changes = match &self.changes {
             Changes::Updating { key } => match key.iter().map(|column| place(*column)).collect() {
                 Some(key) => Changes::Updating { key },
@@ -97,7 +92,32 @@ impl Flow {
             },
             other => other.clone(),
         };
+        let project = ProjectSpec::try_new(exprs.clone(), &input).map_err(external)?;
+        self.push(project.with_changes(self.changes.clone()));
+        self.projected = Some(Projected { input, exprs });
+        self.time.columns = self.time.columns.iter().filter_map(|column| place(*column)).collect();
+        let ends = self.time.ends.iter();
+        self.time.ends = ends.filter_map(|(column, after)| Some((place(*column)?, *after))).collect();
+        if let Some(per_key) = &mut self.time.per_key {
+            for (_, column) in &mut per_key.keys {
+                *column = column.and_then(place);
+            }
+            per_key.below_window =
+                per_key.below_window.and_then(|(time, pass)| Some((place(time)?, place(pass)?)));
+        }
         Ok(())
+    }
+
+    /// Keeps the first columns alone.
+    pub(super) fn keep_first(&mut self, columns: usize) -> Result<()> {
+        if self.schema.fields().len() == columns {
+            return Ok(());
+        }
+        let name = |nth: usize| self.schema.field(nth).name().clone();
+        let column = |nth: usize| Arc::new(Column::new(&name(nth), nth)) as Arc<dyn PhysicalExpr>;
+        let exprs = (0..columns).map(|nth| (column(nth), name(nth))).collect();
+        let from: Vec<_> = (0..columns).map(Some).collect();
+        self.project(exprs, &from)
     }
 
     pub(super) fn is_append_only(&self) -> bool {
@@ -113,7 +133,7 @@ impl Flow {
     }
 
     pub(super) fn into_stage(self) -> Stage {
-        Stage { inputs: self.inputs, operators: self.operators, schema: self.schema }
+        Stage { inputs: self.inputs, operators: self.operators, schema: self.schema, delay: self.time.delay }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The walk over the logical plan: projections, filters, unions; scans and aggregates are in files of their own.
+//! The walk over the logical plan: projections, filters, unions; scans, aggregates, joins and top-N are in files of their own.
 
 use std::sync::Arc;
 
@@ -10,7 +10,9 @@ use datafusion::physical_expr::expressions::{CaseExpr, Column as PhysicalColumn,
 use headwater_operators::{AssignWindowsSpec, Changes, OperatorSpec};
 
 use super::flow::{Flow, Time, external, names_of};
+use super::ranks::{is_window, uses_last_column};
 use super::refuse::refusal;
+use super::windowed::{AFTER_END, AFTER_TIME};
 use crate::catalog::Catalog;
 use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
 use crate::error::refused;
@@ -37,6 +39,8 @@ impl<'a> Lower<'a> {
             LogicalPlan::TableScan(scan) => self.scan(scan, &[], below_window),
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input, below_window),
             LogicalPlan::Projection(projection) => self.projection(projection, below_window),
+            LogicalPlan::Filter(filter) if is_window(&filter.input) => self.top_n(filter, true),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Filter(filter) => {
                 let mut flow = match filter.input.as_ref() {
                     LogicalPlan::TableScan(scan) => {
@@ -80,7 +84,13 @@ impl<'a> Lower<'a> {
     }
 
     fn projection(&mut self, projection: &Projection, below_window: bool) -> Result<Flow> {
-        let mut flow = self.lower(&projection.input, below_window)?;
+        let mut flow = match projection.input.as_ref() {
+            LogicalPlan::Filter(filter) if is_window(&filter.input) => {
+                let numbered = uses_last_column(&projection.expr, filter.input.schema());
+                self.top_n(filter, numbered)?
+            }
+            input => self.lower(input, below_window)?,
+        };
         let names = names_of(projection.input.schema(), &flow.schema)?;
         let timeline = flow.time.per_key.as_ref().and_then(|per_key| per_key.below_window);
         let (mut exprs, mut from) = (Vec::new(), Vec::new());
@@ -126,7 +136,12 @@ impl<'a> Lower<'a> {
                     time.columns.iter().copied().filter(|column| flow.time.columns.contains(column)).collect()
                 }
             };
-            time = Some(Time { columns, per_key: None });
+            let delay = time.as_ref().map_or(0, |time| time.delay).max(flow.time.delay);
+            let ends = match &time {
+                None => flow.time.ends.clone(),
+                Some(time) => time.ends.iter().copied().filter(|end| flow.time.ends.contains(end)).collect(),
+            };
+            time = Some(Time { columns, ends, delay, per_key: None });
             // The inputs may differ in which columns can be null: where one can, the union's can.
             schema = Some(match schema {
                 None => Arc::clone(&flow.schema),
@@ -160,6 +175,7 @@ impl<'a> Lower<'a> {
         let assign = AssignWindowsSpec::try_new(kind, Arc::clone(&flow.schema), time).map_err(external)?;
         flow.push(assign);
         flow.time.columns.extend([own + 2, own + 1]);
+        flow.time.ends.extend([(own + 2, AFTER_TIME), (own + 1, AFTER_END)]);
         Ok(flow)
     }
 
@@ -175,19 +191,33 @@ impl<'a> Lower<'a> {
         keys: Vec<usize>,
         operator: Arc<dyn OperatorSpec>,
     ) -> StageInput {
-        let from = match flow.bare_upstream() {
-            Some(upstream) => upstream,
-            None => Upstream::Stage(self.push(flow.into_stage())),
-        };
-        let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
+        self.exchange_all(vec![(flow, keys)], operator)
+    }
+
+    /// The same for an operator with several inputs.
+    pub(super) fn exchange_all(
+        &mut self,
+        flows: Vec<(Flow, Vec<usize>)>,
+        operator: Arc<dyn OperatorSpec>,
+    ) -> StageInput {
+        let delay = flows.iter().map(|(flow, _)| flow.time.delay).max().unwrap_or_default();
+        let mut inputs = Vec::with_capacity(flows.len());
+        for (flow, keys) in flows {
+            let from = match flow.bare_upstream() {
+                Some(upstream) => upstream,
+                None => Upstream::Stage(self.push(flow.into_stage())),
+            };
+            let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
+            inputs.push(StageInput { from, exchange });
+        }
         let schema = operator.schema();
-        let stage = Stage { inputs: vec![StageInput { from, exchange }], operators: vec![operator], schema };
+        let stage = Stage { inputs, operators: vec![operator], schema, delay };
         StageInput { from: Upstream::Stage(self.push(stage)), exchange: Exchange::Forward }
     }
 }
 
 /// The error for a node that no operator does.
-fn cannot(plan: &LogicalPlan) -> datafusion::common::DataFusionError {
+pub(super) fn cannot(plan: &LogicalPlan) -> datafusion::common::DataFusionError {
     refused(refusal(plan).unwrap_or_else(|| {
         let name = plan.display().to_string();
         let name = name.split([':', ' ']).next().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@ use datafusion::common::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::{lower, refuse, target};
+use super::{lower, ranks, refuse, target};
 use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
 use crate::planner::Target;
@@ -27,5 +27,7 @@ pub(crate) fn plan(
 pub(super) fn prepare(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     refuse::check(&plan)?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    stream_optimizer().optimize(plan, state, |_, _| {})
+    let plan = stream_optimizer().optimize(plan, state, |_, _| {})?;
+    refuse::check_subqueries(&plan)?;
+    ranks::sink_filters(plan)
 }

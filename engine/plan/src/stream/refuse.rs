@@ -17,7 +17,9 @@ use crate::statement::Query;
 /// Refuses what would give another answer on replay, and what has no streaming operator whatever is around it.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
-        if let Some(error) = refusal(node) {
+        // Joins may run, and OVER if it turns out to be a top-N: whoever makes their operators says so.
+        let undecided = matches!(node, LogicalPlan::Join(_) | LogicalPlan::Window(_));
+        if let Some(error) = refusal(node).filter(|_| !undecided) {
             return Err(refused(error));
         }
         node.apply_expressions(|expr| {
@@ -51,8 +53,8 @@ fn not_streaming(message: &str, hint: &str) -> SqlError {
 pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
     Some(match node {
         LogicalPlan::Join(_) => not_streaming(
-            "a streaming query does not join: its state would have no end",
-            "join when reading: write both sides to streams and join them in a bounded query",
+            "a subquery in an OR, or in the SELECT list, does not run as a stream",
+            "take the condition apart: UNION of queries with one condition each",
         ),
         LogicalPlan::Sort(_) => not_streaming(
             "ORDER BY has no end in a streaming query: there is always another row to come",
@@ -63,10 +65,10 @@ pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
             "leave it out, and limit when reading the result",
         ),
         LogicalPlan::Window(_) => not_streaming(
-            "OVER does not run as a stream",
-            "use a window: TUMBLE, HOP, CUMULATE or SESSION; or run it as a bounded query over the rows so far",
+            "OVER runs as a stream only for the first rows of each partition",
+            "SELECT ... FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) AS n FROM ...) WHERE n <= 3; \
+             or use a window: TUMBLE, HOP, CUMULATE or SESSION",
         ),
-        LogicalPlan::Subquery(_) => not_streaming(SUBQUERY, SUBQUERY_HINT),
         LogicalPlan::Unnest(_) => {
             not_streaming("UNNEST does not run as a stream", "run it as a bounded query over the rows so far")
         }
@@ -86,7 +88,7 @@ pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
     })
 }
 
-const SUBQUERY: &str = "a subquery in an expression does not run as a stream";
+const SUBQUERY: &str = "a subquery of this kind does not run as a stream";
 const SUBQUERY_HINT: &str = "compute it in a materialized view, and combine both when reading";
 
 fn expr_refusal(expr: &Expr) -> Option<SqlError> {
@@ -112,19 +114,23 @@ fn expr_refusal(expr: &Expr) -> Option<SqlError> {
             "GROUPING SETS, ROLLUP and CUBE do not run as a stream",
             "one job for each set, or UNION ALL of queries with one GROUP BY each",
         ),
-        Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => {
-            not_streaming(SUBQUERY, SUBQUERY_HINT)
-        }
-        Expr::WindowFunction(_) => return refusal_of_over(),
         _ => return None,
     })
 }
 
-fn refusal_of_over() -> Option<SqlError> {
-    Some(not_streaming(
-        "OVER does not run as a stream",
-        "use a window: TUMBLE, HOP, CUMULATE or SESSION; or run it as a bounded query over the rows so far",
-    ))
+/// Refuses what is left of subqueries when those that are joins in disguise have become joins.
+pub(super) fn check_subqueries(plan: &LogicalPlan) -> Result<()> {
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| match part {
+                Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => {
+                    Err(refused(not_streaming(SUBQUERY, SUBQUERY_HINT)))
+                }
+                _ => Ok(TreeNodeRecursion::Continue),
+            })
+        })
+    })?;
+    Ok(())
 }
 
 fn depends_on_the_clock(name: &str) -> bool {
@@ -149,11 +155,13 @@ pub(crate) fn place_of(error: &SqlError, query: &Query) -> Option<Position> {
             ast::Expr::Function(function) if function.over.is_some() => Some(function.name.span()),
             _ => None,
         }),
-        Mistake::NotStreaming if message.starts_with("a subquery") => find(ast, |expr| match expr {
-            ast::Expr::Subquery(inner) | ast::Expr::Exists { subquery: inner, .. } => Some(inner.span()),
-            ast::Expr::InSubquery { subquery, .. } => Some(subquery.span()),
-            _ => None,
-        }),
+        Mistake::NotStreaming if message.starts_with("a subquery") || message.starts_with("NOT IN") => {
+            find(ast, |expr| match expr {
+                ast::Expr::Subquery(inner) | ast::Expr::Exists { subquery: inner, .. } => Some(inner.span()),
+                ast::Expr::InSubquery { subquery, .. } => Some(subquery.span()),
+                _ => None,
+            })
+        }
         Mistake::NoWatermark | Mistake::Window => first_window(ast),
         Mistake::NotStreaming if WINDOWS.iter().any(|name| message.contains(name)) => first_window(ast),
         _ => None,

@@ -139,7 +139,7 @@ fn time_of(
         keys: definition.per.iter().map(|name| (name.clone(), place_of(name))).collect(),
         below_window: None,
     });
-    Time { columns: vec![watermark.column], per_key }
+    Time { columns: vec![watermark.column], per_key, ..Time::default() }
 }
 
 /// Puts the columns that the scan wants first; a key's timeline becomes two columns of its own.

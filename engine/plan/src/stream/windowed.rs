@@ -25,6 +25,10 @@ use crate::window::{Bounds, WindowTvf, Windowing};
 
 const COLUMNS: [WindowColumn; 3] = [WindowColumn::Start, WindowColumn::End, WindowColumn::Time];
 
+/// How far the watermark must be past a window's end, and past its `window_time`, for the window to have ended, less one.
+pub(super) const AFTER_END: i64 = -1;
+pub(super) const AFTER_TIME: i64 = 999_999;
+
 /// An aggregate in terms of a window function's columns.
 struct OverWindow<'a> {
     window: &'a WindowTvf,
@@ -81,12 +85,15 @@ impl Lower<'_> {
             output: output.clone(),
             per_key,
         };
-        let ends = parts.per_key.is_none();
+        let (closes, delay) = (parts.per_key.is_none(), flow.time.delay);
         let (input, schema) = self.aggregate_stages(flow, window.windowing, parts)?;
-        let wanted = [WindowColumn::Time, WindowColumn::End];
-        let columns =
-            wanted.iter().filter_map(|bound| output.iter().position(|column| column.from == *bound));
-        let time = Time { columns: if ends { columns.collect() } else { Vec::new() }, per_key: None };
+        let wanted = [(WindowColumn::Time, AFTER_TIME), (WindowColumn::End, AFTER_END)];
+        let place = |bound: WindowColumn| output.iter().position(|column| column.from == bound);
+        let ends =
+            wanted.iter().filter(|_| closes).filter_map(|(bound, after)| Some((place(*bound)?, *after)));
+        let ends: Vec<_> = ends.collect();
+        let time =
+            Time { columns: ends.iter().map(|(column, _)| *column).collect(), ends, delay, per_key: None };
         let mut flow = Flow::new(vec![input], schema, Changes::AppendOnly, time);
         self.finish_windowed(&mut flow, &over, &output, aggregate)?;
         Ok(Some(flow))
@@ -305,7 +312,8 @@ fn see_through(aggregate: &Aggregate) -> Result<Option<OverWindow<'_>>> {
     over_window(window, exprs, aggregates, conditions)
 }
 
-fn substitute(expr: Expr, map: &HashMap<Column, Expr>) -> Result<Expr> {
+/// An expression in which columns stand for what the map says.
+pub(super) fn substitute(expr: Expr, map: &HashMap<Column, Expr>) -> Result<Expr> {
     let replaced = expr.transform_up(|part| {
         Ok(match &part {
             Expr::Column(column) => match map.get(column) {

@@ -108,9 +108,11 @@ const CASES: &[&str] = &[
     // Not as a stream.
     "SELECT * FROM weather ORDER BY ts",
     "SELECT * FROM weather LIMIT 10",
-    "SELECT * FROM weather JOIN raw ON weather.hour = raw.id",
-    "SELECT station, row_number() OVER (PARTITION BY station ORDER BY ts) FROM weather",
+    "SELECT * FROM weather WHERE temp > 5 OR hour IN (SELECT id FROM raw)",
+    "SELECT * FROM weather WHERE hour NOT IN (SELECT id FROM raw)",
     "SELECT * FROM weather WHERE temp > (SELECT max(value) FROM raw)",
+    "SELECT station, row_number() OVER (PARTITION BY station ORDER BY ts) FROM weather",
+    "SELECT station, sum(temp) OVER (PARTITION BY station ORDER BY ts) FROM weather",
     "SELECT station, count(*) FROM weather GROUP BY ROLLUP (station)",
     "SELECT now() - ts FROM weather",
     "SELECT random() FROM weather",

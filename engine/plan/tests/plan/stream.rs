@@ -72,6 +72,36 @@ const CASES: &[&str] = &[
     "SELECT hour % 12 AS h, max(temp) AS m FROM weather GROUP BY hour % 12 HAVING max(temp) > 30",
     "SELECT m, count(*) FROM (SELECT station, max(hour) AS m FROM weather GROUP BY station) GROUP BY m",
     "SELECT * FROM newest",
+    // Joins.
+    "SELECT w.station, w.temp, r.value FROM weather w JOIN raw r ON w.hour = r.id WHERE r.value > 1 AND w.temp > r.value",
+    "SELECT w.temp, r.value FROM weather w LEFT JOIN raw r ON w.hour % 3 = r.id % 3",
+    "SELECT r.value, n.temp FROM raw r RIGHT JOIN newest n ON r.value = n.temp",
+    "SELECT a.station, a.temp, b.m FROM newest a JOIN (SELECT station, max(temp) AS m FROM weather GROUP BY station) b ON a.station = b.station",
+    "SELECT a.id, b.id FROM raw a CROSS JOIN raw b WHERE a.value < b.value",
+    "SELECT w.station, c.url FROM weather w JOIN clicks c ON w.hour = c.user_id AND c.ts BETWEEN w.ts - INTERVAL '5' MINUTE AND w.ts",
+    "SELECT w.station, c.url FROM weather w LEFT JOIN clicks c ON w.hour = c.user_id AND w.ts >= c.ts AND w.ts < c.ts + INTERVAL '1' HOUR",
+    "SELECT a.station, b.station, c.url FROM weather a, weather b, clicks c WHERE a.hour = b.hour AND b.hour = c.user_id \
+     AND a.ts BETWEEN b.ts - INTERVAL '10' MINUTE AND b.ts AND c.ts BETWEEN a.ts AND a.ts + INTERVAL '1' MINUTE",
+    "SELECT l.station, l.window_end, l.n, r.n FROM \
+     (SELECT station, window_end, count(*) AS n FROM hours GROUP BY station, window_end) l FULL JOIN \
+     (SELECT user_id, window_end, count(*) AS n FROM TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY user_id, window_end) r \
+     ON l.n = r.user_id AND l.window_end = r.window_end",
+    "SELECT h.station, h.temp FROM hours h WHERE EXISTS (SELECT * FROM TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '1' HOUR) c \
+     WHERE c.user_id = h.hour AND c.window_end = h.window_end)",
+    "SELECT station FROM weather WHERE hour IN (SELECT id FROM raw)",
+    "SELECT station FROM weather w WHERE NOT EXISTS (SELECT 1 FROM raw r WHERE r.id = w.hour AND r.value > w.temp)",
+    "SELECT station FROM weather w WHERE temp > (SELECT avg(value) FROM raw r WHERE r.id = w.hour)",
+    "SELECT id FROM raw INTERSECT SELECT user_id FROM clicks",
+    "SELECT id FROM raw EXCEPT SELECT user_id FROM clicks",
+    // Top-N.
+    "SELECT station, temp FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY station ORDER BY ts DESC) AS rn FROM weather) WHERE rn = 1",
+    "SELECT station, temp, rn FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY station ORDER BY abs(temp)) AS rn FROM weather) WHERE rn BETWEEN 2 AND 4 AND temp > 0",
+    "SELECT * FROM (SELECT station, ROW_NUMBER() OVER (ORDER BY n DESC) AS rn FROM (SELECT station, count(*) AS n FROM weather GROUP BY station)) WHERE rn < 4",
+    "SELECT window_end, station, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY n DESC) AS rn FROM \
+     (SELECT window_start, window_end, station, count(*) AS n FROM hours GROUP BY window_start, window_end, station)) WHERE rn <= 3",
+    // Windows over windows.
+    "SELECT window_start, window_end, max(n) FROM (SELECT window_start, window_end, station, count(*) AS n FROM hours \
+     GROUP BY window_start, window_end, station) GROUP BY window_start, window_end",
     // Into streams.
     "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start",
     "INSERT INTO hourly (n, station) SELECT count(*), station FROM hours GROUP BY station, window_end",
@@ -127,11 +157,8 @@ fn check_shape(dataflow: &Dataflow) {
                 assert!(before < nth, "stages are in topological order");
             }
             if input.exchange != Exchange::Forward {
-                assert_eq!(
-                    (stage.inputs.len(), stage.operators.len()),
-                    (1, 1),
-                    "an operator with state is alone"
-                );
+                assert_eq!(stage.operators.len(), 1, "an operator with state is alone");
+                assert!(stage.inputs.iter().all(|input| input.exchange != Exchange::Forward));
             }
             if let Exchange::Hash(columns) = &input.exchange {
                 let width = dataflow.schema_of(input.from).fields().len();

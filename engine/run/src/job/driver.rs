@@ -18,7 +18,7 @@ use headwater_core::hash::SLOTS;
 use headwater_core::world::Turn;
 use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
 use headwater_log::{Append, Log, Pending, Producer, StreamInfo};
-use headwater_operators::StateBound;
+use headwater_operators::StateSize;
 use headwater_plan::Dataflow;
 
 use super::blobs::Blobs;
@@ -35,6 +35,9 @@ use crate::late::LateRows;
 
 /// How many steps may wait for the log's acknowledgement while the next is computed.
 const IN_FLIGHT_MAX: usize = 4;
+
+/// How often the state is measured while steps follow one another: it costs as much as there is state.
+const MEASURE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Everything that a job is started with.
 pub(crate) struct JobPlan {
@@ -93,6 +96,8 @@ pub(super) struct Driver {
     step_times: Histogram,
     checkpoint_times: Histogram,
     counters: Counters,
+    /// When the state was measured, and how large it was.
+    measured: Option<(Duration, StateSize)>,
     stopped: bool,
 }
 
@@ -148,6 +153,7 @@ impl Driver {
                 rows_out: manifest.rows_out,
                 rows_late: manifest.rows_late,
             },
+            measured: None,
             stopped: false,
             world,
             log,
@@ -236,6 +242,9 @@ impl Driver {
             self.step_times.record(self.world.clock.monotonic().saturating_sub(now));
         }
         self.checkpoint_if_due()?;
+        if !stepped {
+            self.measured = None;
+        }
         self.update_status();
         if self.pipeline.is_finished() {
             self.finish()?;
@@ -253,21 +262,12 @@ impl Driver {
     /// What happens when no rows are there: shards fall idle, and when all are, time goes on by the wall clock from where
     /// the rows left it, as long as there is state that waits for it.
     fn quiet_step(&mut self, now: Duration) -> Result<Option<Step>> {
-        let executor = self.pipeline.executor();
-        let timers = executor.waits_for_time();
-        let entries = executor.state_size().entries;
-        let waiting = timers || (self.waits_for_time() && entries > 0);
+        let waiting = self.pipeline.executor().waits_for_time();
         let latest = self.pipeline.latest();
         let quiet = self.world.clock.now().0.saturating_sub(self.last_rows.0).max(0);
         let advance = (waiting && latest > EventTime::MIN).then(|| EventTime(latest.0.saturating_add(quiet)));
         let timeout = Arc::clone(&self.plan.idle_timeout);
         self.pipeline.step_idle(|info| timeout(info), now, advance)
-    }
-
-    /// Whether any state ends with the watermark.
-    fn waits_for_time(&self) -> bool {
-        let operators = self.plan.dataflow.stages.iter().flat_map(|stage| &stage.operators);
-        operators.into_iter().any(|operator| operator.state_bound() == StateBound::Watermark)
     }
 
     /// When to look again although no commit woke the job: a shard may fall idle, time may have to be moved on.
@@ -440,6 +440,7 @@ impl Driver {
                 self.note_checkpoint(result);
             }
         }
+        self.measured = None;
         self.update_status();
         Ok(())
     }
@@ -468,7 +469,15 @@ impl Driver {
     }
 
     fn update_status(&mut self) {
-        let size = self.pipeline.executor().state_size();
+        let now = self.world.clock.monotonic();
+        let size = match self.measured {
+            Some((at, size)) if now.saturating_sub(at) < MEASURE_INTERVAL => size,
+            _ => {
+                let size = self.pipeline.executor().state_size();
+                self.measured = Some((now, size));
+                size
+            }
+        };
         let lag = self.pipeline.lag(&*self.log).unwrap_or(0);
         let mut status = self.shared.status.lock();
         status.rows_in = self.counters.rows_in;

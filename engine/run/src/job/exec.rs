@@ -9,15 +9,17 @@
 //!
 //! A step that holds few rows is run on the calling thread: starting threads would cost more than they save.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices};
+use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
 use headwater_core::EventTime;
 use headwater_core::hash::{hash_rows, slot_of, worker_of};
 use headwater_operators::{
-    Clocks, Late, Operator, OperatorError, Output, Rows, Snapshot, StateEntries, StateSize,
+    Clocks, Late, Operator, OperatorError, Output, Rows, Snapshot, StateBound, StateEntries, StateSize,
 };
 use headwater_plan::dataflow::{Dataflow, Exchange, Stage, Upstream};
 use parking_lot::Mutex;
@@ -67,19 +69,26 @@ impl Executor {
         let mut outputs: Vec<Vec<Rows>> = Vec::with_capacity(dataflow.stages.len());
         let mut late = Vec::new();
         for (stage, instances) in dataflow.stages.iter().zip(&mut self.stages) {
-            let inputs: Vec<(usize, &[Rows])> = stage
+            let held: Vec<Cow<'_, [Rows]>> = stage
                 .inputs
                 .iter()
-                .enumerate()
-                .map(|(nth, input)| match input.from {
-                    Upstream::Source(source) => (nth, sources[source].as_slice()),
-                    Upstream::Stage(upstream) => (nth, outputs[upstream].as_slice()),
+                .map(|input| match input.from {
+                    Upstream::Source(source) => hold_back(&sources[source], stage.delay),
+                    Upstream::Stage(upstream) => {
+                        hold_back(&outputs[upstream], stage.delay - dataflow.stages[upstream].delay)
+                    }
                 })
                 .collect();
+            let inputs: Vec<(usize, &[Rows])> =
+                held.iter().enumerate().map(|(nth, rows)| (nth, rows.as_ref())).collect();
             let output = match instances {
                 Instances::Stateless(chains) => run_stateless(chains, &inputs)?,
-                Instances::Keyed(operators) => run_keyed(stage, operators, &inputs, before, watermark)?,
+                Instances::Keyed(operators) => {
+                    let (before, watermark) = (earlier(before, stage.delay), earlier(watermark, stage.delay));
+                    run_keyed(stage, operators, &inputs, before, watermark)?
+                }
             };
+            drop(held);
             late.extend(output.late);
             outputs.push(output.rows);
         }
@@ -135,11 +144,17 @@ impl Executor {
         self.watermark = watermark;
     }
 
-    /// Whether any state waits for time to pass.
+    /// Whether there is state that waits for time to pass, or ends with the watermark.
     pub fn waits_for_time(&self) -> bool {
-        self.stages.iter().any(|stage| match stage {
-            Instances::Keyed(operators) => operators.iter().any(|operator| operator.waits_for_time()),
+        self.dataflow.stages.iter().zip(&self.stages).any(|(stage, instances)| match instances {
             Instances::Stateless(_) => false,
+            Instances::Keyed(operators) => {
+                let ends = stage.operators[0].state_bound() == StateBound::Watermark;
+                let waits = |operator: &Box<dyn Operator>| {
+                    operator.waits_for_time() || (ends && operator.state_size().entries > 0)
+                };
+                operators.iter().any(waits)
+            }
         })
     }
 
@@ -155,6 +170,26 @@ impl Executor {
         }
         sum
     }
+}
+
+/// Rows whose clocks are earlier, for a stage in which event time may lie further behind than in the one before.
+fn hold_back(rows: &[Rows], by: i64) -> Cow<'_, [Rows]> {
+    if by <= 0 {
+        return Cow::Borrowed(rows);
+    }
+    let each = |rows: &Rows| {
+        let clocks = match &rows.clocks {
+            Clocks::Uniform(time) => Clocks::Uniform(earlier(*time, by)),
+            Clocks::PerRow(times) => Clocks::PerRow(times.unary(|time| earlier(EventTime(time), by).0)),
+        };
+        Rows { batch: rows.batch.clone(), weights: rows.weights.clone(), clocks }
+    };
+    Cow::Owned(rows.iter().map(each).collect())
+}
+
+/// A watermark held back. The end of time stays where it is: no row comes after it.
+fn earlier(time: EventTime, by: i64) -> EventTime {
+    if time == EventTime::MAX { time } else { EventTime(time.0.saturating_sub(by)) }
 }
 
 fn instantiate(stage: &Stage, workers: usize) -> Result<Instances> {
@@ -179,7 +214,7 @@ fn run_stateless(chains: &mut [Vec<Box<dyn Operator>>], inputs: &[(usize, &[Rows
     if chains[0].is_empty() {
         return Ok(Output {
             rows: morsels.into_iter().map(|(_, rows)| rows.clone()).collect(),
-            late: Vec::new(),
+            ..Output::default()
         });
     }
     let threads = chains.len().min(morsels.len());
@@ -305,18 +340,42 @@ fn spread(stage: &Stage, inputs: &[(usize, &[Rows])], workers: usize) -> Result<
 fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime) -> Result<Output> {
     let instances = outputs.len();
     let mut all = Output::default();
+    let mut slots: Vec<Vec<u32>> = Vec::new();
     for output in outputs {
         all.rows.extend(output.rows.into_iter().map(|rows| Rows { clocks: Clocks::Uniform(before), ..rows }));
         all.late.extend(output.late);
+        slots.extend(Some(output.slots).filter(|slots| !slots.is_empty()));
     }
     let order = stage.operators[0].emission().order;
-    if instances > 1 && !order.is_empty() && all.rows.len() > 1 {
+    if slots.len() > 1 {
+        all.rows = vec![merge_slots(&all.rows, &slots, before)?];
+    } else if instances > 1 && !order.is_empty() && all.rows.len() > 1 {
         all.rows = vec![sort_rows(&all.rows, &order, before)?];
     }
-    if !all.late.is_empty() {
-        all.late = vec![sort_late(&all.late)?];
+    let mut late: BTreeMap<Arc<str>, Vec<Late>> = BTreeMap::new();
+    for one in all.late {
+        late.entry(Arc::clone(&one.operator)).or_default().push(one);
     }
+    // By operator, since a join's sides differ in their columns.
+    all.late = late.values().map(|late| sort_late(late)).collect::<Result<_>>()?;
     Ok(all)
+}
+
+/// The rows of all instances, ordered by slot. A slot belongs to one instance, so that its rows are in order already.
+fn merge_slots(rows: &[Rows], slots: &[Vec<u32>], clock: EventTime) -> Result<Rows> {
+    let mut places: Vec<(usize, usize)> = Vec::with_capacity(slots.iter().map(Vec::len).sum());
+    for (instance, slots) in slots.iter().enumerate() {
+        debug_assert_eq!(slots.len(), rows[instance].len(), "each row has its slot");
+        places.extend((0..slots.len()).map(|row| (instance, row)));
+    }
+    places.sort_by_key(|(instance, row)| slots[*instance][*row]);
+    let batches: Vec<&RecordBatch> = rows.iter().map(|rows| &rows.batch).collect();
+    let batch = interleave_record_batch(&batches, &places)?;
+    let weight = |rows: &Rows, row: usize| rows.weights.as_ref().map_or(1, |weights| weights.value(row));
+    let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
+        Int64Array::from_iter_values(places.iter().map(|(instance, row)| weight(&rows[*instance], *row)))
+    });
+    Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
 }
 
 fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {

@@ -90,6 +90,38 @@ impl Machine {
         self.engine().define_here(sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
     }
 
+    /// The rows that a bounded query gives, as text, sorted.
+    pub fn query(&self, sql: &str) -> Vec<String> {
+        let answer = self.runtime.block_on(async {
+            let answers = self.engine().execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+            match answers.into_iter().last() {
+                Some(headwater_run::Answer::Rows(rows)) => {
+                    futures::TryStreamExt::try_collect::<Vec<RecordBatch>>(rows).await.unwrap()
+                }
+                _ => panic!("no rows: {sql}"),
+            }
+        });
+        let mut lines: Vec<String> = answer.iter().flat_map(text_of).collect();
+        lines.sort();
+        lines
+    }
+
+    /// Appends rows to a stream, each to the shard of its first column, in one group.
+    pub fn append_to(&self, stream: &str, columns: Vec<ArrayRef>) {
+        let info = self.log().stream_named(stream).unwrap();
+        let hashes = hash_rows(&columns[..1]).unwrap();
+        let rows = headwater_run::fit_columns(&info.spec.schema, columns).unwrap();
+        let mut shards: BTreeMap<ShardId, Vec<u32>> = BTreeMap::new();
+        for (row, hash) in hashes.into_iter().enumerate() {
+            shards.entry(shard_of(hash, info.spec.shards)).or_default().push(row as u32);
+        }
+        let appends = shards.into_iter().map(|(shard, own)| {
+            let own = arrow::array::UInt32Array::from(own);
+            Append::new(info.id, shard, arrow::compute::take_record_batch(&rows, &own).unwrap())
+        });
+        self.log().append(appends.collect()).unwrap();
+    }
+
     /// Gives some turns to whoever wants one.
     pub fn turns(&self, turns: usize) {
         for _ in 0..turns {
@@ -149,7 +181,12 @@ impl Machine {
 
     /// Ends the readings, so that all windows close, and waits for the jobs to end.
     pub fn finish(&self) {
-        self.engine().end_stream_here("readings").unwrap();
+        self.finish_streams(&["readings"]);
+    }
+
+    /// The same for other streams.
+    pub fn finish_streams(&self, streams: &[&str]) {
+        streams.iter().for_each(|stream| self.engine().end_stream_here(stream).unwrap());
         for _ in 0..100_000 {
             self.catch_up();
             if self.engine().jobs().iter().all(|job| job.state == JobState::Finished) {

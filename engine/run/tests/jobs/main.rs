@@ -15,5 +15,7 @@ mod restart;
 mod scaling;
 mod simulation;
 mod stretch;
+mod timed;
 mod triggers;
+mod updating;
 mod views;

@@ -1,0 +1,262 @@
+//! Joins.
+//!
+//! The sides' columns that must be equal become keys of an exchange; what else must hold is a residual over pairs. If both sides only
+//! ever add rows and their times are tied to each other, by an interval or by a common window, the join's state ends with the watermark.
+
+use std::sync::Arc;
+
+use datafusion::common::{DFSchema, JoinType, NullEquality, Result};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join as JoinNode, LogicalPlan, cast};
+use headwater_operators::{Join, JoinInput, JoinKind, JoinSpec, JoinTime, OperatorSpec};
+
+use super::flow::{Flow, Time, external, names_of};
+use super::intervals::{Sides, interval};
+use super::lower::{Lower, all_columns, cannot, column_of};
+use crate::error::refused;
+use crate::error::{Mistake, SqlError};
+
+/// A side of a join on its way to the operator.
+struct Side<'a> {
+    flow: Flow,
+    node: &'a DFSchema,
+    keys: Vec<usize>,
+}
+
+impl Lower<'_> {
+    pub(super) fn join(&mut self, join: &JoinNode) -> Result<Flow> {
+        let Some((kind, swapped)) = kind_of(join.join_type) else {
+            return Err(cannot(&LogicalPlan::Join(join.clone())));
+        };
+        check_null_aware(join)?;
+        let (first, second) = if swapped { (&join.right, &join.left) } else { (&join.left, &join.right) };
+        let on: Vec<(Expr, Expr)> = join
+            .on
+            .iter()
+            .map(
+                |(left, right)| {
+                    if swapped { (right.clone(), left.clone()) } else { (left.clone(), right.clone()) }
+                },
+            )
+            .collect();
+        let (on, more) = same_types(on, first.schema(), second.schema())?;
+        let mut left = self.side(first, on.iter().map(|(left, _)| left), "left")?;
+        let mut right = self.side(second, on.iter().map(|(_, right)| right), "right")?;
+        let residual = conjunction(join.filter.iter().flat_map(split_conjunction).cloned().chain(more));
+        let times = self.times(&left, &right, residual.as_ref())?;
+        let names = pair_names(&left, &right)?;
+        let residual = residual.map(|expr| self.physical(&expr, &names)).transpose()?;
+        let bounds = times.map(|(left, right)| [left, right]);
+        let input = |side: &Side<'_>, time: Option<JoinTime>| JoinInput {
+            schema: Arc::clone(&side.flow.schema),
+            keys: side.keys.clone(),
+            changes: side.flow.changes.clone(),
+            time,
+        };
+        let what = Join {
+            kind,
+            left: input(&left, bounds.map(|bounds| bounds[0])),
+            right: input(&right, bounds.map(|bounds| bounds[1])),
+            residual,
+            null_equals_null: join.null_equality == NullEquality::NullEqualsNull,
+        };
+        let time = time_behind(&left, &right, kind, bounds);
+        let widths = [&left, &right].map(|side| (side.node.fields().len(), side.flow.schema.fields().len()));
+        let operator: Arc<dyn OperatorSpec> = Arc::new(JoinSpec::try_new(what).map_err(external)?);
+        let (schema, changes) = (operator.schema(), operator.changes());
+        let flows =
+            vec![(left.flow, std::mem::take(&mut left.keys)), (right.flow, std::mem::take(&mut right.keys))];
+        let input = self.exchange_all(flows, operator);
+        let mut flow = Flow::new(vec![input], schema, changes, time);
+        drop_computed(&mut flow, widths)?;
+        Ok(flow)
+    }
+
+    /// A side, with the columns of its node and then those keys that are computed.
+    fn side<'b>(
+        &mut self,
+        plan: &'b LogicalPlan,
+        on: impl Iterator<Item = &'b Expr> + Clone,
+        name: &str,
+    ) -> Result<Side<'b>>
+    where
+        Self: 'b,
+    {
+        let mut flow = self.lower(plan, false)?;
+        let node = plan.schema().as_ref();
+        flow.keep_first(node.fields().len())?;
+        let names = names_of(node, &flow.schema)?;
+        let mut exprs = all_columns(&flow);
+        let mut from: Vec<_> = (0..exprs.len()).map(Some).collect();
+        let mut keys = Vec::new();
+        for key in on {
+            let physical = self.physical(key, &names)?;
+            keys.push(match column_of(&physical) {
+                Some(column) => column,
+                None => {
+                    exprs.push((physical, format!("${name} {key}")));
+                    from.push(None);
+                    exprs.len() - 1
+                }
+            });
+        }
+        if exprs.len() > flow.schema.fields().len() {
+            flow.project(exprs, &from)?;
+        }
+        Ok(Side { flow, node, keys })
+    }
+
+    /// Until when rows of both sides can find a match, if there is an end to it.
+    fn times(
+        &self,
+        left: &Side<'_>,
+        right: &Side<'_>,
+        residual: Option<&Expr>,
+    ) -> Result<Option<(JoinTime, JoinTime)>> {
+        let timed = |side: &Side<'_>| side.flow.is_append_only() && side.flow.time.per_key.is_none();
+        if !timed(left) || !timed(right) {
+            return Ok(None);
+        }
+        let end = |side: &Side<'_>, column: usize| {
+            side.flow.time.ends.iter().find(|(end, _)| *end == column).map(|(_, after)| *after)
+        };
+        let is_time = |side: &Side<'_>, column: usize| side.flow.time.columns.contains(&column);
+        for (a, b) in left.keys.iter().zip(&right.keys) {
+            match (end(left, *a), end(right, *b)) {
+                (Some(x), Some(y)) if x == y => {
+                    let time = |column| JoinTime { column, keep: x, late_after: x };
+                    return Ok(Some((time(*a), time(*b))));
+                }
+                _ if is_time(left, *a) && is_time(right, *b) => {
+                    let after = end(left, *a).max(end(right, *b)).unwrap_or_default().max(0);
+                    let time = |column| JoinTime { column, keep: after, late_after: after };
+                    return Ok(Some((time(*a), time(*b))));
+                }
+                _ => {}
+            }
+        }
+        let sides = Sides {
+            left: left.node,
+            right: right.node,
+            left_times: &left.flow.time.columns,
+            right_times: &right.flow.time.columns,
+        };
+        let Some(found) = residual.and_then(|residual| interval(residual, &sides)) else { return Ok(None) };
+        let slack = |side: &Side<'_>, column: usize| end(side, column).unwrap_or_default().max(0);
+        let (x, y) = (slack(left, found.left), slack(right, found.right));
+        // left - right lies in [least, most]: a left row waits for right rows up to its time - least, and so on.
+        let keep_left = found.least.saturating_neg().saturating_add(y);
+        let keep_right = found.most.saturating_add(x);
+        Ok(Some((
+            JoinTime { column: found.left, keep: keep_left, late_after: x },
+            JoinTime { column: found.right, keep: keep_right, late_after: y },
+        )))
+    }
+}
+
+fn kind_of(join: JoinType) -> Option<(JoinKind, bool)> {
+    Some(match join {
+        JoinType::Inner => (JoinKind::Inner, false),
+        JoinType::Left => (JoinKind::Left, false),
+        JoinType::Right => (JoinKind::Right, false),
+        JoinType::Full => (JoinKind::Full, false),
+        JoinType::LeftSemi => (JoinKind::Semi, false),
+        JoinType::LeftAnti => (JoinKind::Anti, false),
+        JoinType::RightSemi => (JoinKind::Semi, true),
+        JoinType::RightAnti => (JoinKind::Anti, true),
+        JoinType::LeftMark | JoinType::RightMark => return None,
+    })
+}
+
+/// NOT IN is false for every row as soon as one NULL is on the other side.
+fn check_null_aware(join: &JoinNode) -> Result<()> {
+    let nullable = |expr: &Expr, schema: &DFSchema| expr.nullable(schema);
+    if !join.null_aware {
+        return Ok(());
+    }
+    for (left, right) in &join.on {
+        if nullable(left, join.left.schema())? || nullable(right, join.right.schema())? {
+            return Err(refused(
+                SqlError::new(
+                    Mistake::NotStreaming,
+                    "NOT IN over values that may be NULL does not run as a stream: one NULL makes all rows go",
+                )
+                .hint("NOT EXISTS (SELECT ... WHERE a = b), or columns that are NOT NULL"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Keys of which both sides are of one type; those that cannot be made so are conditions like any other.
+type On = (Vec<(Expr, Expr)>, Vec<Expr>);
+
+fn same_types(on: Vec<(Expr, Expr)>, left: &DFSchema, right: &DFSchema) -> Result<On> {
+    let (mut keys, mut others) = (Vec::new(), Vec::new());
+    for (a, b) in on {
+        let (x, y) = (a.get_type(left)?, b.get_type(right)?);
+        if x == y {
+            keys.push((a, b));
+        } else if let Some(kind) =
+            datafusion::logical_expr::type_coercion::binary::comparison_coercion(&x, &y)
+        {
+            let fit = |expr: Expr, own| if own == kind { expr } else { cast(expr, kind.clone()) };
+            keys.push((fit(a, x), fit(b, y)));
+        } else {
+            others.push(a.eq(b));
+        }
+    }
+    Ok((keys, others))
+}
+
+/// The columns of both sides by the names that the residual uses.
+fn pair_names(left: &Side<'_>, right: &Side<'_>) -> Result<DFSchema> {
+    let mut fields = Vec::new();
+    for side in [left, right] {
+        fields.extend(side.node.iter().map(|(name, field)| (name.cloned(), Arc::clone(field))));
+        let computed = &side.flow.schema.fields()[side.node.fields().len()..];
+        fields.extend(computed.iter().map(|field| (None, Arc::clone(field))));
+    }
+    DFSchema::new_with_metadata(fields, Default::default())
+}
+
+/// What is known of time behind the join: the columns that tie the sides, of sides that are never filled with nulls.
+fn time_behind(left: &Side<'_>, right: &Side<'_>, kind: JoinKind, bounds: Option<[JoinTime; 2]>) -> Time {
+    let Some([a, b]) = bounds else { return Time::default() };
+    let (mut columns, mut ends) = (Vec::new(), Vec::new());
+    let width = left.flow.schema.fields().len();
+    let mut add = |side: &Side<'_>, time: JoinTime, offset: usize| {
+        columns.push(time.column + offset);
+        let end = side.flow.time.ends.iter().find(|(column, _)| *column == time.column);
+        ends.extend(end.map(|(column, after)| (column + offset, *after)));
+    };
+    if !matches!(kind, JoinKind::Right | JoinKind::Full) {
+        add(left, a, 0);
+    }
+    if matches!(kind, JoinKind::Inner | JoinKind::Right) {
+        add(right, b, width);
+    }
+    let before = left.flow.time.delay.max(right.flow.time.delay);
+    // A row comes out as long as it is kept, which may be that long after the watermark has passed it.
+    let kept = if a.keep == a.late_after && b.keep == b.late_after { 0 } else { a.keep.max(b.keep).max(0) };
+    if kept > 0 {
+        // Rows that wait are not of their window's time any more.
+        ends.clear();
+    }
+    Time { columns, ends, delay: before.saturating_add(kept), per_key: None }
+}
+
+/// Leaves out the keys that were computed for the join.
+fn drop_computed(flow: &mut Flow, widths: [(usize, usize); 2]) -> Result<()> {
+    let [(left, left_all), (right, right_all)] = widths;
+    let all = flow.schema.fields().len();
+    if left == left_all && right == right_all {
+        return Ok(());
+    }
+    let kept = (0..left).chain((left_all..left_all + right).filter(|column| *column < all));
+    let kept: Vec<usize> = kept.collect();
+    let columns = all_columns(flow);
+    let exprs = kept.iter().map(|column| columns[*column].clone()).collect();
+    let from: Vec<_> = kept.iter().copied().map(Some).collect();
+    flow.project(exprs, &from)
+}

@@ -1,0 +1,155 @@
+//! Updating queries by seed: a query made up at random over two streams, as a materialized view, under crashes and restarts with other
+//! workers. Whenever the view has caught up, it holds what the same query gives as a batch over the same rows.
+//!
+//! `HEADWATER_SEEDS=from..to` runs other seeds than the usual ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
+use headwater_core::world::sim::SimRandom;
+use headwater_simulation::seeds;
+
+use crate::machine::Machine;
+
+/// Makes up queries of three columns: `k STRING, v BIGINT, w BIGINT`.
+struct Queries<'a>(&'a SimRandom);
+
+impl Queries<'_> {
+    fn one_of<'b>(&self, choices: &[&'b str]) -> &'b str {
+        choices[self.0.index(choices.len())]
+    }
+
+    fn any(&self, depth: u32) -> String {
+        if depth == 0 {
+            return self.base();
+        }
+        match self.0.below(10) {
+            0..3 => self.join(depth - 1),
+            3 => self.semi(depth - 1),
+            4 | 5 => self.aggregate(depth - 1),
+            6 => self.top_n(depth - 1),
+            7 => format!("SELECT DISTINCT k, v, w FROM ({}) AS d", self.any(depth - 1)),
+            _ => self.set(depth - 1),
+        }
+    }
+
+    fn base(&self) -> String {
+        let filter = self.one_of(&["", "", " WHERE v > 2", " WHERE k <> 'b'", " WHERE w IS NOT NULL"]);
+        format!("SELECT k, v, w FROM {}{filter}", self.one_of(&["a", "b"]))
+    }
+
+    fn join(&self, depth: u32) -> String {
+        let kind = self.one_of(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+        let more = self.one_of(&["", "", " AND l.v < r.v", " AND l.v = r.v", " AND l.w + r.w > 3"]);
+        let columns =
+            self.one_of(&["l.k, l.v, r.w", "r.k, l.v, r.v AS w", "coalesce(l.k, r.k) AS k, r.v, l.w"]);
+        format!(
+            "SELECT {columns} FROM ({}) AS l {kind} ({}) AS r ON l.k = r.k{more}",
+            self.any(depth),
+            self.any(depth)
+        )
+    }
+
+    fn semi(&self, depth: u32) -> String {
+        let (outer, inner) = (self.any(depth), self.any(depth));
+        match self.0.below(3) {
+            0 => format!("SELECT k, v, w FROM ({outer}) AS o WHERE k IN (SELECT k FROM ({inner}) AS i)"),
+            1 => format!(
+                "SELECT k, v, w FROM ({outer}) AS o WHERE EXISTS (SELECT 1 FROM ({inner}) AS i WHERE i.k = o.k AND i.v > o.v)"
+            ),
+            _ => format!(
+                "SELECT k, v, w FROM ({outer}) AS o WHERE NOT EXISTS (SELECT 1 FROM ({inner}) AS i WHERE i.v = o.v AND i.w <= o.w)"
+            ),
+        }
+    }
+
+    fn aggregate(&self, depth: u32) -> String {
+        let v = self.one_of(&["sum(v)", "min(v)", "max(v)", "count(*)", "count(DISTINCT v)"]);
+        let w = self.one_of(&["sum(w)", "max(w)", "min(w)", "count(w)", "sum(w) FILTER (WHERE v > 3)"]);
+        let having = self.one_of(&["", "", " HAVING count(*) > 2", " HAVING max(v) > 5"]);
+        format!("SELECT k, {v} AS v, {w} AS w FROM ({}) AS g GROUP BY k{having}", self.any(depth))
+    }
+
+    fn top_n(&self, depth: u32) -> String {
+        let (by, which) = (self.one_of(&["k", "v"]), self.one_of(&["n = 1", "n <= 2", "n BETWEEN 2 AND 3"]));
+        let shown = self.one_of(&["w", "CAST(n AS BIGINT) AS w"]);
+        format!(
+            "SELECT k, v, {shown} FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {by} ORDER BY v DESC, w, k) AS n \
+             FROM ({}) AS t) AS r WHERE {which}",
+            self.any(depth)
+        )
+    }
+
+    fn set(&self, depth: u32) -> String {
+        let kind = self.one_of(&["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]);
+        format!("({}) {kind} ({})", self.any(depth), self.any(depth))
+    }
+}
+
+fn append(machine: &Machine, random: &SimRandom, time: &mut i64) {
+    for stream in ["a", "b"] {
+        let rows = random.index(8);
+        if rows == 0 {
+            continue;
+        }
+        let number = |below: u64| random.chance(9, 10).then(|| random.below(below) as i64);
+        let keys: StringArray =
+            (0..rows).map(|_| random.chance(9, 10).then(|| ["a", "b", "c", "d"][random.index(4)])).collect();
+        let times = (0..rows).map(|_| {
+            *time += random.below(500) as i64;
+            *time
+        });
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(keys),
+            Arc::new((0..rows).map(|_| number(8)).collect::<Int64Array>()),
+            Arc::new((0..rows).map(|_| number(5)).collect::<Int64Array>()),
+            Arc::new(TimestampMillisecondArray::from_iter_values(times)),
+        ];
+        machine.append_to(stream, columns);
+    }
+}
+
+fn life(seed: u64) {
+    let mut machine = Machine::new(seed);
+    let random = machine.sim.random("life");
+    machine.workers = 1 + random.index(4);
+    machine.step_rows_max = 1 + random.index(30);
+    machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));
+    machine.restart(machine.workers);
+    for stream in ["a", "b"] {
+        machine.sql(&format!(
+            "CREATE STREAM {stream} (k STRING, v BIGINT, w BIGINT, ts TIMESTAMP(3)) PARTITIONED BY (k) WITH (shards = 2)"
+        ));
+    }
+    let query = format!("SELECT k, v, w FROM ({}) AS q", Queries(&random).any(1 + seed as u32 % 3));
+    machine.sql(&format!("CREATE MATERIALIZED VIEW result AS {query}"));
+    let mut time = 0;
+    for round in 0..8 {
+        append(&machine, &random, &mut time);
+        machine.turns(random.index(40));
+        let workers = 1 + random.index(4);
+        match random.below(6) {
+            0 => machine.kill(workers),
+            1 => machine.lose_power(workers),
+            2 => machine.restart(workers),
+            3 => machine.sim.clock().advance(Duration::from_millis(random.below(3_000))),
+            _ => {}
+        }
+        if round % 3 == 1 {
+            machine.catch_up();
+            let (found, expected) = (machine.query("SELECT * FROM result"), machine.query(&query));
+            assert_eq!(found, expected, "round {round}: {query}");
+        }
+    }
+    machine.engine().close_here().unwrap();
+}
+
+#[test]
+fn a_view_holds_what_the_batch_gives_whatever_strikes() {
+    seeds::each(
+        "-p headwater-run a_view_holds_what_the_batch_gives_whatever_strikes",
+        0..60,
+        |seed, _story| life(seed),
+    );
+}
