@@ -15,6 +15,7 @@ pub mod dataflow;
 pub mod decision;
 pub mod definition;
 pub mod error;
+mod functions;
 mod metadata;
 mod names;
 pub mod parse;

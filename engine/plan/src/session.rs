@@ -18,6 +18,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 
+use crate::functions::functions;
 use crate::parse::arrow_type;
 use crate::window::WindowPlanner;
 
@@ -42,16 +43,25 @@ pub(crate) fn new_session() -> SessionState {
             let _ = state.register_udf(Arc::new(function));
         }
     }
+    for function in functions() {
+        // As above.
+        let _ = state.register_udf(Arc::new(function));
+    }
     state
 }
 
 /// The optimiser for streams: the rules that keep a plan recognisable. It prunes columns and pushes filters down to
-/// the scans; it never turns an aggregate into two, nor a query into a join.
+/// the scans, and turns subqueries in conditions into joins; it never turns an aggregate into two.
 pub(crate) fn stream_optimizer() -> Optimizer {
-    const RULES: [&str; 6] = [
+    const RULES: [&str; 11] = [
         "optimize_unions",
         "simplify_expressions",
         "replace_distinct_aggregate",
+        "decorrelate_predicate_subquery",
+        "scalar_subquery_to_join",
+        "extract_equijoin_predicate",
+        "eliminate_cross_join",
+        "eliminate_outer_join",
         "eliminate_duplicated_expr",
         "push_down_filter",
         "optimize_projections",
