@@ -17,6 +17,7 @@ mod deliver;
 mod error;
 mod files;
 mod http;
+mod nexmark;
 pub mod registry;
 mod sink_task;
 mod source_task;

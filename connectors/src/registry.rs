@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use crate::connector::{Context, Gateway, Sink, Source};
 use crate::error::{ConnectorError, Result};
-use crate::{blackhole, datagen, files, http, stdout};
+use crate::{blackhole, datagen, files, http, nexmark, stdout};
 
 /// A connector: what it is called, and how to make one. Making one checks its options and touches nothing outside.
 #[derive(Clone, Copy)]
@@ -31,6 +31,7 @@ pub const CONNECTORS: &[Connector] = &[
     http::POLLING_HTTP,
     http::HTTP,
     http::WEBHOOK,
+    nexmark::CONNECTOR,
     stdout::CONNECTOR,
     stdout::PRINT,
 ];

@@ -22,3 +22,4 @@ mod field;
 mod source;
 
 pub(crate) use config::CONNECTOR;
+pub(crate) use field::mix;

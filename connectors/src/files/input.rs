@@ -83,7 +83,8 @@ impl Input {
             ));
         };
         let body = match format {
-            Format::JsonLines | Format::Csv | Format::Raw => {
+            // Changes are only written; their decoder says so.
+            Format::JsonLines | Format::Csv | Format::Raw | Format::DebeziumJson => {
                 let mut decoder = Box::new(Decoder::new(format, Arc::clone(schema), options)?);
                 if place != Place::START {
                     decoder.take_header(&file.bytes_at(0, HEADER_MAX).map_err(failed)?);

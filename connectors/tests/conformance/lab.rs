@@ -22,13 +22,18 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(shards: u32) -> Self {
+        Self::with_columns(shards, "n", "text")
+    }
+
+    /// The same with other names for the columns.
+    pub fn with_columns(shards: u32, number: &str, text: &str) -> Self {
         let schema = Schema::new(vec![
-            Field::new("n", DataType::Int64, false),
-            Field::new("text", DataType::Utf8, true),
+            Field::new(number, DataType::Int64, false),
+            Field::new(text, DataType::Utf8, true),
         ]);
         let mut spec = StreamSpec::new(StreamName::new("events").unwrap(), Arc::new(schema));
         spec.shards = shards;
-        spec.partition_by = vec!["n".to_owned()];
+        spec.partition_by = vec![number.to_owned()];
         let world = World::real();
         let log = MemoryLog::new(world.clone());
         headwater_log::Log::create_stream(log.as_ref(), spec).unwrap();

@@ -47,6 +47,18 @@ fn generated_rows_come_once() {
 }
 
 #[test]
+fn persons_of_an_auction_come_once() {
+    let lab = Lab::with_columns(3, "id", "name");
+    let def = def("nexmark", &[("table", "person"), ("events.num", "3000000")]);
+    for millis in LIVES {
+        lab.source_life(&def, Some(millis));
+    }
+    let status = lab.source_life(&def, None).unwrap();
+    assert_eq!(status.state, State::Ended, "{:?}", status.last_error);
+    assert_dense(lab.numbers("events", "id").into_iter().map(|id| id - 1_000).collect(), 60_000);
+}
+
+#[test]
 fn lines_of_files_come_once_and_bad_ones_go_to_the_dead_letters_once() {
     let dir = tempfile::tempdir().unwrap();
     let mut n = 0;
