@@ -80,6 +80,14 @@ impl Decoder {
             Format::Arrow => Body::Arrow,
             Format::Parquet => Body::Parquet,
             Format::Raw => Body::Raw(RawDecoder::new(&schema, options)?),
+            Format::DebeziumJson => {
+                return Err(IngestError::Unsupported {
+                    format: format.name(),
+                    column: schema.fields().first().map(|field| field.name().clone()).unwrap_or_default(),
+                    data_type: "changes".to_owned(),
+                    remedy: "changes are written, not read; read them as json",
+                });
+            }
         };
         Ok(Self { schema, body, next_record: 1 })
     }

@@ -4,6 +4,7 @@
 //! as JSON numbers. NULL is `null` in JSON and an empty field in CSV; the empty text is `""` in CSV.
 
 mod csv_text;
+mod debezium;
 mod json_text;
 mod time_text;
 
@@ -37,6 +38,7 @@ enum Body {
     Arrow(Box<StreamWriter<Vec<u8>>>),
     Parquet(Box<ArrowWriter<Vec<u8>>>),
     Raw,
+    Debezium,
 }
 
 impl Encoder {
@@ -47,6 +49,7 @@ impl Encoder {
             Format::JsonArray => Body::JsonArray { any_rows: false },
             Format::Csv => Body::Csv,
             Format::Raw => Body::Raw,
+            Format::DebeziumJson => Body::Debezium,
             Format::Arrow => Body::Arrow(Box::new(StreamWriter::try_new(Vec::new(), &schema)?)),
             Format::Parquet => {
                 let zstd = Compression::ZSTD(ZstdLevel::default());
@@ -86,6 +89,7 @@ impl Encoder {
                 csv_text::write(rows, &self.options, out)
             }
             Body::Raw => json_text::write_raw(rows, out),
+            Body::Debezium => debezium::write(rows, &self.options, out),
             Body::Arrow(writer) => {
                 writer.write(rows)?;
                 out.append(writer.get_mut());
@@ -122,7 +126,7 @@ impl Encoder {
                 let rest = writer.into_inner().map_err(parquet_error)?;
                 out.extend_from_slice(&rest);
             }
-            Body::JsonLines | Body::Csv | Body::Raw => {}
+            Body::JsonLines | Body::Csv | Body::Raw | Body::Debezium => {}
         }
         Ok(())
     }

@@ -17,12 +17,21 @@ pub enum Format {
     Parquet,
     /// Bytes as they are, in the one column of the stream.
     Raw,
+    /// Changes as Debezium writes them: one JSON object per line with the row before, the row after and what was done.
+    DebeziumJson,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 6] =
-        [Self::JsonLines, Self::JsonArray, Self::Csv, Self::Arrow, Self::Parquet, Self::Raw];
+    pub const ALL: [Self; 7] = [
+        Self::JsonLines,
+        Self::JsonArray,
+        Self::Csv,
+        Self::Arrow,
+        Self::Parquet,
+        Self::Raw,
+        Self::DebeziumJson,
+    ];
 
     /// The name, as `format = '…'` has it.
     pub const fn name(self) -> &'static str {
@@ -33,6 +42,7 @@ impl Format {
             Self::Arrow => "arrow",
             Self::Parquet => "parquet",
             Self::Raw => "raw",
+            Self::DebeziumJson => "debezium_json",
         }
     }
 
@@ -45,6 +55,7 @@ impl Format {
             "arrow" | "arrow_stream" | "arrow_file" | "ipc" => Ok(Self::Arrow),
             "parquet" => Ok(Self::Parquet),
             "raw" | "raw_string" | "raw_bytes" => Ok(Self::Raw),
+            "debezium_json" => Ok(Self::DebeziumJson),
             _ => Err(IngestError::UnknownFormat {
                 name: name.to_owned(),
                 known: Self::ALL.map(Self::name).join(", "),
@@ -79,6 +90,7 @@ impl Format {
             Self::Arrow => "application/vnd.apache.arrow.stream",
             Self::Parquet => "application/vnd.apache.parquet",
             Self::Raw => "application/octet-stream",
+            Self::DebeziumJson => "application/x-ndjson",
         }
     }
 
@@ -98,7 +110,7 @@ impl Format {
     /// The extension of a file in this format.
     pub const fn extension(self) -> &'static str {
         match self {
-            Self::JsonLines => "jsonl",
+            Self::JsonLines | Self::DebeziumJson => "jsonl",
             Self::JsonArray => "json",
             Self::Csv => "csv",
             Self::Arrow => "arrow",
@@ -109,6 +121,6 @@ impl Format {
 
     /// Whether records follow one another line by line, so that an input may be cut after any record.
     pub const fn is_lines(self) -> bool {
-        matches!(self, Self::JsonLines | Self::Csv | Self::Raw)
+        matches!(self, Self::JsonLines | Self::Csv | Self::Raw | Self::DebeziumJson)
     }
 }

@@ -11,6 +11,7 @@
 //! | `arrow`         | x  | x   | rows of an IPC stream or file        |
 //! | `parquet`       | x  | x   | rows                                 |
 //! | `raw`           | x  | x   | line feed, or each message is one    |
+//! | `debezium_json` |    | x   | line feed; a change each             |
 //!
 //! How JSON and text become values, in all formats of text:
 //! - a number column takes a number or a text that holds one; an integer column a number without a fraction; what does

@@ -21,15 +21,30 @@ pub(super) fn write(
     after: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    write_each(rows, options, out, |_, row, out| {
+        out.extend_from_slice(before);
+        out.extend_from_slice(row);
+        out.extend_from_slice(after);
+    })
+}
+
+/// Hands each row as an object to `put`, with its number.
+pub(super) fn write_each(
+    rows: &RecordBatch,
+    options: &FormatOptions,
+    out: &mut Vec<u8>,
+    put: impl Fn(usize, &[u8], &mut Vec<u8>),
+) -> Result<()> {
     let factory = Arc::new(Factory { timestamps: options.timestamps });
     let options = EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(factory);
     let array = StructArray::from(rows.clone());
     let field: FieldRef = Arc::new(Field::new("row", array.data_type().clone(), false));
     let mut encoder = make_encoder(&field, &array, &options)?;
+    let mut object = Vec::new();
     for row in 0..rows.num_rows() {
-        out.extend_from_slice(before);
-        encoder.encode(row, out);
-        out.extend_from_slice(after);
+        object.clear();
+        encoder.encode(row, &mut object);
+        put(row, &object, out);
     }
     Ok(())
 }
