@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{alarms, append, archive, json, latency, open, replay};
+use super::nexmark::Nexmark;
+use super::{alarms, append, archive, json, latency, nexmark, open, replay};
 
 const EXAMPLE: &str = "\
 Example:
@@ -53,6 +54,9 @@ enum What {
     /// From an append acknowledged to its result seen by a tail, at 20,000 rows a second
     #[command(after_help = "Example:\n  headwater bench latency --json")]
     Latency(Common),
+    /// The queries of an auction over events in the log: CPU time, rows, state
+    #[command(after_help = "Example:\n  headwater bench nexmark --queries q0,q5 --events 10000000 --json")]
+    Nexmark(Nexmark),
 }
 
 /// What all benches take.
@@ -92,6 +96,10 @@ impl Bench {
             What::Latency(common) => {
                 let report = tokio::runtime::Handle::current().block_on(latency::run(&common))?;
                 report.write(common.json)
+            }
+            What::Nexmark(args) => {
+                let report = tokio::runtime::Handle::current().block_on(nexmark::run(&args))?;
+                report.write(args.json())
             }
         };
         // Computing and waiting for the disk have no place on the threads that do I/O for others.

@@ -6,6 +6,7 @@ mod archive;
 mod command;
 mod json;
 mod latency;
+mod nexmark;
 mod open;
 mod replay;
 mod report;

@@ -44,8 +44,12 @@ impl Lower<'_> {
     /// An alarm over points.
     pub(crate) fn alarm(&mut self, points: &Points, spec: AlarmSpec) -> Alarmed {
         let input = StageInput { from: points.from, exchange: Exchange::Hash(vec![POINT_DIMENSIONS]) };
-        let stage =
-            Stage { inputs: vec![input], operators: vec![Arc::new(spec)], schema: alarm_history_schema() };
+        let stage = Stage {
+            inputs: vec![input],
+            operators: vec![Arc::new(spec)],
+            schema: alarm_history_schema(),
+            delay: self.delay_behind([points.from]),
+        };
         let history = Upstream::Stage(self.push(stage));
         Alarmed { history, dimensions: points.dimensions.clone() }
     }
@@ -80,7 +84,9 @@ impl Lower<'_> {
         let exchange = || Exchange::Hash(vec![HISTORY_DIMENSIONS]);
         let spec =
             CompositeAlarmSpec { name: name.to_owned(), expression: expression.clone(), inputs, report };
+        let delay = self.delay_behind(histories.iter().map(|alarm| alarm.history));
         let stage = Stage {
+            delay,
             inputs: histories
                 .into_iter()
                 .map(|alarm| StageInput { from: alarm.history, exchange: exchange() })

@@ -184,6 +184,15 @@ impl<'a> Lower<'a> {
         self.stages.len() - 1
     }
 
+    /// How far behind the watermark event time may lie in what comes from these.
+    pub(super) fn delay_behind(&self, from: impl IntoIterator<Item = Upstream>) -> i64 {
+        let delays = from.into_iter().map(|from| match from {
+            Upstream::Stage(stage) => self.stages[stage].delay,
+            Upstream::Source(_) => 0,
+        });
+        delays.max().unwrap_or_default()
+    }
+
     /// Closes a flow's stage and goes on behind one operator with state.
     pub(super) fn exchange(
         &mut self,

@@ -55,7 +55,9 @@ impl Decide<'_> {
             policies: parts.policies,
             schedules: parts.schedules,
         };
+        let delay = self.lower.delay_behind(from.iter().copied());
         self.lower.push(Stage {
+            delay,
             inputs: from.into_iter().map(|from| StageInput { from, exchange: Exchange::Gather }).collect(),
             operators: vec![Arc::new(ScalingSpec { name: group.name.clone(), rules, inputs })],
             schema: scaling_activities_schema(),

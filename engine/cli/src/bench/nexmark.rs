@@ -1,0 +1,217 @@
+//! Nexmark: the queries of an auction, each timed over events that are in the log already.
+//!
+//! The events are made up by the connector `nexmark` and appended beforehand. Then each query runs alone as a materialized view, from
+//! its creation to its last row in the log, checkpoints on. CPU time is that of the whole process.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use headwater_core::World;
+use headwater_run::{Engine, JobState};
+
+use super::command::Common;
+use super::report::Report;
+use crate::open::{EngineArgs, Tuning};
+
+const TABLES: &str = include_str!("../../../../queries/nexmark/tables.sql");
+
+macro_rules! queries {
+    ($($name:literal),* $(,)?) => {
+        /// The queries that run, by name.
+        const QUERIES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../../../queries/nexmark/", $name, ".sql")))),*];
+    };
+}
+
+queries!(
+    "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q11", "q15", "q16", "q17", "q18", "q19", "q20",
+    "q21", "q22",
+);
+
+/// How often a query is looked at.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The queries of the Nexmark auction
+#[derive(Args, Clone)]
+pub(crate) struct Nexmark {
+    #[command(flatten)]
+    common: Common,
+    /// Which queries, such as q0,q5; all that run unless given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    queries: Vec<String>,
+    /// How many events
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    events: u64,
+    /// How many threads compute; as many as there are processors unless given
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+}
+
+impl Nexmark {
+    /// Whether figures are wanted as JSON.
+    pub fn json(&self) -> bool {
+        self.common.json
+    }
+}
+
+/// What one run of a query took.
+#[derive(Clone, Copy)]
+struct Taken {
+    seconds: f64,
+    cpu: f64,
+    rows: u64,
+    state: u64,
+}
+
+pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
+    let chosen = choose(&args.queries)?;
+    let dir = args.common.workspace()?;
+    let tuning = Tuning { workers: args.workers, ..Tuning::default() };
+    let engine = EngineArgs { data: dir.path().join("data"), tuning }.open()?;
+    let mut report = Report::new("nexmark");
+    report.setup("events", format!("{}, of which 1 in 50 is a person, 3 are auctions, 46 bids", args.events));
+    report.setup("source", "the log; the events were appended before");
+    report.setup("runs", args.common.runs);
+    fill(&engine, args.events).await?;
+    for (name, sql) in chosen {
+        let mut best: Option<Taken> = None;
+        for _ in 0..args.common.runs {
+            let taken = time(&engine, name, sql).await?;
+            engine.execute(&format!("DROP MATERIALIZED VIEW nexmark_{name}")).await?;
+            best = Some(best.filter(|best| best.cpu <= taken.cpu).unwrap_or(taken));
+        }
+        let Some(taken) = best else { continue };
+        report.figure(format!("{name}, until done"), taken.seconds, "s");
+        report.figure(format!("{name}, CPU"), taken.cpu, "s");
+        report.figure(
+            format!("{name}, events per CPU second"),
+            args.events as f64 / taken.cpu.max(1e-2),
+            "/s",
+        );
+        report.figure(format!("{name}, rows out"), taken.rows as f64, "");
+        report.figure(format!("{name}, state at its end"), taken.state as f64 / 1e6, "MB");
+    }
+    engine.close().await?;
+    Ok(report)
+}
+
+fn choose(names: &[String]) -> Result<Vec<(&'static str, &'static str)>> {
+    let known = || QUERIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    for name in names {
+        ensure!(
+            QUERIES.iter().any(|(known, _)| known == name),
+            "there is no query {name}; there are {}",
+            known()
+        );
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    Ok(QUERIES.iter().copied().filter(|(name, _)| wanted(name)).collect())
+}
+
+/// Makes the tables, and waits until all events are in the log.
+async fn fill(engine: &Engine, events: u64) -> Result<()> {
+    let tables = TABLES.replace("'10000'", &format!("'{events}'"));
+    engine.execute(&tables).await?;
+    let wanted =
+        |first: u64, share: u64| events / 50 * share + (events % 50).saturating_sub(first).min(share);
+    for (table, rows) in [("person", wanted(0, 1)), ("auction", wanted(1, 3)), ("bid", wanted(4, 46))] {
+        let stream = engine.log().stream_named(table)?.id;
+        while engine.log().bounds(stream)?.iter().map(|bounds| bounds.next.0).sum::<u64>() < rows {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a query from its creation to its end.
+async fn time(engine: &Engine, name: &str, sql: &str) -> Result<Taken> {
+    let world = World::real();
+    let (started, cpu) = (world.clock.monotonic(), cpu_seconds()?);
+    engine
+        .execute(&format!("CREATE MATERIALIZED VIEW nexmark_{name} AS {sql}"))
+        .await
+        .context(name.to_owned())?;
+    loop {
+        let view = format!("nexmark_{name}");
+        let Some(job) = engine.jobs().into_iter().find(|job| job.name == view) else {
+            bail!("{name} is gone")
+        };
+        match job.state {
+            JobState::Finished => {
+                return Ok(Taken {
+                    seconds: (world.clock.monotonic() - started).as_secs_f64(),
+                    cpu: cpu_seconds()? - cpu,
+                    rows: job.rows_out,
+                    state: job.state_bytes,
+                });
+            }
+            JobState::Failed => bail!("{name}: {}", job.error.unwrap_or_default()),
+            _ => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+/// The CPU time of this process so far, all threads together.
+fn cpu_seconds() -> Result<f64> {
+    // Linux counts in hundredths of a second there, whatever the kernel's own clock is.
+    let text =
+        std::fs::read_to_string("/proc/self/stat").context("CPU time is told by /proc, as Linux has it")?;
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |nth: usize| fields.get(nth).and_then(|field| field.parse::<f64>().ok());
+    let (Some(user), Some(system)) = (ticks(11), ticks(12)) else {
+        bail!("/proc/self/stat has another form")
+    };
+    Ok((user + system) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures::TryStreamExt;
+    use headwater_run::Answer;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_query_says_what_the_batch_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let tuning = Tuning { workers: Some(3), ..Tuning::default() };
+        let engine = EngineArgs { data: dir.path().join("data"), tuning }.open().unwrap();
+        fill(&engine, 10_000).await.unwrap();
+        for (name, sql) in QUERIES {
+            time(&engine, name, sql).await.unwrap();
+            let found = rows(&engine, &format!("SELECT * FROM nexmark_{name}")).await.unwrap();
+            let expected = rows(&engine, sql).await.unwrap();
+            assert!(!expected.is_empty(), "{name} says nothing");
+            let more: Vec<_> =
+                found.iter().filter(|(line, n)| expected.get(*line) != Some(n)).take(3).collect();
+            let less: Vec<_> =
+                expected.iter().filter(|(line, n)| found.get(*line) != Some(n)).take(3).collect();
+            assert!(more.is_empty() && less.is_empty(), "{name}: found {more:?}, expected {less:?}");
+        }
+        engine.close().await.unwrap();
+    }
+
+    /// A bounded query's rows as text, each with how often it is there.
+    async fn rows(engine: &Engine, sql: &str) -> Result<BTreeMap<String, u64>> {
+        use arrow::util::display::{ArrayFormatter, FormatOptions};
+        let mut found = BTreeMap::new();
+        let Some(Answer::Rows(batches)) = engine.execute(sql).await?.pop() else {
+            bail!("{sql} gives no rows")
+        };
+        let batches: Vec<arrow::array::RecordBatch> = batches.try_collect().await?;
+        let options = FormatOptions::default().with_null("NULL");
+        for batch in &batches {
+            let columns =
+                batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            for row in 0..batch.num_rows() {
+                let line: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
+                *found.entry(line.join(" | ")).or_default() += 1;
+            }
+        }
+        Ok(found)
+    }
+}

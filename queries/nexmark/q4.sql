@@ -1,0 +1,9 @@
+-- The mean of what auctions of a category end at.
+SELECT Q.category, AVG(CAST(Q.final AS DOUBLE)) AS mean
+FROM (
+  SELECT MAX(B.price) AS final, A.category
+  FROM auction A, bid B
+  WHERE A.id = B.auction AND B.dateTime BETWEEN A.dateTime AND A.expires
+  GROUP BY A.id, A.category
+) Q
+GROUP BY Q.category
