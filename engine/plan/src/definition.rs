@@ -42,6 +42,16 @@ pub struct StreamDef {
     pub options: BTreeMap<String, String>,
 }
 
+/// The last column of a changelog: how often its row is added or, below zero, retracted.
+pub const WEIGHT: &str = "_weight";
+
+impl StreamDef {
+    /// Whether it holds changes, and not only additions. Its last column is [`WEIGHT`], which the runner fills.
+    pub fn is_changelog(&self) -> bool {
+        self.schema.fields().last().is_some_and(|field| field.name() == WEIGHT)
+    }
+}
+
 /// `WATERMARK FOR column AS expr [PER keys]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatermarkDef {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::StreamName;
 
@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::scaling::read_scaling;
 use super::statements::read_insert;
 use super::trigger::read_trigger;
-use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef};
+use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef, WEIGHT};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
@@ -108,6 +108,13 @@ fn read_stream(reader: &mut Reader, of_connector: bool) -> Result<Statement> {
             .hint(format!("CREATE TABLE {} (...) WITH (connector = ...)", name.value)));
     }
     apply(&mut definition, &options, reader.script())?;
+    let changes =
+        definition.format.as_ref().is_some_and(|format| format.replace('-', "_") == "debezium_json");
+    if of_connector && changes && !definition.schema.fields().is_empty() {
+        let weight = Arc::new(Field::new(WEIGHT, DataType::Int64, false));
+        let fields = definition.schema.fields().iter().cloned().chain([weight]);
+        definition.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    }
     if definition.schema.fields().is_empty()
         && definition.options.get("type").is_some_and(|kind| kind == "source")
     {

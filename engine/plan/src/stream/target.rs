@@ -12,7 +12,7 @@ use headwater_operators::Changes;
 use super::flow::Flow;
 use super::lower::{Lower, column_at};
 use crate::dataflow::{Dataflow, ResultSpec};
-use crate::definition::StreamDef;
+use crate::definition::{StreamDef, WEIGHT};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
 use crate::parse::sql_type;
@@ -75,12 +75,14 @@ fn as_is(
 fn check_changes(flow: &Flow, stream: &StreamDef) -> Result<()> {
     match flow.changes {
         Changes::AppendOnly => Ok(()),
+        _ if stream.is_changelog() => Ok(()),
         _ => Err(refused(
             SqlError::new(
                 Mistake::UpdatesIntoStream,
                 format!("the query's rows change as events come in, but '{}' only takes additions", stream.name),
             )
-            .hint("aggregate over a window (TUMBLE, HOP, ...), whose rows are final, or keep the result as CREATE MATERIALIZED VIEW"),
+            .hint("aggregate over a window (TUMBLE, HOP, ...), whose rows are final, or keep the result as CREATE MATERIALIZED VIEW; \
+             a table with format = 'debezium_json' takes changes"),
         )),
     }
 }
@@ -148,6 +150,7 @@ pub(crate) fn fit_insert(
             };
             Ok(expr.alias(field.name()))
         })
+        .chain(stream.is_changelog().then(|| Ok(lit(1_i64).alias(WEIGHT))))
         .collect::<Result<_>>()?;
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
 }
@@ -160,7 +163,8 @@ fn fill(
     allowed: impl Fn(&DataType, &DataType) -> bool,
 ) -> std::result::Result<Vec<Fill>, SqlError> {
     let wrong = |message: String| SqlError::new(Mistake::TargetColumns, message);
-    let fields = stream.schema.fields();
+    // How often a row is added is not for the query to say.
+    let fields = &stream.schema.fields()[..stream.schema.fields().len() - usize::from(stream.is_changelog())];
     let own: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
     let places: Vec<usize> = if names.is_empty() {
         (0..own.len()).collect()

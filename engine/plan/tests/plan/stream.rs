@@ -13,6 +13,7 @@ CREATE STREAM fleet (device STRING, ts TIMESTAMP, load DOUBLE, ok BOOLEAN, WATER
 CREATE STREAM raw (id BIGINT, value DOUBLE, at TIMESTAMP);
 CREATE TABLE clicks (user_id BIGINT, ts TIMESTAMP(3), url STRING, WATERMARK FOR ts AS ts) WITH (connector = 'kafka', type = 'source');
 CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n BIGINT);
+CREATE TABLE changes (station STRING, n BIGINT) WITH (connector = 'kafka', type = 'sink', format = 'debezium_json');
 CREATE VIEW warm AS SELECT station, ts, temp * 9 / 5 + 32 AS fahrenheit FROM weather WHERE temp > 10;
 CREATE VIEW hours AS SELECT * FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR);
 CREATE VIEW busy AS SELECT device, ts, 100 / load AS spare FROM fleet WHERE load > 0;
@@ -106,6 +107,7 @@ const CASES: &[&str] = &[
     "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start",
     "INSERT INTO hourly (n, station) SELECT count(*), station FROM hours GROUP BY station, window_end",
     "INSERT INTO hourly SELECT station, ts, hour, NULL FROM weather",
+    "INSERT INTO changes SELECT station, count(*) FROM weather GROUP BY station",
 ];
 
 #[test]
