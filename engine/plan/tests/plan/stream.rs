@@ -85,7 +85,8 @@ const CASES: &[&str] = &[
      AND a.ts BETWEEN b.ts - INTERVAL '10' MINUTE AND b.ts AND c.ts BETWEEN a.ts AND a.ts + INTERVAL '1' MINUTE",
     "SELECT l.station, l.window_end, l.n, r.n FROM \
      (SELECT station, window_end, count(*) AS n FROM hours GROUP BY station, window_end) l FULL JOIN \
-     (SELECT user_id, window_end, count(*) AS n FROM TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY user_id, window_end) r \
+     (SELECT user_id, window_end, count(*) AS n \
+     FROM TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY user_id, window_end) r \
      ON l.n = r.user_id AND l.window_end = r.window_end",
     "SELECT h.station, h.temp FROM hours h WHERE EXISTS (SELECT * FROM TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '1' HOUR) c \
      WHERE c.user_id = h.hour AND c.window_end = h.window_end)",
