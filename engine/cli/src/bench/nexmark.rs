@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
     let chosen = choose(&args.queries)?;
     let dir = args.common.workspace()?;
     let tuning = Tuning { workers: args.workers, ..Tuning::default() };
-    let engine = EngineArgs { data: dir.path().join("data"), tuning }.open()?;
+    let engine = EngineArgs { data: dir.path().join("data"), tuning, allowed: Default::default() }.open()?;
     let mut report = Report::new("nexmark");
     report.setup("events", format!("{}, of which 1 in 50 is a person, 3 are auctions, 46 bids", args.events));
     report.setup("source", "the log; the events were appended before");
@@ -178,7 +178,7 @@ mod tests {
     async fn every_query_says_what_the_batch_says() {
         let dir = tempfile::tempdir().unwrap();
         let tuning = Tuning { workers: Some(3), ..Tuning::default() };
-        let engine = EngineArgs { data: dir.path().join("data"), tuning }.open().unwrap();
+        let engine = EngineArgs { data: dir.path().join("data"), tuning, allowed: Default::default() }.open().unwrap();
         fill(&engine, 10_000).await.unwrap();
         for (name, sql) in QUERIES {
             time(&engine, name, sql).await.unwrap();

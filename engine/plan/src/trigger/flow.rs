@@ -44,7 +44,9 @@ pub(crate) fn plan(world: World<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
     let operator = TriggerSpec::try_new(trigger).map_err(|error| wrong(error.to_string()))?;
     let schema = operator.schema();
     let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
+    let delay = dataflow.stages.last().map_or(0, |stage| stage.delay);
     dataflow.stages.push(Stage {
+        delay,
         inputs: vec![StageInput { from: Upstream::Stage(dataflow.stages.len() - 1), exchange }],
         operators: vec![Arc::new(operator)],
         schema: Arc::clone(&schema),
