@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::aggregates::AggregateCall;
-use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
+use crate::api::{Changes, Emission, Operator, OperatorSpec, Reach, StateBound};
 use crate::closing::Closing;
 use crate::error::{OperatorError, Result};
 use crate::group_operator::GroupOperator;
@@ -96,6 +96,10 @@ impl OperatorSpec for GroupAggregateSpec {
         }
         let names = self.what.keys.iter().map(|key| self.what.input.field(*key).name().clone()).collect();
         if self.what.keys.is_empty() { StateBound::None } else { StateBound::Grows(names) }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::History
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {

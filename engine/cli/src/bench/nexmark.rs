@@ -178,7 +178,8 @@ mod tests {
     async fn every_query_says_what_the_batch_says() {
         let dir = tempfile::tempdir().unwrap();
         let tuning = Tuning { workers: Some(3), ..Tuning::default() };
-        let engine = EngineArgs { data: dir.path().join("data"), tuning, allowed: Default::default() }.open().unwrap();
+        let engine =
+            EngineArgs { data: dir.path().join("data"), tuning, allowed: Default::default() }.open().unwrap();
         fill(&engine, 10_000).await.unwrap();
         for (name, sql) in QUERIES {
             time(&engine, name, sql).await.unwrap();
