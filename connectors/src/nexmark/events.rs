@@ -300,7 +300,7 @@ mod tests {
             let (at, by) = (auction.auction(event), auction.person(event, 12, HOT_BIDDER, 1));
             assert!(at >= FIRST_AUCTION && at <= last_auction(event), "{event}: {at}");
             assert!(by >= FIRST_PERSON && by <= person_of(event) + 1, "{event}: {by}");
-            hot += usize::from((at - FIRST_AUCTION) % 100 == 0);
+            hot += usize::from((at - FIRST_AUCTION).is_multiple_of(100));
         }
         assert!((0.45..0.6).contains(&(hot as f64 / (40_000.0 * 0.92))), "{hot}");
         assert_eq!(

@@ -32,7 +32,7 @@ impl JoinOperator {
     pub(super) fn write_state(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
         self.finish_restore();
         push_watermark(self.watermark, out)?;
-        for side in 0..2 {
+        for (side, table) in TABLES.into_iter().enumerate() {
             let schema = self.state_schema(side);
             let store = &mut self.sides[side];
             let (changed, gone) = store.take_changes();
@@ -42,7 +42,7 @@ impl JoinOperator {
                     vec![Arc::new(UInt32Array::from(slots.clone())), Arc::new(UInt64Array::from(sequences))];
                 let named = Arc::new(Schema::new(schema.fields()[..2].to_vec()));
                 out.entries.push(StateEntries {
-                    table: TABLES[side].to_owned(),
+                    table: table.to_owned(),
                     change: StateChange::Delete,
                     rows: RecordBatch::try_new(named, columns)?,
                     slots,

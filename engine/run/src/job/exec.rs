@@ -150,10 +150,9 @@ impl Executor {
             Instances::Stateless(_) => false,
             Instances::Keyed(operators) => {
                 let ends = stage.operators[0].state_bound() == StateBound::Watermark;
-                let waits = |operator: &Box<dyn Operator>| {
-                    operator.waits_for_time() || (ends && operator.state_size().entries > 0)
-                };
-                operators.iter().any(waits)
+                operators
+                    .iter()
+                    .any(|operator| operator.waits_for_time() || (ends && operator.state_size().entries > 0))
             }
         })
     }
