@@ -2,6 +2,7 @@
 //!
 //! - The job's own definition obeys the journal from its beginning: the same steps, so the same rows in the same order, including
 //!   what came too late and what a floating-point sum was rounded to.
+//!   Of a trigger that holds without a stretch only: over one, it is asked what it would have said.
 //! - Another definition has no journal. It takes the rows at full speed, from as far before the stretch as its windows
 //!   reach (from the beginning, if they have no bound), to as far behind it; where the log ends, its windows close.
 //! - A stretch is one of results: those whose time lies in it. What they are made of may lie around it, so that no

@@ -24,7 +24,7 @@ pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport>
     let definition = plan(inner, &catalog, entry, spec)?;
     let filter = Filter::of(spec, &definition)?;
     let mut replay = Replay::open(inner, entry, &definition, spec, filter)?;
-    match definition.own && spec.speed.is_none() {
+    match obeys(entry, &definition, spec) {
         true => replay.obey(inner, &spec.job)?,
         false => replay.finish(inner)?,
     }
@@ -187,6 +187,13 @@ impl Replay {
     }
 }
 
+/// Whether the journal is obeyed. A trigger over a stretch is not asked what it said, but what it would have: it began with the
+/// newest row.
+fn obeys(entry: &Entry, definition: &Definition, spec: &ReplaySpec) -> bool {
+    let asks_would = matches!(entry, Entry::Trigger(_)) && (spec.from.is_some() || spec.to.is_some());
+    definition.own && spec.speed.is_none() && !asks_would
+}
+
 /// Where the first row is that is taken.
 fn start_of(
     inner: &Inner,
@@ -195,15 +202,13 @@ fn start_of(
     spec: &ReplaySpec,
     reach: Reach,
 ) -> Result<Start> {
-    if definition.own
-        && spec.speed.is_none()
-        && let Entry::Trigger(trigger) = entry
-    {
+    let obeys = obeys(entry, definition, spec);
+    if obeys && let Entry::Trigger(trigger) = entry {
         return first_place(inner, trigger);
     }
     let from = match (spec.from, reach) {
         (None, _) | (_, Reach::History) => return Ok(Start::At(From::Earliest)),
-        (_, Reach::Within(_)) if definition.own => return Ok(Start::At(From::Earliest)),
+        (_, Reach::Within(_)) if obeys => return Ok(Start::At(From::Earliest)),
         // Without state any place is as good to begin at as the first step.
         (Some(from), Reach::Row) => from,
         // Twice as far as windows reach, so that clocks are right when the first window of the stretch begins.
