@@ -14,6 +14,9 @@ const PLAN: &str = "headwater-plan";
 const RUN: &str = "headwater-run";
 const SERVE: &str = "headwater-serve";
 const CONNECTORS: &str = "headwater-connectors";
+const AWS: &str = "headwater-aws";
+const DATABASES: &str = "headwater-databases";
+const KAFKA: &str = "headwater-kafka";
 const WAMP: &str = "headwater-wamp";
 const CLI: &str = "headwater-cli";
 const SIMULATION: &str = "headwater-simulation";
@@ -30,8 +33,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     (RUN, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN]),
     (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
     (CONNECTORS, &[CORE, LOG, INGEST]),
+    (AWS, &[CORE, LOG, INGEST, CONNECTORS]),
+    (DATABASES, &[CORE, LOG, INGEST, CONNECTORS]),
+    (KAFKA, &[CORE, LOG, INGEST, CONNECTORS]),
     (WAMP, &[CORE, LOG, INGEST, CONNECTORS]),
-    (CLI, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, WAMP]),
+    (
+        CLI,
+        &[
+            CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, AWS, DATABASES,
+            KAFKA, WAMP,
+        ],
+    ),
     ("headwater-tidy", &[]),
     (SIMULATION, &[CORE, LOG]),
 ];
@@ -46,6 +58,9 @@ const ABSENT: &[(&str, &[&str])] = &[
     (OPERATORS, &[LOG, INGEST, "axum"]),
     (PLAN, &[LOG, INGEST, "axum"]),
     (CONNECTORS, &["datafusion", OPERATORS, PLAN]),
+    (AWS, &["datafusion", OPERATORS, PLAN]),
+    (DATABASES, &["datafusion", OPERATORS, PLAN]),
+    (KAFKA, &["datafusion", OPERATORS, PLAN]),
     (WAMP, &["datafusion", OPERATORS, PLAN]),
 ];
 
