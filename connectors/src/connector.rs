@@ -11,10 +11,11 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
+use headwater_core::{EventTime, Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Format, FormatOptions, Payload};
 
 use crate::error::Result;
+use crate::parking::Parking;
 
 pub use headwater_ingest::Mark;
 
@@ -29,14 +30,20 @@ pub struct Context {
     pub stream: StreamName,
     /// The stream's number, by which it is told from others that had its name before; 0 where only options are checked.
     pub stream_id: StreamId,
+    /// When the stream was created: with its name, this tells it from the streams of other logs.
+    pub created: EventTime,
     /// The stream's columns.
     pub schema: SchemaRef,
+    /// The columns of the table's `PRIMARY KEY`.
+    pub key: Vec<String>,
     /// The stream's event-time column, if it has one.
     pub event_time: Option<String>,
     /// The format that was asked for, if any.
     pub format: Option<Format>,
     /// The options of formats.
     pub format_options: FormatOptions,
+    /// Where a sink puts rows that the outside will not take.
+    pub parking: Parking,
 }
 
 /// What a source gave.

@@ -29,6 +29,9 @@ use crate::status::{Board, State};
 /// How long a cursor that has moved may go without being stored.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a delivery may go on after the sink was told to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The partition under which a sink's note is kept beside its shards.
 const NOTE: &str = "note";
 
@@ -180,7 +183,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 let (shard_id, next) = (delivery.shard, delivery.next());
                 let rows = delivery.rows.num_rows() as u64;
                 open.waiting_since.get_or_insert_with(Instant::now);
-                open.sink.deliver(delivery).await?;
+                self.deliver(open, delivery).await?;
                 open.delivered.insert(shard_id, next);
                 self.board.moved(rows, 0);
                 if open.sink.is_full() {
@@ -198,6 +201,20 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         }
         self.show_lag(open)?;
         Ok(any)
+    }
+
+    /// Hands rows to the sink. One that hangs does not keep the process from stopping: its rows come again.
+    async fn deliver(&self, open: &mut Open, delivery: Delivery) -> Result<()> {
+        let mut stopped = self.stopped.clone();
+        let patience = async {
+            // An error says that the handle is gone, which means the same.
+            let _ = stopped.wait_for(|stop| *stop).await;
+            tokio::time::sleep(STOP_PATIENCE).await;
+        };
+        tokio::select! {
+            delivered = open.sink.deliver(delivery) => delivered,
+            () = patience => Err(ConnectorError::outage("deliver", "it took too long to stop")),
+        }
     }
 
     /// The next rows of a shard, no more than the sink takes at a time.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
-use headwater_core::{StreamId, StreamName};
+use headwater_core::{EventTime, StreamId, StreamName};
 use headwater_ingest::{CURSORS, FormatOptions, Ingest, Marks, Options};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::connector::Context;
 use crate::deliver::{Allowed, DeliveryDef, DeliveryTask, Settings, Target};
 use crate::error::Result;
+use crate::parking::Parking;
 use crate::registry::{make_sink, make_source};
 use crate::sink_task::SinkTask;
 use crate::source_task::SourceTask;
@@ -26,6 +27,8 @@ pub struct ConnectorDef {
     pub connector: String,
     /// The stream that is filled or delivered. It must exist when the connector starts.
     pub stream: StreamName,
+    /// The columns of the table's `PRIMARY KEY`.
+    pub key: Vec<String>,
     /// The options of the connector and of its format; `connector` itself left out.
     pub options: BTreeMap<String, String>,
 }
@@ -133,10 +136,12 @@ impl ConnectorSupervisor {
     /// Starts to deliver a stream, from where the sink of this name stood, or else from the oldest row.
     pub fn start_sink(&self, def: ConnectorDef) -> Result<Handle> {
         let info = self.ingest.log().stream_named(def.stream.as_str())?;
-        let context =
+        let mut context =
             self.context(&def, info.id, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
         make_sink(&def.connector, context.clone(), def.options())?;
         let (handle, board, stopped) = self.handle(def.status("sink"));
+        context.created = info.created;
+        context.parking = Parking::new(Arc::clone(&self.ingest), Arc::clone(&board), &def.name, &info);
         let make = move || make_sink(&def.connector, context.clone(), def.options());
         let log = Arc::clone(self.ingest.log());
         let cursors = Arc::clone(&self.cursors);
@@ -201,10 +206,13 @@ impl ConnectorSupervisor {
             name: def.name.clone(),
             stream: def.stream.clone(),
             stream_id,
+            created: EventTime(0),
             schema,
+            key: def.key.clone(),
             event_time,
             format: None,
             format_options: FormatOptions::default(),
+            parking: Parking::default(),
         }
     }
 

@@ -5,9 +5,17 @@
 mod archive;
 mod commands;
 mod connectors;
+mod databases;
 mod demo;
 mod expected;
 mod process;
 mod prompt;
+#[path = "../../connectors/databases/tests/it/server.rs"]
+#[expect(
+    clippy::print_stdout,
+    dead_code,
+    reason = "it says what was left out, and can more than is needed here"
+)]
+mod server;
 mod serving;
 mod webhooks;

@@ -10,6 +10,7 @@ use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Options, Payload};
 
 use crate::connector::{Context, Cursor, Delivery, Pulled};
+use crate::parking::Parking;
 use crate::registry::{make_sink, make_source};
 use headwater_ingest::FormatOptions;
 
@@ -23,10 +24,13 @@ fn context() -> Context {
         name: "test".to_owned(),
         stream: StreamName::new("s").unwrap(),
         stream_id: StreamId(1),
+        created: EventTime(0),
+        key: Vec::new(),
         schema: schema(),
         event_time: None,
         format: None,
         format_options: FormatOptions::default(),
+        parking: Parking::default(),
     }
 }
 

@@ -87,7 +87,7 @@ fn is_worth_a_retry(status: StatusCode) -> bool {
 }
 
 /// An error with what caused it: the outermost alone only says that sending failed.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -112,8 +112,8 @@ pub(crate) fn read_headers(text: &str) -> std::result::Result<HeaderMap, String>
     Ok(headers)
 }
 
-/// A text in which `{{ VARIABLE }}` is taken from the environment.
-pub(crate) fn fill_from_environment(text: &str) -> std::result::Result<String, String> {
+/// A text in which `{{ VARIABLE }}` is taken from the environment, as options with credentials have it.
+pub fn fill_from_environment(text: &str) -> std::result::Result<String, String> {
     let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
     let Some((variable, after)) = rest.split_once("}}") else { return Ok(text.to_owned()) };
     let variable = variable.trim();

@@ -15,5 +15,6 @@ mod source;
 #[cfg(test)]
 mod test;
 
-pub(crate) use client::{causes, fill_from_environment, read_headers};
+pub(crate) use client::read_headers;
+pub use client::{causes, fill_from_environment};
 pub(crate) use config::{HTTP, POLLING_HTTP, WEBHOOK};

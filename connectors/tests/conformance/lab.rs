@@ -123,6 +123,7 @@ pub fn def(connector: &str, options: &[(&str, &str)]) -> ConnectorDef {
         name: format!("the_{connector}"),
         connector: connector.to_owned(),
         stream: StreamName::new("events").unwrap(),
+        key: Vec::new(),
         options: options
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_sink, make_source};
 use headwater_connectors::{
-    Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle, State, Status,
-    Target,
+    Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle, Parking, State,
+    Status, Target,
 };
-use headwater_core::{StreamId, StreamName, World};
+use headwater_core::{EventTime, StreamId, StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};
 use headwater_log::Log;
 use headwater_plan::{Action, StreamDef};
@@ -64,10 +64,13 @@ impl Connectors {
             name: def.name.clone(),
             stream: def.stream.clone(),
             stream_id: StreamId(0),
+            created: EventTime(0),
+            key: def.key.clone(),
             schema: Arc::clone(&table.def.schema),
             event_time: table.def.watermark.as_ref().map(|watermark| watermark.column.clone()),
             format: None,
             format_options: FormatOptions::default(),
+            parking: Parking::default(),
         };
         let options = Options::new(format!("connector {}", def.connector), def.options);
         let bounded = match table.role {
@@ -168,6 +171,7 @@ fn def_of(table: &StreamDef) -> std::result::Result<ConnectorDef, String> {
         name: table.name.clone(),
         connector: table.connector.clone().unwrap_or_default(),
         stream: StreamName::new(&table.name).map_err(|error| error.to_string())?,
+        key: table.primary_key.clone(),
         options,
     })
 }

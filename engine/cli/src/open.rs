@@ -63,6 +63,7 @@ impl EngineArgs {
         let world = World::real();
         let options = self.tuning.options(&world, self.data.clone());
         headwater_connectors::registry::add(&headwater_wamp::connector::CONNECTOR);
+        headwater_databases::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
         let connectors = Arc::new(Connectors::new(world.clone(), self.allowed.clone()));
         Engine::open(world, options, connectors)
             .with_context(|| format!("cannot open {}", self.data.display()))

@@ -28,6 +28,8 @@ pub enum RecordFault {
     ClockGuard,
     /// The event time is null in a stream that has a watermark.
     NoEventTime,
+    /// A row of a stream that the place it was to be delivered to will not take.
+    Undeliverable,
 }
 
 impl RecordFault {
@@ -44,6 +46,7 @@ impl RecordFault {
             Self::FieldCount => Code::new("HW2108"),
             Self::ClockGuard => Code::new("HW2109"),
             Self::NoEventTime => Code::new("HW2110"),
+            Self::Undeliverable => Code::new("HW2111"),
         }
     }
 }
@@ -51,7 +54,7 @@ impl RecordFault {
 /// A record that cannot become a row.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BadRecord {
-    /// Which record of its input, from 1; for formats of lines the number of the line.
+    /// Which record of its input, from 1; for formats of lines the number of the line; for a row of a stream its sequence number.
     pub record: u64,
     /// What is wrong.
     pub fault: RecordFault,

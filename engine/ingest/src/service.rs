@@ -17,13 +17,14 @@ use headwater_core::{Epoch, ProducerId, Sequence, ShardId, StreamId, World};
 use headwater_log::{Append, Log, Producer, StreamInfo};
 
 use crate::admit::ClockGuard;
+use crate::bad::{BadRecord, RecordFault};
 use crate::conform::conform;
 use crate::counters::{Counters, StreamCounts};
 use crate::dead_letter::{
     DEAD_LETTERS, LATE_ROWS, dead_letters, dead_letters_schema, late_rows_schema, system_stream,
 };
 use crate::error::{IngestError, Result};
-use crate::format::{Decoded, Decoder, Format, FormatOptions};
+use crate::format::{Decoded, Decoder, Format, FormatOptions, row_as_json};
 use crate::options::Options;
 use crate::position::{Marks, POSITIONS, SourceStep, producer_of};
 use crate::report::{ERRORS_SHOWN, PendingReport, Report, ShardEnd};
@@ -176,6 +177,35 @@ impl Ingest {
         }
         let pending = if group.appends.is_empty() { None } else { Some(self.log.submit(group.appends)) };
         Ok(PendingReport { pending, shards: group.shards, report })
+    }
+
+    /// Puts rows of a stream aside that the outside would not take, each with its sequence number and the reason, and waits until they
+    /// are safe. A repeat under the same key appends nothing.
+    pub fn park(
+        &self,
+        stream: &str,
+        source: &str,
+        key: &str,
+        rows: &RecordBatch,
+        why: &[(Sequence, String)],
+    ) -> Result<()> {
+        let bad = |(row, (sequence, reason)): (usize, &(Sequence, String))| {
+            Ok(BadRecord {
+                record: sequence.0,
+                fault: RecordFault::Undeliverable,
+                field: None,
+                reason: reason.clone().into(),
+                payload: row_as_json(rows, row)?.into(),
+            })
+        };
+        let bad = why.iter().enumerate().map(bad).collect::<Result<Vec<_>>>()?;
+        let letters = dead_letters(stream, source, &bad, self.world.clock.now())?;
+        let mut group = Group::new(Some(producer_of(stream, key)?));
+        group.push(self.dead_letters, ShardId(0), letters, false);
+        if self.remembered(&group, &Report::default())?.is_none() {
+            self.log.append(group.appends)?;
+        }
+        Ok(())
     }
 
     /// Appends rows that are already decoded, and waits: `INSERT INTO`, generators.

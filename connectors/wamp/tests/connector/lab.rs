@@ -43,6 +43,7 @@ impl Lab {
             name: format!("the_{stream}"),
             connector: "wamp".to_owned(),
             stream: StreamName::new(stream).unwrap(),
+            key: Vec::new(),
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         }
     }

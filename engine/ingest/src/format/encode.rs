@@ -10,7 +10,7 @@ mod time_text;
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::writer::StreamWriter;
 use parquet::arrow::ArrowWriter;
@@ -21,6 +21,11 @@ use super::{CsvHeader, Format, FormatOptions};
 use crate::error::{IngestError, Result};
 
 pub(crate) use json_text::row_as_json;
+
+/// Each value of a column as JSON text; NULL is `None`.
+pub fn json_cells(column: &ArrayRef) -> Result<Vec<Option<Vec<u8>>>> {
+    json_text::cells(column, &FormatOptions::default())
+}
 
 /// Turns rows of one schema into bytes.
 pub struct Encoder {

@@ -45,6 +45,7 @@ mod untrusted;
 pub use column::type_name;
 pub use decode::{Decoded, Decoder, Origin};
 pub use encode::Encoder;
+pub use encode::json_cells;
 pub(crate) use encode::row_as_json;
 pub use kind::Format;
 pub use settings::{CsvHeader, CsvOptions, FormatOptions, JsonOptions, Limits, TimestampFormat};

@@ -34,6 +34,10 @@ const KINDS: [&str; 12] = [
     "ARCHIVE",
 ];
 
+/// Connectors that keep one row for each `PRIMARY KEY` and so take changes. Which columns a table has must follow from its statement
+/// alone, as the catalog is folded from statements; therefore they are known by name here.
+const UPSERTING: [&str; 3] = ["jdbc", "mysql", "postgres"];
+
 pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("CREATE")?;
     let or_replace = reader.take_words("OR REPLACE");
@@ -108,9 +112,7 @@ fn read_stream(reader: &mut Reader, of_connector: bool) -> Result<Statement> {
             .hint(format!("CREATE TABLE {} (...) WITH (connector = ...)", name.value)));
     }
     apply(&mut definition, &options, reader.script())?;
-    let changes =
-        definition.format.as_ref().is_some_and(|format| format.replace('-', "_") == "debezium_json");
-    if of_connector && changes && !definition.schema.fields().is_empty() {
+    if of_connector && takes_changes(&definition) && !definition.schema.fields().is_empty() {
         let weight = Arc::new(Field::new(WEIGHT, DataType::Int64, false));
         let fields = definition.schema.fields().iter().cloned().chain([weight]);
         definition.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
@@ -126,6 +128,16 @@ fn read_stream(reader: &mut Reader, of_connector: bool) -> Result<Statement> {
     }
     let create = CreateStream { name, definition, if_not_exists };
     Ok(if of_connector { Statement::CreateTable(create) } else { Statement::CreateStream(create) })
+}
+
+/// Whether a table holds changes: it writes them as such, or it updates by its key.
+fn takes_changes(table: &StreamDef) -> bool {
+    let is = |option: &Option<String>, names: &[&str]| {
+        option.as_ref().is_some_and(|value| names.contains(&&*value.to_lowercase().replace('-', "_")))
+    };
+    let is_read = is(&table.options.get("type").cloned(), &["source", "lookup"]);
+    let upserts = is(&table.connector, &UPSERTING) && !table.primary_key.is_empty() && !is_read;
+    is(&table.format, &["debezium_json"]) || upserts
 }
 
 fn new_stream(name: &Name, columns: Columns, partition_by: Vec<String>) -> StreamDef {

@@ -82,7 +82,7 @@ fn check_changes(flow: &Flow, stream: &StreamDef) -> Result<()> {
                 format!("the query's rows change as events come in, but '{}' only takes additions", stream.name),
             )
             .hint("aggregate over a window (TUMBLE, HOP, ...), whose rows are final, or keep the result as CREATE MATERIALIZED VIEW; \
-             a table with format = 'debezium_json' takes changes"),
+             a table with format = 'debezium_json' takes changes, and one of a database that has a PRIMARY KEY"),
         )),
     }
 }

@@ -1,0 +1,419 @@
+//! MySQL and MariaDB: rows go in statements of many rows each, within what the server takes at a time.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use headwater_connectors::ConnectorError;
+use headwater_core::{Sequence, ShardId};
+use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
+use sqlx::{Arguments, AssertSqlSafe, Connection, Executor, Row};
+
+use crate::cells::Cells;
+use crate::fault::{self, Fault, fault_of};
+use crate::kind::{DIGITS_MAX, Kind};
+use crate::session::{Change, Owner, POSITIONS, Session, Spec};
+use crate::table::{Column, Ours, TableName, check, check_key, quoted};
+
+/// How many rows a statement has at most. A power of two, as are all smaller ones, so that few statements are prepared.
+const ROWS_MAX: usize = 512;
+
+/// How many placeholders the protocol takes.
+const PLACEHOLDERS_MAX: usize = 65_535;
+
+const COLUMNS: &str = "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
+     CAST(COALESCE(datetime_precision, -1) AS SIGNED), CAST(COALESCE(numeric_scale, -1) AS SIGNED), \
+     CAST(is_nullable = 'NO' AND column_default IS NULL AND extra NOT LIKE '%auto_increment%' \
+     AND extra NOT LIKE '%GENERATED%' AS SIGNED) \
+     FROM information_schema.columns WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? \
+     ORDER BY ordinal_position";
+
+const UNIQUE: &str = "SELECT CAST(index_name AS CHAR), CAST(column_name AS CHAR) FROM information_schema.statistics \
+     WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index";
+
+const ENGINE: &str = "SELECT CAST(COALESCE(t.engine, 'none') AS CHAR), CAST(COALESCE(e.transactions = 'YES', 0) AS SIGNED) \
+     FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine \
+     WHERE t.table_schema = COALESCE(?, DATABASE()) AND t.table_name = ?";
+
+/// Values that do not fit are errors and not cut off or guessed at.
+const STRICT: &str = "SET SESSION sql_mode = CONCAT(@@sql_mode, \
+     ',STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO')";
+
+/// A connection to MySQL.
+pub(crate) struct MySql {
+    connection: MySqlConnection,
+    shown: String,
+    /// How many bytes the server takes in one statement.
+    packet: usize,
+    /// The statement before `VALUES`, and after it.
+    write: (String, String),
+    delete: String,
+    positions: String,
+}
+
+impl MySql {
+    pub(crate) fn new(connection: MySqlConnection, shown: String) -> Self {
+        let write = (String::new(), String::new());
+        Self { connection, shown, packet: 1 << 20, write, delete: String::new(), positions: String::new() }
+    }
+
+    async fn execute(&mut self, sql: String, arguments: MySqlArguments) -> Result<u64, Fault> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let done = query.execute(&mut self.connection).await;
+        done.map(|done| done.rows_affected()).map_err(|error| self.fault(error))
+    }
+
+    async fn fetch(&mut self, sql: &str, arguments: MySqlArguments) -> Result<Vec<MySqlRow>, ConnectorError> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let rows = query.fetch_all(&mut self.connection).await;
+        rows.map_err(|error| self.fault(error).whole(&self.shown))
+    }
+
+    /// Runs a statement without arguments, which is not prepared.
+    async fn run(&mut self, sql: &'static str) -> Result<(), ConnectorError> {
+        let done = self.connection.execute(sql).await;
+        done.map(drop).map_err(|error| self.fault(error).whole(&self.shown))
+    }
+
+    fn fault(&self, error: sqlx::Error) -> Fault {
+        fault_of(&self.shown, error, fault::mysql)
+    }
+
+    fn read<T>(&self, read: Result<T, sqlx::Error>) -> Result<T, ConnectorError> {
+        read.map_err(|error| self.fault(error).whole(&self.shown))
+    }
+
+    async fn columns(&mut self, table: &TableName) -> Result<Vec<Column>, ConnectorError> {
+        let rows = self.fetch(COLUMNS, of(table)).await?;
+        let column = |row: &MySqlRow| {
+            let (digits, scale): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
+            let type_name: String = row.try_get(1)?;
+            Ok(Column {
+                name: row.try_get(0)?,
+                shown: row.try_get(2)?,
+                is_enum: matches!(type_name.as_str(), "enum" | "set"),
+                digits: u8::try_from(digits).ok(),
+                scale: i16::try_from(scale).ok().filter(|scale| *scale >= 0),
+                is_required: row.try_get::<i64, _>(5)? != 0,
+                type_name,
+            })
+        };
+        rows.iter().map(|row| self.read(column(row))).collect()
+    }
+
+    async fn create(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
+        let column = |our: &Ours| {
+            let null = if our.is_nullable { "" } else { " NOT NULL" };
+            // Without NULL the first timestamp of a table would have a default of its own.
+            format!("{} {}{null}", quoted(&our.name, '`'), type_of(our))
+        };
+        let mut parts: Vec<_> = spec.ours.iter().map(column).collect();
+        if !spec.key.is_empty() {
+            parts.push(format!("PRIMARY KEY ({})", names(spec.key.iter())));
+        }
+        let table = spec.table.quoted('`', None);
+        let sql = format!(
+            "CREATE TABLE IF NOT EXISTS {table} ({}) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin",
+            parts.join(", ")
+        );
+        let shown = self.shown.clone();
+        self.execute(sql, MySqlArguments::default()).await.map(drop).map_err(|fault| fault.whole(&shown))
+    }
+
+    async fn check_engine(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
+        let rows = self.fetch(ENGINE, of(&spec.table)).await?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let engine: String = self.read(row.try_get(0))?;
+        let transactions: i64 = self.read(row.try_get(1))?;
+        if transactions == 0 {
+            let reason = format!("its engine {engine} has no transactions; InnoDB has");
+            return Err(ConnectorError::refused(format!("write into table {}", spec.table), reason));
+        }
+        Ok(())
+    }
+
+    async fn unique(&mut self, table: &TableName) -> Result<Vec<Vec<String>>, ConnectorError> {
+        let mut unique: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for row in self.fetch(UNIQUE, of(table)).await? {
+            let (index, column): (String, Option<String>) =
+                (self.read(row.try_get(0))?, self.read(row.try_get(1))?);
+            // A part of an index that is an expression has no column.
+            unique.entry(index).or_default().push(column.unwrap_or_default());
+        }
+        Ok(unique.into_values().collect())
+    }
+
+    fn build(&mut self, spec: &Spec) {
+        let table = spec.table.quoted('`', None);
+        let before =
+            format!("INSERT INTO {table} ({}) VALUES ", names(spec.ours.iter().map(|our| &our.name)));
+        let mut after = String::new();
+        if !spec.key.is_empty() {
+            let set = spec.ours.iter().filter(|our| !our.is_key).map(|our| quoted(&our.name, '`'));
+            let set: Vec<_> = set.map(|name| format!("{name} = VALUES({name})")).collect();
+            let key = quoted(&spec.key[0], '`');
+            let set = if set.is_empty() { format!("{key} = {key}") } else { set.join(", ") };
+            after = format!(" ON DUPLICATE KEY UPDATE {set}");
+            let keys = spec.ours.iter().filter(|our| our.is_key).map(|our| &our.name);
+            self.delete = format!("DELETE FROM {table} WHERE ({}) IN (", names(keys));
+        }
+        self.write = (before, after);
+        self.positions = spec.table.quoted('`', Some(POSITIONS));
+    }
+
+    /// Sends rows, as many at a time as a statement may have.
+    async fn send(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
+        let count = rows.first().map_or(0, Cells::len);
+        let mut from = 0;
+        while from < count {
+            let len = self.fitting(rows, from, count)?;
+            let mut arguments = MySqlArguments::default();
+            for row in from..from + len {
+                for cells in rows {
+                    add(&mut arguments, cells, row)
+                        .map_err(|error| self.fault(sqlx::Error::Encode(error)))?;
+                }
+            }
+            let one = format!("({})", vec!["?"; rows.len()].join(", "));
+            let values = vec![one; len].join(", ");
+            let sql = match change {
+                Change::Write => format!("{}{values}{}", self.write.0, self.write.1),
+                Change::Delete => format!("{}{values})", self.delete),
+            };
+            self.execute(sql, arguments).await?;
+            from += len;
+        }
+        Ok(())
+    }
+
+    /// How many rows from `from` on go into one statement.
+    fn fitting(&self, rows: &[Cells], from: usize, count: usize) -> Result<usize, Fault> {
+        let most = ROWS_MAX.min(PLACEHOLDERS_MAX / rows.len().max(1)).min(count - from).max(1);
+        let mut fit = 1 << most.ilog2();
+        let mut bytes = 0;
+        for row in from..from + fit {
+            let own: usize = rows.iter().map(|cells| cells.bytes(row)).sum();
+            bytes += own;
+            // Some room is left for what comes around the values.
+            if row == from && own + 1_024 > self.packet {
+                let reason = format!("the row has {own} bytes, and max_allowed_packet is {}", self.packet);
+                return Err(Fault::Row(reason));
+            }
+            if bytes > self.packet / 2 && row > from {
+                fit = 1 << (row - from).ilog2();
+                break;
+            }
+        }
+        Ok(fit)
+    }
+}
+
+#[async_trait]
+impl Session for MySql {
+    async fn prepare(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
+        self.run(STRICT).await?;
+        let packet =
+            self.fetch("SELECT CAST(@@max_allowed_packet AS SIGNED)", MySqlArguments::default()).await?;
+        if let Some(row) = packet.first() {
+            self.packet = usize::try_from(self.read(row.try_get::<i64, _>(0))?).unwrap_or(self.packet);
+        }
+        let mut theirs = self.columns(&spec.table).await?;
+        if theirs.is_empty() && spec.create {
+            self.create(spec).await?;
+            theirs = self.columns(&spec.table).await?;
+        }
+        if theirs.is_empty() {
+            let reason = "there is no such table; 'auto.create' = 'true' creates it";
+            return Err(ConnectorError::refused(
+                format!("write into table {} of {}", spec.table, self.shown),
+                reason,
+            ));
+        }
+        check(&spec.table.to_string(), &spec.ours, &theirs, fits)?;
+        self.check_engine(spec).await?;
+        if !spec.key.is_empty() {
+            let unique = self.unique(&spec.table).await?;
+            // ON DUPLICATE KEY means any key.
+            check_key(&spec.table.to_string(), &spec.key, &spec.ours, &unique, true)?;
+        }
+        self.build(spec);
+        Ok(())
+    }
+
+    async fn positions(&mut self, owner: &Owner) -> Result<BTreeMap<ShardId, Sequence>, ConnectorError> {
+        let sql = format!(
+            "CREATE TABLE IF NOT EXISTS {} (sink VARCHAR(255) NOT NULL, stream BIGINT NOT NULL, shard INT NOT NULL, \
+             next BIGINT NOT NULL, PRIMARY KEY (sink, stream, shard)) \
+             ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin",
+            self.positions
+        );
+        let shown = self.shown.clone();
+        self.execute(sql, MySqlArguments::default()).await.map_err(|fault| fault.whole(&shown))?;
+        let sql = format!("SELECT shard, next FROM {} WHERE sink = ? AND stream = ?", self.positions);
+        let mut wanted = MySqlArguments::default();
+        let added = wanted.add(owner.sink.clone()).and_then(|()| wanted.add(owner.created));
+        self.read(added.map_err(sqlx::Error::Encode))?;
+        let rows = self.fetch(&sql, wanted).await?;
+        let place = |row: &MySqlRow| -> Result<_, sqlx::Error> {
+            let (shard, next): (i32, i64) = (row.try_get(0)?, row.try_get(1)?);
+            Ok((ShardId(shard.cast_unsigned()), Sequence(next.cast_unsigned())))
+        };
+        rows.iter().map(|row| self.read(place(row))).collect()
+    }
+
+    async fn begin(&mut self) -> Result<(), ConnectorError> {
+        self.run("START TRANSACTION").await
+    }
+
+    async fn advance(
+        &mut self,
+        owner: &Owner,
+        shard: ShardId,
+        from: Option<Sequence>,
+        to: Sequence,
+    ) -> Result<bool, ConnectorError> {
+        let table = &self.positions;
+        let sql = match from {
+            Some(_) => format!(
+                "UPDATE {table} SET next = ? WHERE sink = ? AND stream = ? AND shard = ? AND next = ?"
+            ),
+            None => format!("INSERT IGNORE INTO {table} (next, sink, stream, shard) VALUES (?, ?, ?, ?)"),
+        };
+        let mut arguments = MySqlArguments::default();
+        let added = arguments
+            .add(to.0.cast_signed())
+            .and_then(|()| arguments.add(owner.sink.clone()))
+            .and_then(|()| arguments.add(owner.created))
+            .and_then(|()| arguments.add(shard.0.cast_signed()))
+            .and_then(|()| from.map_or(Ok(()), |from| arguments.add(from.0.cast_signed())));
+        self.read(added.map_err(sqlx::Error::Encode))?;
+        let shown = self.shown.clone();
+        let moved = self.execute(sql, arguments).await.map_err(|fault| fault.whole(&shown))?;
+        Ok(moved == 1)
+    }
+
+    async fn change(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
+        self.run("SAVEPOINT headwater").await?;
+        match self.send(change, rows).await {
+            Ok(()) => Ok(self.run("RELEASE SAVEPOINT headwater").await?),
+            Err(Fault::Row(reason)) => {
+                self.run("ROLLBACK TO SAVEPOINT headwater").await?;
+                Err(Fault::Row(reason))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), ConnectorError> {
+        self.run("COMMIT").await
+    }
+
+    async fn close(self: Box<Self>) {
+        // Whoever closes does not care whether the other side hears of it.
+        let _ = self.connection.close().await;
+    }
+}
+
+/// A table as `information_schema` is asked for it.
+fn of(table: &TableName) -> MySqlArguments {
+    let mut arguments = MySqlArguments::default();
+    // Texts can always be written.
+    let _ = arguments.add(table.schema.clone());
+    let _ = arguments.add(table.table.clone());
+    arguments
+}
+
+fn add(arguments: &mut MySqlArguments, cells: &Cells, row: usize) -> Result<(), sqlx::error::BoxDynError> {
+    match cells {
+        Cells::Bool(cells) => arguments.add(cells[row]),
+        Cells::Int(cells) => arguments.add(cells[row]),
+        Cells::Float(cells) => arguments.add(cells[row]),
+        Cells::Double(cells) => arguments.add(cells[row]),
+        Cells::Text(cells) => arguments.add(cells[row].as_deref()),
+        Cells::Bytes(cells) => arguments.add(cells[row].as_deref()),
+        Cells::Date(cells) => arguments.add(cells[row]),
+        Cells::Time(cells) => arguments.add(cells[row]),
+        Cells::Moment(cells) => arguments.add(cells[row]),
+        Cells::Instant(cells) => arguments.add(cells[row]),
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| quoted(name, '`')).collect::<Vec<_>>().join(", ")
+}
+
+fn fits(kind: Kind, column: &Column) -> bool {
+    let name = column.type_name.as_str();
+    let one_of = |names: &[&str]| names.contains(&name);
+    let is_unsigned = column.shown.contains("unsigned");
+    match kind {
+        Kind::Bool => one_of(&["tinyint", "bit", "smallint", "int", "bigint"]),
+        Kind::Int(bits) | Kind::Unsigned(bits) => {
+            // A column without a sign holds what has none; of what has one, those below zero are refused row by row.
+            let bits = if is_unsigned { bits } else { kind.bits().unwrap_or(u8::MAX) };
+            match name {
+                "decimal" => true,
+                "tinyint" => bits <= 8,
+                "smallint" => bits <= 16,
+                "mediumint" => bits <= 24,
+                "int" => bits <= 32,
+                "bigint" => bits <= 64,
+                "double" => bits <= 32,
+                _ => false,
+            }
+        }
+        Kind::Float => one_of(&["float", "double"]),
+        Kind::Double => name == "double",
+        Kind::Decimal(_, scale) => {
+            name == "decimal" && column.scale.is_none_or(|own| own >= i16::from(scale))
+        }
+        Kind::Text => {
+            let others = [
+                "char",
+                "varchar",
+                "tinytext",
+                "text",
+                "mediumtext",
+                "longtext",
+                "json",
+                "uuid",
+                "inet4",
+                "inet6",
+            ];
+            column.is_enum || one_of(&others)
+        }
+        Kind::Bytes => one_of(&["binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"]),
+        Kind::Date => name == "date",
+        Kind::Time => name == "time" && column.digits >= Some(DIGITS_MAX),
+        Kind::Moment(digits) | Kind::Instant(digits) => {
+            one_of(&["datetime", "timestamp"]) && column.digits >= Some(digits.min(DIGITS_MAX))
+        }
+        Kind::Json => one_of(&["json", "text", "mediumtext", "longtext"]),
+    }
+}
+
+fn type_of(our: &Ours) -> String {
+    match our.kind {
+        Kind::Bool => "boolean".into(),
+        Kind::Int(bits) | Kind::Unsigned(bits) => {
+            let name = match bits {
+                ..=8 => "tinyint",
+                9..=16 => "smallint",
+                17..=32 => "int",
+                _ => "bigint",
+            };
+            let sign = if matches!(our.kind, Kind::Unsigned(_)) { " unsigned" } else { "" };
+            format!("{name}{sign}")
+        }
+        Kind::Float => "float".into(),
+        Kind::Double => "double".into(),
+        Kind::Decimal(precision, scale) => format!("decimal({precision}, {scale})"),
+        Kind::Text if our.is_key => "varchar(255)".into(),
+        Kind::Text => "longtext".into(),
+        Kind::Bytes if our.is_key => "varbinary(255)".into(),
+        Kind::Bytes => "longblob".into(),
+        Kind::Date => "date".into(),
+        Kind::Time => "time(6)".into(),
+        Kind::Moment(digits) | Kind::Instant(digits) => format!("datetime({})", digits.min(DIGITS_MAX)),
+        Kind::Json => "json".into(),
+    }
+}

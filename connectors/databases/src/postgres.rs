@@ -1,0 +1,386 @@
+//! PostgreSQL: a flush is an `INSERT … SELECT FROM UNNEST(…)` with an array for each column, however many rows there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use headwater_connectors::ConnectorError;
+use headwater_core::{Sequence, ShardId};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{Arguments, AssertSqlSafe, Connection, Executor, Row};
+
+use crate::cells::Cells;
+use crate::fault::{self, Fault, fault_of};
+use crate::kind::{DIGITS_MAX, Kind};
+use crate::session::{Change, Owner, POSITIONS, Session, Spec};
+use crate::table::{Column, Ours, TableName, check, check_key, quoted};
+
+const COLUMNS: &str = "SELECT a.attname::text, COALESCE(b.typname, t.typname)::text, \
+     format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL), \
+     COALESCE(b.typtype, t.typtype) = 'e', CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
+     a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' \
+     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = NULLIF(t.typbasetype, 0) \
+     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+const UNIQUE: &str = "SELECT ARRAY(SELECT a.attname::text FROM pg_attribute a \
+     WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1])) \
+     FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate \
+     AND i.indpred IS NULL AND i.indexprs IS NULL";
+
+/// A connection to PostgreSQL.
+pub(crate) struct Postgres {
+    connection: PgConnection,
+    shown: String,
+    write: Arc<str>,
+    delete: Arc<str>,
+    positions: String,
+}
+
+impl Postgres {
+    pub(crate) fn new(connection: PgConnection, shown: String) -> Self {
+        Self { connection, shown, write: "".into(), delete: "".into(), positions: String::new() }
+    }
+
+    async fn execute(&mut self, sql: String, arguments: PgArguments) -> Result<u64, Fault> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let done = query.execute(&mut self.connection).await;
+        done.map(|done| done.rows_affected()).map_err(|error| self.fault(error))
+    }
+
+    async fn fetch(&mut self, sql: String, arguments: PgArguments) -> Result<Vec<PgRow>, ConnectorError> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let rows = query.fetch_all(&mut self.connection).await;
+        rows.map_err(|error| self.fault(error).whole(&self.shown))
+    }
+
+    /// Runs a statement without arguments, which is not prepared.
+    async fn run(&mut self, sql: &'static str) -> Result<(), ConnectorError> {
+        let done = self.connection.execute(sql).await;
+        done.map(drop).map_err(|error| self.fault(error).whole(&self.shown))
+    }
+
+    fn fault(&self, error: sqlx::Error) -> Fault {
+        fault_of(&self.shown, error, fault::postgres)
+    }
+
+    fn read<T>(&self, read: Result<T, sqlx::Error>) -> Result<T, ConnectorError> {
+        read.map_err(|error| self.fault(error).whole(&self.shown))
+    }
+
+    async fn columns(&mut self, table: &TableName) -> Result<Vec<(Column, String)>, ConnectorError> {
+        let rows = self.fetch(COLUMNS.to_owned(), arguments([table.quoted('"', None)])).await?;
+        let column = |row: &PgRow| {
+            let type_name: String = row.try_get(1)?;
+            let modifier: i32 = row.try_get(5)?;
+            let column = Column {
+                name: row.try_get(0)?,
+                shown: row.try_get(2)?,
+                is_enum: row.try_get(4)?,
+                digits: digits(&type_name, modifier),
+                // The lower bits of what numeric's modifier is, without the four bytes of a header; they have a sign.
+                scale: (type_name == "numeric" && modifier >= 4)
+                    .then(|| ((((modifier - 4) & 0x7ff) ^ 1024) - 1024) as i16),
+                is_required: row.try_get(6)?,
+                type_name,
+            };
+            Ok((column, row.try_get(3)?))
+        };
+        rows.iter().map(|row| self.read(column(row))).collect()
+    }
+
+    async fn create(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
+        let column = |our: &Ours| {
+            let null = if our.is_nullable { "" } else { " NOT NULL" };
+            format!("{} {}{null}", quoted(&our.name, '"'), type_of(our.kind))
+        };
+        let mut parts: Vec<_> = spec.ours.iter().map(column).collect();
+        if !spec.key.is_empty() {
+            parts.push(format!("PRIMARY KEY ({})", names(spec.key.iter())));
+        }
+        let table = spec.table.quoted('"', None);
+        let sql = format!("CREATE TABLE IF NOT EXISTS {table} ({})", parts.join(", "));
+        self.create_once(sql).await
+    }
+
+    /// Two who create the same table at once are told apart by an error about the catalog's own keys.
+    async fn create_once(&mut self, sql: String) -> Result<(), ConnectorError> {
+        let shown = self.shown.clone();
+        match self.execute(sql, PgArguments::default()).await {
+            Ok(_) => Ok(()),
+            Err(Fault::Row(reason)) => Err(ConnectorError::outage(shown, reason)),
+            Err(Fault::Connector(error)) => Err(error),
+        }
+    }
+
+    fn build(&mut self, spec: &Spec, theirs: &[(Column, String)]) {
+        let table = spec.table.quoted('"', None);
+        let cast_of = |our: &Ours| theirs.iter().find(|(column, _)| column.name == our.name);
+        let expr = |(nth, our): (usize, &Ours)| match cast_of(our) {
+            Some((column, cast)) if needs_cast(our.kind, column) => format!("u.c{nth}::{cast}"),
+            _ => format!("u.c{nth}"),
+        };
+        let unnest = |ours: &[&Ours]| {
+            let array = |(nth, our): (usize, &&Ours)| format!("${}::{}[]", nth + 1, sent_as(our.kind));
+            let arrays: Vec<_> = ours.iter().enumerate().map(array).collect();
+            let columns: Vec<_> = (0..ours.len()).map(|nth| format!("c{nth}")).collect();
+            format!("UNNEST({}) AS u({})", arrays.join(", "), columns.join(", "))
+        };
+        let ours: Vec<&Ours> = spec.ours.iter().collect();
+        let exprs: Vec<_> = ours.iter().copied().enumerate().map(expr).collect();
+        let mut write = format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {}",
+            names(ours.iter().map(|our| &our.name)),
+            exprs.join(", "),
+            unnest(&ours)
+        );
+        let keys: Vec<&Ours> = ours.iter().copied().filter(|our| our.is_key).collect();
+        if !keys.is_empty() {
+            let set = ours.iter().filter(|our| !our.is_key).map(|our| quoted(&our.name, '"'));
+            let set: Vec<_> = set.map(|name| format!("{name} = EXCLUDED.{name}")).collect();
+            let then =
+                if set.is_empty() { "NOTHING".into() } else { format!("UPDATE SET {}", set.join(", ")) };
+            write.push_str(&format!(" ON CONFLICT ({}) DO {then}", names(spec.key.iter())));
+            let same = keys.iter().copied().enumerate();
+            let same = same.map(|(nth, our)| format!("t.{} = {}", quoted(&our.name, '"'), expr((nth, our))));
+            let same: Vec<_> = same.collect();
+            let delete =
+                format!("DELETE FROM {table} AS t USING {} WHERE {}", unnest(&keys), same.join(" AND "));
+            self.delete = delete.into();
+        }
+        self.write = write.into();
+        self.positions = spec.table.quoted('"', Some(POSITIONS));
+    }
+}
+
+#[async_trait]
+impl Session for Postgres {
+    async fn prepare(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
+        let mut theirs = self.columns(&spec.table).await?;
+        if theirs.is_empty() && spec.create {
+            self.create(spec).await?;
+            theirs = self.columns(&spec.table).await?;
+        }
+        if theirs.is_empty() {
+            let reason = "there is no such table; 'auto.create' = 'true' creates it";
+            return Err(ConnectorError::refused(
+                format!("write into table {} of {}", spec.table, self.shown),
+                reason,
+            ));
+        }
+        let table = spec.table.to_string();
+        let columns: Vec<Column> = theirs.iter().map(|(column, _)| column.clone()).collect();
+        check(&table, &spec.ours, &columns, fits)?;
+        if !spec.key.is_empty() {
+            let rows = self.fetch(UNIQUE.to_owned(), arguments([spec.table.quoted('"', None)])).await?;
+            let unique = rows.iter().map(|row| self.read(row.try_get::<Vec<String>, _>(0)));
+            let unique: Vec<Vec<String>> = unique.collect::<Result<_, _>>()?;
+            // ON CONFLICT names the key, so that other unique columns only make rows be refused.
+            check_key(&table, &spec.key, &spec.ours, &unique, false)?;
+        }
+        self.build(spec, &theirs);
+        Ok(())
+    }
+
+    async fn positions(&mut self, owner: &Owner) -> Result<BTreeMap<ShardId, Sequence>, ConnectorError> {
+        let there =
+            self.fetch("SELECT to_regclass($1) IS NOT NULL".into(), arguments([self.positions.clone()]));
+        let there = there.await?;
+        let there = there.first().map(|row| self.read(row.try_get::<bool, _>(0))).transpose()?;
+        if there != Some(true) {
+            let sql = format!(
+                "CREATE TABLE IF NOT EXISTS {} (sink text NOT NULL, stream bigint NOT NULL, shard integer NOT NULL, \
+                 next bigint NOT NULL, PRIMARY KEY (sink, stream, shard))",
+                self.positions
+            );
+            self.create_once(sql).await?;
+        }
+        let sql = format!("SELECT shard, next FROM {} WHERE sink = $1 AND stream = $2", self.positions);
+        let mut wanted = arguments([owner.sink.clone()]);
+        self.read(wanted.add(owner.created).map_err(sqlx::Error::Encode))?;
+        let rows = self.fetch(sql, wanted).await?;
+        let place = |row: &PgRow| -> Result<_, sqlx::Error> {
+            let (shard, next): (i32, i64) = (row.try_get(0)?, row.try_get(1)?);
+            Ok((ShardId(shard.cast_unsigned()), Sequence(next.cast_unsigned())))
+        };
+        rows.iter().map(|row| self.read(place(row))).collect()
+    }
+
+    async fn begin(&mut self) -> Result<(), ConnectorError> {
+        // Constraints that wait for the commit would be told when no row can be named any more.
+        self.run("BEGIN ISOLATION LEVEL READ COMMITTED; SET CONSTRAINTS ALL IMMEDIATE").await
+    }
+
+    async fn advance(
+        &mut self,
+        owner: &Owner,
+        shard: ShardId,
+        from: Option<Sequence>,
+        to: Sequence,
+    ) -> Result<bool, ConnectorError> {
+        let table = &self.positions;
+        let sql = match from {
+            Some(_) => format!(
+                "UPDATE {table} SET next = $4 WHERE sink = $1 AND stream = $2 AND shard = $3 AND next = $5"
+            ),
+            None => format!(
+                "INSERT INTO {table} (sink, stream, shard, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+            ),
+        };
+        let mut arguments = arguments([owner.sink.clone()]);
+        let numbers = [Some(to), from].into_iter().flatten().map(|sequence| sequence.0.cast_signed());
+        let added = arguments
+            .add(owner.created)
+            .and_then(|()| arguments.add(shard.0.cast_signed()))
+            .and_then(|()| numbers.map(|number| arguments.add(number)).collect::<Result<(), _>>());
+        self.read(added.map_err(sqlx::Error::Encode))?;
+        let shown = self.shown.clone();
+        let moved = self.execute(sql, arguments).await.map_err(|fault| fault.whole(&shown))?;
+        Ok(moved == 1)
+    }
+
+    async fn change(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
+        let sql = match change {
+            Change::Write => Arc::clone(&self.write),
+            Change::Delete => Arc::clone(&self.delete),
+        };
+        let mut arguments = PgArguments::default();
+        for cells in rows {
+            add(&mut arguments, cells).map_err(|error| self.fault(sqlx::Error::Encode(error)))?;
+        }
+        self.run("SAVEPOINT headwater").await?;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
+        let done = query.execute(&mut self.connection).await.map_err(|error| self.fault(error));
+        match done {
+            Ok(_) => Ok(self.run("RELEASE SAVEPOINT headwater").await?),
+            Err(Fault::Row(reason)) => {
+                self.run("ROLLBACK TO SAVEPOINT headwater").await?;
+                Err(Fault::Row(reason))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), ConnectorError> {
+        self.run("COMMIT").await
+    }
+
+    async fn close(self: Box<Self>) {
+        // Whoever closes does not care whether the other side hears of it.
+        let _ = self.connection.close().await;
+    }
+}
+
+fn arguments<const N: usize>(texts: [String; N]) -> PgArguments {
+    let mut arguments = PgArguments::default();
+    for text in texts {
+        // A text can always be written.
+        let _ = arguments.add(text);
+    }
+    arguments
+}
+
+fn add(arguments: &mut PgArguments, cells: &Cells) -> Result<(), sqlx::error::BoxDynError> {
+    match cells {
+        Cells::Bool(cells) => arguments.add(cells),
+        Cells::Int(cells) => arguments.add(cells),
+        Cells::Float(cells) => arguments.add(cells),
+        Cells::Double(cells) => arguments.add(cells),
+        Cells::Text(cells) => arguments.add(cells),
+        Cells::Bytes(cells) => arguments.add(cells),
+        Cells::Date(cells) => arguments.add(cells),
+        Cells::Time(cells) => arguments.add(cells),
+        Cells::Moment(cells) => arguments.add(cells),
+        Cells::Instant(cells) => arguments.add(cells),
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| quoted(name, '"')).collect::<Vec<_>>().join(", ")
+}
+
+/// How many digits of a second a column keeps.
+fn digits(type_name: &str, modifier: i32) -> Option<u8> {
+    match type_name {
+        "timestamp" | "timestamptz" | "time" => Some(u8::try_from(modifier).unwrap_or(DIGITS_MAX)),
+        _ => None,
+    }
+}
+
+/// The type of the elements of the array that is sent.
+fn sent_as(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "boolean",
+        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => "text",
+        Kind::Int(_) | Kind::Unsigned(_) => "bigint",
+        Kind::Float => "real",
+        Kind::Double => "double precision",
+        Kind::Bytes => "bytea",
+        Kind::Date => "date",
+        Kind::Time => "time",
+        Kind::Moment(_) => "timestamp",
+        Kind::Instant(_) => "timestamptz",
+    }
+}
+
+/// Whether what is sent becomes the column's type only by a cast. A cast to a text type of some length would cut texts off; what an INSERT
+/// does by itself refuses them.
+fn needs_cast(kind: Kind, column: &Column) -> bool {
+    let is_text = matches!(column.type_name.as_str(), "text" | "varchar" | "bpchar" | "citext" | "name");
+    sent_as(kind) == "text" && !is_text
+}
+
+fn fits(kind: Kind, column: &Column) -> bool {
+    let name = column.type_name.as_str();
+    let one_of = |names: &[&str]| names.contains(&name);
+    match kind {
+        Kind::Bool => name == "bool",
+        Kind::Int(_) | Kind::Unsigned(_) => match (kind.bits().unwrap_or(u8::MAX), name) {
+            (_, "numeric") => true,
+            (bits, "int2") => bits <= 16,
+            (bits, "int4" | "float8") => bits <= 32,
+            (bits, "int8") => bits <= 64,
+            _ => false,
+        },
+        Kind::Float => one_of(&["float4", "float8"]),
+        Kind::Double => name == "float8",
+        Kind::Decimal(_, scale) => {
+            name == "numeric" && column.scale.is_none_or(|own| own >= i16::from(scale))
+        }
+        Kind::Text => {
+            let others = [
+                "text", "varchar", "bpchar", "citext", "name", "json", "jsonb", "uuid", "xml", "inet",
+                "cidr", "macaddr", "interval", "ltree",
+            ];
+            column.is_enum || one_of(&others)
+        }
+        Kind::Bytes => name == "bytea",
+        Kind::Date => name == "date",
+        Kind::Time => name == "time" && column.digits >= Some(DIGITS_MAX),
+        Kind::Moment(digits) | Kind::Instant(digits) => {
+            one_of(&["timestamp", "timestamptz"]) && column.digits >= Some(digits.min(DIGITS_MAX))
+        }
+        Kind::Json => one_of(&["json", "jsonb", "text"]),
+    }
+}
+
+fn type_of(kind: Kind) -> String {
+    match kind {
+        Kind::Bool => "boolean".into(),
+        Kind::Unsigned(64) => "numeric(20, 0)".into(),
+        Kind::Int(_) | Kind::Unsigned(_) => match kind.bits().unwrap_or(u8::MAX) {
+            ..=16 => "smallint".into(),
+            17..=32 => "integer".into(),
+            _ => "bigint".into(),
+        },
+        Kind::Float => "real".into(),
+        Kind::Double => "double precision".into(),
+        Kind::Decimal(precision, scale) => format!("numeric({precision}, {scale})"),
+        Kind::Text => "text".into(),
+        Kind::Bytes => "bytea".into(),
+        Kind::Date => "date".into(),
+        Kind::Time => "time".into(),
+        Kind::Moment(digits) => format!("timestamp({})", digits.min(DIGITS_MAX)),
+        Kind::Instant(digits) => format!("timestamptz({})", digits.min(DIGITS_MAX)),
+        Kind::Json => "jsonb".into(),
+    }
+}

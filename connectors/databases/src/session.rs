@@ -1,0 +1,73 @@
+//! What a sink asks of a database, whichever it is.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use headwater_connectors::ConnectorError;
+use headwater_core::{Sequence, ShardId};
+
+use crate::cells::Cells;
+use crate::fault::Fault;
+use crate::table::{Ours, TableName};
+
+/// The table in which sinks keep where they stand, beside the tables that they write.
+pub(crate) const POSITIONS: &str = "headwater_positions";
+
+/// What is written, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) table: TableName,
+    /// The columns, in the order of the cells.
+    pub(crate) ours: Vec<Ours>,
+    /// The key by which rows are updated; empty: they are inserted.
+    pub(crate) key: Vec<String>,
+    /// Whether a table that is not there is created.
+    pub(crate) create: bool,
+}
+
+/// Whose position it is: a table's name and when its stream was created, which no other has, of whatever log.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) sink: String,
+    pub(crate) created: i64,
+}
+
+/// What is done with rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// They are inserted, or take the place of those with their keys.
+    Write,
+    /// Those of their keys go; only the key's cells are given.
+    Delete,
+}
+
+/// A connection on which one flush after the other is written. After an error it is of no use any more, unless the error is a row's fault.
+#[async_trait]
+pub(crate) trait Session: Send + Sync {
+    /// Looks at the table, creates it if that is asked for, and checks that rows will fit.
+    async fn prepare(&mut self, spec: &Spec) -> Result<(), ConnectorError>;
+
+    /// Where an owner stands, by shard. Creates the table of positions if it is not there.
+    async fn positions(&mut self, owner: &Owner) -> Result<BTreeMap<ShardId, Sequence>, ConnectorError>;
+
+    /// Begins a transaction.
+    async fn begin(&mut self) -> Result<(), ConnectorError>;
+
+    /// Moves a position; `false` if it is not where it was believed to be, because somebody else has moved it.
+    async fn advance(
+        &mut self,
+        owner: &Owner,
+        shard: ShardId,
+        from: Option<Sequence>,
+        to: Sequence,
+    ) -> Result<bool, ConnectorError>;
+
+    /// Writes or deletes rows, all or none of them.
+    async fn change(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault>;
+
+    /// Commits the transaction. An error may mean either.
+    async fn commit(&mut self) -> Result<(), ConnectorError>;
+
+    /// Closes the connection.
+    async fn close(self: Box<Self>);
+}
