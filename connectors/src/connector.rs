@@ -16,6 +16,7 @@ use headwater_ingest::{Format, FormatOptions, Payload};
 
 use crate::error::Result;
 use crate::parking::Parking;
+use crate::retry::Retry;
 
 pub use headwater_ingest::Mark;
 
@@ -135,7 +136,7 @@ pub trait Sink: Send {
     /// sink answers with it, or with what it finds outside if that is newer.
     async fn open(&mut self, stored: Cursor) -> Result<Cursor>;
 
-    /// Takes rows. They need not be safe yet. Rows of one shard come in order, without gaps.
+    /// Takes rows. They need not be safe yet. Rows of one shard come in order, without gaps. An error of kind `Unfit` parks them.
     async fn deliver(&mut self, delivery: Delivery) -> Result<()>;
 
     /// Makes everything that was delivered safe outside, and answers the note to keep with the cursor.
@@ -154,6 +155,11 @@ pub trait Sink: Send {
     /// How long what was delivered may wait for a flush.
     fn linger(&self) -> Duration {
         Duration::from_millis(200)
+    }
+
+    /// When rows that failed by an outage are tried again, and when they are parked instead; `None`: as long as the outage lasts.
+    fn retry(&self) -> Option<Retry> {
+        None
     }
 
     /// Disconnects. What was delivered after the last flush may be dropped.

@@ -1,7 +1,9 @@
 //! What can go wrong at an edge, and whether trying again may help.
 
+use std::time::Duration;
+
 use headwater_core::Code;
-use headwater_ingest::{IngestError, OptionError};
+use headwater_ingest::{IngestError, OptionError, RecordFault};
 use headwater_log::LogError;
 
 /// The result of a call to a connector.
@@ -40,6 +42,16 @@ pub enum ConnectorError {
         what: String,
         /// What came back.
         reason: String,
+        /// How long the other side wants to be left alone, if it says so.
+        not_before: Option<Duration>,
+    },
+    /// The other side will never take these rows; others it may.
+    #[error("{what}: {reason}")]
+    Unfit {
+        /// What was tried, and on what.
+        what: String,
+        /// What came back.
+        reason: String,
     },
     /// The other side refuses, and will go on refusing until somebody changes something.
     #[error("{what}: {reason}")]
@@ -57,7 +69,12 @@ pub enum ConnectorError {
 impl ConnectorError {
     /// Something outside failed that may work again.
     pub fn outage(what: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Outage { what: what.into(), reason: reason.to_string() }
+        Self::Outage { what: what.into(), reason: reason.to_string(), not_before: None }
+    }
+
+    /// Something outside said no to these rows alone.
+    pub fn unfit(what: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Unfit { what: what.into(), reason: reason.to_string() }
     }
 
     /// Something outside said no.
@@ -73,6 +90,7 @@ impl ConnectorError {
             Self::Option(_) => Code::new("HW5003"),
             Self::Outage { .. } => Code::new("HW5004"),
             Self::Refused { .. } => Code::new("HW5005"),
+            Self::Unfit { .. } => RecordFault::Undeliverable.code(),
             Self::Ingest(error) => error.code(),
         }
     }
@@ -82,7 +100,8 @@ impl ConnectorError {
         match self {
             Self::Outage { .. } => true,
             Self::Ingest(error) => error.is_retryable(),
-            Self::Unknown { .. } | Self::WrongRole { .. } | Self::Option(_) | Self::Refused { .. } => false,
+            Self::Unknown { .. } | Self::WrongRole { .. } | Self::Option(_) => false,
+            Self::Refused { .. } | Self::Unfit { .. } => false,
         }
     }
 }

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::connector::{Cursor, Delivery, Sink};
 use crate::error::{ConnectorError, Result};
+use crate::parking::Parking;
+use crate::retry::Retry;
 use crate::status::{Board, State};
 
 /// How long a cursor that has moved may go without being stored.
@@ -52,6 +54,18 @@ pub(crate) struct SinkTask<M> {
     step: u64,
     stored_at: Option<Instant>,
     is_stored: bool,
+    parking: Parking,
+    /// The rows that were tried last and failed, while the sink says how often that may be.
+    failing: Option<Failing>,
+}
+
+/// Rows that could not be delivered.
+struct Failing {
+    shard: ShardId,
+    first: Sequence,
+    rows: usize,
+    attempts: u32,
+    wait: Duration,
 }
 
 /// A sink that is open, and what it was given.
@@ -76,6 +90,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         name: String,
         info: Arc<StreamInfo>,
         make: M,
+        parking: Parking,
     ) -> Self {
         Self {
             world,
@@ -92,6 +107,8 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             step: 0,
             stored_at: None,
             is_stored: true,
+            parking,
+            failing: None,
         }
     }
 
@@ -109,7 +126,8 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 return self.board.failed(&error, State::Failed);
             }
             self.board.failed(&error, State::Retrying);
-            let wait = self.backoff.next(&self.world);
+            let wait = self.failing.as_ref().map(|failing| failing.wait);
+            let wait = wait.unwrap_or_else(|| self.backoff.next(&self.world));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = self.stopped.wait_for(|stop| *stop) => return self.board.state(State::Stopped),
@@ -204,17 +222,64 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     }
 
     /// Hands rows to the sink. One that hangs does not keep the process from stopping: its rows come again.
-    async fn deliver(&self, open: &mut Open, delivery: Delivery) -> Result<()> {
+    async fn deliver(&mut self, open: &mut Open, delivery: Delivery) -> Result<()> {
         let mut stopped = self.stopped.clone();
         let patience = async {
             // An error says that the handle is gone, which means the same.
             let _ = stopped.wait_for(|stop| *stop).await;
             tokio::time::sleep(STOP_PATIENCE).await;
         };
-        tokio::select! {
+        let (shard, first, rows) = (delivery.shard, delivery.first, delivery.rows.clone());
+        let delivered = tokio::select! {
             delivered = open.sink.deliver(delivery) => delivered,
-            () = patience => Err(ConnectorError::outage("deliver", "it took too long to stop")),
+            () = patience => return Err(ConnectorError::outage("deliver", "it took too long to stop")),
+        };
+        match delivered {
+            Ok(()) => self.failing = None,
+            Err(error @ ConnectorError::Unfit { .. }) => self.park(shard, first, rows, &error).await?,
+            Err(error) => match open.sink.retry().filter(|_| error.is_retryable()) {
+                Some(retry) => self.try_again(retry, shard, first, rows, error).await?,
+                None => return Err(error),
+            },
         }
+        Ok(())
+    }
+
+    /// Notes that rows have failed once more: the error is handed on for another attempt, or they are parked after the last one.
+    async fn try_again(
+        &mut self,
+        retry: Retry,
+        shard: ShardId,
+        first: Sequence,
+        rows: RecordBatch,
+        error: ConnectorError,
+    ) -> Result<()> {
+        let before = self.failing.take().filter(|failing| (failing.shard, failing.first) == (shard, first));
+        let attempts = before.map_or(1, |failing| failing.attempts + 1);
+        if attempts >= retry.attempts {
+            let given_up =
+                ConnectorError::unfit(error.to_string(), format!("given up after {attempts} attempts"));
+            return self.park(shard, first, rows, &given_up).await;
+        }
+        let not_before = match &error {
+            ConnectorError::Outage { not_before, .. } => *not_before,
+            _ => None,
+        };
+        let wait = retry.wait(attempts, not_before, &self.world);
+        self.failing = Some(Failing { shard, first, rows: rows.num_rows(), attempts, wait });
+        Err(error)
+    }
+
+    async fn park(
+        &mut self,
+        shard: ShardId,
+        first: Sequence,
+        rows: RecordBatch,
+        error: &ConnectorError,
+    ) -> Result<()> {
+        self.failing = None;
+        let why = (0..rows.num_rows()).map(|row| (first.plus(row as u64), error.to_string()));
+        self.parking.park(shard, rows, why.collect()).await
     }
 
     /// The next rows of a shard, no more than the sink takes at a time.
@@ -226,14 +291,21 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 None => return Ok(None),
             },
         };
-        let rows = batch.rows.num_rows().min(open.sink.rows_max().max(1));
+        let mut rows = batch.rows.num_rows().min(open.sink.rows_max().max(1));
+        let shard_id = ShardId(u32::try_from(shard).unwrap_or(u32::MAX));
+        if let Some(failing) = &self.failing
+            && (failing.shard, failing.first) == (shard_id, batch.first)
+        {
+            // What is tried again is the same, also if more has come meanwhile.
+            rows = rows.min(failing.rows);
+        }
         let (now, later) = split(&batch.rows, rows);
         if let Some(later) = later {
             let first = batch.first.plus(rows as u64);
             open.rest = Some((shard, ReadBatch { first, rows: later, ..batch.clone() }));
         }
-        let shard = ShardId(u32::try_from(shard).unwrap_or(u32::MAX));
-        Ok(Some(Delivery { stream: self.info.spec.name.clone(), shard, first: batch.first, rows: now }))
+        let (stream, first) = (self.info.spec.name.clone(), batch.first);
+        Ok(Some(Delivery { stream, shard: shard_id, first, rows: now }))
     }
 
     async fn flush(&mut self, open: &mut Open) -> Result<()> {

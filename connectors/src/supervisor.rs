@@ -142,11 +142,12 @@ impl ConnectorSupervisor {
         let (handle, board, stopped) = self.handle(def.status("sink"));
         context.created = info.created;
         context.parking = Parking::new(Arc::clone(&self.ingest), Arc::clone(&board), &def.name, &info);
+        let parking = context.parking.clone();
         let make = move || make_sink(&def.connector, context.clone(), def.options());
         let log = Arc::clone(self.ingest.log());
         let cursors = Arc::clone(&self.cursors);
         let world = self.ingest.world().clone();
-        let task = SinkTask::new(world, log, cursors, board, stopped, def_name(&handle), info, make);
+        let task = SinkTask::new(world, log, cursors, board, stopped, def_name(&handle), info, make, parking);
         self.runtime.spawn(task.run());
         Ok(handle)
     }

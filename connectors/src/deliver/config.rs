@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use headwater_core::World;
 use headwater_ingest::Options;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -18,6 +17,7 @@ use super::limit::Rate;
 use super::webhook::Webhook;
 use crate::error::{ConnectorError, Result};
 use crate::http::{fill_from_environment, read_headers};
+use crate::retry::{Retry, positive};
 
 /// A trigger whose firings are delivered.
 #[derive(Clone, Debug)]
@@ -64,24 +64,6 @@ pub(crate) struct Settings {
     is_json: bool,
 }
 
-/// When to try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Retry {
-    pub(super) attempts: u32,
-    first: Duration,
-    longest: Duration,
-}
-
-impl Retry {
-    /// The wait after so many attempts.
-    pub(super) fn wait(&self, attempts: u32, not_before: Option<Duration>, world: &World) -> Duration {
-        let doubled = self.first.saturating_mul(1 << (attempts - 1).min(30)).min(self.longest);
-        let share = (world.random.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        let wait = doubled.mul_f64(0.5 + share / 2.0);
-        wait.max(not_before.unwrap_or_default().min(self.longest))
-    }
-}
-
 impl Settings {
     /// Reads and checks everything; `firing` are the columns of a firing. Touches nothing outside.
     pub(crate) fn read(def: &DeliveryDef, firing: &SchemaRef, allowed: &Allowed) -> Result<Self> {
@@ -91,11 +73,7 @@ impl Settings {
             Target::Webhook { url } => webhook(url, timeout, allowed, &mut options)?,
             Target::Command { name, arguments } => (program(name, arguments, timeout, allowed)?, true),
         };
-        let retry = Retry {
-            attempts: options.parse_with("attempts", positive)?.unwrap_or(16),
-            first: options.duration("retry.first")?.unwrap_or(Duration::from_secs(1)),
-            longest: options.duration("retry.longest")?.unwrap_or(Duration::from_secs(3_600)),
-        };
+        let retry = Retry::take(&mut options)?;
         let rate = options.parse_with("rate", Rate::parse)?;
         let over =
             options.parse_with("rate.exceeded", |text| match text.trim().to_ascii_lowercase().as_str() {
@@ -171,11 +149,4 @@ fn grouping(options: &mut Options, columns: &[&str]) -> Result<(Option<Grouping>
     })?;
     let max = max.map_or(1_000, |max| max as usize);
     Ok((wait.map(|wait| Grouping { wait, max }), by.unwrap_or_default()))
-}
-
-fn positive(text: &str) -> std::result::Result<u32, String> {
-    match text.trim().parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err("it is a number above 0".to_owned()),
-    }
 }

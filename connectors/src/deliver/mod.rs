@@ -46,4 +46,5 @@ pub use allow::Allowed;
 pub(crate) use config::Settings;
 pub use config::{DeliveryDef, Target};
 pub use ledger::{DELIVERIES, deliveries_schema};
+pub(crate) use sign::{SIGNATURE, signature};
 pub(crate) use task::DeliveryTask;

@@ -4,10 +4,10 @@
 use ring::hmac;
 
 /// The header of the signature.
-pub(super) const SIGNATURE: &str = "x-headwater-signature";
+pub(crate) const SIGNATURE: &str = "x-headwater-signature";
 
 /// `t=SECONDS,v1=HEX`.
-pub(super) fn signature(secret: &[u8], seconds: i64, body: &[u8]) -> String {
+pub(crate) fn signature(secret: &[u8], seconds: i64, body: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret));
     context.update(seconds.to_string().as_bytes());

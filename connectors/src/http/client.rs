@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_ingest::Options;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url, redirect};
 
 use crate::error::{ConnectorError, Result};
 
@@ -56,7 +56,12 @@ impl Client {
         let client = match &self.client {
             Some(client) => client,
             None => {
-                let made = reqwest::Client::builder().timeout(self.timeout).build();
+                let follow = match self.method {
+                    Method::GET => redirect::Policy::default(),
+                    // A redirect makes a GET without a body of what is not one: an answer to that says nothing about the rows.
+                    _ => redirect::Policy::none(),
+                };
+                let made = reqwest::Client::builder().timeout(self.timeout).redirect(follow).build();
                 self.client
                     .insert(made.map_err(|error| ConnectorError::refused("make an HTTP client", error))?)
             }
@@ -74,16 +79,38 @@ impl Client {
         if status.is_success() {
             return answer.bytes().await.map_err(outage);
         }
+        let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let reason = format!("answered {status}");
         Err(if is_worth_a_retry(status) {
-            ConnectorError::outage(what(), format!("answered {status}"))
+            ConnectorError::Outage { what: what(), reason, not_before: after.map(Duration::from_secs) }
+        } else if is_about_the_body(status) {
+            ConnectorError::unfit(what(), reason)
         } else {
-            ConnectorError::refused(what(), format!("answered {status}"))
+            ConnectorError::refused(what(), reason)
         })
     }
 }
 
 fn is_worth_a_retry(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+    // A conflict is what receivers say that still work on the same key.
+    let again = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::CONFLICT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    status.is_server_error() || again.contains(&status)
+}
+
+/// Whether what was sent is to blame, and not who sent it or where to.
+fn is_about_the_body(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::GONE
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    )
 }
 
 /// An error with what caused it: the outermost alone only says that sending failed.

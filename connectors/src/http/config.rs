@@ -10,17 +10,21 @@
 //! | `poll-interval`, `poll_interval_ms` | source: how often; a second unless set |
 //! | `emit-behavior` | source: `all` (unless set) or `changed` |
 //! | `batch-rows` | sink: how many rows a request has at most; 1 unless set |
+//! | `secret` | sink: signs each request, as `deliver/sign.rs` says; `{{ VARIABLE }}` is taken from the environment |
+//! | `attempts` | sink: how often rows are tried before they are parked; 16 unless set |
+//! | `retry.first`, `retry.longest` | sink: waits double from the first to the longest, each cut by up to half at random; a second, an hour |
 
 use std::time::Duration;
 
 use headwater_ingest::{Format, Options};
 
-use super::client::Client;
+use super::client::{Client, fill_from_environment};
 use super::sink::Webhook;
 use super::source::Polling;
 use crate::connector::{Context, Sink, Source};
 use crate::error::Result;
 use crate::registry::Connector;
+use crate::retry::Retry;
 
 /// The entry of the registry.
 pub(crate) const HTTP: Connector = Connector {
@@ -65,5 +69,7 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
     let rows = rows.unwrap_or(1);
     let format = context.format.unwrap_or(Format::JsonLines);
     headwater_ingest::Encoder::new(format, context.schema.clone(), &context.format_options)?;
-    Ok(Box::new(Webhook::new(context, client, format, rows)))
+    let secret = options.parse_with("secret", fill_from_environment)?;
+    let retry = Retry::take(options)?;
+    Ok(Box::new(Webhook::new(context, client, format, rows, secret.map(String::into_bytes), retry)))
 }

@@ -6,7 +6,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::client::Client;
 use crate::connector::{Context, Cursor, Delivery, Sink};
+use crate::deliver::{SIGNATURE, signature};
 use crate::error::{ConnectorError, Result};
+use crate::retry::Retry;
 
 /// Posts rows to a URL.
 pub(super) struct Webhook {
@@ -14,17 +16,30 @@ pub(super) struct Webhook {
     client: Client,
     format: Format,
     rows: usize,
+    secret: Option<Vec<u8>>,
+    retry: Retry,
     has_delivered: bool,
 }
 
 impl Webhook {
-    pub(super) fn new(context: Context, client: Client, format: Format, rows: usize) -> Self {
-        Self { context, client, format, rows, has_delivered: false }
+    pub(super) fn new(
+        context: Context,
+        client: Client,
+        format: Format,
+        rows: usize,
+        secret: Option<Vec<u8>>,
+        retry: Retry,
+    ) -> Self {
+        Self { context, client, format, rows, secret, retry, has_delivered: false }
     }
 
-    fn headers(&self, delivery: &Delivery) -> Result<HeaderMap> {
+    fn headers(&self, delivery: &Delivery, body: &[u8]) -> Result<HeaderMap> {
         let (stream, id) = (&delivery.stream, self.context.stream_id);
-        let key = format!("{stream}-{id}/{}/{}", delivery.shard, delivery.first);
+        let mut key = format!("{stream}-{id}/{}/{}", delivery.shard, delivery.first);
+        if delivery.rows.num_rows() > 1 {
+            // After a crash the rows of a request may be others, though the first is the same.
+            key.push_str(&format!("-{}", delivery.next().0 - 1));
+        }
         let key =
             HeaderValue::from_str(&key).map_err(|error| ConnectorError::refused("name a request", error))?;
         let media_type = if self.format == Format::JsonLines && delivery.rows.num_rows() == 1 {
@@ -32,10 +47,17 @@ impl Webhook {
         } else {
             self.format.media_type()
         };
-        Ok(HeaderMap::from_iter([
+        let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static(media_type)),
             (HeaderName::from_static("idempotency-key"), key),
-        ]))
+        ]);
+        if let Some(secret) = &self.secret {
+            let seconds = self.context.world.clock.now().millis().div_euclid(1_000);
+            let signed = HeaderValue::from_str(&signature(secret, seconds, body));
+            let signed = signed.map_err(|error| ConnectorError::refused("sign a request", error))?;
+            headers.insert(HeaderName::from_static(SIGNATURE), signed);
+        }
+        Ok(headers)
     }
 }
 
@@ -51,7 +73,7 @@ impl Sink for Webhook {
         let mut encoder = Encoder::new(self.format, schema, &self.context.format_options)?;
         encoder.encode(&delivery.rows, &mut body)?;
         encoder.finish(&mut body)?;
-        let headers = self.headers(&delivery)?;
+        let headers = self.headers(&delivery, &body)?;
         self.client.send(headers, Some(body.into())).await?;
         self.has_delivered = true;
         Ok(())
@@ -65,6 +87,10 @@ impl Sink for Webhook {
 
     fn rows_max(&self) -> usize {
         self.rows
+    }
+
+    fn retry(&self) -> Option<Retry> {
+        Some(self.retry)
     }
 
     fn is_full(&self) -> bool {

@@ -129,6 +129,65 @@ fn a_webhook_gets_every_row_and_repeats_have_the_same_key() {
     assert_dense(rows, 60);
 }
 
+/// What happens to each row: 3 is never taken, 5 only at the third attempt, 7 is bad.
+async fn choose(Shared(received): Shared<Received>, headers: HeaderMap, body: String) -> StatusCode {
+    let signed = headers["x-headwater-signature"].to_str().unwrap();
+    let (time, mac) = signed.split_once(",v1=").unwrap();
+    let text = format!("{}.{body}", time.strip_prefix("t=").unwrap());
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"between us");
+    let mac: Vec<u8> =
+        (0..mac.len()).step_by(2).map(|at| u8::from_str_radix(&mac[at..at + 2], 16).unwrap()).collect();
+    ring::hmac::verify(&key, text.as_bytes(), &mac).unwrap();
+    let n = numbers(&body)[0];
+    let mut received = received.lock();
+    let bodies = received.entry(headers["idempotency-key"].to_str().unwrap().to_owned()).or_default();
+    bodies.push(body);
+    match (n, bodies.len()) {
+        (3, _) | (5, 1 | 2) => StatusCode::SERVICE_UNAVAILABLE,
+        (7, _) => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::OK,
+    }
+}
+
+#[test]
+fn rows_that_a_receiver_does_not_take_are_parked_and_the_next_have_their_turn() {
+    let server = runtime();
+    let received = Received::default();
+    let address = server.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let moved = || async { axum::response::Redirect::permanent("/hook") };
+        let router = Router::new().route("/hook", post(choose)).route("/moved", post(moved));
+        let router = router.with_state(Arc::clone(&received));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    let lab = Lab::new(1);
+    lab.fill(0, 10);
+    let endpoint = format!("http://{address}/hook");
+    let options = [
+        ("endpoint", endpoint.as_str()),
+        ("secret", "between us"),
+        ("attempts", "4"),
+        ("retry.first", "2 ms"),
+        ("retry.longest", "5 ms"),
+    ];
+    let status = lab.sink_life(&def("webhook", &options), None).unwrap();
+    assert_eq!((status.dead_letters, status.failures), (2, 5), "{:?}", status.last_error);
+    let id = lab.ingest.log().stream_named("events").unwrap().id;
+    let times = |n: i64| received.lock()[&format!("events-{id}/0/{n}")].len();
+    assert_eq!((0..10).map(times).collect::<Vec<_>>(), [1, 1, 1, 4, 1, 3, 1, 1, 1, 1]);
+    assert_eq!(lab.numbers("system.dead_letters", "record"), [3, 7]);
+
+    // A redirect would be followed by a GET without the row, and answered well.
+    let endpoint = format!("http://{address}/moved");
+    let mut moved = def("webhook", &[("endpoint", endpoint.as_str())]);
+    moved.name = "the_moved".to_owned();
+    let status = lab.sink_life(&moved, None).unwrap();
+    assert_eq!(status.state, State::Failed);
+    assert!(status.last_error.unwrap().contains("308"));
+}
+
 #[test]
 fn a_refusal_is_final_and_shown() {
     let server = runtime();
