@@ -67,6 +67,11 @@ impl Ends {
         self.0 = ends.filter_map(|Reverse((end, group))| Some(Reverse((end, of(group)?)))).collect();
     }
 
+    /// Whether there is a group that has not ended.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     pub(crate) fn size(&self) -> usize {
         self.0.capacity() * size_of::<(i64, u32)>()
     }

@@ -45,11 +45,13 @@ pub enum Mistake {
     Window,
     /// DataFusion refused, for another reason.
     Query,
+    /// A row pattern that is not well formed.
+    Pattern,
 }
 
 impl Mistake {
     /// All of them, for documentation and tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Syntax,
         Self::UnknownName,
         Self::UnknownColumn,
@@ -66,6 +68,7 @@ impl Mistake {
         Self::TargetColumns,
         Self::Window,
         Self::Query,
+        Self::Pattern,
     ];
 
     /// The code under which the remedy is found.
@@ -87,6 +90,7 @@ impl Mistake {
             Self::TargetColumns => "HW3014",
             Self::Window => "HW3015",
             Self::Query => "HW3016",
+            Self::Pattern => "HW3017",
         })
     }
 }

@@ -19,6 +19,7 @@ mod functions;
 mod metadata;
 mod names;
 pub mod parse;
+mod patterns;
 pub mod planner;
 pub mod scaling;
 pub mod script;

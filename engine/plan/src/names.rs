@@ -29,6 +29,7 @@ use crate::definition::ViewDef;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
 use crate::metadata::{hide_metadata, mentioned_metadata};
+use crate::patterns::PatternRelations;
 use crate::planner::{Tables, Target};
 use crate::script::Script;
 use crate::statement::Query;
@@ -63,8 +64,7 @@ impl World<'_> {
             let is_stream = |name: &str| self.has_metadata(name);
             hide_metadata(&mut ast, &mentioned, &is_stream, &query.script).map_err(refused)?;
         }
-        let relations = WindowRelations { catalog: self.catalog.clone(), script: query.script.clone() };
-        let names = Names { world: *self, mentioned, relations: [Arc::new(relations)] };
+        let names = Names::new(*self, mentioned, &query.script);
         SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))
     }
 
@@ -81,8 +81,7 @@ impl World<'_> {
 
     /// An expression over the columns of a schema.
     pub(crate) fn expression(&self, expr: ast::Expr, schema: &DFSchema) -> Result<Expr> {
-        let relations = WindowRelations { catalog: self.catalog.clone(), script: Script::new("") };
-        let names = Names { world: *self, mentioned: BTreeSet::new(), relations: [Arc::new(relations)] };
+        let names = Names::new(*self, BTreeSet::new(), &Script::new(""));
         SqlToRel::new(&names).sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
 
@@ -151,10 +150,15 @@ struct Names<'a> {
     world: World<'a>,
     /// The metadata columns that the query mentions; the others are not there for it, so that `*` does not show them.
     mentioned: BTreeSet<&'static str>,
-    relations: [Arc<dyn RelationPlanner>; 1],
+    relations: [Arc<dyn RelationPlanner>; 2],
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    fn new(world: World<'a>, mentioned: BTreeSet<&'static str>, script: &Script) -> Self {
+        let windows = WindowRelations { catalog: world.catalog.clone(), script: script.clone() };
+        let patterns = PatternRelations { script: script.clone() };
+        Self { world, mentioned, relations: [Arc::new(windows), Arc::new(patterns)] }
+    }
     fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {
         let World { catalog, tables, mode, .. } = self.world;
         let provider = match mode {

@@ -20,6 +20,7 @@ use datafusion::sql::sqlparser::ast;
 
 use crate::functions::functions;
 use crate::parse::arrow_type;
+use crate::patterns::PatternPlanner;
 use crate::window::WindowPlanner;
 
 /// Names that Flink has for functions of DataFusion, with the same arguments and meaning.
@@ -82,7 +83,10 @@ impl QueryPlanner for Physical {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![
+            Arc::new(WindowPlanner),
+            Arc::new(PatternPlanner),
+        ]);
         planner.create_physical_plan(plan, session).await
     }
 }

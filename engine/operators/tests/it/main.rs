@@ -8,6 +8,7 @@ mod groups;
 mod harness;
 mod joins;
 mod oracle;
+mod patterns;
 mod ranks;
 mod sessions;
 mod state;

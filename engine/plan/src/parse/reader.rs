@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::HeadwaterDialect;
+use super::patterns::unify_patterns;
 use super::windows::unify_windows;
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::{Position, Script};
@@ -25,6 +26,7 @@ impl Reader {
             let place = Position { line: error.location.line, column: error.location.column };
             SqlError::new(Mistake::Syntax, lower_first(&error.message)).at(place, &script)
         })?;
+        let tokens = unify_patterns(tokens, &script)?;
         Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script })
     }
 

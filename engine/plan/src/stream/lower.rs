@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
+use crate::patterns::MatchNode;
 use crate::window::{Bounds, WindowTvf};
 
 /// What has been made so far.
@@ -53,10 +54,14 @@ impl<'a> Lower<'a> {
             }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Union(union) => self.union(union),
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowTvf>() {
-                Some(window) => self.assign_windows(window),
-                None => Err(cannot(plan)),
-            },
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                match (node.downcast_ref::<WindowTvf>(), node.downcast_ref::<MatchNode>()) {
+                    (Some(window), _) => self.assign_windows(window),
+                    (None, Some(pattern)) => self.recognize(pattern),
+                    (None, None) => Err(cannot(plan)),
+                }
+            }
             LogicalPlan::EmptyRelation(_) => Err(refused(
                 SqlError::new(Mistake::NotStreaming, "the query reads no stream")
                     .hint("without a stream there is nothing to go on with: run it as a bounded query"),

@@ -14,6 +14,7 @@ mod flow;
 mod intervals;
 mod joins;
 mod lower;
+mod patterns;
 mod query;
 mod ranks;
 mod refuse;

@@ -8,4 +8,4 @@ mod relation;
 
 pub(crate) use exec::WindowPlanner;
 pub(crate) use node::{Bounds, WindowTvf, Windowing};
-pub(crate) use relation::WindowRelations;
+pub(crate) use relation::{WindowRelations, interval_nanos};

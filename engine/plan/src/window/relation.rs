@@ -185,21 +185,29 @@ fn length_of(
     let bad = |what: String| {
         malformed(format!("{name} of {window} {what}")).hint("write it as INTERVAL '5' MINUTE").into()
     };
+    interval_nanos(expr, context)?.map_err(bad)
+}
+
+/// The length of an INTERVAL in nanoseconds, or what is wrong with it.
+pub(crate) fn interval_nanos(
+    expr: &ast::Expr,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<std::result::Result<i64, String>> {
     let empty = DFSchema::empty();
     let value = context.sql_to_expr(expr.clone(), &empty)?;
     let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(empty)).build());
-    match simplifier.simplify(value)? {
+    Ok(match simplifier.simplify(value)? {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) if value.months == 0 => {
             i64::from(value.days)
                 .checked_mul(86_400_000_000_000)
                 .and_then(|days| days.checked_add(value.nanoseconds))
-                .ok_or_else(|| bad("is too long".to_owned()))
+                .ok_or_else(|| "is too long".to_owned())
         }
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _) => {
-            Err(bad("is in months, which are not all of one length".to_owned()))
+            Err("is in months, which are not all of one length".to_owned())
         }
-        _ => Err(bad(format!("is '{expr}', not a length of time"))),
-    }
+        _ => Err(format!("is '{expr}', not a length of time")),
+    })
 }
 
 fn check_windowing(windowing: Windowing) -> Result<()> {

@@ -6,5 +6,6 @@ mod catalog;
 mod fixture;
 mod mistakes;
 mod parse;
+mod patterns;
 mod stream;
 mod triggers;
