@@ -39,6 +39,8 @@ pub struct Context {
     pub key: Vec<String>,
     /// The stream's event-time column, if it has one.
     pub event_time: Option<String>,
+    /// Columns that come from a message's metadata or go there, and what it is called: (`topic_name`, `topic`).
+    pub metadata: BTreeMap<String, String>,
     /// The format that was asked for, if any.
     pub format: Option<Format>,
     /// The options of formats.

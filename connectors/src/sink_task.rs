@@ -142,10 +142,13 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             None => self.stored_cursor().await?,
         };
         let mut sink = (self.make)()?;
-        let cursor = sink.open(stored).await?;
+        let cursor = sink.open(stored.clone()).await?;
         let mut open = self.readers_from(sink, &cursor)?;
         self.show(&open.delivered);
+        // What the sink wants to be known before anything is delivered is stored before.
+        self.is_stored = cursor == stored;
         self.flushed = Some(cursor);
+        self.store(true).await?;
         self.board.state(State::Running);
         let run = self.pump(&mut open, wake).await;
         let closed = open.sink.close().await;

@@ -31,6 +31,8 @@ pub struct ConnectorDef {
     pub key: Vec<String>,
     /// The options of the connector and of its format; `connector` itself left out.
     pub options: BTreeMap<String, String>,
+    /// Columns that come from a message's metadata or go there (`METADATA FROM`), and what it is called.
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl ConnectorDef {
@@ -211,6 +213,7 @@ impl ConnectorSupervisor {
             schema,
             key: def.key.clone(),
             event_time,
+            metadata: def.metadata.clone(),
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),

@@ -28,6 +28,7 @@ fn context() -> Context {
         key: Vec::new(),
         schema: schema(),
         event_time: None,
+        metadata: BTreeMap::new(),
         format: None,
         format_options: FormatOptions::default(),
         parking: Parking::default(),

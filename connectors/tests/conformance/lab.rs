@@ -128,6 +128,7 @@ pub fn def(connector: &str, options: &[(&str, &str)]) -> ConnectorDef {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect::<BTreeMap<_, _>>(),
+        metadata: BTreeMap::new(),
     }
 }
 

@@ -68,6 +68,7 @@ impl Connectors {
             key: def.key.clone(),
             schema: Arc::clone(&table.def.schema),
             event_time: table.def.watermark.as_ref().map(|watermark| watermark.column.clone()),
+            metadata: table.def.metadata.clone(),
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
@@ -173,6 +174,7 @@ fn def_of(table: &StreamDef) -> std::result::Result<ConnectorDef, String> {
         stream: StreamName::new(&table.name).map_err(|error| error.to_string())?,
         key: table.primary_key.clone(),
         options,
+        metadata: table.metadata.clone(),
     })
 }
 

@@ -64,6 +64,8 @@ impl EngineArgs {
         let options = self.tuning.options(&world, self.data.clone());
         headwater_connectors::registry::add(&headwater_wamp::connector::CONNECTOR);
         headwater_databases::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
+        headwater_connectors::registry::add(&headwater_kafka::CONNECTOR);
+        headwater_connectors::registry::add(&headwater_kafka::UPSERT);
         let connectors = Arc::new(Connectors::new(world.clone(), self.allowed.clone()));
         Engine::open(world, options, connectors)
             .with_context(|| format!("cannot open {}", self.data.display()))

@@ -1,5 +1,6 @@
 //! A log in memory with two streams, and connectors on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ impl Lab {
             stream: StreamName::new(stream).unwrap(),
             key: Vec::new(),
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            metadata: BTreeMap::new(),
         }
     }
 

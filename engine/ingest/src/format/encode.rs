@@ -8,6 +8,7 @@ mod debezium;
 mod json_text;
 mod time_text;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -108,6 +109,50 @@ impl Encoder {
         }
     }
 
+    /// Appends each row to `out` as a message of its own: for queues. Answers which row each message is of, and where it lies. A
+    /// change that is made several times is several messages. Formats of whole files have no messages.
+    pub fn encode_messages(
+        &mut self,
+        rows: &RecordBatch,
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<(usize, Range<usize>)>> {
+        let mut messages = Vec::with_capacity(rows.num_rows());
+        match &mut self.body {
+            Body::JsonLines | Body::JsonArray { .. } => {
+                let from = out.len();
+                json_text::write(rows, &self.options, b"", b"\n", out)?;
+                // JSON text has no line feed inside.
+                messages
+                    .extend(lines(&out[from..]).map(|line| line.start + from..line.end + from).enumerate());
+            }
+            Body::Csv | Body::Raw | Body::Debezium => {
+                for row in 0..rows.num_rows() {
+                    let (from, one) = (out.len(), rows.slice(row, 1));
+                    match &self.body {
+                        Body::Csv => csv_text::write(&one, &self.options, out)?,
+                        Body::Raw => json_text::write_raw(&one, out)?,
+                        _ => {
+                            debezium::write(&one, &self.options, out)?;
+                            let lines = lines(&out[from..]).map(|line| line.start + from..line.end + from);
+                            messages.extend(lines.map(|line| (row, line)));
+                            continue;
+                        }
+                    }
+                    messages.push((row, from..out.len() - 1));
+                }
+            }
+            Body::Arrow(_) | Body::Parquet(_) => {
+                return Err(IngestError::Unsupported {
+                    format: if matches!(self.body, Body::Arrow(_)) { "arrow" } else { "parquet" },
+                    column: "(all)".to_owned(),
+                    data_type: "any".to_owned(),
+                    remedy: "a message holds one row; choose a format of single records, such as json",
+                });
+            }
+        }
+        Ok(messages)
+    }
+
     /// How many bytes wait for [`Encoder::finish`], about.
     pub fn buffered(&self) -> usize {
         match &self.body {
@@ -135,6 +180,12 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// Where the lines lie, without their line feeds.
+fn lines(text: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', text).map(move |end| std::mem::replace(&mut start, end + 1)..end)
 }
 
 fn parquet_error(error: parquet::errors::ParquetError) -> IngestError {

@@ -36,6 +36,9 @@ mod json_cursor;
 #[cfg(test)]
 mod json_tests;
 mod kind;
+mod message;
+#[cfg(test)]
+mod message_tests;
 mod parquet;
 mod raw;
 mod settings;
@@ -48,5 +51,6 @@ pub use encode::Encoder;
 pub use encode::json_cells;
 pub(crate) use encode::row_as_json;
 pub use kind::Format;
+pub use message::{KeyFormat, MessageDecoder, Messages};
 pub use settings::{CsvHeader, CsvOptions, FormatOptions, JsonOptions, Limits, TimestampFormat};
 pub use text::read_timestamp;

@@ -1,0 +1,235 @@
+//! Options to a source or a sink.
+
+use std::time::Duration;
+
+use headwater_connectors::{Connector, Context, Result, Sink, Source};
+use headwater_ingest::{Format, KeyFormat, MessageDecoder, Options};
+
+use crate::about::AboutColumns;
+use crate::cluster::Cluster;
+use crate::encode::MessageEncoder;
+use crate::offsets::Place;
+use crate::producer::Spread;
+use crate::sink::{KafkaSink, SinkSettings};
+use crate::source::{KafkaSource, SourceSettings, Topics};
+
+/// The entry of the registry.
+pub const CONNECTOR: Connector = Connector {
+    name: "kafka",
+    summary: "reads topics of Kafka; writes to one by transactions",
+    source: Some(source),
+    sink: Some(sink),
+    gateway: None,
+};
+
+/// The sink whose rows replace one another by their key.
+pub const UPSERT: Connector = Connector {
+    name: "upsert-kafka",
+    summary: "writes the newest row of each key to a topic of Kafka",
+    source: None,
+    sink: Some(upsert),
+    gateway: None,
+};
+
+/// How often new partitions are looked for; as often as Flink does.
+const DISCOVERY: Duration = Duration::from_secs(300);
+
+/// How long rows wait for a commit.
+const LINGER: Duration = Duration::from_millis(200);
+
+fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
+    let mut cluster = Cluster::take(options)?;
+    let topics = take_topics(options)?;
+    let start = Place::take(options, "scan.startup")?.unwrap_or(Place::Earliest);
+    let end = Place::take(options, "scan.bounded")?;
+    let discovery = options.duration("scan.topic-partition-discovery.interval")?.unwrap_or(DISCOVERY);
+    let in_group = options.parse_with("scan.assignment", |text| match text.trim() {
+        "all" => Ok(false),
+        "group" => Ok(true),
+        _ => Err("it is all or group".to_owned()),
+    })?;
+    let in_group = in_group.unwrap_or(false);
+    take_group(&mut cluster, options)?;
+    take_isolation(&mut cluster, options)?;
+    let needs_group = in_group || start == Place::Group || end == Some(Place::Group);
+    if needs_group && cluster.get("group.id").is_none() {
+        return Err(options
+            .bad("properties.group.id", "", "offsets of a group need the group's name")
+            .into());
+    }
+    if in_group && end.is_some() {
+        return Err(options
+            .bad("scan.assignment", "group", "an input that ends is read by one alone")
+            .into());
+    }
+    if end.is_some() && !matches!(&topics, Topics::Named(names) if names.len() == 1) {
+        return Err(options.bad("scan.bounded.mode", "", "an input that ends has one topic").into());
+    }
+    if in_group {
+        cluster.default("partition.assignment.strategy", "cooperative-sticky");
+    }
+    let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
+    let format = take_format(&context, options)?;
+    let key = take_key(&context, options, &about)?;
+    let decoder =
+        MessageDecoder::new(&context.schema, &about.names(), (format, &context.format_options), key)?;
+    let discovery = (!discovery.is_zero()).then_some(discovery);
+    let settings = SourceSettings { cluster, topics, start, end, in_group, discovery, about };
+    Ok(Box::new(KafkaSource::new(context, settings, decoder)))
+}
+
+fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
+    let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
+    let key = take_key(&context, options, &about)?;
+    make_sink(context, options, about, key, false)
+}
+
+fn upsert(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
+    let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
+    if context.key.is_empty() {
+        return Err(options
+            .bad("connector", "upsert-kafka", "the table needs PRIMARY KEY (…) NOT ENFORCED")
+            .into());
+    }
+    let format = read_format(options, "key.format")?.unwrap_or(Format::JsonLines);
+    let prefix = options.get("key.fields-prefix").unwrap_or_default();
+    let also_in_value = take_also_in_value(options)?;
+    let (fields, options_of) = (context.key.clone(), context.format_options.clone());
+    let key = KeyFormat { format, options: options_of, fields, prefix, also_in_value };
+    make_sink(context, options, about, Some(key), true)
+}
+
+fn make_sink(
+    context: Context,
+    options: &mut Options,
+    about: AboutColumns,
+    key: Option<KeyFormat>,
+    is_upsert: bool,
+) -> Result<Box<dyn Sink>> {
+    let mut cluster = Cluster::take(options)?;
+    let topic = options.require("topic")?;
+    let exactly_once = options.parse_with("sink.delivery-guarantee", |text| {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "exactly-once" => Ok(true),
+            "at-least-once" => Ok(false),
+            _ => Err("it is exactly-once or at-least-once".to_owned()),
+        }
+    })?;
+    let as_arroyo = options.parse_with("sink.commit-mode", |text| match text.trim() {
+        "exactly_once" => Ok(true),
+        "at_least_once" => Ok(false),
+        _ => Err("it is exactly_once or at_least_once".to_owned()),
+    })?;
+    let spread =
+        options.parse_with("sink.partitioner", |text| match text.trim().to_ascii_lowercase().as_str() {
+            "default" => Ok(Spread::Default),
+            "fixed" => Ok(Spread::Fixed),
+            "round-robin" => Ok(Spread::RoundRobin),
+            _ => Err("it is default, fixed or round-robin".to_owned()),
+        })?;
+    if is_upsert && spread.is_some_and(|spread| spread != Spread::Default) {
+        return Err(options.bad("sink.partitioner", "", "rows of one key stay in one partition").into());
+    }
+    let prefix = options.get("sink.transactional-id-prefix").unwrap_or_else(|| "headwater".to_owned());
+    let linger = options.duration("sink.buffer-flush.interval")?.unwrap_or(LINGER);
+    // As Kafka's own producer spreads keys, so that both find a key in one place.
+    cluster.default("partitioner", "murmur2_random");
+    let format = take_format(&context, options)?;
+    let encoder =
+        MessageEncoder::new(&context.schema, about, (format, &context.format_options), key, is_upsert)?;
+    let settings = SinkSettings {
+        cluster,
+        topic,
+        writer: format!("{prefix}-{}-{}", context.stream, context.stream_id),
+        exactly_once: exactly_once.or(as_arroyo).unwrap_or(true),
+        spread: spread.unwrap_or(Spread::Default),
+        linger,
+    };
+    Ok(Box::new(KafkaSink::new(context, settings, encoder)))
+}
+
+fn take_topics(options: &mut Options) -> Result<Topics> {
+    if let Some(pattern) = options.get("topic-pattern") {
+        regex::Regex::new(&pattern)
+            .map_err(|error| options.bad("topic-pattern", &pattern, error.to_string()))?;
+        return Ok(Topics::Like(pattern));
+    }
+    let names = list(&options.require("topic")?);
+    if names.is_empty() {
+        return Err(options.bad("topic", "", "it is the name of a topic").into());
+    }
+    Ok(Topics::Named(names))
+}
+
+fn take_group(cluster: &mut Cluster, options: &mut Options) -> Result<()> {
+    if let Some(group) = options.get("source.group-id") {
+        cluster.default("group.id", &group);
+    }
+    Ok(())
+}
+
+fn take_isolation(cluster: &mut Cluster, options: &mut Options) -> Result<()> {
+    let level = options.parse_with("source.read-mode", |text| match text.trim() {
+        level @ ("read_committed" | "read_uncommitted") => Ok(level.to_owned()),
+        _ => Err("it is read_committed or read_uncommitted".to_owned()),
+    })?;
+    cluster.default("isolation.level", level.as_deref().unwrap_or("read_committed"));
+    Ok(())
+}
+
+/// The format of values.
+fn take_format(context: &Context, options: &mut Options) -> Result<Format> {
+    let value = read_format(options, "value.format")?;
+    Ok(context.format.or(value).unwrap_or(Format::JsonLines))
+}
+
+fn read_format(options: &mut Options, name: &str) -> Result<Option<Format>> {
+    Ok(options.parse_with(name, |text| Format::from_name(text).map_err(|error| error.to_string()))?)
+}
+
+/// The format of keys and the columns that they hold, if there are any.
+fn take_key(context: &Context, options: &mut Options, about: &AboutColumns) -> Result<Option<KeyFormat>> {
+    let format = read_format(options, "key.format")?;
+    let fields = options.get("key.fields");
+    let prefix = options.get("key.fields-prefix").unwrap_or_default();
+    let also_in_value = take_also_in_value(options)?;
+    let Some(fields) = fields else {
+        return match format {
+            Some(_) => Err(options.bad("key.format", "", "it needs option 'key.fields'").into()),
+            None => Ok(None),
+        };
+    };
+    let names = list(&fields);
+    for name in &names {
+        let is_column =
+            context.schema.field_with_name(name).is_ok() && !about.names().contains(&name.as_str());
+        if !is_column || !name.starts_with(&prefix) {
+            let reason = format!("{name:?} is no column of the table that begins with {prefix:?}");
+            return Err(options.bad("key.fields", &fields, reason).into());
+        }
+    }
+    Ok(Some(KeyFormat {
+        format: format.unwrap_or(Format::JsonLines),
+        options: context.format_options.clone(),
+        fields: names,
+        prefix,
+        also_in_value,
+    }))
+}
+
+/// Whether the value holds the columns of the key, too.
+fn take_also_in_value(options: &mut Options) -> Result<bool> {
+    let given = options.parse_with("value.fields-include", |text| {
+        match text.trim().to_ascii_uppercase().replace('-', "_").as_str() {
+            "ALL" => Ok(true),
+            "EXCEPT_KEY" => Ok(false),
+            _ => Err("it is ALL or EXCEPT_KEY".to_owned()),
+        }
+    })?;
+    Ok(given.unwrap_or(true))
+}
+
+/// Names with `;` between them.
+fn list(text: &str) -> Vec<String> {
+    text.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,272 @@
+//! A consumer that is polled where waiting is allowed: which partitions it has, where it stands in each, and how they change hands.
+//!
+//! ```text
+//!  a partition   durable              pulled             end (LSO)
+//!  --------------|--------------------|------------------|
+//!                | pulled, on its way | not yet pulled   |
+//! ```
+//!
+//! In a group the coordinator says which partitions are ours. What it says is put aside by [`Listener`] and done between two polls: a
+//! partition is given back only when `durable` has reached `pulled` and is committed to the group, so that whoever gets it goes on
+//! exactly there.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::cluster::Notes;
+use crate::offsets::{Partition, list, list_of};
+
+/// The settings with a group: librdkafka assigns nothing without one. Nothing is committed to it.
+pub(crate) fn named(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    if config.get("group.id").is_none() {
+        config.set("group.id", "headwater");
+    }
+    config
+}
+
+/// What the coordinator of a group wants.
+pub(crate) enum Change {
+    /// These partitions are ours from now on.
+    Assign(Vec<Partition>),
+    /// These partitions are to be given back.
+    Revoke(Vec<Partition>),
+}
+
+/// Hears what librdkafka has to say.
+#[derive(Default)]
+pub(crate) struct Listener {
+    pub notes: Notes,
+    changes: Mutex<VecDeque<Change>>,
+    /// Set when the consumer ends: then partitions are given back at once.
+    closing: AtomicBool,
+    /// The ends of partitions, as statistics tell them now and then.
+    ends: Mutex<BTreeMap<Partition, i64>>,
+}
+
+impl ClientContext for Listener {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
+        self.notes.keep(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = self.ends.lock();
+        for (topic, of_topic) in statistics.topics {
+            for (number, partition) in of_topic.partitions {
+                let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
+                if number >= 0 && end >= 0 {
+                    ends.insert(Partition { topic: topic.clone(), number }, end);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Listener {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let list = partitions.elements();
+        let list = list.iter().map(|one| Partition::new(one.topic(), one.partition())).collect();
+        let is_assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if !self.closing.load(Ordering::SeqCst) {
+            let change = if is_assigned { Change::Assign(list) } else { Change::Revoke(list) };
+            self.changes.lock().push_back(change);
+        } else if let Err(error) = give_back(consumer, partitions) {
+            tracing::warn!(%error, "cannot give partitions back while leaving a group");
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        // The next commit says it again; the log knows better anyway.
+        if let Err(error) = result {
+            tracing::debug!(%error, "offsets were not committed");
+        }
+    }
+}
+
+fn take_up(consumer: &BaseConsumer<Listener>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
+        _ => consumer.assign(partitions),
+    }
+}
+
+fn give_back(consumer: &BaseConsumer<Listener>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        _ => consumer.unassign(),
+    }
+}
+
+/// How far a partition was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// The offset after the last message that was handed on.
+    pub pulled: i64,
+    /// The offset up to which all is in the log.
+    pub durable: i64,
+}
+
+/// A consumer, and where it stands.
+pub(crate) struct Reader {
+    consumer: Option<BaseConsumer<Listener>>,
+    pub standing: BTreeMap<Partition, Standing>,
+    /// Whether there is a group to which offsets are committed.
+    has_group: bool,
+    lag: Arc<AtomicU64>,
+}
+
+impl Reader {
+    /// Makes a consumer; it connects by itself.
+    pub fn new(config: &ClientConfig, lag: Arc<AtomicU64>) -> KafkaResult<Self> {
+        let has_group = config.get("group.id").is_some();
+        let consumer = named(config).create_with_context(Listener::default())?;
+        Ok(Self { consumer: Some(consumer), standing: BTreeMap::new(), has_group, lag })
+    }
+
+    /// The consumer itself.
+    pub fn consumer(&self) -> &BaseConsumer<Listener> {
+        self.consumer.as_ref().expect("there is one until it is dropped")
+    }
+
+    /// What was noted about its connections.
+    pub fn notes(&self) -> &Notes {
+        &self.consumer().context().notes
+    }
+
+    /// Starts to read partitions at these offsets, besides those that are read already.
+    pub fn start(&mut self, offsets: &BTreeMap<Partition, i64>) -> KafkaResult<()> {
+        let pulled = |(partition, standing): (&Partition, &Standing)| (partition.clone(), standing.pulled);
+        let mut all: BTreeMap<_, _> = self.standing.iter().map(pulled).collect();
+        all.extend(offsets.clone());
+        // Without a group the whole assignment is said each time, with where it stands.
+        let is_incremental = matches!(self.consumer().rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let list = list_of(if is_incremental { offsets } else { &all })?;
+        take_up(self.consumer(), &list)?;
+        for (partition, offset) in offsets {
+            self.standing.insert(partition.clone(), Standing { pulled: *offset, durable: *offset });
+        }
+        Ok(())
+    }
+
+    /// The next thing that the group's coordinator wants.
+    pub fn change(&self) -> Option<Change> {
+        self.consumer().context().changes.lock().pop_front()
+    }
+
+    /// Whether the coordinator wants something.
+    pub fn has_changes(&self) -> bool {
+        !self.consumer().context().changes.lock().is_empty()
+    }
+
+    /// Puts a change back that has to wait.
+    pub fn wait_with(&self, change: Change) {
+        self.consumer().context().changes.lock().push_front(change);
+    }
+
+    /// Whether all that was pulled of these partitions is in the log.
+    pub fn is_settled(&self, partitions: &[Partition]) -> bool {
+        let standings = partitions.iter().filter_map(|partition| self.standing.get(partition));
+        standings.into_iter().all(|standing| standing.durable >= standing.pulled)
+    }
+
+    /// Gives partitions back, after what is in the log was committed to the group.
+    pub fn stop(&mut self, partitions: &[Partition]) -> KafkaResult<()> {
+        if !self.consumer().assignment_lost() {
+            self.commit(partitions.iter(), CommitMode::Sync)?;
+        }
+        let list = list(partitions, Offset::Invalid)?;
+        give_back(self.consumer(), &list)?;
+        self.standing.retain(|partition, _| !partitions.contains(partition));
+        Ok(())
+    }
+
+    /// The next message, or what went wrong.
+    pub fn poll(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+        self.consumer().poll(wait)
+    }
+
+    /// Notes that everything before these offsets is in the log, and tells the group.
+    pub fn durable(&mut self, offsets: &[(Partition, i64)]) -> KafkaResult<()> {
+        for (partition, offset) in offsets {
+            if let Some(standing) = self.standing.get_mut(partition) {
+                standing.durable = *offset;
+            }
+        }
+        self.commit(offsets.iter().map(|(partition, _)| partition), CommitMode::Async)
+    }
+
+    fn commit<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a Partition>,
+        mode: CommitMode,
+    ) -> KafkaResult<()> {
+        let standings = partitions.filter_map(|one| Some((one.clone(), self.standing.get(one)?.durable)));
+        let offsets: BTreeMap<_, _> = standings.collect();
+        if !self.has_group || offsets.is_empty() {
+            return Ok(());
+        }
+        self.consumer().commit(&list_of(&offsets)?, mode)
+    }
+
+    /// Computes how many messages lie outside, as far as statistics have told.
+    pub fn measure_lag(&self) {
+        let ends = self.consumer().context().ends.lock();
+        let behind = |(partition, standing): (&Partition, &Standing)| {
+            let end = ends.get(partition).copied().unwrap_or(standing.pulled);
+            u64::try_from(end - standing.pulled).unwrap_or(0)
+        };
+        self.lag.store(self.standing.iter().map(behind).sum(), Ordering::Relaxed);
+    }
+
+    /// Commits what is in the log and leaves the group.
+    pub fn close(&mut self) -> KafkaResult<()> {
+        let partitions: Vec<_> = self.standing.keys().cloned().collect();
+        let committed = self.commit(partitions.iter(), CommitMode::Sync);
+        self.end();
+        committed
+    }
+
+    fn end(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            let context = consumer.context();
+            context.closing.store(true, Ordering::SeqCst);
+            // What the coordinator wanted and nobody has done would keep the consumer from leaving.
+            let changes: Vec<_> = context.changes.lock().drain(..).collect();
+            for change in changes {
+                let (Change::Assign(partitions) | Change::Revoke(partitions)) = &change;
+                let done = list(partitions, Offset::Invalid).and_then(|list| match change {
+                    Change::Assign(_) => take_up(&consumer, &list),
+                    Change::Revoke(_) => give_back(&consumer, &list),
+                });
+                if let Err(error) = done {
+                    tracing::debug!(%error, "a change of the group was not done while leaving it");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,202 @@
+//! A producer that is used where waiting is allowed, with its transactions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_connectors::{ConnectorError, Result};
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+
+use crate::cluster::{Cluster, Notes};
+use crate::encode::{Encoded, Out};
+
+/// How long the cluster may take to end a transaction, or to answer for all messages.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The header by which a message is known: `WRITER/SHARD/SEQUENCE`.
+pub(crate) const HEADER: &str = "headwater-sequence";
+
+/// How the rows of a shard are spread over partitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spread {
+    /// As librdkafka does, with the hash of Java's producer.
+    Default,
+    /// By the shard.
+    Fixed,
+    /// By the row.
+    RoundRobin,
+}
+
+/// What was heard of messages.
+#[derive(Default)]
+struct Heard {
+    /// The offset after the last message, for each partition.
+    ends: BTreeMap<i32, i64>,
+    /// The first message that was not written.
+    failed: Option<KafkaError>,
+}
+
+/// Hears what becomes of messages.
+#[derive(Default)]
+struct Ledger {
+    notes: Notes,
+    heard: Arc<Mutex<Heard>>,
+}
+
+impl ClientContext for Ledger {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
+        self.notes.keep(&error, reason);
+    }
+}
+
+impl ProducerContext for Ledger {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut heard = self.heard.lock();
+        match result {
+            Ok(message) => {
+                let end = heard.ends.entry(message.partition()).or_default();
+                *end = (*end).max(message.offset() + 1);
+            }
+            Err((error, _)) => drop(heard.failed.get_or_insert_with(|| error.clone())),
+        }
+    }
+}
+
+/// A producer to one topic.
+pub(crate) struct TopicProducer {
+    producer: ThreadedProducer<Ledger>,
+    cluster: Cluster,
+    topic: String,
+    notes: Notes,
+    heard: Arc<Mutex<Heard>>,
+    /// Whether messages are committed by transactions.
+    is_transactional: bool,
+    is_open: bool,
+}
+
+impl TopicProducer {
+    /// Makes a producer. With a transactional id it fences off whoever used it before and ends what was left open.
+    pub fn open(cluster: &Cluster, topic: &str, transactional_id: Option<&str>) -> Result<Self> {
+        let mut own = vec![("enable.idempotence", "true")];
+        if let Some(id) = transactional_id {
+            own.push(("transactional.id", id));
+        }
+        let ledger = Ledger::default();
+        let (notes, heard) = (ledger.notes.clone(), Arc::clone(&ledger.heard));
+        let producer = cluster.producer_config(&own).create_with_context(ledger);
+        let producer: ThreadedProducer<Ledger> =
+            producer.map_err(|error| cluster.failed("connect", &error, &notes))?;
+        let opened = Self {
+            producer,
+            cluster: cluster.clone(),
+            topic: topic.to_owned(),
+            notes,
+            heard,
+            is_transactional: transactional_id.is_some(),
+            is_open: false,
+        };
+        if opened.is_transactional {
+            let started = opened.producer.init_transactions(PATIENCE);
+            started.map_err(|error| opened.failed("begin transactions", &error))?;
+        }
+        Ok(opened)
+    }
+
+    fn failed(&self, what: &str, error: &KafkaError) -> ConnectorError {
+        let what = format!("{what} to topic {}", self.topic);
+        if is_fenced(error) {
+            let reason = "another process writes with the same transactional id; stop it, or set \
+                          sink.transactional-id-prefix";
+            return self.cluster.refused(&what, reason);
+        }
+        self.cluster.failed(&what, error, &self.notes)
+    }
+
+    /// How many partitions the topic has.
+    pub fn partitions(&self) -> Result<i32> {
+        let found = self.producer.client().fetch_metadata(Some(&self.topic), crate::cluster::PATIENCE);
+        let found = found.map_err(|error| self.failed("write", &error))?;
+        let topic = found.topics().first();
+        if let Some(error) = topic.and_then(|topic| topic.error()) {
+            return Err(self.failed("write", &KafkaError::MetadataFetch(error.into())));
+        }
+        Ok(topic.map_or(0, |topic| i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX)))
+    }
+
+    /// Begins a transaction, unless one is open.
+    pub fn begin(&mut self) -> Result<()> {
+        if self.is_transactional && !self.is_open {
+            self.producer.begin_transaction().map_err(|error| self.failed("begin a transaction", &error))?;
+        }
+        self.is_open = true;
+        Ok(())
+    }
+
+    /// Hands a message to the producer, and waits while its queue is full.
+    pub fn send(&self, encoded: &Encoded, message: &Out, key: &str, partition: Option<i32>) -> Result<()> {
+        let mut headers = OwnedHeaders::new_with_capacity(message.headers.len() + 1);
+        for (name, value) in &message.headers {
+            headers = headers.insert(Header { key: name, value: value.as_deref() });
+        }
+        headers = headers.insert(Header { key: HEADER, value: Some(key) });
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
+        record.payload = encoded.value(message);
+        record.key = encoded.key(message);
+        record.timestamp = message.timestamp;
+        record.partition = partition;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    record = again;
+                    self.producer.poll(Duration::from_millis(5));
+                    self.check()?;
+                }
+                Err((error, _)) => return Err(self.failed("write", &error)),
+            }
+        }
+    }
+
+    /// Whether all that was heard is good.
+    fn check(&self) -> Result<()> {
+        match &self.heard.lock().failed {
+            Some(error) => Err(self.failed("write", error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes everything that was sent safe: commits the transaction, or waits for all answers. After an error nobody knows what is
+    /// there: this producer is of no use any more.
+    pub fn commit(&mut self) -> Result<BTreeMap<i32, i64>> {
+        if std::mem::take(&mut self.is_open) {
+            let done = if self.is_transactional {
+                self.producer.commit_transaction(PATIENCE)
+            } else {
+                self.producer.flush(PATIENCE)
+            };
+            // What became of the messages says more than that the transaction must be aborted.
+            self.check()?;
+            done.map_err(|error| self.failed("commit", &error))?;
+        }
+        Ok(self.heard.lock().ends.clone())
+    }
+}
+
+/// Whether an error says that another producer has taken over.
+fn is_fenced(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::Fenced
+                | RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+        )
+    )
+}

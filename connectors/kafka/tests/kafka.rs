@@ -1,0 +1,20 @@
+//! The connector against Apache Kafka: `HEADWATER_TEST_KAFKA` is a broker's address, `HEADWATER_TEST_KAFKA_JARS` the folder of its
+//! jars, from which tests that kill brokers start their own. `tests/run` sets both.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "kafka/broker.rs"]
+mod broker;
+#[path = "kafka/group.rs"]
+mod group;
+#[path = "../../tests/conformance/lab.rs"]
+#[allow(dead_code, reason = "shared with other connectors, of which each needs a part")]
+mod lab;
+#[path = "kafka/outage.rs"]
+mod outage;
+#[path = "kafka/sinks.rs"]
+mod sinks;
+#[path = "kafka/sources.rs"]
+mod sources;
+#[path = "kafka/topic.rs"]
+mod topic;

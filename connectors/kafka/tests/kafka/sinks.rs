@@ -1,0 +1,201 @@
+//! Sinks: each row once whenever the process dies; zombies are fenced; keys, deletions and headers as they should be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema};
+use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State, registry};
+use headwater_core::{StreamName, World};
+use headwater_ingest::Ingest;
+use headwater_kafka::{CONNECTOR, UPSERT};
+use headwater_log::{MemoryLog, StreamSpec};
+use rdkafka::message::{Headers, Message, OwnedMessage};
+
+use crate::broker;
+use crate::lab::{Lab, assert_dense, def, runtime};
+use crate::sources::LIVES;
+use crate::topic::Topic;
+
+/// The header by which a message is known, without the writer: shard and sequence.
+fn place_of(message: &OwnedMessage) -> (u32, u64) {
+    let headers = message.headers().unwrap();
+    let header = headers.iter().find(|header| header.key == "headwater-sequence").unwrap();
+    let text = std::str::from_utf8(header.value.unwrap()).unwrap();
+    let mut parts = text.rsplit('/');
+    let (sequence, shard) = (parts.next().unwrap(), parts.next().unwrap());
+    (shard.parse().unwrap(), sequence.parse().unwrap())
+}
+
+/// Runs a sink through many lives while rows come in, until all is delivered.
+fn live(lab: &Lab, def: &ConnectorDef, rows: i64) {
+    let each = rows / LIVES.len() as i64;
+    for (life, millis) in (0..).zip(LIVES) {
+        lab.fill(life * each, (life + 1) * each);
+        lab.sink_life(def, Some(millis));
+    }
+    lab.fill(LIVES.len() as i64 * each, rows);
+    let status = lab.sink_life(def, None).unwrap();
+    assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
+}
+
+#[test]
+fn each_row_is_there_once_and_the_rows_of_a_shard_in_order() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    for (shards, partitions) in [(1, 1), (2, 3)] {
+        let topic = Topic::new(&address, partitions);
+        let lab = Lab::new(shards);
+        let prefix = ("sink.transactional-id-prefix", topic.name.as_str());
+        let options =
+            topic.options(&[prefix, ("sink.partitioner", "fixed"), ("sink.buffer-flush.interval", "20 ms")]);
+        live(&lab, &def("kafka", &options), 40_000);
+        let messages = topic.committed();
+        assert_dense(topic.numbers(), 40_000);
+        let mut last = BTreeMap::new();
+        for message in &messages {
+            let (shard, sequence) = place_of(message);
+            let next = last.entry(shard).or_insert(0);
+            assert_eq!(*next, sequence, "the rows of shard {shard} come in order");
+            *next += 1;
+        }
+    }
+}
+
+#[test]
+fn at_least_once_loses_nothing_and_repeats_have_the_same_key() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let topic = Topic::new(&address, 2);
+    let lab = Lab::new(2);
+    let options = topic
+        .options(&[("sink.delivery-guarantee", "at-least-once"), ("sink.buffer-flush.interval", "20 ms")]);
+    live(&lab, &def("kafka", &options), 20_000);
+    let mut by_place = BTreeMap::new();
+    for message in topic.committed() {
+        let payload = message.payload().unwrap().to_vec();
+        let first = by_place.entry(place_of(&message)).or_insert_with(|| payload.clone());
+        assert_eq!(*first, payload);
+    }
+    let number =
+        |row: &Vec<u8>| serde_json::from_slice::<serde_json::Value>(row).unwrap()["n"].as_i64().unwrap();
+    assert_dense(by_place.values().map(number).collect(), 20_000);
+}
+
+#[test]
+fn a_zombie_is_fenced_and_stops() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let topic = Topic::new(&address, 1);
+    let prefix = ("sink.transactional-id-prefix", topic.name.as_str());
+    let def = def("kafka", &topic.options(&[prefix]));
+    let runtime = runtime();
+    let (old, new) = (Lab::new(1), Lab::new(1));
+    let start = |lab: &Lab| {
+        let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
+        supervisor.start_sink(def.clone()).unwrap()
+    };
+    let settled = |handle: &headwater_connectors::Handle, rows: u64| {
+        runtime.block_on(async {
+            for _ in 0..3_000 {
+                let status = handle.status();
+                if status.state.is_final() || (status.rows >= rows && status.lag == Some(0)) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("it does not get there: {:?}", handle.status());
+        })
+    };
+    old.fill(0, 100);
+    let zombie = start(&old);
+    settled(&zombie, 100);
+    // The same writer once more: a machine that was thought dead, say. It stands where the topic says.
+    new.fill(0, 200);
+    let heir = start(&new);
+    let status = settled(&heir, 100);
+    assert_eq!(status.state, State::Running, "{:?}", status.last_error);
+    runtime.block_on(heir.stop());
+    old.fill(100, 300);
+    let status = runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(60), zombie.ended()).await.unwrap() });
+    assert_eq!(status.state, State::Failed);
+    let told = status.last_error.unwrap();
+    assert!(told.starts_with("HW5005") && told.contains("sink.transactional-id-prefix"), "{told}");
+    assert_dense(topic.numbers(), 200);
+}
+
+/// Delivers these rows of a stream.
+fn deliver(rows: &RecordBatch, def: ConnectorDef) {
+    let world = World::real();
+    let log = MemoryLog::new(world.clone());
+    let fields: Vec<Field> = rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+    let spec = StreamSpec::new(StreamName::new("events").unwrap(), Arc::new(Schema::new(fields)));
+    headwater_log::Log::create_stream(log.as_ref(), spec).unwrap();
+    let lab = Lab { ingest: Arc::new(Ingest::new(world, log).unwrap()) };
+    lab.ingest.append_batch("events", "test", rows.clone()).unwrap();
+    let status = lab.sink_life(&def, None).unwrap();
+    assert_eq!((status.state, status.last_error), (State::Stopped, None));
+}
+
+#[test]
+fn an_updated_result_is_the_newest_message_of_its_key() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&UPSERT);
+    let topic = Topic::new(&address, 1);
+    let rows = RecordBatch::try_from_iter([
+        ("k", Arc::new(StringArray::from(vec!["a", "b", "a", "a", "b"])) as _),
+        ("n", Arc::new(Int64Array::from(vec![1, 2, 1, 3, 2])) as _),
+        ("_weight", Arc::new(Int64Array::from(vec![1, 1, -1, 1, -1])) as _),
+    ])
+    .unwrap();
+    let prefix = ("sink.transactional-id-prefix", topic.name.as_str());
+    let options = topic.options(&[prefix, ("key.format", "json"), ("format", "json")]);
+    deliver(&rows, ConnectorDef { key: vec!["k".to_owned()], ..def("upsert-kafka", &options) });
+    let mut newest = BTreeMap::new();
+    for message in topic.committed() {
+        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        newest.insert(text(message.key()).unwrap(), text(message.payload()));
+    }
+    let expected = [(r#"{"k":"a"}"#, Some(r#"{"k":"a","n":3}"#)), (r#"{"k":"b"}"#, None)];
+    let expected: BTreeMap<_, _> =
+        expected.map(|(key, value)| (key.to_owned(), value.map(str::to_owned))).into();
+    assert_eq!(newest, expected);
+}
+
+#[test]
+fn key_and_timestamp_come_from_columns_and_keys_lie_where_java_would_put_them() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let topic = Topic::new(&address, 3);
+    let keys = ["foobar", "21", "abc"];
+    let rows = RecordBatch::try_from_iter([
+        ("k", Arc::new(StringArray::from(keys.to_vec())) as _),
+        ("n", Arc::new(Int64Array::from(vec![1, 2, 3])) as _),
+        (
+            "at",
+            Arc::new(arrow::array::TimestampMillisecondArray::from(vec![Some(5_000), Some(6_000), None]))
+                as _,
+        ),
+    ])
+    .unwrap();
+    let prefix = ("sink.transactional-id-prefix", topic.name.as_str());
+    let key = [("key.format", "raw"), ("key.fields", "k"), ("value.fields-include", "EXCEPT_KEY")];
+    let options = topic.options(&[prefix, key[0], key[1], key[2]]);
+    let metadata = BTreeMap::from([("at".to_owned(), "timestamp".to_owned())]);
+    deliver(&rows, ConnectorDef { metadata, ..def("kafka", &options) });
+    let messages = topic.committed();
+    assert_eq!(messages.len(), 3);
+    for message in &messages {
+        let key = std::str::from_utf8(message.key().unwrap()).unwrap();
+        let n = 1 + keys.iter().position(|known| *known == key).unwrap();
+        assert_eq!(message.payload().unwrap(), format!("{{\"n\":{n}}}").as_bytes());
+        // Of Kafka's own test of its hash (UtilsTest.testMurmur2).
+        let hash = [-790_332_482_i32, -973_932_308, 479_470_107][n - 1];
+        assert_eq!(message.partition(), (hash & 0x7fff_ffff) % 3, "{key}");
+        if n < 3 {
+            assert_eq!(message.timestamp().to_millis(), Some(4_000 + 1_000 * n as i64));
+        }
+    }
+}

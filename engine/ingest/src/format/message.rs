@@ -1,0 +1,255 @@
+//! Messages as queues carry them, with a value, a key and metadata: to rows.
+//!
+//! ```text
+//!  value ── decoder ──> columns of the value ─┐
+//!  key ──── decoder ──> columns of the key ───┼─> a row, if all of it is good; else a bad record with the value's bytes
+//!  metadata, as it is ────────────────────────┘
+//! ```
+//!
+//! Each message is one record: formats of which one message holds many rows (Arrow, Parquet) are refused.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
+
+use super::{Decoded, Decoder, Format, FormatOptions};
+use crate::bad::{BadRecord, RecordFault};
+use crate::conform::conform;
+use crate::error::{IngestError, Result};
+
+/// Messages of one partition of a queue, in their order.
+pub struct Messages {
+    /// The values; `None` is a message without one, which some queues read as a deletion.
+    pub values: Vec<Option<Bytes>>,
+    /// The keys; empty if nobody asks for them.
+    pub keys: Vec<Option<Bytes>>,
+    /// By which number the queue knows each message: dead letters carry it.
+    pub numbers: Vec<u64>,
+    /// What is known of each message besides, in columns named as those of the stream.
+    pub about: RecordBatch,
+}
+
+/// How the keys of messages are read.
+#[derive(Clone, Debug)]
+pub struct KeyFormat {
+    /// The format.
+    pub format: Format,
+    /// Its options.
+    pub options: FormatOptions,
+    /// The columns of the stream that the key holds (`key.fields`).
+    pub fields: Vec<String>,
+    /// What the names of these columns begin with, other than in the key itself (`key.fields-prefix`).
+    pub prefix: String,
+    /// Whether the value holds these columns, too (`value.fields-include`): then it is what counts.
+    pub also_in_value: bool,
+}
+
+/// Turns messages into rows of a stream.
+pub struct MessageDecoder {
+    schema: SchemaRef,
+    value: Option<Part>,
+    key: Option<Part>,
+}
+
+/// What one of the two parts of a message gives.
+struct Part {
+    decoder: Decoder,
+    /// The names that the columns have in the stream.
+    names: Vec<String>,
+}
+
+impl MessageDecoder {
+    /// A decoder for messages into rows of `schema`, of which `about` names the columns that are metadata.
+    pub fn new(
+        schema: &SchemaRef,
+        about: &[&str],
+        (format, options): (Format, &FormatOptions),
+        key: Option<KeyFormat>,
+    ) -> Result<Self> {
+        let in_key = |name: &String| key.as_ref().is_some_and(|key| key.fields.contains(name));
+        let in_value = |name: &String| key.as_ref().is_none_or(|key| key.also_in_value) || !in_key(name);
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        let (keys, values): (Vec<_>, Vec<_>) = names
+            .filter(|name| !about.contains(&name.as_str()))
+            .partition(|name| in_key(name) && !in_value(name));
+        let key = match &key {
+            Some(key) if !keys.is_empty() => {
+                Some(Part::new(schema, keys, key.format, &key.options, &key.prefix)?)
+            }
+            _ => None,
+        };
+        let value = match values.is_empty() {
+            true => None,
+            false => Some(Part::new(schema, values, format, options, "")?),
+        };
+        Ok(Self { schema: Arc::clone(schema), value, key })
+    }
+
+    /// Whether [`Messages::keys`] are needed.
+    pub fn wants_keys(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Decodes messages. What does not fit is bad, with its value's bytes.
+    pub fn decode(&mut self, messages: &Messages) -> Result<Decoded> {
+        let mut found = Found { bad: vec![None; messages.values.len()], columns: Vec::new() };
+        let mut text = (Vec::new(), Bytes::new());
+        if let Some(part) = &mut self.value {
+            let decoded = part.decode(&messages.values, &mut found, "value")?;
+            text = (decoded.origins, decoded.bytes);
+        }
+        if let Some(part) = &mut self.key {
+            part.decode(&messages.keys, &mut found, "key")?;
+        }
+        let good: Vec<u32> =
+            (0_u32..).zip(&found.bad).filter(|(_, bad)| bad.is_none()).map(|(at, _)| at).collect();
+        let rows = self.join(&found, &messages.about, &good)?;
+        let bad = found.into_bad(messages);
+        let (rows, unfit) = conform(&rows, &self.schema, 1)?;
+        let (origins, bytes) = text;
+        let mut decoded = Decoded { rows, bad, origins: Vec::new(), bytes };
+        if unfit.is_empty() && origins.len() >= good.len() {
+            // Records are numbered from 1 in the order of the messages.
+            let of_good = origins.iter().filter(|origin| {
+                usize::try_from(origin.record - 1).is_ok_and(|at| good.binary_search(&(at as u32)).is_ok())
+            });
+            decoded.origins = of_good.copied().collect();
+            for origin in &mut decoded.origins {
+                origin.record = number(messages, (origin.record - 1) as usize);
+            }
+        } else {
+            decoded.bytes = Bytes::new();
+        }
+        for bad in unfit {
+            let at = good[(bad.record - 1) as usize] as usize;
+            let payload = messages.values[at].clone().unwrap_or_default();
+            decoded.bad.push(BadRecord { record: number(messages, at), payload, ..bad });
+        }
+        decoded.bad.sort_by_key(|bad| bad.record);
+        Ok(decoded)
+    }
+
+    /// The rows of the messages that are good in all their parts, with columns as they were decoded.
+    fn join(&self, found: &Found, about: &RecordBatch, good: &[u32]) -> Result<RecordBatch> {
+        let all = found.bad.len();
+        let mut fields = Vec::new();
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for (names, rows, of) in &found.columns {
+            // Which row of the part each good message is.
+            let place = |at: &u32| of.binary_search(at).map_or(u32::MAX, |row| row as u32);
+            let whole = of.len() == all && good.len() == all;
+            let places = UInt32Array::from_iter_values(good.iter().map(place));
+            for (name, (field, column)) in
+                names.iter().zip(rows.schema_ref().fields().iter().zip(rows.columns()))
+            {
+                fields.push(field.as_ref().clone().with_name(name));
+                columns.push(if whole { Arc::clone(column) } else { take(column, &places, None)? });
+            }
+        }
+        let places = UInt32Array::from_iter_values(good.iter().copied());
+        for (field, column) in about.schema_ref().fields().iter().zip(about.columns()) {
+            fields.push(field.as_ref().clone());
+            columns.push(if good.len() == all { Arc::clone(column) } else { take(column, &places, None)? });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(good.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+    }
+}
+
+/// What the parts gave.
+struct Found {
+    /// For each message why it is bad, if it is.
+    bad: Vec<Option<BadRecord>>,
+    /// For each part the names, the good rows, and which message each of them is.
+    columns: Vec<(Vec<String>, RecordBatch, Vec<u32>)>,
+}
+
+impl Found {
+    fn into_bad(self, messages: &Messages) -> Vec<BadRecord> {
+        let bad = self.bad.into_iter().enumerate().filter_map(|(at, bad)| {
+            let payload = messages.values[at].clone().unwrap_or_default();
+            Some(BadRecord { record: number(messages, at), payload, ..bad? })
+        });
+        bad.collect()
+    }
+}
+
+impl Part {
+    fn new(
+        schema: &SchemaRef,
+        names: Vec<String>,
+        format: Format,
+        options: &FormatOptions,
+        prefix: &str,
+    ) -> Result<Self> {
+        let mut fields = Vec::new();
+        for name in &names {
+            let field = schema.field_with_name(name)?;
+            let inside = name.strip_prefix(prefix).unwrap_or(name);
+            fields.push(field.clone().with_name(inside));
+        }
+        if matches!(format, Format::Arrow | Format::Parquet | Format::JsonArray) {
+            return Err(IngestError::Unsupported {
+                format: format.name(),
+                column: names[0].clone(),
+                data_type: "any".to_owned(),
+                remedy: "a message holds one record; choose a format of single records, such as json",
+            });
+        }
+        Ok(Self { decoder: Decoder::new(format, Arc::new(Schema::new(fields)), options)?, names })
+    }
+
+    /// Decodes this part of all messages, and notes what is bad.
+    fn decode(&mut self, parts: &[Option<Bytes>], found: &mut Found, what: &'static str) -> Result<Decoded> {
+        let mut absent = Vec::new();
+        let mut present = Vec::with_capacity(parts.len());
+        for (at, part) in (0_u32..).zip(parts) {
+            match part {
+                Some(part) => present.push(part.clone()),
+                None => absent.push(at),
+            }
+        }
+        for at in &absent {
+            found.bad[*at as usize].get_or_insert_with(|| BadRecord {
+                record: 0,
+                fault: RecordFault::Missing,
+                field: None,
+                reason: format!("the message has no {what}").into(),
+                payload: Bytes::new(),
+            });
+        }
+        self.decoder.restart();
+        let mut decoded = self.decoder.decode_messages(&present)?;
+        // The messages that were decoded, by their place among those that have this part.
+        let places: Vec<u32> = match absent.is_empty() {
+            true => (0..parts.len() as u32).collect(),
+            false => (0..parts.len() as u32).filter(|at| absent.binary_search(at).is_err()).collect(),
+        };
+        let mut is_bad = vec![false; present.len()];
+        for bad in decoded.bad.drain(..) {
+            let nth = (bad.record - 1) as usize;
+            is_bad[nth] = true;
+            found.bad[places[nth] as usize].get_or_insert(bad);
+        }
+        let of: Vec<u32> = places.iter().zip(&is_bad).filter(|(_, bad)| !**bad).map(|(at, _)| *at).collect();
+        if of.len() != decoded.rows.num_rows() {
+            return Err(IngestError::Unreadable {
+                format: "a message of one record",
+                reason: format!("{} messages gave {} rows", of.len(), decoded.rows.num_rows()),
+            });
+        }
+        for origin in &mut decoded.origins {
+            origin.record = u64::from(places[(origin.record - 1) as usize]) + 1;
+        }
+        found.columns.push((self.names.clone(), decoded.rows.clone(), of));
+        Ok(decoded)
+    }
+}
+
+/// By which number the queue knows a message.
+fn number(messages: &Messages, at: usize) -> u64 {
+    messages.numbers.get(at).copied().unwrap_or(at as u64 + 1)
+}
