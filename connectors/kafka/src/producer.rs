@@ -111,7 +111,9 @@ impl TopicProducer {
 
     fn failed(&self, what: &str, error: &KafkaError) -> ConnectorError {
         let what = format!("{what} to topic {}", self.topic);
-        if is_fenced(error) {
+        let fatal = self.producer.client().fatal_error();
+        // A message that was purged because of the fence says only that it was purged.
+        if is_fence(error.rdkafka_error_code()) || is_fence(fatal.map(|(code, _)| code)) {
             let reason = "another process writes with the same transactional id; stop it, or set \
                           sink.transactional-id-prefix";
             return self.cluster.refused(&what, reason);
@@ -181,22 +183,24 @@ impl TopicProducer {
             } else {
                 self.producer.flush(PATIENCE)
             };
-            // What became of the messages says more than that the transaction must be aborted.
-            self.check()?;
-            done.map_err(|error| self.failed("commit", &error))?;
+            // What became of the messages says more than that the transaction must be aborted, unless that is because of a fence.
+            match done {
+                Err(error) if is_fence(error.rdkafka_error_code()) => {
+                    return Err(self.failed("commit", &error));
+                }
+                done => {
+                    self.check()?;
+                    done.map_err(|error| self.failed("commit", &error))?;
+                }
+            }
         }
         Ok(self.heard.lock().ends.clone())
     }
 }
 
 /// Whether an error says that another producer has taken over.
-fn is_fenced(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::Fenced
-                | RDKafkaErrorCode::ProducerFenced
-                | RDKafkaErrorCode::InvalidProducerEpoch
-        )
-    )
+fn is_fence(code: Option<RDKafkaErrorCode>) -> bool {
+    let fences =
+        [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch];
+    code.is_some_and(|code| fences.contains(&code))
 }
