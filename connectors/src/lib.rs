@@ -1,7 +1,7 @@
 //! Connectors: the edges where rows come in and go out.
 //!
 //! Three kinds, one small trait each: a [`Source`] is pulled into a stream, a [`Sink`] is a cursor that delivers a stream
-//! outside, a [`Gateway`] serves a protocol. The promise that all of them keep is in `README.md` beside this crate; one
+//! outside, a [`Gateway`] serves a protocol. Beside them an [`Actuator`] carries out what a scaling group decides. The promise that all of them keep is in `README.md` beside this crate; one
 //! conformance suite drives them all.
 //!
 //! Invariants:
@@ -9,6 +9,7 @@
 //! - Adding one touches one folder and one line of [`registry::CONNECTORS`].
 //! - An outage outside is retried with backoff and shown in [`Status`]; it never stops the process.
 
+mod actuate;
 mod backoff;
 mod blackhole;
 mod connector;
@@ -27,6 +28,10 @@ mod status;
 mod stdout;
 mod supervisor;
 
+pub use actuate::{
+    ACTUATORS, ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, add_actuator,
+    attempts_schema,
+};
 pub use connector::{Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Source};
 pub use deliver::{Allowed, DELIVERIES, DeliveryDef, Target, deliveries_schema};
 pub use error::{ConnectorError, Result};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
-use headwater_core::{EventTime, StreamId, StreamName};
+use headwater_core::{EventTime, StreamId, StreamName, World};
 use headwater_ingest::{CURSORS, FormatOptions, Ingest, Marks, Options};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::actuate::{self, ActuatorDef, ActuatorTask};
 use crate::connector::Context;
 use crate::deliver::{Allowed, DeliveryDef, DeliveryTask, Settings, Target};
 use crate::error::Result;
@@ -177,6 +178,30 @@ impl ConnectorSupervisor {
         let (world, log) = (self.ingest.world().clone(), Arc::clone(self.ingest.log()));
         let task = DeliveryTask::new(world, log, Arc::clone(&self.cursors), board, stopped, info, settings);
         self.runtime.spawn(task.run());
+        Ok(handle)
+    }
+
+    /// Checks the options of a group's actuator, without touching anything outside.
+    pub fn validate_actuator(def: &ActuatorDef, world: &World, allowed: &Allowed) -> Result<()> {
+        actuate::make(def, world, allowed, "").map(drop)
+    }
+
+    /// Starts to carry out what a group decides. The streams of activities and progress must exist; when this returns, each decision
+    /// from now on will be seen. Blocks.
+    pub fn start_actuator(&self, def: ActuatorDef, allowed: &Allowed) -> Result<Handle> {
+        let (world, log) = (self.ingest.world().clone(), Arc::clone(self.ingest.log()));
+        let status = Status {
+            name: def.group.clone(),
+            connector: def.actuator.clone(),
+            role: "actuator",
+            stream: "system.scaling_activities".to_owned(),
+            ..Status::default()
+        };
+        let (handle, board, stopped) = self.handle(status);
+        let cursors = Arc::clone(&self.cursors);
+        let task = ActuatorTask::new(world.clone(), log, cursors, board, stopped, def.clone())?;
+        let made = actuate::make(&def, &world, allowed, &task.token)?;
+        self.runtime.spawn(task.run(made));
         Ok(handle)
     }
 

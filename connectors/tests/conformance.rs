@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "conformance/actuators.rs"]
+mod actuators;
 #[path = "conformance/deliveries.rs"]
 mod deliveries;
 #[path = "conformance/lab.rs"]

@@ -1,17 +1,19 @@
-//! What triggers may reach: the operator's configuration decides, not the statement.
+//! What triggers and actuators may reach: the operator's configuration decides, not the statement.
 
 use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-/// What triggers may reach.
+/// What triggers and actuators may reach.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed {
     /// The URLs that webhooks may go to: scheme, host and port must be equal, the path must begin so; a host may begin with `*.`.
     /// `None`: anywhere.
     pub webhooks: Option<Vec<String>>,
-    /// The programs that may be run, by the name that statements use: the program and its first arguments. None unless given.
+    /// The programs that triggers may run, by the name that statements use: the program and its first arguments. None unless given.
     pub commands: BTreeMap<String, Vec<String>>,
+    /// The programs that actuators may start as workers, or run as their health checks, likewise.
+    pub workers: BTreeMap<String, Vec<String>>,
 }
 
 impl Allowed {
@@ -37,6 +39,14 @@ impl Allowed {
         match self.commands.get(name) {
             Some(program) if !program.is_empty() => Ok(program),
             _ => Err(format!("the configuration allows no command '{name}'")),
+        }
+    }
+
+    /// The program that an actuator may run; the error says why there is none.
+    pub fn worker(&self, name: &str) -> Result<&[String], String> {
+        match self.workers.get(name) {
+            Some(program) if !program.is_empty() => Ok(program),
+            _ => Err(format!("the configuration allows scaling groups no command '{name}'")),
         }
     }
 }

@@ -23,21 +23,26 @@ pub(super) enum Way {
 }
 
 /// What is sent.
-pub(super) struct Attempt {
-    pub(super) trigger: String,
-    pub(super) id: String,
+pub(crate) struct Attempt {
+    /// Who sends it: the name of a header, and the value.
+    pub(crate) owner: (&'static str, String),
+    /// The idempotency key.
+    pub(crate) id: String,
     /// From 1.
-    pub(super) number: u32,
-    pub(super) body: Bytes,
+    pub(crate) number: u32,
+    pub(crate) body: Bytes,
 }
+
+/// The header that names the trigger.
+const TRIGGER: &str = "x-headwater-trigger";
 
 /// Why an attempt failed.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub(super) status: Option<i32>,
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// Whether another attempt makes sense.
-    pub(super) retry: bool,
+    pub(crate) retry: bool,
     /// The receiver wants to be left alone for so long.
     pub(super) not_before: Option<Duration>,
 }
@@ -58,8 +63,8 @@ impl Sender {
     pub(super) async fn deliver(&self, key: &str, delivery: &Delivery, slots: &Semaphore) -> Result<Outcome> {
         let body = Bytes::from(self.settings.body(delivery));
         for number in 1.. {
-            let attempt =
-                Attempt { trigger: delivery.trigger.clone(), id: delivery.id(), number, body: body.clone() };
+            let owner = (TRIGGER, delivery.trigger.clone());
+            let attempt = Attempt { owner, id: delivery.id(), number, body: body.clone() };
             // Only closing it could fail, which nobody does.
             let slot = slots.acquire().await;
             let (at, began) = (self.world.clock.now(), self.world.clock.monotonic());
@@ -94,8 +99,8 @@ impl Sender {
 
     /// Writes down that a delivery is not even tried.
     pub(super) async fn drop_over_rate(&self, key: &str, delivery: &Delivery) -> Result<Outcome> {
-        let attempt =
-            Attempt { trigger: delivery.trigger.clone(), id: delivery.id(), number: 0, body: Bytes::new() };
+        let owner = (TRIGGER, delivery.trigger.clone());
+        let attempt = Attempt { owner, id: delivery.id(), number: 0, body: Bytes::new() };
         let mut entry = self.entry(key, delivery, &attempt);
         (entry.outcome, entry.error) = (Outcome::Dropped, Some("over the rate".to_owned()));
         self.ledger.write(entry).await?;

@@ -29,7 +29,7 @@ impl Program {
         };
         let mut child = Command::new(program)
             .args(arguments)
-            .env("HEADWATER_TRIGGER", &attempt.trigger)
+            .env("HEADWATER_TRIGGER", &attempt.owner.1)
             .env("HEADWATER_ID", &attempt.id)
             .env("HEADWATER_ATTEMPT", attempt.number.to_string())
             .stdin(Stdio::piped())

@@ -70,7 +70,10 @@ impl Settings {
         let mut options = Options::new(format!("trigger {}", def.trigger), def.options.iter());
         let timeout = options.duration("timeout")?.unwrap_or(Duration::from_secs(10));
         let (way, is_json) = match &def.target {
-            Target::Webhook { url } => webhook(url, timeout, allowed, &mut options)?,
+            Target::Webhook { url } => {
+                let (webhook, is_json) = read_webhook(url, timeout, allowed, &mut options)?;
+                (Way::Webhook(Box::new(webhook)), is_json)
+            }
             Target::Command { name, arguments } => (program(name, arguments, timeout, allowed)?, true),
         };
         let retry = Retry::take(&mut options)?;
@@ -105,7 +108,13 @@ impl Settings {
     }
 }
 
-fn webhook(url: &str, timeout: Duration, allowed: &Allowed, options: &mut Options) -> Result<(Way, bool)> {
+/// Reads a webhook's options; whether its body is JSON.
+pub(crate) fn read_webhook(
+    url: &str,
+    timeout: Duration,
+    allowed: &Allowed,
+    options: &mut Options,
+) -> Result<(Webhook, bool)> {
     let refused = |reason: String| ConnectorError::refused(options_owner(options), reason);
     let parsed = Url::parse(url).map_err(|error| refused(format!("'{url}' is no URL: {error}")))?;
     if !matches!(parsed.scheme(), "http" | "https") {
@@ -122,7 +131,7 @@ fn webhook(url: &str, timeout: Duration, allowed: &Allowed, options: &mut Option
     let content_type = HeaderValue::from_str(&content_type)
         .map_err(|error| options.bad("content-type", &content_type, error.to_string()))?;
     let secret = secret.map(|secret| secret.into_bytes().into());
-    Ok((Way::Webhook(Box::new(Webhook { url: parsed, headers, content_type, secret, timeout })), is_json))
+    Ok((Webhook { url: parsed, headers, content_type, secret, timeout }, is_json))
 }
 
 fn options_owner(options: &Options) -> String {

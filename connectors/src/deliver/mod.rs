@@ -43,8 +43,10 @@ mod task;
 mod webhook;
 
 pub use allow::Allowed;
-pub(crate) use config::Settings;
+pub(crate) use attempt::Attempt;
 pub use config::{DeliveryDef, Target};
+pub(crate) use config::{Settings, read_webhook};
 pub use ledger::{DELIVERIES, deliveries_schema};
 pub(crate) use sign::{SIGNATURE, signature};
 pub(crate) use task::DeliveryTask;
+pub(crate) use webhook::Webhook;

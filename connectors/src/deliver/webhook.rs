@@ -17,7 +17,7 @@ const ANSWER_BYTES_MAX: usize = 200;
 
 /// Where deliveries are posted to.
 #[derive(Clone, Debug)]
-pub(super) struct Webhook {
+pub(crate) struct Webhook {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) content_type: HeaderValue,
@@ -27,12 +27,12 @@ pub(super) struct Webhook {
 
 impl Webhook {
     /// Makes the client: it follows no redirects, which would lead around the configuration's list.
-    pub(super) fn client(&self) -> Result<Client> {
+    pub(crate) fn client(&self) -> Result<Client> {
         let client = Client::builder().timeout(self.timeout).redirect(redirect::Policy::none()).build();
         client.map_err(|error| ConnectorError::refused("make an HTTP client", error))
     }
 
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         client: &Client,
         world: &World,
@@ -44,7 +44,7 @@ impl Webhook {
         headers.insert(CONTENT_TYPE, self.content_type.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static("headwater"));
         headers.insert(HeaderName::from_static("idempotency-key"), value(&attempt.id)?);
-        headers.insert(HeaderName::from_static("x-headwater-trigger"), value(&attempt.trigger)?);
+        headers.insert(HeaderName::from_static(attempt.owner.0), value(&attempt.owner.1)?);
         headers.insert(HeaderName::from_static("x-headwater-attempt"), HeaderValue::from(attempt.number));
         if let Some(secret) = &self.secret {
             let seconds = world.clock.now().millis().div_euclid(1_000);

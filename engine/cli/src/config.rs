@@ -18,6 +18,9 @@
 //!
 //! [triggers.commands]                                                      # what they may run; nothing unless given
 //! siren = ["/usr/local/bin/siren", "--loud"]
+//!
+//! [scaling.commands]                                                       # what scaling groups may start, and check health with
+//! worker = ["/usr/local/bin/worker", "--queue", "orders"]
 //! ```
 
 use std::collections::BTreeMap;
@@ -46,6 +49,8 @@ pub(crate) struct Config {
     pub wamp: Option<WampConfig>,
     #[serde(default)]
     pub triggers: Triggers,
+    #[serde(default)]
+    pub scaling: Scaling,
 }
 
 /// What triggers may reach; see [`Allowed`].
@@ -53,6 +58,14 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Triggers {
     webhooks: Option<Vec<String>>,
+    #[serde(default)]
+    commands: BTreeMap<String, Vec<String>>,
+}
+
+/// What scaling groups may start; see [`Allowed`]. Their webhooks may go where those of triggers may.
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scaling {
     #[serde(default)]
     commands: BTreeMap<String, Vec<String>>,
 }
@@ -76,12 +89,14 @@ impl Config {
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
     }
-}
 
-impl Triggers {
-    /// What is allowed.
+    /// What triggers and actuators may reach.
     pub fn allowed(&self) -> Allowed {
-        Allowed { webhooks: self.webhooks.clone(), commands: self.commands.clone() }
+        Allowed {
+            webhooks: self.triggers.webhooks.clone(),
+            commands: self.triggers.commands.clone(),
+            workers: self.scaling.commands.clone(),
+        }
     }
 }
 
@@ -107,12 +122,15 @@ mod tests {
     #[test]
     fn the_example_above_is_a_configuration_and_a_typing_error_is_not() {
         let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n[wamp]\nlisten = \"127.0.0.1:2\"\n\
-            [triggers]\nwebhooks = [\"http://a/\"]\n[triggers.commands]\nsiren = [\"/bin/siren\"]\n";
+            [triggers]\nwebhooks = [\"http://a/\"]\n[triggers.commands]\nsiren = [\"/bin/siren\"]\n\
+            [scaling.commands]\nworker = [\"/bin/worker\", \"-v\"]\n";
         let config: Config = toml::from_str(text).unwrap();
         let mut options = ServeOptions::new(config.listen.unwrap());
         config.limits.apply(&mut options);
         assert_eq!(options.tails_max, 7);
-        assert_eq!(config.triggers.allowed().command("siren").unwrap(), ["/bin/siren"]);
+        assert_eq!(config.allowed().command("siren").unwrap(), ["/bin/siren"]);
+        assert_eq!(config.allowed().worker("worker").unwrap(), ["/bin/worker", "-v"]);
+        assert!(config.allowed().worker("siren").is_err(), "what triggers may run is no worker");
         assert!(toml::from_str::<Config>("lsiten = \"127.0.0.1:1\"").is_err());
     }
 }

@@ -7,15 +7,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_sink, make_source};
 use headwater_connectors::{
+<<<<<<< HEAD
     Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle, Parking, State,
     Status, Target,
+=======
+    ActuatorDef, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle,
+    State, Status, Target,
+>>>>>>> 0870efa (Carry out what scaling groups decide: workers on this host, webhooks, and whatever a crate adds)
 };
 use headwater_core::{EventTime, StreamId, StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};
 use headwater_log::Log;
-use headwater_plan::{Action, StreamDef};
+use headwater_plan::{Action, Actuator, SCALING_ACTIVITIES, StreamDef};
 use headwater_run::{
-    ConnectorHost, ConnectorStatus, ConnectorTable, Result, Role, RunError, RunningConnector, TriggerDelivery,
+    ConnectorHost, ConnectorStatus, ConnectorTable, GroupActuator, Result, Role, RunError, RunningConnector,
+    TriggerDelivery,
 };
 use parking_lot::Mutex;
 
@@ -146,6 +152,42 @@ impl ConnectorHost for Connectors {
         let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(&delivery.def.name)?.id);
         Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream }))
     }
+
+    fn validate_actuator(&self, actuator: &GroupActuator) -> std::result::Result<(), String> {
+        let checked =
+            ConnectorSupervisor::validate_actuator(&actuator_of(actuator)?, &self.world, &self.allowed);
+        checked.map_err(|error| error.to_string())
+    }
+
+    fn start_actuator(
+        &self,
+        actuator: GroupActuator,
+        ingest: Arc<Ingest>,
+    ) -> Result<Box<dyn RunningConnector>> {
+        let failed = |reason: String| RunError::Actuator { group: actuator.def.name.clone(), reason };
+        let def = actuator_of(&actuator).map_err(failed)?;
+        let supervisor = self.supervisor(&ingest).map_err(|error| failed(error.to_string()))?;
+        let handle = supervisor.start_actuator(def, &self.allowed);
+        let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
+        let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(SCALING_ACTIVITIES)?.id);
+        Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream }))
+    }
+}
+
+fn actuator_of(actuator: &GroupActuator) -> std::result::Result<ActuatorDef, String> {
+    let group = &actuator.def;
+    let Actuator::Host { name, options } = &group.actuator else {
+        return Err(format!("nothing is carried out by {}", group.actuator.as_str()));
+    };
+    let size = |size: i64| u64::try_from(size).unwrap_or(0);
+    Ok(ActuatorDef {
+        group: group.name.clone(),
+        identity: actuator.identity.clone(),
+        actuator: name.clone(),
+        size: size(group.desired),
+        bounds: (size(group.min), size(group.max)),
+        options: options.clone(),
+    })
 }
 
 fn delivery_of(delivery: &TriggerDelivery) -> std::result::Result<DeliveryDef, String> {

@@ -1,14 +1,14 @@
 //! Scaling policies and scaling groups, independent of their spelling.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use headwater_decide::DecideError;
 use headwater_decide::scaling::{Adjustment, AdjustmentType, Cron, Steps, TargetTracking};
 use headwater_operators::decide::{scaling_activities_schema, scaling_progress_schema};
 
 use crate::decision::{Metric, engine_stream};
 use crate::definition::StreamDef;
+use crate::trigger::StartAt;
 
 /// The stream that all scaling groups write their decisions to. It is there as soon as there is a group.
 pub const SCALING_ACTIVITIES: &str = "system.scaling_activities";
@@ -91,33 +91,39 @@ pub struct GroupDef {
     pub policies: Vec<String>,
     /// Who carries its decisions out.
     pub actuator: Actuator,
+    /// Which row is the first that its alarms look at.
+    pub start: StartAt,
 }
 
 /// Who carries decisions out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actuator {
     /// Nobody: an activity is over as soon as it is decided.
     DryRun,
     /// Whoever reads [`SCALING_ACTIVITIES`], and says in [`SCALING_PROGRESS`] when an activity is over.
     External,
+    /// One of those that the host of connectors has.
+    Host {
+        /// Its name.
+        name: String,
+        /// The options as they were written, those of the group aside.
+        options: BTreeMap<String, String>,
+    },
 }
 
 impl Actuator {
-    /// From its name.
-    pub fn parse(text: &str) -> headwater_decide::Result<Self> {
-        match text {
-            "dry_run" => Ok(Self::DryRun),
-            "external" => Ok(Self::External),
-            _ => Err(DecideError::new(format!("there is no actuator '{text}': dry_run or external"))),
-        }
-    }
-
     /// Its name.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::DryRun => "dry_run",
             Self::External => "external",
+            Self::Host { name, .. } => name,
         }
+    }
+
+    /// Whether this engine carries the decisions out.
+    pub fn is_host(&self) -> bool {
+        matches!(self, Self::Host { .. })
     }
 }
 

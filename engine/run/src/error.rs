@@ -79,6 +79,14 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// Nobody can carry a scaling group's decisions out.
+    #[error("scaling group {group}: {reason}")]
+    Actuator {
+        /// The group.
+        group: String,
+        /// Why.
+        reason: String,
+    },
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
@@ -102,6 +110,7 @@ impl RunError {
             Self::Journal { .. } => Code::new("HW4013"),
             Self::Connector { .. } => Code::new("HW4014"),
             Self::Delivery { .. } => Code::new("HW4018"),
+            Self::Actuator { .. } => Code::new("HW4019"),
             Self::Invalid(_) => Code::new("HW4015"),
             Self::Panicked { .. } => Code::new("HW4017"),
             Self::Closed => Code::new("HW4016"),

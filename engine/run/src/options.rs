@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use headwater_plan::{StreamDef, TriggerDef};
+use headwater_plan::{GroupDef, StreamDef, TriggerDef};
 
 use crate::error::Result;
 
@@ -93,6 +93,15 @@ pub struct TriggerDelivery {
     pub schema: SchemaRef,
 }
 
+/// A scaling group whose decisions are to be carried out.
+#[derive(Clone, Debug)]
+pub struct GroupActuator {
+    /// The group.
+    pub def: Arc<GroupDef>,
+    /// What tells it from a group that had its name before; empty while it is only checked.
+    pub identity: String,
+}
+
 /// A source or sink that runs. Dropping it stops it.
 #[async_trait]
 pub trait RunningConnector: Send + Sync {
@@ -137,10 +146,25 @@ pub trait ConnectorHost: Send + Sync {
             reason: NO_DELIVERIES.to_owned(),
         })
     }
+    /// Checks what is to carry a group's decisions out when it is created; the message names what is wrong.
+    fn validate_actuator(&self, _actuator: &GroupActuator) -> std::result::Result<(), String> {
+        Err(NO_ACTUATORS.to_owned())
+    }
+    /// Starts to carry out what a group decides. When this returns, each decision from now on will be seen. Blocks.
+    fn start_actuator(
+        &self,
+        actuator: GroupActuator,
+        _ingest: Arc<headwater_ingest::Ingest>,
+    ) -> Result<Box<dyn RunningConnector>> {
+        Err(crate::RunError::Actuator { group: actuator.def.name.clone(), reason: NO_ACTUATORS.to_owned() })
+    }
 }
 
 /// What an engine says that has nobody to deliver.
 const NO_DELIVERIES: &str = "this engine was opened without anybody who delivers";
+
+/// What an engine says that has nobody to carry decisions out.
+const NO_ACTUATORS: &str = "this engine was opened without actuators";
 
 /// For engines without connectors.
 pub struct NoConnectors;

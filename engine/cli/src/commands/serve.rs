@@ -61,7 +61,7 @@ impl Serve {
 
         let mut gateways = Gateways::new(self.wamp, config.wamp)?;
 
-        let engine = EngineArgs { data, tuning, allowed: config.triggers.allowed() }.open()?;
+        let engine = EngineArgs { data, tuning, allowed: config.allowed() }.open()?;
         let served = match gateways.start().await {
             Ok(()) => serve(&engine, options).await,
             Err(error) => Err(error),

@@ -1,5 +1,6 @@
 //! Options of a statement, taken one by one; what is left over is a mistake.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use headwater_decide::DecideError;
@@ -77,6 +78,11 @@ impl Options {
                 ))
             })
         })
+    }
+
+    /// All that has not been taken.
+    pub(super) fn rest(&mut self) -> BTreeMap<String, String> {
+        self.given.drain(..).map(|(key, value, _)| (key.value, value)).collect()
     }
 
     /// Fails if something has not been taken.

@@ -21,6 +21,7 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::scaling::{Actuator, GroupDef, PolicyDef, PolicyWhat};
 use crate::script::Position;
 use crate::statement::{CreateScalingGroup, CreateScalingPolicy, Name, Statement};
+use crate::trigger::StartAt;
 
 /// The cooldown of a group that says nothing else.
 const COOLDOWN: Duration = Duration::from_secs(300);
@@ -147,18 +148,34 @@ fn read_group(reader: &mut Reader) -> Result<Statement> {
             .at(name.position, reader.script())
             .hint("WITH (min = 1, max = 4)"));
     };
-    let actuator = options.parsed("actuator", Actuator::parse)?.unwrap_or(Actuator::DryRun);
+    let actuator = options.text("actuator").unwrap_or_else(|| "dry_run".to_owned());
+    let start = options.parsed("start", |text| match text.to_lowercase().as_str() {
+        "latest" => Ok(StartAt::Latest),
+        "earliest" => Ok(StartAt::Earliest),
+        _ => Err(DecideError::new(format!("'{text}' is no value for 'start': latest or earliest"))),
+    })?;
+    let (desired, cooldown, warmup) =
+        (options.whole("desired")?, options.duration("cooldown")?, options.duration("warmup")?);
+    let actuator = match actuator.as_str() {
+        "dry_run" => Actuator::DryRun,
+        "external" => Actuator::External,
+        _ => Actuator::Host { name: actuator, options: options.rest() },
+    };
+    // One that acts must not act on what is long past.
+    let start = start.unwrap_or(if actuator.is_host() { StartAt::Latest } else { StartAt::Earliest });
     let definition = GroupDef {
         name: name.value.clone(),
         min,
         max,
-        desired: options.whole("desired")?.unwrap_or(min),
-        cooldown: options.duration("cooldown")?.unwrap_or(COOLDOWN),
-        warmup: options.duration("warmup")?,
+        desired: desired.unwrap_or(min),
+        cooldown: cooldown.unwrap_or(COOLDOWN),
+        warmup,
         policies: policies.iter().map(|policy| policy.value.clone()).collect(),
         actuator,
+        start,
     };
-    options.finish("a scaling group", &["min", "max", "desired", "cooldown", "warmup", "actuator"])?;
+    let known = ["min", "max", "desired", "cooldown", "warmup", "actuator", "start"];
+    options.finish("a scaling group", &known)?;
     let rules = GroupRules {
         min: definition.min,
         max: definition.max,

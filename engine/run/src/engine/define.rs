@@ -145,11 +145,18 @@ impl Inner {
                 self.planner.check(after, &self.tables(), parsed)?;
                 self.note(&policy.name, parsed)?;
             }
-            Entry::Alarm(_) | Entry::ScalingGroup(_) => {
+            Entry::Alarm(_) => {
                 self.planner.check(after, &self.tables(), parsed)?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
                 return self.start_job(entry);
+            }
+            Entry::ScalingGroup(group) => {
+                self.planner.check(after, &self.tables(), parsed)?;
+                self.check_actuator(group)?;
+                self.note(entry.name(), parsed)?;
+                self.state.lock().catalog = after.clone();
+                return self.start_group(group);
             }
             Entry::Archive(archive) => {
                 self.claim_archive(archive)?;

@@ -10,15 +10,15 @@ use headwater_ingest::dead_letter::LATE_ROWS;
 use headwater_log::{From, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
 use headwater_plan::{
-    ALARM_HISTORY, Actuator, Catalog, Dataflow, Entry, Query, SCALING_ACTIVITIES, SCALING_PROGRESS, Tables,
-    Target,
+    ALARM_HISTORY, Actuator, Catalog, Dataflow, Entry, Query, SCALING_ACTIVITIES, SCALING_PROGRESS, StartAt,
+    Tables, Target,
 };
 use object_store::ObjectStore;
 
 use super::events::{self, Event};
 use super::open::spec_of;
 use super::state::{EngineTables, Inner};
-use super::triggers::trigger_idle_timeouts;
+use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::error::{Result, RunError};
 use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, Start, WEIGHT, journal_schema};
 use crate::late::LateRows;
@@ -77,22 +77,20 @@ impl Inner {
             }
             _ => events::ensure(&*self.log, view_spec(name, &dataflow)?)?,
         };
-        let journal = StreamName::new(&format!("system.journal.{name}"));
-        let journal = journal.map_err(|error| RunError::Invalid(error.to_string()))?;
-        let journal = events::ensure(&*self.log, StreamSpec::new(journal, journal_schema()))?;
+        let journal = events::ensure(&*self.log, journal_spec(name)?)?;
         // Taken before the plan is put together: two guards in one expression would wait for each other.
         let (ends, paused) = {
             let state = self.state.lock();
             let ends = state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
             (ends, state.paused.contains(name))
         };
-        let (start, copies, idle_timeout) = match &trigger {
-            Some((trigger, plan)) => (
-                self.start_of_trigger(trigger, &dataflow, &journal)?,
-                self.copies_of(trigger, plan)?,
-                trigger_idle_timeouts(&catalog, plan),
-            ),
-            None => (Start::At(From::Earliest), None, idle_timeouts(&catalog)),
+        let (copies, idle_timeout) = match &trigger {
+            Some((trigger, plan)) => (self.copies_of(trigger, plan)?, trigger_idle_timeouts(&catalog, plan)),
+            None => (None, idle_timeouts(&catalog)),
+        };
+        let start = match start_at(entry) {
+            StartAt::Earliest => Start::At(From::Earliest),
+            StartAt::Latest => self.start_at_newest(name, &dataflow, &journal)?,
         };
         let plan = JobPlan {
             name: name.to_owned(),
@@ -119,7 +117,7 @@ impl Inner {
     }
 
     /// A stream of the engine itself, as the catalog has it.
-    fn own_stream(&self, catalog: &Catalog, name: &str) -> Result<Arc<StreamInfo>> {
+    pub fn own_stream(&self, catalog: &Catalog, name: &str) -> Result<Arc<StreamInfo>> {
         let def =
             catalog.stream(name).ok_or_else(|| RunError::Invalid(format!("there is no stream {name}")))?;
         events::ensure(&*self.log, spec_of(def)?)
@@ -194,6 +192,12 @@ impl Inner {
         self.state.lock().jobs.values().for_each(|job| job.advance_stream(name, time));
         Ok(())
     }
+}
+
+/// The stream of a job's journal.
+pub(super) fn journal_spec(job: &str) -> Result<StreamSpec> {
+    let name = StreamName::new(&format!("system.journal.{job}"));
+    Ok(StreamSpec::new(name.map_err(|error| RunError::Invalid(error.to_string()))?, journal_schema()))
 }
 
 /// The stream of a materialized view: the query's columns, and a weight if rows change.

@@ -65,11 +65,12 @@ impl Inner {
         }
         for entry in catalog.entries() {
             match entry {
-                Entry::Job(_)
-                | Entry::MaterializedView(_)
-                | Entry::Trigger(_)
-                | Entry::Alarm(_)
-                | Entry::ScalingGroup(_) => {
+                Entry::ScalingGroup(group) => {
+                    if let Err(error) = self.start_group(group) {
+                        tracing::error!(group = group.name, code = %error.code(), %error, "the group cannot start");
+                    }
+                }
+                Entry::Job(_) | Entry::MaterializedView(_) | Entry::Trigger(_) | Entry::Alarm(_) => {
                     // One job that cannot start must not keep the others from it.
                     if let Err(error) = self.start_job(entry) {
                         tracing::error!(job = entry.name(), code = %error.code(), %error, "the job cannot start");

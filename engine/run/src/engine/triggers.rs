@@ -11,7 +11,7 @@ use arrow::compute::cast;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{Append, From, ReadSpec, StreamInfo};
 use headwater_plan::statement::Name;
-use headwater_plan::{Action, Catalog, Dataflow, Parsed, StartAt, TriggerDef, TriggerPlan};
+use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
 
 use super::jobs::idle_timeouts;
 use super::state::Inner;
@@ -49,14 +49,9 @@ impl Inner {
         Ok(Arc::clone(catalog.trigger(&name.value).ok_or_else(unknown)?))
     }
 
-    /// Where a trigger starts when there is no checkpoint.
-    pub fn start_of_trigger(
-        &self,
-        trigger: &TriggerDef,
-        dataflow: &Dataflow,
-        journal: &StreamInfo,
-    ) -> Result<Start> {
-        if trigger.start == StartAt::Latest && first_cut(&*self.log, journal, &trigger.name)?.is_none() {
+    /// Where a job starts that begins with the rows that come after it was created, when there is no checkpoint.
+    pub fn start_at_newest(&self, job: &str, dataflow: &Dataflow, journal: &StreamInfo) -> Result<Start> {
+        if first_cut(&*self.log, journal, job)?.is_none() {
             let end = |next: Sequence| ShardCut { next, idle: false, ended: false };
             let sources = dataflow.sources.iter().map(|source| {
                 let info = self.log.stream_named(source.stream.as_str())?;
@@ -64,7 +59,7 @@ impl Inner {
             });
             begin_at(&*self.log, journal, sources.collect::<Result<_>>()?)?;
         }
-        first_place(self, trigger)
+        first_place(self, job)
     }
 
     /// The stream that firings are inserted into.
@@ -126,7 +121,7 @@ impl Inner {
     pub fn triggers(&self) -> Vec<TriggerStatus> {
         let catalog = self.catalog();
         let all = catalog.entries().filter_map(|entry| match entry {
-            headwater_plan::Entry::Trigger(trigger) => Some(self.status_of(trigger)),
+            Entry::Trigger(trigger) => Some(self.status_of(trigger)),
             _ => None,
         });
         all.collect()
@@ -213,13 +208,19 @@ impl Inner {
     }
 }
 
-/// The first row of a trigger, by its journal.
-pub(crate) fn first_place(inner: &Inner, trigger: &TriggerDef) -> Result<Start> {
-    if trigger.start == StartAt::Earliest {
-        return Ok(Start::At(From::Earliest));
+/// Which row is the first of what an entry does.
+pub(crate) fn start_at(entry: &Entry) -> StartAt {
+    match entry {
+        Entry::Trigger(trigger) => trigger.start,
+        Entry::ScalingGroup(group) => group.start,
+        _ => StartAt::Earliest,
     }
-    let journal = inner.log.stream_named(&format!("system.journal.{}", trigger.name))?;
-    let shards = first_cut(&*inner.log, &journal, &trigger.name)?.unwrap_or_default();
+}
+
+/// The first row of a job that began with what came after it was created, by its journal.
+pub(crate) fn first_place(inner: &Inner, job: &str) -> Result<Start> {
+    let journal = inner.log.stream_named(&format!("system.journal.{job}"))?;
+    let shards = first_cut(&*inner.log, &journal, job)?.unwrap_or_default();
     let place = |cut: &ShardCut| (cut.next, NEW_CLOCK);
     Ok(Start::Resume(shards.iter().map(|shards| shards.iter().map(place).collect()).collect()))
 }

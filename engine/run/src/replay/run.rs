@@ -12,7 +12,7 @@ use headwater_plan::{Entry, METADATA_COLUMNS};
 use super::compare::{differences, results_of};
 use super::definition::{Definition, plan};
 use super::pace::{PACED_ROWS, Pace};
-use crate::engine::{Inner, ensure_stream, first_place, result_schema};
+use crate::engine::{Inner, ensure_stream, first_place, result_schema, start_at};
 use crate::error::{Result, RunError};
 use crate::job::{JournalReader, Limits, Pipeline, Start, fit, nanos};
 use crate::{ReplayReport, ReplaySpec};
@@ -187,10 +187,9 @@ impl Replay {
     }
 }
 
-/// Whether the journal is obeyed. A trigger over a stretch is not asked what it said, but what it would have: it began with the
-/// newest row.
+/// Whether the journal is obeyed. What began with the newest row, over a stretch, is not asked what it said, but what it would have.
 fn obeys(entry: &Entry, definition: &Definition, spec: &ReplaySpec) -> bool {
-    let asks_would = matches!(entry, Entry::Trigger(_)) && (spec.from.is_some() || spec.to.is_some());
+    let asks_would = start_at(entry) == StartAt::Latest && (spec.from.is_some() || spec.to.is_some());
     definition.own && spec.speed.is_none() && !asks_would
 }
 
@@ -203,8 +202,8 @@ fn start_of(
     reach: Reach,
 ) -> Result<Start> {
     let obeys = obeys(entry, definition, spec);
-    if obeys && let Entry::Trigger(trigger) = entry {
-        return first_place(inner, trigger);
+    if obeys && start_at(entry) == StartAt::Latest {
+        return first_place(inner, entry.name());
     }
     let from = match (spec.from, reach) {
         (None, _) | (_, Reach::History) => return Ok(Start::At(From::Earliest)),

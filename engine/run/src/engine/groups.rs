@@ -1,0 +1,47 @@
+//! Scaling groups: the jobs behind them, and who carries their decisions out.
+
+use std::sync::Arc;
+
+use headwater_plan::{Entry, GroupDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
+
+use super::events;
+use super::jobs::journal_spec;
+use super::state::Inner;
+use crate::error::{Result, RunError};
+use crate::options::GroupActuator;
+
+impl Inner {
+    /// Checks what is to carry a group's decisions out.
+    pub fn check_actuator(&self, group: &Arc<GroupDef>) -> Result<()> {
+        if !group.actuator.is_host() {
+            return Ok(());
+        }
+        let actuator = GroupActuator { def: Arc::clone(group), identity: String::new() };
+        let checked = self.connectors.validate_actuator(&actuator);
+        checked.map_err(|reason| RunError::Actuator { group: group.name.clone(), reason })
+    }
+
+    /// Starts a group: first who carries its decisions out, so that none is missed, then what decides.
+    pub fn start_group(self: &Arc<Self>, group: &Arc<GroupDef>) -> Result<()> {
+        if group.actuator.is_host()
+            && let Err(error) = self.start_actuator(group)
+        {
+            // Decisions are made and kept all the same; they are carried out when this is mended.
+            tracing::error!(group = group.name, code = %error.code(), %error, "nothing is carried out");
+        }
+        self.start_job(&Entry::ScalingGroup(Arc::clone(group)))
+    }
+
+    fn start_actuator(self: &Arc<Self>, group: &Arc<GroupDef>) -> Result<()> {
+        let catalog = self.catalog();
+        for name in [SCALING_PROGRESS, SCALING_ACTIVITIES] {
+            self.own_stream(&catalog, name)?;
+        }
+        // The journal's number is never used again: it tells the group from one that had its name before.
+        let journal = events::ensure(&*self.log, journal_spec(&group.name)?)?;
+        let actuator = GroupActuator { def: Arc::clone(group), identity: journal.id.to_string() };
+        let running = self.connectors.start_actuator(actuator, Arc::clone(&self.ingest))?;
+        self.state.lock().connectors.insert(group.name.clone(), Arc::from(running));
+        Ok(())
+    }
+}
