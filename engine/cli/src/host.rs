@@ -7,13 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_sink, make_source};
 use headwater_connectors::{
-<<<<<<< HEAD
-    Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle, Parking, State,
-    Status, Target,
-=======
     ActuatorDef, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle,
-    State, Status, Target,
->>>>>>> 0870efa (Carry out what scaling groups decide: workers on this host, webhooks, and whatever a crate adds)
+    Parking, State, Status, Target,
 };
 use headwater_core::{EventTime, StreamId, StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};

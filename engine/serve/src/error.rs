@@ -247,9 +247,10 @@ impl From<RunError> for ApiError {
             RunError::Archive(_) => StatusCode::BAD_REQUEST,
             RunError::Query(ref error) => status_of_query(error),
             RunError::NoJob { .. } => StatusCode::NOT_FOUND,
-            RunError::Connector { .. } | RunError::Delivery { .. } | RunError::Invalid(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            RunError::Connector { .. }
+            | RunError::Delivery { .. }
+            | RunError::Actuator { .. }
+            | RunError::Invalid(_) => StatusCode::BAD_REQUEST,
             RunError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Operator { .. }
             | RunError::Checkpoint { .. }

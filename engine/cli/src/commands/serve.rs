@@ -50,6 +50,7 @@ pub(crate) const fn usual_address() -> SocketAddr {
 impl Serve {
     pub async fn run(self) -> Result<ExitCode> {
         let config = self.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let allowed = config.allowed();
         let tuning = Tuning {
             workers: self.tuning.workers.or(config.workers),
             checkpoint_seconds: self.tuning.checkpoint_seconds.or(config.checkpoint_seconds),
@@ -61,7 +62,7 @@ impl Serve {
 
         let mut gateways = Gateways::new(self.wamp, config.wamp)?;
 
-        let engine = EngineArgs { data, tuning, allowed: config.allowed() }.open()?;
+        let engine = EngineArgs { data, tuning, allowed }.open()?;
         let served = match gateways.start().await {
             Ok(()) => serve(&engine, options).await,
             Err(error) => Err(error),

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence, ShardId, StreamName};
 use headwater_log::{Append, From, Log, StreamInfo, StreamSpec};
 use headwater_operators::{Reach, Rows};
-use headwater_plan::{Entry, METADATA_COLUMNS};
+use headwater_plan::{Entry, METADATA_COLUMNS, StartAt};
 
 use super::compare::{differences, results_of};
 use super::definition::{Definition, plan};
