@@ -1,0 +1,239 @@
+//! Who asks, and where: credentials, region and endpoint, and what a failure means.
+//!
+//! | option | meaning |
+//! |---|---|
+//! | `aws.region`, `aws_region` | the region; that of the ARN, the environment or the profile unless set |
+//! | `aws.endpoint` | a URL instead of the region's own: an emulator, a private endpoint; `AWS_ENDPOINT_URL` says it, too |
+//! | `aws.credentials.provider` | `AUTO` (unless set: environment, files, the machine's role), `ENV_VAR`, `PROFILE` or `BASIC` |
+//! | `aws.credentials.profile.name` | for `PROFILE`: which one; `AWS_SHARED_CREDENTIALS_FILE` says in which file |
+//! | `aws.credentials.basic.accesskeyid`, `aws.credentials.basic.secretkey` | for `BASIC`; `{{ VARIABLE }}` is taken from the environment |
+
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_kinesis::config::http::HttpResponse;
+use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use headwater_connectors::{ConnectorError, Result};
+use headwater_core::World;
+use headwater_ingest::Options;
+
+/// How long one attempt of a request may take; a long poll takes up to 20 s.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// Where a service is, and as whom it is asked.
+#[derive(Clone)]
+pub(crate) struct Access {
+    region: Option<String>,
+    endpoint: Option<String>,
+    identity: Identity,
+}
+
+#[derive(Clone)]
+enum Identity {
+    Auto,
+    Environment,
+    Profile(Option<String>),
+    Basic(Credentials),
+}
+
+impl Access {
+    /// Takes the options that all services share. `arn` may name the region, too.
+    pub(crate) fn take(options: &mut Options, arn: Option<&str>) -> Result<Self> {
+        let region = options.get_any(&["aws.region", "aws-region"]);
+        let region = region.or_else(|| arn.and_then(|arn| arn.split(':').nth(3)).map(str::to_owned));
+        let endpoint = options.parse_with("aws.endpoint", |text| {
+            let url = text.trim();
+            match url.starts_with("http://") || url.starts_with("https://") {
+                true => Ok(url.to_owned()),
+                false => Err("it begins with http:// or https://".to_owned()),
+            }
+        })?;
+        Ok(Self { region, endpoint, identity: Identity::take(options)? })
+    }
+
+    /// What the clients are made of. Reads the environment and the profile's files.
+    pub(crate) async fn config(&self) -> SdkConfig {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).timeout_config(timeouts);
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        match &self.identity {
+            Identity::Auto => loader,
+            Identity::Environment => {
+                loader.credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            }
+            Identity::Profile(name) => {
+                let mut profile = ProfileFileCredentialsProvider::builder();
+                if let Some(name) = name {
+                    profile = profile.profile_name(name);
+                }
+                loader.credentials_provider(profile.build())
+            }
+            Identity::Basic(credentials) => {
+                loader.credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+            }
+        }
+        .load()
+        .await
+    }
+}
+
+impl Identity {
+    fn take(options: &mut Options) -> Result<Self> {
+        let kind = options.get("aws.credentials.provider");
+        let name = options.get("aws.credentials.profile.name");
+        let key = options.parse_with("aws.credentials.basic.accesskeyid", from_environment)?;
+        let secret = options.parse_with("aws.credentials.basic.secretkey", from_environment)?;
+        let given = kind.as_deref().unwrap_or(match (&key, &name) {
+            (Some(_), _) => "BASIC",
+            (None, Some(_)) => "PROFILE",
+            (None, None) => "AUTO",
+        });
+        match given.trim().to_ascii_uppercase().as_str() {
+            "AUTO" => Ok(Self::Auto),
+            "ENV_VAR" => Ok(Self::Environment),
+            "PROFILE" => Ok(Self::Profile(name)),
+            "BASIC" => match (key, secret) {
+                (Some(key), Some(secret)) => {
+                    Ok(Self::Basic(Credentials::new(key, secret, None, None, "options")))
+                }
+                _ => Err(options
+                    .bad(
+                        "aws.credentials.basic.secretkey",
+                        "",
+                        "BASIC needs aws.credentials.basic.accesskeyid and this",
+                    )
+                    .into()),
+            },
+            _ => {
+                let reason = "it is AUTO, ENV_VAR, PROFILE or BASIC";
+                Err(options.bad("aws.credentials.provider", given, reason).into())
+            }
+        }
+    }
+}
+
+/// A text in which `{{ VARIABLE }}` is taken from the environment.
+fn from_environment(text: &str) -> std::result::Result<String, String> {
+    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
+    let (variable, after) = rest.split_once("}}").ok_or("{{ is not closed")?;
+    let variable = variable.trim();
+    let value = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
+    Ok(format!("{before}{value}{after}"))
+}
+
+/// Waits before another try: longer after each failure in a row, up to 5 s, cut by up to half at random.
+pub(crate) async fn pause(world: &World, failures: u32) {
+    let full = Duration::from_millis(50 << failures.min(7)).min(Duration::from_secs(5));
+    let share = (world.random.next() >> 11) as f64 / (1_u64 << 53) as f64;
+    tokio::time::sleep(full.mul_f64(0.5 + share / 2.0)).await;
+}
+
+/// Whether an error of this code passes by itself. The services' lists of errors say "retry" of these, and of all with status 5xx.
+pub(crate) fn is_passing(code: &str) -> bool {
+    const PASSING: [&str; 9] = [
+        "ProvisionedThroughputExceeded",
+        "Throttl",
+        "LimitExceeded",
+        "TooManyRequests",
+        "ResourceInUse",
+        "ExpiredToken",
+        "RequestExpired",
+        "InternalFailure",
+        "TransactionInProgress",
+    ];
+    PASSING.iter().any(|part| code.contains(part))
+}
+
+/// Whether an error says that what was sent is no good, rather than who sent it, or where to: other rows may be taken.
+pub(crate) fn is_unfit<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    const UNFIT: [&str; 6] = [
+        "Validation",
+        "InvalidArgument",
+        "InvalidMessageContents",
+        "InvalidParameterValue",
+        "BatchRequestTooLong",
+        "ItemCollectionSizeLimitExceeded",
+    ];
+    error.code().is_some_and(|code| UNFIT.iter().any(|part| code.contains(part)))
+}
+
+/// What an error of a client means for the connector. `what` says what was tried, and on what.
+pub(crate) fn failed<E>(what: impl Into<String>, error: &SdkError<E, HttpResponse>) -> ConnectorError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let SdkError::ServiceError(answer) = error else {
+        return ConnectorError::outage(what, causes(error));
+    };
+    let status = answer.raw().status().as_u16();
+    let code = error.code().unwrap_or("an error without a name");
+    let reason = match error.message() {
+        Some(message) => format!("{code}: {message}"),
+        None => format!("{code}, status {status}"),
+    };
+    if status >= 500 || matches!(status, 408 | 429) || is_passing(code) {
+        ConnectorError::outage(what, reason)
+    } else {
+        ConnectorError::refused(what, reason)
+    }
+}
+
+/// An error with what caused it: the outermost alone only says that a request failed.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(entries: &[(&str, &str)]) -> Result<Access> {
+        let mut options = Options::new("connector kinesis", entries.iter().copied());
+        let access = Access::take(&mut options, Some("arn:aws:kinesis:eu-west-1:123456789012:stream/s"))?;
+        options.finish()?;
+        Ok(access)
+    }
+
+    #[tokio::test]
+    async fn the_region_is_that_of_the_arn_unless_said_otherwise() {
+        let config = take(&[]).unwrap().config().await;
+        assert_eq!(config.region().unwrap().as_ref(), "eu-west-1");
+        let config =
+            take(&[("aws_region", "us-east-2"), ("aws.endpoint", "http://x")]).unwrap().config().await;
+        assert_eq!(config.region().unwrap().as_ref(), "us-east-2");
+        assert_eq!(config.endpoint_url(), Some("http://x"));
+    }
+
+    #[test]
+    fn mistakes_are_told_without_secrets() {
+        let told = |entries: &[(&str, &str)]| take(entries).err().unwrap().to_string();
+        let secret = ("aws.credentials.basic.secretkey", "s3cr3t {{ NO_SUCH_VARIABLE_7 }}");
+        let error = told(&[("aws.credentials.basic.accesskeyid", "AK"), secret]);
+        assert!(error.contains("NO_SUCH_VARIABLE_7") && !error.contains("s3cr3t"), "{error}");
+        let error = told(&[("aws.credentials.basic.accesskeyid", "AK")]);
+        assert!(error.contains("BASIC needs") && !error.contains("AK"), "{error}");
+        assert!(told(&[("aws.credentials.provider", "MAGIC")]).contains("AUTO, ENV_VAR, PROFILE or BASIC"));
+        assert!(told(&[("aws.endpoint", "localhost:1")]).contains("begins with http://"));
+    }
+}

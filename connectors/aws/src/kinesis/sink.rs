@@ -1,0 +1,229 @@
+//! Puts rows as records.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use bytes::Bytes;
+use headwater_connectors::{ConnectorError, Context, Cursor, Delivery, Result, Sink};
+use md5::{Digest, Md5};
+
+use super::config::{Partitioner, SinkOptions};
+use super::stream::StreamRef;
+use crate::access::{Access, failed, is_unfit, pause};
+use crate::lanes::Lanes;
+use crate::message::{Delivered, MessageWriter};
+
+/// How often in a row nothing at all may arrive before it counts as an outage.
+const PATIENCE: u32 = 8;
+
+/// How many rows may be under way before a flush is due.
+const ROWS_BEFORE_FLUSH: usize = 8_192;
+
+/// The longest partition key, in characters.
+const KEY_CHARS_MAX: usize = 256;
+
+/// Puts rows as records.
+pub(super) struct Putting {
+    context: Context,
+    access: Access,
+    stream: StreamRef,
+    options: SinkOptions,
+    messages: MessageWriter,
+    client: Option<Client>,
+    lanes: Lanes<Row>,
+    delivered: usize,
+    failures: u32,
+    /// How many rows go alone, as one of them made a request fail.
+    alone: usize,
+}
+
+/// A row on its way. Its lane's key is its partition key.
+struct Row {
+    data: Bytes,
+    explicit_hash_key: Option<String>,
+    delivered: Delivered,
+}
+
+impl Putting {
+    pub(super) fn new(
+        context: Context,
+        access: Access,
+        stream: StreamRef,
+        options: SinkOptions,
+    ) -> Result<Self> {
+        let messages = MessageWriter::new(&context, options.key_field.clone())?;
+        Ok(Self {
+            context,
+            access,
+            stream,
+            options,
+            messages,
+            client: None,
+            lanes: Lanes::default(),
+            delivered: 0,
+            failures: 0,
+            alone: 0,
+        })
+    }
+
+    /// The partition key of each row.
+    fn partition_keys(&self, delivery: &Delivery, row_key: impl Fn(usize) -> String) -> Result<Vec<String>> {
+        let keys = match &self.options.partitioner {
+            Partitioner::Random => (0..delivery.rows.num_rows()).map(row_key).collect(),
+            Partitioner::Fixed => {
+                let key = format!("{}-{}/{}", delivery.stream, self.context.stream_id, delivery.shard);
+                vec![key; delivery.rows.num_rows()]
+            }
+            Partitioner::Columns(columns) => {
+                let mut keys = columns.keys(&delivery.rows)?;
+                for (row, key) in keys.iter_mut().enumerate() {
+                    if key.is_empty() {
+                        *key = row_key(row);
+                    } else if key.chars().count() > KEY_CHARS_MAX {
+                        // As good a key: what had the same key before has the same now.
+                        *key = format!("{:032x}", u128::from_be_bytes(Md5::digest(key.as_str()).into()));
+                    }
+                }
+                keys
+            }
+        };
+        Ok(keys)
+    }
+
+    /// The explicit hash key of each row, if a column has them; the error is of that row.
+    fn hash_keys(&self, delivery: &Delivery) -> Result<Vec<std::result::Result<Option<String>, String>>> {
+        let Some(column) = &self.options.explicit_hash_key else {
+            return Ok(vec![Ok(None); delivery.rows.num_rows()]);
+        };
+        let check = |key: String| match key.as_str() {
+            "" => Ok(None),
+            digits if digits.parse::<u128>().is_ok() => Ok(Some(key)),
+            other => Err(format!("its explicit hash key is {other:?}, no number from 0 to 2^128-1")),
+        };
+        Ok(column.keys(&delivery.rows)?.into_iter().map(check).collect())
+    }
+
+    /// Puts what may go together, and keeps what does not arrive.
+    async fn put_some(&mut self) -> Result<()> {
+        let what = || format!("put records into {}", self.stream.shown());
+        let Some(client) = &self.client else {
+            return Err(ConnectorError::outage(what(), "the sink is not open"));
+        };
+        let size = |row: &Row| row.data.len() + KEY_CHARS_MAX;
+        let most = if self.alone > 0 { 1 } else { self.options.records_max };
+        let taken = self.lanes.take(most, self.options.bytes_max, size);
+        self.alone = self.alone.saturating_sub(taken.len());
+        let entry = |(key, row): &(Bytes, Row)| {
+            PutRecordsRequestEntry::builder()
+                .data(Blob::new(row.data.as_ref()))
+                .partition_key(String::from_utf8_lossy(key))
+                .set_explicit_hash_key(row.explicit_hash_key.clone())
+                .build()
+                .map_err(|error| ConnectorError::refused(what(), error))
+        };
+        let entries = taken.iter().map(entry).collect::<Result<Vec<_>>>()?;
+        let request = client.put_records().set_records(Some(entries));
+        let request = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn());
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) if is_unfit(&error) => return self.set_aside(taken, failed(what(), &error)).await,
+            Err(error) => return Err(failed(what(), &error)),
+        };
+        let (mut arrived, mut reason) = (0, None);
+        let mut results = answer.records.into_iter();
+        for (key, row) in taken {
+            match results.next() {
+                Some(result) if result.error_code.is_none() => {
+                    arrived += 1;
+                    self.lanes.arrived(key);
+                }
+                result => {
+                    reason = result.and_then(|result| result.error_message.or(result.error_code)).or(reason);
+                    self.lanes.refused(key, row);
+                }
+            }
+        }
+        let Some(reason) = reason else {
+            self.failures = 0;
+            return Ok(());
+        };
+        self.failures = if arrived > 0 { 0 } else { self.failures + 1 };
+        if self.failures > PATIENCE {
+            return Err(ConnectorError::outage(what(), reason));
+        }
+        tracing::debug!(stream = self.stream.shown(), reason, "records did not arrive, and go again");
+        pause(&self.context.world, self.failures).await;
+        Ok(())
+    }
+
+    /// One of these rows is no good: if it is the only one, it is parked; otherwise they go again, one by one.
+    async fn set_aside(&mut self, mut taken: Vec<(Bytes, Row)>, error: ConnectorError) -> Result<()> {
+        if taken.len() == 1
+            && let Some((key, row)) = taken.pop()
+        {
+            row.delivered.park(&self.context.parking, error).await?;
+            self.lanes.arrived(key);
+            return Ok(());
+        }
+        self.alone = taken.len();
+        taken.into_iter().for_each(|(key, row)| self.lanes.refused(key, row));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for Putting {
+    async fn open(&mut self, stored: Cursor) -> Result<Cursor> {
+        let client = Client::new(&self.access.config().await);
+        // A stream that is not there is told now, not with the first row.
+        let found = client.describe_stream_summary();
+        let found = found.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn()).send().await;
+        found.map_err(|error| failed(format!("describe {}", self.stream.shown()), &error))?;
+        self.client = Some(client);
+        Ok(stored)
+    }
+
+    async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
+        let id = self.context.stream_id;
+        let row_key = |row: usize| {
+            let sequence = delivery.first.plus(row as u64);
+            format!("{}-{id}/{}/{sequence}", delivery.stream, delivery.shard)
+        };
+        let messages = self.messages.write(&delivery.rows, row_key)?;
+        let keys = self.partition_keys(&delivery, row_key)?;
+        let hash_keys = self.hash_keys(&delivery)?;
+        self.delivered += messages.len();
+        for (at, ((data, key), hash_key)) in messages.into_iter().zip(keys).zip(hash_keys).enumerate() {
+            let delivered = Delivered::of(&delivery, at);
+            match hash_key {
+                Ok(explicit_hash_key) => {
+                    self.lanes.push(Bytes::from(key), Row { data, explicit_hash_key, delivered });
+                }
+                Err(reason) => delivered.park(&self.context.parking, reason).await?,
+            }
+        }
+        while self.lanes.len() >= self.options.records_max {
+            self.put_some().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<String> {
+        while self.lanes.len() > 0 {
+            self.put_some().await?;
+        }
+        self.delivered = 0;
+        Ok(String::new())
+    }
+
+    fn is_full(&self) -> bool {
+        self.delivered >= ROWS_BEFORE_FLUSH
+    }
+
+    fn linger(&self) -> Duration {
+        self.options.linger
+    }
+}

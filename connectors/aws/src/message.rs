@@ -1,0 +1,384 @@
+//! Messages with an envelope to rows, and rows to messages.
+//!
+//! A column whose name begins with the service's prefix (`kinesis_`, `sqs_`) holds what the envelope says; the others are decoded
+//! from the body. What cannot be decoded goes to the dead letters with its body and with the place that it had outside.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray,
+};
+use arrow::compute::{can_cast_types, cast};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use headwater_connectors::{ConnectorError, Context, Delivery, Parking, Result};
+use headwater_core::{Sequence, ShardId};
+use headwater_ingest::{CsvHeader, Decoded, Decoder, Encoder, Format, FormatOptions, IngestError};
+
+/// What an envelope says in one of its fields.
+pub(crate) enum About {
+    /// A text.
+    Text(Option<String>),
+    /// A number.
+    Number(Option<i64>),
+    /// Milliseconds since the epoch.
+    Millis(Option<i64>),
+}
+
+/// One thing that envelopes say.
+pub(crate) struct AboutField {
+    /// The column's name.
+    pub name: &'static str,
+    /// What comes out of it: a text, a number or a time.
+    pub kind: fn() -> DataType,
+    /// Whether every envelope says it.
+    pub is_always: bool,
+}
+
+pub(crate) fn text() -> DataType {
+    DataType::Utf8
+}
+
+pub(crate) fn number() -> DataType {
+    DataType::Int64
+}
+
+pub(crate) fn millis() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, None)
+}
+
+/// Turns messages into rows.
+pub(crate) struct MessageReader {
+    schema: SchemaRef,
+    decoder: Decoder,
+    /// For each column that the envelope fills, its place in the schema and among the envelope's fields.
+    about: Vec<(usize, usize)>,
+}
+
+impl MessageReader {
+    /// A reader of messages for a stream. A column of `prefix` that is not among `fields` is refused.
+    pub(crate) fn new(context: &Context, prefix: &str, fields: &[AboutField]) -> Result<Self> {
+        let (mut about, mut body) = (Vec::new(), Vec::new());
+        for (at, column) in context.schema.fields().iter().enumerate() {
+            if column.name().starts_with(prefix) {
+                about.push((at, field_for(column, prefix, fields)?));
+            } else {
+                body.push(Arc::clone(column));
+            }
+        }
+        let format = format_of(context)?;
+        let body = Arc::new(Schema::new(body));
+        let decoder = Decoder::new(format, body, &options_of(context))?;
+        Ok(Self { schema: Arc::clone(&context.schema), decoder, about })
+    }
+
+    /// The rows of messages. `about` tells what the envelope of a message says in a field, `place` where the message lay.
+    pub(crate) fn read(
+        &mut self,
+        messages: &[Bytes],
+        about: impl Fn(usize, usize) -> About,
+        place: impl Fn(usize) -> String,
+    ) -> Result<Decoded> {
+        self.decoder.restart();
+        let mut decoded = self.decoder.decode_messages(messages)?;
+        let mut is_good = vec![true; messages.len()];
+        for bad in &mut decoded.bad {
+            let at = usize::try_from(bad.record - 1).unwrap_or(usize::MAX);
+            if let Some(is_good) = is_good.get_mut(at) {
+                *is_good = false;
+                bad.reason = format!("{} ({})", bad.reason, place(at)).into();
+            }
+        }
+        let good: Vec<usize> = (0..messages.len()).filter(|at| is_good[*at]).collect();
+        decoded.rows = self.with_about(&decoded.rows, &good, about)?;
+        Ok(decoded)
+    }
+
+    fn with_about(
+        &self,
+        rows: &RecordBatch,
+        good: &[usize],
+        about: impl Fn(usize, usize) -> About,
+    ) -> Result<RecordBatch> {
+        let mut columns = rows.columns().to_vec();
+        for (at, field) in &self.about {
+            let values = good.iter().map(|message| about(*message, *field));
+            let column = cast(&column_of(values), self.schema.field(*at).data_type());
+            columns.insert(*at, column.map_err(IngestError::from)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(good.len()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
+        Ok(rows.map_err(IngestError::from)?)
+    }
+}
+
+/// The place of a column among the envelope's fields.
+fn field_for(column: &Field, prefix: &str, fields: &[AboutField]) -> Result<usize> {
+    let refuse = |reason: String| ConnectorError::refused(format!("fill column {}", column.name()), reason);
+    let Some(at) = fields.iter().position(|field| field.name == column.name()) else {
+        let names: Vec<_> = fields.iter().map(|field| field.name).collect();
+        return Err(refuse(format!("columns whose names begin with {prefix} are {}", names.join(", "))));
+    };
+    let kind = (fields[at].kind)();
+    if !can_cast_types(&kind, column.data_type()) {
+        return Err(refuse(format!("its type cannot hold a {kind}")));
+    }
+    if !fields[at].is_always && !column.is_nullable() {
+        return Err(refuse("not every message has it; leave out NOT NULL".to_owned()));
+    }
+    Ok(at)
+}
+
+/// A column of values that are all of one kind.
+fn column_of(values: impl Iterator<Item = About>) -> ArrayRef {
+    let (mut texts, mut numbers, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            About::Text(text) => texts.push(text),
+            About::Number(number) => numbers.push(number),
+            About::Millis(millis) => times.push(millis),
+        }
+    }
+    if !numbers.is_empty() {
+        Arc::new(Int64Array::from(numbers))
+    } else if !times.is_empty() {
+        Arc::new(TimestampMillisecondArray::from(times))
+    } else {
+        Arc::new(StringArray::from(texts))
+    }
+}
+
+/// The format of messages: one in which each message is one record.
+fn format_of(context: &Context) -> Result<Format> {
+    let format = context.format.unwrap_or(Format::JsonLines);
+    match format {
+        Format::JsonLines | Format::JsonArray | Format::Csv | Format::Raw => Ok(format),
+        other => Err(ConnectorError::refused(
+            format!("read messages as {}", other.name()),
+            "a message is one record: use json, csv or raw",
+        )),
+    }
+}
+
+/// The options of formats; a message has no header.
+fn options_of(context: &Context) -> FormatOptions {
+    let mut options = context.format_options.clone();
+    options.csv.header = CsvHeader::Absent;
+    options
+}
+
+/// Turns rows into messages, one each.
+pub(crate) struct MessageWriter {
+    format: Format,
+    schema: SchemaRef,
+    options: FormatOptions,
+    /// The field of a JSON object that the row's key goes to.
+    key_field: Option<String>,
+}
+
+impl MessageWriter {
+    /// A writer of a stream's rows. With `key_field`, each JSON object gets a field more, with the row's key.
+    pub(crate) fn new(context: &Context, key_field: Option<String>) -> Result<Self> {
+        let format = match context.format.unwrap_or(Format::JsonLines) {
+            Format::JsonArray => Format::JsonLines,
+            Format::DebeziumJson => Format::DebeziumJson,
+            _ => format_of(context)?,
+        };
+        let (schema, options) = (Arc::clone(&context.schema), options_of(context));
+        Encoder::new(format, Arc::clone(&schema), &options)?;
+        Ok(Self { format, schema, options, key_field })
+    }
+
+    /// The rows as messages; `key` is asked for the key of each.
+    pub(crate) fn write(&self, rows: &RecordBatch, key: impl Fn(usize) -> String) -> Result<Vec<Bytes>> {
+        let mut encoder = Encoder::new(self.format, Arc::clone(&self.schema), &self.options)?;
+        let (mut out, mut ends) = (Vec::new(), Vec::with_capacity(rows.num_rows()));
+        for row in 0..rows.num_rows() {
+            encoder.encode(&rows.slice(row, 1), &mut out)?;
+            if out.last() == Some(&b'\n') {
+                out.pop();
+            }
+            if let Some(field) = &self.key_field
+                && self.format == Format::JsonLines
+                && out.pop_if(|last| *last == b'}').is_some()
+            {
+                let comma = if out.last() == Some(&b'{') { "" } else { "," };
+                let (field, key) = (serde_json::json!(field), serde_json::json!(key(row)));
+                out.extend_from_slice(format!("{comma}{field}:{key}}}").as_bytes());
+            }
+            ends.push(out.len());
+        }
+        let all = Bytes::from(out);
+        let mut start = 0;
+        Ok(ends.into_iter().map(|end| all.slice(std::mem::replace(&mut start, end)..end)).collect())
+    }
+}
+
+/// A row as it was delivered, for the case that it is never taken.
+pub(crate) struct Delivered {
+    shard: ShardId,
+    pub sequence: Sequence,
+    row: RecordBatch,
+}
+
+impl Delivered {
+    /// Row `at` of a delivery.
+    pub(crate) fn of(delivery: &Delivery, at: usize) -> Self {
+        let sequence = delivery.first.plus(at as u64);
+        Self { shard: delivery.shard, sequence, row: delivery.rows.slice(at, 1) }
+    }
+
+    /// The shard.
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Puts the row aside.
+    pub(crate) async fn park(self, parking: &Parking, why: impl ToString) -> Result<()> {
+        parking.park(self.shard, self.row, vec![(self.sequence, why.to_string())]).await
+    }
+}
+
+/// The values of columns as text, row by row: keys of records, groups of messages. NULL is the empty text.
+pub(crate) struct KeyColumns {
+    columns: Vec<usize>,
+    delimiter: String,
+}
+
+impl KeyColumns {
+    /// Columns by name, with commas between.
+    pub(crate) fn find(schema: &Schema, names: &str, delimiter: &str) -> std::result::Result<Self, String> {
+        let columns = names
+            .split(',')
+            .map(str::trim)
+            .map(|name| schema.index_of(name).map_err(|_| format!("the table has no column {name}")))
+            .collect::<std::result::Result<_, _>>()?;
+        Ok(Self { columns, delimiter: delimiter.to_owned() })
+    }
+
+    /// The columns of a table's primary key.
+    pub(crate) fn of(schema: &Schema, names: &[String], delimiter: &str) -> Result<Self> {
+        let find = |name: &String| schema.index_of(name).map_err(IngestError::from);
+        let columns = names.iter().map(find).collect::<std::result::Result<_, _>>()?;
+        Ok(Self { columns, delimiter: delimiter.to_owned() })
+    }
+
+    /// The key of each row.
+    pub(crate) fn keys(&self, rows: &RecordBatch) -> Result<Vec<String>> {
+        let mut keys = vec![String::new(); rows.num_rows()];
+        for (nth, column) in self.columns.iter().enumerate() {
+            let column = cast(rows.column(*column), &DataType::Utf8).map_err(IngestError::from)?;
+            let column = arrow::array::AsArray::as_string::<i32>(&column);
+            for (key, value) in keys.iter_mut().zip(column) {
+                if nth > 0 {
+                    key.push_str(&self.delimiter);
+                }
+                key.push_str(value.unwrap_or_default());
+            }
+        }
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_core::{StreamId, StreamName, World};
+
+    use super::*;
+
+    fn context(fields: Vec<Field>, format: Option<Format>) -> Context {
+        Context {
+            world: World::real(),
+            name: "t".to_owned(),
+            stream: StreamName::new("t").unwrap(),
+            stream_id: StreamId(7),
+            schema: Arc::new(Schema::new(fields)),
+            event_time: None,
+            format,
+            format_options: FormatOptions::default(),
+            parking: Parking::default(),
+            key: Vec::new(),
+            created: headwater_core::EventTime(0),
+        }
+    }
+
+    const FIELDS: &[AboutField] = &[
+        AboutField { name: "x_key", kind: text, is_always: true },
+        AboutField { name: "x_sub", kind: number, is_always: false },
+        AboutField { name: "x_at", kind: millis, is_always: true },
+    ];
+
+    fn about(message: usize, field: usize) -> About {
+        match field {
+            0 => About::Text(Some(format!("k{message}"))),
+            1 => About::Number((message > 0).then_some(message as i64)),
+            _ => About::Millis(Some(1_000 * message as i64)),
+        }
+    }
+
+    #[test]
+    fn envelopes_fill_their_columns_beside_bad_bodies() {
+        let fields = vec![
+            Field::new("x_sub", DataType::Int32, true),
+            Field::new("n", DataType::Int64, false),
+            Field::new("x_key", DataType::Utf8, false),
+            Field::new("x_at", DataType::Timestamp(TimeUnit::Microsecond, None), false),
+        ];
+        let mut reader = MessageReader::new(&context(fields, None), "x_", FIELDS).unwrap();
+        let messages = [r#"{"n":1}"#, "nonsense", r#"{"n":3,"x_key":"a lie"}"#].map(Bytes::from_static_str);
+        for _ in 0..2 {
+            let decoded = reader.read(&messages, about, |at| format!("place {at}")).unwrap();
+            let text = arrow::util::pretty::pretty_format_batches(&[decoded.rows]).unwrap().to_string();
+            assert!(text.contains("|       | 1 | k0    | 1970-01-01T00:00:00 |"), "{text}");
+            assert!(text.contains("| 2     | 3 | k2    | 1970-01-01T00:00:02 |"), "{text}");
+            assert_eq!(decoded.bad.len(), 1);
+            assert!(decoded.bad[0].reason.ends_with("(place 1)"), "{}", decoded.bad[0].reason);
+            assert_eq!(&decoded.bad[0].payload[..], b"nonsense");
+        }
+    }
+
+    trait FromStatic {
+        fn from_static_str(text: &'static str) -> Bytes;
+    }
+
+    impl FromStatic for Bytes {
+        fn from_static_str(text: &'static str) -> Bytes {
+            Bytes::from_static(text.as_bytes())
+        }
+    }
+
+    #[test]
+    fn columns_that_no_envelope_can_fill_are_told() {
+        let told = |field: Field| {
+            let fields = vec![Field::new("n", DataType::Int64, false), field];
+            MessageReader::new(&context(fields, None), "x_", FIELDS).err().unwrap().to_string()
+        };
+        assert!(told(Field::new("x_kee", DataType::Utf8, true)).contains("x_key, x_sub, x_at"));
+        assert!(told(Field::new("x_sub", DataType::Int64, false)).contains("leave out NOT NULL"));
+        let nested = DataType::Struct(vec![Field::new("a", DataType::Date32, true)].into());
+        assert!(told(Field::new("x_at", nested, true)).contains("cannot hold"));
+    }
+
+    #[test]
+    fn each_row_is_a_message_with_its_key() {
+        let fields = vec![Field::new("n", DataType::Int64, true), Field::new("s", DataType::Utf8, true)];
+        let rows = RecordBatch::try_new(
+            Arc::new(Schema::new(fields.clone())),
+            vec![
+                Arc::new(Int64Array::from(vec![Some(1), None])),
+                Arc::new(StringArray::from(vec!["a\nb", "c"])),
+            ],
+        )
+        .unwrap();
+        let key = |row: usize| format!("t/0/{row}");
+        let json = MessageWriter::new(&context(fields.clone(), None), Some("_key".to_owned())).unwrap();
+        let written = json.write(&rows, key).unwrap();
+        assert_eq!(written[0], r#"{"n":1,"s":"a\nb","_key":"t/0/0"}"#);
+        assert_eq!(written[1], r#"{"n":null,"s":"c","_key":"t/0/1"}"#);
+        let csv = MessageWriter::new(&context(fields.clone(), Some(Format::Csv)), None).unwrap();
+        assert_eq!(csv.write(&rows, key).unwrap(), ["1,\"a\nb\"", ",c"]);
+        let keys = KeyColumns::find(&rows.schema(), "s, n", "|").unwrap();
+        assert_eq!(keys.keys(&rows).unwrap(), ["a\nb|1", "c|"]);
+        assert!(KeyColumns::find(&rows.schema(), "nope", "|").is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Queues of SQS.
+//!
+//! | option | meaning |
+//! |---|---|
+//! | `queue-url` | the queue's URL |
+//! | `queue` | or its name, in the account that asks |
+//! | `source.wait-time` | how long a request waits for messages; 10 s unless set, 20 s at most |
+//! | `source.visibility-timeout` | for how long nobody else gets a message that was received; the queue's own unless set. It is extended while an append takes longer |
+//! | `source.receivers` | requests at a time; 4 unless set |
+//! | `sink.message-group-id` | the columns whose values, with `\|` between, are a message's group; our stream and shard unless set. For FIFO queues |
+//!
+//! and those of [`access`](crate::access).
+//!
+//! ## Messages and rows
+//!
+//! A message is one row. Columns about the message:
+//!
+//! | column | what it holds |
+//! |---|---|
+//! | `sqs_message_id` | the message's id |
+//! | `sqs_message_group_id`, `sqs_message_deduplication_id`, `sqs_sequence_number` | of a FIFO queue |
+//! | `sqs_sent_timestamp` | when it was sent |
+//! | `sqs_receive_count` | how often it has been received |
+//! | `sqs_message_attributes` | its attributes, as a JSON object |
+//!
+//! ## What is promised
+//!
+//! A message is deleted after its row is durable, not before. What the queue delivers again is known by its message id and dropped: the ids
+//! of the last 256 appends are stored with their rows, and those of the last 100,000 messages are kept in memory. So a message
+//! comes twice only if the queue repeats it after all of these. The messages of a FIFO queue's group are in the stream in their order, if
+//! the stream has one shard or is partitioned by what makes the group.
+//!
+//! A sink sends rows in batches. To a FIFO queue it says `STREAM-ID/SHARD/SEQUENCE` as the deduplication id, so that a row that is sent again
+//! within five minutes is there once; of each group one message is under way at a time, so that nothing overtakes. Any queue gets
+//! that text as the attribute `idempotency-key`, too. A row that the queue does not take is parked.
+
+mod config;
+mod received;
+mod sink;
+mod source;
+
+pub use config::CONNECTOR;

@@ -1,0 +1,108 @@
+//! Kinesis in, DynamoDB out, through the binary, which is killed in between.
+
+#[path = "../../connectors/aws/tests/services/peer.rs"]
+mod peer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::process::{PATIENCE, Process, Server, headwater};
+use peer::Peer;
+
+const SECRET: &str = "a-secret-that-nobody-is-shown";
+
+fn serve(data: &Path) -> Server {
+    let mut command = headwater(&["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    command.env("FLEET_SECRET", SECRET);
+    Server::of(Process::spawn(command))
+}
+
+fn put(kinesis: &mut Peer, numbers: std::ops::Range<u32>) {
+    let record =
+        |n: u32| json!({"Data": format!("{{\"device\":\"d{}\",\"n\":{n}}}", n % 4), "PartitionKey": "k"});
+    let records: Vec<Value> = numbers.map(record).collect();
+    kinesis.call("put_records", json!({"StreamName": "binary", "Records": records}));
+}
+
+/// Waits until the items hold the sums of these numbers, by device.
+async fn until_added(dynamodb: &mut Peer, numbers: std::ops::Range<u32>) {
+    let mut expected: Vec<(String, String)> = (0..4)
+        .map(|d| (format!("d{d}"), numbers.clone().filter(|n| n % 4 == d).sum::<u32>().to_string()))
+        .collect();
+    expected.sort();
+    let mut found = Vec::new();
+    let mut waited = Duration::ZERO;
+    while waited < PATIENCE {
+        let answer = dynamodb.call("scan", json!({"TableName": "binary"}));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let items = answer["Items"].as_array().unwrap().iter();
+        found = items.map(|item| (text(&item["device"]["S"]), text(&item["n"]["N"]))).collect();
+        found.sort();
+        if found == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        waited += Duration::from_millis(100);
+    }
+    panic!("the items stayed {found:?}, and should be {expected:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
+    let Some(mut kinesis) = Peer::of("kinesis", "HEADWATER_TEST_KINESALITE") else { return };
+    let Some(mut dynamodb) = Peer::of("dynamodb", "HEADWATER_TEST_DYNALITE") else { return };
+    kinesis.call("create_stream", json!({"StreamName": "binary", "ShardCount": 1}));
+    dynamodb.call(
+        "create_table",
+        json!({"TableName": "binary", "BillingMode": "PAY_PER_REQUEST",
+               "KeySchema": [{"AttributeName": "device", "KeyType": "HASH"}],
+               "AttributeDefinitions": [{"AttributeName": "device", "AttributeType": "S"}]}),
+    );
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    put(&mut kinesis, 0..200);
+
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(dir.path());
+    let access = |url: &str| {
+        format!(
+            "'aws.endpoint' = '{url}', 'aws.region' = 'us-east-1', 'aws.credentials.basic.accesskeyid' = 'test', \
+             'aws.credentials.basic.secretkey' = '{{{{ FLEET_SECRET }}}}'"
+        )
+    };
+    let sql = format!(
+        "CREATE TABLE readings (device STRING, n BIGINT, kinesis_shard_id STRING)
+         WITH (connector = 'kinesis', type = 'source', stream = 'binary', 'source.init.position' = 'TRIM_HORIZON', {});
+         CREATE TABLE totals (device STRING, n BIGINT)
+         WITH (connector = 'dynamodb', type = 'sink', 'table-name' = 'binary', 'sink.add' = 'n', {});
+         CREATE JOB adding AS INSERT INTO totals SELECT device, n FROM readings;",
+        access(&kinesis.url),
+        access(&dynamodb.url)
+    );
+    server.sql(&sql).await;
+    let misspelt =
+        sql.replace("CREATE TABLE readings", "CREATE TABLE others").replace("stream =", "stremm =");
+    let told = server.refusal(misspelt.split(';').next().unwrap()).await.to_string();
+    assert!(told.contains("stremm") && !told.contains(SECRET), "{told}");
+    until_added(&mut dynamodb, 0..200).await;
+    let shards = server.rows("SELECT DISTINCT kinesis_shard_id AS shard FROM readings").await;
+    assert_eq!(shards, [json!({"shard": "shardId-000000000000"})]);
+    server.kill();
+
+    put(&mut kinesis, 200..300);
+    let server = serve(dir.path());
+    until_added(&mut dynamodb, 0..300).await;
+    let running = "SELECT connector, state, last_error FROM system.connectors ORDER BY connector";
+    let shown = server.wait_until(running, |rows| rows.iter().all(|row| row["state"] == "running")).await;
+    assert_eq!(shown.len(), 2);
+    for statement in ["SHOW TABLES", "SELECT * FROM system.connectors"] {
+        assert!(!server.sql(statement).await.contains(SECRET), "{statement}");
+    }
+    assert!(!server.get("/metrics").await.contains(SECRET));
+    let process = server.into_process();
+    process.signal("TERM");
+    let (code, out, errors) = process.end();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!out.contains(SECRET) && !errors.contains(SECRET), "{out}{errors}");
+}
