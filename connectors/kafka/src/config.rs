@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::encode::MessageEncoder;
 use crate::offsets::Place;
 use crate::producer::Spread;
+use crate::registry::{Registry, take_subject};
 use crate::sink::{KafkaSink, SinkSettings};
 use crate::source::{KafkaSource, SourceSettings, Topics};
 
@@ -71,10 +72,21 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
     let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
     let format = take_format(&context, options)?;
     let key = take_key(&context, options, &about)?;
+    let registry = take_registry(options, format, key.as_ref())?;
     let decoder =
         MessageDecoder::new(&context.schema, &about.names(), (format, &context.format_options), key)?;
     let discovery = (!discovery.is_zero()).then_some(discovery);
-    let settings = SourceSettings { cluster, topics, start, end, in_group, discovery, about };
+    let settings = SourceSettings {
+        cluster,
+        topics,
+        start,
+        end,
+        in_group,
+        discovery,
+        about,
+        registry,
+        schemas: context.format_options.schemas.clone(),
+    };
     Ok(Box::new(KafkaSource::new(context, settings, decoder)))
 }
 
@@ -135,6 +147,11 @@ fn make_sink(
     // As Kafka's own producer spreads keys, so that both find a key in one place.
     cluster.default("partitioner", "murmur2_random");
     let format = take_format(&context, options)?;
+    let registry = take_registry(options, format, key.as_ref())?;
+    let subjects = [
+        (format, take_subject(options, &topic, "value")),
+        (key.as_ref().map_or(Format::JsonLines, |key| key.format), take_subject(options, &topic, "key")),
+    ];
     let encoder =
         MessageEncoder::new(&context.schema, about, (format, &context.format_options), key, is_upsert)?;
     let settings = SinkSettings {
@@ -144,6 +161,8 @@ fn make_sink(
         exactly_once: exactly_once.or(as_arroyo).unwrap_or(true),
         spread: spread.unwrap_or(Spread::Default),
         linger,
+        registry,
+        subjects,
     };
     Ok(Box::new(KafkaSink::new(context, settings, encoder)))
 }
@@ -185,6 +204,17 @@ fn take_format(context: &Context, options: &mut Options) -> Result<Format> {
 
 fn read_format(options: &mut Options, name: &str) -> Result<Option<Format>> {
     Ok(options.parse_with(name, |text| Format::from_name(text).map_err(|error| error.to_string()))?)
+}
+
+/// The registry, which must be there if a format asks for it.
+fn take_registry(options: &mut Options, format: Format, key: Option<&KeyFormat>) -> Result<Option<Registry>> {
+    let registry = Registry::take(options)?;
+    let asks = format.is_registered() || key.is_some_and(|key| key.format.is_registered());
+    if asks && registry.is_none() {
+        let name = if format == Format::ProtobufConfluent { "protobuf-confluent" } else { "avro-confluent" };
+        return Err(options.bad(&format!("{name}.url"), "", "it is where the schema registry is").into());
+    }
+    Ok(registry)
 }
 
 /// The format of keys and the columns that they hold, if there are any.

@@ -86,6 +86,20 @@ impl MessageEncoder {
         Ok(Self { value, key: key_part.transpose()?, about, is_upsert })
     }
 
+    /// The schema of the value (part 0) or the key (part 1), if its format has one.
+    pub fn schema_text(&self, part: usize) -> Option<String> {
+        let part = if part == 0 { Some(&self.value) } else { self.key.as_ref() };
+        part?.encoder.schema_text().map(str::to_owned)
+    }
+
+    /// Under which number the registry has that schema.
+    pub fn set_schema_id(&mut self, part: usize, id: u32) {
+        let part = if part == 0 { Some(&mut self.value) } else { self.key.as_mut() };
+        if let Some(part) = part {
+            part.encoder.set_schema_id(id);
+        }
+    }
+
     /// The messages of some rows.
     pub fn encode(&mut self, rows: &RecordBatch) -> Result<Encoded> {
         let mut bytes = Vec::new();

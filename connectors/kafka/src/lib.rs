@@ -14,6 +14,11 @@
 //! | `format`, `value.format` | the format of values; `json` unless set |
 //! | `key.format`, `key.fields`, `key.fields-prefix`, `value.fields-include` | columns that the key holds; `;` between them |
 //!
+//! | `avro-confluent.url`, `protobuf-confluent.url` | the schema registry of formats `avro_confluent` and `protobuf_confluent` |
+//! | `….basic-auth.user-info`, `….bearer-auth.token`, `….ssl.ca.location` | who we are to it: `user:password`, or a token; and whose certificates it has, as a PEM file |
+//! | `….subject` | sink: the subject of the value's schema, `TOPIC-value` unless set; `key.….subject` that of the key's |
+//! | `avro.schema`, `protobuf.schema`, `protobuf.message-name` | the schema as a text; that of Avro is made of the columns unless given |
+//!
 //! A source:
 //!
 //! | option | meaning |
@@ -62,6 +67,7 @@ mod encode;
 mod offsets;
 mod producer;
 mod readback;
+mod registry;
 mod sink;
 mod source;
 

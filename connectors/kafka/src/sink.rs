@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_connectors::{Context, Cursor, Delivery, Result, Sink};
+use headwater_ingest::Format;
 use parking_lot::Mutex;
 
 use crate::cluster::Cluster;
 use crate::encode::MessageEncoder;
 use crate::producer::{Spread, TopicProducer};
 use crate::readback::{key_of, read_back};
+use crate::registry::Registry;
 use crate::source::blocking;
 
 /// How many rows and bytes are committed together at most.
@@ -29,6 +31,9 @@ pub(crate) struct SinkSettings {
     pub exactly_once: bool,
     pub spread: Spread,
     pub linger: Duration,
+    pub registry: Option<Registry>,
+    /// The formats of value and key, and under which subject their schemas are registered.
+    pub subjects: [(Format, String); 2],
 }
 
 /// Writes to a topic.
@@ -56,6 +61,19 @@ impl KafkaSink {
         Self { context, settings, encoder, writing: None, rows: 0, bytes: 0 }
     }
 
+    /// Makes the registry know the schemas of what is to be written.
+    async fn register(&self) -> Result<()> {
+        let Some(registry) = &self.settings.registry else { return Ok(()) };
+        for (part, (format, subject)) in self.settings.subjects.iter().enumerate() {
+            let schema = self.encoder.lock().schema_text(part).filter(|_| format.is_registered());
+            if let Some(schema) = schema {
+                let id = registry.register(subject, *format, &schema).await?;
+                self.encoder.lock().set_schema_id(part, id);
+            }
+        }
+        Ok(())
+    }
+
     fn writing(&self) -> Result<Arc<Mutex<Writing>>> {
         let closed = || self.settings.cluster.outage("write", "the sink is not open");
         self.writing.clone().ok_or_else(closed)
@@ -65,6 +83,7 @@ impl KafkaSink {
 #[async_trait]
 impl Sink for KafkaSink {
     async fn open(&mut self, stored: Cursor) -> Result<Cursor> {
+        self.register().await?;
         let (context, settings) = (self.context.clone(), self.settings.clone());
         let (writing, cursor) = blocking(move || open(&context, &settings, stored)).await?;
         self.writing = Some(Arc::new(Mutex::new(writing)));

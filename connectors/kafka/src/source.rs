@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use headwater_connectors::{ConnectorError, Context, Mark, Pulled, Result, Source};
-use headwater_ingest::{Decoded, MessageDecoder, Messages, Payload};
+use headwater_ingest::{Decoded, MessageDecoder, Messages, Payload, Schemas};
 use parking_lot::Mutex;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -18,6 +18,7 @@ use crate::about::{AboutBuilder, AboutColumns};
 use crate::cluster::{Cluster, PATIENCE};
 use crate::consumer::{Change, Reader};
 use crate::offsets::{Partition, Place};
+use crate::registry::Registry;
 
 /// How long a pull waits for a message.
 const WAIT: Duration = Duration::from_millis(500);
@@ -48,6 +49,9 @@ pub(crate) struct SourceSettings {
     /// How often new partitions are looked for.
     pub discovery: Option<Duration>,
     pub about: AboutColumns,
+    pub registry: Option<Registry>,
+    /// What is known of the registry's schemas; the decoder looks them up here.
+    pub schemas: Schemas,
 }
 
 /// Reads topics.
@@ -76,6 +80,7 @@ struct Work {
     begun: Vec<(Partition, i64)>,
     looked_at: headwater_core::EventTime,
     stop: Arc<AtomicBool>,
+    runtime: tokio::runtime::Handle,
 }
 
 /// Messages of one partition.
@@ -209,6 +214,7 @@ impl Work {
             begun: Vec::new(),
             looked_at,
             stop,
+            runtime: tokio::runtime::Handle::current(),
         };
         if work.settings.in_group {
             work.join()?;
@@ -446,10 +452,22 @@ impl Work {
         Ok(())
     }
 
+    /// Fetches the schemas that messages name and that are not known yet.
+    fn fetch_schemas(&self, messages: &Messages) -> Result<()> {
+        let Some(registry) = &self.settings.registry else { return Ok(()) };
+        let parts = messages.values.iter().chain(&messages.keys).flatten();
+        let missing = self.settings.schemas.missing(parts.map(Bytes::as_ref));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.runtime.block_on(registry.fetch(missing, &self.settings.schemas))
+    }
+
     /// Decodes a batch.
     fn hand_on(&mut self, partition: &Partition, batch: Batch) -> Result<Pulled> {
         let next = batch.next;
         let messages = batch.finish()?;
+        self.fetch_schemas(&messages)?;
         let mut decoded = self.decoder.decode(&messages)?;
         for bad in &mut decoded.bad {
             bad.reason = format!("{} ({partition}, offset {})", bad.reason, bad.record).into();

@@ -12,6 +12,8 @@ mod group;
 mod lab;
 #[path = "kafka/outage.rs"]
 mod outage;
+#[path = "kafka/registry.rs"]
+mod schema_registry;
 #[path = "kafka/sinks.rs"]
 mod sinks;
 #[path = "kafka/sources.rs"]

@@ -92,7 +92,12 @@ impl Input {
                 }
                 Body::Lines { file, decoder }
             }
-            Format::JsonArray => {
+            // Of a format of messages the file is one.
+            Format::JsonArray
+            | Format::Avro
+            | Format::AvroConfluent
+            | Format::Protobuf
+            | Format::ProtobufConfluent => {
                 Body::Whole { file, decoder: Box::new(Decoder::new(format, Arc::clone(schema), options)?) }
             }
             Format::Arrow | Format::Parquet => {

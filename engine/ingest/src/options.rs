@@ -197,6 +197,7 @@ pub(crate) fn is_secret(name: &str) -> bool {
         "api-key",
         "access-key",
         "sasl",
+        "user-info",
     ]
     .iter()
     .any(|word| name.contains(word))

@@ -125,7 +125,7 @@ fn a_zombie_is_fenced_and_stops() {
 }
 
 /// Delivers these rows of a stream.
-fn deliver(rows: &RecordBatch, def: ConnectorDef) {
+pub fn deliver(rows: &RecordBatch, def: ConnectorDef) {
     let world = World::real();
     let log = MemoryLog::new(world.clone());
     let fields: Vec<Field> = rows.schema().fields().iter().map(|field| field.as_ref().clone()).collect();

@@ -6,8 +6,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
+use super::avro::AvroDecoder;
 use super::csv::CsvDecoder;
 use super::json::JsonDecoder;
+use super::protobuf::ProtobufDecoder;
 use super::raw::RawDecoder;
 use super::untrusted::fenced;
 use super::{Format, FormatOptions, arrow_ipc, parquet};
@@ -68,6 +70,8 @@ enum Body {
     Arrow,
     Parquet,
     Raw(RawDecoder),
+    Avro(Box<AvroDecoder>),
+    Protobuf(Box<ProtobufDecoder>),
 }
 
 impl Decoder {
@@ -80,6 +84,12 @@ impl Decoder {
             Format::Arrow => Body::Arrow,
             Format::Parquet => Body::Parquet,
             Format::Raw => Body::Raw(RawDecoder::new(&schema, options)?),
+            Format::Avro | Format::AvroConfluent => {
+                Body::Avro(Box::new(AvroDecoder::new(format, &schema, options)?))
+            }
+            Format::Protobuf | Format::ProtobufConfluent => {
+                Body::Protobuf(Box::new(ProtobufDecoder::new(format, &schema, options)?))
+            }
             Format::DebeziumJson => {
                 return Err(IngestError::Unsupported {
                     format: format.name(),
@@ -130,7 +140,9 @@ impl Decoder {
         match &self.body {
             Body::Json(_) | Body::Raw(_) => memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1),
             Body::Csv(csv) => csv.whole_records(bytes),
-            Body::JsonArray(_) | Body::Arrow | Body::Parquet => bytes.len(),
+            Body::JsonArray(_) | Body::Arrow | Body::Parquet | Body::Avro(_) | Body::Protobuf(_) => {
+                bytes.len()
+            }
         }
     }
 
@@ -148,6 +160,9 @@ impl Decoder {
                 fenced("Parquet", || parquet::decode(bytes, &self.schema, &mut self.next_record))
             }
             Body::Raw(raw) => raw.decode_lines(bytes, &mut self.next_record),
+            // Nothing tells where a record ends but the end of its message.
+            Body::Avro(avro) => avro.decode_messages(&[bytes], &mut self.next_record),
+            Body::Protobuf(protobuf) => protobuf.decode_messages(&[bytes], &mut self.next_record),
         }
     }
 
@@ -157,6 +172,8 @@ impl Decoder {
             Body::Json(json) | Body::JsonArray(json) => json.decode_messages(messages, &mut self.next_record),
             Body::Csv(csv) => csv.decode_messages(messages, &mut self.next_record),
             Body::Raw(raw) => raw.decode_messages(messages, &mut self.next_record),
+            Body::Avro(avro) => avro.decode_messages(messages, &mut self.next_record),
+            Body::Protobuf(protobuf) => protobuf.decode_messages(messages, &mut self.next_record),
             Body::Arrow | Body::Parquet => {
                 let parts =
                     messages.iter().map(|message| self.decode(message.clone())).collect::<Result<_>>()?;

@@ -18,6 +18,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use super::avro::{AvroEncoder, to_instants};
+use super::protobuf::ProtobufEncoder;
 use super::{CsvHeader, Format, FormatOptions};
 use crate::error::{IngestError, Result};
 
@@ -45,6 +47,8 @@ enum Body {
     Parquet(Box<ArrowWriter<Vec<u8>>>),
     Raw,
     Debezium,
+    Avro(Box<AvroEncoder>),
+    Protobuf(ProtobufEncoder),
 }
 
 impl Encoder {
@@ -56,6 +60,10 @@ impl Encoder {
             Format::Csv => Body::Csv,
             Format::Raw => Body::Raw,
             Format::DebeziumJson => Body::Debezium,
+            Format::Avro | Format::AvroConfluent => Body::Avro(Box::new(AvroEncoder::new(&schema, options)?)),
+            Format::Protobuf | Format::ProtobufConfluent => {
+                Body::Protobuf(ProtobufEncoder::new(&schema, options)?)
+            }
             Format::Arrow => Body::Arrow(Box::new(StreamWriter::try_new(Vec::new(), &schema)?)),
             Format::Parquet => {
                 let zstd = Compression::ZSTD(ZstdLevel::default());
@@ -96,6 +104,12 @@ impl Encoder {
             }
             Body::Raw => json_text::write_raw(rows, out),
             Body::Debezium => debezium::write(rows, &self.options, out),
+            Body::Avro(_) | Body::Protobuf(_) => Err(IngestError::Unsupported {
+                format: if matches!(self.body, Body::Avro(_)) { "avro" } else { "protobuf" },
+                column: "(all)".to_owned(),
+                data_type: "any".to_owned(),
+                remedy: "nothing tells where a record ends; it is a format of messages, for a queue",
+            }),
             Body::Arrow(writer) => {
                 writer.write(rows)?;
                 out.append(writer.get_mut());
@@ -141,6 +155,22 @@ impl Encoder {
                     messages.push((row, from..out.len() - 1));
                 }
             }
+            Body::Avro(avro) => {
+                let mut start = out.len();
+                avro.encode(rows, out, |end| {
+                    messages.push((messages.len(), start..end));
+                    start = end;
+                })?;
+            }
+            Body::Protobuf(protobuf) => {
+                let mut objects = Vec::new();
+                json_text::write(&to_instants(rows)?, &self.options, b"", b"\n", &mut objects)?;
+                for (row, line) in lines(&objects).enumerate() {
+                    let start = out.len();
+                    protobuf.encode(&objects[line], out)?;
+                    messages.push((row, start..out.len()));
+                }
+            }
             Body::Arrow(_) | Body::Parquet(_) => {
                 return Err(IngestError::Unsupported {
                     format: if matches!(self.body, Body::Arrow(_)) { "arrow" } else { "parquet" },
@@ -151,6 +181,24 @@ impl Encoder {
             }
         }
         Ok(messages)
+    }
+
+    /// The text of the schema that a registry must know before anything is written, if the format wants that.
+    pub fn schema_text(&self) -> Option<&str> {
+        match &self.body {
+            Body::Avro(avro) => Some(avro.text()),
+            Body::Protobuf(protobuf) => Some(protobuf.text()),
+            _ => None,
+        }
+    }
+
+    /// Puts this number of the registry's before each message from now on.
+    pub fn set_schema_id(&mut self, id: u32) {
+        match &mut self.body {
+            Body::Avro(avro) => avro.id = Some(id),
+            Body::Protobuf(protobuf) => protobuf.id = Some(id),
+            _ => {}
+        }
     }
 
     /// How many bytes wait for [`Encoder::finish`], about.
@@ -176,7 +224,7 @@ impl Encoder {
                 let rest = writer.into_inner().map_err(parquet_error)?;
                 out.extend_from_slice(&rest);
             }
-            Body::JsonLines | Body::Csv | Body::Raw | Body::Debezium => {}
+            Body::JsonLines | Body::Csv | Body::Raw | Body::Debezium | Body::Avro(_) | Body::Protobuf(_) => {}
         }
         Ok(())
     }

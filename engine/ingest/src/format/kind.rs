@@ -19,11 +19,19 @@ pub enum Format {
     Raw,
     /// Changes as Debezium writes them: one JSON object per line with the row before, the row after and what was done.
     DebeziumJson,
+    /// Avro: one datum a message.
+    Avro,
+    /// Avro with the number of its schema in a registry, as Confluent writes it.
+    AvroConfluent,
+    /// Protobuf: one message a message.
+    Protobuf,
+    /// Protobuf with the number of its schema in a registry, as Confluent writes it.
+    ProtobufConfluent,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::JsonLines,
         Self::JsonArray,
         Self::Csv,
@@ -31,6 +39,10 @@ impl Format {
         Self::Parquet,
         Self::Raw,
         Self::DebeziumJson,
+        Self::Avro,
+        Self::AvroConfluent,
+        Self::Protobuf,
+        Self::ProtobufConfluent,
     ];
 
     /// The name, as `format = '…'` has it.
@@ -43,6 +55,10 @@ impl Format {
             Self::Parquet => "parquet",
             Self::Raw => "raw",
             Self::DebeziumJson => "debezium_json",
+            Self::Avro => "avro",
+            Self::AvroConfluent => "avro_confluent",
+            Self::Protobuf => "protobuf",
+            Self::ProtobufConfluent => "protobuf_confluent",
         }
     }
 
@@ -56,6 +72,10 @@ impl Format {
             "parquet" => Ok(Self::Parquet),
             "raw" | "raw_string" | "raw_bytes" => Ok(Self::Raw),
             "debezium_json" => Ok(Self::DebeziumJson),
+            "avro" => Ok(Self::Avro),
+            "avro_confluent" => Ok(Self::AvroConfluent),
+            "protobuf" => Ok(Self::Protobuf),
+            "protobuf_confluent" => Ok(Self::ProtobufConfluent),
             _ => Err(IngestError::UnknownFormat {
                 name: name.to_owned(),
                 known: Self::ALL.map(Self::name).join(", "),
@@ -91,6 +111,8 @@ impl Format {
             Self::Parquet => "application/vnd.apache.parquet",
             Self::Raw => "application/octet-stream",
             Self::DebeziumJson => "application/x-ndjson",
+            Self::Avro | Self::AvroConfluent => "avro/binary",
+            Self::Protobuf | Self::ProtobufConfluent => "application/x-protobuf",
         }
     }
 
@@ -116,7 +138,19 @@ impl Format {
             Self::Arrow => "arrow",
             Self::Parquet => "parquet",
             Self::Raw => "txt",
+            Self::Avro | Self::AvroConfluent => "avro",
+            Self::Protobuf | Self::ProtobufConfluent => "pb",
         }
+    }
+
+    /// Whether only messages can be in it: nothing tells where a record ends.
+    pub const fn is_of_messages(self) -> bool {
+        matches!(self, Self::Avro | Self::AvroConfluent | Self::Protobuf | Self::ProtobufConfluent)
+    }
+
+    /// Whether each message carries the number of its schema in a registry.
+    pub const fn is_registered(self) -> bool {
+        matches!(self, Self::AvroConfluent | Self::ProtobufConfluent)
     }
 
     /// Whether records follow one another line by line, so that an input may be cut after any record.

@@ -12,6 +12,10 @@
 //! | `parquet`       | x  | x   | rows                                 |
 //! | `raw`           | x  | x   | line feed, or each message is one    |
 //! | `debezium_json` |    | x   | line feed; a change each             |
+//! | `avro`          | x  | x   | each message is one datum            |
+//! | `avro_confluent` | x | x   | the same, with its schema's number   |
+//! | `protobuf`      | x  | x   | each message is one                  |
+//! | `protobuf_confluent` | x | x | the same, with its schema's number |
 //!
 //! How JSON and text become values, in all formats of text:
 //! - a number column takes a number or a text that holds one; an integer column a number without a fraction; what does
@@ -23,6 +27,7 @@
 //! - in CSV an empty field without quotes is NULL, as is the text `csv.null-literal`; `""` is the empty text.
 
 mod arrow_ipc;
+mod avro;
 mod column;
 mod csv;
 #[cfg(test)]
@@ -40,7 +45,11 @@ mod message;
 #[cfg(test)]
 mod message_tests;
 mod parquet;
+mod protobuf;
 mod raw;
+mod schemas;
+#[cfg(test)]
+mod schemas_tests;
 mod settings;
 mod text;
 mod untrusted;
@@ -52,5 +61,6 @@ pub use encode::json_cells;
 pub(crate) use encode::row_as_json;
 pub use kind::Format;
 pub use message::{KeyFormat, MessageDecoder, Messages};
+pub use schemas::{RegisteredSchema, Schemas};
 pub use settings::{CsvHeader, CsvOptions, FormatOptions, JsonOptions, Limits, TimestampFormat};
 pub use text::read_timestamp;

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::Result;
 use crate::options::{OptionError, Options};
 
-use super::Format;
+use super::{Format, Schemas};
 
 /// How times are written where the column is a timestamp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -133,6 +133,14 @@ pub struct FormatOptions {
     pub csv: CsvOptions,
     /// For JSON.
     pub json: JsonOptions,
+    /// The schema of Avro (`avro.schema`, `avro-confluent.schema`), as JSON; made of the columns unless given.
+    pub avro_schema: Option<String>,
+    /// The text of a `.proto` file (`protobuf.schema`).
+    pub protobuf_schema: Option<String>,
+    /// Which of its messages it is (`protobuf.message-name`); the first unless given.
+    pub protobuf_message: Option<String>,
+    /// What is known of a registry's schemas.
+    pub schemas: Schemas,
     /// Bounds on one record.
     pub limits: Limits,
 }
@@ -153,6 +161,10 @@ impl FormatOptions {
         taken.take_timestamps(options)?;
         taken.take_csv(options)?;
         taken.take_json(options)?;
+        taken.avro_schema = options.get_any(&["avro.schema", "avro-confluent.schema"]);
+        taken.protobuf_schema = options.get_any(&["protobuf.schema", "protobuf-confluent.schema"]);
+        taken.protobuf_message =
+            options.get_any(&["protobuf.message-name", "protobuf-confluent.message-name"]);
         if let Some(bytes) = options.size("record-bytes-max")? {
             taken.limits.record_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
         }

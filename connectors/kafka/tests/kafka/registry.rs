@@ -1,0 +1,152 @@
+//! Messages whose schemas a registry has. None could be had from a package registry, so that a small one stands in here: it knows the
+//! requests that are made, as Confluent's interface has them, and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use headwater_connectors::{ConnectorDef, State as Running, registry};
+use headwater_kafka::CONNECTOR;
+use parking_lot::Mutex;
+use rdkafka::message::Message;
+use rdkafka::producer::BaseRecord;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::broker;
+use crate::lab::{Lab, def, runtime};
+use crate::sinks::deliver;
+use crate::sources::read_columns;
+use crate::topic::Topic;
+
+/// The schemas that were registered, numbered from 1.
+type Schemas = Arc<Mutex<Vec<Value>>>;
+
+type Answer = (StatusCode, Json<Value>);
+
+/// What was sent with the right user, or a refusal.
+fn check(headers: &HeaderMap) -> Result<(), Answer> {
+    // fleet:hunter2
+    let is_known = headers.get("authorization").is_some_and(|value| value == "Basic ZmxlZXQ6aHVudGVyMg==");
+    let refusal = json!({"error_code": 40101, "message": "who are you"});
+    if is_known { Ok(()) } else { Err((StatusCode::UNAUTHORIZED, Json(refusal))) }
+}
+
+async fn register(
+    State(schemas): State<Schemas>,
+    Path(subject): Path<String>,
+    headers: HeaderMap,
+    Json(mut schema): Json<Value>,
+) -> Result<Json<Value>, Answer> {
+    check(&headers)?;
+    schema["subject"] = subject.into();
+    let mut schemas = schemas.lock();
+    let at = schemas.iter().position(|known| *known == schema).unwrap_or_else(|| {
+        schemas.push(schema);
+        schemas.len() - 1
+    });
+    Ok(Json(json!({"id": at + 1})))
+}
+
+async fn by_id(
+    State(schemas): State<Schemas>,
+    Path(id): Path<usize>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Answer> {
+    check(&headers)?;
+    let found = schemas.lock().get(id.wrapping_sub(1)).cloned();
+    found.map(Json).ok_or((StatusCode::NOT_FOUND, Json(json!({"error_code": 40403}))))
+}
+
+/// A registry in this process, and what it knows.
+fn serve(runtime: &Runtime) -> (String, Schemas) {
+    let schemas = Schemas::default();
+    let router = Router::new()
+        .route("/subjects/{subject}/versions", post(register))
+        .route("/schemas/ids/{id}", get(by_id))
+        .with_state(Arc::clone(&schemas));
+    let address = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    (format!("http://{address}"), schemas)
+}
+
+fn rows() -> RecordBatch {
+    RecordBatch::try_from_iter([
+        ("device", Arc::new(StringArray::from(vec!["a", "b"])) as _),
+        ("n", Arc::new(Int64Array::from(vec![1, 2])) as _),
+        ("temp", Arc::new(Float64Array::from(vec![Some(21.5), None])) as _),
+    ])
+    .unwrap()
+}
+
+const PROTO: &str =
+    "syntax = \"proto3\"; message Reading { string device = 1; int64 n = 2; optional double temp = 3; }";
+
+#[test]
+fn rows_go_out_and_come_in_with_numbered_schemas() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let server = runtime();
+    let (url, schemas) = serve(&server);
+    for format in ["avro-confluent", "protobuf-confluent"] {
+        let topic = Topic::new(&address, 1);
+        let names = ["url", "basic-auth.user-info", "schema"].map(|name| format!("{format}.{name}"));
+        let mut options = vec![
+            ("format", format),
+            (names[0].as_str(), url.as_str()),
+            (names[1].as_str(), "fleet:hunter2"),
+            ("sink.transactional-id-prefix", topic.name.as_str()),
+        ];
+        if format == "protobuf-confluent" {
+            options.push((names[2].as_str(), PROTO));
+        }
+        deliver(&rows(), def("kafka", &topic.options(&options)));
+        let subject = Value::from(format!("{}-value", topic.name));
+        let id = 1 + schemas.lock().iter().position(|schema| schema["subject"] == subject).unwrap();
+        let messages = topic.committed();
+        let begins = [0, 0, 0, 0, u8::try_from(id).unwrap()];
+        assert!(messages.iter().all(|message| message.payload().unwrap().starts_with(&begins)), "{format}");
+        // Beside them one of a schema that nobody has.
+        let producer = topic.producer(&[]);
+        let unknown = String::from_utf8(vec![0, 0, 0, 0, 99, 1]).unwrap();
+        topic.send(&producer, BaseRecord::to(&topic.name).partition(0).payload(&unknown));
+        Topic::flush(&producer);
+        let fields = vec![
+            Field::new("device", DataType::Utf8, false),
+            Field::new("n", DataType::Int64, false),
+            Field::new("temp", DataType::Float64, true),
+        ];
+        options.retain(|(name, _)| !name.starts_with("sink.") && *name != names[2]);
+        let read = read_columns(&topic, fields, &[], &options);
+        assert_eq!(read.columns(), rows().columns(), "{format}");
+    }
+}
+
+#[test]
+fn a_refusal_of_the_registry_is_final_and_shows_no_password() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let server = runtime();
+    let (url, _) = serve(&server);
+    let topic = Topic::new(&address, 1);
+    let options = [
+        ("format", "avro-confluent"),
+        ("avro-confluent.url", url.as_str()),
+        ("avro-confluent.basic-auth.user-info", "fleet:wrong"),
+    ];
+    let lab = Lab::new(1);
+    let def = ConnectorDef { metadata: BTreeMap::new(), ..def("kafka", &topic.options(&options)) };
+    let status = lab.sink_life(&def, None).unwrap();
+    assert_eq!(status.state, Running::Failed);
+    let told = status.last_error.unwrap();
+    assert!(told.contains("401") && told.contains("who are you") && !told.contains("wrong"), "{told}");
+}
