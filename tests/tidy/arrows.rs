@@ -17,6 +17,7 @@ const CONNECTORS: &str = "headwater-connectors";
 const AWS: &str = "headwater-aws";
 const DATABASES: &str = "headwater-databases";
 const KAFKA: &str = "headwater-kafka";
+const MQTT: &str = "headwater-mqtt";
 const WAMP: &str = "headwater-wamp";
 const CLI: &str = "headwater-cli";
 const SIMULATION: &str = "headwater-simulation";
@@ -36,12 +37,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     (AWS, &[CORE, LOG, INGEST, CONNECTORS]),
     (DATABASES, &[CORE, LOG, INGEST, CONNECTORS]),
     (KAFKA, &[CORE, LOG, INGEST, CONNECTORS]),
+    (MQTT, &[CORE, INGEST, CONNECTORS]),
     (WAMP, &[CORE, LOG, INGEST, CONNECTORS]),
     (
         CLI,
         &[
             CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, AWS, DATABASES,
-            KAFKA, WAMP,
+            KAFKA, MQTT, WAMP,
         ],
     ),
     ("headwater-tidy", &[]),
@@ -61,6 +63,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     (AWS, &["datafusion", OPERATORS, PLAN]),
     (DATABASES, &["datafusion", OPERATORS, PLAN]),
     (KAFKA, &["datafusion", OPERATORS, PLAN]),
+    (MQTT, &["datafusion", OPERATORS, PLAN]),
     (WAMP, &["datafusion", OPERATORS, PLAN]),
 ];
 

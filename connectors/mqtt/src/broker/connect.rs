@@ -1,0 +1,243 @@
+//! How clients come in and go.
+
+use std::collections::HashMap;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_protocol_core::mqtt::packet::{
+    AssignedClientIdentifier, MaximumPacketSize, ReceiveMaximum, ServerKeepAlive, SessionExpiryInterval,
+    TopicAliasMaximum,
+};
+use tokio::sync::Notify;
+
+use super::message::Message;
+use super::options::BrokerOptions;
+use super::session::{Incoming, Link, Outbox, Session};
+use super::state::State;
+use crate::topic::check_topic;
+use crate::wire::{
+    Connack, Connect, ConnectReasonCode, DisconnectReasonCode, Packet, Property, Release, Text, Version,
+};
+
+/// A client that came in.
+pub(super) struct Entered {
+    pub session: u64,
+    pub link: u64,
+    /// After how much silence it is given up.
+    pub silence_max: Option<Duration>,
+}
+
+impl State {
+    /// Lets a client in: answers who it is, or why not, and puts CONNACK among what is said to it.
+    pub fn connect(
+        &mut self,
+        mut connect: Connect,
+        version: Version,
+        wake: Arc<Notify>,
+    ) -> Result<Entered, ConnectReasonCode> {
+        if self.is_closed {
+            return Err(ConnectReasonCode::ServerUnavailable);
+        }
+        if connect.wants_auth {
+            return Err(ConnectReasonCode::BadAuthenticationMethod);
+        }
+        let is_nameless = connect.client_id.is_empty();
+        if is_nameless {
+            // 3.1.1 has nothing to tell a client its name with: it must not need it again.
+            if version == Version::V3 && !connect.clean_start {
+                return Err(ConnectReasonCode::ClientIdentifierNotValid);
+            }
+            connect.client_id = format!("auto-{:016x}", self.world.random.next()).into();
+        }
+        let rights = self
+            .access
+            .admit(
+                &connect.client_id,
+                connect.username.as_deref(),
+                connect.password.as_deref().unwrap_or_default(),
+            )
+            .ok_or(match connect.username {
+                Some(_) => ConnectReasonCode::BadUserNameOrPassword,
+                None => ConnectReasonCode::NotAuthorized,
+            })?;
+        if let Some(will) = &connect.will {
+            check_topic(&will.topic).map_err(|_| ConnectReasonCode::TopicNameInvalid)?;
+            if !rights.may_publish(&will.topic) {
+                return Err(ConnectReasonCode::NotAuthorized);
+            }
+        }
+
+        let before = self.take_over(&connect.client_id, connect.clean_start);
+        let session_present = before.is_some();
+        let session = before.unwrap_or_else(|| self.new_session(connect.client_id.clone()));
+        let (link, now) = (self.number(), self.world.clock.monotonic());
+        let entered = self.sessions.get_mut(&session).ok_or(ConnectReasonCode::UnspecifiedError)?;
+        let asked = Duration::from_secs(u64::from(connect.session_expiry));
+        entered.rights = rights;
+        entered.expiry = asked.min(self.options.session_expiry_max);
+        entered.expires_at = None;
+        entered.will = connect.will.take();
+        entered.will_at = None;
+        let receive_max = usize::from(connect.receive_maximum.map_or(u16::MAX, NonZeroU16::get));
+        entered.link = Some(Link {
+            number: link,
+            wake,
+            receive_max: receive_max.min(usize::from(self.options.in_flight_max)),
+            aliases: HashMap::new(),
+            closing: None,
+            has_reasons: version == Version::V5,
+            held_by: None,
+        });
+        let expiry = u32::try_from(entered.expiry.as_secs()).unwrap_or(u32::MAX);
+        let keep_alive = keep_alive(&self.options, connect.keep_alive);
+        let granted = Granted {
+            session_expiry: (expiry != connect.session_expiry).then_some(expiry),
+            client_id: is_nameless.then_some(&connect.client_id),
+            keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
+        };
+        let ack = Connack {
+            session_present,
+            reason: ConnectReasonCode::Success,
+            properties: granted.properties(&self.options),
+        };
+        entered.outgoing.lost();
+        entered.outgoing.replies.push_back(Packet::Connack(Box::new(ack)));
+        // What the client may have missed is said again, in the old order, before anything new.
+        for again in entered.outgoing.again(now) {
+            entered
+                .outgoing
+                .replies
+                .push_back(again.unwrap_or_else(|id| Packet::Pubrel(Release::success(id))));
+        }
+        let silence_max = (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1_500));
+        Ok(Entered { session, link, silence_max })
+    }
+
+    /// The session that a client had, if it wants it back; whoever is connected with that id is cut off.
+    fn take_over(&mut self, client: &Text, clean: bool) -> Option<u64> {
+        let number = *self.clients.get(client)?;
+        if let Some(link) = self.sessions.get_mut(&number).and_then(|session| session.link.take()) {
+            // The connection's task finds that the session is no longer its own.
+            link.wake.notify_one();
+            let session = self.sessions.get_mut(&number)?;
+            // Its network is gone as far as its will is concerned, unless the will was to wait and the session goes on.
+            let is_put_off = session.will.as_ref().is_some_and(|will| will.delay > 0);
+            if clean || !is_put_off {
+                self.publish_will(number);
+            }
+        }
+        let session = self.sessions.get_mut(&number)?;
+        session.will = None;
+        session.will_at = None;
+        let now = self.world.clock.monotonic();
+        if clean || session.expires_at.is_some_and(|at| at <= now) || session.expiry.is_zero() {
+            self.end_session(number);
+            return None;
+        }
+        Some(number)
+    }
+
+    fn new_session(&mut self, client: Text) -> u64 {
+        let number = self.number();
+        self.clients.insert(client.clone(), number);
+        self.sessions.insert(
+            number,
+            Session {
+                client,
+                rights: Arc::default(),
+                link: None,
+                expiry: Duration::ZERO,
+                expires_at: None,
+                will: None,
+                will_at: None,
+                filters: Default::default(),
+                incoming: Incoming::default(),
+                outgoing: Outbox::default(),
+                is_over: false,
+            },
+        );
+        number
+    }
+
+    /// A connection has ended. Unless the client has said goodbye, its will is published, now or when it is due.
+    pub fn lost(&mut self, number: u64, link: u64) {
+        let now = self.world.clock.monotonic();
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        if session.link.as_ref().is_none_or(|current| current.number != link) {
+            return;
+        }
+        session.link = None;
+        session.outgoing.lost();
+        let expiry = session.expiry;
+        session.expires_at = Some(now.saturating_add(expiry));
+        let delay = session.will.as_ref().map_or(0, |will| will.delay);
+        let delay = Duration::from_secs(u64::from(delay)).min(expiry);
+        match delay.is_zero() {
+            true => self.publish_will(number),
+            false => session.will_at = Some(now.saturating_add(delay)),
+        }
+        if expiry.is_zero() {
+            self.end_session(number);
+        }
+    }
+
+    /// The client says goodbye.
+    pub fn goodbye(
+        &mut self,
+        number: u64,
+        reason: DisconnectReasonCode,
+        expiry: Option<u32>,
+    ) -> Result<(), DisconnectReasonCode> {
+        let most = self.options.session_expiry_max;
+        let Some(session) = self.sessions.get_mut(&number) else { return Ok(()) };
+        if let Some(seconds) = expiry {
+            if session.expiry.is_zero() && seconds > 0 {
+                return Err(DisconnectReasonCode::ProtocolError);
+            }
+            session.expiry = Duration::from_secs(u64::from(seconds)).min(most);
+        }
+        if reason != DisconnectReasonCode::DisconnectWithWillMessage {
+            session.will = None;
+        }
+        Ok(())
+    }
+
+    /// Publishes the will of a session, if it has one.
+    pub fn publish_will(&mut self, number: u64) {
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        session.will_at = None;
+        let Some(will) = session.will.take() else { return };
+        let message = Message::of_will(will, session.client.clone(), &self.world);
+        self.publish_from_inside(Arc::new(message));
+    }
+}
+
+/// How long a client may be silent, in seconds; 0 is for ever.
+fn keep_alive(options: &BrokerOptions, asked: u16) -> u16 {
+    let Some(most) = options.keep_alive_max else { return asked };
+    let most = u16::try_from(most.as_secs()).unwrap_or(u16::MAX);
+    if asked == 0 { most } else { asked.min(most) }
+}
+
+/// What a client gets that differs from what it asked for.
+struct Granted<'a> {
+    session_expiry: Option<u32>,
+    client_id: Option<&'a Text>,
+    keep_alive: Option<u16>,
+}
+
+impl Granted<'_> {
+    /// As properties of CONNACK, with what holds for all. A value that cannot be said is left out: the protocol has one for it then.
+    fn properties(&self, options: &BrokerOptions) -> Vec<Property> {
+        let said = [
+            self.session_expiry.and_then(|seconds| Some(SessionExpiryInterval::new(seconds).ok()?.into())),
+            self.client_id.and_then(|id| Some(AssignedClientIdentifier::new(&**id).ok()?.into())),
+            self.keep_alive.and_then(|seconds| Some(ServerKeepAlive::new(seconds).ok()?.into())),
+            ReceiveMaximum::new(options.in_flight_max).ok().map(Property::from),
+            MaximumPacketSize::new(options.packet_bytes_max).ok().map(Property::from),
+            TopicAliasMaximum::new(BrokerOptions::TOPIC_ALIASES_MAX).ok().map(Property::from),
+        ];
+        said.into_iter().flatten().collect()
+    }
+}

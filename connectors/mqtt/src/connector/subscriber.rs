@@ -1,0 +1,174 @@
+//! Records a topic filter of a broker elsewhere.
+//!
+//! Nothing is acknowledged before its row is durable. The packet ids of QoS 2 that the broker may send again are the position, stored in the
+//! same append as the rows:
+//!
+//! ```text
+//!   PUBLISH 7 ──> row, position {7}  ── durable ──> PUBREC 7
+//!   PUBREL 7  ──>      position {}   ── durable ──> PUBCOMP 7
+//! ```
+//!
+//! So a message that comes again after a crash is known, and an id that is used anew is not taken for the old one.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use headwater_connectors::{ConnectorError, Mark, Pulled, Result, Source};
+use headwater_core::World;
+use tokio::time::timeout;
+
+use super::config::Place;
+use super::rows::RowReader;
+use crate::broker::Message;
+use crate::client::Client;
+use crate::wire::{Acknowledgement, Packet, Publish, Qos, Release};
+
+/// How long a pull waits for a message.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many packets one pull takes at most.
+const PACKETS_MAX: usize = 8_192;
+
+/// Records a topic filter of a broker elsewhere.
+pub(super) struct Subscriber {
+    place: Place,
+    filter: String,
+    qos: Qos,
+    rows: Arc<RowReader>,
+    world: World,
+    client: Option<Client>,
+    /// What came before the subscription was acknowledged.
+    early: VecDeque<Packet>,
+    /// Messages of QoS 2 that have come and that the broker has not released.
+    received: BTreeSet<NonZeroU16>,
+    /// What is said when each append under way is durable.
+    answers: VecDeque<Vec<Packet>>,
+}
+
+impl Subscriber {
+    pub(super) fn new(place: Place, filter: String, qos: Qos, rows: RowReader, world: World) -> Self {
+        Self {
+            place,
+            filter,
+            qos,
+            rows: Arc::new(rows),
+            world,
+            client: None,
+            early: VecDeque::new(),
+            received: BTreeSet::new(),
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// Takes what a message is to be recorded as, if it is new, and what is to be said about it.
+    fn take(&mut self, publish: Publish, answers: &mut Vec<Packet>) -> Option<Arc<Message>> {
+        let id = publish.packet_id;
+        let is_new = match (publish.qos, id) {
+            (Qos::AtLeastOnce, Some(id)) => {
+                answers.push(Packet::Puback(Acknowledgement::success(id)));
+                true
+            }
+            (Qos::ExactlyOnce, Some(id)) => {
+                answers.push(Packet::Pubrec(Acknowledgement::success(id)));
+                self.received.insert(id)
+            }
+            _ => true,
+        };
+        is_new.then(|| Arc::new(Message::new(publish, "".into(), &self.world)))
+    }
+
+    /// The position: the packet ids of QoS 2 that are under way.
+    fn position(&self) -> String {
+        let ids: Vec<_> = self.received.iter().map(NonZeroU16::to_string).collect();
+        format!("qos2:{}", ids.join(","))
+    }
+}
+
+fn ids_of(position: &str) -> BTreeSet<NonZeroU16> {
+    let ids = position.strip_prefix("qos2:").unwrap_or_default();
+    ids.split(',').filter_map(|id| id.parse().ok()).collect()
+}
+
+#[async_trait]
+impl Source for Subscriber {
+    async fn open(&mut self, marks: BTreeMap<String, String>) -> Result<()> {
+        let mut client = self.place.connect(self.qos != Qos::AtMostOnce).await?;
+        // Of a session that the broker does not know no message can come again.
+        let known = marks.get(&self.filter).filter(|_| client.session_present());
+        self.received = known.map(|position| ids_of(position)).unwrap_or_default();
+        let early = client.subscribe(&self.filter, self.qos).await;
+        self.early = early.map_err(|error| self.place.failed("subscribe at", error))?.into();
+        self.answers.clear();
+        self.client = Some(client);
+        Ok(())
+    }
+
+    async fn pull(&mut self) -> Result<Pulled> {
+        let gone = |place: &Place, error| place.failed("record from", error);
+        let mut next = match self.early.pop_front() {
+            Some(packet) => Some(packet),
+            None => {
+                let closed = || ConnectorError::outage(self.place.target.shown(), "the source is not open");
+                let client = self.client.as_mut().ok_or_else(closed)?;
+                match timeout(PATIENCE, client.next()).await {
+                    Err(_) => None,
+                    Ok(packet) => Some(packet.map_err(|error| gone(&self.place, error))?),
+                }
+            }
+        };
+        let (mut messages, mut answers, mut taken) = (Vec::new(), Vec::new(), 0);
+        while let Some(packet) = next {
+            match packet {
+                Packet::Publish(publish) => messages.extend(self.take(*publish, &mut answers)),
+                Packet::Pubrel(release) => {
+                    self.received.remove(&release.packet_id);
+                    answers.push(Packet::Pubcomp(Release::success(release.packet_id)));
+                }
+                _ => {}
+            }
+            taken += 1;
+            let more = taken < PACKETS_MAX;
+            next = more
+                .then(|| self.early.pop_front().or_else(|| self.client.as_mut().and_then(Client::next_now)))
+                .flatten();
+        }
+        if messages.is_empty() && answers.is_empty() {
+            return Ok(Pulled::Nothing);
+        }
+        let payload = RowReader::read(&self.rows, messages).await?;
+        self.answers.push_back(answers);
+        let mark = Mark { partition: self.filter.clone(), position: self.position() };
+        Ok(Pulled::Records { payload, marks: vec![mark] })
+    }
+
+    async fn committed(&mut self, _marks: &[Mark]) -> Result<()> {
+        let Some(client) = &mut self.client else { return Ok(()) };
+        for answer in self.answers.pop_front().unwrap_or_default() {
+            client.send(answer).await.map_err(|error| self.place.failed("acknowledge to", error))?;
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if let Some(client) = self.client.take() {
+            client.leave().await;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_as_they_are_written() {
+        assert_eq!(ids_of("qos2:"), BTreeSet::new());
+        let ids: Vec<_> = ids_of("qos2:7,9,65535").into_iter().map(NonZeroU16::get).collect();
+        assert_eq!(ids, [7, 9, 65_535]);
+        assert_eq!(ids_of("something else"), BTreeSet::new());
+    }
+}

@@ -1,0 +1,8 @@
+//! The network: a port for clients of all versions, with TLS or without; and the way to brokers elsewhere.
+
+mod listener;
+mod pump;
+mod tls;
+
+pub use listener::{Listener, Running};
+pub use tls::{ClientTls, ServerTls};
