@@ -72,7 +72,7 @@ async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
         )
     };
     let sql = format!(
-        "CREATE TABLE readings (device STRING, n BIGINT, kinesis_shard_id STRING)
+        "CREATE TABLE readings (device STRING, n BIGINT, shard STRING METADATA FROM 'shard-id')
          WITH (connector = 'kinesis', type = 'source', stream = 'binary', 'source.init.position' = 'TRIM_HORIZON', {});
          CREATE TABLE totals (device STRING, n BIGINT)
          WITH (connector = 'dynamodb', type = 'sink', 'table-name' = 'binary', 'sink.add' = 'n', {});
@@ -86,7 +86,7 @@ async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
     let told = server.refusal(misspelt.split(';').next().unwrap()).await.to_string();
     assert!(told.contains("stremm") && !told.contains(SECRET), "{told}");
     until_added(&mut dynamodb, 0..200).await;
-    let shards = server.rows("SELECT DISTINCT kinesis_shard_id AS shard FROM readings").await;
+    let shards = server.rows("SELECT DISTINCT shard FROM readings").await;
     assert_eq!(shards, [json!({"shard": "shardId-000000000000"})]);
     server.kill();
 

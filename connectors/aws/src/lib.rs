@@ -1,4 +1,4 @@
-//! Services of Amazon's cloud, or of what speaks like them: Kinesis, SQS, DynamoDB.
+//! Services of Amazon's cloud, or of what speaks like them: Kinesis, SQS, DynamoDB, EC2 Auto Scaling.
 //!
 //! ```text
 //!  access     who asks, and where: credentials, region, endpoint     shared by all
@@ -7,6 +7,7 @@
 //!  kinesis    data streams: a source and a sink
 //!  sqs        queues: a source and a sink
 //!  dynamodb   tables: a sink
+//!  scaling    EC2 Auto Scaling groups: an actuator
 //! ```
 //!
 //! Invariants:
@@ -19,9 +20,13 @@ pub mod dynamodb;
 pub mod kinesis;
 mod lanes;
 mod message;
+pub mod scaling;
 pub mod sqs;
 
-use headwater_connectors::Connector;
+use headwater_connectors::{ActuatorKind, Connector};
 
 /// The connectors of this crate, for the binary to add.
 pub const CONNECTORS: [&Connector; 3] = [&kinesis::CONNECTOR, &sqs::CONNECTOR, &dynamodb::CONNECTOR];
+
+/// The actuator of this crate, for the binary to add.
+pub const ACTUATOR: &ActuatorKind = &scaling::ACTUATOR;

@@ -1,7 +1,6 @@
 //! Messages with an envelope to rows, and rows to messages.
 //!
-//! A column whose name begins with the service's prefix (`kinesis_`, `sqs_`) holds what the envelope says; the others are decoded
-//! from the body. What cannot be decoded goes to the dead letters with its body and with the place that it had outside.
+//! A column of `METADATA FROM` holds what the envelope says; the others are decoded from the body, or make it up. What cannot be decoded goes to the dead letters with its body and with the place that it had outside.
 
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ pub(crate) enum About {
 
 /// One thing that envelopes say.
 pub(crate) struct AboutField {
-    /// The column's name.
+    /// The name, as `METADATA FROM` has it; `_` is the same as `-`.
     pub name: &'static str,
     /// What comes out of it: a text, a number or a time.
     pub kind: fn() -> DataType,
@@ -56,14 +55,13 @@ pub(crate) struct MessageReader {
 }
 
 impl MessageReader {
-    /// A reader of messages for a stream. A column of `prefix` that is not among `fields` is refused.
-    pub(crate) fn new(context: &Context, prefix: &str, fields: &[AboutField]) -> Result<Self> {
+    /// A reader of messages for a stream, whose envelopes say what is in `fields`.
+    pub(crate) fn new(context: &Context, fields: &[AboutField]) -> Result<Self> {
         let (mut about, mut body) = (Vec::new(), Vec::new());
         for (at, column) in context.schema.fields().iter().enumerate() {
-            if column.name().starts_with(prefix) {
-                about.push((at, field_for(column, prefix, fields)?));
-            } else {
-                body.push(Arc::clone(column));
+            match context.metadata.get(column.name()) {
+                Some(wanted) => about.push((at, field_for(column, wanted, fields)?)),
+                None => body.push(Arc::clone(column)),
             }
         }
         let format = format_of(context)?;
@@ -112,12 +110,17 @@ impl MessageReader {
     }
 }
 
-/// The place of a column among the envelope's fields.
-fn field_for(column: &Field, prefix: &str, fields: &[AboutField]) -> Result<usize> {
+/// The names of metadata are compared without case, and `_` is the same as `-`.
+fn canonical(name: &str) -> String {
+    name.trim().to_ascii_lowercase().replace('_', "-")
+}
+
+/// The place among the envelope's fields of what a column is to hold.
+fn field_for(column: &Field, wanted: &str, fields: &[AboutField]) -> Result<usize> {
     let refuse = |reason: String| ConnectorError::refused(format!("fill column {}", column.name()), reason);
-    let Some(at) = fields.iter().position(|field| field.name == column.name()) else {
+    let Some(at) = fields.iter().position(|field| field.name == canonical(wanted)) else {
         let names: Vec<_> = fields.iter().map(|field| field.name).collect();
-        return Err(refuse(format!("columns whose names begin with {prefix} are {}", names.join(", "))));
+        return Err(refuse(format!("a message has no {wanted:?}; it has {}", names.join(", "))));
     };
     let kind = (fields[at].kind)();
     if !can_cast_types(&kind, column.data_type()) {
@@ -167,9 +170,26 @@ fn options_of(context: &Context) -> FormatOptions {
     options
 }
 
-/// Turns rows into messages, one each.
+/// The column that goes to this part of the envelope. One that goes to a part that is not among `known` is refused.
+pub(crate) fn column_for(context: &Context, part: &str, known: &[&str]) -> Result<Option<String>> {
+    if let Some((column, wanted)) =
+        context.metadata.iter().find(|(_, wanted)| !known.contains(&canonical(wanted).as_str()))
+    {
+        let reason = match known.is_empty() {
+            true => "there is no metadata to write".to_owned(),
+            false => format!("{wanted:?} cannot be written; what can: {}", known.join(", ")),
+        };
+        return Err(ConnectorError::refused(format!("send column {column}"), reason));
+    }
+    let found = context.metadata.iter().find(|(_, wanted)| canonical(wanted) == part);
+    Ok(found.map(|(column, _)| column.clone()))
+}
+
+/// Turns rows into messages, one each, without the columns that are metadata.
 pub(crate) struct MessageWriter {
     format: Format,
+    /// The columns of the body, as places in the stream's schema.
+    body: Vec<usize>,
     schema: SchemaRef,
     options: FormatOptions,
     /// The field of a JSON object that the row's key goes to.
@@ -184,14 +204,18 @@ impl MessageWriter {
             Format::DebeziumJson => Format::DebeziumJson,
             _ => format_of(context)?,
         };
-        let (schema, options) = (Arc::clone(&context.schema), options_of(context));
+        let is_body = |at: &usize| !context.metadata.contains_key(context.schema.field(*at).name());
+        let body: Vec<usize> = (0..context.schema.fields().len()).filter(is_body).collect();
+        let schema = Arc::new(context.schema.project(&body).map_err(IngestError::from)?);
+        let options = options_of(context);
         Encoder::new(format, Arc::clone(&schema), &options)?;
-        Ok(Self { format, schema, options, key_field })
+        Ok(Self { format, body, schema, options, key_field })
     }
 
     /// The rows as messages; `key` is asked for the key of each.
     pub(crate) fn write(&self, rows: &RecordBatch, key: impl Fn(usize) -> String) -> Result<Vec<Bytes>> {
         let mut encoder = Encoder::new(self.format, Arc::clone(&self.schema), &self.options)?;
+        let rows = rows.project(&self.body).map_err(IngestError::from)?;
         let (mut out, mut ends) = (Vec::new(), Vec::with_capacity(rows.num_rows()));
         for row in 0..rows.num_rows() {
             encoder.encode(&rows.slice(row, 1), &mut out)?;
@@ -282,7 +306,9 @@ impl KeyColumns {
 
 #[cfg(test)]
 mod tests {
-    use headwater_core::{StreamId, StreamName, World};
+    use std::collections::BTreeMap;
+
+    use headwater_core::{EventTime, StreamId, StreamName, World};
 
     use super::*;
 
@@ -294,18 +320,19 @@ mod tests {
             stream_id: StreamId(7),
             schema: Arc::new(Schema::new(fields)),
             event_time: None,
+            metadata: BTreeMap::new(),
             format,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
             key: Vec::new(),
-            created: headwater_core::EventTime(0),
+            created: EventTime(0),
         }
     }
 
     const FIELDS: &[AboutField] = &[
-        AboutField { name: "x_key", kind: text, is_always: true },
-        AboutField { name: "x_sub", kind: number, is_always: false },
-        AboutField { name: "x_at", kind: millis, is_always: true },
+        AboutField { name: "key", kind: text, is_always: true },
+        AboutField { name: "sub-sequence", kind: number, is_always: false },
+        AboutField { name: "at", kind: millis, is_always: true },
     ];
 
     fn about(message: usize, field: usize) -> About {
@@ -324,7 +351,11 @@ mod tests {
             Field::new("x_key", DataType::Utf8, false),
             Field::new("x_at", DataType::Timestamp(TimeUnit::Microsecond, None), false),
         ];
-        let mut reader = MessageReader::new(&context(fields, None), "x_", FIELDS).unwrap();
+        let mut context = context(fields, None);
+        for (column, wanted) in [("x_sub", "Sub_Sequence"), ("x_key", "key"), ("x_at", "at")] {
+            context.metadata.insert(column.to_owned(), wanted.to_owned());
+        }
+        let mut reader = MessageReader::new(&context, FIELDS).unwrap();
         let messages = [r#"{"n":1}"#, "nonsense", r#"{"n":3,"x_key":"a lie"}"#].map(Bytes::from_static_str);
         for _ in 0..2 {
             let decoded = reader.read(&messages, about, |at| format!("place {at}")).unwrap();
@@ -349,14 +380,16 @@ mod tests {
 
     #[test]
     fn columns_that_no_envelope_can_fill_are_told() {
-        let told = |field: Field| {
-            let fields = vec![Field::new("n", DataType::Int64, false), field];
-            MessageReader::new(&context(fields, None), "x_", FIELDS).err().unwrap().to_string()
+        let told = |wanted: &str, kind: DataType, is_nullable: bool| {
+            let fields = vec![Field::new("n", DataType::Int64, false), Field::new("x", kind, is_nullable)];
+            let mut context = context(fields, None);
+            context.metadata.insert("x".to_owned(), wanted.to_owned());
+            MessageReader::new(&context, FIELDS).err().unwrap().to_string()
         };
-        assert!(told(Field::new("x_kee", DataType::Utf8, true)).contains("x_key, x_sub, x_at"));
-        assert!(told(Field::new("x_sub", DataType::Int64, false)).contains("leave out NOT NULL"));
+        assert!(told("kee", DataType::Utf8, true).contains("it has key, sub-sequence, at"));
+        assert!(told("sub-sequence", DataType::Int64, false).contains("leave out NOT NULL"));
         let nested = DataType::Struct(vec![Field::new("a", DataType::Date32, true)].into());
-        assert!(told(Field::new("x_at", nested, true)).contains("cannot hold"));
+        assert!(told("at", nested, true).contains("cannot hold"));
     }
 
     #[test]
@@ -377,6 +410,13 @@ mod tests {
         assert_eq!(written[1], r#"{"n":null,"s":"c","_key":"t/0/1"}"#);
         let csv = MessageWriter::new(&context(fields.clone(), Some(Format::Csv)), None).unwrap();
         assert_eq!(csv.write(&rows, key).unwrap(), ["1,\"a\nb\"", ",c"]);
+        let mut about = context(fields, None);
+        about.metadata.insert("s".to_owned(), "Partition_Key".to_owned());
+        assert_eq!(column_for(&about, "partition-key", &["partition-key"]).unwrap().as_deref(), Some("s"));
+        let told = column_for(&about, "group", &["group"]).unwrap_err().to_string();
+        assert_eq!(told, "send column s: \"Partition_Key\" cannot be written; what can: group");
+        let body = MessageWriter::new(&about, None).unwrap();
+        assert_eq!(body.write(&rows, key).unwrap(), [r#"{"n":1}"#, r#"{"n":null}"#]);
         let keys = KeyColumns::find(&rows.schema(), "s, n", "|").unwrap();
         assert_eq!(keys.keys(&rows).unwrap(), ["a\nb|1", "c|"]);
         assert!(KeyColumns::find(&rows.schema(), "nope", "|").is_err());

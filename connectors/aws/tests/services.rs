@@ -16,6 +16,8 @@ mod kinesis;
 mod lab;
 #[path = "services/peer.rs"]
 mod peer;
+#[path = "services/scaling.rs"]
+mod scaling;
 #[path = "services/sqs.rs"]
 mod sqs;
 #[path = "services/throttle.rs"]

@@ -14,6 +14,8 @@ pub struct Allowed {
     pub commands: BTreeMap<String, Vec<String>>,
     /// The programs that actuators may start as workers, or run as their health checks, likewise.
     pub workers: BTreeMap<String, Vec<String>>,
+    /// The groups of EC2 Auto Scaling whose size actuators may set, by name. `None`: any that the credentials allow.
+    pub auto_scaling: Option<Vec<String>>,
 }
 
 impl Allowed {
@@ -47,6 +49,16 @@ impl Allowed {
         match self.workers.get(name) {
             Some(program) if !program.is_empty() => Ok(program),
             _ => Err(format!("the configuration allows scaling groups no command '{name}'")),
+        }
+    }
+
+    /// Whether the size of this group of EC2 Auto Scaling may be set; the error says why not.
+    pub fn check_auto_scaling(&self, name: &str) -> Result<(), String> {
+        match &self.auto_scaling {
+            Some(names) if names.iter().all(|allowed| allowed != name) => {
+                Err(format!("the configuration allows no Auto Scaling group '{name}'"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -19,6 +19,9 @@
 //! [triggers.commands]                                                      # what they may run; nothing unless given
 //! siren = ["/usr/local/bin/siren", "--loud"]
 //!
+//! [scaling]
+//! auto_scaling_groups = ["web"]                                            # what they may set at EC2; anything unless given
+//!
 //! [scaling.commands]                                                       # what scaling groups may start, and check health with
 //! worker = ["/usr/local/bin/worker", "--queue", "orders"]
 //! ```
@@ -68,6 +71,7 @@ pub(crate) struct Triggers {
 pub(crate) struct Scaling {
     #[serde(default)]
     commands: BTreeMap<String, Vec<String>>,
+    auto_scaling_groups: Option<Vec<String>>,
 }
 
 /// The bounds of the HTTP edge; see [`ServeOptions`].
@@ -96,6 +100,7 @@ impl Config {
             webhooks: self.triggers.webhooks.clone(),
             commands: self.triggers.commands.clone(),
             workers: self.scaling.commands.clone(),
+            auto_scaling: self.scaling.auto_scaling_groups.clone(),
         }
     }
 }
@@ -123,13 +128,15 @@ mod tests {
     fn the_example_above_is_a_configuration_and_a_typing_error_is_not() {
         let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n[wamp]\nlisten = \"127.0.0.1:2\"\n\
             [triggers]\nwebhooks = [\"http://a/\"]\n[triggers.commands]\nsiren = [\"/bin/siren\"]\n\
-            [scaling.commands]\nworker = [\"/bin/worker\", \"-v\"]\n";
+            [scaling]\nauto_scaling_groups = [\"web\"]\n[scaling.commands]\nworker = [\"/bin/worker\", \"-v\"]\n";
         let config: Config = toml::from_str(text).unwrap();
         let mut options = ServeOptions::new(config.listen.unwrap());
         config.limits.apply(&mut options);
         assert_eq!(options.tails_max, 7);
         assert_eq!(config.allowed().command("siren").unwrap(), ["/bin/siren"]);
         assert_eq!(config.allowed().worker("worker").unwrap(), ["/bin/worker", "-v"]);
+        assert!(config.allowed().check_auto_scaling("web").is_ok());
+        assert!(config.allowed().check_auto_scaling("db").is_err());
         assert!(config.allowed().worker("siren").is_err(), "what triggers may run is no worker");
         assert!(toml::from_str::<Config>("lsiten = \"127.0.0.1:1\"").is_err());
     }

@@ -67,6 +67,7 @@ impl EngineArgs {
         headwater_connectors::registry::add(&headwater_kafka::CONNECTOR);
         headwater_connectors::registry::add(&headwater_kafka::UPSERT);
         headwater_aws::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
+        headwater_connectors::add_actuator(headwater_aws::ACTUATOR);
         let connectors = Arc::new(Connectors::new(world.clone(), self.allowed.clone()));
         Engine::open(world, options, connectors)
             .with_context(|| format!("cannot open {}", self.data.display()))

@@ -5,6 +5,7 @@ use headwater_ingest::Options;
 
 use super::sink::Writing;
 use crate::access::Access;
+use crate::message::column_for;
 
 /// The entry of the registry.
 pub const CONNECTOR: Connector = Connector {
@@ -34,6 +35,7 @@ pub(super) struct SinkOptions {
 }
 
 fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
+    column_for(&context, "", &[])?;
     let table = options.require("table-name")?;
     let access = Access::take(options, None)?;
     let mode = options.parse_with("sink.mode", |text| match text.trim().to_ascii_lowercase().as_str() {

@@ -11,7 +11,7 @@ use super::sink::Putting;
 use super::source::Reading;
 use super::stream::StreamRef;
 use crate::access::Access;
-use crate::message::KeyColumns;
+use crate::message::{KeyColumns, column_for};
 
 /// The entry of the registry.
 pub const CONNECTOR: Connector = Connector {
@@ -177,8 +177,13 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
     let (stream, access) = place(options)?;
     let delimiter = options.get("sink.partitioner-field-delimiter").unwrap_or_else(|| "|".to_owned());
     let columns = |names: &str| KeyColumns::find(&context.schema, names, &delimiter);
-    let key = options.parse_with("sink.partition-key", columns)?;
-    let explicit_hash_key = options.parse_with("sink.explicit-hash-key", columns)?;
+    let about = |part: &str| match column_for(&context, part, &["partition-key", "explicit-hash-key"])? {
+        Some(column) => KeyColumns::of(&context.schema, &[column], &delimiter).map(Some),
+        None => Ok(None),
+    };
+    let key = options.parse_with("sink.partition-key", columns)?.or(about("partition-key")?);
+    let explicit_hash_key =
+        options.parse_with("sink.explicit-hash-key", columns)?.or(about("explicit-hash-key")?);
     let kind = options.get("sink.partitioner").map(|kind| kind.trim().to_ascii_lowercase());
     let partitioner = match (kind.as_deref(), key) {
         (None, Some(columns)) => Partitioner::Columns(columns),

@@ -26,16 +26,16 @@
 //! ## Records and rows
 //!
 //! A record is one row. Records that the Kinesis Producer Library has aggregated are taken apart; of those a record that its
-//! own shard is not responsible for is dropped, as the library has sent it again to the right one. Columns about the record:
+//! own shard is not responsible for is dropped, as the library has sent it again to the right one. Columns with `METADATA FROM`:
 //!
-//! | column | what it holds |
+//! | name | what it is |
 //! |---|---|
-//! | `kinesis_partition_key` | the partition key |
-//! | `kinesis_explicit_hash_key` | the explicit hash key, if the record was aggregated with one |
-//! | `kinesis_shard_id` | the shard |
-//! | `kinesis_sequence_number` | the sequence number, which has up to 129 digits |
-//! | `kinesis_sub_sequence_number` | its place in an aggregated record, from 0; NULL if it was not in one |
-//! | `kinesis_timestamp` | when it arrived there |
+//! | `partition-key` | the partition key; of a sink, too, like `sink.partition-key` |
+//! | `explicit-hash-key` | the explicit hash key, if the record was aggregated with one; of a sink, too |
+//! | `shard-id` | the shard |
+//! | `sequence-number` | the sequence number, which has up to 129 digits |
+//! | `sub-sequence-number` | its place in an aggregated record, from 0; NULL if it was not in one |
+//! | `timestamp` | when it arrived there |
 //!
 //! ## What is promised
 //!

@@ -24,17 +24,14 @@ use super::stream::StreamRef;
 use crate::access::Access;
 use crate::message::{About, AboutField, MessageReader, millis, number, text};
 
-/// What columns about a record begin with.
-const PREFIX: &str = "kinesis_";
-
 /// What is said of a record, in the order of [`Rec::about`].
 const FIELDS: &[AboutField] = &[
-    AboutField { name: "kinesis_partition_key", kind: text, is_always: true },
-    AboutField { name: "kinesis_explicit_hash_key", kind: text, is_always: false },
-    AboutField { name: "kinesis_shard_id", kind: text, is_always: true },
-    AboutField { name: "kinesis_sequence_number", kind: text, is_always: true },
-    AboutField { name: "kinesis_sub_sequence_number", kind: number, is_always: false },
-    AboutField { name: "kinesis_timestamp", kind: millis, is_always: false },
+    AboutField { name: "partition-key", kind: text, is_always: true },
+    AboutField { name: "explicit-hash-key", kind: text, is_always: false },
+    AboutField { name: "shard-id", kind: text, is_always: true },
+    AboutField { name: "sequence-number", kind: text, is_always: true },
+    AboutField { name: "sub-sequence-number", kind: number, is_always: false },
+    AboutField { name: "timestamp", kind: millis, is_always: false },
 ];
 
 /// How long a pull waits for records.
@@ -144,7 +141,7 @@ impl Reading {
         stream: StreamRef,
         options: SourceOptions,
     ) -> Result<Self> {
-        let messages = MessageReader::new(context, PREFIX, FIELDS)?;
+        let messages = MessageReader::new(context, FIELDS)?;
         Ok(Self { world: context.world.clone(), access, stream, options, messages, open: None })
     }
 

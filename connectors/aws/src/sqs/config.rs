@@ -9,7 +9,7 @@ use headwater_ingest::{Options, parse_duration};
 use super::sink::Sending;
 use super::source::Receiving;
 use crate::access::{Access, failed};
-use crate::message::KeyColumns;
+use crate::message::{KeyColumns, column_for};
 
 /// The entry of the registry.
 pub const CONNECTOR: Connector = Connector {
@@ -103,7 +103,10 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
 
 fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
     let (queue, access) = place(options)?;
-    let group =
-        options.parse_with("sink.message-group-id", |names| KeyColumns::find(&context.schema, names, "|"))?;
-    Ok(Box::new(Sending::new(context, access, queue, SinkOptions { group })?))
+    let columns = |names: &str| KeyColumns::find(&context.schema, names, "|");
+    let group = options.parse_with("sink.message-group-id", columns)?;
+    let about = column_for(&context, "message-group-id", &["message-group-id"])?;
+    let about = about.map(|column| KeyColumns::of(&context.schema, &[column], "|")).transpose()?;
+    let options = SinkOptions { group: group.or(about) };
+    Ok(Box::new(Sending::new(context, access, queue, options)?))
 }

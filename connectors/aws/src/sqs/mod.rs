@@ -13,15 +13,16 @@
 //!
 //! ## Messages and rows
 //!
-//! A message is one row. Columns about the message:
+//! A message is one row. Columns with `METADATA FROM`:
 //!
-//! | column | what it holds |
+//! | name | what it is |
 //! |---|---|
-//! | `sqs_message_id` | the message's id |
-//! | `sqs_message_group_id`, `sqs_message_deduplication_id`, `sqs_sequence_number` | of a FIFO queue |
-//! | `sqs_sent_timestamp` | when it was sent |
-//! | `sqs_receive_count` | how often it has been received |
-//! | `sqs_message_attributes` | its attributes, as a JSON object |
+//! | `message-id` | the message's id |
+//! | `message-group-id` | the group, of a FIFO queue; of a sink, too, like `sink.message-group-id` |
+//! | `message-deduplication-id`, `sequence-number` | of a FIFO queue |
+//! | `timestamp` | when it was sent |
+//! | `receive-count` | how often it has been received |
+//! | `attributes` | its attributes, as a JSON object |
 //!
 //! ## What is promised
 //!

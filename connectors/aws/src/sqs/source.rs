@@ -25,18 +25,15 @@ use super::received::Received;
 use crate::access::{Access, failed};
 use crate::message::{About, AboutField, MessageReader, millis, number, text};
 
-/// What columns about a message begin with.
-const PREFIX: &str = "sqs_";
-
 /// What is said of a message, in the order of [`about`].
 const FIELDS: &[AboutField] = &[
-    AboutField { name: "sqs_message_id", kind: text, is_always: true },
-    AboutField { name: "sqs_message_group_id", kind: text, is_always: false },
-    AboutField { name: "sqs_message_deduplication_id", kind: text, is_always: false },
-    AboutField { name: "sqs_sequence_number", kind: text, is_always: false },
-    AboutField { name: "sqs_sent_timestamp", kind: millis, is_always: false },
-    AboutField { name: "sqs_receive_count", kind: number, is_always: false },
-    AboutField { name: "sqs_message_attributes", kind: text, is_always: true },
+    AboutField { name: "message-id", kind: text, is_always: true },
+    AboutField { name: "message-group-id", kind: text, is_always: false },
+    AboutField { name: "message-deduplication-id", kind: text, is_always: false },
+    AboutField { name: "sequence-number", kind: text, is_always: false },
+    AboutField { name: "timestamp", kind: millis, is_always: false },
+    AboutField { name: "receive-count", kind: number, is_always: false },
+    AboutField { name: "attributes", kind: text, is_always: true },
 ];
 
 /// How long a pull waits for messages.
@@ -74,7 +71,7 @@ impl Receiving {
         queue: Queue,
         options: SourceOptions,
     ) -> Result<Self> {
-        let messages = MessageReader::new(context, PREFIX, FIELDS)?;
+        let messages = MessageReader::new(context, FIELDS)?;
         Ok(Self { access, queue, options, messages, received: Arc::default(), open: None })
     }
 

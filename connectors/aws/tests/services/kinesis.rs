@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::lab::{Lab, assert_dense, def, runtime};
 use crate::peer::Peer;
 use crate::throttle;
-use crate::work::{LIVES, Running, lab, texts, time};
+use crate::work::{LIVES, Running, lab, texts, time, with_metadata};
 
 const KINESALITE: &str = "HEADWATER_TEST_KINESALITE";
 const KINESIS_MOCK: &str = "HEADWATER_TEST_KINESIS_MOCK";
@@ -185,28 +185,27 @@ fn aggregated_records_are_taken_apart_and_envelopes_fill_columns() {
     let put = json!({"StreamName": stream, "Data": {"$aggregate": users}, "PartitionKey": "a"});
     let sequence = peer.call("put_record", put)["SequenceNumber"].as_str().unwrap().to_owned();
     peer.call("put_record", json!({"StreamName": stream, "Data": "{\"n\":3}", "PartitionKey": "d"}));
-    let lab = lab(
-        1,
-        &[
-            ("kinesis_partition_key", DataType::Utf8),
-            ("kinesis_explicit_hash_key", DataType::Utf8),
-            ("kinesis_shard_id", DataType::Utf8),
-            ("kinesis_sequence_number", DataType::Utf8),
-            ("kinesis_sub_sequence_number", DataType::Int32),
-            ("kinesis_timestamp", time()),
-        ],
-    );
-    let running = Running::source(&lab, &source(&peer, stream, &[("source.offset", "earliest")]));
+    let about = [
+        ("partition_key", DataType::Utf8),
+        ("explicit_hash_key", DataType::Utf8),
+        ("shard_id", DataType::Utf8),
+        ("sequence_number", DataType::Utf8),
+        ("sub_sequence_number", DataType::Int32),
+        ("timestamp", time()),
+    ];
+    let lab = lab(1, &about);
+    let def = with_metadata(source(&peer, stream, &[("source.offset", "earliest")]), &about);
+    let running = Running::source(&lab, &def);
     running.until("it has read", || count(&lab) >= 4);
     running.stop();
     let column = |name: &str| texts(&lab, "events", name);
     assert_eq!(column("n"), ["0", "1", "2", "3"]);
-    assert_eq!(column("kinesis_partition_key"), ["a", "b", "c", "d"]);
-    assert_eq!(column("kinesis_explicit_hash_key"), ["null", "7", "null", "null"]);
-    assert_eq!(column("kinesis_sub_sequence_number"), ["0", "1", "3", "null"]);
-    assert_eq!(column("kinesis_sequence_number")[..3], [sequence.clone(), sequence.clone(), sequence]);
-    assert!(column("kinesis_shard_id").iter().all(|shard| shard == "shardId-000000000000"));
-    assert!(column("kinesis_timestamp").iter().all(|time| time.starts_with("20")));
+    assert_eq!(column("partition_key"), ["a", "b", "c", "d"]);
+    assert_eq!(column("explicit_hash_key"), ["null", "7", "null", "null"]);
+    assert_eq!(column("sub_sequence_number"), ["0", "1", "3", "null"]);
+    assert_eq!(column("sequence_number")[..3], [sequence.clone(), sequence.clone(), sequence]);
+    assert!(column("shard_id").iter().all(|shard| shard == "shardId-000000000000"));
+    assert!(column("timestamp").iter().all(|time| time.starts_with("20")));
     assert_eq!(texts(&lab, "system.dead_letters", "source").len(), 1);
 }
 

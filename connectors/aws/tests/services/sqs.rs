@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::lab::{Lab, assert_dense, def};
 use crate::peer::Peer;
-use crate::work::{LIVES, Running, lab, texts, time};
+use crate::work::{LIVES, Running, lab, texts, time, with_metadata};
 
 const ELASTICMQ: &str = "HEADWATER_TEST_ELASTICMQ";
 const MOTO: &str = "HEADWATER_TEST_MOTO";
@@ -102,18 +102,16 @@ fn envelopes_fill_columns_and_bad_messages_are_dead_letters_and_deleted() {
     };
     let sent = peer.call("send_message", message("{\"n\":1}", "d1"));
     peer.call("send_message", message("nonsense", "d2"));
-    let lab = lab(
-        1,
-        &[
-            ("sqs_message_id", DataType::Utf8),
-            ("sqs_message_group_id", DataType::Utf8),
-            ("sqs_message_deduplication_id", DataType::Utf8),
-            ("sqs_sent_timestamp", time()),
-            ("sqs_receive_count", DataType::Int64),
-            ("sqs_message_attributes", DataType::Utf8),
-        ],
-    );
-    let mut def = source(&peer, &url);
+    let about = [
+        ("message_id", DataType::Utf8),
+        ("message_group_id", DataType::Utf8),
+        ("message_deduplication_id", DataType::Utf8),
+        ("timestamp", time()),
+        ("receive_count", DataType::Int64),
+        ("attributes", DataType::Utf8),
+    ];
+    let lab = lab(1, &about);
+    let mut def = with_metadata(source(&peer, &url), &about);
     // By name instead.
     def.options.remove("queue-url");
     def.options.insert("queue".to_owned(), "envelopes.fifo".to_owned());
@@ -124,13 +122,10 @@ fn envelopes_fill_columns_and_bad_messages_are_dead_letters_and_deleted() {
     running.until("both are deleted", || left(&mut peer, &url) == 0);
     running.stop();
     let one = |column: &str| texts(&lab, "events", column).remove(0);
-    assert_eq!(one("sqs_message_id"), sent["MessageId"].as_str().unwrap());
-    assert_eq!((one("sqs_message_group_id"), one("sqs_message_deduplication_id")), ("g".into(), "d1".into()));
-    assert_eq!(
-        (one("sqs_receive_count"), one("sqs_message_attributes")),
-        ("1".into(), r#"{"kind":"warm"}"#.into())
-    );
-    assert!(one("sqs_sent_timestamp").starts_with("20"));
+    assert_eq!(one("message_id"), sent["MessageId"].as_str().unwrap());
+    assert_eq!((one("message_group_id"), one("message_deduplication_id")), ("g".into(), "d1".into()));
+    assert_eq!((one("receive_count"), one("attributes")), ("1".into(), r#"{"kind":"warm"}"#.into()));
+    assert!(one("timestamp").starts_with("20"));
     assert!(texts(&lab, "system.dead_letters", "reason")[0].contains("(message "));
     peer.call("delete_queue", json!({"QueueUrl": url}));
 }

@@ -1,5 +1,6 @@
 //! Connectors at work on a log in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::lab::{Lab, runtime};
 /// How long lives last, in milliseconds: some die before they have connected, some in the middle.
 pub const LIVES: [u64; 7] = [0, 30, 60, 120, 250, 400, 600];
 
-/// A log with `events (n, text)` and columns about the message.
+/// A log with `events (n, text)` and columns of metadata.
 pub fn lab(shards: u32, about: &[(&str, DataType)]) -> Lab {
     headwater_aws::CONNECTORS.into_iter().for_each(registry::add);
     let mut fields = vec![Field::new("n", DataType::Int64, false), Field::new("text", DataType::Utf8, true)];
@@ -30,6 +31,12 @@ pub fn lab(shards: u32, about: &[(&str, DataType)]) -> Lab {
     Lab { ingest: Arc::new(Ingest::new(world, log).unwrap()) }
 }
 
+/// The columns of metadata that [`lab`] was made with, each called as what it holds.
+pub fn with_metadata(mut def: ConnectorDef, about: &[(&str, DataType)]) -> ConnectorDef {
+    def.metadata = about.iter().map(|(name, _)| ((*name).to_owned(), (*name).to_owned())).collect();
+    def
+}
+
 /// What a connector on `events` is made for.
 pub fn context(lab: &Lab) -> Context {
     let info = lab.ingest.log().stream_named("events").unwrap();
@@ -40,6 +47,7 @@ pub fn context(lab: &Lab) -> Context {
         stream_id: info.id,
         schema: Arc::clone(&info.spec.schema),
         event_time: None,
+        metadata: BTreeMap::new(),
         format: None,
         format_options: headwater_ingest::FormatOptions::default(),
         parking: headwater_connectors::Parking::default(),
