@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::nexmark::Nexmark;
-use super::{alarms, append, archive, json, latency, nexmark, open, replay};
+use super::{alarms, append, archive, json, latency, nexmark, open, patterns, replay};
 
 const EXAMPLE: &str = "\
 Example:
@@ -48,6 +48,9 @@ enum What {
     /// 100,000 alarms over one stream, evaluated for one minute
     #[command(after_help = "Example:\n  headwater bench alarms")]
     Alarms(Common),
+    /// A row pattern over a thousand devices, beside a filter over the same rows
+    #[command(after_help = "Example:\n  headwater bench patterns")]
+    Patterns(Common),
     /// Archives: writing them, scanning beside DataFusion over the same files, replaying beside DuckDB
     #[command(after_help = "Example:\n  headwater bench archive --json")]
     Archive(Common),
@@ -87,6 +90,7 @@ impl Bench {
             What::Append(common) => append::run(&common)?.write(common.json),
             What::Replay(common) => replay::run(&common)?.write(common.json),
             What::Alarms(common) => alarms::run(&common)?.write(common.json),
+            What::Patterns(common) => patterns::run(&common)?.write(common.json),
             What::Json(common) => json::run(&common)?.write(common.json),
             What::Open { common, gib } => open::run(&common, gib)?.write(common.json),
             What::Archive(common) => {

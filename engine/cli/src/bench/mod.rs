@@ -8,6 +8,7 @@ mod json;
 mod latency;
 mod nexmark;
 mod open;
+mod patterns;
 mod replay;
 mod report;
 

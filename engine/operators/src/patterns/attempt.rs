@@ -1,8 +1,8 @@
 //! The search for a match from one start.
 //!
-//! Without history an attempt is a list of places after each row. The lists after the rows that are still kept are noted: when the attempt from
-//! a later start comes to the same list after the same row as an earlier one, all that follows is as it was, and need not be done again. So a
-//! row is taken a few times, not once for each start.
+//! Without history an attempt is a list of places after each row. The lists after the rows that are still kept are
+//! noted: when the attempt from a later start comes to the same list after the same row as an earlier one, all that
+//! follows is as it was, and need not be done again. So a row is taken a few times, not once for each start.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,8 @@ pub(super) enum Attempt {
     None,
     /// Ways without history.
     Lists(Box<Followed>),
-    /// Ways with history, and what has been asked about the next row, by way: the number of the question, where one had to be asked.
+    /// Ways with history, and what has been asked about the next row, by way: the number of the question, where one
+    /// had to be asked.
     Threads(Box<Threads>, Option<Vec<Option<u32>>>),
 }
 

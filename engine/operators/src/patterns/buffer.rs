@@ -1,4 +1,5 @@
-//! Where rows are kept while they may still be part of a match: the batches that they came in, and the columns computed from them.
+//! Where rows are kept while they may still be part of a match: the batches that they came in, and the columns
+//! computed from them.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::stateless::evaluate_column;
 const PACK_MIN: usize = 4_096;
 
 /// A row: the batch and the row in it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Place {
     pub(super) batch: u32,
     pub(super) row: u32,
@@ -113,8 +114,8 @@ impl Buffer {
         self.held > PACK_MIN && self.held > 2 * self.live
     }
 
-    /// Copies the rows at these places, which must be all that are wanted, and forgets the old batches. The places become those of the
-    /// copies.
+    /// Copies the rows at these places, which must be all that are wanted, and forgets the old batches. The places
+    /// become those of the copies.
     pub(super) fn pack(&mut self, places: &mut [&mut Place]) -> Result<()> {
         debug_assert_eq!(places.len(), self.live, "all wanted rows are named");
         let mut order: Vec<u32> = (0..places.len() as u32).collect();

@@ -1,7 +1,8 @@
 //! The definitions of variables.
 //!
-//! What a definition says of the row and its neighbours is evaluated over whole batches, once for each variable; the answers are
-//! bits. What it says of the rows matched so far is evaluated for each way, the questions of all partitions together.
+//! What a definition says of the row and its neighbours is evaluated over whole batches, once for each variable; the
+//! answers are bits. What it says of the rows matched so far is evaluated for each way, the questions of all
+//! partitions together.
 
 use std::sync::Arc;
 
@@ -162,8 +163,8 @@ impl Conditions {
         self.near.iter().any(Option::is_some)
     }
 
-    /// For each of some rows the variables that it cannot be one of because of its neighbours, as bits. `neighbour`: the row that lies so
-    /// many rows after the nth.
+    /// For each of some rows the variables that it cannot be one of because of its neighbours, as bits. `neighbour`:
+    /// the row that lies so many rows after the nth.
     pub(super) fn ruled_out(
         &self,
         rows: usize,

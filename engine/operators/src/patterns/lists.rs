@@ -1,5 +1,5 @@
-//! Ways without history: where they wait, in the order of preference, is all that their future depends on. Each list of places that comes up
-//! gets a number, and each step from list to list is computed once.
+//! Ways without history: where they wait, in the order of preference, is all that their future depends on. Each list
+//! of places that comes up gets a number, and each step from list to list is computed once.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

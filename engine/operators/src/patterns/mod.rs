@@ -29,6 +29,7 @@ mod run;
 mod spec;
 mod state;
 mod threads;
+mod waiting;
 
 pub use accumulator::Fold;
 pub use conditions::{Condition, Definition};

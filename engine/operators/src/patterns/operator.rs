@@ -1,11 +1,10 @@
 //! The operator behind [`super::MatchRecognizeSpec`].
 //!
-//! Rows wait until the watermark has passed them, and are then put behind their partition's others, in order. At the end of a step the
-//! partitions that have new rows, or whose attempt's time is over, are gone on with, wave by wave: in each wave every partition
-//! goes on until it has to ask about its next row, and all questions are answered together.
+//! Rows wait until the watermark has passed them, and are then put behind their partition's others, in order. At the
+//! end of a step the partitions that have new rows, or whose attempt's time is over, are gone on with, wave by wave:
+//! in each wave every partition goes on until it has to ask about its next row, and all questions are answered
+//! together.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
@@ -19,6 +18,7 @@ use super::program::Program;
 use super::run::{Matcher, Progress};
 use super::spec::{MatchRecognize, NAME};
 use super::state::Restored;
+use super::waiting::{Queue, Waiting};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
@@ -26,22 +26,6 @@ use crate::groups::KeyTable;
 use crate::windows::{Sorting, Times, key_columns, slots};
 
 const VACANT_MIN: usize = 1024;
-
-/// A row that waits for the watermark, in the order of its partition.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Waiting {
-    pub(super) time: i64,
-    /// What rows of the same time are ordered by.
-    pub(super) order: Box<[u8]>,
-    /// Which row it was of all that this instance has had.
-    pub(super) arrival: u64,
-    pub(super) partition: u32,
-    pub(super) sequence: i64,
-    pub(super) batch: u32,
-    pub(super) row: u32,
-    pub(super) may_be: u64,
-    pub(super) saved: bool,
-}
 
 pub(super) struct MatchOperator {
     pub(super) what: Arc<MatchRecognize>,
@@ -56,7 +40,7 @@ pub(super) struct MatchOperator {
     after: u64,
     pub(super) counts: bool,
     order: Option<RowConverter>,
-    pub(super) waiting: BinaryHeap<Reverse<Waiting>>,
+    pub(super) waiting: Queue,
     arrivals: u64,
     ends: Ends,
     /// Partitions to be looked at.
@@ -92,7 +76,7 @@ impl MatchOperator {
             after: what.rows_after(),
             counts: what.counts_matches(),
             order: if order.is_empty() { None } else { Some(RowConverter::new(order)?) },
-            waiting: BinaryHeap::new(),
+            waiting: Queue::default(),
             arrivals: 0,
             ends: Ends::default(),
             touched: Vec::new(),
@@ -176,22 +160,12 @@ impl MatchOperator {
 
     /// Puts the rows that the watermark has passed behind their partitions' others.
     fn pass(&mut self) {
-        let ended = self.watermark == i64::MAX;
-        while let Some(Reverse(next)) = self.waiting.peek() {
-            if next.time >= self.watermark && !ended {
-                break;
-            }
-            let Some(Reverse(next)) = self.waiting.pop() else { break };
-            let place = Place { batch: next.batch, row: next.row };
-            let row = Row {
-                time: next.time,
-                sequence: next.sequence,
-                place,
-                may_be: next.may_be,
-                saved: next.saved,
-            };
+        let before = (self.watermark != i64::MAX).then_some(self.watermark);
+        self.waiting.sort();
+        while let Some(next) = self.waiting.pop_before(before) {
+            let Waiting { time, sequence, place, may_be, saved, .. } = next;
             let partition = &mut self.partitions[next.partition as usize];
-            partition.rows.push_back(row);
+            partition.rows.push_back(Row { time, sequence, place, may_be, saved });
             partition.waiting -= 1;
             self.touch(next.partition);
         }
@@ -290,18 +264,10 @@ impl MatchOperator {
     /// Gives back memory: batches of which little is wanted, and partitions without rows.
     fn sweep(&mut self) -> Result<()> {
         if self.buffer.wants_packing() {
-            let mut waiting: Vec<Waiting> =
-                std::mem::take(&mut self.waiting).into_iter().map(|Reverse(waiting)| waiting).collect();
-            let mut copies: Vec<Place> =
-                waiting.iter().map(|row| Place { batch: row.batch, row: row.row }).collect();
             let rows = self.partitions.iter_mut().flat_map(|partition| &mut partition.rows);
             let mut places: Vec<&mut Place> = rows.map(|row| &mut row.place).collect();
-            places.extend(copies.iter_mut());
+            places.extend(self.waiting.iter_mut().map(|row| &mut row.place));
             self.buffer.pack(&mut places)?;
-            for (row, place) in waiting.iter_mut().zip(copies) {
-                (row.batch, row.row) = (place.batch, place.row);
-            }
-            self.waiting = waiting.into_iter().map(Reverse).collect();
         }
         if self.partitions.len() >= self.vacant_at {
             self.vacate();
@@ -330,10 +296,9 @@ impl MatchOperator {
                 true
             })
         });
-        let waiting = std::mem::take(&mut self.waiting).into_iter();
-        self.waiting = waiting
-            .filter_map(|Reverse(row)| Some(Reverse(Waiting { partition: of(row.partition)?, ..row })))
-            .collect();
+        for row in self.waiting.iter_mut() {
+            row.partition = of(row.partition).unwrap_or(row.partition);
+        }
         for (number, _) in &mut self.gone {
             *number = of(*number).unwrap_or(*number);
         }
@@ -365,12 +330,11 @@ impl Operator for MatchOperator {
                 arrival: self.next_arrival(),
                 partition,
                 sequence,
-                batch,
-                row: row as u32,
+                place: Place { batch, row: row as u32 },
                 may_be: may_be[row],
                 saved: false,
             };
-            self.waiting.push(Reverse(waiting));
+            self.waiting.push(waiting);
         }
         Ok(())
     }
@@ -378,8 +342,10 @@ impl Operator for MatchOperator {
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
         self.finish_restoring()?;
         let clock = EventTime(self.watermark);
-        self.watermark = self.watermark.max(watermark.0);
-        self.pass();
+        if watermark.0 > self.watermark {
+            self.watermark = watermark.0;
+            self.pass();
+        }
         for (_, number) in self.ends.due(self.watermark) {
             self.partitions[number as usize].scheduled = false;
             self.touch(number);
@@ -421,7 +387,7 @@ impl Operator for MatchOperator {
             + self.matcher.size()
             + self.ends.size()
             + self.partitions.capacity() * size_of::<Partition>()
-            + self.waiting.capacity() * size_of::<Waiting>()
+            + self.waiting.size()
             + partitions;
         let entries = rows + self.waiting.len() + self.restored.len();
         StateSize { entries: entries as u64, bytes: bytes as u64 }

@@ -1,5 +1,5 @@
-//! A pattern as places: each occurrence of a variable is a place, and after each place certain places may follow, in the order of
-//! preference. A quantifier with numbers is written out.
+//! A pattern as places: each occurrence of a variable is a place, and after each place certain places may follow, in
+//! the order of preference. A quantifier with numbers is written out.
 //!
 //! ```text
 //!  A (B | C)* D        first: [A]      after A, B and C: [B, C, D]      after D: [END]
@@ -211,8 +211,8 @@ fn is_nullable(pattern: &Pattern) -> bool {
     }
 }
 
-/// The places that can be reached without taking a row, in the order of preference. Going round without a row leads nowhere: `marks` are those
-/// of the repetitions that are being gone round.
+/// The places that can be reached without taking a row, in the order of preference. Going round without a row leads
+/// nowhere: `marks` are those of the repetitions that are being gone round.
 fn reach(entry: u32, instructions: &[Instruction]) -> Vec<u16> {
     let mut seen: HashSet<(u32, u64)> = HashSet::new();
     let mut found = Vec::new();

@@ -1,5 +1,5 @@
-//! What conditions and measures look at, and what must be remembered of a way for them: the first and the last rows of a variable, and
-//! aggregates. Rows are counted from the start of the match.
+//! What conditions and measures look at, and what must be remembered of a way for them: the first and the last rows of
+//! a variable, and aggregates. Rows are counted from the start of the match.
 
 use arrow::datatypes::DataType;
 
@@ -178,7 +178,8 @@ impl Layout {
         Ok(())
     }
 
-    /// Which row of the match a look means, before it steps to a neighbour. `current`: a row that is about to be one of a variable.
+    /// Which row of the match a look means, before it steps to a neighbour. `current`: a row that is about to be one
+    /// of a variable.
     pub(super) fn row(
         &self,
         registers: &Registers,

@@ -181,8 +181,8 @@ impl MatchRecognizeSpec {
         Ok(Self { what: Arc::new(what), program: Arc::new(program), schema })
     }
 
-    /// The first variable after whose rows a match may end, but rather goes on: its end is known only when another row, or time, has
-    /// ended it.
+    /// The first variable after whose rows a match may end, but rather goes on: its end is known only when another
+    /// row, or time, has ended it.
     pub fn open_end(&self) -> Option<&str> {
         let variable = self.program.open_ends().next()?;
         Some(&self.what.variables[usize::from(variable)])

@@ -8,7 +8,6 @@
 //!
 //! What an attempt has found so far is not written: it runs again from its start, over the same rows.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
@@ -17,9 +16,10 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use hashbrown::HashMap;
 
 use super::buffer::Place;
-use super::operator::{MatchOperator, Waiting};
+use super::operator::MatchOperator;
 use super::partition::Row;
 use super::spec::NAME;
+use super::waiting::Waiting;
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
 use crate::windows::{Times, check_schema, key_columns, push_entries, push_watermark, read_watermark};
@@ -118,14 +118,11 @@ impl MatchOperator {
                 }
             }
         }
-        let mut waiting = std::mem::take(&mut self.waiting).into_vec();
-        for Reverse(row) in &mut waiting {
+        for row in self.waiting.iter_mut() {
             if !std::mem::replace(&mut row.saved, true) || full {
-                put(row.partition, Place { batch: row.batch, row: row.row }, row.sequence);
+                put(row.partition, row.place, row.sequence);
             }
         }
-        // In the order of the heap already, so that this moves nothing.
-        self.waiting = waiting.into();
         if places.is_empty() {
             return Ok(());
         }
@@ -265,8 +262,7 @@ impl MatchOperator {
                     arrival: 0,
                     partition: *partition,
                     sequence: *sequence,
-                    batch,
-                    row: row as u32,
+                    place: Place { batch, row: row as u32 },
                     may_be: may_be[row],
                     saved: true,
                 });
@@ -286,13 +282,13 @@ impl MatchOperator {
             let partition = &mut self.partitions[row.partition as usize];
             if row.time >= self.watermark && !ended {
                 partition.waiting += 1;
-                self.waiting.push(Reverse(row));
+                self.waiting.push(row);
                 continue;
             }
             partition.rows.push_back(Row {
                 time: row.time,
                 sequence: row.sequence,
-                place: Place { batch: row.batch, row: row.row },
+                place: row.place,
                 may_be: row.may_be,
                 saved: true,
             });

@@ -1,5 +1,5 @@
-//! Ways with history: all that lead on from one start, in the order of preference, each with what the conditions can see of it and the path that
-//! it has come.
+//! Ways with history: all that lead on from one start, in the order of preference, each with what the conditions can
+//! see of it and the path that it has come.
 
 use std::hash::BuildHasher;
 
@@ -14,6 +14,9 @@ use crate::error::{OperatorError, Result};
 
 /// How many ways from one start may be open at once.
 const WAYS_MAX: usize = 10_000;
+
+/// Up to so many are looked through one by one.
+const FEW: usize = 16;
 
 const NO_NODE: u32 = u32::MAX;
 
@@ -64,8 +67,7 @@ impl Threads {
     pub(super) fn take(&mut self, row: &Taking<'_>, mut may: impl FnMut(usize, &Way) -> bool) -> Result<()> {
         let before = std::mem::take(&mut self.ways);
         let mut next = Next::default();
-        let hasher = FixedState::with_seed(0);
-        let mut seen: HashSet<(u16, u32), FixedState> = HashSet::with_hasher(hasher);
+        let mut seen = None;
         'ways: for (nth, way) in before.iter().enumerate() {
             if !may(nth, way) {
                 continue;
@@ -82,8 +84,9 @@ impl Threads {
                     self.best = Some((self.taken + 1, node));
                     break 'ways;
                 }
-                if seen.insert((*place, registers)) {
-                    self.ways.push(Way { place: *place, registers, node });
+                let way = Way { place: *place, registers, node };
+                if is_new(&way, &self.ways, &mut seen) {
+                    self.ways.push(way);
                 }
             }
         }
@@ -121,6 +124,20 @@ impl Threads {
     }
 }
 
+/// Whether no other way waits at the same place with the same registers. Few are looked through, many are looked up.
+fn is_new(way: &Way, others: &[Way], seen: &mut Option<HashSet<(u16, u32), FixedState>>) -> bool {
+    let key = |way: &Way| (way.place, way.registers);
+    if others.len() < FEW {
+        return others.iter().all(|other| key(other) != key(way));
+    }
+    let seen = seen.get_or_insert_with(|| {
+        let mut seen = HashSet::with_hasher(FixedState::with_seed(0));
+        seen.extend(others.iter().map(key));
+        seen
+    });
+    seen.insert(key(way))
+}
+
 /// Registers after a row, each once.
 #[derive(Default)]
 struct Next {
@@ -131,8 +148,20 @@ struct Next {
 impl Next {
     fn number(&mut self, registers: Registers) -> u32 {
         let hash = |registers: &Registers| FixedState::with_seed(0).hash_one(registers.hash());
-        let own = hash(&registers);
         let known = &self.registers;
+        if known.len() < FEW {
+            let same = known.iter().position(|other| other.same(&registers));
+            return same.unwrap_or_else(|| {
+                self.registers.push(registers);
+                self.registers.len() - 1
+            }) as u32;
+        }
+        if self.numbers.is_empty() {
+            for (number, other) in (0..).zip(known) {
+                self.numbers.insert_unique(hash(other), number, |nth| hash(&known[*nth as usize]));
+            }
+        }
+        let own = hash(&registers);
         match self.numbers.find(own, |nth| known[*nth as usize].same(&registers)) {
             Some(number) => *number,
             None => {

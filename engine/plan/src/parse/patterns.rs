@@ -1,4 +1,5 @@
-//! MATCH_RECOGNIZE as DataFusion's parser knows it, for what it does not know. Tokens are put in; those of the text keep their places.
+//! MATCH_RECOGNIZE as DataFusion's parser knows it, for what it does not know. Tokens are put in; those of the text
+//! keep their places.
 //!
 //! | written | read as |
 //! |---|---|
@@ -20,6 +21,9 @@ pub(crate) const WITHIN: &str = "$within";
 pub(crate) const FINAL: &str = "$final";
 /// See [`FINAL`].
 pub(crate) const RUNNING: &str = "$running";
+
+/// How many parentheses may be open: the parser takes the pattern apart without a limit of its own.
+const DEPTH_MAX: usize = 50;
 
 /// Puts all MATCH_RECOGNIZE into the shape that the parser knows.
 pub(super) fn unify_patterns(tokens: Vec<TokenWithSpan>, script: &Script) -> Result<Vec<TokenWithSpan>> {
@@ -61,6 +65,13 @@ impl Unify {
         match &token.token {
             Token::LParen => {
                 self.depth += 1;
+                let deep = self.clauses.last().is_some_and(|clause| self.depth - clause.depth > DEPTH_MAX);
+                if deep {
+                    let message = format!("more than {DEPTH_MAX} parentheses are open in MATCH_RECOGNIZE");
+                    return Err(
+                        SqlError::new(Mistake::Pattern, message).at(position(token.span.start), script)
+                    );
+                }
                 if std::mem::take(&mut self.opens) {
                     self.clauses.push(Clause { depth: self.depth, in_measures: false, within: None });
                 }

@@ -1,4 +1,5 @@
-//! How DataFusion runs a pattern over the rows so far: the operator of the streams, over all rows at once, to their end.
+//! How DataFusion runs a pattern over the rows so far: the operator of the streams, over all rows at once, to their
+//! end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +9,12 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{DFSchema, DataFusionError, Result, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -43,8 +46,18 @@ impl ExtensionPlanner for PatternPlanner {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<MatchNode>() else { return Ok(None) };
         let [input] = physical_inputs else { return internal_err!("a pattern has one input") };
-        let operator =
-            node.operator(&input.schema(), &|expr, names| session.create_physical_expr(expr.clone(), names))?;
+        let physical = |expr: &Expr, names: &DFSchema| {
+            // What stands for the moment of the query, such as now(), becomes a literal.
+            let context = SimplifyContext::builder()
+                .with_schema(Arc::new(names.clone()))
+                .with_config_options(Arc::clone(session.config().options()))
+                .with_query_execution_start_time(session.execution_props().query_execution_start_time)
+                .build();
+            let simplifier = ExprSimplifier::new(context);
+            let expr = simplifier.simplify(simplifier.coerce(expr.clone(), names)?)?;
+            session.create_physical_expr(expr, names)
+        };
+        let operator = node.operator(&input.schema(), &physical)?;
         Ok(Some(Arc::new(MatchExec::new(Arc::clone(input), operator))))
     }
 }

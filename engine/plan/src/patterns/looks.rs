@@ -1,5 +1,5 @@
-//! What DEFINE and MEASURES look at: each column, navigation and aggregate becomes a column `$n`, and what is left is an ordinary
-//! expression over those.
+//! What DEFINE and MEASURES look at: each column, navigation and aggregate becomes a column `$n`, and what is left is
+//! an ordinary expression over those.
 //!
 //! | written | looks at |
 //! |---|---|

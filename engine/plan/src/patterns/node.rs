@@ -143,20 +143,19 @@ impl MatchNode {
         Ok(own.map(|(nth, _)| nth).chain(measures.map(|(nth, _)| nth)).collect())
     }
 
-    /// The operator, over an input of these columns, the first of which are those of the node's own input. `physical` makes expressions.
+    /// The operator, over an input of these columns, the first of which are those of the node's own input. `physical`
+    /// makes expressions.
     pub(crate) fn operator(
         &self,
         input: &SchemaRef,
         physical: &dyn Fn(&Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>>,
     ) -> Result<MatchRecognizeSpec> {
         let (own, what, used) = (self.input.schema(), &self.what, &self.used);
-        let names = DFSchema::try_from(Schema::new(own.fields().clone()))?;
-        let names = if names.fields().len() == own.fields().len() { own.as_ref() } else { &names };
         let places =
             |exprs: &[Expr]| exprs.iter().map(|expr| index_of(expr, own)).collect::<Result<Vec<_>>>();
         let (leading, trailing) = columns(what.rows, used, own)?;
         let operands =
-            used.operands.iter().map(|operand| physical(operand, names)).collect::<Result<Vec<_>>>()?;
+            used.operands.iter().map(|operand| physical(operand, own)).collect::<Result<Vec<_>>>()?;
         let definitions = (0..)
             .zip(&what.definitions)
             .map(|(variable, over)| match over {

@@ -216,7 +216,7 @@ impl Written<'_> {
                 column @ Expr::Column(_) => keys.push(column),
                 other => {
                     return Err(wrong(format!("MATCH_RECOGNIZE is partitioned by columns, not by '{other}'"))
-                        .hint("compute the key before: WITH t AS (SELECT *, expr AS key FROM ...) SELECT ... FROM t MATCH_RECOGNIZE (PARTITION BY key ...)")
+                        .hint("compute it before: WITH t AS (SELECT *, expr AS key ...) ... FROM t MATCH_RECOGNIZE (PARTITION BY key ...)")
                         .at(position(key.span().start), &self.planner.script)
                         .into());
                 }

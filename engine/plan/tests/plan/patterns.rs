@@ -108,6 +108,14 @@ fn definitions_look_back_and_ahead() {
 }
 
 #[test]
+fn definitions_may_call_functions() {
+    let clauses = "MEASURES upper(symbol) || '-' || CAST(A.price AS STRING) AS p, ABS(A.price - B.price) AS gap \
+                   PATTERN (A B) DEFINE A AS ts < now() AND symbol LIKE 'a%', \
+                   B AS ABS(B.price - A.price) > CASE WHEN A.price > 8 THEN 1 ELSE 4 END";
+    check("p, gap", clauses, &["A-8 5", "A-9 2"]);
+}
+
+#[test]
 fn the_next_match_begins_where_it_should() {
     let clauses = |skip: &str| {
         format!(
@@ -189,6 +197,7 @@ const MISTAKES: &[&str] = &[
     "SELECT * FROM ticks MATCH_RECOGNIZE (ORDER BY ts PATTERN (A{3,2} B) DEFINE A AS price > 1)",
     "SELECT * FROM ticks MATCH_RECOGNIZE (ORDER BY ts PATTERN (A+{2} B) DEFINE A AS price > 1)",
     "SELECT * FROM ticks MATCH_RECOGNIZE (ORDER BY ts PATTERN ((A{100}){200} B) DEFINE A AS price > 1)",
+    "SELECT * FROM ticks MATCH_RECOGNIZE (ORDER BY ts PATTERN (((((((((((((((((((((((((((((((((((((((((((((((((((((A",
     "SELECT * FROM ticks MATCH_RECOGNIZE (ORDER BY ts PATTERN (^ A) DEFINE A AS price > 1)",
     "SELECT * FROM ticks MATCH_RECOGNIZE (ORDER BY ts PATTERN (A {- B -} C) DEFINE A AS price > 1)",
     // Variables.
@@ -219,6 +228,7 @@ const MISTAKES: &[&str] = &[
     "SELECT * FROM raw MATCH_RECOGNIZE (ORDER BY ts PATTERN (A B) DEFINE B AS price > 1)",
     "SELECT * FROM fleet MATCH_RECOGNIZE (PARTITION BY device ORDER BY ts PATTERN (A B) DEFINE B AS load > 1)",
     "SELECT * FROM (SELECT symbol, MAX(ts) AS ts FROM ticks GROUP BY symbol) MATCH_RECOGNIZE (ORDER BY ts PATTERN (A B) DEFINE B AS symbol = 'a')",
+    "WITH t AS (SELECT symbol, MAX(ts) AS ts FROM ticks GROUP BY symbol) SELECT * FROM t MATCH_RECOGNIZE (ORDER BY ts PATTERN (A B) DEFINE B AS symbol = 'a')",
 ];
 
 fn stream(catalog: &Catalog, sql: &str) -> Result<Dataflow, SqlError> {
@@ -247,4 +257,25 @@ fn mistakes_in_patterns_are_explained() {
         writeln!(text, "{}\n", error.render()).unwrap();
     }
     check_snapshot("patterns_mistakes.txt", &text);
+}
+
+#[test]
+fn the_queries_of_the_documentation_can_be_planned() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/patterns.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut catalog = Catalog::default();
+    let mut queries = 0;
+    for block in page.split("```sql").skip(1).filter_map(|block| block.split("```").next()) {
+        for parsed in headwater_plan::parse(block).unwrap_or_else(|error| panic!("{}", error.render())) {
+            let Statement::Query(query) = &parsed.statement else {
+                catalog = catalog.apply(&parsed).unwrap_or_else(|error| panic!("{}", error.render())).0;
+                continue;
+            };
+            let tables = InMemory::default().tables();
+            let plan = Planner::new().stream(&catalog, &tables, query, Target::Anywhere);
+            plan.unwrap_or_else(|error| panic!("{}", error.render()));
+            queries += 1;
+        }
+    }
+    assert!(queries >= 4, "{queries} queries");
 }

@@ -293,6 +293,9 @@ impl Inner {
                 operator.name(),
                 columns.join(", ")
             )),
+            headwater_operators::StateBound::GrowsWithRows => {
+                Some(format!("the state of {} grows with the rows that it reads", operator.name()))
+            }
             _ => None,
         });
         grows.collect()

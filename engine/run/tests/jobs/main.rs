@@ -11,6 +11,7 @@ mod lateness;
 mod machine;
 mod metrics;
 mod object_store;
+mod patterns;
 mod restart;
 mod scaling;
 mod simulation;
