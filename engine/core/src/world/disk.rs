@@ -53,6 +53,13 @@ pub trait Disk: Send + Sync {
 pub trait DiskFile: Send + Sync {
     /// Fills `buffer` from `at`; `UnexpectedEof` if the file ends before.
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+    /// Reads `count` bytes from `at` into memory of their own; `UnexpectedEof` if the file ends before. A disk that can does not
+    /// clear that memory first.
+    fn read_vec_at(&self, count: usize, at: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
     /// Writes all the slices one after the other from `at` on.
     fn write_all_at(&self, slices: &mut [IoSlice<'_>], at: u64) -> io::Result<()>;
     /// Makes what was written durable (`fdatasync`). After an error nothing is known about any unsynced byte.

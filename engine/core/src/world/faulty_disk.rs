@@ -87,6 +87,11 @@ impl DiskFile for FaultyFile {
         self.inner.read_exact_at(buffer, at)
     }
 
+    fn read_vec_at(&self, count: usize, at: u64) -> io::Result<Vec<u8>> {
+        self.faults.check(Op::Read, &self.path)?;
+        self.inner.read_vec_at(count, at)
+    }
+
     fn write_all_at(&self, slices: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
         let Some(failure) = self.faults.strike(Op::Write, &self.path) else {
             return self.inner.write_all_at(slices, at);

@@ -8,6 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::buffer::spare_capacity;
+
 use super::disk::{Disk, DiskEntry, DiskFile, DiskLock, Open};
 
 /// The file system of this machine.
@@ -71,6 +73,21 @@ struct RealFile(File);
 impl DiskFile for RealFile {
     fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         self.0.read_exact_at(buffer, at)
+    }
+
+    fn read_vec_at(&self, count: usize, mut at: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(count);
+        while bytes.len() < count {
+            match rustix::io::pread(&self.0, spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => at += read as u64,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The allocator may have given more room than was asked for.
+        bytes.truncate(count);
+        Ok(bytes)
     }
 
     fn write_all_at(&self, mut slices: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {

@@ -15,7 +15,7 @@ const GAP_BYTES_MAX: u64 = 4096;
 /// Gives bytes of a batch.
 pub(crate) trait Fetch {
     /// The bytes of a range, counted from the start of the batch (the header included): exactly as many.
-    /// Buffers that are aligned to 64 bytes in memory (as arrow's own are) need no further copy.
+    /// Memory that is aligned as the widest column's values are needs no further copy: what allocators give for more than a few bytes.
     fn fetch(&self, range: Range<u64>) -> crate::Result<Buffer>;
 }
 

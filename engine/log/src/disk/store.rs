@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::buffer::{Buffer, MutableBuffer};
+use arrow::buffer::Buffer;
 use headwater_core::world::{Disk, DiskEntry, DiskFile, Open};
 
 use super::layout::{BLOCK, temporary};
@@ -84,10 +84,9 @@ pub(crate) fn cut(file: &dyn DiskFile, path: &Path, len: u64) -> Result<()> {
     sync(file, path)
 }
 
-/// Reads so many bytes, into memory that is aligned as arrow wants it.
+/// Reads so many bytes.
 pub(crate) fn read(file: &dyn DiskFile, path: &Path, at: u64, count: usize) -> Result<Buffer> {
-    let mut bytes = MutableBuffer::from_len_zeroed(count);
-    file.read_exact_at(bytes.as_slice_mut(), at).map_err(|error| LogError::io("read", path, error))?;
+    let bytes = file.read_vec_at(count, at).map_err(|error| LogError::io("read", path, error))?;
     Ok(bytes.into())
 }
 
