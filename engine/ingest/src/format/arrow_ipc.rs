@@ -6,14 +6,15 @@
 //!  a file:   ARROW1 0 0 | zeros | a stream | footer | length of the footer (4 bytes) | ARROW1
 //! ```
 //!
-//! A file is read as the stream that it holds. The footer only repeats where the batches are; and unlike Arrow's other readers the one
-//! for streams in memory allocates nothing because of a length that it was told.
+//! A file is read as the stream that it holds: the footer only repeats where the batches are. What lengths it claims is checked before
+//! ([`arrow_claims`]).
 
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
 
+use super::arrow_claims;
 use super::decode::{Decoded, concat};
 use crate::conform::conform;
 use crate::error::{IngestError, Result};
@@ -24,7 +25,9 @@ const MAGIC: &[u8] = b"ARROW1";
 const HEAD: usize = 8;
 
 pub(super) fn decode(bytes: Bytes, schema: &SchemaRef, next_record: &mut u64) -> Result<Decoded> {
-    let mut stream = Buffer::from(stream_of(bytes)?);
+    let bytes = stream_of(bytes)?;
+    arrow_claims::check(&bytes)?;
+    let mut stream = Buffer::from(bytes);
     let mut decoder = StreamDecoder::new();
     let mut parts = Vec::new();
     while let Some(batch) = decoder.decode(&mut stream).map_err(unreadable)? {
@@ -50,7 +53,7 @@ fn stream_of(bytes: Bytes) -> Result<Bytes> {
     Ok(stream.slice(zeros..))
 }
 
-fn unreadable(error: impl std::fmt::Display) -> IngestError {
+pub(super) fn unreadable(error: impl std::fmt::Display) -> IngestError {
     IngestError::Unreadable { format: "Arrow IPC", reason: error.to_string() }
 }
 

@@ -26,6 +26,7 @@
 //! - a missing field, or null, is NULL, and bad where the column is NOT NULL; a field given twice is bad;
 //! - in CSV an empty field without quotes is NULL, as is the text `csv.null-literal`; `""` is the empty text.
 
+mod arrow_claims;
 mod arrow_ipc;
 mod avro;
 mod column;
