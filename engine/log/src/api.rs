@@ -114,6 +114,17 @@ pub struct ShardBounds {
     pub next: Sequence,
 }
 
+/// Rows that were damaged and that `repair` could not save. Reading one is an error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LostRows {
+    /// The stream.
+    pub stream: StreamId,
+    /// The shard.
+    pub shard: ShardId,
+    /// The rows.
+    pub rows: Range<Sequence>,
+}
+
 /// Who appends, for idempotence. A repeat of a (producer, epoch, sequence) that is remembered appends nothing.
 /// Sequences of one producer on one shard must grow; gaps are allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -324,6 +335,12 @@ pub trait Log: Send + Sync {
 
     /// Where a stream's shards begin and end, in order. One consistent view: no group is seen in part.
     fn bounds(&self, stream: StreamId) -> Result<Vec<ShardBounds>>;
+
+    /// The rows of a stream, within its bounds or before them, that are lost: who counts rows by sequence numbers asks for these.
+    fn lost(&self, stream: StreamId) -> Vec<LostRows> {
+        let _ = stream;
+        Vec::new()
+    }
 
     /// Appends a group as one: after any crash either all of its rows are there or none (rows of streams with
     /// durability `memory` aside). All conditions are checked first; if one fails, nothing is appended.

@@ -28,8 +28,6 @@ mod view;
 mod wakes;
 
 pub use api::*;
-pub use disk::{
-    Damage, DiskLog, DiskLogOptions, DumpedBatch, LostRows, Repaired, Verified, dump, repair, verify,
-};
+pub use disk::{Damage, DiskLog, DiskLogOptions, DumpedBatch, Repaired, Verified, dump, repair, verify};
 pub use error::{LogError, Result};
 pub use memory::MemoryLog;

@@ -8,7 +8,7 @@ use headwater_core::world::{DiskLock, Task};
 use headwater_core::{ProducerId, Sequence, ShardId, StreamId, World};
 use parking_lot::Mutex;
 
-use super::event::Event;
+use super::event::{Event, Lost};
 use super::inner::Inner;
 use super::layout::Layout;
 use super::options::DiskLogOptions;
@@ -17,8 +17,8 @@ use super::recover::{recover, take_lock};
 use super::scrub::{Damage, Scrubber};
 use super::submit::make_group;
 use crate::api::{
-    Append, Appended, CommitGuard, Durability, Log, LogMetrics, Pending, Producer, ReadSpec, Reader,
-    Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
+    Append, Appended, CommitGuard, Durability, Log, LogMetrics, LostRows, Pending, Producer, ReadSpec,
+    Reader, Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
 };
 use crate::error::{LogError, Result};
 use crate::memory::MemoryReader;
@@ -171,6 +171,16 @@ impl Log for DiskLog {
         let view = self.inner.view.read();
         view.streams.get(stream)?;
         Ok(view.shards(stream).iter().map(|shard| shard.bounds()).collect())
+    }
+
+    fn lost(&self, stream: StreamId) -> Vec<LostRows> {
+        let own = self.inner.lost.iter().filter(|lost| lost.stream == stream.0);
+        let rows = |lost: &Lost| LostRows {
+            stream,
+            shard: ShardId(lost.shard),
+            rows: Sequence(lost.from)..Sequence(lost.to),
+        };
+        own.map(rows).collect()
     }
 
     fn submit(&self, group: Vec<Append>) -> Box<dyn Pending> {

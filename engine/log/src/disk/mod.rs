@@ -47,6 +47,6 @@ mod verify;
 pub(crate) use index::FileRows;
 pub use log::DiskLog;
 pub use options::DiskLogOptions;
-pub use repair::{LostRows, Repaired, repair};
+pub use repair::{Repaired, repair};
 pub use scrub::Damage;
 pub use verify::{DumpedBatch, Verified, dump, verify};

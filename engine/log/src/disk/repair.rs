@@ -5,7 +5,6 @@
 //! names it, and never other rows in its place. Damage that costs no rows, such as a garbled footer, is made good.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,20 +21,10 @@ use super::scan::{Span, blocks, read_header, scan};
 use super::segment::{ShardEntries, encode_footer};
 use super::store;
 use super::verify::active_files;
+use crate::api::LostRows;
 use crate::batch::Header;
 use crate::error::{LogError, Result};
 use crate::producers::Producers;
-
-/// Rows that cannot be saved.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LostRows {
-    /// The stream.
-    pub stream: StreamId,
-    /// The shard.
-    pub shard: ShardId,
-    /// The rows.
-    pub rows: Range<Sequence>,
-}
 
 /// What was, or would be, done.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -17,7 +17,7 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use headwater_core::ShardId;
-use headwater_log::{ColumnBound, From, Log, ReadSpec, ShardBounds, StreamInfo};
+use headwater_log::{ColumnBound, From, Log, LostRows, ReadSpec, ShardBounds, StreamInfo};
 use headwater_plan::dataflow::Metadata;
 
 use super::stream::external;
@@ -84,6 +84,12 @@ impl StreamScan {
             Boundedness::Bounded,
         ));
         Self { log, info, columns, bounds, shards, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// Whether one of these rows lies within the scan.
+    fn reads_any(&self, lost: &LostRows) -> bool {
+        let within = self.shards.get(lost.shard.0 as usize);
+        within.is_some_and(|shard| lost.rows.start < shard.next && shard.first < lost.rows.end)
     }
 }
 
@@ -195,8 +201,13 @@ impl ExecutionPlan for StreamScan {
             Some(partition) => rows_of(&self.shards[partition]),
             None => self.shards.iter().map(rows_of).sum(),
         };
-        // A scan with bounds may leave rows out.
-        let num_rows = if self.bounds.is_empty() { Precision::Exact(rows) } else { Precision::Inexact(rows) };
+        // A scan with bounds may leave rows out; one that meets lost rows is an error, which a count must not hide.
+        let is_whole = !self.log.lost(self.info.id).iter().any(|lost| self.reads_any(lost));
+        let num_rows = if self.bounds.is_empty() && is_whole {
+            Precision::Exact(rows)
+        } else {
+            Precision::Inexact(rows)
+        };
         let column_statistics = vec![ColumnStatistics::new_unknown(); self.columns.schema.fields().len()];
         Ok(Arc::new(Statistics { num_rows, total_byte_size: Precision::Absent, column_statistics }))
     }
