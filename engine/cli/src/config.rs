@@ -5,6 +5,7 @@
 //! listen = "127.0.0.1:8585"
 //! workers = 4
 //! checkpoint_seconds = 10
+//! state_memory_mib = 4096
 //!
 //! [limits]
 //! body_bytes_max = 67108864
@@ -46,6 +47,7 @@ pub(crate) struct Config {
     pub workers: Option<usize>,
     pub checkpoint_seconds: Option<u64>,
     pub checkpoints: Option<String>,
+    pub state_memory_mib: Option<u64>,
     #[serde(default)]
     pub limits: Limits,
     /// What it may say is in `connectors/wamp`.

@@ -12,6 +12,7 @@ mod exit;
 mod gateways;
 mod host;
 mod logging;
+mod memory;
 mod open;
 mod output;
 mod signals;

@@ -12,6 +12,7 @@ use headwater_log::DiskLogOptions;
 use headwater_run::{Engine, EngineOptions};
 
 use crate::host::Connectors;
+use crate::memory::machine_memory;
 
 /// Where the data is and how the engine runs on it.
 #[derive(Args, Clone, Debug)]
@@ -38,6 +39,9 @@ pub(crate) struct Tuning {
     /// Where checkpoints go, such as s3://bucket/path; the data directory unless given
     #[arg(long, value_name = "URL")]
     pub checkpoints: Option<String>,
+    /// How much memory the state of jobs may take, in MiB, before it goes to the disk; half of the machine's unless given
+    #[arg(long, value_name = "MIB")]
+    pub state_memory_mib: Option<u64>,
 }
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -50,6 +54,7 @@ impl Tuning {
             workers: self.workers.unwrap_or_else(|| world.tasks.parallelism()).max(1),
             checkpoint_interval: self.checkpoint_seconds.map_or(CHECKPOINT_INTERVAL, Duration::from_secs),
             checkpoints: self.checkpoints.clone(),
+            state_memory: self.state_memory_mib.map(|mib| mib << 20).or_else(|| Some(machine_memory()? / 2)),
             step_rows_max: 1 << 20,
             step_bytes_max: 64 << 20,
             log: DiskLogOptions::default(),

@@ -270,6 +270,13 @@ pub trait Operator: Send {
         false
     }
 
+    /// The least watermark at which [`Operator::on_watermark`] has something to do or to say although no row comes before it;
+    /// `None`: there is none. State that was put out of memory is brought back for rows, and for this; so one that
+    /// answers too early costs time, and one that answers too late is wrong. Asked between steps.
+    fn due(&self) -> Option<EventTime> {
+        Some(EventTime::MIN)
+    }
+
     /// How much state there is now.
     fn state_size(&self) -> StateSize {
         StateSize::default()

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use headwater_core::EventTime;
+
 use crate::api::{Output, Rows};
 use crate::error::Result;
 use crate::windows::{Sorting, Times};
@@ -59,6 +61,11 @@ impl Ends {
             due.push((end, group));
         }
         due
+    }
+
+    /// The watermark at which the next group has ended.
+    pub(crate) fn next(&self) -> Option<EventTime> {
+        self.0.peek().map(|Reverse((end, _))| EventTime(end.saturating_add(1)))
     }
 
     /// Groups have new numbers: `of` gives that of each, or none if it is not there any more.

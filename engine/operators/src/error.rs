@@ -32,6 +32,14 @@ pub enum OperatorError {
         /// What is wrong and what would be right.
         reason: String,
     },
+    /// State that was put out of memory cannot be written or brought back.
+    #[error("{operator}: state on the disk: {reason}")]
+    Spill {
+        /// Which operator.
+        operator: String,
+        /// What the disk said, with the file.
+        reason: String,
+    },
     /// Arrow refused.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -48,6 +56,7 @@ impl OperatorError {
             Self::BadCheckpoint { .. } => Code::new("HW4002"),
             Self::Arrow(_) | Self::DataFusion(_) => Code::new("HW4003"),
             Self::Unsupported { .. } => Code::new("HW4004"),
+            Self::Spill { .. } => Code::new("HW4005"),
         }
     }
 

@@ -409,6 +409,10 @@ impl Operator for GroupOperator {
         self.aggregates.merge(&entries.rows.columns()[width + 1..], &groups)
     }
 
+    fn due(&self) -> Option<EventTime> {
+        self.ends.next()
+    }
+
     fn state_size(&self) -> StateSize {
         let bytes = self.keys.size() + self.aggregates.size() + self.groups.capacity() * size_of::<Group>();
         StateSize { entries: self.live as u64, bytes: (bytes + self.ends.size()) as u64 }

@@ -75,8 +75,10 @@ pub struct JobStatus {
     pub steps: u64,
     /// Entries of state.
     pub state_entries: u64,
-    /// Bytes of state, estimated.
+    /// Bytes of state in memory, estimated.
     pub state_bytes: u64,
+    /// Bytes of state that have been put into files.
+    pub state_spilled_bytes: u64,
     /// The step of the newest checkpoint, if there is one.
     pub checkpoint: Option<u64>,
     /// How long steps took: (upper bound in microseconds, how many took at most that), cumulative.

@@ -21,6 +21,9 @@ pub struct EngineOptions {
     pub checkpoint_interval: Duration,
     /// Where checkpoints go: an S3 URL, or `None` for the data directory.
     pub checkpoints: Option<String>,
+    /// How many bytes of memory the states of all jobs may take, roughly; more goes to files in the data directory. `None`: all
+    /// of it stays in memory, as it does without a data directory.
+    pub state_memory: Option<u64>,
     /// The most rows a step takes.
     pub step_rows_max: usize,
     /// The most bytes a step takes, roughly.

@@ -36,8 +36,10 @@ pub(crate) struct JobView {
     steps: u64,
     /// Entries of state.
     state_entries: u64,
-    /// Bytes of state, estimated.
+    /// Bytes of state in memory, estimated.
     state_bytes: u64,
+    /// Bytes of state in files.
+    state_spilled_bytes: u64,
     /// The step of the newest checkpoint.
     checkpoint: Option<u64>,
 }
@@ -58,6 +60,7 @@ impl From<JobStatus> for JobView {
             steps: job.steps,
             state_entries: job.state_entries,
             state_bytes: job.state_bytes,
+            state_spilled_bytes: job.state_spilled_bytes,
             checkpoint: job.checkpoint,
         }
     }

@@ -146,10 +146,11 @@ fn encode_jobs(engine: &Engine, out: &mut Out<'_>) -> fmt::Result {
             counter(&mut family.encode_family(&[("job", job.name.as_str())])?, read(job))?;
         }
     }
-    let gauges: [(&str, &str, Read); 4] = [
+    let gauges: [(&str, &str, Read); 5] = [
         ("job_lag_rows", "Rows that a job has not taken yet", |job| job.lag),
         ("job_state_entries", "Entries of a job's state", |job| job.state_entries),
-        ("job_state_bytes", "Bytes of a job's state, estimated", |job| job.state_bytes),
+        ("job_state_bytes", "Bytes of a job's state in memory, estimated", |job| job.state_bytes),
+        ("job_state_spilled_bytes", "Bytes of a job's state in files", |job| job.state_spilled_bytes),
         ("job_running", "1 if the job runs", |job| u64::from(job.state == JobState::Running)),
     ];
     for (name, help, read) in gauges {

@@ -101,6 +101,7 @@ fn open(world: &World, dir: &Path) -> Result<Engine> {
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         checkpoint_interval: Duration::from_secs(3600),
         checkpoints: None,
+        state_memory: None,
         step_rows_max: 1 << 20,
         step_bytes_max: 64 << 20,
         log: DiskLogOptions {

@@ -55,6 +55,7 @@ impl Serve {
             workers: self.tuning.workers.or(config.workers),
             checkpoint_seconds: self.tuning.checkpoint_seconds.or(config.checkpoint_seconds),
             checkpoints: self.tuning.checkpoints.or(config.checkpoints),
+            state_memory_mib: self.tuning.state_memory_mib.or(config.state_memory_mib),
         };
         let data = self.data.or(config.data).unwrap_or_else(|| "headwater-data".into());
         let mut options = ServeOptions::new(self.listen.or(config.listen).unwrap_or(usual_address()));

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use headwater_core::EventTime;
+
 /// Rows by their end.
 #[derive(Default)]
 pub(super) struct Expiry(BinaryHeap<Reverse<(i64, u64, u32)>>);
@@ -20,6 +22,11 @@ impl Expiry {
             self.0.pop();
             row
         })
+    }
+
+    /// The watermark at which the next row has ended.
+    pub(super) fn next(&self) -> Option<EventTime> {
+        self.0.peek().map(|Reverse((end, ..))| EventTime(end.saturating_add(1)))
     }
 
     pub(super) fn size(&self) -> usize {

@@ -444,6 +444,10 @@ impl Operator for JoinOperator {
         self.read_state(entries)
     }
 
+    fn due(&self) -> Option<EventTime> {
+        self.expiry.iter().filter_map(Expiry::next).min()
+    }
+
     fn state_size(&self) -> StateSize {
         let bytes = self.keys.size()
             + self.sides.iter().map(RowStore::size).sum::<usize>()

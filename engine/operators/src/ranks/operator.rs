@@ -365,6 +365,10 @@ impl Operator for TopNOperator {
         self.read_state(entries)
     }
 
+    fn due(&self) -> Option<EventTime> {
+        self.ends.next()
+    }
+
     fn state_size(&self) -> StateSize {
         let bytes = self.partitions.size() + self.lists.size() + self.ends.size();
         StateSize { entries: self.lists.len() as u64, bytes: bytes as u64 }

@@ -246,6 +246,13 @@ impl Operator for WindowOperator {
         }
     }
 
+    fn due(&self) -> Option<EventTime> {
+        match self.timelines {
+            Some(_) => Some(EventTime::MIN),
+            None => self.slices.next_end(self.watermark).map(EventTime),
+        }
+    }
+
     fn state_size(&self) -> StateSize {
         let timelines = self.timelines.as_ref().map_or(0, Timelines::size);
         StateSize { entries: self.slices.len() as u64, bytes: (self.slices.size() + timelines) as u64 }
@@ -288,6 +295,10 @@ impl Operator for FinalOperator {
 
     fn restore(&mut self, entries: &StateEntries) -> Result<()> {
         self.0.restore(entries)
+    }
+
+    fn due(&self) -> Option<EventTime> {
+        self.0.due()
     }
 
     fn state_size(&self) -> StateSize {

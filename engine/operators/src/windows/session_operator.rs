@@ -244,6 +244,13 @@ impl Operator for SessionOperator {
         }
     }
 
+    fn due(&self) -> Option<EventTime> {
+        match self.timelines {
+            Some(_) => Some(EventTime::MIN),
+            None => self.sessions.next_end().map(EventTime),
+        }
+    }
+
     fn state_size(&self) -> StateSize {
         let timelines = self.timelines.as_ref().map_or(0, Timelines::size);
         StateSize { entries: self.sessions.len() as u64, bytes: (self.sessions.size() + timelines) as u64 }

@@ -166,6 +166,11 @@ impl Sessions {
         due
     }
 
+    /// When a session may end next.
+    pub(super) fn next_end(&self) -> Option<i64> {
+        self.agenda.peek().map(|Reverse((time, _))| *time)
+    }
+
     /// Takes out the sessions of a key that end by `watermark`. Their groups live until [`Self::clear`].
     pub(super) fn close(&mut self, key: u32, watermark: i64, closed: &mut Vec<(u32, Session)>) {
         let Some(sessions) = self.sessions.get_mut(key as usize) else { return };

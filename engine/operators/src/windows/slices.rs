@@ -166,6 +166,11 @@ impl Slices {
         places.find_map(|place| Some((place, self.kind.next_end(place.slice, cursor)?)))
     }
 
+    /// The end of the next window after `cursor`.
+    pub(super) fn next_end(&self, cursor: i64) -> Option<i64> {
+        self.next_window(Place { slice: i64::MIN, from: i64::MIN }, cursor).map(|(_, end)| end)
+    }
+
     fn add_window(&mut self, end: i64, parts: &mut Parts) {
         let start = self.kind.start_of(end);
         let first = Place { slice: start, from: i64::MIN };

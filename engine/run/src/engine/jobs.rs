@@ -98,6 +98,7 @@ impl Inner {
             copies,
             journal,
             late: self.late_rows(&dataflow)?,
+            memory: self.memory.clone(),
             blobs: self.checkpoints_of(name)?,
             start,
             workers: self.options.workers,

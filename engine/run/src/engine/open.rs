@@ -1,12 +1,14 @@
 //! Opening an engine: the log, the catalog folded from it, and everything that the catalog says should run.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use headwater_archive::History;
 use headwater_core::{StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_log::{DiskLog, Log, MemoryLog, Retention, StreamSpec};
+use headwater_operators::OperatorError;
 use headwater_plan::{Catalog, Entry, Planner, Statement, StreamDef, parse_one};
 use parking_lot::Mutex;
 
@@ -14,6 +16,7 @@ use super::archives::reconcile_holds;
 use super::events::{self, Event};
 use super::state::{Inner, State};
 use crate::error::{Result, RunError};
+use crate::job::StateMemory;
 use crate::options::{ConnectorHost, EngineOptions};
 
 /// The property of a stream in which its idle timeout is kept, in Flink's spelling.
@@ -37,7 +40,12 @@ impl Inner {
         let mut state = fold(&events::read(&*log)?)?;
         state.catalog = reconcile(&*log, &state.catalog)?;
         reconcile_holds(&*log, &state.catalog)?;
+        let memory = match (&options.data, options.state_memory) {
+            (Some(dir), Some(limit)) => Some(spill_to(&world, dir, limit)?),
+            _ => None,
+        };
         let inner = Arc::new(Self {
+            memory,
             world,
             options,
             log,
@@ -205,5 +213,16 @@ pub(super) fn spec_of(def: &StreamDef) -> Result<StreamSpec> {
         retention: Retention { age: def.retention.age, bytes: def.retention.bytes },
         properties,
         ..StreamSpec::new(name, Arc::clone(&def.schema))
+    })
+}
+
+fn spill_to(world: &World, data: &Path, limit: u64) -> Result<Arc<StateMemory>> {
+    let dir = data.join("spill");
+    StateMemory::new(world.clone(), dir.clone(), limit).map_err(|source| RunError::Operator {
+        job: "opening".into(),
+        source: OperatorError::Spill {
+            operator: "state memory".into(),
+            reason: format!("{}: {source}", dir.display()),
+        },
     })
 }

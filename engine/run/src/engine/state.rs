@@ -12,7 +12,7 @@ use headwater_plan::{Catalog, Entry, Planner, Tables};
 use parking_lot::Mutex;
 
 use crate::error::{Result, RunError};
-use crate::job::{JobHandle, WEIGHT};
+use crate::job::{JobHandle, Lease, StateMemory, WEIGHT};
 use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector};
 use crate::table::{SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
 
@@ -28,6 +28,8 @@ pub(crate) struct Inner {
     pub planner: Planner,
     pub runtime: tokio::runtime::Handle,
     pub connectors: Arc<dyn ConnectorHost>,
+    /// What the states of jobs share; `None`: nothing bounds them.
+    pub memory: Option<Arc<StateMemory>>,
     pub state: Mutex<State>,
     /// Held while a statement changes what there is, so that such statements follow one another.
     pub defining: tokio::sync::Mutex<()>,
@@ -51,6 +53,11 @@ pub(crate) struct State {
 }
 
 impl Inner {
+    /// A share of the memory for state.
+    pub fn lease(&self) -> Option<Lease> {
+        self.memory.as_ref().map(StateMemory::lease)
+    }
+
     /// The catalog as of now.
     pub fn catalog(&self) -> Catalog {
         self.state.lock().catalog.clone()

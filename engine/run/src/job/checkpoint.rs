@@ -6,40 +6,40 @@
 //! ```
 //!
 //! A blob is: magic `HWCK0001`, length of the manifest (u32, little-endian), the manifest (JSON), the parts
-//! (Arrow IPC streams, one for each table of state and kind of change; the slots of the rows are a last column `_slot`), CRC-32C of all
-//! that (u32, little-endian).
+//! ([`super::parts`]), CRC-32C of all that (u32, little-endian). Where there are many, most of the parts lie in blobs of their
+//! own, `ck-…040-0001` and so on: the parts, CRC-32C. They are written first, so a checkpoint with a manifest is whole; and neither writing
+//! nor restoring holds more than one of them in memory.
 //!
 //! The cost of a checkpoint follows the change: a full one is only taken when the deltas since the last full one have
 //! outgrown it. The two newest chains are kept, so that a damaged blob costs time and not the job.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use headwater_core::world::{Task, Turn};
 use headwater_core::{EventTime, Sequence, World};
-use headwater_operators::{StateChange, StateEntries};
+use headwater_operators::StateEntries;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::blobs::Blobs;
 use super::clock::ShardClock;
+use super::parts::{self, checksum};
+use super::spill::StatePart;
 
 type Result<T> = std::result::Result<T, String>;
 
 const MAGIC: &[u8; 8] = b"HWCK0001";
-const SLOT: &str = "_slot";
+
+/// Parts go into a blob of their own when there are more bytes of them than this.
+const BLOB_BYTES: usize = 64 << 20;
 
 /// A job at the end of a step.
 pub(crate) struct Checkpoint {
     /// Where it is.
     pub manifest: Manifest,
     /// What has changed in its state, or all of it; with the stage that it belongs to.
-    pub state: Vec<(usize, StateEntries)>,
+    pub state: Vec<(usize, StatePart)>,
 }
 
 /// Where a job is.
@@ -92,10 +92,15 @@ impl Place {
 #[derive(Serialize, Deserialize, Clone, Debug)]
 pub(super) struct Part {
     stage: usize,
-    table: String,
-    delete: bool,
-    offset: usize,
-    length: usize,
+    /// The number of the blob that it lies in; 0 is the manifest's own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    blob: u32,
+    #[serde(flatten)]
+    part: parts::Part,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a plan's state depends on: its stages with state, as EXPLAIN shows them, and their columns.
@@ -114,58 +119,64 @@ fn name_of(step: u64) -> String {
     format!("ck-{step:020}.hwk")
 }
 
+/// The name of a blob of parts, from 1 on.
+fn parts_of(step: u64, blob: u32) -> String {
+    format!("ck-{step:020}-{blob:04}.hwk")
+}
+
+/// The step of a checkpoint's main blob.
 fn step_of(name: &str) -> Option<u64> {
     name.strip_prefix("ck-")?.strip_suffix(".hwk")?.parse().ok()
 }
 
-fn encode(checkpoint: Checkpoint) -> Result<Bytes> {
+/// The step of a checkpoint that a blob belongs to.
+fn belongs_to(name: &str) -> Option<u64> {
+    name.strip_prefix("ck-")?.strip_suffix(".hwk")?.split('-').next()?.parse().ok()
+}
+
+/// Writes a checkpoint, with parts in blobs of their own as soon as there are more than `blob_bytes` of them; how many bytes it has.
+fn write(checkpoint: Checkpoint, blobs: &dyn Blobs, blob_bytes: usize) -> Result<usize> {
     let Checkpoint { mut manifest, state } = checkpoint;
-    let mut parts = Vec::new();
-    for (stage, entries) in state {
-        let offset = parts.len();
-        write_part(&entries, &mut parts).map_err(|error| format!("encode {}: {error}", entries.table))?;
-        let delete = entries.change == StateChange::Delete;
-        manifest.parts.push(Part {
-            stage,
-            table: entries.table,
-            delete,
-            offset,
-            length: parts.len() - offset,
-        });
+    let (mut bytes, mut blob, mut written) = (Vec::new(), 1, 0);
+    for (stage, part) in state {
+        let part = part.encode(&mut bytes)?;
+        manifest.parts.push(Part { stage, blob, part });
+        if bytes.len() > blob_bytes {
+            written += bytes.len();
+            blobs.put(&parts_of(manifest.step, blob), sealed(std::mem::take(&mut bytes)))?;
+            blob += 1;
+        }
     }
+    let last = manifest.parts.iter_mut().filter(|part| part.blob == blob);
+    last.for_each(|part| part.blob = 0);
     let json = serde_json::to_vec(&manifest).map_err(|error| format!("encode manifest: {error}"))?;
-    let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + json.len() + parts.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&(json.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&json);
-    bytes.extend_from_slice(&parts);
-    bytes.extend_from_slice(&checksum(&bytes).to_le_bytes());
-    Ok(bytes.into())
+    let mut main = Vec::with_capacity(MAGIC.len() + 8 + json.len() + bytes.len());
+    main.extend_from_slice(MAGIC);
+    main.extend_from_slice(&(json.len() as u32).to_le_bytes());
+    main.extend_from_slice(&json);
+    main.extend_from_slice(&bytes);
+    written += main.len();
+    blobs.put(&name_of(manifest.step), sealed(main))?;
+    Ok(written)
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+/// Bytes with their checksum behind them.
+fn sealed(mut bytes: Vec<u8>) -> Bytes {
+    let crc = checksum(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes.into()
 }
 
-fn write_part(
-    entries: &StateEntries,
-    out: &mut Vec<u8>,
-) -> std::result::Result<(), arrow::error::ArrowError> {
-    let rows = if entries.slots.is_empty() {
-        entries.rows.clone()
-    } else {
-        let mut fields = entries.rows.schema().fields().to_vec();
-        fields.push(Arc::new(Field::new(SLOT, DataType::UInt32, false)));
-        let mut columns = entries.rows.columns().to_vec();
-        columns.push(Arc::new(UInt32Array::from(entries.slots.clone())));
-        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?
-    };
-    let mut writer = StreamWriter::try_new(out, &rows.schema())?;
-    writer.write(&rows)?;
-    writer.finish()
+/// Reads a blob that was sealed, and verifies it.
+fn unsealed(blobs: &dyn Blobs, name: &str) -> Result<Bytes> {
+    let bytes = blobs.get(name)?;
+    match bytes.split_last_chunk::<4>() {
+        Some((body, crc)) if checksum(body) == u32::from_le_bytes(*crc) => Ok(bytes.slice(..body.len())),
+        _ => Err(format!("{name} is damaged: its checksum does not match")),
+    }
 }
 
-/// A checkpoint as it was read, whole and checked.
+/// A checkpoint as it was read, whole and checked; the parts that lie in blobs of their own are read when they are asked for.
 struct Loaded {
     manifest: Manifest,
     parts: Bytes,
@@ -174,43 +185,46 @@ struct Loaded {
 impl Loaded {
     fn read(blobs: &dyn Blobs, step: u64) -> Result<Self> {
         let name = name_of(step);
-        let bytes = blobs.get(&name)?;
+        let bytes = unsealed(blobs, &name)?;
         let damaged = |what: &str| format!("{name} is damaged: {what}");
-        let body =
-            bytes.len().checked_sub(4).filter(|length| *length >= 12).ok_or_else(|| damaged("too short"))?;
-        let stored = u32::from_le_bytes(bytes[body..].try_into().map_err(|_| damaged("too short"))?);
-        if &bytes[..8] != MAGIC || stored != checksum(&bytes[..body]) {
-            return Err(damaged("its checksum does not match"));
+        let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| damaged("it does not begin as a checkpoint"))?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("too short"))?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let json = rest.get(..length).ok_or_else(|| damaged("the manifest is cut"))?;
+        let manifest: Manifest = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
+        for blob in 1..=manifest.parts.iter().map(|part| part.blob).max().unwrap_or(0) {
+            unsealed(blobs, &parts_of(step, blob))?;
         }
-        let length = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize;
-        let json = bytes.get(12..12 + length).ok_or_else(|| damaged("the manifest is cut"))?;
-        let manifest = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
-        Ok(Self { manifest, parts: bytes.slice(12 + length..body) })
+        let parts = bytes.slice(bytes.len() - rest.len() + length..);
+        Ok(Self { manifest, parts })
     }
 
-    fn entries(&self) -> Result<Vec<(usize, StateEntries)>> {
-        self.manifest.parts.iter().map(|part| self.part(part).map(|entries| (part.stage, entries))).collect()
+    fn bytes(&self) -> u64 {
+        self.manifest.parts.iter().map(|part| part.part.length as u64).sum()
     }
 
-    fn part(&self, part: &Part) -> Result<StateEntries> {
-        let name = name_of(self.manifest.step);
-        let bad = |what: String| format!("{name}, table {}: {what}", part.table);
-        let bytes =
-            self.parts.get(part.offset..part.offset + part.length).ok_or_else(|| bad("cut".into()))?;
-        let reader =
-            StreamReader::try_new(Cursor::new(bytes), None).map_err(|error| bad(error.to_string()))?;
-        let schema = reader.schema();
-        let batches =
-            reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| bad(error.to_string()))?;
-        let mut rows =
-            arrow::compute::concat_batches(&schema, &batches).map_err(|error| bad(error.to_string()))?;
-        let mut slots = Vec::new();
-        if schema.fields().last().is_some_and(|field| field.name() == SLOT) {
-            let column = rows.remove_column(rows.num_columns() - 1);
-            slots = column.as_primitive::<UInt32Type>().values().to_vec();
+    fn each(
+        &self,
+        blobs: &dyn Blobs,
+        take: &mut dyn FnMut(usize, &StateEntries) -> crate::error::Result<()>,
+    ) -> crate::error::Result<()> {
+        let step = self.manifest.step;
+        let bad = |reason| crate::RunError::Checkpoint { job: self.manifest.job.clone(), reason };
+        let (mut open, mut bytes) = (0, self.parts.clone());
+        for Part { stage, blob, part } in &self.manifest.parts {
+            if *blob != open {
+                bytes = match blob {
+                    0 => self.parts.clone(),
+                    blob => unsealed(blobs, &parts_of(step, *blob)).map_err(bad)?,
+                };
+                open = *blob;
+            }
+            let own = bytes.get(part.offset..part.offset + part.length);
+            let own = own.ok_or_else(|| bad(format!("{} is cut", name_of(step))))?;
+            let entries = parts::decode(own, part);
+            take(*stage, &entries.map_err(|reason| bad(format!("{}, {reason}", name_of(step))))?)?;
         }
-        let change = if part.delete { StateChange::Delete } else { StateChange::Put };
-        Ok(StateEntries { table: part.table.clone(), change, rows, slots })
+        Ok(())
     }
 }
 
@@ -220,8 +234,24 @@ pub(crate) struct Restored {
     pub manifest: Manifest,
     /// The step of the full checkpoint that its chain begins with.
     pub base: u64,
-    /// Its state, in the order in which it is to be given back.
-    pub state: Vec<(usize, StateEntries)>,
+    /// From the full one on.
+    chain: Vec<Loaded>,
+}
+
+impl Restored {
+    /// How many bytes of state there are, as they were written.
+    pub fn bytes(&self) -> u64 {
+        self.chain.iter().map(Loaded::bytes).sum()
+    }
+
+    /// Gives the state back, with the stage of each part, in the order in which it is to be restored.
+    pub fn each(
+        &self,
+        blobs: &dyn Blobs,
+        mut take: impl FnMut(usize, &StateEntries) -> crate::error::Result<()>,
+    ) -> crate::error::Result<()> {
+        self.chain.iter().try_for_each(|loaded| loaded.each(blobs, &mut take))
+    }
 }
 
 /// Reads the newest checkpoint that is whole and fits the plan. Others are passed over, and named in the second answer.
@@ -250,12 +280,10 @@ fn restore_at(blobs: &dyn Blobs, step: u64, plan: &str) -> Result<Restored> {
         previous = loaded.manifest.previous;
         chain.push(loaded);
     }
-    let mut state = Vec::new();
-    for loaded in chain.iter().rev().chain([&newest]) {
-        state.extend(loaded.entries()?);
-    }
-    let base = chain.last().map_or(step, |loaded| loaded.manifest.step);
-    Ok(Restored { manifest: newest.manifest, base, state })
+    chain.reverse();
+    let manifest = newest.manifest.clone();
+    chain.push(newest);
+    Ok(Restored { base: chain[0].manifest.step, manifest, chain })
 }
 
 /// Writes checkpoints in the background, one at a time.
@@ -328,13 +356,7 @@ impl Checkpointer {
         let mut checkpoint = Some(checkpoint);
         let turn = move || {
             if let Some(checkpoint) = checkpoint.take() {
-                let write = || {
-                    let bytes = encode(checkpoint)?;
-                    let length = bytes.len();
-                    blobs.put(&name_of(step), bytes)?;
-                    Ok(length)
-                };
-                *told.result.lock() = Some(write());
+                *told.result.lock() = Some(write(checkpoint, &*blobs, BLOB_BYTES));
                 told.known.notify_all();
             }
             Turn::Done
@@ -388,10 +410,73 @@ impl Checkpointer {
     /// Removes what two chains do not need: everything before the full checkpoint of the chain before.
     fn remove_older(&self, base: u64) {
         let names = self.blobs.list().unwrap_or_default();
-        for name in names.iter().filter(|name| step_of(name).is_some_and(|step| step < base)) {
+        for name in names.iter().filter(|name| belongs_to(name).is_some_and(|step| step < base)) {
             if let Err(error) = self.blobs.remove(name) {
                 tracing::warn!(checkpoint = name, error, "an old checkpoint could not be removed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use arrow::array::{Int64Array, RecordBatch};
+    use headwater_core::world::sim::SimWorld;
+    use headwater_operators::StateChange;
+
+    use super::super::blobs::DiskBlobs;
+    use super::*;
+
+    fn entries(value: i64) -> StateEntries {
+        let rows =
+            RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![value; 9])) as _)]).unwrap();
+        let slots = (0..9).collect();
+        StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots }
+    }
+
+    fn checkpoint(step: u64, previous: Option<u64>, values: std::ops::Range<i64>) -> Checkpoint {
+        let manifest = Manifest { step, previous, ..Manifest::default() };
+        Checkpoint { manifest, state: values.map(|value| (1, StatePart::Here(entries(value)))).collect() }
+    }
+
+    fn restored(blobs: &dyn Blobs) -> (Vec<i64>, Vec<String>) {
+        let (restored, passed_over) = restore(blobs, "").unwrap();
+        let mut values = Vec::new();
+        let take = |stage, found: &StateEntries| {
+            let column = found.rows.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+            values.push(column.value(0));
+            assert_eq!(
+                (stage, &found.slots, &found.rows),
+                (1, &entries(0).slots, &entries(column.value(0)).rows)
+            );
+            Ok(())
+        };
+        restored.unwrap().each(blobs, take).unwrap();
+        (values, passed_over)
+    }
+
+    #[test]
+    fn parts_in_blobs_of_their_own_are_read_back_checked_and_removed() {
+        let machine = SimWorld::new(1);
+        let dir = PathBuf::from("/checkpoints");
+        let blobs: Arc<dyn Blobs> = Arc::new(DiskBlobs::open(machine.world(), dir.clone()).unwrap());
+        let length = write(checkpoint(7, None, 0..1), &*blobs, 1 << 20).unwrap();
+        assert_eq!(blobs.list().unwrap(), [name_of(7)]);
+        // Each part is larger than this, so that each has a blob.
+        write(checkpoint(8, Some(7), 1..4), &*blobs, length / 10).unwrap();
+        assert_eq!(blobs.list().unwrap().len(), 5);
+        assert_eq!(restored(&*blobs), (vec![0, 1, 2, 3], vec![]));
+        // Of several in one blob, the rest goes with the manifest.
+        write(checkpoint(9, None, 4..9), &*blobs, length).unwrap();
+        assert!(blobs.list().unwrap().contains(&parts_of(9, 1)));
+        assert_eq!(restored(&*blobs), (vec![4, 5, 6, 7, 8], vec![]));
+        machine.disk().corrupt(&Path::new(&dir).join(parts_of(9, 1)), 100, 1).unwrap();
+        let (values, passed_over) = restored(&*blobs);
+        assert_eq!(values, [0, 1, 2, 3]);
+        assert!(passed_over[0].contains("-0001.hwk is damaged"), "{passed_over:?}");
+        Checkpointer::new(Arc::clone(&blobs), machine.world(), "j", None).remove_older(9);
+        assert!(blobs.list().unwrap().iter().all(|name| belongs_to(name) == Some(9)));
     }
 }

@@ -29,6 +29,7 @@ use super::journal::{self, Entry, JournalReader};
 use super::pace::Pace;
 use super::pipeline::{Limits, Pipeline, ShardCut, Start, Step};
 use super::sink::{Copies, Sink};
+use super::spill::StateMemory;
 use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::late::LateRows;
@@ -53,6 +54,8 @@ pub(crate) struct JobPlan {
     pub journal: Arc<StreamInfo>,
     /// Where late rows go.
     pub late: LateRows,
+    /// What its state may take of memory; `None`: all it wants.
+    pub memory: Option<Arc<StateMemory>>,
     /// Where its checkpoints lie.
     pub blobs: Arc<dyn Blobs>,
     /// Where it starts when there is no checkpoint and no journal.
@@ -245,7 +248,7 @@ impl Driver {
         if !stepped {
             self.measured = None;
         }
-        self.update_status();
+        self.update_status()?;
         if self.pipeline.is_finished() {
             self.finish()?;
             return Ok(Turn::Again);
@@ -337,7 +340,7 @@ impl Driver {
         self.counters.rows_out += step.output.rows.iter().map(|rows| rows.len() as u64).sum::<u64>();
         self.counters.rows_late +=
             step.output.late.iter().map(|late| late.batch.num_rows() as u64).sum::<u64>();
-        self.update_status();
+        self.update_status()?;
         Ok(Turn::Again)
     }
 
@@ -441,7 +444,7 @@ impl Driver {
             }
         }
         self.measured = None;
-        self.update_status();
+        self.update_status()?;
         Ok(())
     }
 
@@ -468,16 +471,17 @@ impl Driver {
         self.shared.changed.send_if_modified(|now| std::mem::replace(now, state) != state);
     }
 
-    fn update_status(&mut self) {
+    fn update_status(&mut self) -> Result<()> {
         let now = self.world.clock.monotonic();
         let size = match self.measured {
             Some((at, size)) if now.saturating_sub(at) < MEASURE_INTERVAL => size,
             _ => {
-                let size = self.pipeline.executor().state_size();
+                let size = self.pipeline.measure()?;
                 self.measured = Some((now, size));
                 size
             }
         };
+        let spilled = self.pipeline.executor().spilled_bytes();
         let lag = self.pipeline.lag(&*self.log).unwrap_or(0);
         let mut status = self.shared.status.lock();
         status.rows_in = self.counters.rows_in;
@@ -488,11 +492,13 @@ impl Driver {
         status.steps = self.step;
         status.state_entries = size.entries;
         status.state_bytes = size.bytes;
+        status.state_spilled_bytes = spilled;
         status.checkpoint = self.checkpointer.newest();
         status.step_micros = self.step_times.cumulative();
         status.step_micros_sum = self.step_times.sum_micros();
         status.checkpoint_micros = self.checkpoint_times.cumulative();
         status.checkpoint_micros_sum = self.checkpoint_times.sum_micros();
+        Ok(())
     }
 }
 
@@ -504,14 +510,16 @@ fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Restored>) -> 
         }
         None => plan.start.clone(),
     };
-    let mut pipeline =
-        Pipeline::open(log, Arc::clone(&plan.dataflow), plan.workers.min(SLOTS as usize), &start)?;
+    let workers = plan.workers.min(SLOTS as usize);
+    let lease = plan.memory.as_ref().map(StateMemory::lease);
+    let mut pipeline = Pipeline::open(log, Arc::clone(&plan.dataflow), workers, &start, lease)?;
     if let Some(restored) = restored {
-        let job = &plan.name;
-        for (stage, entries) in &restored.state {
-            let restore = pipeline.executor().restore(*stage, entries);
-            restore.map_err(|source| RunError::Operator { job: job.clone(), source })?;
-        }
+        let executor = pipeline.executor();
+        executor.expect(restored.bytes());
+        restored.each(&*plan.blobs, |stage, entries| {
+            let restore = executor.restore(stage, entries);
+            restore.map_err(|source| RunError::Operator { job: plan.name.clone(), source })
+        })?;
         pipeline.restore_watermark(EventTime(restored.manifest.watermark));
     }
     Ok(pipeline)

@@ -4,28 +4,24 @@
 //!
 //! - a stateless stage is run morsel by morsel, each by whichever worker is free; the results are put back in the
 //!   morsels' order;
-//! - a keyed stage has one operator instance per worker; each row goes to the instance that owns its key's slot,
-//!   in the input's order, and what the instances emit is merged by the operator's own order.
+//! - a keyed stage has one operator instance per worker, or more ([`super::keyed`]); each row goes to the instance that owns its
+//!   key's slot, in the input's order, and what the instances emit is merged by the operator's own order.
 //!
 //! A step that holds few rows is run on the calling thread: starting threads would cost more than they save.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use headwater_core::EventTime;
-use headwater_core::hash::{hash_rows, slot_of, worker_of};
-use headwater_operators::{
-    Clocks, Late, Operator, OperatorError, Output, Rows, Snapshot, StateBound, StateEntries, StateSize,
-};
+use headwater_operators::{Clocks, Late, Operator, OperatorError, Output, Rows, StateEntries, StateSize};
 use headwater_plan::dataflow::{Dataflow, Exchange, Stage, Upstream};
 use parking_lot::Mutex;
 
-/// Steps with fewer rows than this are run on one thread.
-const PARALLEL_ROWS_MIN: usize = 16_384;
+use super::keyed::{Keyed, PARALLEL_ROWS_MIN};
+use super::spill::{Lease, StatePart};
 
 type Result<T> = std::result::Result<T, OperatorError>;
 
@@ -44,21 +40,23 @@ pub(crate) struct Executor {
     stages: Vec<Instances>,
     /// The watermark of the step before.
     watermark: EventTime,
+    /// What the state may take of memory; without it, all it wants.
+    lease: Option<Lease>,
 }
 
 enum Instances {
     /// For each worker, a chain of operators without state.
     Stateless(Vec<Vec<Box<dyn Operator>>>),
-    /// For each worker, an operator with state.
-    Keyed(Vec<Box<dyn Operator>>),
+    /// Instances of an operator with state.
+    Keyed(Keyed),
 }
 
 impl Executor {
     /// Makes the instances, without state.
-    pub fn new(dataflow: Arc<Dataflow>, workers: usize) -> Result<Self> {
+    pub fn new(dataflow: Arc<Dataflow>, workers: usize, lease: Option<Lease>) -> Result<Self> {
         let stages =
             dataflow.stages.iter().map(|stage| instantiate(stage, workers)).collect::<Result<_>>()?;
-        Ok(Self { dataflow, stages, watermark: EventTime::MIN })
+        Ok(Self { dataflow, stages, watermark: EventTime::MIN, lease })
     }
 
     /// Runs one step: `sources` holds the morsels of each source, in canonical order.
@@ -83,9 +81,9 @@ impl Executor {
                 held.iter().enumerate().map(|(nth, rows)| (nth, rows.as_ref())).collect();
             let output = match instances {
                 Instances::Stateless(chains) => run_stateless(chains, &inputs)?,
-                Instances::Keyed(operators) => {
+                Instances::Keyed(keyed) => {
                     let (before, watermark) = (earlier(before, stage.delay), earlier(watermark, stage.delay));
-                    run_keyed(stage, operators, &inputs, before, watermark)?
+                    keyed.run(stage, &inputs, before, watermark)?
                 }
             };
             drop(held);
@@ -96,47 +94,39 @@ impl Executor {
     }
 
     /// What has changed in the state since the last call (or all of it), with the stage it belongs to.
-    pub fn snapshot(&mut self, full: bool) -> Result<Vec<(usize, StateEntries)>> {
+    pub fn snapshot(&mut self, full: bool) -> Result<Vec<(usize, StatePart)>> {
         let mut all = Vec::new();
-        for (nth, stage) in self.stages.iter_mut().enumerate() {
-            let Instances::Keyed(operators) = stage else { continue };
-            for operator in operators {
-                let mut snapshot = Snapshot::default();
-                operator.snapshot(full, &mut snapshot)?;
-                all.extend(snapshot.entries.into_iter().map(|entries| (nth, entries)));
-            }
+        for (nth, (_, keyed)) in self.keyed() {
+            all.extend(keyed.snapshot(full)?.into_iter().map(|part| (nth, part)));
         }
         Ok(all)
     }
 
+    /// Says that so many bytes of state are about to be restored, so that they go where they fit.
+    pub fn expect(&mut self, bytes: u64) {
+        let Some(mut lease) = self.lease.take() else { return };
+        let allowance = lease.note(0);
+        let stages = self.keyed().filter(|(_, (stage, keyed))| keyed.can_split(stage)).count() as u64;
+        // What is restored takes more in memory than it does as bytes.
+        if bytes > allowance / 4 && stages > 0 {
+            for (_, (stage, keyed)) in self.keyed() {
+                if keyed.can_split(stage) {
+                    keyed.put_all_away(&mut lease, allowance / stages, bytes);
+                }
+            }
+        }
+        self.lease = Some(lease);
+    }
+
     /// Gives back one part of a snapshot, each row to the instance that owns its slot now.
     pub fn restore(&mut self, stage: usize, entries: &StateEntries) -> Result<()> {
-        let Some(Instances::Keyed(operators)) = self.stages.get_mut(stage) else {
-            return Err(OperatorError::BadCheckpoint {
+        match self.keyed().find(|(nth, _)| *nth == stage) {
+            Some((_, (stage, keyed))) => keyed.restore(stage, entries),
+            None => Err(OperatorError::BadCheckpoint {
                 operator: format!("stage {stage}"),
                 reason: "the checkpoint has state for a stage that keeps none".into(),
-            });
-        };
-        let workers = operators.len() as u32;
-        for (worker, operator) in operators.iter_mut().enumerate() {
-            if workers == 1 || entries.slots.is_empty() {
-                operator.restore(entries)?;
-                continue;
-            }
-            let own: Vec<u32> = (0..entries.slots.len() as u32)
-                .filter(|row| worker_of(entries.slots[*row as usize], workers) == worker as u32)
-                .collect();
-            if own.is_empty() {
-                continue;
-            }
-            operator.restore(&StateEntries {
-                table: entries.table.clone(),
-                change: entries.change,
-                slots: own.iter().map(|row| entries.slots[*row as usize]).collect(),
-                rows: arrow::compute::take_record_batch(&entries.rows, &UInt32Array::from(own))?,
-            })?;
+            }),
         }
-        Ok(())
     }
 
     /// Sets the watermark that the first step after a restore follows on.
@@ -145,29 +135,43 @@ impl Executor {
     }
 
     /// Whether there is state that waits for time to pass, or ends with the watermark.
-    pub fn waits_for_time(&self) -> bool {
-        self.dataflow.stages.iter().zip(&self.stages).any(|(stage, instances)| match instances {
-            Instances::Stateless(_) => false,
-            Instances::Keyed(operators) => {
-                let ends = stage.operators[0].state_bound() == StateBound::Watermark;
-                operators
-                    .iter()
-                    .any(|operator| operator.waits_for_time() || (ends && operator.state_size().entries > 0))
-            }
-        })
+    pub fn waits_for_time(&mut self) -> bool {
+        self.keyed().any(|(_, (stage, keyed))| keyed.waits_for_time(stage))
     }
 
-    /// How much state there is.
-    pub fn state_size(&self) -> StateSize {
+    /// How much state there is: all its entries, and the bytes of those in memory. What has outgrown its share of the memory is
+    /// put away from now on.
+    pub fn measure(&mut self) -> Result<StateSize> {
         let mut sum = StateSize::default();
-        for stage in &self.stages {
-            let Instances::Keyed(operators) = stage else { continue };
-            for size in operators.iter().map(|operator| operator.state_size()) {
-                sum.entries += size.entries;
-                sum.bytes += size.bytes;
-            }
+        let mut holders = 0;
+        for (_, (_, keyed)) in self.keyed() {
+            let size = keyed.measure();
+            sum.entries += size.entries;
+            sum.bytes += size.bytes;
+            holders += u64::from(size.entries > 0);
         }
-        sum
+        if let Some(mut lease) = self.lease.take() {
+            let share = lease.note(sum.bytes) / holders.max(1);
+            let bounded =
+                self.keyed().try_for_each(|(_, (stage, keyed))| keyed.bound(stage, share, &mut lease));
+            self.lease = Some(lease);
+            bounded?;
+        }
+        Ok(sum)
+    }
+
+    /// Bytes of state that are in files instead of memory.
+    pub fn spilled_bytes(&mut self) -> u64 {
+        self.keyed().map(|(_, (_, keyed))| keyed.spilled_bytes()).sum()
+    }
+
+    /// The stages with state, by their numbers.
+    fn keyed(&mut self) -> impl Iterator<Item = (usize, (&Stage, &mut Keyed))> {
+        let stages = self.dataflow.stages.iter().zip(&mut self.stages).enumerate();
+        stages.filter_map(|(nth, (stage, instances))| match instances {
+            Instances::Keyed(keyed) => Some((nth, (stage, keyed))),
+            Instances::Stateless(_) => None,
+        })
     }
 }
 
@@ -198,9 +202,7 @@ fn instantiate(stage: &Stage, workers: usize) -> Result<Instances> {
         return Ok(Instances::Stateless((0..workers).map(|_| chain()).collect::<Result<_>>()?));
     }
     assert_eq!(stage.operators.len(), 1, "a keyed stage holds one operator");
-    let gathered = stage.inputs.iter().any(|input| input.exchange == Exchange::Gather);
-    let instances = if gathered { 1 } else { workers };
-    Ok(Instances::Keyed((0..instances).map(|_| stage.operators[0].instantiate()).collect::<Result<_>>()?))
+    Ok(Instances::Keyed(Keyed::new(stage, workers)?))
 }
 
 fn row_count(inputs: &[(usize, &[Rows])]) -> usize {
@@ -266,151 +268,6 @@ fn run_chain(chain: &mut [Box<dyn Operator>], input: usize, rows: Rows, out: &mu
     }
     out.rows.extend(now);
     Ok(())
-}
-
-fn run_keyed(
-    stage: &Stage,
-    operators: &mut [Box<dyn Operator>],
-    inputs: &[(usize, &[Rows])],
-    before: EventTime,
-    watermark: EventTime,
-) -> Result<Output> {
-    let run = |operator: &mut Box<dyn Operator>, rows: Vec<(usize, Rows)>| -> Result<Output> {
-        let mut output = Output::default();
-        for (input, rows) in rows {
-            operator.on_batch(input, rows, &mut output)?;
-        }
-        operator.on_watermark(watermark, &mut output)?;
-        Ok(output)
-    };
-    let parts = spread(stage, inputs, operators.len())?;
-    let mut outputs: Vec<Result<Output>> = Vec::with_capacity(operators.len());
-    if operators.len() == 1 || row_count(inputs) < PARALLEL_ROWS_MIN {
-        outputs.extend(operators.iter_mut().zip(parts).map(|(operator, rows)| run(operator, rows)));
-    } else {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = operators
-                .iter_mut()
-                .zip(parts)
-                .map(|(operator, rows)| scope.spawn(|| run(operator, rows)))
-                .collect();
-            outputs.extend(threads.into_iter().map(|thread| match thread.join() {
-                Ok(output) => output,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }));
-        });
-    }
-    let outputs = outputs.into_iter().collect::<Result<Vec<_>>>()?;
-    merge(stage, outputs, before)
-}
-
-/// Gives each worker the rows whose keys it owns, in the input's order.
-fn spread(stage: &Stage, inputs: &[(usize, &[Rows])], workers: usize) -> Result<Vec<Vec<(usize, Rows)>>> {
-    let mut parts: Vec<Vec<(usize, Rows)>> = (0..workers).map(|_| Vec::new()).collect();
-    for (nth, morsels) in inputs {
-        for rows in *morsels {
-            let Exchange::Hash(columns) = &stage.inputs[*nth].exchange else {
-                parts[0].push((*nth, rows.clone()));
-                continue;
-            };
-            if workers == 1 || columns.is_empty() {
-                parts[0].push((*nth, rows.clone()));
-                continue;
-            }
-            let keys: Vec<_> = columns.iter().map(|column| Arc::clone(rows.batch.column(*column))).collect();
-            let mut indices: Vec<Vec<u32>> = vec![Vec::new(); workers];
-            for (row, hash) in hash_rows(&keys)?.into_iter().enumerate() {
-                indices[worker_of(slot_of(hash), workers as u32) as usize].push(row as u32);
-            }
-            for (part, own) in parts.iter_mut().zip(indices) {
-                if own.len() == rows.len() {
-                    part.push((*nth, rows.clone()));
-                } else if !own.is_empty() {
-                    part.push((*nth, rows.take(&UInt32Array::from(own))?));
-                }
-            }
-        }
-    }
-    Ok(parts)
-}
-
-/// Puts what several instances emitted in the operator's order, and late rows in the order of their values: neither
-/// may depend on how many instances there are.
-fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime) -> Result<Output> {
-    let instances = outputs.len();
-    let mut all = Output::default();
-    let mut slots: Vec<Vec<u32>> = Vec::new();
-    for output in outputs {
-        all.rows.extend(output.rows.into_iter().map(|rows| Rows { clocks: Clocks::Uniform(before), ..rows }));
-        all.late.extend(output.late);
-        slots.extend(Some(output.slots).filter(|slots| !slots.is_empty()));
-    }
-    let order = stage.operators[0].emission().order;
-    if slots.len() > 1 {
-        all.rows = vec![merge_slots(&all.rows, &slots, before)?];
-    } else if instances > 1 && !order.is_empty() && all.rows.len() > 1 {
-        all.rows = vec![sort_rows(&all.rows, &order, before)?];
-    }
-    let mut late: BTreeMap<Arc<str>, Vec<Late>> = BTreeMap::new();
-    for one in all.late {
-        late.entry(Arc::clone(&one.operator)).or_default().push(one);
-    }
-    // By operator, since a join's sides differ in their columns.
-    all.late = late.values().map(|late| sort_late(late)).collect::<Result<_>>()?;
-    Ok(all)
-}
-
-/// The rows of all instances, ordered by slot. A slot belongs to one instance, so that its rows are in order already.
-fn merge_slots(rows: &[Rows], slots: &[Vec<u32>], clock: EventTime) -> Result<Rows> {
-    let mut places: Vec<(usize, usize)> = Vec::with_capacity(slots.iter().map(Vec::len).sum());
-    for (instance, slots) in slots.iter().enumerate() {
-        debug_assert_eq!(slots.len(), rows[instance].len(), "each row has its slot");
-        places.extend((0..slots.len()).map(|row| (instance, row)));
-    }
-    places.sort_by_key(|(instance, row)| slots[*instance][*row]);
-    let batches: Vec<&RecordBatch> = rows.iter().map(|rows| &rows.batch).collect();
-    let batch = interleave_record_batch(&batches, &places)?;
-    let weight = |rows: &Rows, row: usize| rows.weights.as_ref().map_or(1, |weights| weights.value(row));
-    let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
-        Int64Array::from_iter_values(places.iter().map(|(instance, row)| weight(&rows[*instance], *row)))
-    });
-    Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
-}
-
-fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
-    let batch = concat_batches(&rows[0].batch.schema(), rows.iter().map(|rows| &rows.batch))?;
-    let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
-        let each = rows.iter().flat_map(|rows| {
-            (0..rows.len()).map(move |row| rows.weights.as_ref().map_or(1, |weights| weights.value(row)))
-        });
-        each.collect::<Int64Array>()
-    });
-    let mut columns: Vec<SortColumn> = order.iter().map(|column| ascending(batch.column(*column))).collect();
-    columns.extend(weights.iter().map(|weights| ascending(&(Arc::new(weights.clone()) as _))));
-    // Ties keep the instances' order: the position is the last key, since the sort itself is not stable.
-    let position: arrow::array::ArrayRef =
-        Arc::new(UInt32Array::from_iter_values(0..batch.num_rows() as u32));
-    columns.push(ascending(&position));
-    let indices = lexsort_to_indices(&columns, None)?;
-    Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&indices)
-}
-
-fn sort_late(late: &[Late]) -> Result<Late> {
-    let batch = concat_batches(&late[0].batch.schema(), late.iter().map(|late| &late.batch))?;
-    let sortable = |column: &&arrow::array::ArrayRef| !column.data_type().is_nested();
-    let columns: Vec<_> = batch.columns().iter().filter(sortable).map(ascending).collect();
-    let batch = if columns.is_empty() || batch.num_rows() < 2 {
-        batch
-    } else {
-        let indices = lexsort_to_indices(&columns, None)?;
-        arrow::compute::take_record_batch(&batch, &indices)?
-    };
-    Ok(Late { batch, operator: Arc::clone(&late[0].operator) })
-}
-
-fn ascending(values: &arrow::array::ArrayRef) -> SortColumn {
-    let options = SortOptions { descending: false, nulls_first: true };
-    SortColumn { values: Arc::clone(values), options: Some(options) }
 }
 
 /// All the rows in one batch, for those who need them together.

@@ -121,6 +121,7 @@ fn new_status(plan: &JobPlan) -> JobStatus {
         steps: 0,
         state_entries: 0,
         state_bytes: 0,
+        state_spilled_bytes: 0,
         checkpoint: None,
         step_micros: Vec::new(),
         step_micros_sum: 0,

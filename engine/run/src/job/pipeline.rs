@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{From, Log, StreamInfo};
-use headwater_operators::Rows;
+use headwater_operators::{Rows, StateSize};
 use headwater_plan::dataflow::Dataflow;
 
 use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
 use super::exec::{Executor, StepOutput};
 use super::source::{ShardInput, Until};
+use super::spill::Lease;
 use crate::error::{Result, RunError};
 
 /// How far a step goes, and what the runtime decided in it: what the journal keeps.
@@ -77,11 +78,21 @@ pub(crate) struct Pipeline {
     sources: Vec<SourceInput>,
     executor: Executor,
     watermark: EventTime,
+    steps: u64,
 }
+
+/// After so many steps the state is measured, so that it is bounded whoever takes them.
+const MEASURE_STEPS: u64 = 16;
 
 impl Pipeline {
     /// Opens the sources and makes the operators, without state.
-    pub fn open(log: &dyn Log, dataflow: Arc<Dataflow>, workers: usize, start: &Start) -> Result<Self> {
+    pub fn open(
+        log: &dyn Log,
+        dataflow: Arc<Dataflow>,
+        workers: usize,
+        start: &Start,
+        lease: Option<Lease>,
+    ) -> Result<Self> {
         let mut sources = Vec::with_capacity(dataflow.sources.len());
         for (nth, source) in dataflow.sources.iter().enumerate() {
             let info = log.stream_named(source.stream.as_str())?;
@@ -101,9 +112,9 @@ impl Pipeline {
             }
             sources.push(SourceInput { info, shards });
         }
-        let executor = Executor::new(Arc::clone(&dataflow), workers)
+        let executor = Executor::new(Arc::clone(&dataflow), workers, lease)
             .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
-        Ok(Self { dataflow, sources, executor, watermark: EventTime::MIN })
+        Ok(Self { dataflow, sources, executor, watermark: EventTime::MIN, steps: 0 })
     }
 
     /// The plan.
@@ -114,6 +125,11 @@ impl Pipeline {
     /// The operators and their state.
     pub fn executor(&mut self) -> &mut Executor {
         &mut self.executor
+    }
+
+    /// How much state there is: all its entries, and the bytes in memory. What has outgrown its share is put away from now on.
+    pub fn measure(&mut self) -> Result<StateSize> {
+        self.executor.measure().map_err(|error| RunError::Operator { job: "step".into(), source: error })
     }
 
     /// The watermark after the last step.
@@ -300,6 +316,10 @@ impl Pipeline {
             .step(morsels, watermark)
             .map_err(|error| RunError::Operator { job: "step".into(), source: error })?;
         self.watermark = watermark;
+        self.steps += 1;
+        if self.steps.is_multiple_of(MEASURE_STEPS) {
+            self.measure()?;
+        }
         let shards = self.sources.iter().map(|source| {
             let cut = |shard: &ShardInput| ShardCut {
                 next: shard.position(),

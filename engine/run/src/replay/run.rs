@@ -108,7 +108,7 @@ impl Replay {
             _ => EventTime::MAX,
         };
         let dataflow = Arc::clone(&definition.dataflow);
-        let pipeline = Pipeline::open(&*inner.log, dataflow, inner.options.workers, &start)?;
+        let pipeline = Pipeline::open(&*inner.log, dataflow, inner.options.workers, &start, inner.lease())?;
         let report = ReplayReport {
             schema,
             rows_in: 0,

@@ -206,6 +206,7 @@ fn jobs(inner: &Inner) -> Columns {
         ("steps", number(&all, |job| Some(job.steps))),
         ("state_entries", number(&all, |job| Some(job.state_entries))),
         ("state_bytes", number(&all, |job| Some(job.state_bytes))),
+        ("state_spilled_bytes", number(&all, |job| Some(job.state_spilled_bytes))),
         ("error", text(&all, |job| job.error.clone())),
     ])
 }

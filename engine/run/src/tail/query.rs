@@ -39,7 +39,8 @@ pub(crate) fn of_query(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -
     let log = Arc::clone(&inner.log);
     let (start, skip) = start_of(&*log, &dataflow, from)?;
     let commits = Commits::of(&*log);
-    let mut pipeline = Pipeline::open(&*log, Arc::new(dataflow), inner.options.workers, &start)?;
+    let mut pipeline =
+        Pipeline::open(&*log, Arc::new(dataflow), inner.options.workers, &start, inner.lease())?;
     for (name, ends) in &inner.state.lock().ends {
         pipeline.set_end(name, ends);
     }

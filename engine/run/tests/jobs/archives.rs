@@ -19,6 +19,7 @@ fn open(data: &std::path::Path) -> Engine {
         workers: 2,
         checkpoint_interval: Duration::from_millis(50),
         checkpoints: None,
+        state_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
         log: DiskLogOptions { segment_bytes: 4096, ..DiskLogOptions::default() },
@@ -160,7 +161,7 @@ async fn an_archive_is_dropped_and_taken_up_again() {
     query(&engine, CREATE).await;
     let place = dir.path().join("archive");
     let create =
-        format!("CREATE ARCHIVE old FOR readings TO '{}' WITH ('rollover-seconds' = 1)", place.display());
+        format!("CREATE ARCHIVE old FOR readings TO '{}' WITH ('rollover-seconds' = 4)", place.display());
     query(&engine, &create).await;
     insert(&engine, 0..1000).await;
     assert_eq!(trim(&engine), 0, "nothing goes before it is committed");

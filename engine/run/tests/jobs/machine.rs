@@ -21,6 +21,8 @@ pub struct Machine {
     runtime: tokio::runtime::Runtime,
     engine: Option<Engine>,
     pub workers: usize,
+    /// Every third machine has hardly any, or none, so that state goes to the disk.
+    pub state_memory: Option<u64>,
     pub step_rows_max: usize,
     pub checkpoint_interval: Duration,
 }
@@ -32,6 +34,7 @@ impl Machine {
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             engine: None,
             workers: 1,
+            state_memory: (seed % 3 == 1).then_some(seed % 2 * 3_000),
             step_rows_max: 1_000,
             checkpoint_interval: Duration::from_secs(1),
         };
@@ -45,6 +48,7 @@ impl Machine {
             workers: self.workers,
             checkpoint_interval: self.checkpoint_interval,
             checkpoints: None,
+            state_memory: self.state_memory,
             step_rows_max: self.step_rows_max,
             step_bytes_max: 1 << 20,
             log: DiskLogOptions::default(),

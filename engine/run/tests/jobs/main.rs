@@ -15,6 +15,7 @@ mod patterns;
 mod restart;
 mod scaling;
 mod simulation;
+mod spill;
 mod stretch;
 mod timed;
 mod triggers;

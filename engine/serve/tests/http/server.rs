@@ -35,6 +35,7 @@ impl TestServer {
             workers: 1,
             checkpoint_interval: Duration::from_secs(3600),
             checkpoints: None,
+            state_memory: None,
             step_rows_max: 10_000,
             step_bytes_max: 1 << 20,
             log: DiskLogOptions::default(),

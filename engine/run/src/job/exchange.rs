@@ -1,0 +1,128 @@
+//! Rows on their way between operator instances: to the one that owns their key, and from all of them back into one order.
+//!
+//! Neither may depend on how many instances there are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
+use headwater_core::EventTime;
+use headwater_core::hash::{hash_rows, slot_of, worker_of};
+use headwater_operators::{Clocks, Late, OperatorError, Output, Rows};
+use headwater_plan::dataflow::{Exchange, Stage};
+
+type Result<T> = std::result::Result<T, OperatorError>;
+
+/// Gives each instance the rows whose keys it owns, in the input's order.
+pub(super) fn spread(
+    stage: &Stage,
+    inputs: &[(usize, &[Rows])],
+    workers: usize,
+) -> Result<Vec<Vec<(usize, Rows)>>> {
+    let mut parts: Vec<Vec<(usize, Rows)>> = (0..workers).map(|_| Vec::new()).collect();
+    for (nth, morsels) in inputs {
+        for rows in *morsels {
+            let Exchange::Hash(columns) = &stage.inputs[*nth].exchange else {
+                parts[0].push((*nth, rows.clone()));
+                continue;
+            };
+            if workers == 1 || columns.is_empty() {
+                parts[0].push((*nth, rows.clone()));
+                continue;
+            }
+            let keys: Vec<_> = columns.iter().map(|column| Arc::clone(rows.batch.column(*column))).collect();
+            let mut indices: Vec<Vec<u32>> = vec![Vec::new(); workers];
+            for (row, hash) in hash_rows(&keys)?.into_iter().enumerate() {
+                indices[worker_of(slot_of(hash), workers as u32) as usize].push(row as u32);
+            }
+            for (part, own) in parts.iter_mut().zip(indices) {
+                if own.len() == rows.len() {
+                    part.push((*nth, rows.clone()));
+                } else if !own.is_empty() {
+                    part.push((*nth, rows.take(&UInt32Array::from(own))?));
+                }
+            }
+        }
+    }
+    Ok(parts)
+}
+
+/// Puts what several instances emitted in the operator's order, and late rows in the order of their values: neither
+/// may depend on how many instances there are.
+pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime) -> Result<Output> {
+    let instances = outputs.len();
+    let mut all = Output::default();
+    let mut slots: Vec<Vec<u32>> = Vec::new();
+    for output in outputs {
+        all.rows.extend(output.rows.into_iter().map(|rows| Rows { clocks: Clocks::Uniform(before), ..rows }));
+        all.late.extend(output.late);
+        slots.extend(Some(output.slots).filter(|slots| !slots.is_empty()));
+    }
+    let order = stage.operators[0].emission().order;
+    if slots.len() > 1 {
+        all.rows = vec![merge_slots(&all.rows, &slots, before)?];
+    } else if instances > 1 && !order.is_empty() && all.rows.len() > 1 {
+        all.rows = vec![sort_rows(&all.rows, &order, before)?];
+    }
+    let mut late: BTreeMap<Arc<str>, Vec<Late>> = BTreeMap::new();
+    for one in all.late {
+        late.entry(Arc::clone(&one.operator)).or_default().push(one);
+    }
+    // By operator, since a join's sides differ in their columns.
+    all.late = late.values().map(|late| sort_late(late)).collect::<Result<_>>()?;
+    Ok(all)
+}
+
+/// The rows of all instances, ordered by slot. A slot belongs to one instance, so that its rows are in order already.
+fn merge_slots(rows: &[Rows], slots: &[Vec<u32>], clock: EventTime) -> Result<Rows> {
+    let mut places: Vec<(usize, usize)> = Vec::with_capacity(slots.iter().map(Vec::len).sum());
+    for (instance, slots) in slots.iter().enumerate() {
+        debug_assert_eq!(slots.len(), rows[instance].len(), "each row has its slot");
+        places.extend((0..slots.len()).map(|row| (instance, row)));
+    }
+    places.sort_by_key(|(instance, row)| slots[*instance][*row]);
+    let batches: Vec<&RecordBatch> = rows.iter().map(|rows| &rows.batch).collect();
+    let batch = interleave_record_batch(&batches, &places)?;
+    let weight = |rows: &Rows, row: usize| rows.weights.as_ref().map_or(1, |weights| weights.value(row));
+    let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
+        Int64Array::from_iter_values(places.iter().map(|(instance, row)| weight(&rows[*instance], *row)))
+    });
+    Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
+}
+
+fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
+    let batch = concat_batches(&rows[0].batch.schema(), rows.iter().map(|rows| &rows.batch))?;
+    let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
+        let each = rows.iter().flat_map(|rows| {
+            (0..rows.len()).map(move |row| rows.weights.as_ref().map_or(1, |weights| weights.value(row)))
+        });
+        each.collect::<Int64Array>()
+    });
+    let mut columns: Vec<SortColumn> = order.iter().map(|column| ascending(batch.column(*column))).collect();
+    columns.extend(weights.iter().map(|weights| ascending(&(Arc::new(weights.clone()) as _))));
+    // Ties keep the instances' order: the position is the last key, since the sort itself is not stable.
+    let position: arrow::array::ArrayRef =
+        Arc::new(UInt32Array::from_iter_values(0..batch.num_rows() as u32));
+    columns.push(ascending(&position));
+    let indices = lexsort_to_indices(&columns, None)?;
+    Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&indices)
+}
+
+fn sort_late(late: &[Late]) -> Result<Late> {
+    let batch = concat_batches(&late[0].batch.schema(), late.iter().map(|late| &late.batch))?;
+    let sortable = |column: &&arrow::array::ArrayRef| !column.data_type().is_nested();
+    let columns: Vec<_> = batch.columns().iter().filter(sortable).map(ascending).collect();
+    let batch = if columns.is_empty() || batch.num_rows() < 2 {
+        batch
+    } else {
+        let indices = lexsort_to_indices(&columns, None)?;
+        arrow::compute::take_record_batch(&batch, &indices)?
+    };
+    Ok(Late { batch, operator: Arc::clone(&late[0].operator) })
+}
+
+fn ascending(values: &arrow::array::ArrayRef) -> SortColumn {
+    let options = SortOptions { descending: false, nulls_first: true };
+    SortColumn { values: Arc::clone(values), options: Some(options) }
+}
