@@ -9,6 +9,7 @@ mod connectors;
 mod databases;
 mod demo;
 mod expected;
+mod mqtt;
 mod process;
 mod prompt;
 #[path = "../../connectors/databases/tests/it/server.rs"]
@@ -19,4 +20,5 @@ mod prompt;
 )]
 mod server;
 mod serving;
+mod wamp;
 mod webhooks;

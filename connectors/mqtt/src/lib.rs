@@ -21,12 +21,12 @@
 //!   which whoever leaves the choice to rustls fails at run time.
 //! - `ntex-mqtt` lets acknowledgements wait, but needs a runtime of its own, and has neither sessions nor subscriptions.
 //!
-//! Of the packet codecs, `rmqtt-codec` turns on features of `bytes` and `serde` for everything down to DataFusion, and `rumqttc`'s refuses the
-//! DISCONNECT without a reason that most clients of version 5 send. `mqtt-protocol-core` also has the state of a connection, which is
+//! Of the packet codecs, `rmqtt-codec` turns on features of `bytes` and `serde` for everything down to DataFusion, and `rumqttc`'s refuses
+//! the DISCONNECT without a reason that most clients of version 5 send. `mqtt-protocol-core` also has the state of a connection, which is
 //! not used: it counts what is under way per connection, not per session, and loses count when a session is resumed.
 //!
-//! The client is over the same packets. `rumqttc` keeps the packet ids of QoS 2 where they cannot be stored with the rows, which is what makes
-//! each row come once.
+//! The client is over the same packets. `rumqttc` keeps the packet ids of QoS 2 where they cannot be stored with the rows, which is
+//! what makes each row come once.
 //!
 //! Invariants:
 //! - What does not belong to the network knows nothing of it: packets go in and out as values, time is the world's.

@@ -121,3 +121,34 @@ async fn applications_do_what_they_are_used_to() {
 async fn everybody_can_prove_who_they_are_in_every_way() {
     check("authenticate.py").await;
 }
+
+/// Where Autobahn for JavaScript is, if it is there with a Node.js that has WebSockets.
+fn javascript() -> Option<PathBuf> {
+    let given = std::env::var_os("HEADWATER_TEST_AUTOBAHN_JS").map(PathBuf::from);
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let usual = cache.map(|cache| cache.join("headwater/autobahn-js-26.3.1"));
+    let modules = given.or(usual)?.join("node_modules");
+    let node = Command::new("node").args(["--experimental-websocket", "--version"]).output();
+    let is_there = modules.exists() && node.is_ok_and(|output| output.status.success());
+    if !is_there {
+        println!("left out: Autobahn for JavaScript is not at {}; tests/run fetches it", modules.display());
+    }
+    is_there.then_some(modules)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn applications_in_javascript_do_what_they_are_used_to() {
+    let Some(modules) = javascript() else { return };
+    let (running, port) = router().await;
+    for serializer in ["json", "msgpack", "cbor"] {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/autobahn/everything.js");
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", &modules).arg("--experimental-websocket").arg(script);
+        command.args([&format!("ws://127.0.0.1:{port}"), serializer]);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{serializer}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    running.stop().await;
+}

@@ -14,6 +14,9 @@
 //! [wamp]
 //! listen = "127.0.0.1:8080"
 //!
+//! [mqtt]
+//! listen = "127.0.0.1:1883"
+//!
 //! [triggers]
 //! webhooks = ["https://hooks.example.org/", "https://*.example.net/fleet"]   # where they may go; anywhere unless given
 //!
@@ -34,6 +37,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use headwater_connectors::Allowed;
+use headwater_mqtt::gateway::MqttConfig;
 use headwater_serve::ServeOptions;
 use headwater_wamp::gateway::WampConfig;
 use serde::Deserialize;
@@ -52,6 +56,8 @@ pub(crate) struct Config {
     pub limits: Limits,
     /// What it may say is in `connectors/wamp`.
     pub wamp: Option<WampConfig>,
+    /// What it may say is in `connectors/mqtt`.
+    pub mqtt: Option<MqttConfig>,
     #[serde(default)]
     pub triggers: Triggers,
     #[serde(default)]
@@ -129,7 +135,7 @@ mod tests {
     #[test]
     fn the_example_above_is_a_configuration_and_a_typing_error_is_not() {
         let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n[wamp]\nlisten = \"127.0.0.1:2\"\n\
-            [triggers]\nwebhooks = [\"http://a/\"]\n[triggers.commands]\nsiren = [\"/bin/siren\"]\n\
+            [mqtt]\nlisten = \"127.0.0.1:3\"\n[triggers]\nwebhooks = [\"http://a/\"]\n[triggers.commands]\nsiren = [\"/bin/siren\"]\n\
             [scaling]\nauto_scaling_groups = [\"web\"]\n[scaling.commands]\nworker = [\"/bin/worker\", \"-v\"]\n";
         let config: Config = toml::from_str(text).unwrap();
         let mut options = ServeOptions::new(config.listen.unwrap());

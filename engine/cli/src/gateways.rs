@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, anyhow};
 use headwater_connectors::Gateway as _;
 use headwater_core::World;
+use headwater_mqtt::gateway::{MqttConfig, MqttGateway};
 use headwater_wamp::gateway::{WampConfig, WampGateway};
 
 use crate::output;
@@ -12,18 +13,28 @@ use crate::output;
 /// The gateways of a server.
 pub(crate) struct Gateways {
     wamp: Option<WampGateway>,
+    mqtt: Option<MqttGateway>,
 }
 
 impl Gateways {
     /// Those that command line or file ask for; the command line's address wins.
-    pub fn new(wamp: Option<SocketAddr>, config: Option<WampConfig>) -> Result<Self> {
-        let config = match (wamp, config) {
-            (None, None) => return Ok(Self { wamp: None }),
-            (Some(listen), None) => WampConfig::open(listen),
-            (listen, Some(config)) => WampConfig { listen: listen.unwrap_or(config.listen), ..config },
+    pub fn new(
+        wamp: (Option<SocketAddr>, Option<WampConfig>),
+        mqtt: (Option<SocketAddr>, Option<MqttConfig>),
+    ) -> Result<Self> {
+        let wamp = match wamp {
+            (None, None) => None,
+            (Some(listen), None) => Some(WampConfig::open(listen)),
+            (listen, Some(config)) => Some(WampConfig { listen: listen.unwrap_or(config.listen), ..config }),
         };
-        let gateway = WampGateway::new(World::real(), config).map_err(|why| anyhow!(why))?;
-        Ok(Self { wamp: Some(gateway) })
+        let mqtt = match mqtt {
+            (None, None) => None,
+            (Some(listen), None) => Some(MqttConfig::open(listen)),
+            (listen, Some(config)) => Some(MqttConfig { listen: listen.or(config.listen), ..config }),
+        };
+        let wamp = wamp.map(|config| WampGateway::new(World::real(), config)).transpose();
+        let mqtt = mqtt.map(|config| MqttGateway::new(World::real(), &config)).transpose();
+        Ok(Self { wamp: wamp.map_err(|why| anyhow!(why))?, mqtt: mqtt.map_err(|why| anyhow!(why))? })
     }
 
     /// Starts them.
@@ -32,6 +43,13 @@ impl Gateways {
             wamp.start().await?;
             if let Some(address) = wamp.address() {
                 output::say(format_args!("WAMP on ws://{address} and rs://{address}"))?;
+            }
+        }
+        if let Some(mqtt) = &mut self.mqtt {
+            mqtt.start().await?;
+            for (address, is_secure) in mqtt.addresses() {
+                let scheme = if *is_secure { "mqtts" } else { "mqtt" };
+                output::say(format_args!("MQTT on {scheme}://{address}"))?;
             }
         }
         Ok(())
@@ -43,6 +61,11 @@ impl Gateways {
             && let Err(error) = wamp.stop().await
         {
             tracing::warn!("WAMP did not stop in order: {error}");
+        }
+        if let Some(mqtt) = &mut self.mqtt
+            && let Err(error) = mqtt.stop().await
+        {
+            tracing::warn!("MQTT did not stop in order: {error}");
         }
     }
 }

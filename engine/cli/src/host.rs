@@ -124,6 +124,7 @@ impl ConnectorHost for Connectors {
             table: table.to_owned(),
             reason: error.to_string(),
         };
+        headwater_mqtt::connector::forget(table);
         let supervisor = self.supervisor(ingest).map_err(failed)?;
         supervisor.forget_source(table).and_then(|()| supervisor.forget_sink(table)).map_err(failed)
     }

@@ -67,6 +67,7 @@ impl EngineArgs {
     pub fn open(&self) -> Result<Engine> {
         let world = World::real();
         let options = self.tuning.options(&world, self.data.clone());
+        headwater_connectors::registry::add(&headwater_mqtt::connector::CONNECTOR);
         headwater_connectors::registry::add(&headwater_wamp::connector::CONNECTOR);
         headwater_databases::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
         headwater_connectors::registry::add(&headwater_kafka::CONNECTOR);

@@ -128,7 +128,8 @@ impl Broker {
         self.state.lock().sessions.values().filter(|session| session.link.is_some()).count()
     }
 
-    /// From now on what a filter matches is kept for a recorder of this name, and what is published with QoS 1 or 2 is acknowledged when it has been recorded.
+    /// From now on what a filter matches is kept for a recorder of this name, and what is published with QoS 1 or 2 is acknowledged when it
+    /// has been recorded.
     pub fn record(&self, name: &str, filter: &str) {
         let mut state = self.state.lock();
         match state.recorders.iter_mut().find(|recorder| recorder.name == name) {

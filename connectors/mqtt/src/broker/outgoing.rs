@@ -9,7 +9,7 @@ use crate::wire::{Disconnect, DisconnectReasonCode, Packet};
 pub enum Sending {
     /// There may be more.
     More,
-    /// There is no more for now.
+    /// Nothing more waits.
     Idle,
     /// That was the last: the connection is to be closed.
     Last,

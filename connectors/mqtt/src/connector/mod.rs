@@ -8,9 +8,9 @@
 //! | `username`, `password` | for a broker elsewhere; `{{ VARIABLE }}` is taken from the environment |
 //! | `password-file` | a file that holds the password |
 //! | `client-id` | by which the broker knows the session; made of the table's name and number unless set |
-//! | `client-prefix` | what a client id that is made begins with; `headwater` unless set |
+//! | `client-prefix` | what such an id begins with; `headwater` unless set |
 //! | `protocol-version` | `5` (unless set) or `3.1.1` |
-//! | `tls.ca`, `tls.cert`, `tls.key` | files in PEM: whom to trust instead of those whom this machine trusts; the client's own certificate |
+//! | `tls.ca`, `tls.cert`, `tls.key` | files in PEM: whom to trust, unless it is those whom this machine trusts; the client's certificate |
 //! | `max-packet-size` | how long a packet may be that comes in; 1 MiB unless set |
 //! | `sink.retain` | sink: whether messages are kept for later subscribers |
 //!
@@ -41,9 +41,9 @@
 //!   which the table is there, nothing that was acknowledged is missing, whatever the log or the process do; while the log is away,
 //!   publishers wait. Of QoS 2 each message is there once as long as the process lives. QoS 0 is recorded once if it
 //!   was received; publishers that are faster than the log are not read from.
-//! - *From a broker elsewhere*: what comes with QoS 1 or 2 is acknowledged when its row is durable. The broker keeps the session (a week, in
-//!   version 5) while the connector is away. With QoS 2 each message is there once whenever the process dies, as
-//!   the packet ids that are under way are stored with the rows; with QoS 1 what was not acknowledged comes again.
+//! - *From a broker elsewhere*: what comes with QoS 1 or 2 is acknowledged when its row is durable. The broker keeps the
+//!   session (a week, in version 5) while the connector is away. With QoS 2 each message is there once whenever the process dies, as the
+//!   packet ids that are under way are stored with the rows; with QoS 1 what was not acknowledged comes again.
 //! - *To a broker*: a row counts as delivered when the broker has acknowledged it. After a crash some come twice, with the same key.
 
 mod config;

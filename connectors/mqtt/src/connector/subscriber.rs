@@ -1,7 +1,7 @@
 //! Records a topic filter of a broker elsewhere.
 //!
-//! Nothing is acknowledged before its row is durable. The packet ids of QoS 2 that the broker may send again are the position, stored in the
-//! same append as the rows:
+//! Nothing is acknowledged before its row is durable. The packet ids of QoS 2 that the broker may send again are the position,
+//! stored in the same append as the rows:
 //!
 //! ```text
 //!   PUBLISH 7 ──> row, position {7}  ── durable ──> PUBREC 7

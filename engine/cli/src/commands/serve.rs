@@ -35,6 +35,9 @@ pub(crate) struct Serve {
     /// Where to serve WAMP, over WebSocket and RawSocket; not at all unless given here or in the file
     #[arg(long, value_name = "ADDR", env = "HEADWATER_WAMP")]
     wamp: Option<SocketAddr>,
+    /// Where to serve MQTT; not at all unless given here or in the file
+    #[arg(long, value_name = "ADDR", env = "HEADWATER_MQTT")]
+    mqtt: Option<SocketAddr>,
     /// A file with settings, in TOML; the command line wins
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -61,7 +64,7 @@ impl Serve {
         let mut options = ServeOptions::new(self.listen.or(config.listen).unwrap_or(usual_address()));
         config.limits.apply(&mut options);
 
-        let mut gateways = Gateways::new(self.wamp, config.wamp)?;
+        let mut gateways = Gateways::new((self.wamp, config.wamp), (self.mqtt, config.mqtt))?;
 
         let engine = EngineArgs { data, tuning, allowed }.open()?;
         let served = match gateways.start().await {

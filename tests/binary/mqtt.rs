@@ -1,0 +1,97 @@
+//! `serve --mqtt`, with Mosquitto's clients: devices publish, rows are queried, and nothing that was acknowledged is missing.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::process::{Process, Server};
+
+/// Whether Mosquitto's clients are there.
+#[expect(clippy::print_stdout, reason = "it says what was left out")]
+fn has_clients() -> bool {
+    let given = std::env::var_os("HEADWATER_TEST_MOSQUITTO").is_none_or(|path| Path::new(&path).exists());
+    let is_there = given && Command::new("mosquitto_pub").arg("--help").output().is_ok();
+    if !is_there {
+        println!("left out: Mosquitto's clients are not there; tests/run installs them if it may");
+    }
+    is_there
+}
+
+/// Starts the binary on a data directory, and answers the port of its broker, too.
+fn serve(data: &Path) -> (Server, String) {
+    let data = data.to_str().unwrap();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--data", data];
+    let mut process = Process::start(&arguments);
+    let line = process.wait_for("MQTT on ");
+    let port = line.rsplit(':').next().unwrap().to_owned();
+    (Server::of(process), port)
+}
+
+fn client(name: &str, port: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(name);
+    command.args(["-h", "127.0.0.1", "-p", port]).args(arguments);
+    command
+}
+
+/// Publishes lines, each acknowledged by the time this returns.
+fn publish(port: &str, topic: &str, version: &str, lines: &str) {
+    let mut child = client("mosquitto_pub", port, &["-t", topic, "-q", "1", "-V", version, "-l"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_publish_and_what_was_acknowledged_is_there_after_a_kill() {
+    if !has_clients() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (server, port) = serve(dir.path());
+    server
+        .sql(
+            "CREATE TABLE temperatures (device VARCHAR NOT NULL METADATA FROM 'topic.2', temp DOUBLE,
+                 ts TIMESTAMP(3) METADATA FROM 'timestamp', WATERMARK FOR ts AS ts)
+                 WITH (connector = 'mqtt', topic = 'plant/+/temp', type = 'source');
+             CREATE TABLE alerts (topic VARCHAR METADATA FROM 'topic', temp DOUBLE)
+                 WITH (connector = 'mqtt', type = 'sink');
+             CREATE JOB alerting AS INSERT INTO alerts
+                 SELECT 'alerts/' || device, temp FROM temperatures WHERE temp > 98",
+        )
+        .await;
+    let heard = client("mosquitto_sub", &port, &["-t", "alerts/#", "-q", "1", "-v", "-C", "2", "-W", "60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = |range: std::ops::Range<u32>| -> String {
+        range.map(|temp| format!("{{\"temp\":{temp}}}\n")).collect()
+    };
+    // The subscriber says nothing when it is ready: it has time while these go in.
+    publish(&port, "plant/t1/temp", "mqttv311", &lines(0..50));
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    publish(&port, "plant/t2/temp", "mqttv5", &lines(50..100));
+    publish(&port, "plant/t3/humidity", "mqttv5", &lines(0..5));
+    publish(&port, "plant/t3/temp", "mqttv5", "{\"temp\":\"hot\"}\n{\"temp\":99}\n");
+    let heard = tokio::task::spawn_blocking(|| heard.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&heard.stdout),
+        "alerts/t2 {\"temp\":99.0}\nalerts/t3 {\"temp\":99.0}\n"
+    );
+
+    // Whoever has an acknowledgement can pull the plug.
+    server.kill();
+    let (server, port) = serve(dir.path());
+    publish(&port, "plant/t4/temp", "mqttv5", &lines(0..1));
+    let rows = server
+        .rows("SELECT device, COUNT(*) AS n, SUM(temp) AS temp FROM temperatures GROUP BY device ORDER BY device")
+        .await;
+    let row = |device: &str, n: u32, temp: f64| serde_json::json!({"device": device, "n": n, "temp": temp});
+    let expected = [row("t1", 50, 1225.0), row("t2", 50, 3725.0), row("t3", 1, 99.0), row("t4", 1, 0.0)];
+    assert_eq!(rows, expected);
+    let dead = server.rows("SELECT source, reason FROM system.dead_letters").await;
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert_eq!(dead[0]["source"], "temperatures");
+    let shown = server.rows("SELECT connector, state FROM system.connectors").await;
+    assert!(shown.iter().all(|one| one["connector"] == "mqtt" && one["state"] == "running"), "{shown:?}");
+}
