@@ -26,8 +26,7 @@ CREATE STREAM bench_in (device BIGINT NOT NULL, ts TIMESTAMP(3) NOT NULL, temp D
 CREATE STREAM bench_out (device BIGINT, low DOUBLE, high DOUBLE) WITH (durability = memory);";
 
 /// The job that does nothing but pass on as many rows as there are matches, about.
-const FILTER: &str =
-    "CREATE JOB bench AS INSERT INTO bench_out SELECT device, temp, temp FROM bench_in WHERE temp < 7;";
+const FILTER: &str = "CREATE JOB bench AS INSERT INTO bench_out SELECT device, temp AS low, temp AS high FROM bench_in WHERE temp < 7;";
 
 /// A rise of three readings or more, and its end; definitions look at the reading before.
 const MERGED: &str = "\

@@ -12,8 +12,13 @@ use super::spec::NAME;
 use crate::error::Result;
 use crate::stateless::evaluate_column;
 
-/// Batches with fewer rows than this are not worth packing.
+/// Fewer rows than this are not worth packing.
 const PACK_MIN: usize = 4_096;
+
+/// Up to so many batches may be smaller than [`BATCH_MIN`] rows.
+const BATCHES_MIN: usize = 64;
+
+const BATCH_MIN: usize = 64;
 
 /// A row: the batch and the row in it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -28,6 +33,7 @@ struct Kept {
     operands: Vec<ArrayRef>,
     /// How many of its rows are still wanted.
     live: usize,
+    bytes: usize,
 }
 
 /// Batches of rows, by number.
@@ -39,12 +45,22 @@ pub(super) struct Buffer {
     free: Vec<u32>,
     live: usize,
     held: usize,
+    bytes: usize,
 }
 
 impl Buffer {
     pub(super) fn new(schema: SchemaRef, operands: Vec<Arc<dyn PhysicalExpr>>) -> Result<Self> {
         let types = operands.iter().map(|operand| Ok(operand.data_type(&schema)?)).collect::<Result<_>>()?;
-        Ok(Self { schema, operands, types, batches: Vec::new(), free: Vec::new(), live: 0, held: 0 })
+        Ok(Self {
+            schema,
+            operands,
+            types,
+            batches: Vec::new(),
+            free: Vec::new(),
+            live: 0,
+            held: 0,
+            bytes: 0,
+        })
     }
 
     /// Keeps all rows of a batch, and answers its number.
@@ -57,7 +73,9 @@ impl Buffer {
         let rows = batch.num_rows();
         self.live += rows;
         self.held += rows;
-        let kept = Some(Kept { batch, operands, live: rows });
+        let bytes = size_of_rows(&batch, &operands);
+        self.bytes += bytes;
+        let kept = Some(Kept { batch, operands, live: rows, bytes });
         Ok(match self.free.pop() {
             Some(number) => {
                 self.batches[number as usize] = kept;
@@ -91,6 +109,7 @@ impl Buffer {
         self.live -= 1;
         if kept.live == 0 {
             self.held -= kept.batch.num_rows();
+            self.bytes -= kept.bytes;
             *slot = None;
             self.free.push(place.batch);
         }
@@ -109,9 +128,15 @@ impl Buffer {
         gather(places, kind, self.batches.len(), column)
     }
 
-    /// Whether most of what is held is not wanted any more.
+    /// How many rows are wanted.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether most of what is held is not wanted any more, or there are many small batches.
     pub(super) fn wants_packing(&self) -> bool {
-        self.held > PACK_MIN && self.held > 2 * self.live
+        let waste = self.held > PACK_MIN && self.held > 2 * self.live;
+        waste || self.batches.len() > BATCHES_MIN + self.live / BATCH_MIN
     }
 
     /// Copies the rows at these places, which must be all that are wanted, and forgets the old batches. The places
@@ -131,7 +156,7 @@ impl Buffer {
         }
         let packed = arrow::compute::concat_batches(&self.schema, &parts)?;
         (self.batches, self.free) = (Vec::new(), Vec::new());
-        (self.live, self.held) = (0, 0);
+        (self.live, self.held, self.bytes) = (0, 0, 0);
         if packed.num_rows() > 0 {
             let batch = self.add(packed)?;
             for (row, nth) in order.into_iter().enumerate() {
@@ -142,16 +167,16 @@ impl Buffer {
     }
 
     pub(super) fn size(&self) -> usize {
-        let kept = self.batches.iter().flatten();
-        let bytes = kept.map(|kept| {
-            let operands = kept.operands.iter().map(|operand| {
-                let shared = kept.batch.columns().iter().any(|column| Arc::ptr_eq(column, operand));
-                if shared { 0 } else { operand.get_array_memory_size() }
-            });
-            kept.batch.get_array_memory_size() + operands.sum::<usize>()
-        });
-        bytes.sum()
+        self.bytes + self.batches.capacity() * size_of::<Option<Kept>>()
     }
+}
+
+fn size_of_rows(batch: &RecordBatch, operands: &[ArrayRef]) -> usize {
+    let computed = operands.iter().filter(|operand| {
+        // A column that is looked at as it is takes no memory of its own.
+        !batch.columns().iter().any(|column| Arc::ptr_eq(column, operand))
+    });
+    batch.get_array_memory_size() + computed.map(|operand| operand.get_array_memory_size()).sum::<usize>()
 }
 
 fn gather(

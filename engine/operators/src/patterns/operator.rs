@@ -51,6 +51,8 @@ pub(super) struct MatchOperator {
     pub(super) restored: Restored,
     pub(super) watermark: i64,
     vacant_at: usize,
+    /// The memory of all partitions' rows and attempts.
+    bytes: usize,
 }
 
 impl MatchOperator {
@@ -85,6 +87,7 @@ impl MatchOperator {
             restored: Restored::default(),
             watermark: i64::MIN,
             vacant_at: VACANT_MIN,
+            bytes: 0,
             what: Arc::clone(what),
         })
     }
@@ -258,6 +261,8 @@ impl MatchOperator {
                 }
             });
             partition.leaving += leaving;
+            let bytes = partition.size();
+            self.bytes = self.bytes + bytes - std::mem::replace(&mut partition.bytes, bytes);
         }
     }
 
@@ -289,6 +294,7 @@ impl MatchOperator {
         self.keys.retain(&kept);
         let mut numbers = 0..;
         self.partitions.retain(|_| numbers.next().is_some_and(|number| of(number).is_some()));
+        self.bytes = self.partitions.iter().map(|partition| partition.bytes).sum();
         self.ends.renumber(of);
         self.dirty.retain_mut(|number| {
             of(*number).is_some_and(|new| {
@@ -376,20 +382,14 @@ impl Operator for MatchOperator {
     }
 
     fn state_size(&self) -> StateSize {
-        let rows: usize = self.partitions.iter().map(|partition| partition.rows.len()).sum();
-        let partitions: usize = self
-            .partitions
-            .iter()
-            .map(|partition| partition.rows.capacity() * size_of::<Row>() + partition.attempt.size())
-            .sum();
         let bytes = self.buffer.size()
             + self.keys.size()
             + self.matcher.size()
             + self.ends.size()
             + self.partitions.capacity() * size_of::<Partition>()
             + self.waiting.size()
-            + partitions;
-        let entries = rows + self.waiting.len() + self.restored.len();
+            + self.bytes;
+        let entries = self.buffer.len() + self.restored.len();
         StateSize { entries: entries as u64, bytes: bytes as u64 }
     }
 }

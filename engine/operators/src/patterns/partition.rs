@@ -52,6 +52,8 @@ pub(super) struct Partition {
     pub(super) saved: bool,
     /// How many rows the next snapshot has to take out.
     pub(super) leaving: usize,
+    /// Its memory when it was last looked at.
+    pub(super) bytes: usize,
 }
 
 impl Partition {
@@ -71,6 +73,7 @@ impl Partition {
             dirty: false,
             saved: false,
             leaving: 0,
+            bytes: 0,
         }
     }
 
@@ -103,6 +106,11 @@ impl Partition {
             gone(row);
         }
         self.attempt.forget_before(self.start);
+    }
+
+    /// The memory of its rows' places and of its attempt.
+    pub(super) fn size(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>() + self.attempt.size()
     }
 
     /// Whether nothing of it has to be kept.

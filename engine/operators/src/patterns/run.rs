@@ -268,7 +268,6 @@ fn is_closed(partition: &Partition, deadline: i64, watermark: i64) -> bool {
 }
 
 /// Adds to a column what a way would see if it took a row.
-#[expect(clippy::too_many_arguments, reason = "a way's view: the way, where it stands, and what is there")]
 fn see(
     look: &Look,
     column: &mut Column,
