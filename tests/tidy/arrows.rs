@@ -6,6 +6,9 @@ use crate::tree::File;
 
 const CORE: &str = "headwater-core";
 const DECIDE: &str = "headwater-decide";
+const MAPREDUCE: &str = "headwater-mapreduce";
+const OBJECTS: &str = "headwater-objects";
+const SEQUENCES: &str = "headwater-sequences";
 const LOG: &str = "headwater-log";
 const ARCHIVE: &str = "headwater-archive";
 const OPERATORS: &str = "headwater-operators";
@@ -26,14 +29,17 @@ const SIMULATION: &str = "headwater-simulation";
 const ARROWS: &[(&str, &[&str])] = &[
     (CORE, &[]),
     (DECIDE, &[CORE]),
+    (SEQUENCES, &[]),
+    (OBJECTS, &[]),
+    (MAPREDUCE, &[CORE, OBJECTS]),
     (LOG, &[CORE]),
     (ARCHIVE, &[CORE, LOG]),
-    (OPERATORS, &[CORE, DECIDE]),
+    (OPERATORS, &[CORE, DECIDE, SEQUENCES]),
     (INGEST, &[CORE, LOG]),
     (PLAN, &[CORE, DECIDE, OPERATORS]),
-    (RUN, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN]),
+    (RUN, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OBJECTS, OPERATORS, PLAN]),
     (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
-    (CONNECTORS, &[CORE, LOG, INGEST]),
+    (CONNECTORS, &[CORE, LOG, INGEST, OBJECTS]),
     (AWS, &[CORE, LOG, INGEST, CONNECTORS]),
     (DATABASES, &[CORE, LOG, INGEST, CONNECTORS]),
     (KAFKA, &[CORE, LOG, INGEST, CONNECTORS]),
@@ -42,8 +48,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         CLI,
         &[
-            CORE, DECIDE, LOG, ARCHIVE, INGEST, OPERATORS, PLAN, RUN, SERVE, CONNECTORS, AWS, DATABASES,
-            KAFKA, MQTT, WAMP,
+            CORE, DECIDE, LOG, ARCHIVE, INGEST, MAPREDUCE, OBJECTS, OPERATORS, PLAN, RUN, SERVE, CONNECTORS,
+            AWS, DATABASES, KAFKA, MQTT, WAMP,
         ],
     ),
     ("headwater-tidy", &[]),
@@ -54,6 +60,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ABSENT: &[(&str, &[&str])] = &[
     (CORE, &["datafusion", "tokio", "axum"]),
     (DECIDE, &["datafusion", "tokio", LOG]),
+    (SEQUENCES, &["datafusion", "arrow", "tokio"]),
+    (OBJECTS, &["datafusion", "arrow"]),
+    (MAPREDUCE, &["datafusion", LOG]),
     (LOG, &["datafusion", "parquet", "tokio", "axum", "object_store"]),
     (ARCHIVE, &["datafusion", "axum"]),
     (INGEST, &["datafusion", "axum"]),

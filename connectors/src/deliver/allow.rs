@@ -16,6 +16,8 @@ pub struct Allowed {
     pub workers: BTreeMap<String, Vec<String>>,
     /// The groups of EC2 Auto Scaling whose size actuators may set, by name. `None`: any that the credentials allow.
     pub auto_scaling: Option<Vec<String>>,
+    /// The programs that MapReduce jobs may run, by name, as `commands` are.
+    pub programs: BTreeMap<String, Vec<String>>,
 }
 
 impl Allowed {
@@ -59,6 +61,14 @@ impl Allowed {
                 Err(format!("the configuration allows no Auto Scaling group '{name}'"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// A program of a MapReduce job; the error says why there is none.
+    pub fn program(&self, name: &str) -> Result<&[String], String> {
+        match self.programs.get(name) {
+            Some(program) if !program.is_empty() => Ok(program),
+            _ => Err(format!("the configuration allows no program '{name}' under [mapreduce.programs]")),
         }
     }
 }

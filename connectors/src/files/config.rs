@@ -2,8 +2,8 @@
 //!
 //! | option | meaning |
 //! |---|---|
-//! | `path` | source: a file, a directory, or a pattern with `*` and `?` in its last part; sink: a directory, or the file |
-//! | `format` | as the extension says, if not set |
+//! | `path` | source: a file, a directory, or a pattern with `*` and `?` at its end, or `s3://bucket/prefix`; sink: a directory, or the file |
+//! | `format` | as the extension says, if not set; a name that ends with `.gz` is that of a compressed file |
 //! | `source.monitor-interval` | look for new files this often, and never end |
 //! | `sink.rolling-policy.file-size` | end a file at this size; 128 MiB unless set |
 //! | `sink.rolling-policy.rollover-interval` | end a file after this long; a minute unless set |
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use headwater_ingest::{Format, Options};
 
+use super::listing::Place;
 use super::rolled_sink::RolledSink;
 use super::single_sink::SingleSink;
 use super::source::FileSource;
@@ -45,7 +46,8 @@ pub(super) struct Rolling {
 }
 
 fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
-    let path = path(options)?;
+    let given = options.require("path")?;
+    let path = Place::parse(&given).map_err(|reason| options.bad("path", &given, reason))?;
     let monitor = options.duration("source.monitor-interval")?;
     Ok(Box::new(FileSource::new(context, path, monitor)?))
 }
@@ -80,7 +82,7 @@ fn path(options: &mut Options) -> Result<PathBuf> {
     match given.strip_prefix("file://") {
         Some(local) => Ok(PathBuf::from(local)),
         None if given.contains("://") => Err(options
-            .bad("path", &given, "only local paths, with or without file://, can be used here")
+            .bad("path", &given, "rows are written to local paths, with or without file://; CREATE ARCHIVE writes to object stores")
             .into()),
         None => Ok(PathBuf::from(given)),
     }

@@ -8,12 +8,12 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader as ipc;
 use bytes::Bytes;
-use headwater_core::world::{Disk, Open};
+use headwater_core::world::DiskFile;
 use headwater_ingest::{Decoded, Decoder, Format, FormatOptions, conform};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::chunks::FileReader;
-use super::listing::Found;
+use super::unpack::{Unpacked, packed};
 use crate::error::{ConnectorError, Result};
 
 /// How many bytes of a file of lines are read at a time.
@@ -59,24 +59,26 @@ pub(super) struct Input {
 
 enum Body {
     Lines { file: FileReader, decoder: Box<Decoder> },
+    PackedLines { file: Box<Unpacked>, decoder: Box<Decoder> },
     Whole { file: FileReader, decoder: Box<Decoder> },
+    PackedWhole { file: Box<Unpacked>, decoder: Box<Decoder> },
     Columns(Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>),
 }
 
 impl Input {
-    /// Opens a file at a place.
+    /// Reads a file from a place on. In a compressed one, places are those of what it unpacks to.
     pub(super) fn open(
-        disk: &dyn Disk,
-        found: &Found,
+        file: Arc<dyn DiskFile>,
+        name: String,
         format: Option<Format>,
         options: &FormatOptions,
         schema: &SchemaRef,
         place: Place,
     ) -> Result<Self> {
-        let name = found.path.display().to_string();
         let failed = |error: std::io::Error| ConnectorError::outage(format!("open {name}"), error);
-        let file = disk.open(&found.path, Open::Read).and_then(FileReader::new).map_err(failed)?;
-        let Some(format) = format.or_else(|| Format::from_path(&found.name)) else {
+        let file = FileReader::new(file).map_err(failed)?;
+        let plain = packed(&name);
+        let Some(format) = format.or_else(|| Format::from_path(plain.unwrap_or(&name))) else {
             return Err(ConnectorError::refused(
                 format!("read {name}"),
                 "its name tells no format; set the option 'format'",
@@ -86,12 +88,31 @@ impl Input {
             // Changes are only written; their decoder says so.
             Format::JsonLines | Format::Csv | Format::Raw | Format::DebeziumJson => {
                 let mut decoder = Box::new(Decoder::new(format, Arc::clone(schema), options)?);
+                if plain.is_some() {
+                    let mut file = Box::new(Unpacked::new(file));
+                    if place != Place::START {
+                        let header = file.beginning(HEADER_MAX).map_err(|error| damaged(&name, error))?;
+                        decoder.take_header(header);
+                        decoder.resume_at(place.record);
+                        file.skip(place.at).map_err(|error| damaged(&name, error))?;
+                    }
+                    return Ok(Self {
+                        schema: Arc::clone(schema),
+                        place,
+                        body: Body::PackedLines { file, decoder },
+                        name,
+                    });
+                }
                 if place != Place::START {
                     decoder.take_header(&file.bytes_at(0, HEADER_MAX).map_err(failed)?);
                     decoder.resume_at(place.record);
                 }
                 Body::Lines { file, decoder }
             }
+            Format::JsonArray if plain.is_some() => Body::PackedWhole {
+                file: Box::new(Unpacked::new(file)),
+                decoder: Box::new(Decoder::new(format, Arc::clone(schema), options)?),
+            },
             // Of a format of messages the file is one.
             Format::JsonArray
             | Format::Avro
@@ -99,6 +120,12 @@ impl Input {
             | Format::Protobuf
             | Format::ProtobufConfluent => {
                 Body::Whole { file, decoder: Box::new(Decoder::new(format, Arc::clone(schema), options)?) }
+            }
+            Format::Arrow | Format::Parquet if plain.is_some() => {
+                return Err(ConnectorError::refused(
+                    format!("read {name}"),
+                    "a file of columns is compressed within, not as a whole; unpack it",
+                ));
             }
             Format::Arrow | Format::Parquet => {
                 let columns =
@@ -121,6 +148,26 @@ impl Input {
                 }
                 let at = self.place.at + records.len() as u64;
                 let decoded = decoder.decode(records.into())?;
+                self.place = Place { at, record: decoder.next_record() };
+                decoded
+            }
+            Body::PackedLines { file, decoder } => {
+                let records = file.next(decoder).map_err(|error| damaged(&self.name, error))?;
+                if records.is_empty() {
+                    return Ok(None);
+                }
+                let at = self.place.at + records.len() as u64;
+                let decoded = decoder.decode(records.into())?;
+                self.place = Place { at, record: decoder.next_record() };
+                decoded
+            }
+            Body::PackedWhole { file, decoder } => {
+                if self.place != Place::START {
+                    return Ok(None);
+                }
+                let bytes = file.rest().map_err(|error| damaged(&self.name, error))?;
+                let at = bytes.len().max(1) as u64;
+                let decoded = decoder.decode(bytes.into())?;
                 self.place = Place { at, record: decoder.next_record() };
                 decoded
             }
@@ -186,6 +233,17 @@ fn arrow(file: FileReader, from: u64) -> Result<Batches, ArrowError> {
         skip -= skipped;
         (skipped < rows.num_rows()).then(|| Ok(rows.slice(skipped, rows.num_rows() - skipped)))
     })))
+}
+
+/// A compressed file that does not unpack will not do so next time.
+fn damaged(name: &str, error: std::io::Error) -> ConnectorError {
+    let what = format!("unpack {name}");
+    match error.kind() {
+        std::io::ErrorKind::InvalidInput
+        | std::io::ErrorKind::InvalidData
+        | std::io::ErrorKind::UnexpectedEof => ConnectorError::refused(what, error),
+        _ => ConnectorError::outage(what, error),
+    }
 }
 
 fn unreadable(name: &str, error: ArrowError) -> ConnectorError {

@@ -1,7 +1,8 @@
 //! Files: a directory or a glob as a source, rolled files or a single growing one as a sink.
 //!
-//! The source reads files in the order of their names. Each file is a partition; its mark is where to go on in it, or that it is
-//! done. A file must not change once it is there: write it under another name and rename it.
+//! The source reads files in the order of their names, on disk or in an object store; those that end with `.gz` are
+//! unpacked. Each file is a partition; its mark is where to go on in it, or that it is done. A file must not change once it
+//! is there: write it under another name and rename it.
 //!
 //! `filesystem` as a sink writes files named by what is in them,
 //!
@@ -23,5 +24,6 @@ mod single_sink;
 mod source;
 #[cfg(test)]
 mod test;
+mod unpack;
 
 pub(crate) use config::{FILESYSTEM, SINGLE_FILE};

@@ -1,14 +1,15 @@
 //! Reads files in the order of their names.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_ingest::{Format, Payload};
+use tokio::runtime::Handle;
 
 use super::input::{Input, Place};
-use super::listing::{Found, list};
+use super::listing::{Found, Place as Where};
+use super::unpack::packed;
 use crate::connector::{Context, Mark, Pulled, Source};
 use crate::error::{ConnectorError, Result};
 
@@ -17,7 +18,7 @@ const DONE: &str = "done";
 
 /// Reads files in the order of their names.
 pub(super) struct FileSource {
-    path: PathBuf,
+    path: Where,
     monitor: Option<Duration>,
     /// `None` while it is on another thread.
     reading: Option<Reading>,
@@ -33,9 +34,12 @@ struct Reading {
 }
 
 impl FileSource {
-    pub(super) fn new(context: Context, path: PathBuf, monitor: Option<Duration>) -> Result<Self> {
+    pub(super) fn new(context: Context, path: Where, monitor: Option<Duration>) -> Result<Self> {
         // A schema that a format cannot carry is told at once, not when the first file is there.
-        if let Some(format) = context.format.or_else(|| Format::from_path(&path.to_string_lossy())) {
+        if let Some(format) = context.format.or_else(|| {
+            let path = path.to_string();
+            Format::from_path(packed(&path).unwrap_or(&path))
+        }) {
             headwater_ingest::Decoder::new(format, context.schema.clone(), &context.format_options)?;
         }
         let reading = Reading { context, marks: BTreeMap::new(), waiting: Vec::new(), current: None };
@@ -43,18 +47,32 @@ impl FileSource {
     }
 }
 
+impl FileSource {
+    /// Finds the files that are not done, on a thread where that may wait.
+    async fn look(&mut self) -> Result<()> {
+        let mut reading = self.reading.take().ok_or_else(lost)?;
+        let (path, runtime) = (self.path.clone(), Handle::current());
+        let look = tokio::task::spawn_blocking(move || {
+            let looked = reading.look(&path, &runtime);
+            (reading, looked)
+        });
+        let (reading, looked) = look.await.map_err(|error| ConnectorError::outage("list files", error))?;
+        self.reading = Some(reading);
+        looked
+    }
+}
+
 impl Reading {
     /// Finds the files that are not done.
-    fn look(&mut self, path: &std::path::Path) -> Result<()> {
-        let failed = |error| ConnectorError::outage(format!("list {}", path.display()), error);
-        let found = list(self.context.world.disk.as_ref(), path).map_err(failed)?;
+    fn look(&mut self, path: &Where, runtime: &Handle) -> Result<()> {
+        let found = path.list(self.context.world.disk.as_ref(), runtime)?;
         let is_open = |found: &Found| self.marks.get(&found.name).is_none_or(|mark| mark != DONE);
         self.waiting = found.into_iter().rev().filter(is_open).collect();
         Ok(())
     }
 
     /// The next rows of the current file, or of the next one; `None` when all are done.
-    fn next(&mut self) -> Result<Option<Pulled>> {
+    fn next(&mut self, path: &Where, runtime: &Handle) -> Result<Option<Pulled>> {
         loop {
             if let Some((found, input)) = &mut self.current {
                 let name = found.name.clone();
@@ -73,9 +91,11 @@ impl Reading {
             let place =
                 self.marks.get(&found.name).and_then(|mark| Place::read(mark)).unwrap_or(Place::START);
             let context = &self.context;
-            let disk = context.world.disk.as_ref();
+            let shown = path.show(&found);
+            let file = path.open(&found, context.world.disk.as_ref(), runtime);
+            let file = file.map_err(|error| ConnectorError::outage(format!("open {shown}"), error))?;
             let input =
-                Input::open(disk, &found, context.format, &context.format_options, &context.schema, place)?;
+                Input::open(file, shown, context.format, &context.format_options, &context.schema, place)?;
             self.current = Some((found, input));
         }
     }
@@ -84,16 +104,16 @@ impl Reading {
 #[async_trait]
 impl Source for FileSource {
     async fn open(&mut self, marks: BTreeMap<String, String>) -> Result<()> {
-        let reading = self.reading.as_mut().ok_or_else(lost)?;
-        reading.marks = marks;
-        reading.look(&self.path)
+        self.reading.as_mut().ok_or_else(lost)?.marks = marks;
+        self.look().await
     }
 
     async fn pull(&mut self) -> Result<Pulled> {
         let mut reading = self.reading.take().ok_or_else(lost)?;
         // Reading and decoding: computation and waiting for the disk, so not on a thread of the runtime.
+        let (path, runtime) = (self.path.clone(), Handle::current());
         let read = tokio::task::spawn_blocking(move || {
-            let next = reading.next();
+            let next = reading.next(&path, &runtime);
             (reading, next)
         });
         // The readers of Arrow and Parquet panic at some kinds of damage: trying again does not help.
@@ -101,13 +121,13 @@ impl Source for FileSource {
             true => ConnectorError::refused("read files", "a file is damaged"),
             false => ConnectorError::outage("read files", error),
         })?;
-        let reading = self.reading.insert(reading);
+        self.reading = Some(reading);
         if let Some(pulled) = next? {
             return Ok(pulled);
         }
         let Some(interval) = self.monitor else { return Ok(Pulled::End) };
-        reading.look(&self.path)?;
-        if reading.waiting.is_empty() {
+        self.look().await?;
+        if self.reading.as_ref().is_none_or(|reading| reading.waiting.is_empty()) {
             tokio::time::sleep(interval).await;
         }
         Ok(Pulled::Nothing)

@@ -72,6 +72,81 @@ async fn files_are_read_in_the_order_of_their_names_each_in_its_format() {
     );
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
+fn pack(path: &Path, content: &str) {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, content.as_bytes()).unwrap();
+    std::fs::write(path, encoder.finish().unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn compressed_files_are_unpacked_and_gone_on_with_in_the_middle() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..300_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    pack(&dir.path().join("a.jsonl.gz"), &lines);
+    pack(&dir.path().join("b.csv.GZ"), "n\n-1\n-2");
+    let path = dir.path().to_str().unwrap();
+    let mut expect: Vec<i64> = (0..300_000).collect();
+    expect.extend([-1, -2]);
+    assert_eq!(read_all("filesystem", &[("path", path)]).await, expect);
+
+    // Each incarnation goes on from the marks of the one before.
+    let (mut marks, mut all) = (BTreeMap::new(), Vec::new());
+    loop {
+        let mut source =
+            make_source("filesystem", context(), Options::new("test", [("path", path)])).unwrap();
+        source.open(marks.clone()).await.unwrap();
+        match source.pull().await.unwrap() {
+            Pulled::Records { payload: Payload::Decoded(decoded), marks: moved } => {
+                all.extend(decoded.rows.column(0).as_primitive::<Int64Type>().values().iter().copied());
+                marks.extend(moved.into_iter().map(|mark| (mark.partition, mark.position)));
+            }
+            Pulled::End => break,
+            _ => {}
+        }
+    }
+    assert_eq!(all, expect);
+
+    write(&dir.path().join("c.jsonl.gz"), "this is not compressed");
+    let mut source = make_source("filesystem", context(), Options::new("test", [("path", path)])).unwrap();
+    marks.remove("c.jsonl.gz");
+    source.open(marks).await.unwrap();
+    let error = source.pull().await.err().unwrap();
+    assert!(error.to_string().contains("unpack"), "{error}");
+}
+
+/// `tests/run` starts a store and says where in the environment.
+#[tokio::test]
+async fn objects_are_read_in_each_format() {
+    if !std::env::var("HEADWATER_TEST_S3").is_ok_and(|store| store != "/nowhere") {
+        println!("left out: HEADWATER_TEST_S3 names no store");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    pack(&dir.path().join("b.csv.gz"), "n\n3\n4\n");
+    write(&dir.path().join("a.jsonl"), "{\"n\":1}\n{\"n\":2}");
+    let mut sink = make_sink(
+        "filesystem",
+        context(),
+        Options::new("test", [("path", dir.path().to_str().unwrap()), ("format", "parquet")]),
+    )
+    .unwrap();
+    sink.open(Cursor::default()).await.unwrap();
+    let rows = RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(vec![5, 6]))]).unwrap();
+    let stream = StreamName::new("s").unwrap();
+    sink.deliver(Delivery { stream, shard: ShardId(0), first: Sequence(0), rows }).await.unwrap();
+    sink.flush().await.unwrap();
+    let address = format!("s3://headwater-tests/files-{}", std::process::id());
+    let place = headwater_objects::Location::parse(&address).unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let bytes = std::fs::read(entry.path()).unwrap();
+        place.put(entry.file_name().to_str().unwrap(), bytes.into()).await.unwrap();
+    }
+    assert_eq!(read_all("filesystem", &[("path", &address)]).await, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(read_all("filesystem", &[("path", &format!("{address}/*.gz"))]).await, [3, 4]);
+}
+
 #[tokio::test]
 async fn columns_are_written_and_read_back() {
     for format in ["parquet", "arrow", "json", "csv", "json_array"] {
@@ -107,7 +182,10 @@ fn options_are_checked_before_anything_is_touched() {
         told(&[("path", "/nowhere"), ("formt", "json")]),
         "connector filesystem has no option 'formt'; did you mean 'format'?"
     );
-    assert!(told(&[("path", "s3://bucket/x")]).contains("only local paths"));
+    assert!(told(&[("path", "ftp://host/x")]).contains("not at ftp://"));
+    let to_s3 = Options::new("connector filesystem", [("path", "s3://bucket/x")]);
+    let to_s3 = make_sink("filesystem", context(), to_s3).err().unwrap().to_string();
+    assert!(to_s3.contains("CREATE ARCHIVE writes to object stores"), "{to_s3}");
     assert!(told(&[("path", "/nowhere"), ("format", "xml")]).contains("there is no format \"xml\""));
     let options = Options::new("connector single_file", [("path", "/nowhere"), ("format", "parquet")]);
     assert!(

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Bench;
-use crate::commands::{archive, completions, demo, log, replay, run, serve, sql};
+use crate::commands::{archive, completions, demo, log, mapreduce, replay, run, serve, sql};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Log(log::Log),
     /// Look at an archive where it lies, check it, tidy it, put it back
     Archive(archive::Archive),
+    /// Run a mapper and a reducer, programs of yours, over files or objects
+    Mapreduce(mapreduce::MapReduce),
     /// Measure this machine
     Bench(Bench),
     /// Replay a year of real weather through the engine, and show what the jobs found

@@ -28,6 +28,9 @@
 //!
 //! [scaling.commands]                                                       # what scaling groups may start, and check health with
 //! worker = ["/usr/local/bin/worker", "--queue", "orders"]
+//!
+//! [mapreduce.programs]                                                     # what MapReduce jobs may run; nothing unless given
+//! words = ["/usr/local/bin/words.py"]
 //! ```
 
 use std::collections::BTreeMap;
@@ -62,6 +65,16 @@ pub(crate) struct Config {
     pub triggers: Triggers,
     #[serde(default)]
     pub scaling: Scaling,
+    #[serde(default)]
+    pub mapreduce: MapReduce,
+}
+
+/// What MapReduce jobs may run; see [`Allowed`].
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MapReduce {
+    #[serde(default)]
+    programs: BTreeMap<String, Vec<String>>,
 }
 
 /// What triggers may reach; see [`Allowed`].
@@ -102,13 +115,14 @@ impl Config {
         toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
     }
 
-    /// What triggers and actuators may reach.
+    /// What statements may reach and run.
     pub fn allowed(&self) -> Allowed {
         Allowed {
             webhooks: self.triggers.webhooks.clone(),
             commands: self.triggers.commands.clone(),
             workers: self.scaling.commands.clone(),
             auto_scaling: self.scaling.auto_scaling_groups.clone(),
+            programs: self.mapreduce.programs.clone(),
         }
     }
 }
@@ -136,7 +150,8 @@ mod tests {
     fn the_example_above_is_a_configuration_and_a_typing_error_is_not() {
         let text = "data = \"/x\"\nlisten = \"127.0.0.1:1\"\n[limits]\ntails_max = 7\n[wamp]\nlisten = \"127.0.0.1:2\"\n\
             [mqtt]\nlisten = \"127.0.0.1:3\"\n[triggers]\nwebhooks = [\"http://a/\"]\n[triggers.commands]\nsiren = [\"/bin/siren\"]\n\
-            [scaling]\nauto_scaling_groups = [\"web\"]\n[scaling.commands]\nworker = [\"/bin/worker\", \"-v\"]\n";
+            [scaling]\nauto_scaling_groups = [\"web\"]\n[scaling.commands]\nworker = [\"/bin/worker\", \"-v\"]\n\
+            [mapreduce.programs]\nwords = [\"/bin/words\"]\n";
         let config: Config = toml::from_str(text).unwrap();
         let mut options = ServeOptions::new(config.listen.unwrap());
         config.limits.apply(&mut options);
@@ -146,6 +161,8 @@ mod tests {
         assert!(config.allowed().check_auto_scaling("web").is_ok());
         assert!(config.allowed().check_auto_scaling("db").is_err());
         assert!(config.allowed().worker("siren").is_err(), "what triggers may run is no worker");
+        assert_eq!(config.allowed().program("words").unwrap(), ["/bin/words"]);
+        assert!(config.allowed().program("siren").is_err());
         assert!(toml::from_str::<Config>("lsiten = \"127.0.0.1:1\"").is_err());
     }
 }

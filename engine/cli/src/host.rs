@@ -13,12 +13,14 @@ use headwater_connectors::{
 use headwater_core::{EventTime, StreamId, StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};
 use headwater_log::Log;
-use headwater_plan::{Action, Actuator, SCALING_ACTIVITIES, StreamDef};
+use headwater_plan::{Action, Actuator, MapReduceDef, SCALING_ACTIVITIES, StreamDef};
 use headwater_run::{
     ConnectorHost, ConnectorStatus, ConnectorTable, GroupActuator, Result, Role, RunError, RunningConnector,
-    TriggerDelivery,
+    RunningPrograms, TriggerDelivery,
 };
 use parking_lot::Mutex;
+
+use crate::programs;
 
 /// How often a connector is looked at while somebody waits for it to settle.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -84,6 +86,15 @@ impl Connectors {
 }
 
 impl ConnectorHost for Connectors {
+    fn start_programs(
+        &self,
+        def: &Arc<MapReduceDef>,
+        work: std::path::PathBuf,
+        again: bool,
+    ) -> std::result::Result<Box<dyn RunningPrograms>, String> {
+        programs::start(&self.world, &self.allowed, def, work, again)
+    }
+
     fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String> {
         self.check(table).map(|_| ())
     }

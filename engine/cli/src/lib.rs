@@ -15,6 +15,7 @@ mod logging;
 mod memory;
 mod open;
 mod output;
+mod programs;
 mod signals;
 
 use std::process::ExitCode;

@@ -19,6 +19,7 @@ mod group_operator;
 mod joins;
 pub mod patterns;
 mod ranks;
+pub mod sequences;
 mod stateless;
 pub mod triggers;
 pub mod windows;

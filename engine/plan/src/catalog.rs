@@ -11,7 +11,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 
 use crate::decision::{AlarmDef, alarm_history};
-use crate::definition::{ArchiveDef, JobDef, StreamDef, ViewDef};
+use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::scaling::{GroupDef, PolicyDef, scaling_streams};
 use crate::statement::{
@@ -38,6 +38,8 @@ pub enum Entry {
     MaterializedView(Arc<ViewDef>),
     /// A job.
     Job(Arc<JobDef>),
+    /// A MapReduce job.
+    MapReduce(Arc<MapReduceDef>),
     /// An alarm.
     Alarm(Arc<AlarmDef>),
     /// A scaling policy.
@@ -78,7 +80,7 @@ impl Entry {
             Self::Table(_) => Kind::Table,
             Self::View(_) => Kind::View,
             Self::MaterializedView(_) => Kind::MaterializedView,
-            Self::Job(_) => Kind::Job,
+            Self::Job(_) | Self::MapReduce(_) => Kind::Job,
             Self::Alarm(_) => Kind::Alarm,
             Self::ScalingPolicy(_) => Kind::ScalingPolicy,
             Self::ScalingGroup(_) => Kind::ScalingGroup,
@@ -93,6 +95,7 @@ impl Entry {
             Self::Stream(stream) | Self::Table(stream) => &stream.name,
             Self::View(view) | Self::MaterializedView(view) => &view.name,
             Self::Job(job) => &job.name,
+            Self::MapReduce(job) => &job.name,
             Self::Alarm(alarm) => &alarm.name,
             Self::ScalingPolicy(policy) => &policy.name,
             Self::ScalingGroup(group) => &group.name,
@@ -109,7 +112,7 @@ impl Entry {
     /// The names that it refers to.
     pub fn references(&self) -> BTreeSet<String> {
         match self {
-            Self::Stream(_) | Self::Table(_) => BTreeSet::new(),
+            Self::Stream(_) | Self::Table(_) | Self::MapReduce(_) => BTreeSet::new(),
             Self::View(view) | Self::MaterializedView(view) => tables_of(&view.query),
             Self::Job(job) => {
                 let mut names = tables_of(&job.query);
@@ -239,6 +242,10 @@ impl Catalog {
             ),
             Statement::CreateArchive(create) => {
                 let entry = Entry::Archive(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, false)
+            }
+            Statement::CreateMapReduce(create) => {
+                let entry = Entry::MapReduce(Arc::new(create.definition.clone()));
                 (&create.name, entry, create.if_not_exists, false)
             }
             Statement::CreateTrigger(create) => {

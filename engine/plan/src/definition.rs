@@ -120,6 +120,46 @@ pub struct JobDef {
     pub query: Query,
 }
 
+/// A MapReduce job: programs of the host over files or objects. Programs are named as the operator's configuration names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapReduceDef {
+    /// The name.
+    pub name: String,
+    /// Where the input lies.
+    pub inputs: Vec<String>,
+    /// Where the output goes.
+    pub output: String,
+    /// The mapper.
+    pub mapper: String,
+    /// The reducer; without one the sorted lines are the output.
+    pub reducer: Option<String>,
+    /// A reducer over what one mapper gave.
+    pub combiner: Option<String>,
+    /// Into how many parts keys are divided.
+    pub reducers: Option<usize>,
+    /// How many times a task is tried.
+    pub attempts: u32,
+    /// Bytes of memory for lines that are being sorted.
+    pub memory: Option<u64>,
+}
+
+impl MapReduceDef {
+    /// A job with what is chosen unless something else is said, and without a mapper yet.
+    pub fn new(name: String, inputs: Vec<String>, output: String) -> Self {
+        Self {
+            name,
+            inputs,
+            output,
+            mapper: String::new(),
+            reducer: None,
+            combiner: None,
+            reducers: None,
+            attempts: 4,
+            memory: None,
+        }
+    }
+}
+
 /// An archive: a stream as Parquet in object storage or a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveDef {

@@ -34,8 +34,8 @@ pub use catalog::{Catalog, Change, Entry};
 pub use dataflow::Dataflow;
 pub use decision::{ALARM_HISTORY, AlarmDef};
 pub use definition::{
-    ArchiveCodec, ArchiveDef, ArchivePartition, Compression, Durability, JobDef, RetentionDef, StreamDef,
-    ViewDef, WatermarkDef,
+    ArchiveCodec, ArchiveDef, ArchivePartition, Compression, Durability, JobDef, MapReduceDef, RetentionDef,
+    StreamDef, ViewDef, WatermarkDef,
 };
 pub use error::{Mistake, SqlError};
 pub use parse::{parse, parse_one};

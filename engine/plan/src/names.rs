@@ -28,6 +28,7 @@ use crate::decision::ALARM_HISTORY;
 use crate::definition::ViewDef;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
+use crate::functions::take_parameters;
 use crate::metadata::{hide_metadata, mentioned_metadata};
 use crate::patterns::PatternRelations;
 use crate::planner::{Tables, Target};
@@ -59,6 +60,7 @@ impl World<'_> {
     /// The plan of a query, as DataFusion makes it from the syntax tree; neither analysed nor optimised.
     pub(crate) fn plan(&self, query: &Query) -> Result<LogicalPlan> {
         let mut ast = query.ast.clone();
+        take_parameters(&mut ast);
         let mentioned = mentioned_metadata(&ast);
         if !mentioned.is_empty() {
             let is_stream = |name: &str| self.has_metadata(name);
@@ -205,7 +207,7 @@ impl<'a> Names<'a> {
             return SqlError::new(Mistake::UnknownName, format!("'{name}' is an alarm, which has no rows"))
                 .hint(format!("SELECT ... FROM {ALARM_HISTORY} WHERE alarm = '{name}'"));
         }
-        if let Some(Entry::Job(_)) = self.world.catalog.get(name) {
+        if let Some(Entry::Job(_) | Entry::MapReduce(_)) = self.world.catalog.get(name) {
             return SqlError::new(Mistake::UnknownName, format!("'{name}' is a job, which has no rows"))
                 .hint("read the stream that it writes into");
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{TableFunctionImpl, TableProvider};
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
@@ -62,6 +62,12 @@ impl Planner {
     /// A planner with all functions of DataFusion and ours.
     pub fn new() -> Self {
         Self { state: new_session() }
+    }
+
+    /// The same with a table function that bounded queries may read from.
+    pub fn with_table_function(mut self, name: &str, function: Arc<dyn TableFunctionImpl>) -> Self {
+        self.state.register_udtf(name, function);
+        self
     }
 
     /// The session that plans of [`Planner::batch`] must be run in: it knows our nodes and functions.

@@ -17,6 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
+use headwater_operators::sequences;
 
 use crate::functions::functions;
 use crate::parse::arrow_type;
@@ -44,9 +45,13 @@ pub(crate) fn new_session() -> SessionState {
             let _ = state.register_udf(Arc::new(function));
         }
     }
-    for function in functions() {
+    for function in functions().into_iter().chain(sequences::scalar_functions()) {
         // As above.
         let _ = state.register_udf(Arc::new(function));
+    }
+    for function in sequences::aggregate_functions() {
+        // As above.
+        let _ = state.register_udaf(Arc::new(function));
     }
     state
 }

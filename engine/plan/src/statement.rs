@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast;
 use headwater_core::EventTime;
 
 use crate::decision::AlarmDef;
-use crate::definition::{ArchiveDef, JobDef, StreamDef, ViewDef};
+use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
 use crate::trigger::TriggerDef;
@@ -45,6 +45,8 @@ pub enum Statement {
     CreateScalingGroup(CreateScalingGroup),
     /// `CREATE ARCHIVE ... FOR ... TO ...`.
     CreateArchive(CreateArchive),
+    /// `CREATE MAPREDUCE JOB`.
+    CreateMapReduce(CreateMapReduce),
     /// `CREATE TRIGGER`.
     CreateTrigger(CreateTrigger),
     /// `DROP`.
@@ -132,6 +134,17 @@ pub struct CreateAlarm {
     pub name: Name,
     /// What is created.
     pub definition: AlarmDef,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// `CREATE MAPREDUCE JOB [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateMapReduce {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// What is created.
+    pub definition: MapReduceDef,
     /// Whether one of the name may exist already.
     pub if_not_exists: bool,
 }

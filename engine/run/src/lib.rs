@@ -21,7 +21,7 @@ pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
 pub use options::{
     ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, NoConnectors, Role,
-    RunningConnector, TriggerDelivery,
+    RunningConnector, RunningPrograms, TriggerDelivery,
 };
 pub use tail::{Tail, TailBatch, TailFrom};
 
@@ -44,7 +44,7 @@ impl JobState {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
-            Self::Finished => "finished",
+            Self::Finished => "completed",
             Self::Failed => "failed",
         }
     }
@@ -59,6 +59,8 @@ pub struct JobStatus {
     pub target: String,
     /// What it does.
     pub state: JobState,
+    /// What part of a MapReduce job is done, from 0 to 1; `None` for others, of which rows tell.
+    pub done: Option<f64>,
     /// Why it failed.
     pub error: Option<String>,
     /// Rows taken from its inputs.
@@ -89,6 +91,51 @@ pub struct JobStatus {
     pub checkpoint_micros: Vec<(u64, u64)>,
     /// The sum of all checkpoints in microseconds.
     pub checkpoint_micros_sum: u64,
+}
+
+impl JobStatus {
+    /// One that has not begun.
+    pub fn new(name: String, target: String) -> Self {
+        Self {
+            name,
+            target,
+            state: JobState::Running,
+            done: None,
+            error: None,
+            rows_in: 0,
+            rows_out: 0,
+            rows_late: 0,
+            lag: 0,
+            watermark: headwater_core::EventTime::MIN,
+            steps: 0,
+            state_entries: 0,
+            state_bytes: 0,
+            state_spilled_bytes: 0,
+            checkpoint: None,
+            step_micros: Vec::new(),
+            step_micros_sum: 0,
+            checkpoint_micros: Vec::new(),
+            checkpoint_micros_sum: 0,
+        }
+    }
+
+    /// What it is doing, as `system.jobs` shows it: `pending` until its first step, then `running`; `paused`, `completed`, `failed`.
+    pub fn shown_state(&self) -> &'static str {
+        match self.state {
+            JobState::Running if self.steps == 0 => "pending",
+            state => state.as_str(),
+        }
+    }
+
+    /// What part it has taken of the rows that are there, from 0 to 1; 1 once it has completed, `None` while there are none.
+    pub fn progress(&self) -> Option<f64> {
+        match (self.state, self.rows_in + self.lag) {
+            (JobState::Finished, _) => Some(1.0),
+            _ if self.done.is_some() => self.done,
+            (_, 0) => None,
+            (_, rows) => Some(self.rows_in as f64 / rows as f64),
+        }
+    }
 }
 
 /// What part of history to replay, and where to.

@@ -119,6 +119,12 @@ pub trait RunningConnector: Send + Sync {
     async fn stop(&self);
 }
 
+/// A MapReduce job that runs, or has. Dropping it ends its programs.
+pub trait RunningPrograms: Send + Sync {
+    /// How it fares.
+    fn status(&self) -> crate::JobStatus;
+}
+
 /// Runs connectors for the engine; the binary brings one, so that the engine knows no protocol.
 pub trait ConnectorHost: Send + Sync {
     /// Checks a table's options for a role; the message names what is wrong.
@@ -137,6 +143,16 @@ pub trait ConnectorHost: Send + Sync {
     /// Checks what a trigger wants delivered when it is created; the message names what is wrong.
     fn validate_delivery(&self, _delivery: &TriggerDelivery) -> std::result::Result<(), String> {
         Err(NO_DELIVERIES.to_owned())
+    }
+    /// Starts a MapReduce job whose runs lie in a directory while it runs. `again` if the job was there before the process was: what
+    /// it left is written over, and if it came to its end nothing is done.
+    fn start_programs(
+        &self,
+        def: &Arc<headwater_plan::MapReduceDef>,
+        _work: PathBuf,
+        _again: bool,
+    ) -> std::result::Result<Box<dyn RunningPrograms>, String> {
+        Err(format!("job {}: this engine was opened without anybody who runs programs", def.name))
     }
     /// Starts to deliver a trigger's firings.
     fn start_delivery(

@@ -18,7 +18,7 @@ pub(crate) struct JobView {
     name: String,
     /// The stream it writes to.
     target: String,
-    /// running, paused, finished or failed.
+    /// running, paused, completed or failed.
     state: &'static str,
     /// Why it failed.
     error: Option<String>,

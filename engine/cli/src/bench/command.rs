@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::nexmark::Nexmark;
-use super::{alarms, append, archive, json, latency, nexmark, open, patterns, replay};
+use super::{alarms, append, archive, json, latency, nexmark, open, patterns, replay, sequences};
 
 const EXAMPLE: &str = "\
 Example:
@@ -57,6 +57,9 @@ enum What {
     /// From an append acknowledged to its result seen by a tail, at 20,000 rows a second
     #[command(after_help = "Example:\n  headwater bench latency --json")]
     Latency(Common),
+    /// Sequences in events beside ClickHouse, in text beside grep; MapReduce beside a pipeline with sort
+    #[command(after_help = "Example:\n  headwater bench sequences --runs 5 --json")]
+    Sequences(Sequences),
     /// The queries of an auction over events in the log: CPU time, rows, state
     #[command(after_help = "Example:\n  headwater bench nexmark --queries q0,q5 --events 10000000 --json")]
     Nexmark(Nexmark),
@@ -100,6 +103,10 @@ impl Bench {
             What::Latency(common) => {
                 let report = tokio::runtime::Handle::current().block_on(latency::run(&common))?;
                 report.write(common.json)
+            }
+            What::Sequences(args) => {
+                let report = tokio::runtime::Handle::current().block_on(sequences::run(&args))?;
+                report.write(args.json())
             }
             What::Nexmark(args) => {
                 let report = tokio::runtime::Handle::current().block_on(nexmark::run(&args))?;

@@ -11,5 +11,6 @@ mod open;
 mod patterns;
 mod replay;
 mod report;
+mod sequences;
 
 pub(crate) use command::Bench;

@@ -15,6 +15,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::Replay(command) => command.run().await,
         Command::Log(command) => command.run(),
         Command::Archive(command) => command.run().await,
+        Command::Mapreduce(command) => command.run().await,
         Command::Bench(command) => command.run().await,
         Command::Demo(command) => command.run().await,
         Command::Completions(command) => command.run(),

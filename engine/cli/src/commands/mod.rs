@@ -6,6 +6,7 @@ pub(crate) mod demo;
 mod dispatch;
 pub(crate) mod log;
 mod log_check;
+pub(crate) mod mapreduce;
 pub(crate) mod prompt;
 pub(crate) mod replay;
 pub(crate) mod run;

@@ -97,14 +97,14 @@ pub(crate) fn fail_if_a_job_did(engine: &Engine) -> Result<()> {
     }
 }
 
-/// One line about all jobs, on a terminal; nothing elsewhere.
+/// How far all jobs are, as a bar on a terminal; nothing elsewhere.
 struct Progress(ProgressBar);
 
 impl Progress {
     fn start() -> Self {
-        let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        Self(ProgressBar::new_spinner().with_style(style))
+        let style = ProgressStyle::with_template("{spinner} [{bar:30}] {percent}% {elapsed} {msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(ProgressBar::new(0).with_style(style))
     }
 
     async fn show(&self, engine: &Engine) {
@@ -115,6 +115,8 @@ impl Progress {
             let running = jobs.iter().filter(|job| job.state == JobState::Running).count();
             let rows: u64 = jobs.iter().map(|job| job.rows_in).sum();
             let lag: u64 = jobs.iter().map(|job| job.lag).sum();
+            self.0.set_length(rows + lag);
+            self.0.set_position(rows);
             self.0
                 .set_message(format!("{running} of {} jobs run, {rows} rows in, {lag} to come", jobs.len()));
             self.0.tick();

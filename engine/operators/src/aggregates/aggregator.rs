@@ -35,6 +35,6 @@ pub(crate) trait Aggregator: Send {
 }
 
 /// The values of some groups.
-pub(super) fn pick<T: Copy>(values: &[T], groups: &[u32]) -> Vec<T> {
+pub(crate) fn pick<T: Copy>(values: &[T], groups: &[u32]) -> Vec<T> {
     groups.iter().map(|group| values[*group as usize]).collect()
 }

@@ -17,6 +17,7 @@ use super::multiset::Multiset;
 use super::sum::sum;
 use super::variance::Variance;
 use crate::error::Result;
+use crate::sequences::SequenceFunction;
 
 /// A call of an aggregate function, such as `sum(price) FILTER (WHERE open)`.
 ///
@@ -109,6 +110,9 @@ impl AggregateCall {
     /// Functions to which rows can only be added.
     fn monotone(&self, types: &[DataType]) -> Result<Option<Box<dyn Aggregator>>> {
         let function = &self.function;
+        if let Some(sequences) = function.fun().inner().downcast_ref::<SequenceFunction>() {
+            return Ok(Some(sequences.aggregator(types)?));
+        }
         let native: Option<Box<dyn Aggregator>> = match (function.fun().name(), types) {
             ("min", [kind]) => extreme(kind, false),
             ("max", [kind]) => extreme(kind, true),

@@ -18,6 +18,6 @@ mod sum;
 mod variance;
 
 pub(crate) use aggregator::Aggregator;
-use aggregator::pick;
+pub(crate) use aggregator::pick;
 pub use call::AggregateCall;
 pub(crate) use set::AggregateSet;

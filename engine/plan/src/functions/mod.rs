@@ -2,5 +2,7 @@
 
 mod expanded;
 mod flink;
+mod parameters;
 
 pub(crate) use flink::functions;
+pub(crate) use parameters::take_parameters;

@@ -10,6 +10,7 @@ use headwater_core::StreamName;
 use super::alarms::read_alarm;
 use super::archive::read_archive;
 use super::columns::{Columns, check_column, read_columns};
+use super::mapreduce::read_mapreduce;
 use super::options::{CLOCK_GUARD, Given, apply, read_options};
 use super::reader::Reader;
 use super::scaling::read_scaling;
@@ -19,13 +20,14 @@ use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "STREAM",
     "TABLE",
     "SOURCE",
     "VIEW",
     "MATERIALIZED VIEW",
     "JOB",
+    "MAPREDUCE JOB",
     "TRIGGER",
     "ALARM",
     "COMPOSITE ALARM",
@@ -58,6 +60,7 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
         Some("ALARM" | "COMPOSITE") => read_alarm(reader),
         Some("SCALING") => read_scaling(reader),
         Some("ARCHIVE") => read_archive(reader),
+        Some("MAPREDUCE") => read_mapreduce(reader),
         Some("TRIGGER") => read_trigger(reader),
         Some("SINK") => Err(SqlError::new(Mistake::Syntax, "there is no CREATE SINK")
             .at(reader.position(), reader.script())

@@ -10,6 +10,7 @@ mod columns;
 mod create;
 mod dialect;
 mod given;
+mod mapreduce;
 mod options;
 mod patterns;
 mod reader;

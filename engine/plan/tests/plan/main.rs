@@ -7,5 +7,6 @@ mod fixture;
 mod mistakes;
 mod parse;
 mod patterns;
+mod sequences;
 mod stream;
 mod triggers;

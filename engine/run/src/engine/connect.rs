@@ -235,7 +235,7 @@ pub(super) fn inputs_of_entry(catalog: &Catalog, entry: &Entry) -> Vec<String> {
 fn reads(entry: &Entry) -> BTreeSet<String> {
     let mut names = entry.references();
     match entry {
-        Entry::Stream(_) | Entry::Table(_) => names.clear(),
+        Entry::Stream(_) | Entry::Table(_) | Entry::MapReduce(_) => names.clear(),
         Entry::Job(job) => {
             let view = headwater_plan::ViewDef {
                 name: String::new(),

@@ -158,6 +158,12 @@ impl Inner {
                 self.state.lock().catalog = after.clone();
                 return self.start_group(group);
             }
+            Entry::MapReduce(job) => {
+                // Started first: what it may not do, or cannot, is told before it is written down.
+                let running = self.start_programs(job, false)?;
+                self.note(&job.name, parsed)?;
+                self.state.lock().programs.insert(job.name.clone(), running);
+            }
             Entry::Archive(archive) => {
                 self.claim_archive(archive)?;
                 self.note(&archive.name, parsed)?;
@@ -216,6 +222,10 @@ impl Inner {
             state.paused.remove(name);
             state.folds.remove(name);
             state.roles.remove(name);
+        }
+        if let Entry::MapReduce(_) = entry {
+            drop(self.state.lock().programs.remove(name));
+            return Ok(());
         }
         if let Entry::Archive(archive) = entry {
             return self.remove_archive(archive);
@@ -317,6 +327,7 @@ fn tag_of(statement: &Statement) -> String {
         Statement::CreateAlarm(_) => "CREATE ALARM".to_owned(),
         Statement::CreateScalingPolicy(_) => "CREATE SCALING POLICY".to_owned(),
         Statement::CreateScalingGroup(_) => "CREATE SCALING GROUP".to_owned(),
+        Statement::CreateMapReduce(_) => "CREATE MAPREDUCE JOB".to_owned(),
         Statement::CreateArchive(_) => "CREATE ARCHIVE".to_owned(),
         Statement::CreateTrigger(_) => "CREATE TRIGGER".to_owned(),
         Statement::PauseTrigger(_) => "PAUSE TRIGGER".to_owned(),

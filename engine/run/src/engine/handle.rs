@@ -292,6 +292,7 @@ impl Engine {
         let connectors = {
             let mut state = self.0.state.lock();
             state.closed = true;
+            state.programs.clear();
             std::mem::take(&mut state.connectors)
         };
         for connector in connectors.values() {

@@ -9,7 +9,7 @@ use headwater_core::{StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_log::{DiskLog, Log, MemoryLog, Retention, StreamSpec};
 use headwater_operators::OperatorError;
-use headwater_plan::{Catalog, Entry, Planner, Statement, StreamDef, parse_one};
+use headwater_plan::{Catalog, Entry, MapReduceDef, Planner, Statement, StreamDef, parse_one};
 use parking_lot::Mutex;
 
 use super::archives::reconcile_holds;
@@ -17,7 +17,8 @@ use super::events::{self, Event};
 use super::state::{Inner, State};
 use crate::error::{Result, RunError};
 use crate::job::StateMemory;
-use crate::options::{ConnectorHost, EngineOptions};
+use crate::options::{ConnectorHost, EngineOptions, RunningPrograms};
+use crate::table::ReadText;
 
 /// The property of a stream in which its idle timeout is kept, in Flink's spelling.
 const CLOCK_GUARD: &str = "clock.guard";
@@ -51,7 +52,7 @@ impl Inner {
             log,
             history,
             ingest,
-            planner: Planner::new(),
+            planner: Planner::new().with_table_function("read_text", Arc::new(ReadText)),
             runtime,
             connectors,
             state: Mutex::new(state),
@@ -90,6 +91,14 @@ impl Inner {
                         tracing::error!(trigger = trigger.name, %code, %error, "nothing is delivered");
                     }
                 }
+                Entry::MapReduce(job) => match self.start_programs(job, true) {
+                    Ok(running) => {
+                        self.state.lock().programs.insert(job.name.clone(), running);
+                    }
+                    Err(error) => {
+                        tracing::error!(job = job.name, code = %error.code(), %error, "the job cannot start");
+                    }
+                },
                 Entry::Table(table) => {
                     if let Err(error) = self.restart_connector(table) {
                         tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
@@ -99,6 +108,12 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Starts the programs of a MapReduce job.
+    pub fn start_programs(&self, job: &Arc<MapReduceDef>, again: bool) -> Result<Box<dyn RunningPrograms>> {
+        let work = self.options.data.clone().unwrap_or_else(std::env::temp_dir).join("mapreduce");
+        self.connectors.start_programs(job, work, again).map_err(RunError::Invalid)
     }
 
     /// Starts a table's connector, if it is known what it is used as.

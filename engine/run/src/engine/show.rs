@@ -61,15 +61,13 @@ impl Inner {
     }
 
     fn show_jobs(&self) -> Result<SendableRecordBatchStream> {
-        let state = self.state.lock();
-        let found: Vec<_> = state
-            .jobs
-            .values()
-            .map(|job| {
-                let status = job.status();
+        let found: Vec<_> = self
+            .job_statuses()
+            .into_iter()
+            .map(|status| {
                 vec![
-                    Some(status.name),
-                    Some(status.state.as_str().to_owned()),
+                    Some(status.name.clone()),
+                    Some(status.shown_state().to_owned()),
                     Some(status.target),
                     Some(status.rows_in.to_string()),
                     Some(status.rows_out.to_string()),

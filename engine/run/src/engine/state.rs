@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Result, RunError};
 use crate::job::{JobHandle, Lease, StateMemory, WEIGHT};
-use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector};
+use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector, RunningPrograms};
 use crate::table::{SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
 
 /// An open engine.
@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub folds: HashMap<String, Arc<ViewFold>>,
     pub connectors: BTreeMap<String, Arc<dyn RunningConnector>>,
     pub archives: BTreeMap<String, Arc<Archive>>,
+    /// MapReduce jobs.
+    pub programs: BTreeMap<String, Box<dyn RunningPrograms>>,
     /// What tables are used as, once that is known.
     pub roles: BTreeMap<String, Role>,
     /// Streams that have ended, and where.
@@ -66,6 +68,13 @@ impl Inner {
     /// Fails once the engine is closing.
     pub fn check_open(&self) -> Result<()> {
         if self.state.lock().closed { Err(RunError::Closed) } else { Ok(()) }
+    }
+
+    /// How all jobs do, by name; MapReduce jobs are behind the others.
+    pub fn job_statuses(&self) -> Vec<crate::JobStatus> {
+        let state = self.state.lock();
+        let jobs = state.jobs.values().map(JobHandle::status);
+        jobs.chain(state.programs.values().map(|programs| programs.status())).collect()
     }
 
     /// The fold of a changing view.

@@ -108,24 +108,6 @@ impl JobHandle {
 }
 
 fn new_status(plan: &JobPlan) -> JobStatus {
-    JobStatus {
-        name: plan.name.clone(),
-        target: plan.target.spec.name.to_string(),
-        state: if plan.paused { JobState::Paused } else { JobState::Running },
-        error: None,
-        rows_in: 0,
-        rows_out: 0,
-        rows_late: 0,
-        lag: 0,
-        watermark: EventTime::MIN,
-        steps: 0,
-        state_entries: 0,
-        state_bytes: 0,
-        state_spilled_bytes: 0,
-        checkpoint: None,
-        step_micros: Vec::new(),
-        step_micros_sum: 0,
-        checkpoint_micros: Vec::new(),
-        checkpoint_micros_sum: 0,
-    }
+    let state = if plan.paused { JobState::Paused } else { JobState::Running };
+    JobStatus { state, ..JobStatus::new(plan.name.clone(), plan.target.spec.name.to_string()) }
 }

@@ -5,8 +5,10 @@ mod bounds;
 mod scan;
 mod stream;
 mod system;
+mod text;
 mod view;
 
 pub(crate) use stream::StreamTable;
 pub(crate) use system::{SYSTEM_TABLES, system_table};
+pub(crate) use text::ReadText;
 pub(crate) use view::{ViewFold, ViewTable};

@@ -189,19 +189,20 @@ fn segments(inner: &Inner) -> Columns {
 }
 
 fn statuses(inner: &Inner) -> Vec<crate::JobStatus> {
-    inner.state.lock().jobs.values().map(|job| job.status()).collect()
+    inner.job_statuses()
 }
 
 fn jobs(inner: &Inner) -> Columns {
     let all = statuses(inner);
     Columns(vec![
         ("name", text(&all, |job| Some(job.name.clone()))),
-        ("state", text(&all, |job| Some(job.state.as_str()))),
+        ("state", text(&all, |job| Some(job.shown_state()))),
         ("target", text(&all, |job| Some(job.target.clone()))),
         ("rows_in", number(&all, |job| Some(job.rows_in))),
         ("rows_out", number(&all, |job| Some(job.rows_out))),
         ("rows_late", number(&all, |job| Some(job.rows_late))),
         ("lag", number(&all, |job| Some(job.lag))),
+        ("progress", Arc::new(all.iter().map(|job| job.progress()).collect::<Float64Array>())),
         ("watermark", time(&all, |job| Some(job.watermark))),
         ("steps", number(&all, |job| Some(job.steps))),
         ("state_entries", number(&all, |job| Some(job.state_entries))),

@@ -14,6 +14,7 @@ mod object_store;
 mod patterns;
 mod restart;
 mod scaling;
+mod sequences;
 mod simulation;
 mod spill;
 mod stretch;

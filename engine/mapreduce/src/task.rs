@@ -1,0 +1,186 @@
+//! One attempt of a task: a program, what it reads and what it says.
+
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::error::{JobError, Result};
+use crate::progress::Progress;
+use crate::spec::Program;
+
+/// How much of what an attempt says on standard error is kept.
+const STDERR_MAX: u64 = 1 << 20;
+
+/// How much of it an error shows.
+const STDERR_SHOWN: usize = 500;
+
+/// How often a program is looked after.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What an attempt is told through its environment, and where it is written down.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// Such as `map-00003`.
+    pub(crate) task: String,
+    pub(crate) number: u32,
+    /// The partition, or the number of the split.
+    pub(crate) partition: usize,
+    /// What is being read, if it is one object.
+    pub(crate) input: Option<String>,
+}
+
+/// What an attempt left.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// On standard error.
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// What writes a program's input.
+pub(crate) type Feed = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
+/// Runs a program: `feed` writes its input, `take` gets each line of its output. Blocks the thread.
+pub(crate) fn run_program(
+    program: &Program,
+    attempt: &Attempt,
+    progress: &Arc<Progress>,
+    runtime: &Handle,
+    feed: Feed,
+    take: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> (Said, Result<()>) {
+    let mut child = match start(program, attempt) {
+        Ok(child) => child,
+        Err(error) => return (Said::default(), Err(error)),
+    };
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let fed = runtime.spawn_blocking(move || match stdin {
+        Some(mut stdin) => feed(&mut stdin),
+        None => Ok(()),
+    });
+    let said = runtime.spawn_blocking(move || {
+        let mut said = Vec::new();
+        if let Some(mut stderr) = stderr {
+            // What is beyond the limit is read, so that the program is not held up, and dropped.
+            let _ = stderr.by_ref().take(STDERR_MAX).read_to_end(&mut said);
+            let _ = io::copy(&mut stderr, &mut io::sink());
+        }
+        said
+    });
+    let child = Arc::new(Mutex::new(child));
+    let guard = runtime.spawn(kill_if_stopped(Arc::clone(&child), Arc::clone(progress)));
+    let taken = match stdout {
+        Some(mut stdout) => each_line(&mut stdout, take),
+        None => Ok(()),
+    };
+    if taken.is_err() {
+        // It may have ended already.
+        let _ = child.lock().kill();
+    }
+    let status = runtime.block_on(wait(&child));
+    guard.abort();
+    let fed = runtime.block_on(fed).unwrap_or_else(|error| Err(io::Error::other(error)));
+    let said = Said { stderr: runtime.block_on(said).unwrap_or_default() };
+    let ended = taken.and_then(|()| {
+        if progress.is_stopped() {
+            return Err(JobError::Stopped);
+        }
+        let status = status.map_err(JobError::io(format!("wait for {program}")))?;
+        if !status.success() {
+            let reason = format!("ended with {status}{}", shown(&said.stderr));
+            return Err(JobError::Program { program: program.to_string(), reason });
+        }
+        match fed {
+            // A program need not read all of its input.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(JobError::io(format!("feed {program}"))),
+        }
+    });
+    (said, ended)
+}
+
+fn start(program: &Program, attempt: &Attempt) -> Result<Child> {
+    let [name, arguments @ ..] = program.words() else {
+        return Err(JobError::Spec("a program has a name".to_owned()));
+    };
+    let mut command = Command::new(name);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Under the names by which programs for Hadoop's streaming know them.
+    command.env("mapreduce_task_id", &attempt.task);
+    command.env("mapreduce_task_attempt_id", format!("{}-{}", attempt.task, attempt.number));
+    command.env("mapreduce_task_partition", attempt.partition.to_string());
+    command.env("mapreduce_task_ismap", attempt.task.starts_with("map").to_string());
+    if let Some(input) = &attempt.input {
+        command.env("mapreduce_map_input_file", input);
+    }
+    command.spawn().map_err(|error| JobError::Program {
+        program: program.to_string(),
+        reason: format!("could not be started: {error}"),
+    })
+}
+
+async fn wait(child: &Mutex<Child>) -> io::Result<std::process::ExitStatus> {
+    // Its output has ended, so that it usually has, too.
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.lock().try_wait()? {
+            return Ok(status);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AGAIN);
+    }
+}
+
+async fn kill_if_stopped(child: Arc<Mutex<Child>>, progress: Arc<Progress>) {
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        if progress.is_stopped() {
+            let _ = child.lock().kill();
+            return;
+        }
+    }
+}
+
+/// Calls `take` with each line, without its line feed.
+fn each_line(from: &mut dyn Read, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    let mut filled = 0;
+    loop {
+        let count = from.read(&mut buffer[filled..]).map_err(JobError::io("read a program's output"))?;
+        if count == 0 {
+            break;
+        }
+        let searched = filled;
+        filled += count;
+        let Some(last) = memchr::memrchr(b'\n', &buffer[searched..filled]) else {
+            if filled == buffer.len() {
+                // A line that is longer than the buffer makes it longer.
+                buffer.resize(buffer.len() * 2, 0);
+            }
+            continue;
+        };
+        let end = searched + last + 1;
+        let mut start = 0;
+        for line in memchr::memchr_iter(b'\n', &buffer[..end]) {
+            take(&buffer[start..line])?;
+            start = line + 1;
+        }
+        buffer.copy_within(end..filled, 0);
+        filled -= end;
+    }
+    if filled > 0 { take(&buffer[..filled]) } else { Ok(()) }
+}
+
+fn shown(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let text = text.trim();
+    if text.is_empty() {
+        return String::new();
+    }
+    let from = text.len().saturating_sub(STDERR_SHOWN);
+    let from = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    format!("; it said: {}", &text[from..])
+}

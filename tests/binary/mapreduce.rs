@@ -1,0 +1,95 @@
+//! MapReduce programs through the binary: by its command, and by SQL as far as the configuration allows it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::process::{Server, run_badly, run_well, write};
+
+const MAP: &str = "#!/usr/bin/env python3
+import sys
+for line in sys.stdin:
+    for word in line.split():
+        print(f'{word}\\t1')
+";
+
+const REDUCE: &str = "#!/usr/bin/env python3
+import itertools, sys
+pairs = (line.rstrip('\\n').split('\\t') for line in sys.stdin)
+for key, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
+    print(f'{key}\\t{sum(int(value) for _, value in group)}')
+";
+
+fn program(path: &Path, text: &str) -> String {
+    write(path, text);
+    let mut rights = std::fs::metadata(path).unwrap().permissions();
+    rights.set_mode(0o755);
+    std::fs::set_permissions(path, rights).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_run_by_command_and_by_statement() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (map, reduce) =
+        (program(&dir.path().join("map.py"), MAP), program(&dir.path().join("reduce.py"), REDUCE));
+    write(&dir.path().join("words.txt"), "to be or not\nto be\n");
+    let counted = "be\t2\nnot\t1\nor\t1\nto\t2\n";
+    let arguments = |output: &str| {
+        [
+            "mapreduce",
+            "--mapper",
+            &map,
+            "--reducer",
+            &reduce,
+            "--input",
+            &at("words.txt"),
+            "--reducers",
+            "1",
+            "--output",
+            output,
+        ]
+        .map(str::to_owned)
+    };
+    let words = arguments(&at("out"));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    assert_eq!(run_well(&words), "");
+    assert_eq!(std::fs::read_to_string(at("out/part-00000")).unwrap(), counted);
+    assert!(std::fs::exists(at("out/_SUCCESS")).unwrap());
+    let error = run_badly(&words, 1);
+    assert!(error.contains("is not empty"), "{error}");
+
+    // By statement only what the configuration names.
+    let config = dir.path().join("headwater.toml");
+    write(&config, &format!("[mapreduce.programs]\nmap = [\"{map}\"]\nreduce = [\"{reduce}\"]\n"));
+    let data = at("data");
+    let server = Server::start(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        &data,
+        "--config",
+        config.to_str().unwrap(),
+    ]);
+    let create = |mapper: &str| {
+        format!(
+            "CREATE MAPREDUCE JOB words FROM '{}' TO '{}' WITH (mapper = '{mapper}', reducer = 'reduce', reducers = 1)",
+            at("words.txt"),
+            at("again")
+        )
+    };
+    let error = run_badly(&["sql", "--url", &server.url, "-c", &create("/bin/sh")], 1);
+    assert!(error.contains("allows no program '/bin/sh'"), "{error}");
+    run_well(&["sql", "--url", &server.url, "-c", &create("map")]);
+    let state = "SELECT state, progress, rows_in, rows_out FROM system.jobs WHERE name = 'words'";
+    let wanted = json!({"state": "completed", "progress": 1.0, "rows_in": 6, "rows_out": 4});
+    server.wait_until(state, |rows| rows == [wanted.clone()]).await;
+    assert_eq!(std::fs::read_to_string(at("again/part-00000")).unwrap(), counted);
+    run_well(&["sql", "--url", &server.url, "-c", "DROP JOB words"]);
+    let left =
+        run_well(&["sql", "--url", &server.url, "--format", "json", "-c", "SELECT name FROM system.jobs"]);
+    assert_eq!(left, "");
+}
