@@ -171,7 +171,9 @@ impl Broker {
             return;
         };
         let tickets = recorder.committed(next);
-        let held = std::mem::take(&mut recorder.held);
+        // Who is held is woken once there is room, and not before: nobody would wake them again.
+        let is_full = recorder.is_full(&self.options);
+        let held = if is_full { Vec::new() } else { std::mem::take(&mut recorder.held) };
         state.recorded(tickets, held);
     }
 }
