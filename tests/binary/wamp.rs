@@ -47,8 +47,8 @@ async fn a_home_is_recorded_watched_and_told() {
     let (server, url) = serve(dir.path());
     server
         .sql(
-            "CREATE TABLE readings (device VARCHAR, temp DOUBLE, wamp_topic VARCHAR, wamp_publication BIGINT)
-                 WITH (connector = 'wamp', realm = 'realm1', topic = 'com.home.temp.', match = 'prefix', type = 'source');
+            "CREATE STREAM readings (device VARCHAR, temp DOUBLE, wamp_topic VARCHAR, wamp_publication BIGINT)
+                 WITH (connector = 'wamp', realm = 'realm1', topic = 'com.home.temp.', match = 'prefix');
              CREATE TABLE alarms (device VARCHAR, temp DOUBLE)
                  WITH (connector = 'wamp', realm = 'realm1', topic = 'com.home.alarm', type = 'sink');
              CREATE JOB watching AS INSERT INTO alarms SELECT device, temp FROM readings WHERE temp > 30",

@@ -93,8 +93,9 @@ pub(super) fn new_name(reader: &mut Reader, what: &str) -> Result<Name> {
     }
 }
 
-fn read_stream(reader: &mut Reader, of_connector: bool) -> Result<Statement> {
-    let is_source = reader.peek_word(0).as_deref() == Some("SOURCE");
+/// `CREATE STREAM`, `TABLE` or `SOURCE`. A stream with a connector is one that the connector fills, from the beginning.
+fn read_stream(reader: &mut Reader, mut of_connector: bool) -> Result<Statement> {
+    let mut is_source = reader.peek_word(0).as_deref() == Some("SOURCE");
     reader.next();
     let if_not_exists = if_not_exists(reader);
     let name = new_name(reader, "a name")?;
@@ -106,13 +107,16 @@ fn read_stream(reader: &mut Reader, of_connector: bool) -> Result<Statement> {
     let partition_by = read_partition(reader, &columns)?;
     let mut options = if reader.take_words("WITH") { read_options(reader)? } else { Vec::new() };
     read_format(reader, &mut options)?;
+    let connector = options.iter().find(|(key, ..)| key.value == "connector");
+    if !of_connector && let Some(&(Name { position, .. }, _, at)) = connector {
+        (of_connector, is_source) = (true, true);
+        if options.iter().all(|(key, ..)| key.value != "type") {
+            options.push((Name { value: "type".to_owned(), position }, "source".to_owned(), at));
+        }
+    }
     let mut definition = new_stream(&name, columns, partition_by);
     if of_connector {
         definition.connector = Some(connector_of(reader, &name, &options, is_source)?);
-    } else if let Some((key, ..)) = options.iter().find(|(key, ..)| key.value == "connector") {
-        return Err(SqlError::new(Mistake::Option, "a stream of the log has no connector")
-            .at(key.position, reader.script())
-            .hint(format!("CREATE TABLE {} (...) WITH (connector = ...)", name.value)));
     }
     apply(&mut definition, &options, reader.script())?;
     if of_connector && takes_changes(&definition) && !definition.schema.fields().is_empty() {
@@ -203,7 +207,11 @@ fn connector_of(reader: &Reader, name: &Name, options: &[Given], is_source: bool
                 format!("'{value}' is no value for the option 'type'"),
             )
             .at(*at, reader.script())
-            .hint("source or sink"));
+            .hint(if is_source {
+                "source; or CREATE TABLE, which can be a sink"
+            } else {
+                "source or sink"
+            }));
         }
     }
     match find("connector") {

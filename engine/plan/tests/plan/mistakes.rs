@@ -73,7 +73,7 @@ const CASES: &[&str] = &[
     "CREATE STREAM s (ts TIMESTAMP, WATERMARK FOR ts AS tss - INTERVAL '1' SECOND)",
     "CREATE STREAM s (a INT) PARTITIONED BY (b)",
     "CREATE STREAM s (a INT, b AS a + 1)",
-    "CREATE STREAM s (a INT) WITH (connector = 'kafka')",
+    "CREATE STREAM s (a INT) WITH (connector = 'kafka', type = 'sink')",
     "CREATE TABLE s (a INT)",
     // Names.
     "SELECT tmep FROM weather",

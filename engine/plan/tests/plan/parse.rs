@@ -26,6 +26,7 @@ const CASES: &[&str] = &[
     // Arroyo
     "CREATE TABLE r (device TEXT NOT NULL, ts TIMESTAMP NOT NULL, WATERMARK FOR ts AS ts - INTERVAL '5 seconds') \
      WITH (connector='mqtt', url='tcp://h:1883', type='source', format='json', bad_data='drop', source.offset = earliest)",
+    "CREATE STREAM r (device TEXT) WITH (connector = 'wamp', realm = 'home', topic = 'com.home.', match = 'prefix')",
     "CREATE TABLE o WITH (connector='kafka', bootstrap_servers='h:9092', topic='o', type='sink', format='json')",
     // RisingWave
     "CREATE SOURCE r (device VARCHAR, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) \
