@@ -2,7 +2,7 @@
 //!
 //! | option | meaning |
 //! |---|---|
-//! | `path` | source: a file, a directory, or a pattern with `*` and `?` at its end, or `s3://bucket/prefix`; sink: a directory, or the file |
+//! | `path` | source: a file, a directory, or a pattern (`*`, `?`), or `s3://bucket/prefix`; sink: a directory, or the file |
 //! | `format` | as the extension says, if not set; a name that ends with `.gz` is that of a compressed file |
 //! | `source.monitor-interval` | look for new files this often, and never end |
 //! | `sink.rolling-policy.file-size` | end a file at this size; 128 MiB unless set |

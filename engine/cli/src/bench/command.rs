@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::nexmark::Nexmark;
+use super::sequences::Sequences;
 use super::{alarms, append, archive, json, latency, nexmark, open, patterns, replay, sequences};
 
 const EXAMPLE: &str = "\

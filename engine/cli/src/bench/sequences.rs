@@ -232,6 +232,7 @@ impl Bench<'_> {
             workers: self.world.tasks.parallelism(),
             checkpoint_interval: Duration::from_secs(3600),
             checkpoints: None,
+            state_memory: None,
             step_rows_max: 1 << 20,
             step_bytes_max: 64 << 20,
             log: DiskLogOptions::default(),
