@@ -118,6 +118,7 @@ fn summary(statement: &Statement) -> String {
             format!("job {name} into {target}({}) = {} {flags}", job.columns.join(", "), job.query.ast)
         }
         Statement::CreateArchive(create) => format!("archive {:?}", create.definition),
+        Statement::CreateMapReduce(create) => format!("{:?}", create.definition),
         // In `triggers.rs`.
         Statement::CreateTrigger(create) => format!("trigger {:?}", create.definition),
         Statement::PauseTrigger(name) => format!("pause trigger {}", name.value),
