@@ -9,6 +9,7 @@ mod connectors;
 mod databases;
 mod demo;
 mod expected;
+mod kafka;
 mod mapreduce;
 mod mqtt;
 mod process;

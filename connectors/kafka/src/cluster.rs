@@ -118,9 +118,16 @@ impl Notes {
     pub fn keep(&self, error: &KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
         let mut newest = self.0.lock();
-        if newest.as_ref().is_none_or(|(kept, _)| !is_final(*kept)) {
+        // That brokers are down follows from something that was said before.
+        let adds = code != RDKafkaErrorCode::AllBrokersDown;
+        if newest.as_ref().is_none_or(|(kept, _)| adds && !is_final(*kept)) {
             *newest = Some((code, reason.to_owned()));
         }
+    }
+
+    /// Whether what was noted stays until somebody changes something.
+    pub fn is_final(&self) -> bool {
+        self.newest().is_some_and(|(code, _)| is_final(code))
     }
 
     fn newest(&self) -> Option<(RDKafkaErrorCode, String)> {

@@ -118,7 +118,7 @@ fn make_sink(
     key: Option<KeyFormat>,
     is_upsert: bool,
 ) -> Result<Box<dyn Sink>> {
-    let mut cluster = Cluster::take(options)?;
+    let cluster = Cluster::take(options)?;
     let topic = options.require("topic")?;
     let exactly_once = options.parse_with("sink.delivery-guarantee", |text| {
         match text.trim().to_ascii_lowercase().as_str() {
@@ -144,8 +144,6 @@ fn make_sink(
     }
     let prefix = options.get("sink.transactional-id-prefix").unwrap_or_else(|| "headwater".to_owned());
     let linger = options.duration("sink.buffer-flush.interval")?.unwrap_or(LINGER);
-    // As Kafka's own producer spreads keys, so that both find a key in one place.
-    cluster.default("partitioner", "murmur2_random");
     let format = take_format(&context, options)?;
     let registry = take_registry(options, format, key.as_ref())?;
     let subjects = [

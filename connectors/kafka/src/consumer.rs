@@ -20,7 +20,7 @@ use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
@@ -28,6 +28,24 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::cluster::Notes;
 use crate::offsets::{Partition, list, list_of};
+
+/// How often, and after which pause, a commit is tried again that must not be left out.
+const COMMIT_TRIES: u32 = 50;
+const COMMIT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a group, or its coordinator, is busy with itself.
+fn is_busy(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::RebalanceInProgress
+            | RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::BrokerTransportFailure
+    )
+}
 
 /// The settings with a group: librdkafka assigns nothing without one. Nothing is committed to it.
 pub(crate) fn named(config: &ClientConfig) -> ClientConfig {
@@ -191,7 +209,7 @@ impl Reader {
     /// Gives partitions back, after what is in the log was committed to the group.
     pub fn stop(&mut self, partitions: &[Partition]) -> KafkaResult<()> {
         if !self.consumer().assignment_lost() {
-            self.commit(partitions.iter(), CommitMode::Sync)?;
+            self.commit_surely(partitions)?;
         }
         let list = list(partitions, Offset::Invalid)?;
         give_back(self.consumer(), &list)?;
@@ -227,6 +245,21 @@ impl Reader {
         self.consumer().commit(&list_of(&offsets)?, mode)
     }
 
+    /// Commits what is in the log of these partitions, and tries again while the group is busy with itself: whoever gets them next goes
+    /// on where the group says.
+    fn commit_surely(&self, partitions: &[Partition]) -> KafkaResult<()> {
+        let mut tries = 0;
+        loop {
+            let done = self.commit(partitions.iter(), CommitMode::Sync);
+            let passes = done.as_ref().err().and_then(KafkaError::rdkafka_error_code).is_some_and(is_busy);
+            if !passes || tries >= COMMIT_TRIES || self.consumer().assignment_lost() {
+                return done;
+            }
+            tries += 1;
+            tokio::runtime::Handle::current().block_on(tokio::time::sleep(COMMIT_PAUSE));
+        }
+    }
+
     /// Computes how many messages lie outside, as far as statistics have told.
     pub fn measure_lag(&self) {
         let ends = self.consumer().context().ends.lock();
@@ -240,7 +273,7 @@ impl Reader {
     /// Commits what is in the log and leaves the group.
     pub fn close(&mut self) -> KafkaResult<()> {
         let partitions: Vec<_> = self.standing.keys().cloned().collect();
-        let committed = self.commit(partitions.iter(), CommitMode::Sync);
+        let committed = self.commit_surely(&partitions);
         self.end();
         committed
     }

@@ -85,6 +85,10 @@ impl TopicProducer {
     /// Makes a producer. With a transactional id it fences off whoever used it before and ends what was left open.
     pub fn open(cluster: &Cluster, topic: &str, transactional_id: Option<&str>) -> Result<Self> {
         let mut own = vec![("enable.idempotence", "true")];
+        if cluster.get("partitioner").is_none() {
+            // As Kafka's own producer spreads keys, so that both find a key in one place.
+            own.push(("partitioner", "murmur2_random"));
+        }
         if let Some(id) = transactional_id {
             own.push(("transactional.id", id));
         }

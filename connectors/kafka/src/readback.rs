@@ -56,7 +56,9 @@ pub(crate) fn read_back(
             ("auto.offset.reset", "earliest"),
         ];
         let mut config = cluster.config(&own);
-        config.remove("group.id");
+        for name in ["group.id", "partitioner"] {
+            config.remove(name);
+        }
         named(&config).create_with_context::<_, BaseConsumer<Listener>>(Listener::default())
     };
     let all =

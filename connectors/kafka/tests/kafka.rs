@@ -14,6 +14,8 @@ mod lab;
 mod outage;
 #[path = "kafka/registry.rs"]
 mod schema_registry;
+#[path = "kafka/secure.rs"]
+mod secure;
 #[path = "kafka/sinks.rs"]
 mod sinks;
 #[path = "kafka/sources.rs"]

@@ -25,6 +25,41 @@ pub struct Broker {
 impl Broker {
     /// Starts a broker; `None` where there are no jars.
     pub fn start() -> Option<Self> {
+        Self::start_with(|_, properties| properties)
+    }
+
+    /// Starts a broker that also listens with TLS and asks `fleet` for the password `hunter2`; answers that address and the file of
+    /// its certificate.
+    pub fn start_secure() -> Option<(Self, String, String)> {
+        let port = free_port();
+        let broker = Self::start_with(|dir, properties| {
+            certify(dir);
+            let listener = format!("SECURE://127.0.0.1:{port}");
+            let mut secure = String::new();
+            for line in properties.lines() {
+                secure += line;
+                if line.contains("listeners=") {
+                    secure += &format!(",{listener}");
+                } else if line.starts_with("listener.security.protocol.map") {
+                    secure += ",SECURE:SASL_SSL";
+                }
+                secure.push('\n');
+            }
+            secure += "listener.name.secure.sasl.enabled.mechanisms=PLAIN\n\
+                       listener.name.secure.plain.sasl.jaas.config=\
+                       org.apache.kafka.common.security.plain.PlainLoginModule required user_fleet=\"hunter2\";\n\
+                       listener.name.secure.ssl.keystore.type=PEM\n";
+            secure
+                + &format!(
+                    "listener.name.secure.ssl.keystore.location={}\n",
+                    dir.join("server.pem").display()
+                )
+        })?;
+        let certificate = broker.dir.path().join("certificate.pem").to_str().unwrap().to_owned();
+        Some((broker, format!("127.0.0.1:{port}"), certificate))
+    }
+
+    fn start_with(change: impl FnOnce(&Path, String) -> String) -> Option<Self> {
         let Ok(jars) = std::env::var("HEADWATER_TEST_KAFKA_JARS") else {
             println!("skipped: HEADWATER_TEST_KAFKA_JARS is not set (tests/run sets it)");
             return None;
@@ -35,7 +70,7 @@ impl Broker {
             .replace("PORT", &port.to_string())
             .replace("CONTROL", &controller.to_string())
             .replace("DIR", dir.path().join("data").to_str().unwrap());
-        write(&dir.path().join("server.properties"), &properties);
+        write(&dir.path().join("server.properties"), &change(dir.path(), properties));
         let mut broker = Self { address: format!("127.0.0.1:{port}"), dir, jars, child: None };
         let format =
             ["kafka.tools.StorageTool", "format", "--cluster-id", "aGVhZHdhdGVyLXRlc3RzMA", "--standalone"];
@@ -90,6 +125,19 @@ pub fn pause(time: Duration) {
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 pub fn write(path: &Path, content: &str) {
     std::fs::write(path, content).unwrap();
+}
+
+/// Makes a certificate for this machine, and a file with it and its key.
+fn certify(dir: &Path) {
+    let made = Command::new("openssl")
+        .current_dir(dir)
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    write(&dir.join("server.pem"), &(read("key.pem") + &read("certificate.pem")));
 }
 
 fn free_port() -> u16 {

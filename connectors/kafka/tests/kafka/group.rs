@@ -13,12 +13,11 @@ use crate::topic::Topic;
 
 const ROWS: i64 = 40_000;
 
-fn start(runtime: &Runtime, lab: &Lab, topic: &Topic, strategy: &str) -> Handle {
+fn start(runtime: &Runtime, lab: &Lab, topic: &Topic) -> Handle {
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let options = topic.options(&[
         ("properties.group.id", &topic.name),
         ("scan.assignment", "group"),
-        ("properties.partition.assignment.strategy", strategy),
         // Members hear of a change at their next heartbeat.
         ("properties.heartbeat.interval.ms", "100"),
     ]);
@@ -33,41 +32,39 @@ fn count(labs: &[Lab]) -> usize {
 fn partitions_change_hands_without_loss_or_repeat() {
     let Some(address) = broker::shared() else { return };
     registry::add(&CONNECTOR);
-    for strategy in ["cooperative-sticky", "range"] {
-        let topic = Topic::new(&address, 4);
-        let producer = topic.producer(&[]);
-        let labs = [Lab::new(2), Lab::new(2), Lab::new(2)];
-        let runtime = runtime();
-        let first = start(&runtime, &labs[0], &topic, strategy);
-        let mut second = None;
-        let mut third = None;
-        for part in 0..10 {
-            topic.fill(&producer, part * ROWS / 10, (part + 1) * ROWS / 10);
-            broker::pause(Duration::from_millis(600));
-            match part {
-                1 => second = Some(start(&runtime, &labs[1], &topic, strategy)),
-                3 => third = Some(start(&runtime, &labs[2], &topic, strategy)),
-                // One leaves in the middle of it, and another one comes back.
-                5 => drop(second.take().map(|handle| runtime.block_on(handle.stop()))),
-                7 => second = Some(start(&runtime, &labs[1], &topic, strategy)),
-                _ => {}
-            }
+    let topic = Topic::new(&address, 4);
+    let producer = topic.producer(&[]);
+    let labs = [Lab::new(2), Lab::new(2), Lab::new(2)];
+    let runtime = runtime();
+    let first = start(&runtime, &labs[0], &topic);
+    let mut second = None;
+    let mut third = None;
+    for part in 0..10 {
+        topic.fill(&producer, part * ROWS / 10, (part + 1) * ROWS / 10);
+        broker::pause(Duration::from_millis(600));
+        match part {
+            1 => second = Some(start(&runtime, &labs[1], &topic)),
+            3 => third = Some(start(&runtime, &labs[2], &topic)),
+            // One leaves in the middle of it, and another one comes back.
+            5 => drop(second.take().map(|handle| runtime.block_on(handle.stop()))),
+            7 => second = Some(start(&runtime, &labs[1], &topic)),
+            _ => {}
         }
-        Topic::flush(&producer);
-        for _ in 0..600 {
-            if count(&labs) >= ROWS as usize {
-                break;
-            }
-            broker::pause(Duration::from_millis(100));
-        }
-        for handle in [Some(first), second, third].into_iter().flatten() {
-            let status = runtime.block_on(handle.stop());
-            assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
-        }
-        assert_dense(labs.iter().flat_map(|lab| lab.numbers("events", "n")).collect(), ROWS);
-        let shares: Vec<_> = labs.iter().map(|lab| lab.numbers("events", "n").len()).collect();
-        assert!(shares.iter().all(|share| *share > 0), "all had a share: {shares:?}");
-        let bad: usize = labs.iter().map(|lab| lab.numbers("system.dead_letters", "record").len()).sum();
-        assert_eq!(bad, ROWS as usize / 1_000);
     }
+    Topic::flush(&producer);
+    for _ in 0..600 {
+        if count(&labs) >= ROWS as usize {
+            break;
+        }
+        broker::pause(Duration::from_millis(100));
+    }
+    for handle in [Some(first), second, third].into_iter().flatten() {
+        let status = runtime.block_on(handle.stop());
+        assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
+    }
+    assert_dense(labs.iter().flat_map(|lab| lab.numbers("events", "n")).collect(), ROWS);
+    let shares: Vec<_> = labs.iter().map(|lab| lab.numbers("events", "n").len()).collect();
+    assert!(shares.iter().all(|share| *share > 0), "all had a share: {shares:?}");
+    let bad: usize = labs.iter().map(|lab| lab.numbers("system.dead_letters", "record").len()).sum();
+    assert_eq!(bad, ROWS as usize / 1_000);
 }

@@ -1,5 +1,5 @@
-//! Messages whose schemas a registry has. None could be had from a package registry, so that a small one stands in here: it knows the
-//! requests that are made, as Confluent's interface has them, and nothing else.
+//! Messages whose schemas a registry has: one that others wrote, whose address is `HEADWATER_TEST_REGISTRY` (`tests/run` starts
+//! Apicurio), and a small one in this process that asks for a password and knows the requests that are made, and nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,39 +96,52 @@ fn rows_go_out_and_come_in_with_numbered_schemas() {
     let Some(address) = broker::shared() else { return };
     registry::add(&CONNECTOR);
     let server = runtime();
-    let (url, schemas) = serve(&server);
-    for format in ["avro-confluent", "protobuf-confluent"] {
-        let topic = Topic::new(&address, 1);
-        let names = ["url", "basic-auth.user-info", "schema"].map(|name| format!("{format}.{name}"));
-        let mut options = vec![
-            ("format", format),
-            (names[0].as_str(), url.as_str()),
-            (names[1].as_str(), "fleet:hunter2"),
-            ("sink.transactional-id-prefix", topic.name.as_str()),
-        ];
-        if format == "protobuf-confluent" {
-            options.push((names[2].as_str(), PROTO));
-        }
-        deliver(&rows(), def("kafka", &topic.options(&options)));
-        let subject = Value::from(format!("{}-value", topic.name));
-        let id = 1 + schemas.lock().iter().position(|schema| schema["subject"] == subject).unwrap();
-        let messages = topic.committed();
-        let begins = [0, 0, 0, 0, u8::try_from(id).unwrap()];
-        assert!(messages.iter().all(|message| message.payload().unwrap().starts_with(&begins)), "{format}");
-        // Beside them one of a schema that nobody has.
-        let producer = topic.producer(&[]);
-        let unknown = String::from_utf8(vec![0, 0, 0, 0, 99, 1]).unwrap();
-        topic.send(&producer, BaseRecord::to(&topic.name).partition(0).payload(&unknown));
-        Topic::flush(&producer);
-        let fields = vec![
-            Field::new("device", DataType::Utf8, false),
-            Field::new("n", DataType::Int64, false),
-            Field::new("temp", DataType::Float64, true),
-        ];
-        options.retain(|(name, _)| !name.starts_with("sink.") && *name != names[2]);
-        let read = read_columns(&topic, fields, &[], &options);
-        assert_eq!(read.columns(), rows().columns(), "{format}");
+    let (own, schemas) = serve(&server);
+    let mut registries = vec![own];
+    match std::env::var("HEADWATER_TEST_REGISTRY") {
+        Ok(url) => registries.push(url),
+        Err(_) => println!("left out: HEADWATER_TEST_REGISTRY is not set (tests/run sets it)"),
     }
+    for url in &registries {
+        for format in ["avro-confluent", "protobuf-confluent"] {
+            let topic = Topic::new(&address, 1);
+            check_registered(&topic, url, format);
+            let subject = Value::from(format!("{}-value", topic.name));
+            let knows = schemas.lock().iter().any(|schema| schema["subject"] == subject);
+            assert_eq!(knows, *url == registries[0], "{url} {format}");
+        }
+    }
+}
+
+fn check_registered(topic: &Topic, url: &str, format: &str) {
+    let names = ["url", "basic-auth.user-info", "schema"].map(|name| format!("{format}.{name}"));
+    let mut options = vec![
+        ("format", format),
+        (names[0].as_str(), url),
+        (names[1].as_str(), "fleet:hunter2"),
+        ("sink.transactional-id-prefix", topic.name.as_str()),
+    ];
+    if format == "protobuf-confluent" {
+        options.push((names[2].as_str(), PROTO));
+    }
+    deliver(&rows(), def("kafka", &topic.options(&options)));
+    let messages = topic.committed();
+    let begins = messages[0].payload().unwrap()[..5].to_vec();
+    assert_eq!(begins[0], 0, "{format}");
+    assert!(messages.iter().all(|message| message.payload().unwrap().starts_with(&begins)), "{format}");
+    // Beside them one of a schema that nobody has.
+    let producer = topic.producer(&[]);
+    let unknown = String::from_utf8(vec![0, 1, 1, 1, 99, 1]).unwrap();
+    topic.send(&producer, BaseRecord::to(&topic.name).partition(0).payload(&unknown));
+    Topic::flush(&producer);
+    let fields = vec![
+        Field::new("device", DataType::Utf8, false),
+        Field::new("n", DataType::Int64, false),
+        Field::new("temp", DataType::Float64, true),
+    ];
+    options.retain(|(name, _)| !name.starts_with("sink.") && *name != names[2]);
+    let read = read_columns(topic, fields, &[], &options);
+    assert_eq!(read.columns(), rows().columns(), "{format}");
 }
 
 #[test]

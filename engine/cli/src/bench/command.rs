@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::kafka::Kafka;
 use super::nexmark::Nexmark;
 use super::sequences::Sequences;
+use super::{alarms, append, archive, json, kafka, latency, nexmark, open, patterns, replay, sequences};
 use super::{alarms, append, archive, json, latency, nexmark, open, patterns, replay, sequences};
 
 const EXAMPLE: &str = "\
@@ -55,6 +57,11 @@ enum What {
     /// Archives: writing them, scanning beside DataFusion over the same files, replaying beside DuckDB
     #[command(after_help = "Example:\n  headwater bench archive --json")]
     Archive(Common),
+    /// Topics of Kafka, in and out, beside Kafka's own performance tools; appends beside a broker
+    #[command(
+        after_help = "Example:\n  HEADWATER_TEST_KAFKA_JARS=jars headwater bench kafka --thousands 100"
+    )]
+    Kafka(Kafka),
     /// From an append acknowledged to its result seen by a tail, at 20,000 rows a second
     #[command(after_help = "Example:\n  headwater bench latency --json")]
     Latency(Common),
@@ -100,6 +107,10 @@ impl Bench {
             What::Archive(common) => {
                 let report = tokio::runtime::Handle::current().block_on(archive::run(&common))?;
                 report.write(common.json)
+            }
+            What::Kafka(args) => {
+                let report = tokio::runtime::Handle::current().block_on(kafka::run(&args))?;
+                report.write(args.json())
             }
             What::Latency(common) => {
                 let report = tokio::runtime::Handle::current().block_on(latency::run(&common))?;

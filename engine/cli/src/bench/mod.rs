@@ -5,6 +5,7 @@ mod append;
 mod archive;
 mod command;
 mod json;
+mod kafka;
 mod latency;
 mod nexmark;
 mod open;

@@ -1,0 +1,374 @@
+//! What a source does where waiting is allowed: begin partitions, poll, decode, and let partitions change hands.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_connectors::{ConnectorError, Context, Mark, Pulled, Result};
+use headwater_ingest::{Decoded, MessageDecoder, Messages, Payload};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::batch::{Batch, take};
+use crate::cluster::PATIENCE;
+use crate::consumer::{Change, Reader};
+use crate::offsets::{Partition, Place};
+use crate::source::{SourceSettings, Topics};
+
+/// How long a pull waits for a message.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// After how long a pull looks whether it is still wanted.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// How often a consumer that cannot connect is asked for what it has to say of that. Brokers take their time to refuse a password.
+const DRAINED: usize = 100;
+
+/// How many messages one poll takes at most, and of how many bytes.
+const MESSAGES_MAX: usize = 16_384;
+const BYTES_MAX: usize = 16 << 20;
+
+/// What is touched where waiting is allowed.
+pub(crate) struct Work {
+    settings: SourceSettings,
+    context: Context,
+    decoder: MessageDecoder,
+    pub reader: Reader,
+    marks: BTreeMap<Partition, i64>,
+    /// Where the partitions end that are not yet at their end, if the input is bounded.
+    ends: Option<BTreeMap<Partition, i64>>,
+    /// What was polled and not yet handed on.
+    ready: VecDeque<(Partition, Batch)>,
+    /// Partitions that have begun and whose beginning is not yet in the log.
+    begun: Vec<(Partition, i64)>,
+    looked_at: headwater_core::EventTime,
+    stop: Arc<AtomicBool>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Work {
+    pub fn open(
+        settings: SourceSettings,
+        context: Context,
+        decoder: MessageDecoder,
+        marks: BTreeMap<Partition, i64>,
+        stop: Arc<AtomicBool>,
+        lag: Arc<AtomicU64>,
+    ) -> Result<Self> {
+        let mut own = vec![
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            // Offsets are known to be there when reading begins; if they are gone later, that is to be told.
+            ("auto.offset.reset", "error"),
+            ("statistics.interval.ms", "1000"),
+        ];
+        if settings.end.is_some() {
+            own.push(("enable.partition.eof", "true"));
+        }
+        let config = settings.cluster.config(&own);
+        let reader = Reader::new(&config, lag)
+            .map_err(|error| settings.cluster.failed("connect", &error, &Default::default()))?;
+        let looked_at = context.world.clock.now();
+        let mut work = Self {
+            settings,
+            context,
+            decoder,
+            reader,
+            marks,
+            ends: None,
+            ready: VecDeque::new(),
+            begun: Vec::new(),
+            looked_at,
+            stop,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        if work.settings.in_group {
+            work.join()?;
+        } else {
+            let partitions = work.partitions()?;
+            work.bound(&partitions)?;
+            work.begin(&partitions)?;
+        }
+        Ok(work)
+    }
+
+    pub fn failed(&self, what: &str, error: &KafkaError) -> ConnectorError {
+        self.settings.cluster.failed(what, error, self.reader.notes())
+    }
+
+    /// Joins the group, which then says which partitions are ours.
+    fn join(&mut self) -> Result<()> {
+        let subscribed = match &self.settings.topics {
+            Topics::Named(names) => {
+                self.reader.consumer().subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            Topics::Like(pattern) => self.reader.consumer().subscribe(&[&format!("^{pattern}$")]),
+        };
+        subscribed.map_err(|error| self.failed("join the group", &error))
+    }
+
+    /// The partitions that there are.
+    fn partitions(&self) -> Result<Vec<Partition>> {
+        let mut partitions = Vec::new();
+        let consumer = self.reader.consumer();
+        let metadata = |topic: Option<&str>| {
+            let what = format!(
+                "look up {}",
+                topic.map_or_else(|| "topics".to_owned(), |topic| format!("topic {topic}"))
+            );
+            let found = consumer.fetch_metadata(topic, PATIENCE);
+            let found = found.map_err(|error| {
+                // Why there is no connection is told by events that nobody has taken yet.
+                for _ in 0..DRAINED {
+                    drop(consumer.poll(Duration::from_millis(10)));
+                    if self.reader.notes().is_final() {
+                        break;
+                    }
+                }
+                self.failed(&what, &error)
+            });
+            found.map(|found| (what, found))
+        };
+        let mut add = |topic: &rdkafka::metadata::MetadataTopic| {
+            let numbers = topic.partitions().iter().map(|partition| partition.id());
+            partitions.extend(numbers.map(|number| Partition::new(topic.name(), number)));
+        };
+        match &self.settings.topics {
+            Topics::Named(names) => {
+                for name in names {
+                    let (what, found) = metadata(Some(name))?;
+                    for topic in found.topics() {
+                        if let Some(error) = topic.error() {
+                            return Err(self.failed(&what, &KafkaError::MetadataFetch(error.into())));
+                        }
+                        add(topic);
+                    }
+                }
+            }
+            Topics::Like(pattern) => {
+                let like = regex::Regex::new(&format!("^(?:{pattern})$"))
+                    .map_err(|error| self.settings.cluster.refused("look up topics", error))?;
+                let (_, found) = metadata(None)?;
+                found.topics().iter().filter(|topic| like.is_match(topic.name())).for_each(&mut add);
+            }
+        }
+        Ok(partitions)
+    }
+
+    /// Finds out where partitions end.
+    fn bound(&mut self, partitions: &[Partition]) -> Result<()> {
+        let Some(end) = &self.settings.end else { return Ok(()) };
+        let ends = end.resolve(self.reader.consumer(), partitions);
+        self.ends = Some(ends.map_err(|error| self.failed("find the end", &error))?);
+        Ok(())
+    }
+
+    /// Begins to read partitions: at their marks, or where the options say.
+    fn begin(&mut self, partitions: &[Partition]) -> Result<()> {
+        let is_first = self.marks.is_empty();
+        let (known, fresh): (Vec<_>, Vec<_>) =
+            partitions.iter().cloned().partition(|partition| self.marks.contains_key(partition));
+        let consumer = self.reader.consumer();
+        // Partitions that come later are read from their first message: all of it was written after the start.
+        let place = if is_first || self.settings.in_group { &self.settings.start } else { &Place::Earliest };
+        let found = place.resolve(consumer, &fresh);
+        let mut offsets = found.map_err(|error| self.failed("find the beginning", &error))?;
+        let rest: Vec<_> = fresh.iter().filter(|one| !offsets.contains_key(*one)).cloned().collect();
+        let found = self.otherwise(&rest)?.resolve(consumer, &rest);
+        offsets.append(&mut found.map_err(|error| self.failed("find the beginning", &error))?);
+        offsets.extend(known.into_iter().map(|partition| (partition.clone(), self.marks[&partition])));
+        if self.settings.in_group {
+            self.follow_group(&mut offsets)?;
+        }
+        for (partition, offset) in &mut offsets {
+            *offset = self.check(partition, *offset)?;
+        }
+        if let Some(ends) = &mut self.ends {
+            ends.retain(|partition, end| offsets.get(partition).is_some_and(|begin| begin < end));
+            offsets.retain(|partition, _| ends.contains_key(partition));
+        }
+        let begun = offsets.iter().filter(|(partition, offset)| self.marks.get(*partition) != Some(*offset));
+        self.begun.extend(begun.map(|(partition, offset)| (partition.clone(), *offset)));
+        self.marks.extend(offsets.clone());
+        let started = self.reader.start(&offsets);
+        started.map_err(|error| self.failed("start to read", &error))
+    }
+
+    /// Where partitions begin of which the options say nothing.
+    fn otherwise(&self, partitions: &[Partition]) -> Result<Place> {
+        match self.settings.cluster.get("auto.offset.reset") {
+            Some("latest" | "largest" | "end") => Ok(Place::Latest),
+            Some("earliest" | "smallest" | "beginning") => Ok(Place::Earliest),
+            _ if self.settings.start != Place::Group || partitions.is_empty() || self.settings.in_group => {
+                Ok(Place::Earliest)
+            }
+            _ => Err(self.settings.cluster.refused(
+                &format!("find the beginning of {}", partitions[0]),
+                "the group has committed no offset there; set properties.auto.offset.reset to earliest or latest",
+            )),
+        }
+    }
+
+    /// Where to go on in a partition whose mark is an offset. If that is no longer there, the user decides.
+    fn check(&self, partition: &Partition, offset: i64) -> Result<i64> {
+        let watermarks =
+            self.reader.consumer().fetch_watermarks(&partition.topic, partition.number, PATIENCE);
+        let (low, high) = watermarks.map_err(|error| self.failed(&format!("look up {partition}"), &error))?;
+        if (low..=high).contains(&offset) {
+            return Ok(offset);
+        }
+        match self.settings.cluster.get("auto.offset.reset") {
+            Some("latest" | "largest" | "end") => Ok(high),
+            Some("earliest" | "smallest" | "beginning") => Ok(low),
+            _ => Err(self.settings.cluster.refused(
+                &format!("go on in {partition}"),
+                format!(
+                    "the next message to read is {offset}, Kafka has {low} to {high}; set \
+                     properties.auto.offset.reset to earliest or latest to go on with what is there"
+                ),
+            )),
+        }
+    }
+
+    /// In a group the offsets of the group count where another member has got further than we have.
+    fn follow_group(&self, offsets: &mut BTreeMap<Partition, i64>) -> Result<()> {
+        let partitions: Vec<_> = offsets.keys().cloned().collect();
+        let committed = Place::Group.resolve(self.reader.consumer(), &partitions);
+        for (partition, committed) in committed.map_err(|error| self.failed("look up the group", &error))? {
+            let own = self.marks.get(&partition).copied();
+            offsets.insert(partition, own.map_or(committed, |own| own.max(committed)));
+        }
+        Ok(())
+    }
+
+    /// The next records.
+    pub fn pull(&mut self) -> Result<Pulled> {
+        if let Some((partition, batch)) = self.ready.pop_front() {
+            return self.hand_on(&partition, batch);
+        }
+        if !self.begun.is_empty() {
+            let marks = self.begun.drain(..).map(|(partition, offset)| mark(&partition, offset)).collect();
+            let nothing = Decoded::empty(&self.context.schema);
+            return Ok(Pulled::Records { payload: Payload::Decoded(nothing), marks });
+        }
+        while let Some(change) = self.reader.change() {
+            match change {
+                Change::Assign(partitions) => self.begin(&partitions)?,
+                Change::Revoke(partitions) if self.reader.is_settled(&partitions) => {
+                    let stopped = self.reader.stop(&partitions);
+                    stopped.map_err(|error| self.failed("give partitions back", &error))?;
+                }
+                // What is on its way to the log must get there first.
+                Change::Revoke(partitions) => {
+                    self.reader.wait_with(Change::Revoke(partitions));
+                    return Ok(Pulled::Nothing);
+                }
+            }
+        }
+        self.discover()?;
+        self.poll()?;
+        self.reader.measure_lag();
+        match self.ready.pop_front() {
+            Some((partition, batch)) => self.hand_on(&partition, batch),
+            None if self.ends.as_ref().is_some_and(BTreeMap::is_empty) => Ok(Pulled::End),
+            None => Ok(Pulled::Nothing),
+        }
+    }
+
+    /// Looks for new partitions, if it is time.
+    fn discover(&mut self) -> Result<()> {
+        let Some(every) = self.settings.discovery else { return Ok(()) };
+        let now = self.context.world.clock.now();
+        if self.settings.in_group || self.ends.is_some() || now < self.looked_at.plus(every) {
+            return Ok(());
+        }
+        self.looked_at = now;
+        let mut partitions = self.partitions()?;
+        partitions.retain(|partition| !self.reader.standing.contains_key(partition));
+        if partitions.is_empty() { Ok(()) } else { self.begin(&partitions) }
+    }
+
+    /// Takes what the consumer has, and waits for it if there is nothing.
+    fn poll(&mut self) -> Result<()> {
+        let mut batches: Vec<(Partition, Batch)> = Vec::new();
+        let (mut messages, mut bytes, mut waited) = (0, 0, Duration::ZERO);
+        while messages < MESSAGES_MAX && bytes < BYTES_MAX && !self.reader.has_changes() {
+            if self.ends.as_ref().is_some_and(BTreeMap::is_empty) {
+                break;
+            }
+            let wait = if messages == 0 { LOOK_UP } else { Duration::ZERO };
+            match self.reader.poll(wait) {
+                None if messages > 0 || waited >= WAIT || self.stop.load(Ordering::SeqCst) => break,
+                None => waited += LOOK_UP,
+                Some(Ok(message)) => {
+                    let wants_keys = self.decoder.wants_keys();
+                    if let Some(size) =
+                        take(&message, &mut batches, self.ends.as_mut(), &self.settings.about, wants_keys)
+                    {
+                        messages += 1;
+                        bytes += size;
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    // A bounded input has one topic, so that the number tells the partition.
+                    if let Some(ends) = &mut self.ends {
+                        ends.retain(|partition, _| partition.number != number);
+                    }
+                }
+                Some(Err(error)) if passes(&error) => {}
+                Some(Err(error)) => return Err(self.failed("read", &error)),
+            }
+        }
+        self.ready.extend(batches);
+        Ok(())
+    }
+
+    /// Fetches the schemas that messages name and that are not known yet.
+    fn fetch_schemas(&self, messages: &Messages) -> Result<()> {
+        let Some(registry) = &self.settings.registry else { return Ok(()) };
+        let parts = messages.values.iter().chain(&messages.keys).flatten();
+        let missing = self.settings.schemas.missing(parts.map(Bytes::as_ref));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.runtime.block_on(registry.fetch(missing, &self.settings.schemas))
+    }
+
+    /// Decodes a batch.
+    fn hand_on(&mut self, partition: &Partition, batch: Batch) -> Result<Pulled> {
+        let next = batch.next;
+        let messages = batch.finish()?;
+        self.fetch_schemas(&messages)?;
+        let mut decoded = self.decoder.decode(&messages)?;
+        for bad in &mut decoded.bad {
+            bad.reason = format!("{} ({partition}, offset {})", bad.reason, bad.record).into();
+        }
+        if let Some(standing) = self.reader.standing.get_mut(partition) {
+            standing.pulled = next;
+        }
+        self.marks.insert(partition.clone(), next);
+        Ok(Pulled::Records { payload: Payload::Decoded(decoded), marks: vec![mark(partition, next)] })
+    }
+}
+
+fn mark(partition: &Partition, offset: i64) -> Mark {
+    Mark { partition: partition.to_string(), position: offset.to_string() }
+}
+
+/// Whether librdkafka gets over an error by itself.
+fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
+}
