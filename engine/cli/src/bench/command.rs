@@ -10,7 +10,6 @@ use super::kafka::Kafka;
 use super::nexmark::Nexmark;
 use super::sequences::Sequences;
 use super::{alarms, append, archive, json, kafka, latency, nexmark, open, patterns, replay, sequences};
-use super::{alarms, append, archive, json, latency, nexmark, open, patterns, replay, sequences};
 
 const EXAMPLE: &str = "\
 Example:
