@@ -1,5 +1,5 @@
-//! GROUP BY without a window: one row per key, changed with every step that touches it; or, if a key is a time, said once when the
-//! watermark has passed it.
+//! GROUP BY without a window: one row per key, changed with every step that touches it; or, if a key is a time,
+//! said once when the watermark has passed it.
 
 use std::sync::Arc;
 
@@ -20,10 +20,27 @@ pub struct GroupAggregate {
     pub keys: Vec<usize>,
     /// What is computed; none: the distinct keys.
     pub aggregates: Vec<AggregateCall>,
-    /// Whether rows of the input may be retracted. Costs memory for MIN, MAX, DISTINCT and all but the simplest functions.
+    /// Whether rows of the input may be retracted. Costs memory for MIN, MAX, DISTINCT and all but the simplest
+    /// functions.
     pub retractions: bool,
-    /// When a group ends, if it does. Then its row comes out at its end, and is never retracted.
+    /// When a group ends, if it does. Unless `revises` says otherwise, its row comes out at its end, and is never
+    /// retracted.
     pub closes: Option<Closing>,
+    /// Whether the rows of groups that end come out before, or are changed after it.
+    pub revises: Option<Revises>,
+    /// After how many nanoseconds of event time without a row a group that has no end is forgotten; what was said
+    /// of it stays said.
+    pub ttl: Option<i64>,
+}
+
+/// When the row of a group that ends comes out, if it may change. The group is forgotten at
+/// [`GroupAggregate::closes`], and what was said of it stays said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Revises {
+    /// With every step that changes it.
+    Always,
+    /// So many nanoseconds before it is forgotten, and with every step that changes it after that.
+    Late(i64),
 }
 
 /// Aggregates without windows, updating.
@@ -49,6 +66,10 @@ impl GroupAggregateSpec {
                 "groups that end with the watermark are by a time, and take rows that are only ever added";
             return Err(OperatorError::unsupported("GroupAggregate", reason));
         }
+        if what.closes.is_none() && what.revises.is_some() || what.closes.is_some() && what.ttl.is_some() {
+            let reason = "groups are revised until they end, and those without an end may be forgotten";
+            return Err(OperatorError::unsupported("GroupAggregate", reason));
+        }
         fields.extend(what.aggregates.iter().map(|call| call.field().as_ref().clone()));
         let schema = Arc::new(Schema::new(fields));
         Ok(Self { what: Arc::new(what), schema })
@@ -70,7 +91,15 @@ impl OperatorSpec for GroupAggregateSpec {
     }
 
     fn describe(&self) -> String {
-        crate::windows::describe_columns(&self.what.input, &self.what.keys, &self.what.aggregates)
+        let columns =
+            crate::windows::describe_columns(&self.what.input, &self.what.keys, &self.what.aggregates);
+        let length = |nanos: i64| std::time::Duration::from_nanos(nanos.unsigned_abs());
+        match (self.what.revises, self.what.ttl) {
+            (Some(Revises::Always), _) => format!("{columns}, emit=changes"),
+            (Some(Revises::Late(lateness)), _) => format!("{columns}, lateness={:?}", length(lateness)),
+            (None, Some(ttl)) => format!("{columns}, ttl={:?}", length(ttl)),
+            (None, None) => columns,
+        }
     }
 
     fn schema(&self) -> SchemaRef {
@@ -79,7 +108,7 @@ impl OperatorSpec for GroupAggregateSpec {
 
     fn changes(&self) -> Changes {
         let says_once = self.what.closes.is_some() || self.what.aggregates.is_empty();
-        if says_once && !self.what.retractions {
+        if says_once && !self.what.retractions && self.what.revises.is_none() {
             Changes::AppendOnly
         } else {
             Changes::Updating { key: self.keys() }
@@ -91,7 +120,7 @@ impl OperatorSpec for GroupAggregateSpec {
     }
 
     fn state_bound(&self) -> StateBound {
-        if self.what.closes.is_some() {
+        if self.what.closes.is_some() || self.what.ttl.is_some() {
             return StateBound::Watermark;
         }
         let names = self.what.keys.iter().map(|key| self.what.input.field(*key).name().clone()).collect();

@@ -1,8 +1,8 @@
 //! The operator behind [`crate::GroupAggregateSpec`].
 //!
 //! When a group is first touched in a step its result is noted, before the row is added; at the end of the step the
-//! noted and the new result are compared and, if they differ, the old row is retracted and the new one added. So nothing
-//! is kept for what has been emitted. A group that ends with the watermark is read once, at its end.
+//! noted and the new result are compared and, if they differ, the old row is retracted and the new one added. So
+//! nothing is kept for what has been emitted. A group that ends with the watermark is read once, at its end.
 //!
 //! Tables of a snapshot: `watermark`: one row, `$watermark`; `groups`: keys, `$rows`, states, where deletes name groups
 //! that have vanished.
@@ -19,7 +19,7 @@ use crate::aggregates::AggregateSet;
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
 use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
-use crate::group_aggregate::GroupAggregate;
+use crate::group_aggregate::{GroupAggregate, Revises};
 use crate::groups::KeyTable;
 use crate::windows::{Times, check_schema, key_columns, push_watermark, read_watermark, slots};
 
@@ -45,6 +45,10 @@ pub(crate) struct GroupOperator {
     /// How many groups have rows.
     live: usize,
     ends: Ends,
+    /// When groups that are said at their end, and revised after it, come to it.
+    opens: Ends,
+    /// Whether groups have been restored since the last step.
+    restored: bool,
     late: Arc<str>,
     watermark: i64,
 }
@@ -62,11 +66,36 @@ struct Group {
     dirty: bool,
     /// Where its result before this step is.
     before: u32,
+    /// What is said of it is said with every step, as it has no end or has come to it.
+    open: bool,
+    /// The watermark of the step that touched it last, if it may be forgotten.
+    at: i64,
+    /// Whether it is noted when it may be forgotten.
+    scheduled: bool,
+}
+
+impl Group {
+    /// Up to which watermark it is kept. Before there is a watermark no time passes.
+    fn lasts_until(&mut self, ttl: i64, watermark: i64) -> i64 {
+        if self.at == i64::MIN {
+            self.at = watermark;
+        }
+        self.at.saturating_add(ttl)
+    }
 }
 
 impl Default for Group {
     fn default() -> Self {
-        Self { rows: 0, present: false, touched: false, dirty: false, before: NOWHERE }
+        Self {
+            rows: 0,
+            present: false,
+            touched: false,
+            dirty: false,
+            before: NOWHERE,
+            open: false,
+            at: i64::MIN,
+            scheduled: false,
+        }
     }
 }
 
@@ -81,6 +110,7 @@ impl GroupOperator {
         let aggregates = AggregateSet::try_new(name, &what.aggregates, &what.input, what.retractions)?;
         let mut fields = keys;
         fields.push(Field::new("$rows", DataType::Int64, false));
+        fields.extend(what.ttl.map(|_| Field::new("$at", DataType::Int64, false)));
         fields.extend(aggregates.state_fields()?);
         Ok(Self {
             name,
@@ -97,6 +127,8 @@ impl GroupOperator {
             vanished: 0,
             live: 0,
             ends: Ends::default(),
+            opens: Ends::default(),
+            restored: false,
             late: Arc::from(name),
             watermark: EventTime::MIN.0,
         })
@@ -115,6 +147,11 @@ impl GroupOperator {
         }
     }
 
+    /// Whether changes of all groups are said with the step that makes them.
+    fn says_at_once(&self) -> bool {
+        self.what.closes.is_none() || self.what.revises == Some(Revises::Always)
+    }
+
     /// Whether a group has a row. Without keys there is one group, and it has a row once it has had one.
     fn exists(&self, group: u32) -> bool {
         self.what.keys.is_empty() || self.groups[group as usize].rows > 0
@@ -124,9 +161,10 @@ impl GroupOperator {
         self.groups.resize(self.keys.len(), Group::default());
         self.aggregates.resize(self.keys.len());
         let known = self.before.len();
+        let at_once = self.says_at_once();
         for number in groups {
             let group = &mut self.groups[*number as usize];
-            if !group.touched && self.what.closes.is_none() {
+            if !group.touched && (at_once || group.open) {
                 group.touched = true;
                 self.touched.push(*number);
                 if group.present {
@@ -213,6 +251,96 @@ impl GroupOperator {
         Ok(())
     }
 
+    /// Groups that have come to their end are said from now on.
+    fn open(&mut self) {
+        for (_, number) in self.opens.due(self.watermark) {
+            let group = &mut self.groups[number as usize];
+            group.open = true;
+            // What was said before a restart is not said again.
+            if group.rows != 0 && !group.touched && !group.present {
+                group.touched = true;
+                self.touched.push(number);
+            }
+        }
+    }
+
+    /// Lets go of groups that have ended, or have had no row for long. What was said of them stays said.
+    fn forget_ended(&mut self) -> Result<()> {
+        if self.what.ttl.is_none() && self.what.revises.is_none() {
+            return Ok(());
+        }
+        let mut gone: Vec<u32> = Vec::new();
+        for (end, number) in self.ends.due(self.watermark) {
+            let group = &mut self.groups[number as usize];
+            if group.rows == 0 {
+                group.scheduled = false;
+                continue;
+            }
+            match self.what.ttl.map(|ttl| group.lasts_until(ttl, self.watermark)) {
+                Some(until) if until > end => {
+                    self.ends.push(until, number);
+                    self.soil(number);
+                }
+                _ => gone.push(number),
+            }
+        }
+        gone.sort_unstable();
+        gone.dedup();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for number in &gone {
+            self.soil(*number);
+            let group = &mut self.groups[*number as usize];
+            (group.rows, group.present, group.open, group.scheduled) = (0, false, false, false);
+            self.live -= 1;
+        }
+        self.forget_vanished(&gone);
+        Ok(())
+    }
+
+    /// Notes when groups that this step has touched are forgotten, unless they are touched again.
+    fn extend(&mut self) {
+        let Some(ttl) = self.what.ttl else { return };
+        for number in &self.touched {
+            let group = &mut self.groups[*number as usize];
+            group.at = self.watermark;
+            if !std::mem::replace(&mut group.scheduled, true) {
+                self.ends.push(self.watermark.saturating_add(ttl), *number);
+            }
+        }
+    }
+
+    /// The next snapshot writes a group.
+    fn soil(&mut self, number: u32) {
+        let group = &mut self.groups[number as usize];
+        if !group.dirty {
+            group.dirty = true;
+            self.dirty.push(number);
+        }
+    }
+
+    /// Finds out which restored groups have been said, and when they end.
+    fn finish_restore(&mut self) {
+        if !std::mem::take(&mut self.restored) {
+            return;
+        }
+        if let Some(Revises::Late(_)) = self.what.revises {
+            for (_, number) in self.opens.due(self.watermark) {
+                self.groups[number as usize].open = true;
+            }
+            for group in &mut self.groups {
+                group.present &= group.open;
+            }
+        }
+        if let Some(ttl) = self.what.ttl {
+            for (number, group) in (0..).zip(&mut self.groups).filter(|(_, group)| group.rows != 0) {
+                group.scheduled = true;
+                self.ends.push(group.at.saturating_add(ttl), number);
+            }
+        }
+    }
+
     fn forget_vanished(&mut self, touched: &[u32]) {
         if self.what.keys.is_empty() {
             return;
@@ -234,7 +362,9 @@ impl GroupOperator {
             .collect();
         self.keys.retain(&kept);
         self.aggregates.retain(&kept);
-        self.ends.renumber(|group| kept.binary_search(&group).ok().map(|place| place as u32));
+        let place = |group| kept.binary_search(&group).ok().map(|place| place as u32);
+        self.ends.renumber(place);
+        self.opens.renumber(place);
         self.groups = kept.iter().map(|group| self.groups[*group as usize]).collect();
         self.dirty =
             (0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number).collect();
@@ -253,7 +383,11 @@ impl GroupOperator {
             for (row, group) in groups.iter().enumerate() {
                 // New groups are numbered in the order in which they come.
                 if *group == known {
-                    self.ends.push(times.get(row).map_or(i64::MIN, |time| closing.end(time)), known);
+                    let end = times.get(row).map_or(i64::MIN, |time| closing.end(time));
+                    self.ends.push(end, known);
+                    if let Some(Revises::Late(lateness)) = self.what.revises {
+                        self.opens.push(end.saturating_sub(lateness), known);
+                    }
                     known += 1;
                 }
             }
@@ -321,6 +455,7 @@ impl Changes {
 
 impl Operator for GroupOperator {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        self.finish_restore();
         let rows = match self.what.closes {
             Some(closing) => closing.in_time(rows, &self.late, out)?,
             None => rows,
@@ -339,15 +474,22 @@ impl Operator for GroupOperator {
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
+        self.finish_restore();
         let clock = EventTime(self.watermark);
         self.watermark = watermark.0.max(clock.0);
-        if self.what.closes.is_some() {
+        if self.what.closes.is_some() && self.what.revises.is_none() {
             return self.close(clock, out);
         }
-        if self.touched.is_empty() { Ok(()) } else { self.emit(clock, out) }
+        self.open();
+        self.extend();
+        if !self.touched.is_empty() {
+            self.emit(clock, out)?;
+        }
+        self.forget_ended()
     }
 
     fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
+        self.finish_restore();
         push_watermark(self.watermark, out)?;
         let dirty = std::mem::take(&mut self.dirty);
         dirty.iter().for_each(|group| self.groups[*group as usize].dirty = false);
@@ -371,6 +513,10 @@ impl Operator for GroupOperator {
             let slots = slots(&columns, live.len())?;
             let rows = live.iter().map(|group| self.groups[*group as usize].rows);
             columns.push(Arc::new(Int64Array::from_iter_values(rows)));
+            if self.what.ttl.is_some() {
+                let at = live.iter().map(|group| self.groups[*group as usize].at);
+                columns.push(Arc::new(Int64Array::from_iter_values(at)));
+            }
             columns.extend(self.aggregates.state(&live)?);
             let rows = RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?;
             out.entries.push(StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots });
@@ -387,6 +533,7 @@ impl Operator for GroupOperator {
             let reason = format!("there is no table {:?}", entries.table);
             return Err(OperatorError::bad_checkpoint(self.name, reason));
         }
+        self.restored = true;
         let width = self.what.keys.len();
         let groups = self.intern(&entries.rows.columns()[..width], entries.rows.num_rows())?;
         self.aggregates.clear(&groups);
@@ -400,21 +547,29 @@ impl Operator for GroupOperator {
         }
         check_schema(self.name, &entries.rows, &self.state_schema)?;
         let counts = entries.rows.column(width).as_primitive::<Int64Type>().values();
-        for (group, rows) in groups.iter().zip(counts) {
+        let own = width + 1 + usize::from(self.what.ttl.is_some());
+        let at = self.what.ttl.map(|_| entries.rows.column(width + 1).as_primitive::<Int64Type>().values());
+        for (row, (group, rows)) in groups.iter().zip(counts).enumerate() {
             let present = self.what.keys.is_empty() || *rows > 0;
-            let restored = Group { rows: *rows, present, ..Group::default() };
+            let at = at.map_or(i64::MIN, |at| at[row]);
+            let restored = Group { rows: *rows, present, at, ..Group::default() };
             let before = std::mem::replace(&mut self.groups[*group as usize], restored);
             self.live = self.live + usize::from(*rows != 0) - usize::from(before.rows != 0);
         }
-        self.aggregates.merge(&entries.rows.columns()[width + 1..], &groups)
+        self.aggregates.merge(&entries.rows.columns()[own..], &groups)
     }
 
     fn due(&self) -> Option<EventTime> {
-        self.ends.next()
+        // When restored groups end is found out with the next step.
+        if self.restored {
+            Some(EventTime::MIN)
+        } else {
+            self.ends.next().into_iter().chain(self.opens.next()).min()
+        }
     }
 
     fn state_size(&self) -> StateSize {
         let bytes = self.keys.size() + self.aggregates.size() + self.groups.capacity() * size_of::<Group>();
-        StateSize { entries: self.live as u64, bytes: (bytes + self.ends.size()) as u64 }
+        StateSize { entries: self.live as u64, bytes: (bytes + self.ends.size() + self.opens.size()) as u64 }
     }
 }

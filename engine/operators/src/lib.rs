@@ -10,30 +10,39 @@ mod api;
 mod closing;
 mod deltas;
 mod error;
+mod expand;
 mod groups;
+mod held;
 
 pub mod aggregates;
 pub mod decide;
 mod group_aggregate;
 mod group_operator;
 mod joins;
+mod over;
 pub mod patterns;
 mod ranks;
 pub mod sequences;
 mod stateless;
+mod temporal;
 pub mod triggers;
+mod unnest;
 pub mod windows;
 
 pub use aggregates::AggregateCall;
 pub use api::*;
 pub use closing::Closing;
 pub use error::{OperatorError, Result};
-pub use group_aggregate::{GroupAggregate, GroupAggregateSpec};
+pub use expand::{ExpandSpec, GroupingSet};
+pub use group_aggregate::{GroupAggregate, GroupAggregateSpec, Revises};
 pub use joins::{Join, JoinInput, JoinKind, JoinSpec, JoinTime};
+pub use over::{Frame, FrameBound, FrameRow, Over, OverCall, OverFunction, OverSpec};
 pub use patterns::{MatchRecognize, MatchRecognizeSpec};
 pub use ranks::{TopN, TopNSpec};
 pub use stateless::{FilterSpec, ProjectSpec};
+pub use temporal::{TemporalInput, TemporalJoin, TemporalJoinSpec};
 pub use triggers::{FiringColumn, Memory, Rearm, Remembered, Trigger, TriggerSpec, When};
+pub use unnest::{UnnestSpec, Unnested};
 pub use windows::{
     AssignWindowsSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec, WindowAggregate,
     WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,

@@ -10,6 +10,7 @@
 //! - The planner reads and writes nothing: no log, no files, no clock. Tables come in as DataFusion providers.
 //! - SQL that cannot run as a stream is refused with a reason and a place; it is never planned as something else.
 
+mod as_of;
 pub mod catalog;
 pub mod dataflow;
 pub mod decision;

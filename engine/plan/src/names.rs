@@ -22,6 +22,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Statement};
 
 use crate::METADATA_COLUMNS;
+use crate::as_of;
 use crate::catalog::{Catalog, Entry};
 use crate::dataflow::Dataflow;
 use crate::decision::ALARM_HISTORY;
@@ -61,13 +62,18 @@ impl World<'_> {
     pub(crate) fn plan(&self, query: &Query) -> Result<LogicalPlan> {
         let mut ast = query.ast.clone();
         take_parameters(&mut ast);
+        as_of::rewrite_versioned_tables(&mut ast, self.catalog, &query.script).map_err(refused)?;
         let mentioned = mentioned_metadata(&ast);
         if !mentioned.is_empty() {
             let is_stream = |name: &str| self.has_metadata(name);
             hide_metadata(&mut ast, &mentioned, &is_stream, &query.script).map_err(refused)?;
         }
         let names = Names::new(*self, mentioned, &query.script);
-        SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))
+        let plan = SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))?;
+        match self.mode {
+            Mode::Batch => as_of::in_batch(plan, self.state),
+            Mode::Stream => as_of::in_stream(plan),
+        }
     }
 
     /// A query that goes on for ever, as a dataflow.
@@ -77,7 +83,7 @@ impl World<'_> {
         target: Target<'_>,
     ) -> std::result::Result<Dataflow, SqlError> {
         self.plan(query)
-            .and_then(|plan| stream::plan(plan, self.state, self.catalog, target))
+            .and_then(|plan| stream::plan(plan, self.state, self.catalog, query.options, target))
             .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))
     }
 

@@ -45,7 +45,13 @@ pub(crate) fn new_session() -> SessionState {
             let _ = state.register_udf(Arc::new(function));
         }
     }
-    for function in functions().into_iter().chain(sequences::scalar_functions()) {
+    if let Some(function) = state.aggregate_functions().get("grouping").cloned() {
+        let function = Arc::unwrap_or_clone(function).with_aliases(["grouping_id"]);
+        // As above.
+        let _ = state.register_udaf(Arc::new(function));
+    }
+    let ours = functions().into_iter().chain(sequences::scalar_functions()).chain(crate::as_of::functions());
+    for function in ours {
         // As above.
         let _ = state.register_udf(Arc::new(function));
     }

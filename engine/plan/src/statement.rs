@@ -331,6 +331,29 @@ pub struct Query {
     pub position: Position,
     /// The text it is part of.
     pub script: Script,
+    /// When its rows come out, as a stream.
+    pub options: QueryOptions,
+}
+
+/// What a query says, as a stream, of when its rows come out and how long its state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueryOptions {
+    /// When a window's rows come out.
+    pub emit: Emit,
+    /// `ALLOW LATENESS`: how long after their end windows are kept for late rows, in nanoseconds.
+    pub lateness: Option<i64>,
+    /// `SET 'ttl'`: after how long without a row a group is forgotten, in nanoseconds of event time.
+    pub ttl: Option<i64>,
+}
+
+/// When the rows of a window come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Emit {
+    /// `EMIT ON WINDOW CLOSE`: when it has ended.
+    #[default]
+    OnWindowClose,
+    /// `EMIT CHANGES`: with every step that changes it.
+    Changes,
 }
 
 /// `SET key = value`.

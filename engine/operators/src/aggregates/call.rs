@@ -75,7 +75,7 @@ impl AggregateCall {
     }
 
     /// What must be evaluated for each row.
-    pub(super) fn inputs(&self) -> &[Arc<dyn PhysicalExpr>] {
+    pub(crate) fn inputs(&self) -> &[Arc<dyn PhysicalExpr>] {
         &self.inputs
     }
 

@@ -19,6 +19,7 @@ pub struct AssignWindowsSpec {
     time: usize,
     input: SchemaRef,
     schema: SchemaRef,
+    lateness: i64,
 }
 
 impl AssignWindowsSpec {
@@ -30,7 +31,13 @@ impl AssignWindowsSpec {
             .map(|name| Arc::new(Field::new(name, window.clone(), false)));
         let fields: Vec<_> = input.fields().iter().cloned().chain(appended).collect();
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { kind, time, input, schema })
+        Ok(Self { kind, time, input, schema, lateness: 0 })
+    }
+
+    /// The same with windows that take rows for so many nanoseconds after their end.
+    #[must_use]
+    pub fn with_lateness(self, lateness: i64) -> Self {
+        Self { lateness, ..self }
     }
 }
 
@@ -61,6 +68,7 @@ impl OperatorSpec for AssignWindowsSpec {
             kind: self.kind,
             time: self.time,
             schema: Arc::clone(&self.schema),
+            lateness: self.lateness,
         }))
     }
 }
@@ -70,6 +78,7 @@ struct AssignWindows {
     kind: WindowKind,
     time: usize,
     schema: SchemaRef,
+    lateness: i64,
 }
 
 impl Operator for AssignWindows {
@@ -83,7 +92,7 @@ impl Operator for AssignWindows {
                 continue;
             };
             let slice = self.kind.slice_of(time);
-            let mut end = self.kind.next_end(slice, rows.clock(row).0);
+            let mut end = self.kind.next_end(slice, rows.clock(row).0.saturating_sub(self.lateness));
             if end.is_none() && self.kind.last_end(slice).is_some() {
                 sorting.late(row);
             }

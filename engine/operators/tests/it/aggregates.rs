@@ -208,6 +208,8 @@ fn check(function: &str, keyed: bool, rows: usize, merged: bool) {
     let expected = oracle::query(table.clone(), &sql);
     let what = GroupAggregate {
         closes: None,
+        revises: None,
+        ttl: None,
         input: table.schema(),
         keys: keys.clone(),
         aggregates: oracle::calls(&table.schema(), &[function]),
@@ -261,6 +263,8 @@ fn a_sum_that_overflows_is_an_error_whatever_the_order() {
         ];
         let what = GroupAggregate {
             closes: None,
+            revises: None,
+            ttl: None,
             input: Arc::clone(&schema),
             keys: vec![1],
             aggregates: oracle::calls(&schema, &["sum(i)"]),

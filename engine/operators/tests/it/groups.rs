@@ -16,6 +16,8 @@ use crate::windows::{AGGREGATES, restarts};
 fn spec(keyed: bool, aggregates: &[&str], retractions: bool) -> Arc<dyn OperatorSpec> {
     let what = GroupAggregate {
         closes: None,
+        revises: None,
+        ttl: None,
         input: schema(),
         keys: if keyed { vec![1] } else { Vec::new() },
         aggregates: oracle::calls(&schema(), aggregates),

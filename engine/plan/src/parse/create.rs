@@ -234,11 +234,6 @@ fn read_view(reader: &mut Reader, or_replace: bool) -> Result<CreateView> {
     };
     reader.expect_words("AS")?;
     let query = reader.query()?;
-    if reader.take_words("EMIT") && !reader.take_words("ON WINDOW CLOSE") {
-        return Err(reader.expected("ON WINDOW CLOSE").hint(
-            "windows are emitted when they close, other aggregates with every change; there is no other mode",
-        ));
-    }
     let definition = ViewDef { name: name.value.clone(), columns, query };
     Ok(CreateView { name, definition, or_replace, if_not_exists })
 }

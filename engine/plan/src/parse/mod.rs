@@ -18,6 +18,7 @@ mod scaling;
 mod scripts;
 mod statements;
 mod trigger;
+mod ttl;
 mod types;
 mod windows;
 

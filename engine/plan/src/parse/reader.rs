@@ -5,11 +5,13 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::HeadwaterDialect;
+use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
 use super::windows::unify_windows;
+use crate::as_of::AsOfJoins;
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::{Position, Script};
-use crate::statement::{Name, Query};
+use crate::statement::{Emit, Name, Query, QueryOptions};
 
 static DIALECT: HeadwaterDialect = HeadwaterDialect;
 
@@ -17,6 +19,7 @@ static DIALECT: HeadwaterDialect = HeadwaterDialect;
 pub(super) struct Reader {
     parser: Parser<'static>,
     script: Script,
+    as_of: AsOfJoins,
 }
 
 impl Reader {
@@ -26,8 +29,9 @@ impl Reader {
             let place = Position { line: error.location.line, column: error.location.column };
             SqlError::new(Mistake::Syntax, lower_first(&error.message)).at(place, &script)
         })?;
-        let tokens = unify_patterns(tokens, &script)?;
-        Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script })
+        let mut tokens = unify_patterns(tokens, &script)?;
+        let as_of = AsOfJoins::take(&mut tokens);
+        Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script, as_of })
     }
 
     pub(super) fn script(&self) -> &Script {
@@ -156,8 +160,36 @@ impl Reader {
             return Err(self.expected("a query"));
         }
         let mut ast = self.sql("a query", Parser::parse_query)?;
+        self.as_of.unify(&mut ast, &self.script)?;
         unify_windows(&mut ast, &self.script)?;
-        Ok(Query { ast, text: self.text_since(at), position: at, script: self.script.clone() })
+        let text = self.text_since(at);
+        let options = self.query_options()?;
+        Ok(Query { ast, text, position: at, script: self.script.clone(), options })
+    }
+
+    /// `EMIT CHANGES`, `EMIT ON WINDOW CLOSE`, `ALLOW LATENESS interval`, in any order.
+    fn query_options(&mut self) -> Result<QueryOptions> {
+        let mut options = QueryOptions::default();
+        loop {
+            if self.take_words("EMIT") {
+                options.emit = match (self.take_words("CHANGES"), self.take_words("ON WINDOW CLOSE")) {
+                    (true, _) => Emit::Changes,
+                    (_, true) => Emit::OnWindowClose,
+                    _ => return Err(self.expected("CHANGES or ON WINDOW CLOSE")),
+                };
+            } else if self.take_words("ALLOW LATENESS") {
+                let at = self.position();
+                let text = read_value(self)?;
+                let length = duration(&text).and_then(|length| i64::try_from(length.as_nanos()).ok());
+                options.lateness = Some(length.ok_or_else(|| {
+                    SqlError::new(Mistake::Type, format!("'{text}' is no length of time"))
+                        .at(at, &self.script)
+                        .hint("ALLOW LATENESS INTERVAL '1' MINUTE")
+                })?);
+            } else {
+                return Ok(options);
+            }
+        }
     }
 
     pub(super) fn expr(&mut self) -> Result<(ast::Expr, String)> {

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::reader::Reader;
 use super::statements;
+use super::ttl::Ttl;
 use crate::error::{Mistake, Result, SqlError};
 use crate::statement::Parsed;
 
@@ -11,12 +12,17 @@ use crate::statement::Parsed;
 pub fn parse(text: &str) -> Result<Vec<Parsed>> {
     let mut reader = Reader::new(text)?;
     let mut statements = Vec::new();
+    let mut ttl = Ttl::default();
     loop {
         while reader.take(&Token::SemiColon) {}
         if reader.at_end() {
+            ttl.finish()?;
             return Ok(statements);
         }
-        statements.push(statements::read_statement(&mut reader)?);
+        let mut parsed = statements::read_statement(&mut reader)?;
+        if !ttl.take(&mut parsed)? {
+            statements.push(parsed);
+        }
         if !reader.at_end() && *reader.peek() != Token::SemiColon {
             return Err(reader.expected("';' or the end"));
         }

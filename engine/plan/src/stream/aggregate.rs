@@ -6,15 +6,23 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
-use headwater_operators::{AggregateCall, Closing, GroupAggregate, GroupAggregateSpec, OperatorSpec};
+use headwater_operators::{
+    AggregateCall, Closing, GroupAggregate, GroupAggregateSpec, OperatorSpec, Revises,
+};
 
 use super::flow::{Flow, Time, external, names_of};
 use super::lower::{Lower, all_columns, column_of};
+use super::sets::Sets;
+use crate::dataflow::Source;
+use crate::error::{Mistake, SqlError, refused};
+use crate::statement::Emit;
 
 impl Lower<'_> {
     /// GROUP BY, with a window or without, and DISTINCT.
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Flow> {
-        match self.windowed(aggregate)? {
+        // Windows that are revised are groups like others, that end.
+        let windowed = if self.revises().is_none() { self.windowed(aggregate)? } else { None };
+        match windowed {
             Some(flow) => Ok(flow),
             None => self.group(aggregate),
         }
@@ -22,12 +30,32 @@ impl Lower<'_> {
 
     fn group(&mut self, aggregate: &Aggregate) -> Result<Flow> {
         let mut flow = self.lower(&aggregate.input, false)?;
-        let keys = self.key_columns(&mut flow, &aggregate.group_expr, aggregate.input.schema())?;
+        let (exprs, sets) = Sets::of(aggregate)?;
+        let mut keys = self.key_columns(&mut flow, &exprs, aggregate.input.schema())?;
         let names = names_of(aggregate.input.schema(), &flow.schema)?;
-        let closes = closing_of(&flow, &keys);
-        let time = time_behind(&flow, &keys, closes);
+        if let Some(sets) = &sets {
+            let columns: Vec<_> = keys.into_iter().map(Some).collect();
+            let (columns, id) = sets.expand(&mut flow, &columns, aggregate)?;
+            keys = columns.into_iter().flatten().chain([id]).collect();
+        }
+        let mut closes = closing_of(&flow, &keys);
+        let revises = closes.and_then(|_| self.revises());
+        let time = match revises {
+            None => time_behind(&flow, &keys, closes),
+            Some(_) => Time::default(),
+        };
+        if let (Some(closing), Some(lateness)) = (&mut closes, self.options.lateness) {
+            closing.after = closing.after.saturating_add(lateness);
+        }
+        // The one group of an aggregate without keys stays.
+        let ttl = self.options.ttl.filter(|_| closes.is_none() && !keys.is_empty());
+        if ttl.is_some() {
+            self.check_ttl()?;
+        }
         let what = GroupAggregate {
             closes,
+            revises,
+            ttl,
             input: Arc::clone(&flow.schema),
             keys: keys.clone(),
             aggregates: self.calls(&aggregate.aggr_expr, &names)?,
@@ -37,6 +65,33 @@ impl Lower<'_> {
         let (schema, changes) = (operator.schema(), operator.changes());
         let input = self.exchange(flow, keys, operator);
         Ok(Flow::new(vec![input], schema, changes, time))
+    }
+
+    /// Whether windows come out before their end, or are changed after it.
+    pub(super) fn revises(&self) -> Option<Revises> {
+        match (self.options.emit, self.options.lateness) {
+            (Emit::Changes, _) => Some(Revises::Always),
+            (Emit::OnWindowClose, Some(lateness)) => Some(Revises::Late(lateness)),
+            (Emit::OnWindowClose, None) => None,
+        }
+    }
+
+    /// State is forgotten by event time, so that all sources must tell it.
+    fn check_ttl(&self) -> Result<()> {
+        let untimed = |source: &&Source| source.watermark.as_ref().is_none_or(|watermark| watermark.per_key);
+        match self.sources.iter().find(untimed) {
+            None => Ok(()),
+            Some(source) => Err(refused(
+                SqlError::new(
+                    Mistake::NoWatermark,
+                    format!(
+                        "'ttl' is a length of event time, and '{}' has no watermark for all its rows",
+                        source.stream
+                    ),
+                )
+                .hint("WATERMARK FOR ts AS ts - INTERVAL '5' SECOND"),
+            )),
+        }
     }
 
     /// The columns of the keys; those that are computed come after the flow's others.

@@ -57,6 +57,23 @@ pub(super) struct PerKeyColumns {
     pub(super) below_window: Option<(usize, usize)>,
 }
 
+impl Time {
+    /// The same behind an operator with other columns. `from` says for each of them which old one it is, if it is one unchanged.
+    pub(super) fn follow(&mut self, from: &[Option<usize>]) {
+        let place = |old: usize| from.iter().position(|column| *column == Some(old));
+        self.columns = self.columns.iter().filter_map(|column| place(*column)).collect();
+        let ends = self.ends.iter();
+        self.ends = ends.filter_map(|(column, after)| Some((place(*column)?, *after))).collect();
+        if let Some(per_key) = &mut self.per_key {
+            for (_, column) in &mut per_key.keys {
+                *column = column.and_then(place);
+            }
+            per_key.below_window =
+                per_key.below_window.and_then(|(time, pass)| Some((place(time)?, place(pass)?)));
+        }
+    }
+}
+
 impl Flow {
     pub(super) fn new(inputs: Vec<StageInput>, schema: SchemaRef, changes: Changes, time: Time) -> Self {
         Self { inputs, operators: Vec::new(), schema, changes, time, projected: None }
@@ -95,16 +112,7 @@ impl Flow {
         let project = ProjectSpec::try_new(exprs.clone(), &input).map_err(external)?;
         self.push(project.with_changes(self.changes.clone()));
         self.projected = Some(Projected { input, exprs });
-        self.time.columns = self.time.columns.iter().filter_map(|column| place(*column)).collect();
-        let ends = self.time.ends.iter();
-        self.time.ends = ends.filter_map(|(column, after)| Some((place(*column)?, *after))).collect();
-        if let Some(per_key) = &mut self.time.per_key {
-            for (_, column) in &mut per_key.keys {
-                *column = column.and_then(place);
-            }
-            per_key.below_window =
-                per_key.below_window.and_then(|(time, pass)| Some((place(time)?, place(pass)?)));
-        }
+        self.time.follow(from);
         Ok(())
     }
 

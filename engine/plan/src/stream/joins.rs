@@ -13,18 +13,22 @@ use headwater_operators::{Join, JoinInput, JoinKind, JoinSpec, JoinTime, Operato
 use super::flow::{Flow, Time, external, names_of};
 use super::intervals::{Sides, interval};
 use super::lower::{Lower, all_columns, cannot, column_of};
+use crate::as_of::parts_of;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
 
 /// A side of a join on its way to the operator.
-struct Side<'a> {
-    flow: Flow,
-    node: &'a DFSchema,
-    keys: Vec<usize>,
+pub(super) struct Side<'a> {
+    pub(super) flow: Flow,
+    pub(super) node: &'a DFSchema,
+    pub(super) keys: Vec<usize>,
 }
 
 impl Lower<'_> {
     pub(super) fn join(&mut self, join: &JoinNode) -> Result<Flow> {
+        if let Some(parts) = parts_of(join.filter.as_ref()) {
+            return self.temporal_join(join, parts);
+        }
         let Some((kind, swapped)) = kind_of(join.join_type) else {
             return Err(cannot(&LogicalPlan::Join(join.clone())));
         };
@@ -73,7 +77,7 @@ impl Lower<'_> {
     }
 
     /// A side, with the columns of its node and then those keys that are computed.
-    fn side<'b>(
+    pub(super) fn side<'b>(
         &mut self,
         plan: &'b LogicalPlan,
         on: impl Iterator<Item = &'b Expr> + Clone,
@@ -189,9 +193,9 @@ fn check_null_aware(join: &JoinNode) -> Result<()> {
 }
 
 /// Keys of which both sides are of one type; those that cannot be made so are conditions like any other.
-type On = (Vec<(Expr, Expr)>, Vec<Expr>);
+pub(super) type On = (Vec<(Expr, Expr)>, Vec<Expr>);
 
-fn same_types(on: Vec<(Expr, Expr)>, left: &DFSchema, right: &DFSchema) -> Result<On> {
+pub(super) fn same_types(on: Vec<(Expr, Expr)>, left: &DFSchema, right: &DFSchema) -> Result<On> {
     let (mut keys, mut others) = (Vec::new(), Vec::new());
     for (a, b) in on {
         let (x, y) = (a.get_type(left)?, b.get_type(right)?);
@@ -210,7 +214,7 @@ fn same_types(on: Vec<(Expr, Expr)>, left: &DFSchema, right: &DFSchema) -> Resul
 }
 
 /// The columns of both sides by the names that the residual uses.
-fn pair_names(left: &Side<'_>, right: &Side<'_>) -> Result<DFSchema> {
+pub(super) fn pair_names(left: &Side<'_>, right: &Side<'_>) -> Result<DFSchema> {
     let mut fields = Vec::new();
     for side in [left, right] {
         fields.extend(side.node.iter().map(|(name, field)| (name.cloned(), Arc::clone(field))));

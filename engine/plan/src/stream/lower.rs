@@ -1,4 +1,4 @@
-//! The walk over the logical plan: projections, filters, unions; scans, aggregates, joins and top-N are in files of their own.
+//! The walk over the logical plan: projections, filters, unions; scans, aggregates, joins, top-N and OVER are in files of their own.
 
 use std::sync::Arc;
 
@@ -13,11 +13,13 @@ use super::flow::{Flow, Time, external, names_of};
 use super::ranks::{is_window, uses_last_column};
 use super::refuse::refusal;
 use super::windowed::{AFTER_END, AFTER_TIME};
+use crate::as_of::Versions;
 use crate::catalog::Catalog;
 use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
 use crate::patterns::MatchNode;
+use crate::statement::QueryOptions;
 use crate::window::{Bounds, WindowTvf};
 
 /// What has been made so far.
@@ -26,11 +28,13 @@ pub(super) struct Lower<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) sources: Vec<Source>,
     pub(super) stages: Vec<Stage>,
+    /// What the query says of when its rows come out.
+    pub(super) options: QueryOptions,
 }
 
 impl<'a> Lower<'a> {
     pub(super) fn new(state: &'a SessionState, catalog: &'a Catalog) -> Self {
-        Self { state, catalog, sources: Vec::new(), stages: Vec::new() }
+        Self { state, catalog, sources: Vec::new(), stages: Vec::new(), options: QueryOptions::default() }
     }
 
     /// A node and all below it. `below_window`: an aggregate over windows follows, which wants the rows that fail a filter, too,
@@ -41,6 +45,8 @@ impl<'a> Lower<'a> {
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input, below_window),
             LogicalPlan::Projection(projection) => self.projection(projection, below_window),
             LogicalPlan::Filter(filter) if is_window(&filter.input) => self.top_n(filter, true),
+            LogicalPlan::Window(window) => self.over(window),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Filter(filter) => {
                 let mut flow = match filter.input.as_ref() {
@@ -56,6 +62,9 @@ impl<'a> Lower<'a> {
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
+                if let Some(versions) = node.downcast_ref::<Versions>() {
+                    return self.lower(&versions.input, false);
+                }
                 match (node.downcast_ref::<WindowTvf>(), node.downcast_ref::<MatchNode>()) {
                     (Some(window), _) => self.assign_windows(window),
                     (None, Some(pattern)) => self.recognize(pattern),
@@ -178,7 +187,7 @@ impl<'a> Lower<'a> {
             flow.project(exprs, &from)?;
         }
         let assign = AssignWindowsSpec::try_new(kind, Arc::clone(&flow.schema), time).map_err(external)?;
-        flow.push(assign);
+        flow.push(assign.with_lateness(self.options.lateness.unwrap_or(0)));
         flow.time.columns.extend([own + 2, own + 1]);
         flow.time.ends.extend([(own + 2, AFTER_TIME), (own + 1, AFTER_END)]);
         Ok(flow)

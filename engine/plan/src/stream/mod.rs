@@ -14,13 +14,17 @@ mod flow;
 mod intervals;
 mod joins;
 mod lower;
+mod over;
 mod patterns;
 mod query;
 mod ranks;
 mod refuse;
 mod scaling;
+mod sets;
 mod source;
 mod target;
+mod temporal;
+mod unnest;
 mod windowed;
 
 pub(crate) use decide::Decide;

@@ -9,16 +9,18 @@ use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
 use crate::planner::Target;
 use crate::session::stream_optimizer;
+use crate::statement::QueryOptions;
 
 /// Plans a query that goes on for ever.
 pub(crate) fn plan(
     plan: LogicalPlan,
     state: &SessionState,
     catalog: &Catalog,
+    options: QueryOptions,
     into: Target<'_>,
 ) -> Result<Dataflow> {
     let plan = prepare(plan, state)?;
-    let mut lower = lower::Lower::new(state, catalog);
+    let mut lower = lower::Lower { options, ..lower::Lower::new(state, catalog) };
     let flow = lower.lower(&plan, false)?;
     target::finish(lower, flow, &plan, into)
 }

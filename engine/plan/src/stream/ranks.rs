@@ -96,9 +96,12 @@ impl Lower<'_> {
     pub(super) fn top_n(&mut self, filter: &Filter, numbered: bool) -> Result<Flow> {
         let plan = filter.input.as_ref();
         let LogicalPlan::Window(window) = plan else { return Err(cannot(plan)) };
-        let Some(over) = row_number(window) else { return Err(cannot(plan)) };
         let wanted = wanted(&filter.predicate, &window.schema);
-        let Some((skip, take)) = wanted.stretch() else { return Err(cannot(plan)) };
+        let (Some(over), Some((skip, take))) = (row_number(window), wanted.stretch()) else {
+            let mut flow = self.over(window)?;
+            self.filter(&mut flow, &filter.predicate, &window.schema)?;
+            return Ok(flow);
+        };
         let numbered = numbered || uses_last_column(&wanted.others, &window.schema);
         let mut flow = self.lower(&window.input, false)?;
         let node = window.input.schema();

@@ -17,8 +17,8 @@ use crate::statement::Query;
 /// Refuses what would give another answer on replay, and what has no streaming operator whatever is around it.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
-        // Joins may run, and OVER if it turns out to be a top-N: whoever makes their operators says so.
-        let undecided = matches!(node, LogicalPlan::Join(_) | LogicalPlan::Window(_));
+        // These may run: whoever makes their operators says so.
+        let undecided = matches!(node, LogicalPlan::Join(_) | LogicalPlan::Unnest(_));
         if let Some(error) = refusal(node).filter(|_| !undecided) {
             return Err(refused(error));
         }
@@ -64,14 +64,10 @@ pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
             "LIMIT has no meaning in a streaming query: which rows come first depends on when it is asked",
             "leave it out, and limit when reading the result",
         ),
-        LogicalPlan::Window(_) => not_streaming(
-            "OVER runs as a stream only for the first rows of each partition",
-            "SELECT ... FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...) AS n FROM ...) WHERE n <= 3; \
-             or use a window: TUMBLE, HOP, CUMULATE or SESSION",
+        LogicalPlan::Unnest(_) => not_streaming(
+            "UNNEST of lists within lists, more than one level at once, does not run as a stream",
+            "UNNEST the outer lists in a subquery, and the inner ones above it",
         ),
-        LogicalPlan::Unnest(_) => {
-            not_streaming("UNNEST does not run as a stream", "run it as a bounded query over the rows so far")
-        }
         LogicalPlan::RecursiveQuery(_) => not_streaming(
             "a recursive query does not run as a stream",
             "run it as a bounded query over the rows so far",
@@ -110,10 +106,6 @@ fn expr_refusal(expr: &Expr) -> Option<SqlError> {
                 .hint("let the sender give the value, or use _shard and _sequence, which name an event for ever"),
             }
         }
-        Expr::GroupingSet(_) => not_streaming(
-            "GROUPING SETS, ROLLUP and CUBE do not run as a stream",
-            "one job for each set, or UNION ALL of queries with one GROUP BY each",
-        ),
         _ => return None,
     })
 }

@@ -18,6 +18,7 @@ use headwater_operators::{
 
 use super::flow::{Flow, Time, external, names_of};
 use super::lower::{Lower, column_at};
+use super::sets::Sets;
 use crate::dataflow::StageInput;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
@@ -58,12 +59,15 @@ enum Group {
     FromBounds(Expr),
     /// A key.
     Key(Expr),
+    /// The id of the grouping set, behind all others.
+    Set,
 }
 
 impl Lower<'_> {
     /// An aggregate over windows that close; `None` if it is not one.
     pub(super) fn windowed(&mut self, aggregate: &Aggregate) -> Result<Option<Flow>> {
-        let Some(over) = see_through(aggregate)? else { return Ok(None) };
+        let (exprs, sets) = Sets::of(aggregate)?;
+        let Some(mut over) = see_through(aggregate, exprs)? else { return Ok(None) };
         let window = over.window;
         let mut flow = self.lower(&window.input, true)?;
         let time = self.check_time(window, &flow)?;
@@ -72,10 +76,22 @@ impl Lower<'_> {
             self.filter(&mut flow, condition, node)?;
         }
         let keys: Vec<Expr> = over.keys().cloned().collect();
-        let key_columns = self.key_columns(&mut flow, &keys, node)?;
+        let mut key_columns = self.key_columns(&mut flow, &keys, node)?;
         check_session(window, &key_columns)?;
         let per_key = per_key_of(&flow, &key_columns)?;
         let names = names_of(node, &flow.schema)?;
+        if let Some(sets) = &sets {
+            over.check_sets(sets, per_key.is_some())?;
+            let mut columns = key_columns.into_iter();
+            let keys: Vec<Option<usize>> = over
+                .group
+                .iter()
+                .map(|group| if matches!(group, Group::Key(_)) { columns.next() } else { None })
+                .collect();
+            let (keys, id) = sets.expand(&mut flow, &keys, aggregate)?;
+            key_columns = keys.into_iter().flatten().chain([id]).collect();
+            over.group.push(Group::Set);
+        }
         let output = over.output(aggregate);
         let parts = Parts {
             input: Arc::clone(&flow.schema),
@@ -203,6 +219,27 @@ impl Lower<'_> {
 }
 
 impl OverWindow<'_> {
+    /// Whether the aggregate can be taken apart into sets.
+    fn check_sets(&self, sets: &Sets, per_key: bool) -> Result<()> {
+        let is_bound = |group: &Group| matches!(group, Group::Bound(_) | Group::FromBounds(_));
+        let bounds = self.group.iter().enumerate().filter(|(_, group)| is_bound(group));
+        if bounds.into_iter().any(|(nth, _)| !sets.always(nth)) {
+            let message = "a grouping set leaves the window out, so that its groups never end";
+            return Err(refused(
+                SqlError::new(Mistake::NotStreaming, message)
+                    .hint("GROUP BY window_start, window_end, GROUPING SETS ((a), (b), ())"),
+            ));
+        }
+        if per_key || matches!(self.window.windowing, Windowing::Session { .. }) {
+            let message = "grouping sets are over windows that are the same for all keys";
+            return Err(refused(
+                SqlError::new(Mistake::NotStreaming, message)
+                    .hint("aggregate by all keys first, and by the sets over the result"),
+            ));
+        }
+        Ok(())
+    }
+
     fn keys(&self) -> impl Iterator<Item = &Expr> {
         self.group.iter().filter_map(|group| match group {
             Group::Key(key) => Some(key),
@@ -219,7 +256,7 @@ impl OverWindow<'_> {
             let from = match group {
                 Group::Bound(bound) => *bound,
                 Group::FromBounds(_) => continue,
-                Group::Key(_) => {
+                Group::Key(_) | Group::Set => {
                     keys += 1;
                     WindowColumn::Key(keys - 1)
                 }
@@ -278,8 +315,9 @@ fn names_of_bounds(flow: &Flow, output: &[OutputColumn]) -> Result<DFSchema> {
 }
 
 /// The aggregate in terms of the window function below it, if there is one that its groups are bound to.
-fn see_through(aggregate: &Aggregate) -> Result<Option<OverWindow<'_>>> {
-    let mut exprs: Vec<Expr> = aggregate.group_expr.iter().chain(&aggregate.aggr_expr).cloned().collect();
+fn see_through(aggregate: &Aggregate, group: Vec<Expr>) -> Result<Option<OverWindow<'_>>> {
+    let groups = group.len();
+    let mut exprs: Vec<Expr> = group.into_iter().chain(aggregate.aggr_expr.iter().cloned()).collect();
     let mut plan = aggregate.input.as_ref();
     let window = loop {
         let (map, input): (HashMap<Column, Expr>, _) = match plan {
@@ -307,8 +345,8 @@ fn see_through(aggregate: &Aggregate) -> Result<Option<OverWindow<'_>>> {
         }
         plan = input;
     };
-    let conditions = exprs.split_off(aggregate.group_expr.len() + aggregate.aggr_expr.len());
-    let aggregates = exprs.split_off(aggregate.group_expr.len());
+    let conditions = exprs.split_off(groups + aggregate.aggr_expr.len());
+    let aggregates = exprs.split_off(groups);
     over_window(window, exprs, aggregates, conditions)
 }
 

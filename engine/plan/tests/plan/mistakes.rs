@@ -15,6 +15,8 @@ CREATE STREAM weather (station STRING, ts TIMESTAMP(3), temp DOUBLE, wind DOUBLE
 CREATE STREAM fleet (device STRING, ts TIMESTAMP, load DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE PER device);
 CREATE STREAM raw (id BIGINT, value DOUBLE, at TIMESTAMP, label STRING);
 CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n INT);
+CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND, 
+    PRIMARY KEY (currency) NOT ENFORCED);
 CREATE STREAM strict (a INT NOT NULL, b INT);
 CREATE TABLE out WITH (connector = 'kafka', type = 'sink');
 CREATE JOB j AS INSERT INTO hourly SELECT station, ts, temp, hour FROM weather;
@@ -111,9 +113,28 @@ const CASES: &[&str] = &[
     "SELECT * FROM weather WHERE temp > 5 OR hour IN (SELECT id FROM raw)",
     "SELECT * FROM weather WHERE hour NOT IN (SELECT id FROM raw)",
     "SELECT * FROM weather WHERE temp > (SELECT max(value) FROM raw)",
-    "SELECT station, row_number() OVER (PARTITION BY station ORDER BY ts) FROM weather",
-    "SELECT station, sum(temp) OVER (PARTITION BY station ORDER BY ts) FROM weather",
-    "SELECT station, count(*) FROM weather GROUP BY ROLLUP (station)",
+    "SELECT station, sum(temp) OVER (PARTITION BY station) FROM weather",
+    "SELECT station, sum(temp) OVER (PARTITION BY station ORDER BY temp) FROM weather",
+    "SELECT station, last_value(temp) OVER (PARTITION BY station ORDER BY ts DESC) FROM weather",
+    "SELECT id, lag(value) OVER (ORDER BY at) FROM raw",
+    "SELECT station, ntile(4) OVER (PARTITION BY station ORDER BY ts) FROM weather",
+    "SELECT station, sum(temp) OVER (ORDER BY ts ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) FROM weather",
+    "SELECT station, sum(temp) OVER (ORDER BY ts RANGE INTERVAL '1' MONTH PRECEDING) FROM weather",
+    "SELECT device, sum(load) OVER (PARTITION BY device ORDER BY ts) FROM fleet",
+    "SELECT m, lag(m) OVER (ORDER BY m) FROM (SELECT station, max(ts) AS m FROM weather GROUP BY station)",
+    "SELECT station, window_start FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY station, window_start EMIT DAILY",
+    "SET 'ttl' = 'soon'; SELECT id, count(*) FROM raw GROUP BY id",
+    "SET 'ttl' = '1 hour'",
+    "SET 'ttl' = '1 hour'; SELECT id, count(*) FROM raw GROUP BY id",
+    "SELECT w.station FROM weather w JOIN raw FOR SYSTEM_TIME AS OF w.ts AS r ON w.hour = r.id",
+    "SELECT w.station FROM weather w JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.temp = r.rate",
+    "SELECT f.value FROM raw f LEFT JOIN rates FOR SYSTEM_TIME AS OF f.at AS r ON f.label = r.currency",
+    "SELECT w.station FROM weather w RIGHT JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency",
+    "SELECT w.station FROM weather w ASOF JOIN rates r ON w.station = r.currency",
+    "SELECT w.station FROM weather w ASOF JOIN rates r ON w.station = r.currency AND r.rate <= w.temp",
+    "SELECT station, count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY ROLLUP (window_start, station)",
+    "SELECT station, count(*) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY window_start, window_end, GROUPING SETS ((station), ())",
     "SELECT now() - ts FROM weather",
     "SELECT random() FROM weather",
     "SELECT 1",

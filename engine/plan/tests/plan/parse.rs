@@ -55,7 +55,7 @@ const CASES: &[&str] = &[
     "INSERT INTO s VALUES (1, 'x'), (2, NULL)",
     "INSERT INTO s (b, a) SELECT 1, 2",
     "INSERT INTO s (SELECT 1)",
-    "SET state.ttl = '1 hour'",
+    "SET sql.timezone = 'UTC'",
     "SET 'table.local-time-zone' TO UTC",
     "CREATE ALARM hot ON cpu STATISTIC p99.9(value * 2) PERIOD INTERVAL '5' MINUTE WHERE host <> 'x' DIMENSIONS (host, disk) \
      WITH (comparison = '>=', threshold = -7.5, evaluation_periods = 5, datapoints_to_alarm = 3, treat_missing_data = breaching, \

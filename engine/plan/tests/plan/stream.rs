@@ -14,6 +14,8 @@ CREATE STREAM raw (id BIGINT, value DOUBLE, at TIMESTAMP);
 CREATE TABLE clicks (user_id BIGINT, ts TIMESTAMP(3), url STRING, WATERMARK FOR ts AS ts) WITH (connector = 'kafka', type = 'source');
 CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n BIGINT);
 CREATE TABLE changes (station STRING, n BIGINT) WITH (connector = 'kafka', type = 'sink', format = 'debezium_json');
+CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND,
+    PRIMARY KEY (currency) NOT ENFORCED);
 CREATE VIEW warm AS SELECT station, ts, temp * 9 / 5 + 32 AS fahrenheit FROM weather WHERE temp > 10;
 CREATE VIEW hours AS SELECT * FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR);
 CREATE VIEW busy AS SELECT device, ts, 100 / load AS spare FROM fleet WHERE load > 0;
@@ -104,6 +106,29 @@ const CASES: &[&str] = &[
     // Windows over windows.
     "SELECT window_start, window_end, max(n) FROM (SELECT window_start, window_end, station, count(*) AS n FROM hours \
      GROUP BY window_start, window_end, station) GROUP BY window_start, window_end",
+    // OVER.
+    "SELECT station, avg(temp) OVER (PARTITION BY station ORDER BY ts ROWS 5 PRECEDING), \
+     max(temp) OVER (PARTITION BY station ORDER BY ts RANGE INTERVAL '1' HOUR PRECEDING) FROM weather",
+    "SELECT station, ts, count(*) OVER (PARTITION BY station ORDER BY ts RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND INTERVAL '1' MINUTE FOLLOWING) AS n FROM weather",
+    "SELECT station, temp - lag(temp * 2, 3) OVER (PARTITION BY station ORDER BY ts, wind DESC), lead(ts) OVER (PARTITION BY station ORDER BY ts) FROM weather",
+    "SELECT * FROM (SELECT station, rank() OVER (PARTITION BY hour % 3 ORDER BY ts) AS r FROM weather) WHERE r > 3",
+    "SELECT window_end, n, sum(n) OVER (ORDER BY window_end) FROM (SELECT window_end, count(*) AS n FROM hours GROUP BY window_end)",
+    "SELECT window_start, max(rise) FROM TUMBLE(TABLE (SELECT ts, temp - lag(temp) OVER (PARTITION BY station ORDER BY ts) AS rise FROM weather), \
+     DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end",
+    // Grouping sets.
+    "SELECT station, hour, grouping(hour) AS g, count(*) FROM weather GROUP BY ROLLUP (station, hour)",
+    "SELECT window_start, station, grouping_id(station, hour) AS g, avg(temp) FROM hours GROUP BY window_start, window_end, GROUPING SETS ((station), (hour), ())",
+    // When rows come out.
+    "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end EMIT CHANGES",
+    "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SET 'ttl' = '1 hour'; SELECT station, count(*) FROM weather GROUP BY station",
+    // UNNEST.
+    "SELECT id, unnest(make_array(id, id + 1)) AS e FROM raw",
+    // Joins with versions.
+    "SELECT w.station, r.rate FROM weather w JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency WHERE r.rate > 1 AND w.temp > 2",
+    "SELECT w.station, r.rate FROM weather w LEFT JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency AND r.rate < w.temp",
+    "SELECT w.station, c.url FROM weather w ASOF LEFT JOIN clicks c ON w.hour = c.user_id AND c.ts < w.ts",
+    "SELECT w.station, c.url FROM weather w ASOF JOIN clicks c MATCH_CONDITION (w.ts >= c.ts) ON w.hour = c.user_id",
     // Into streams.
     "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start",
     "INSERT INTO hourly (n, station) SELECT count(*), station FROM hours GROUP BY station, window_end",

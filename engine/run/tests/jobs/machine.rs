@@ -96,7 +96,13 @@ impl Machine {
 
     /// The rows that a bounded query gives, as text, sorted.
     pub fn query(&self, sql: &str) -> Vec<String> {
-        let answer = self.runtime.block_on(async {
+        let mut lines: Vec<String> = self.batches(sql).iter().flat_map(text_of).collect();
+        lines.sort();
+        lines
+    }
+
+    fn batches(&self, sql: &str) -> Vec<RecordBatch> {
+        self.runtime.block_on(async {
             let answers = self.engine().execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
             match answers.into_iter().last() {
                 Some(headwater_run::Answer::Rows(rows)) => {
@@ -104,10 +110,7 @@ impl Machine {
                 }
                 _ => panic!("no rows: {sql}"),
             }
-        });
-        let mut lines: Vec<String> = answer.iter().flat_map(text_of).collect();
-        lines.sort();
-        lines
+        })
     }
 
     /// Appends rows to a stream, each to the shard of its first column, in one group.
@@ -124,6 +127,19 @@ impl Machine {
             Append::new(info.id, shard, arrow::compute::take_record_batch(&rows, &own).unwrap())
         });
         self.log().append(appends.collect()).unwrap();
+    }
+
+    /// Appends the rows that a bounded query gives, in the stream's types.
+    pub fn insert(&self, stream: &str, query: &str) {
+        let rows = self.batches(query);
+        let schema = self.log().stream_named(stream).unwrap().spec.schema.clone();
+        for batch in rows {
+            let columns = batch.columns().iter().zip(schema.fields());
+            let cast = |(column, field): (&ArrayRef, &arrow::datatypes::FieldRef)| {
+                arrow::compute::cast(column, field.data_type()).unwrap()
+            };
+            self.append_to(stream, columns.map(cast).collect());
+        }
     }
 
     /// Gives some turns to whoever wants one.

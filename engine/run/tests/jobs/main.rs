@@ -17,6 +17,7 @@ mod scaling;
 mod sequences;
 mod simulation;
 mod spill;
+mod streaming;
 mod stretch;
 mod timed;
 mod triggers;

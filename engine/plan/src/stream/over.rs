@@ -1,0 +1,348 @@
+//! `OVER` in the order of event time.
+//!
+//! Functions of one node are over partitions and orders that need not be the same; each pair of these becomes an
+//! operator of its own, one behind the other.
+
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, Sort, WindowFunction};
+use datafusion::logical_expr::{
+    Expr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+};
+use datafusion::physical_expr::expressions::Literal;
+use headwater_operators::{
+    Frame, FrameBound, FrameRow, OperatorSpec, Over, OverCall, OverFunction, OverSpec,
+};
+
+use super::flow::{Flow, Time, external, names_of};
+use super::lower::{Lower, all_columns};
+use crate::error::refused;
+use crate::error::{Mistake, SqlError};
+
+/// Aggregates whose result depends on the order of the rows: they cannot give up the first of their rows.
+const ORDERED: [&str; 2] = ["array_agg", "string_agg"];
+
+/// A function of a node, and its place among them.
+struct Call {
+    function: WindowFunction,
+    place: usize,
+}
+
+fn refuse(message: impl Into<String>, hint: &str) -> datafusion::common::DataFusionError {
+    refused(SqlError::new(Mistake::NotStreaming, message.into()).hint(hint))
+}
+
+impl Lower<'_> {
+    pub(super) fn over(&mut self, window: &Window) -> Result<Flow> {
+        let node = window.input.schema();
+        let width = node.fields().len();
+        let mut flow = self.lower(&window.input, false)?;
+        check_input(&flow)?;
+        let known = flow.time.columns.iter().map(|column| flow.schema.field(*column).name().clone());
+        let known: Vec<String> = known.collect();
+        flow.keep_first(width)?;
+        let mut places = vec![0; window.window_expr.len()];
+        for calls in alike(&window.window_expr)? {
+            let from = self.over_one(&mut flow, &calls, &known, window)?;
+            for (nth, call) in calls.iter().enumerate() {
+                places[call.place] = from + nth;
+            }
+        }
+        let columns = all_columns(&flow);
+        let kept: Vec<usize> = (0..width).chain(places).collect();
+        let exprs = kept.iter().zip(window.schema.fields());
+        let exprs = exprs.map(|(column, field)| (Arc::clone(&columns[*column].0), field.name().clone()));
+        let from: Vec<_> = kept.iter().copied().map(Some).collect();
+        flow.project(exprs.collect(), &from)?;
+        Ok(flow)
+    }
+
+    /// Functions over one partition and order. Gives the place of the first of their columns.
+    fn over_one(
+        &mut self,
+        flow: &mut Flow,
+        calls: &[Call],
+        known: &[String],
+        window: &Window,
+    ) -> Result<usize> {
+        let node = window.input.schema();
+        let params = &calls[0].function.params;
+        let partition = self.key_columns(flow, &params.partition_by, node)?;
+        let (time, after, order) = self.over_order(flow, &params.order_by, known, node)?;
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut made = Vec::with_capacity(calls.len());
+        for Call { function, place } in calls {
+            let field = &window.schema.fields()[node.fields().len() + place];
+            let frame = frame_of(&function.params.window_frame)?;
+            let function = self.over_function(flow, function, node, frame, &mut frames)?;
+            made.push(OverCall { function, field: Arc::clone(field) });
+        }
+        let what = Over {
+            input: Arc::clone(&flow.schema),
+            partition: partition.clone(),
+            time,
+            after,
+            order,
+            frames,
+            calls: made,
+        };
+        let spec = OverSpec::try_new(what).map_err(external)?;
+        let behind = match spec.delay() {
+            None => Time::default(),
+            Some(delay) => {
+                let ends = flow.time.ends.iter().copied().filter(|(column, _)| *column == time && delay == 0);
+                let delay = flow.time.delay.saturating_add(delay);
+                Time { columns: vec![time], ends: ends.collect(), delay, per_key: None }
+            }
+        };
+        let operator: Arc<dyn OperatorSpec> = Arc::new(spec);
+        let (schema, changes) = (operator.schema(), operator.changes());
+        let first = flow.schema.fields().len();
+        let before = std::mem::replace(
+            flow,
+            Flow::new(Vec::new(), Arc::clone(&schema), changes.clone(), Time::default()),
+        );
+        let input = self.exchange(before, partition, operator);
+        *flow = Flow::new(vec![input], schema, changes, behind);
+        Ok(first)
+    }
+
+    /// The column of event time, how far the watermark must be past it, and what rows of one time are ordered by.
+    fn over_order(
+        &self,
+        flow: &mut Flow,
+        order_by: &[Sort],
+        known: &[String],
+        node: &DFSchema,
+    ) -> Result<(usize, i64, Vec<(usize, SortOptions)>)> {
+        let exprs: Vec<Expr> = order_by.iter().map(|sort| sort.expr.clone()).collect();
+        let columns = self.key_columns(flow, &exprs, node)?;
+        let Some((time, others)) = columns.split_first() else {
+            return Err(refuse(
+                "OVER without ORDER BY is over all rows of a partition, and a stream has no last one",
+                "ORDER BY the column of event time: OVER (PARTITION BY ... ORDER BY ts)",
+            ));
+        };
+        if !flow.time.columns.contains(time) {
+            let hint = match known.first() {
+                Some(name) => {
+                    format!("ORDER BY {name}, or take the first rows of each partition: WHERE n <= 3")
+                }
+                None => "declare it with the stream: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND".to_owned(),
+            };
+            let message = format!(
+                "OVER runs as a stream in the order of event time, not of '{}'",
+                flow.schema.field(*time).name()
+            );
+            return Err(refuse(message, &hint));
+        }
+        if !order_by[0].asc {
+            return Err(refuse(
+                "OVER runs as a stream from the past on: in descending order the first row has not come yet",
+                "leave DESC out; LAST_VALUE, LAG and frames look back from each row",
+            ));
+        }
+        let after = flow.time.ends.iter().find(|(column, _)| column == time).map_or(0, |(_, after)| *after);
+        let options = order_by[1..]
+            .iter()
+            .map(|sort| SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first });
+        Ok((*time, after.max(0), others.iter().copied().zip(options).collect()))
+    }
+
+    fn over_function(
+        &self,
+        flow: &mut Flow,
+        function: &WindowFunction,
+        node: &DFSchema,
+        frame: Frame,
+        frames: &mut Vec<Frame>,
+    ) -> Result<OverFunction> {
+        let mut number = || {
+            frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
+                frames.push(frame);
+                frames.len() - 1
+            })
+        };
+        let params = &function.params;
+        let udf = match &function.fun {
+            WindowFunctionDefinition::WindowUDF(udf) => udf,
+            WindowFunctionDefinition::AggregateUDF(udf) => {
+                if frame.start != FrameBound::Unbounded && ORDERED.contains(&udf.name()) {
+                    let message =
+                        format!("OVER a frame that slides, {}() does not run as a stream", udf.name());
+                    return Err(refuse(
+                        message,
+                        "ROWS UNBOUNDED PRECEDING, or a window: TUMBLE, HOP, SESSION",
+                    ));
+                }
+                let call = Expr::AggregateFunction(AggregateFunction::new_udf(
+                    Arc::clone(udf),
+                    params.args.clone(),
+                    params.distinct,
+                    params.filter.clone(),
+                    Vec::new(),
+                    params.null_treatment,
+                ));
+                let names = names_of(node, &flow.schema)?;
+                let call = self.calls(std::slice::from_ref(&call), &names)?.remove(0);
+                return Ok(OverFunction::Aggregate { call, frame: number() });
+            }
+        };
+        if params.null_treatment == Some(NullTreatment::IgnoreNulls) {
+            let message = format!("OVER, {}() IGNORE NULLS does not run as a stream", udf.name());
+            return Err(refuse(message, "filter the NULLs out before: WHERE value IS NOT NULL"));
+        }
+        let name = udf.name().to_owned();
+        let column = match params.args.first() {
+            Some(arg) => Some(self.key_columns(flow, std::slice::from_ref(arg), node)?[0]),
+            None => None,
+        };
+        let second = params.args.get(1).map(|expr| self.whole_number(expr, &name)).transpose()?;
+        Ok(match (name.as_str(), column) {
+            ("row_number", _) => OverFunction::RowNumber,
+            ("rank", _) => OverFunction::Rank,
+            ("dense_rank", _) => OverFunction::DenseRank,
+            ("lag" | "lead", Some(column)) => {
+                let by = second.unwrap_or(1);
+                let by = if name == "lead" { by } else { by.saturating_neg() };
+                let kind = flow.schema.field(column).data_type().clone();
+                let default = match params.args.get(2) {
+                    Some(expr) => self.constant(expr, &name)?.cast_to(&kind)?,
+                    None => ScalarValue::try_from(&kind)?,
+                };
+                OverFunction::Shift { column, by, default }
+            }
+            ("first_value", Some(column)) => {
+                OverFunction::Value { column, row: FrameRow::First, frame: number() }
+            }
+            ("last_value", Some(column)) => {
+                OverFunction::Value { column, row: FrameRow::Last, frame: number() }
+            }
+            ("nth_value", Some(column)) => {
+                let nth = second.and_then(|nth| u32::try_from(nth).ok()).filter(|nth| *nth > 0);
+                let nth = nth
+                    .ok_or_else(|| refuse("OVER, nth_value() takes a number from 1 on", "NTH_VALUE(x, 2)"))?;
+                OverFunction::Value { column, row: FrameRow::Nth(nth), frame: number() }
+            }
+            _ => {
+                let message =
+                    format!("OVER, {name}() needs all rows of the partition, and a stream has no last one");
+                return Err(refuse(message, "run it as a bounded query over the rows so far"));
+            }
+        })
+    }
+
+    fn constant(&self, expr: &Expr, function: &str) -> Result<ScalarValue> {
+        let physical = self.physical(expr, &DFSchema::empty());
+        let value =
+            physical.ok().and_then(|expr| expr.downcast_ref::<Literal>().map(|one| one.value().clone()));
+        value.ok_or_else(|| {
+            refuse(
+                format!("OVER, the arguments of {function}() behind the first are constants"),
+                "LAG(x, 1, 0)",
+            )
+        })
+    }
+
+    fn whole_number(&self, expr: &Expr, function: &str) -> Result<i64> {
+        match self.constant(expr, function)?.cast_to(&arrow::datatypes::DataType::Int64)? {
+            ScalarValue::Int64(Some(number)) => Ok(number),
+            _ => Err(refuse(format!("OVER, {function}() takes a whole number"), "LAG(x, 1)")),
+        }
+    }
+}
+
+fn check_input(flow: &Flow) -> Result<()> {
+    if !flow.is_append_only() {
+        return Err(refuse(
+            "OVER is over rows that change, so that no row is ever final",
+            "OVER before the aggregate or the join, or over the results of a window",
+        ));
+    }
+    if let Some(per_key) = &flow.time.per_key {
+        return Err(refuse(
+            format!("OVER does not run over '{}', whose keys have timelines of their own", per_key.stream),
+            "aggregate over windows by the key, or declare the watermark without PER",
+        ));
+    }
+    Ok(())
+}
+
+/// The functions by what they are partitioned and ordered by.
+fn alike(exprs: &[Expr]) -> Result<Vec<Vec<Call>>> {
+    let mut groups: Vec<Vec<Call>> = Vec::new();
+    for (place, expr) in exprs.iter().enumerate() {
+        let Expr::WindowFunction(function) = expr.clone().unalias() else {
+            return datafusion::common::internal_err!("'{expr}' is no function over a window");
+        };
+        let call = Call { function: *function, place };
+        let same = |group: &&mut Vec<Call>| {
+            let (a, b) = (&group[0].function.params, &call.function.params);
+            a.partition_by == b.partition_by && a.order_by == b.order_by
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(call),
+            None => groups.push(vec![call]),
+        }
+    }
+    Ok(groups)
+}
+
+fn frame_of(frame: &WindowFrame) -> Result<Frame> {
+    let bound = |bound: &WindowFrameBound, is_start: bool| -> Result<FrameBound> {
+        let (value, sign) = match (bound, frame.units) {
+            (WindowFrameBound::CurrentRow, WindowFrameUnits::Rows) => return Ok(FrameBound::Rows(0)),
+            (WindowFrameBound::CurrentRow, _) => return Ok(FrameBound::Peers),
+            (WindowFrameBound::Preceding(value), _) => (value, -1),
+            (WindowFrameBound::Following(value), _) => (value, 1),
+        };
+        if value.is_null() {
+            return match is_start {
+                true => Ok(FrameBound::Unbounded),
+                false => Err(refuse(
+                    "OVER a frame up to UNBOUNDED FOLLOWING has no end in a stream",
+                    "ROWS or RANGE BETWEEN ... PRECEDING AND CURRENT ROW",
+                )),
+            };
+        }
+        match frame.units {
+            WindowFrameUnits::Rows => {
+                let rows = value.cast_to(&arrow::datatypes::DataType::Int64)?;
+                match rows {
+                    ScalarValue::Int64(Some(rows)) => Ok(FrameBound::Rows(rows.saturating_mul(sign))),
+                    _ => Err(refuse(format!("OVER, '{value}' is no number of rows"), "ROWS 10 PRECEDING")),
+                }
+            }
+            WindowFrameUnits::Range => {
+                length(value).map(|nanos| FrameBound::Range(nanos.saturating_mul(sign)))
+            }
+            WindowFrameUnits::Groups => Err(refuse(
+                "OVER, frames of GROUPS do not run as a stream",
+                "ROWS or RANGE BETWEEN ... PRECEDING AND CURRENT ROW",
+            )),
+        }
+    };
+    Ok(Frame { start: bound(&frame.start_bound, true)?, end: bound(&frame.end_bound, false)? })
+}
+
+/// The length of an interval in nanoseconds.
+fn length(value: &ScalarValue) -> Result<i64> {
+    const DAY: i64 = 86_400_000_000_000;
+    let nanos = match value {
+        ScalarValue::IntervalMonthDayNano(Some(value)) if value.months == 0 => {
+            i64::from(value.days).checked_mul(DAY).and_then(|days| days.checked_add(value.nanoseconds))
+        }
+        ScalarValue::IntervalDayTime(Some(value)) => i64::from(value.days)
+            .checked_mul(DAY)
+            .and_then(|days| days.checked_add(i64::from(value.milliseconds) * 1_000_000)),
+        _ => None,
+    };
+    nanos.filter(|nanos| *nanos >= 0).ok_or_else(|| {
+        refuse(
+            "OVER, a frame of RANGE is a length of time, and not in months, which are not all of one length",
+            "RANGE BETWEEN INTERVAL '5' MINUTE PRECEDING AND CURRENT ROW",
+        )
+    })
+}
