@@ -381,6 +381,16 @@ impl Operator for MatchOperator {
         !self.waiting.is_empty() || !self.restored.is_empty() || self.ends.is_pending()
     }
 
+    fn due(&self) -> Option<EventTime> {
+        if !self.restored.is_empty() {
+            return Some(EventTime::MIN);
+        }
+        let row = self.waiting.first_time().map(|time| EventTime(time.saturating_add(1)));
+        // Of what has begun and has no end, the end of time decides.
+        let last = (self.buffer.len() > 0).then_some(EventTime::MAX);
+        row.into_iter().chain(self.ends.next()).chain(last).min()
+    }
+
     fn state_size(&self) -> StateSize {
         let bytes = self.buffer.size()
             + self.keys.size()

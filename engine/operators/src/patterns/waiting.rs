@@ -45,6 +45,11 @@ impl Queue {
         self.len() == 0
     }
 
+    /// The least time of a row.
+    pub(super) fn first_time(&self) -> Option<i64> {
+        self.sorted.front().into_iter().chain(&self.fresh).map(|row| row.time).min()
+    }
+
     /// Puts all rows in order.
     pub(super) fn sort(&mut self) {
         let mut fresh = std::mem::take(&mut self.fresh);

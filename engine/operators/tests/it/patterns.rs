@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use datafusion::logical_expr::Operator as Op;
 use datafusion::physical_expr::PhysicalExpr;
@@ -499,7 +498,8 @@ fn pathological(query: &Query, number: impl Fn(i64) -> i64) -> (f64, u64, usize)
     let spec = query.spec().unwrap();
     let mut runner = Runner::new(spec, &[KEY], 1);
     let (mut entries, mut said) = (0, 0);
-    let begun = Instant::now();
+    let clock = headwater_core::World::real().clock;
+    let begun = clock.monotonic();
     for step in 0..=100 {
         let seconds = step * 1_000..(step + 1) * 1_000;
         let events: Vec<Event> = seconds.clone().map(|second| event(second, "k", number(second))).collect();
@@ -508,7 +508,7 @@ fn pathological(query: &Query, number: impl Fn(i64) -> i64) -> (f64, u64, usize)
         said += runner.step(&Step { batches, watermark }).map_or(0, |rows| rows.len());
         entries = entries.max(runner.state_size().entries);
     }
-    (begun.elapsed().as_secs_f64(), entries, said)
+    ((clock.monotonic() - begun).as_secs_f64(), entries, said)
 }
 
 fn star(inner: Pattern) -> Pattern {
@@ -548,7 +548,7 @@ fn patterns_that_can_be_taken_in_many_ways_take_time_in_proportion_to_the_rows()
             let (seconds, entries, said) = pathological(&query, |second| second);
             assert_eq!(said, 0, "{query:?}");
             assert!(within.is_none() || entries <= bound, "{entries} entries: {query:?}");
-            assert!(seconds < 30.0, "{seconds} s: {query:?}");
+            assert!(seconds < 60.0, "{seconds} s: {query:?}");
         }
     }
 }

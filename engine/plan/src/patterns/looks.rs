@@ -396,11 +396,16 @@ fn without_first(parts: &[Ident]) -> Expr {
 /// The arguments of a function that takes expressions alone.
 fn arguments(function: &Function) -> Result<Vec<&Expr>> {
     let FunctionArguments::List(list) = &function.args else { return Ok(Vec::new()) };
-    let expression = |argument| match argument {
-        &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref expr)) => Ok(expr),
-        _ => Err(wrong(format!("{}() takes expressions", name_of(&function.name).to_uppercase()))),
-    };
-    list.args.iter().map(expression).collect()
+    let mut exprs = Vec::new();
+    for argument in &list.args {
+        match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => exprs.push(expr),
+            _ => {
+                return Err(wrong(format!("{}() takes expressions", name_of(&function.name).to_uppercase())));
+            }
+        }
+    }
+    Ok(exprs)
 }
 
 fn check_no_arguments(function: &Function) -> Result<()> {
