@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 }
 
 /// The year's readings in order of time: station, milliseconds, temperature, humidity, pressure.
-fn readings() -> Vec<(String, i64, [Option<f64>; 3])> {
+pub fn readings() -> Vec<(String, i64, [Option<f64>; 3])> {
     let text = std::fs::read_to_string(root().join("fixtures/weather/weather.csv")).unwrap();
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let header = lines.next().unwrap();
@@ -35,7 +35,8 @@ fn readings() -> Vec<(String, i64, [Option<f64>; 3])> {
     all
 }
 
-fn append(machine: &Machine, readings: &[(String, i64, [Option<f64>; 3])]) {
+/// Appends readings to `observations`.
+pub fn append_readings(machine: &Machine, readings: &[(String, i64, [Option<f64>; 3])]) {
     let info = machine.log().stream_named("observations").unwrap();
     let number = |nth: usize| -> ArrayRef {
         Arc::new(readings.iter().map(|reading| reading.2[nth]).collect::<Float64Array>())
@@ -63,7 +64,7 @@ fn the_ready_alerts_tell_what_the_oracle_tells() {
     }
     let random = machine.sim.random("test");
     for (nth, chunk) in readings().chunks(700).enumerate() {
-        append(&machine, chunk);
+        append_readings(&machine, chunk);
         machine.turns(random.index(20));
         if nth % 8 == 3 {
             machine.kill(1 + random.index(3));

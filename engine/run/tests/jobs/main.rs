@@ -12,6 +12,7 @@ mod machine;
 mod metrics;
 mod object_store;
 mod patterns;
+mod ready;
 mod restart;
 mod scaling;
 mod sequences;
