@@ -1,4 +1,4 @@
-//! Kinesis in, DynamoDB out, through the binary, which is killed in between.
+//! Kinesis in, DynamoDB out, and an Auto Scaling group, through the binary, which is killed in between.
 
 #[path = "../../connectors/aws/tests/services/peer.rs"]
 mod peer;
@@ -105,4 +105,61 @@ async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
     let (code, out, errors) = process.end();
     assert_eq!(code, Some(0), "{errors}");
     assert!(!out.contains(SECRET) && !errors.contains(SECRET), "{out}{errors}");
+}
+
+/// The desired capacity of an Auto Scaling group, and how many instances are in service.
+fn sizes(scaling: &mut Peer, group: &str) -> (Value, usize) {
+    let answer = scaling.call("describe_auto_scaling_groups", json!({"AutoScalingGroupNames": [group]}));
+    let group = &answer["AutoScalingGroups"][0];
+    let instances = group["Instances"].as_array().unwrap();
+    let serving = instances.iter().filter(|instance| instance["LifecycleState"] == "InService");
+    (group["DesiredCapacity"].clone(), serving.count())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_scaling_group_decides_is_done_by_an_auto_scaling_group_once_through_a_kill() {
+    let Some(mut scaling) = Peer::of("autoscaling", "HEADWATER_TEST_MOTO") else { return };
+    let group = &format!("binary-{}", std::process::id());
+    let launch =
+        json!({"LaunchConfigurationName": group, "ImageId": "ami-12c6146b", "InstanceType": "t2.micro"});
+    scaling.call("create_launch_configuration", launch);
+    let ask = json!({"AutoScalingGroupName": group, "LaunchConfigurationName": group, "MinSize": 0, "MaxSize": 5,
+                     "DesiredCapacity": 0, "AvailabilityZones": ["us-east-1a"]});
+    scaling.call("create_auto_scaling_group", ask);
+
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(dir.path());
+    let sql = format!(
+        "CREATE STREAM cpu (ts TIMESTAMP(3), used DOUBLE, WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');
+         CREATE ALARM busy ON cpu STATISTIC average(used) PERIOD INTERVAL '1' MINUTE
+         WITH (comparison = '>', threshold = 70, evaluation_periods = 1);
+         CREATE SCALING POLICY add_one ON ALARM busy WITH (type = simple, adjustment = ChangeInCapacity, by = 1);
+         CREATE SCALING GROUP servers POLICIES (add_one)
+         WITH (min = 1, max = 4, desired = 2, cooldown = '1 day', actuator = 'ec2_auto_scaling',
+               'auto-scaling-group' = '{group}', 'poll-interval' = '100 ms', 'restore-interval' = '500 ms', 'aws.endpoint' = '{}',
+               'aws.region' = 'us-east-1', 'aws.credentials.basic.accesskeyid' = 'test',
+               'aws.credentials.basic.secretkey' = '{{{{ FLEET_SECRET }}}}');",
+        scaling.url
+    );
+    server.sql(&sql).await;
+    let done = "SELECT activity, size FROM system.scaling_attempts WHERE action = 'scale' AND outcome = 'done' ORDER BY activity";
+    server.wait_until(done, |rows| rows == [json!({"activity": 0, "size": 2})]).await;
+    assert_eq!(sizes(&mut scaling, group), (json!(2), 2));
+
+    let used = (0..5).map(|minute| format!("{{\"ts\":\"2026-03-01T10:0{minute}:00Z\",\"used\":90}}\n"));
+    server.post("/v1/streams/cpu", &used.collect::<String>()).await;
+    let both = [json!({"activity": 0, "size": 2}), json!({"activity": 1, "size": 3})];
+    server.wait_until(done, |rows| rows == both).await;
+    assert_eq!(sizes(&mut scaling, group), (json!(3), 3));
+    server.kill();
+
+    let server = serve(dir.path());
+    // Somebody turns it up by hand, which the next life sees, as it knows what was decided.
+    let ask = json!({"AutoScalingGroupName": group, "DesiredCapacity": 5});
+    scaling.call("set_desired_capacity", ask);
+    let restored = "SELECT size, outcome FROM system.scaling_attempts WHERE action = 'restore'";
+    server.wait_until(restored, |rows| rows == [json!({"size": 3, "outcome": "done"})]).await;
+    assert_eq!(server.rows(done).await, both);
+    assert_eq!(sizes(&mut scaling, group), (json!(3), 3));
+    assert!(!server.sql("SHOW SCALING GROUPS").await.contains(SECRET));
 }

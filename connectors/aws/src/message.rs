@@ -1,6 +1,7 @@
 //! Messages with an envelope to rows, and rows to messages.
 //!
-//! A column of `METADATA FROM` holds what the envelope says; the others are decoded from the body, or make it up. What cannot be decoded goes to the dead letters with its body and with the place that it had outside.
+//! A column with `METADATA FROM` holds what the envelope says, or makes it up; the others are the body. What cannot be decoded goes
+//! to the dead letters with its body and with the place that it had outside.
 
 use std::sync::Arc;
 

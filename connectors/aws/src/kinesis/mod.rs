@@ -4,24 +4,27 @@
 //! |---|---|
 //! | `stream`, `stream_name` | the stream's name |
 //! | `stream.arn` | or its ARN, which also says the region |
-//! | `source.init.position`, `scan.stream.initpos`, `source.offset` | where a source begins: `TRIM_HORIZON` (`earliest`), `LATEST` (unless set), `AT_TIMESTAMP`, `AT_SEQUENCE_NUMBER`, `AFTER_SEQUENCE_NUMBER` |
+//! | `source.init.position`, `scan.stream.initpos`, `source.offset` | where a source begins, see below; `LATEST` unless set |
 //! | `source.init.timestamp`, `scan.stream.initpos-timestamp` | for `AT_TIMESTAMP`: RFC 3339, or seconds since the epoch |
-//! | `source.init.sequence-number` | for `…_SEQUENCE_NUMBER`: `SHARD-ID:NUMBER`, several with commas between; shards that are not named begin at their oldest record |
+//! | `source.init.sequence-number` | for `…_SEQUENCE_NUMBER`: `SHARD-ID:NUMBER`, several with commas between |
 //! | `source.reader.type` | `POLLING` (unless set), or `EFO`: enhanced fan-out |
 //! | `source.efo.consumer.name` | the consumer's name, for `EFO` |
-//! | `source.efo.lifecycle` | `JOB_MANAGED` (unless set): the consumer is registered if it is not there; `SELF_MANAGED`: it must be there |
+//! | `source.efo.lifecycle` | `JOB_MANAGED` (unless set) registers a consumer that is not there, `SELF_MANAGED` does not |
 //! | `source.shard.discovery.interval` | how often new shards are looked for; 10 s unless set |
-//! | `source.shard.get-records.interval` | between two requests for one shard; 200 ms unless set, as the service allows five a second |
+//! | `source.shard.get-records.interval` | between two requests for one shard; 200 ms unless set: five a second are allowed |
 //! | `source.shard.get-records.max-record-count` | records of a request at most; 10,000 unless set |
-//! | `sink.partition-key` | the columns whose values, `sink.partitioner-field-delimiter` (`\|` unless set) between, are a record's partition key; those of `PRIMARY KEY` unless set |
+//! | `sink.partition-key` | the columns that make a record's partition key; those of `PRIMARY KEY` unless set |
+//! | `sink.partitioner-field-delimiter` | what stands between their values; `\|` unless set |
 //! | `sink.explicit-hash-key` | a column with the hash key, a decimal number below 2^128, instead of the partition key's hash |
 //! | `sink.partitioner` | `random` (unless there is a key): one for each row; `fixed`: one for each shard of ours |
 //! | `sink.key-field` | the field of a JSON record that holds the row's key; `_key` unless set, the empty text for none |
 //! | `sink.batch.max-size`, `records_per_batch` | records of a request; 500, the most there may be, unless set |
-//! | `sink.batch.max-size-in-bytes`, `batch_max_buffer_size` | bytes of a request; 5 MB, the most there may be, unless set |
-//! | `sink.flush-buffer.timeout` in milliseconds, `batch_flush_interval_millis` | how long a row may wait; 200 ms unless set |
+//! | `sink.batch.max-size-in-bytes`, `batch_max_buffer_size` | bytes of a request; 5 MiB, the most there may be, unless set |
+//! | `sink.flush-buffer.timeout`, `batch_flush_interval_millis` | how many milliseconds a row may wait; 200 unless set |
 //!
-//! and those of [`access`](crate::access). Their sources are the pages of Flink's Kinesis connector and the schema of Arroyo's.
+//! The positions are `TRIM_HORIZON` (`earliest`), `LATEST`, `AT_TIMESTAMP`, `AT_SEQUENCE_NUMBER` and `AFTER_SEQUENCE_NUMBER`; shards that
+//! the sequence numbers do not name begin at their oldest record. Besides, there are the options of [`access`](crate::access). The names are
+//! those of Flink's Kinesis connector and of Arroyo's.
 //!
 //! ## Records and rows
 //!
@@ -43,8 +46,8 @@
 //! its parents. A source that begins at `LATEST` stores the moment at once, so that nothing is lost if it dies before the first
 //! record. What retention removes there before it is read is lost, and logged.
 //!
-//! A sink writes each row at least once. Rows of one partition key stay in order: of each key one record is under way at a time, and the next
-//! follows when that has arrived. So many keys make a sink fast, and a single one waits for an answer per row. A row that may come
+//! A sink writes each row at least once. Rows of one partition key stay in order: of each key one record is under way at a time, and the
+//! next follows when that has arrived. So many keys make a sink fast, and a single one waits for an answer per row. A row that may come
 //! twice is recognised by the field `_key`, which is `STREAM-ID/SHARD/SEQUENCE`; with random keys it is the partition key, too. A row
 //! that the service does not take is parked.
 

@@ -23,6 +23,8 @@ struct Ec2 {
     client: Option<Client>,
     /// The size that was reached last.
     size: Option<u64>,
+    /// Why looking after it failed the last time: it is told once.
+    told: Option<String>,
 }
 
 fn make(context: ActuatorContext, options: &mut Options) -> Result<Box<dyn Actuator>> {
@@ -36,7 +38,7 @@ fn make(context: ActuatorContext, options: &mut Options) -> Result<Box<dyn Actua
     let restore = options.duration("restore-interval")?.unwrap_or(Duration::from_secs(60));
     let access = Access::take(options, None)?;
     let restore = (!restore.is_zero()).then_some(restore);
-    Ok(Box::new(Ec2 { access, name, poll, restore, client: None, size: None }))
+    Ok(Box::new(Ec2 { access, name, poll, restore, client: None, size: None, told: None }))
 }
 
 /// What a group has.
@@ -82,6 +84,17 @@ impl Ec2 {
         group.map(Found::of).ok_or_else(|| ConnectorError::refused(what(), "there is none of that name"))
     }
 
+    /// Sets the size again if somebody else has changed it, and says so.
+    async fn restore(&mut self, size: u64) -> Result<Option<String>> {
+        let client = self.client().await;
+        let found = self.look(&client).await?.desired;
+        if found == size {
+            return Ok(None);
+        }
+        self.set(&client, size).await?;
+        Ok(Some(format!("somebody else had set the desired capacity to {found}; it is {size} again")))
+    }
+
     async fn set(&self, client: &Client, size: u64) -> Result<()> {
         let what = || format!("set the desired capacity of Auto Scaling group {} to {size}", self.name);
         let capacity = i32::try_from(size).map_err(|error| ConnectorError::refused(what(), error))?;
@@ -121,17 +134,18 @@ impl Actuator for Ec2 {
         self.restore
     }
 
+    /// A failure is told as a deed that did not succeed: it stops nothing, as the next decision may well be carried out.
     async fn tend(&mut self) -> Result<Vec<Deed>> {
         let Some(size) = self.size else { return Ok(Vec::new()) };
-        let client = self.client().await;
-        let found = self.look(&client).await?;
-        if found.desired == size {
-            return Ok(Vec::new());
-        }
-        let detail =
-            format!("somebody else had set the desired capacity to {}; it is {size} again", found.desired);
-        self.set(&client, size).await?;
-        Ok(vec![Deed { action: "restore", succeeded: true, detail }])
+        let restored = self.restore(size).await;
+        let failure = restored.as_ref().err().map(ToString::to_string);
+        let is_news = failure != std::mem::replace(&mut self.told, failure.clone());
+        let deed = |succeeded, detail| Deed { action: "restore", succeeded, detail };
+        Ok(match (restored, failure) {
+            (Ok(Some(detail)), _) => vec![deed(true, detail)],
+            (_, Some(failure)) if is_news => vec![deed(false, failure)],
+            _ => Vec::new(),
+        })
     }
 }
 

@@ -5,9 +5,9 @@
 //! | `queue-url` | the queue's URL |
 //! | `queue` | or its name, in the account that asks |
 //! | `source.wait-time` | how long a request waits for messages; 10 s unless set, 20 s at most |
-//! | `source.visibility-timeout` | for how long nobody else gets a message that was received; the queue's own unless set. It is extended while an append takes longer |
+//! | `source.visibility-timeout` | how long a received message is hidden; the queue's own unless set, and extended while an append lasts |
 //! | `source.receivers` | requests at a time; 4 unless set |
-//! | `sink.message-group-id` | the columns whose values, with `\|` between, are a message's group; our stream and shard unless set. For FIFO queues |
+//! | `sink.message-group-id` | for FIFO queues: the columns that make a message's group; our stream and shard unless set |
 //!
 //! and those of [`access`](crate::access).
 //!
@@ -31,8 +31,8 @@
 //! comes twice only if the queue repeats it after all of these. The messages of a FIFO queue's group are in the stream in their order, if
 //! the stream has one shard or is partitioned by what makes the group.
 //!
-//! A sink sends rows in batches. To a FIFO queue it says `STREAM-ID/SHARD/SEQUENCE` as the deduplication id, so that a row that is sent again
-//! within five minutes is there once; of each group one message is under way at a time, so that nothing overtakes. Any queue gets
+//! A sink sends rows in batches. To a FIFO queue it says `STREAM-ID/SHARD/SEQUENCE` as the deduplication id, so that a row that is sent
+//! again within five minutes is there once; of each group one message is under way at a time, so that nothing overtakes. Any queue gets
 //! that text as the attribute `idempotency-key`, too. A row that the queue does not take is parked.
 
 mod config;

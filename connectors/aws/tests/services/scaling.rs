@@ -132,6 +132,11 @@ fn what_is_not_there_is_refused_what_is_away_is_tried_again_and_what_is_not_allo
     let mut actuator = make(&peer, "nowhere", Allowed::default()).unwrap();
     let error = runtime.block_on(actuator.scale(&activity(1, 3))).unwrap_err();
     assert!(!error.is_retryable() && error.to_string().contains("there is none of that name"), "{error}");
+    // Between decisions a failure is told once, and stops nothing.
+    runtime.block_on(actuator.resume(3)).unwrap();
+    let deeds = runtime.block_on(actuator.tend()).unwrap();
+    assert!(deeds.len() == 1 && !deeds[0].succeeded, "{deeds:?}");
+    assert!(runtime.block_on(actuator.tend()).unwrap().is_empty());
     let mut away = Peer::of("autoscaling", MOTO).unwrap();
     away.url = "http://127.0.0.1:9".to_owned();
     let mut actuator = make(&away, "nowhere", Allowed::default()).unwrap();
