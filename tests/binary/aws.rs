@@ -82,9 +82,9 @@ async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
     );
     server.sql(&sql).await;
     let misspelt =
-        sql.replace("CREATE TABLE readings", "CREATE TABLE others").replace("stream =", "stremm =");
+        sql.replace("CREATE TABLE readings", "CREATE TABLE others").replace("init.position", "init.positoin");
     let told = server.refusal(misspelt.split(';').next().unwrap()).await.to_string();
-    assert!(told.contains("stremm") && !told.contains(SECRET), "{told}");
+    assert!(told.contains("positoin") && !told.contains(SECRET), "{told}");
     until_added(&mut dynamodb, 0..200).await;
     let shards = server.rows("SELECT DISTINCT shard FROM readings").await;
     assert_eq!(shards, [json!({"shard": "shardId-000000000000"})]);

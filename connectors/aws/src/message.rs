@@ -215,27 +215,36 @@ impl MessageWriter {
 
     /// The rows as messages; `key` is asked for the key of each.
     pub(crate) fn write(&self, rows: &RecordBatch, key: impl Fn(usize) -> String) -> Result<Vec<Bytes>> {
-        let mut encoder = Encoder::new(self.format, Arc::clone(&self.schema), &self.options)?;
         let rows = rows.project(&self.body).map_err(IngestError::from)?;
-        let (mut out, mut ends) = (Vec::new(), Vec::with_capacity(rows.num_rows()));
+        let mut encoder = Encoder::new(self.format, Arc::clone(&self.schema), &self.options)?;
+        let mut out = Vec::new();
+        if self.format == Format::JsonLines {
+            // In JSON a line feed stands nowhere but between rows.
+            encoder.encode(&rows, &mut out)?;
+            let lines = Bytes::from(out);
+            let lines = lines
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .map(|line| lines.slice_ref(line));
+            return Ok(lines.enumerate().map(|(row, line)| self.with_key(line, || key(row))).collect());
+        }
+        let mut ends = Vec::with_capacity(rows.num_rows());
         for row in 0..rows.num_rows() {
             encoder.encode(&rows.slice(row, 1), &mut out)?;
-            if out.last() == Some(&b'\n') {
-                out.pop();
-            }
-            if let Some(field) = &self.key_field
-                && self.format == Format::JsonLines
-                && out.pop_if(|last| *last == b'}').is_some()
-            {
-                let comma = if out.last() == Some(&b'{') { "" } else { "," };
-                let (field, key) = (serde_json::json!(field), serde_json::json!(key(row)));
-                out.extend_from_slice(format!("{comma}{field}:{key}}}").as_bytes());
-            }
+            out.pop_if(|last| *last == b'\n');
             ends.push(out.len());
         }
         let all = Bytes::from(out);
         let mut start = 0;
         Ok(ends.into_iter().map(|end| all.slice(std::mem::replace(&mut start, end)..end)).collect())
+    }
+
+    /// A JSON object with the row's key in it, if that is wanted.
+    fn with_key(&self, object: Bytes, key: impl FnOnce() -> String) -> Bytes {
+        let (Some(field), Some(open)) = (&self.key_field, object.strip_suffix(b"}")) else { return object };
+        let comma = if open == b"{" { "" } else { "," };
+        let (field, key) = (serde_json::json!(field), serde_json::json!(key()));
+        [open, format!("{comma}{field}:{key}}}").as_bytes()].concat().into()
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Poller {
     pub interval: Duration,
     /// The most records of a request.
     pub records_max: i32,
+    /// When this source began, in milliseconds since the epoch.
+    pub since: i64,
 }
 
 impl Poller {
@@ -33,6 +35,8 @@ impl Poller {
     pub(super) async fn run(self, mut position: Position, to: mpsc::Sender<Result<Batch>>) {
         loop {
             match self.read(&mut position, &to).await {
+                // What is newest now is not what was newest then.
+                Ok(true) if position == Position::Latest => position = Position::AtTimestamp(self.since),
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {

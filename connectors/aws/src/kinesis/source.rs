@@ -56,6 +56,8 @@ struct Open {
     /// The consumer's ARN, for fan-out.
     consumer: Option<String>,
     shards: Shards,
+    /// When it was opened, in milliseconds since the epoch.
+    since: i64,
     /// Whether shards that are not known yet begin with their oldest record, as `LATEST` was for those of the first day.
     is_resumed: bool,
     tasks: JoinSet<()>,
@@ -192,7 +194,8 @@ impl Reading {
             }
             None => {
                 let (interval, records_max) = (self.options.interval, self.options.records_max);
-                let poller = Poller { client, stream, shard, range, interval, records_max };
+                let since = open.since;
+                let poller = Poller { client, stream, shard, range, interval, records_max, since };
                 open.tasks.spawn(poller.run(position, to));
             }
         }
@@ -200,7 +203,7 @@ impl Reading {
 
     /// Begins at what is newest: waits until each shard is being read, so that from here on nothing is missed, and sees to it that
     /// the moment is stored.
-    async fn begin_at_latest(&mut self, starts: &[Start], now: i64) -> Result<()> {
+    async fn begin_at_latest(&mut self, starts: &[Start]) -> Result<()> {
         let closed = self.closed();
         let Some(open) = &mut self.open else { return Err(closed) };
         while open.behind.len() < starts.len() {
@@ -209,7 +212,7 @@ impl Reading {
             open.behind.insert(batch.shard.clone(), batch.behind);
             open.early.push_back(batch);
         }
-        open.first_marks = open.shards.marks_of_latest(now);
+        open.first_marks = open.shards.marks_of_latest(open.since);
         open.is_resumed = true;
         Ok(())
     }
@@ -254,7 +257,7 @@ fn is_closed(shard: &Shard) -> bool {
 #[async_trait]
 impl Source for Reading {
     async fn open(&mut self, marks: BTreeMap<String, String>) -> Result<()> {
-        let now = self.world.clock.now().0 / 1_000_000;
+        let since = self.world.clock.now().0 / 1_000_000;
         let client = Client::new(&self.access.config().await);
         let consumer = match &self.options.reader {
             Reader::Polling => None,
@@ -267,6 +270,7 @@ impl Source for Reading {
             client,
             consumer,
             shards: Shards::stored(&marks),
+            since,
             is_resumed: !marks.is_empty(),
             tasks: JoinSet::new(),
             to,
@@ -278,7 +282,7 @@ impl Source for Reading {
         });
         let starts = self.discover().await?;
         if marks.is_empty() && matches!(self.options.initial, Initial::Latest) {
-            self.begin_at_latest(&starts, now).await?;
+            self.begin_at_latest(&starts).await?;
         }
         Ok(())
     }
