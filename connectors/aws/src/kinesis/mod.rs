@@ -23,8 +23,8 @@
 //! | `sink.flush-buffer.timeout`, `batch_flush_interval_millis` | how many milliseconds a row may wait; 200 unless set |
 //!
 //! The positions are `TRIM_HORIZON` (`earliest`), `LATEST`, `AT_TIMESTAMP`, `AT_SEQUENCE_NUMBER` and `AFTER_SEQUENCE_NUMBER`; shards that
-//! the sequence numbers do not name begin at their oldest record. Besides, there are the options of [`access`](crate::access). The names are
-//! those of Flink's Kinesis connector and of Arroyo's.
+//! the sequence numbers do not name begin at their oldest record. Besides, there are the options of [`access`](crate::access). The
+//! names are those of Flink's Kinesis connector and of Arroyo's.
 //!
 //! ## Records and rows
 //!
