@@ -61,6 +61,7 @@ impl Writing {
     }
 
     /// Changes the item of a row, unless it has seen the row already.
+    #[allow(clippy::result_large_err, reason = "the client's own error, which is looked at right away")]
     async fn update(&self, client: &Client, row: &Row) -> Result<(), SdkError<UpdateItemError>> {
         let (id, created) = (self.context.stream_id, self.context.created.0);
         let offset = format!("_offset_{id}_{created:x}_{}", row.delivered.shard());
