@@ -268,7 +268,7 @@ impl MatchOperator {
                 });
             }
         }
-        found.sort_by(|a, b| (a.partition, a.sequence).cmp(&(b.partition, b.sequence)));
+        found.sort_by_key(|row| (row.partition, row.sequence));
         for row in &mut found {
             row.arrival = self.next_arrival();
         }
