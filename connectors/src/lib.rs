@@ -18,6 +18,7 @@ mod deliver;
 mod error;
 mod files;
 mod http;
+mod lookup;
 mod nexmark;
 mod parking;
 pub mod registry;
@@ -36,6 +37,7 @@ pub use connector::{Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Sour
 pub use deliver::{Allowed, DELIVERIES, DeliveryDef, Target, deliveries_schema};
 pub use error::{ConnectorError, Result};
 pub use http::{causes, fill_from_environment};
+pub use lookup::{Kept, Lookup, Wanted};
 pub use parking::Parking;
 pub use registry::{CONNECTORS, Connector};
 pub use retry::Retry;

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 
 use crate::connector::{Context, Gateway, Sink, Source};
 use crate::error::{ConnectorError, Result};
+use crate::lookup::{Lookup, Wanted};
 use crate::{blackhole, datagen, files, http, nexmark, stdout};
 
 /// A connector: what it is called, and how to make one. Making one checks its options and touches nothing outside.
@@ -47,6 +48,37 @@ pub fn add(connector: &'static Connector) {
     }
 }
 
+/// Makes a table to look rows up in; checks its options and touches nothing outside.
+pub type MakeLookup = fn(Context, Wanted, &mut Options) -> Result<Box<dyn Lookup>>;
+
+/// Connectors in whose tables rows can be looked up, by name.
+static LOOKUPS: Mutex<Vec<(&'static str, MakeLookup)>> = Mutex::new(Vec::new());
+
+/// Says that rows can be looked up in the tables of a connector; twice is once.
+pub fn add_lookup(name: &'static str, make: MakeLookup) {
+    let mut lookups = LOOKUPS.lock();
+    if lookups.iter().all(|(known, _)| *known != name) {
+        lookups.push((name, make));
+    }
+}
+
+/// Makes a table to look rows up in.
+pub fn make_lookup(
+    name: &str,
+    context: Context,
+    wanted: Wanted,
+    options: Options,
+) -> Result<Box<dyn Lookup>> {
+    let found = connector(name)?;
+    let lookups = LOOKUPS.lock().clone();
+    let Some((_, make)) = lookups.iter().find(|(known, _)| *known == found.name) else {
+        return Err(wrong_role(found, "table to look rows up in", |one| {
+            LOOKUPS.lock().iter().any(|(known, _)| *known == one.name)
+        }));
+    };
+    make_with(|context, options| make(context, wanted, options), context, options, "lookup")
+}
+
 /// All connectors that there are.
 fn all() -> impl Iterator<Item = &'static Connector> {
     let added = ADDED.lock().clone();
@@ -80,7 +112,7 @@ pub fn make_sink(name: &str, context: Context, options: Options) -> Result<Box<d
 }
 
 fn make_with<T>(
-    make: fn(Context, &mut Options) -> Result<T>,
+    make: impl FnOnce(Context, &mut Options) -> Result<T>,
     mut context: Context,
     mut options: Options,
     role: &str,

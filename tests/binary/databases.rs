@@ -1,4 +1,4 @@
-//! A table of a real database follows a result that changes, through the death of the process.
+//! A table of a real database follows a result that changes, through the death of the process; and a job looks rows up in one.
 
 use std::path::Path;
 
@@ -70,4 +70,118 @@ async fn a_table_of_postgres_follows_an_updating_query() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_of_mariadb_follows_an_updating_query() {
     follow(Kind::MariaDb).await;
+}
+
+/// Several rows of the result may have the table's key: when one goes, another is there.
+async fn keep_one(kind: Kind) {
+    let Some(database) = Database::start(kind) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::serve(dir.path());
+    let url = database.url();
+    server
+        .sql(&format!(
+            "CREATE STREAM moves (device STRING NOT NULL, site STRING, n BIGINT);
+             CREATE TABLE occupied (site STRING, device STRING, PRIMARY KEY (site) NOT ENFORCED)
+                 WITH (connector = 'jdbc', url = '{url}', username = 'tests', password = '{PASSWORD}', 'auto.create' = 'true');
+             CREATE JOB occupying AS INSERT INTO occupied SELECT site, device FROM \
+                 (SELECT *, ROW_NUMBER() OVER (PARTITION BY device ORDER BY n DESC) AS nth FROM moves) WHERE nth = 1"
+        ))
+        .await;
+    for (moved, expect) in [
+        ("d1 north 1,d2 north 2", "north\td1"),
+        ("d1 south 3", "north\td2\nsouth\td1"),
+        ("d2 south 4", "south\td1"),
+        ("d1 west 5", "south\td2\nwest\td1"),
+    ] {
+        let line = |moved: &str| {
+            let part: Vec<&str> = moved.split(' ').collect();
+            format!("{{\"device\":\"{}\",\"site\":\"{}\",\"n\":{}}}\n", part[0], part[1], part[2])
+        };
+        server.post("/v1/streams/moves", &moved.split(',').map(line).collect::<String>()).await;
+        let rows = "SELECT site, device FROM occupied ORDER BY site";
+        for _ in 0..600 {
+            if database.try_ask(rows).is_ok_and(|found| found == expect) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(database.ask(rows), expect, "{moved}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_keeps_a_row_while_the_result_has_one_of_its_key() {
+    keep_one(Kind::Postgres).await;
+}
+
+/// A job looks rows up: the database dies and comes back, the process dies, the table changes; no row is left out.
+async fn look_up(kind: Kind) {
+    let Some(mut database) = Database::start(kind) else { return };
+    database.ask("CREATE TABLE devices (id varchar(20) PRIMARY KEY, site varchar(20), floor int)");
+    database.ask("INSERT INTO devices VALUES ('d0', 'north', 1), ('d1', 'south', 2)");
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::serve(dir.path());
+    let url = database.url();
+    server
+        .sql(&format!(
+            "CREATE STREAM readings (device STRING NOT NULL, n BIGINT, at AS PROCTIME());
+             CREATE TABLE devices (id STRING, site STRING, floor INT, PRIMARY KEY (id) NOT ENFORCED)
+                 WITH (connector = 'jdbc', url = '{url}', username = 'tests', password = '{PASSWORD}', \
+                       'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.max-rows' = '1000');
+             CREATE STREAM placed (device STRING, n BIGINT, site STRING, floor BIGINT);
+             CREATE JOB placing AS INSERT INTO placed SELECT r.device, r.n, d.site, d.floor FROM readings AS r \
+                 LEFT JOIN devices FOR SYSTEM_TIME AS OF r.at AS d ON r.device = d.id AND d.floor > 0"
+        ))
+        .await;
+    let post = async |server: &Server, numbers: std::ops::Range<u32>| {
+        let line = |n: u32| format!("{{\"device\":\"d{}\",\"n\":{n}}}\n", n % 3);
+        server.post("/v1/streams/readings", &numbers.map(line).collect::<String>()).await;
+    };
+    let count = "SELECT COUNT(*) AS n FROM placed";
+    post(&server, 0..30).await;
+    server.wait_for_count(count, 30).await;
+
+    // What was answered once is kept, also over the death of the process, whatever the table says now.
+    database.ask("UPDATE devices SET site = 'elsewhere'");
+    server.kill();
+    let server = Server::serve(dir.path());
+    post(&server, 30..60).await;
+    server.wait_for_count(count, 60).await;
+
+    // While the database is away, a row with a new key holds the job back, and it says why.
+    database.kill();
+    server.post("/v1/streams/readings", "{\"device\":\"d9\",\"n\":60}\n").await;
+    post(&server, 61..63).await;
+    let jobs = "SELECT state, error FROM system.jobs WHERE name = 'placing'";
+    let held = server.wait_until(jobs, |rows| rows[0]["error"].is_string()).await;
+    let error = held[0]["error"].as_str().unwrap();
+    assert!(
+        held[0]["state"] == "running" && error.contains("HW4006") && !error.contains(PASSWORD),
+        "{held:?}"
+    );
+    assert_eq!(server.rows(count).await[0]["n"], 60);
+    database.run();
+    database.ask("INSERT INTO devices VALUES ('d9', 'new', 9)");
+    server.wait_for_count(count, 63).await;
+
+    let found =
+        server.csv("SELECT device, site, floor, COUNT(*) AS n FROM placed GROUP BY 1, 2, 3 ORDER BY 1").await;
+    let new = found.lines().last().unwrap();
+    assert!(
+        ["d9,new,9,1", "d9,,,1"].contains(&new),
+        "the row came before or after its answer was there: {found}"
+    );
+    let others: Vec<_> = found.lines().skip(1).take(3).collect();
+    assert_eq!(others, ["d0,north,1,20", "d1,south,2,21", "d2,,,21"], "{found}");
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_looked_up_in_postgres() {
+    look_up(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_looked_up_in_mariadb() {
+    look_up(Kind::MariaDb).await;
 }

@@ -1,6 +1,11 @@
 //! Columns as values that a driver sends.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
+};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int64Type, Time64MicrosecondType, TimeUnit,
@@ -74,6 +79,42 @@ impl Cells {
 }
 
 impl Cells {
+    /// As a column of some type; what does not fit is an error.
+    pub(crate) fn into_column(self, kind: &DataType) -> Result<ArrayRef, String> {
+        let micros = |time: NaiveDateTime| time.and_utc().timestamp_micros();
+        let zone = match kind {
+            DataType::Timestamp(_, zone) => zone.clone(),
+            _ => None,
+        };
+        let moments = |cells: Vec<Option<i64>>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(cells).with_timezone_opt(zone.clone()))
+        };
+        let column: ArrayRef = match self {
+            Self::Bool(cells) => Arc::new(BooleanArray::from(cells)),
+            Self::Int(cells) => Arc::new(Int64Array::from(cells)),
+            Self::Float(cells) => Arc::new(Float32Array::from(cells)),
+            Self::Double(cells) => Arc::new(Float64Array::from(cells)),
+            Self::Text(cells) => Arc::new(StringArray::from(cells)),
+            Self::Bytes(cells) => Arc::new(cells.into_iter().collect::<BinaryArray>()),
+            Self::Date(cells) => {
+                let days = |day: NaiveDate| (day - NaiveDate::default()).num_days();
+                let days = cells.into_iter().map(|day| day.map(days)).collect::<Int64Array>();
+                exactly(&(Arc::new(days) as ArrayRef), &DataType::Int32)
+                    .and_then(|days| exactly(&days, &DataType::Date32))?
+            }
+            Self::Time(cells) => {
+                let micros = |time: NaiveTime| (time - NaiveTime::MIN).num_microseconds();
+                let micros = cells.into_iter().map(|time| time.and_then(micros));
+                Arc::new(micros.collect::<Time64MicrosecondArray>())
+            }
+            Self::Moment(cells) => moments(cells.into_iter().map(|time| time.map(micros)).collect()),
+            Self::Instant(cells) => {
+                moments(cells.into_iter().map(|time| time.map(|time| time.timestamp_micros())).collect())
+            }
+        };
+        exactly(&column, kind)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -136,9 +177,7 @@ fn each<I, T>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{StringArray, TimestampSecondArray};
+    use arrow::array::{Date32Array, TimestampSecondArray};
 
     use super::*;
 
@@ -147,6 +186,17 @@ mod tests {
         let column: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
         let Ok(Cells::Text(cells)) = Cells::of(&column, Kind::Text) else { panic!("it is text") };
         assert_eq!(cells, [Some("a".to_owned()), None]);
+    }
+
+    #[test]
+    fn what_is_sent_comes_back() {
+        let times: ArrayRef =
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(-1), None, Some(1_772_359_207_123_456)]));
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(0), Some(-1), Some(20_513)]));
+        for (column, kind) in [(times, Kind::Moment(6)), (days, Kind::Date)] {
+            let cells = Cells::of(&column, kind).unwrap();
+            assert_eq!(&cells.into_column(column.data_type()).unwrap(), &column);
+        }
     }
 
     #[test]

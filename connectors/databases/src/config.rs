@@ -13,21 +13,33 @@
 //! | `sink.buffer-flush.interval` | how long rows wait for others; 200 ms unless set |
 //! | `connection.max-retry-timeout` | how long a transaction may take before its connection is given up; 60 s unless set |
 //!
+//! | `lookup.cache` | `NONE` (unless set): a table is asked anew in each step; `PARTIAL`: what it said is kept |
+//! | `lookup.partial-cache.max-rows` | of how many keys at most; 10,000 unless set |
+//! | `lookup.partial-cache.expire-after-write` | for how long; as long as there is room, unless set |
+//! | `lookup.partial-cache.cache-missing-key` | whether it is kept that a key has no rows; `true` unless set |
+//!
 //! Rows are inserted; with `PRIMARY KEY (…) NOT ENFORCED` they take the place of those with their key, and retractions delete. `driver`,
-//! `sink.max-retries` and `sink.parallelism` are taken and mean nothing here: an outage is waited for however long it lasts.
+//! `sink.max-retries`, `sink.parallelism`, `lookup.max-retries` and `lookup.async` are taken and mean nothing here: an outage is waited for
+//! however long it lasts, and a step asks for all its keys at once.
 
 use std::time::Duration;
 
-use headwater_connectors::{Connector, Context, Result, Sink};
+use headwater_connectors::registry::MakeLookup;
+use headwater_connectors::{Connector, Context, Kept, Lookup, Result, Sink, Wanted};
 use headwater_ingest::Options;
 
 use crate::address::{Address, System};
+use crate::lookup::DatabaseLookup;
 use crate::session::{Owner, Spec};
 use crate::sink::{DatabaseSink, Pace};
 use crate::table::{TableName, ours};
 
 /// The last column of a changelog: how often its row is added or, below zero, retracted.
 const WEIGHT: &str = "_weight";
+
+/// Options of Flink's that mean nothing here.
+const WITHOUT_EFFECT: [&str; 5] =
+    ["driver", "sink.max-retries", "sink.parallelism", "lookup.max-retries", "lookup.async"];
 
 /// All connectors of this crate, for the registry.
 pub const CONNECTORS: [&Connector; 3] = [&JDBC, &POSTGRES, &MYSQL];
@@ -57,21 +69,84 @@ pub const MYSQL: Connector = Connector {
     ..JDBC
 };
 
-fn sink(context: Context, options: &mut Options, system: Option<System>) -> Result<Box<dyn Sink>> {
-    let address = Address::take(options, system)?;
-    let table = table_name(&context, options)?;
-    let create = options.flag("auto.create")?.unwrap_or(false);
-    let rows = options.parse::<usize>("sink.buffer-flush.max-rows")?.filter(|rows| *rows > 0);
-    let interval = options.duration("sink.buffer-flush.interval")?.filter(|interval| !interval.is_zero());
-    let patience = options.duration("connection.max-retry-timeout")?;
-    for ignored in ["driver", "sink.max-retries", "sink.parallelism"] {
-        options.get(ignored);
+/// Adds all of this crate to the registry.
+pub fn add() {
+    CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
+    let makes: [(&Connector, MakeLookup); 3] = [
+        (&JDBC, |context, wanted, options| lookup(&context, wanted, options, None)),
+        (&POSTGRES, |context, wanted, options| lookup(&context, wanted, options, Some(System::Postgres))),
+        (&MYSQL, |context, wanted, options| lookup(&context, wanted, options, Some(System::MySql))),
+    ];
+    for (connector, make) in makes {
+        headwater_connectors::registry::add_lookup(connector.name, make);
     }
-    let pace = Pace {
-        rows: rows.unwrap_or(8_192),
-        linger: interval.unwrap_or(Duration::from_millis(200)),
-        patience: patience.unwrap_or(Duration::from_secs(60)),
-    };
+}
+
+/// What the options say, whatever the table is used as.
+struct Settings {
+    address: Address,
+    table: TableName,
+    create: bool,
+    pace: Pace,
+    kept: Kept,
+}
+
+impl Settings {
+    fn take(context: &Context, options: &mut Options, system: Option<System>) -> Result<Self> {
+        let address = Address::take(options, system)?;
+        let table = table_name(context, options)?;
+        let create = options.flag("auto.create")?.unwrap_or(false);
+        let rows = options.parse::<usize>("sink.buffer-flush.max-rows")?.filter(|rows| *rows > 0);
+        let interval = options.duration("sink.buffer-flush.interval")?.filter(|interval| !interval.is_zero());
+        let patience = options.duration("connection.max-retry-timeout")?;
+        for ignored in WITHOUT_EFFECT {
+            options.get(ignored);
+        }
+        let pace = Pace {
+            rows: rows.unwrap_or(8_192),
+            linger: interval.unwrap_or(Duration::from_millis(200)),
+            patience: patience.unwrap_or(Duration::from_secs(60)),
+        };
+        Ok(Self { address, table, create, pace, kept: kept(options)? })
+    }
+}
+
+fn kept(options: &mut Options) -> Result<Kept> {
+    let partial =
+        options.parse_with("lookup.cache", |text| match text.trim().to_ascii_lowercase().as_str() {
+            "none" => Ok(false),
+            "partial" | "lru" => Ok(true),
+            "full" => Err("a whole table is not kept; PARTIAL keeps what was asked for".to_owned()),
+            _ => Err("it is NONE or PARTIAL".to_owned()),
+        })?;
+    let rows = options.parse::<usize>("lookup.partial-cache.max-rows")?;
+    let rows = options.parse::<usize>("lookup.cache.max-rows")?.or(rows);
+    let ttl = options.duration("lookup.partial-cache.expire-after-write")?;
+    let ttl = options.duration("lookup.cache.ttl")?.or(ttl);
+    let missing = options.flag("lookup.partial-cache.cache-missing-key")?;
+    let missing = options.flag("lookup.cache.caching-missing-key")?.or(missing);
+    // The older options say by being there that something is kept.
+    let is_kept = partial.unwrap_or(rows.is_some() || ttl.is_some());
+    Ok(Kept {
+        keys_max: if is_kept { rows.unwrap_or(10_000) } else { 0 },
+        ttl,
+        keeps_missing: missing.unwrap_or(true),
+    })
+}
+
+fn lookup(
+    context: &Context,
+    wanted: Wanted,
+    options: &mut Options,
+    system: Option<System>,
+) -> Result<Box<dyn Lookup>> {
+    let settings = Settings::take(context, options, system)?;
+    let Settings { address, table, pace, kept, .. } = settings;
+    Ok(Box::new(DatabaseLookup::new(address, table, wanted, kept, pace.patience)?))
+}
+
+fn sink(context: Context, options: &mut Options, system: Option<System>) -> Result<Box<dyn Sink>> {
+    let Settings { address, table, create, pace, .. } = Settings::take(&context, options, system)?;
     let mut schema = context.schema.clone();
     let weight = schema.fields().last().is_some_and(|field| field.name() == WEIGHT);
     if weight {

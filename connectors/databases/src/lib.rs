@@ -21,10 +21,11 @@ mod connection;
 mod fault;
 mod fold;
 mod kind;
+mod lookup;
 mod mysql;
 mod postgres;
 mod session;
 mod sink;
 mod table;
 
-pub use config::{CONNECTORS, JDBC, MYSQL, POSTGRES};
+pub use config::{CONNECTORS, JDBC, MYSQL, POSTGRES, add};

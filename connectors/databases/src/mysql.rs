@@ -11,8 +11,8 @@ use sqlx::{Arguments, AssertSqlSafe, Connection, Executor, Row};
 use crate::cells::Cells;
 use crate::fault::{self, Fault, fault_of};
 use crate::kind::{DIGITS_MAX, Kind};
-use crate::session::{Change, Owner, POSITIONS, Session, Spec};
-use crate::table::{Column, Ours, TableName, check, check_key, quoted};
+use crate::session::{Change, Owner, POSITIONS, Question, Session, Spec};
+use crate::table::{Column, Ours, TableName, check, check_key, check_names, quoted};
 
 /// How many rows a statement has at most. A power of two, as are all smaller ones, so that few statements are prepared.
 const ROWS_MAX: usize = 512;
@@ -307,6 +307,42 @@ impl Session for MySql {
         self.run("COMMIT").await
     }
 
+    async fn prepare_question(&mut self, question: &Question) -> Result<(), ConnectorError> {
+        let theirs = self.columns(&question.table).await?;
+        if theirs.is_empty() {
+            let what = format!("read table {} of {}", question.table, self.shown);
+            return Err(ConnectorError::refused(what, "there is no such table"));
+        }
+        check_names(&question.table.to_string(), &question.columns, &theirs)?;
+        let wanted: Vec<_> =
+            question.columns.iter().map(|our| read_as(&quoted(&our.name, '`'), our.kind)).collect();
+        let table = question.table.quoted('`', None);
+        let keys = names(question.keys.iter().map(|our| &our.name));
+        self.write.0 = format!("SELECT {} FROM {table} WHERE ({keys}) IN (", wanted.join(", "));
+        Ok(())
+    }
+
+    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, ConnectorError> {
+        let count = keys.first().map_or(0, Cells::len);
+        let (mut from, mut rows) = (0, Vec::new());
+        let shown = self.shown.clone();
+        while from < count {
+            let len = self.fitting(keys, from, count).map_err(|fault| fault.whole(&shown))?;
+            let mut arguments = MySqlArguments::default();
+            for row in from..from + len {
+                for cells in keys {
+                    self.read(add(&mut arguments, cells, row).map_err(sqlx::Error::Encode))?;
+                }
+            }
+            let one = format!("({})", vec!["?"; keys.len()].join(", "));
+            let sql = format!("{}{})", self.write.0, vec![one; len].join(", "));
+            rows.extend(self.fetch(&sql, arguments).await?);
+            from += len;
+        }
+        let columns = question.columns.iter().enumerate();
+        columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind))).collect()
+    }
+
     async fn close(self: Box<Self>) {
         // Whoever closes does not care whether the other side hears of it.
         let _ = self.connection.close().await;
@@ -339,6 +375,46 @@ fn add(arguments: &mut MySqlArguments, cells: &Cells, row: usize) -> Result<(), 
 
 fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.map(|name| quoted(name, '`')).collect::<Vec<_>>().join(", ")
+}
+
+/// What a column is read as.
+fn read_as(column: &str, kind: Kind) -> String {
+    match kind {
+        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => format!("CAST({column} AS CHAR)"),
+        Kind::Bool | Kind::Int(_) | Kind::Unsigned(_) => format!("CAST({column} AS SIGNED)"),
+        Kind::Float | Kind::Double => format!("{column} + 0e0"),
+        Kind::Bytes => format!("CAST({column} AS BINARY)"),
+        Kind::Date => format!("CAST({column} AS DATE)"),
+        Kind::Time => format!("CAST({column} AS TIME(6))"),
+        Kind::Moment(_) | Kind::Instant(_) => format!("CAST({column} AS DATETIME(6))"),
+    }
+}
+
+/// A column of what was answered.
+fn cells_of(rows: &[MySqlRow], nth: usize, kind: Kind) -> Result<Cells, sqlx::Error> {
+    Ok(match kind {
+        Kind::Bool => {
+            let truth = |row: &MySqlRow| {
+                row.try_get::<Option<i64>, _>(nth).map(|value| value.map(|value| value != 0))
+            };
+            Cells::Bool(rows.iter().map(truth).collect::<Result<_, _>>()?)
+        }
+        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => {
+            Cells::Text(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
+        }
+        Kind::Int(_) | Kind::Unsigned(_) => {
+            Cells::Int(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
+        }
+        Kind::Float | Kind::Double => {
+            Cells::Double(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
+        }
+        Kind::Bytes => Cells::Bytes(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Date => Cells::Date(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Time => Cells::Time(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Moment(_) | Kind::Instant(_) => {
+            Cells::Moment(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 fn fits(kind: Kind, column: &Column) -> bool {

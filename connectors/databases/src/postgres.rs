@@ -12,8 +12,8 @@ use sqlx::{Arguments, AssertSqlSafe, Connection, Executor, Row};
 use crate::cells::Cells;
 use crate::fault::{self, Fault, fault_of};
 use crate::kind::{DIGITS_MAX, Kind};
-use crate::session::{Change, Owner, POSITIONS, Session, Spec};
-use crate::table::{Column, Ours, TableName, check, check_key, quoted};
+use crate::session::{Change, Owner, POSITIONS, Question, Session, Spec};
+use crate::table::{Column, Ours, TableName, check, check_key, check_names, quoted};
 
 const COLUMNS: &str = "SELECT a.attname::text, COALESCE(b.typname, t.typname)::text, \
      format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, NULL), \
@@ -264,6 +264,50 @@ impl Session for Postgres {
         self.run("COMMIT").await
     }
 
+    async fn prepare_question(&mut self, question: &Question) -> Result<(), ConnectorError> {
+        let theirs = self.columns(&question.table).await?;
+        if theirs.is_empty() {
+            let what = format!("read table {} of {}", question.table, self.shown);
+            return Err(ConnectorError::refused(what, "there is no such table"));
+        }
+        let columns: Vec<Column> = theirs.iter().map(|(column, _)| column.clone()).collect();
+        check_names(&question.table.to_string(), &question.columns, &columns)?;
+        let wanted =
+            question.columns.iter().map(|our| format!("t.{}{}", quoted(&our.name, '"'), read_as(our.kind)));
+        let cast_of = |our: &Ours| theirs.iter().find(|(column, _)| column.name == our.name);
+        let same = question.keys.iter().enumerate().map(|(nth, our)| {
+            let cast = cast_of(our).filter(|(column, _)| needs_cast(our.kind, column));
+            let cast = cast.map(|(_, cast)| format!("::{cast}")).unwrap_or_default();
+            format!("t.{} = u.c{nth}{cast}", quoted(&our.name, '"'))
+        });
+        let arrays = question.keys.iter().enumerate();
+        let arrays = arrays.map(|(nth, our)| format!("${}::{}[]", nth + 1, sent_as(our.kind)));
+        let columns = (0..question.keys.len()).map(|nth| format!("c{nth}"));
+        let join = |parts: &mut dyn Iterator<Item = String>, by: &str| parts.collect::<Vec<_>>().join(by);
+        let sql = format!(
+            "SELECT {} FROM {} AS t JOIN UNNEST({}) AS u({}) ON {}",
+            join(&mut { wanted }, ", "),
+            question.table.quoted('"', None),
+            join(&mut { arrays }, ", "),
+            join(&mut { columns }, ", "),
+            join(&mut { same }, " AND "),
+        );
+        self.write = sql.into();
+        Ok(())
+    }
+
+    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, ConnectorError> {
+        let mut arguments = PgArguments::default();
+        for cells in keys {
+            self.read(add(&mut arguments, cells).map_err(sqlx::Error::Encode))?;
+        }
+        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&self.write)), arguments);
+        let rows = query.fetch_all(&mut self.connection).await;
+        let rows = rows.map_err(|error| self.fault(error).whole(&self.shown))?;
+        let columns = question.columns.iter().enumerate();
+        columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind))).collect()
+    }
+
     async fn close(self: Box<Self>) {
         // Whoever closes does not care whether the other side hears of it.
         let _ = self.connection.close().await;
@@ -320,6 +364,36 @@ fn sent_as(kind: Kind) -> &'static str {
         Kind::Moment(_) => "timestamp",
         Kind::Instant(_) => "timestamptz",
     }
+}
+
+/// What a column is read as.
+fn read_as(kind: Kind) -> String {
+    match kind {
+        Kind::Bool => String::new(),
+        other => format!("::{}", sent_as(other)),
+    }
+}
+
+/// A column of what was answered.
+fn cells_of(rows: &[PgRow], nth: usize, kind: Kind) -> Result<Cells, sqlx::Error> {
+    Ok(match kind {
+        Kind::Bool => Cells::Bool(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => {
+            Cells::Text(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
+        }
+        Kind::Int(_) | Kind::Unsigned(_) => {
+            Cells::Int(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
+        }
+        Kind::Float => Cells::Float(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Double => Cells::Double(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Bytes => Cells::Bytes(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Date => Cells::Date(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Time => Cells::Time(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Moment(_) => Cells::Moment(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
+        Kind::Instant(_) => {
+            Cells::Instant(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
+        }
+    })
 }
 
 /// Whether what is sent becomes the column's type only by a cast. A cast to a text type of some length would cut texts off; what an INSERT

@@ -25,6 +25,16 @@ pub(crate) struct Spec {
     pub(crate) create: bool,
 }
 
+/// What is asked of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) table: TableName,
+    /// The columns that are wanted.
+    pub(crate) columns: Vec<Ours>,
+    /// The columns by which rows are asked for, and as what their values are sent.
+    pub(crate) keys: Vec<Ours>,
+}
+
 /// Whose position it is: a table's name and when its stream was created, which no other has, of whatever log.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
@@ -67,6 +77,12 @@ pub(crate) trait Session: Send + Sync {
 
     /// Commits the transaction. An error may mean either.
     async fn commit(&mut self) -> Result<(), ConnectorError>;
+
+    /// Looks at a table that is to be asked, and checks that it has the columns.
+    async fn prepare_question(&mut self, question: &Question) -> Result<(), ConnectorError>;
+
+    /// Asks for the rows with these keys, and answers their columns.
+    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, ConnectorError>;
 
     /// Closes the connection.
     async fn close(self: Box<Self>);

@@ -81,6 +81,19 @@ pub(crate) fn check(
     Err(ConnectorError::refused(format!("write into table {table}"), wrong.join("; ")))
 }
 
+/// Whether a table has the columns that are wanted of it. What is read is made ours by a cast, so that types need not be the same.
+pub(crate) fn check_names(table: &str, wanted: &[Ours], theirs: &[Column]) -> Result<(), ConnectorError> {
+    let mut reads = theirs.to_vec();
+    reads.iter_mut().for_each(|column| column.is_required = false);
+    let what = |error: ConnectorError| match error {
+        ConnectorError::Refused { reason, .. } => {
+            ConnectorError::refused(format!("read table {table}"), reason)
+        }
+        other => other,
+    };
+    check(table, wanted, &reads, |_, _| true).map_err(what)
+}
+
 fn why(kind: Kind) -> String {
     match kind {
         Kind::Bool => "does not hold a BOOLEAN".to_owned(),

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use headwater_connectors::registry::{connector, make_sink, make_source};
+use headwater_connectors::registry::{connector, make_lookup, make_sink, make_source};
 use headwater_connectors::{
     ActuatorDef, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle,
-    Parking, State, Status, Target,
+    Kept, Lookup, Parking, State, Status, Target, Wanted,
 };
 use headwater_core::{EventTime, StreamId, StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};
 use headwater_log::Log;
+use headwater_operators::LookupCache;
 use headwater_plan::{Action, Actuator, MapReduceDef, SCALING_ACTIVITIES, StreamDef};
 use headwater_run::{
-    ConnectorHost, ConnectorStatus, ConnectorTable, GroupActuator, Result, Role, RunError, RunningConnector,
-    RunningPrograms, TriggerDelivery,
+    ConnectorHost, ConnectorStatus, ConnectorTable, GroupActuator, LookupFailure, LookupTable, Result, Role,
+    RunError, RunningConnector, RunningPrograms, TriggerDelivery,
 };
 use parking_lot::Mutex;
 
@@ -59,23 +62,27 @@ impl Connectors {
         Ok(self.supervisor.get_or_init(|| supervisor))
     }
 
-    /// Checks a connector's name and options by making it; whether its input ends by itself.
-    fn check(&self, table: &ConnectorTable) -> std::result::Result<bool, String> {
-        let def = def_of(&table.def)?;
-        let context = Context {
+    fn context_of(&self, table: &StreamDef, def: &ConnectorDef) -> Context {
+        Context {
             world: self.world.clone(),
             name: def.name.clone(),
             stream: def.stream.clone(),
             stream_id: StreamId(0),
             created: EventTime(0),
             key: def.key.clone(),
-            schema: Arc::clone(&table.def.schema),
-            event_time: table.def.watermark.as_ref().map(|watermark| watermark.column.clone()),
-            metadata: table.def.metadata.clone(),
+            schema: Arc::clone(&table.schema),
+            event_time: table.watermark.as_ref().map(|watermark| watermark.column.clone()),
+            metadata: table.metadata.clone(),
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
-        };
+        }
+    }
+
+    /// Checks a connector's name and options by making it; whether its input ends by itself.
+    fn check(&self, table: &ConnectorTable) -> std::result::Result<bool, String> {
+        let def = def_of(&table.def)?;
+        let context = self.context_of(&table.def, &def);
         let options = Options::new(format!("connector {}", def.connector), def.options);
         let bounded = match table.role {
             Role::Source => make_source(&def.connector, context, options).map(|source| source.is_bounded()),
@@ -128,6 +135,20 @@ impl ConnectorHost for Connectors {
         let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
         let stream = ingest.log().stream_named(&table.def.name)?.id;
         Ok(Box::new(Running { handle, role: table.role, bounded, log: Arc::clone(ingest.log()), stream }))
+    }
+
+    fn look_up(
+        &self,
+        table: &StreamDef,
+        columns: SchemaRef,
+        key: Vec<String>,
+    ) -> std::result::Result<Box<dyn LookupTable>, String> {
+        let def = def_of(table)?;
+        let context = self.context_of(table, &def);
+        let options = Options::new(format!("connector {}", def.connector), def.options);
+        let lookup = make_lookup(&def.connector, context, Wanted { columns, key }, options);
+        let lookup = lookup.map_err(|error| error.to_string())?;
+        Ok(Box::new(Asked { lookup, runtime: tokio::runtime::Handle::current() }))
     }
 
     fn forget(&self, table: &str, ingest: &Arc<Ingest>) -> Result<()> {
@@ -195,6 +216,25 @@ fn actuator_of(actuator: &GroupActuator) -> std::result::Result<ActuatorDef, Str
         bounds: (size(group.min), size(group.max)),
         options: options.clone(),
     })
+}
+
+/// A table outside, for jobs, which have threads of their own.
+struct Asked {
+    lookup: Box<dyn Lookup>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl LookupTable for Asked {
+    fn cache(&self) -> LookupCache {
+        let Kept { keys_max, ttl, keeps_missing } = self.lookup.kept();
+        LookupCache { keys_max, ttl, keeps_missing }
+    }
+
+    fn fetch(&mut self, keys: &RecordBatch) -> std::result::Result<RecordBatch, LookupFailure> {
+        self.runtime
+            .block_on(self.lookup.fetch(keys))
+            .map_err(|error| LookupFailure { is_retryable: error.is_retryable(), reason: error.to_string() })
+    }
 }
 
 fn delivery_of(delivery: &TriggerDelivery) -> std::result::Result<DeliveryDef, String> {

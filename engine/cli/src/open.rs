@@ -69,7 +69,7 @@ impl EngineArgs {
         let options = self.tuning.options(&world, self.data.clone());
         headwater_connectors::registry::add(&headwater_mqtt::connector::CONNECTOR);
         headwater_connectors::registry::add(&headwater_wamp::connector::CONNECTOR);
-        headwater_databases::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
+        headwater_databases::add();
         headwater_connectors::registry::add(&headwater_kafka::CONNECTOR);
         headwater_connectors::registry::add(&headwater_kafka::UPSERT);
         headwater_aws::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);

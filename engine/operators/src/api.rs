@@ -21,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::EventTime;
 
 use crate::error::Result;
+use crate::lookup::LookupSpec;
 
 /// The watermark of a row's own shard just before that row: by it a row is late or not, whatever other shards do.
 #[derive(Clone, Debug)]
@@ -231,6 +232,10 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
             StateBound::None => Reach::Row,
             StateBound::Watermark | StateBound::Grows(_) | StateBound::GrowsWithRows => Reach::History,
         }
+    }
+    /// The operator as a lookup in a table outside, which the runner asks; `None` for all others.
+    fn as_lookup(&self) -> Option<&LookupSpec> {
+        None
     }
     /// A new instance with no state.
     fn instantiate(&self) -> Result<Box<dyn Operator>>;

@@ -40,6 +40,20 @@ pub enum OperatorError {
         /// What the disk said, with the file.
         reason: String,
     },
+    /// A table outside that will not answer until somebody changes something.
+    #[error("looking up rows of {table}: {reason}")]
+    Lookup {
+        /// The table.
+        table: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The job was told to stop while it waited for an answer from outside.
+    #[error("the job was stopped while it waited for table {table}")]
+    Stopped {
+        /// The table.
+        table: String,
+    },
     /// Arrow refused.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -57,6 +71,7 @@ impl OperatorError {
             Self::Arrow(_) | Self::DataFusion(_) => Code::new("HW4003"),
             Self::Unsupported { .. } => Code::new("HW4004"),
             Self::Spill { .. } => Code::new("HW4005"),
+            Self::Lookup { .. } | Self::Stopped { .. } => Code::new("HW4006"),
         }
     }
 

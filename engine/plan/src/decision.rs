@@ -150,6 +150,7 @@ pub(crate) fn engine_stream(name: &str, schema: arrow::datatypes::SchemaRef) -> 
         watermark: None,
         partition_by: Vec::new(),
         primary_key: Vec::new(),
+        proctime: Vec::new(),
         shards: 1,
         retention: RetentionDef::default(),
         durability: Durability::default(),

@@ -1,9 +1,10 @@
 //! What a statement defines: streams, connector tables, views, jobs and archives, independent of their spelling.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
 use crate::statement::Query;
 
@@ -22,6 +23,8 @@ pub struct StreamDef {
     pub partition_by: Vec<String>,
     /// The key; not enforced.
     pub primary_key: Vec<String>,
+    /// Names declared `AS PROCTIME()`: the time at which a row is processed. They are no columns.
+    pub proctime: Vec<String>,
     /// How many shards.
     pub shards: u32,
     /// How long rows are kept.
@@ -42,10 +45,27 @@ pub struct StreamDef {
     pub options: BTreeMap<String, String>,
 }
 
+/// Connectors of databases, whose tables keep one row for each `PRIMARY KEY` and so take changes, and in which rows are looked up. Which
+/// columns a table has must follow from its statement alone, as the catalog is folded from statements; therefore they are known by
+/// name here.
+const DATABASES: [&str; 3] = ["jdbc", "mysql", "postgres"];
+
 /// The last column of a changelog: how often its row is added or, below zero, retracted.
 pub const WEIGHT: &str = "_weight";
 
 impl StreamDef {
+    /// Whether it is a table of a database.
+    pub fn is_database(&self) -> bool {
+        let connector = self.connector.as_deref().unwrap_or_default();
+        DATABASES.iter().any(|known| connector.eq_ignore_ascii_case(known))
+    }
+
+    /// The columns without [`WEIGHT`].
+    pub fn own_schema(&self) -> SchemaRef {
+        let own = self.schema.fields().len() - usize::from(self.is_changelog());
+        Arc::new(Schema::new(self.schema.fields()[..own].to_vec()))
+    }
+
     /// Whether it holds changes, and not only additions. Its last column is [`WEIGHT`], which the runner fills.
     pub fn is_changelog(&self) -> bool {
         self.schema.fields().last().is_some_and(|field| field.name() == WEIGHT)

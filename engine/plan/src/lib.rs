@@ -17,6 +17,7 @@ pub mod decision;
 pub mod definition;
 pub mod error;
 mod functions;
+mod lookup;
 mod metadata;
 mod names;
 pub mod parse;
@@ -39,6 +40,7 @@ pub use definition::{
     StreamDef, ViewDef, WatermarkDef,
 };
 pub use error::{Mistake, SqlError};
+pub use lookup::looked_up;
 pub use parse::{parse, parse_one};
 pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};

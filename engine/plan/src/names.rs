@@ -30,6 +30,7 @@ use crate::definition::ViewDef;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
 use crate::functions::take_parameters;
+use crate::lookup::{self, looked_up_name};
 use crate::metadata::{hide_metadata, mentioned_metadata};
 use crate::patterns::PatternRelations;
 use crate::planner::{Tables, Target};
@@ -62,6 +63,7 @@ impl World<'_> {
     pub(crate) fn plan(&self, query: &Query) -> Result<LogicalPlan> {
         let mut ast = query.ast.clone();
         take_parameters(&mut ast);
+        lookup::rewrite(&mut ast, self.catalog, self.mode, &query.script).map_err(refused)?;
         as_of::rewrite_versioned_tables(&mut ast, self.catalog, &query.script).map_err(refused)?;
         let mentioned = mentioned_metadata(&ast);
         if !mentioned.is_empty() {
@@ -176,6 +178,9 @@ impl<'a> Names<'a> {
         if let Some(provider) = provider {
             let schema = provider.schema();
             return self.scan(name, provider_as_source(provider), &schema);
+        }
+        if let Some(table) = looked_up_name(name).and_then(|name| catalog.stream(name)) {
+            return Ok(Arc::new(StreamTable(table.own_schema())));
         }
         match catalog.get(name) {
             Some(Entry::View(view) | Entry::MaterializedView(view)) => {

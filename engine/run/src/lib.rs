@@ -20,8 +20,8 @@ pub use error::{Result, RunError};
 pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
 pub use options::{
-    ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, NoConnectors, Role,
-    RunningConnector, RunningPrograms, TriggerDelivery,
+    ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, LookupFailure, LookupTable,
+    NoConnectors, Role, RunningConnector, RunningPrograms, TriggerDelivery,
 };
 pub use tail::{Tail, TailBatch, TailFrom};
 

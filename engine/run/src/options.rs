@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use headwater_operators::LookupCache;
 use headwater_plan::{GroupDef, StreamDef, TriggerDef};
 
 use crate::error::Result;
@@ -85,6 +87,23 @@ pub struct ConnectorStatus {
     pub position: String,
 }
 
+/// A table outside, as a job asks it.
+pub trait LookupTable: Send {
+    /// How much of what it answered a job keeps.
+    fn cache(&self) -> LookupCache;
+    /// The rows with these keys, each of which is there once; rows of other keys may be among them. Blocks the thread.
+    fn fetch(&mut self, keys: &RecordBatch) -> std::result::Result<RecordBatch, LookupFailure>;
+}
+
+/// Why a table outside did not answer.
+#[derive(Clone, Debug)]
+pub struct LookupFailure {
+    /// What it said.
+    pub reason: String,
+    /// Whether it may answer later without anybody doing anything.
+    pub is_retryable: bool,
+}
+
 /// A trigger whose firings are to be delivered outside.
 #[derive(Clone, Debug)]
 pub struct TriggerDelivery {
@@ -138,6 +157,16 @@ pub trait ConnectorHost: Send + Sync {
         ingest: Arc<headwater_ingest::Ingest>,
         ended: Box<dyn FnOnce() + Send>,
     ) -> Result<Box<dyn RunningConnector>>;
+    /// A table in which jobs look rows up: they want these columns of the rows that have certain values in those of `key`. Touches nothing
+    /// outside; the message names what is wrong.
+    fn look_up(
+        &self,
+        table: &StreamDef,
+        _columns: SchemaRef,
+        _key: Vec<String>,
+    ) -> std::result::Result<Box<dyn LookupTable>, String> {
+        Err(format!("table {}: this engine was opened without tables to look rows up in", table.name))
+    }
     /// Forgets where the source and the sink of a table stand, which is dropped or new.
     fn forget(&self, table: &str, ingest: &Arc<headwater_ingest::Ingest>) -> Result<()>;
     /// Checks what a trigger wants delivered when it is created; the message names what is wrong.

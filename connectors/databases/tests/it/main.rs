@@ -10,6 +10,7 @@
 #[path = "../../../tests/conformance/lab.rs"]
 #[allow(dead_code, reason = "what others need of it")]
 mod lab;
+mod lookups;
 mod promise;
 mod rows;
 mod server;
@@ -18,7 +19,7 @@ mod values;
 use server::{Kind, Server};
 
 fn everything(kind: Kind) {
-    headwater_databases::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
+    headwater_databases::add();
     let Some(mut server) = Server::start(kind) else { return };
     promise::each_row_once_through_many_lives(&server);
     promise::each_row_once_while_the_server_is_killed(&mut server);
@@ -28,6 +29,7 @@ fn everything(kind: Kind) {
     rows::what_does_not_fit_is_said_before_a_row_is_written(&server);
     rows::secrets_are_not_shown_and_certificates_are_checked(&server);
     values::every_type_arrives_as_it_was(&server);
+    lookups::every_type_is_found_again(&mut server);
 }
 
 #[test]

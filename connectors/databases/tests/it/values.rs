@@ -12,7 +12,7 @@ use crate::server::{Kind, Server};
 const DAY: i64 = 86_400;
 
 /// One row with values, one with the ends of their ranges, one of nulls.
-fn columns() -> Vec<(&'static str, ArrayRef)> {
+pub fn columns() -> Vec<(&'static str, ArrayRef)> {
     let millis = |values: Vec<Option<i64>>| TimestampMillisecondArray::from(values);
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([
         Some(vec![Some(1), None, Some(3)]),

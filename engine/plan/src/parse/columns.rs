@@ -21,6 +21,7 @@ pub(super) struct Columns {
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) watermark: Option<WatermarkDef>,
     pub(super) primary_key: Vec<String>,
+    pub(super) proctime: Vec<String>,
 }
 
 /// Reads `(column type ..., WATERMARK FOR ..., PRIMARY KEY ...)`.
@@ -77,6 +78,12 @@ fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) 
     if columns.fields.iter().any(|field| *field.name() == name.value) {
         return Err(SqlError::new(Mistake::NameTaken, format!("there are two columns '{}'", name.value))
             .at(name.position, reader.script()));
+    }
+    if reader.take_words("AS PROCTIME") {
+        reader.expect(&Token::LParen)?;
+        reader.expect(&Token::RParen)?;
+        columns.proctime.push(name.value);
+        return Ok(());
     }
     if reader.sees("AS") {
         return Err(computed(reader, &name));

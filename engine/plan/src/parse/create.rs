@@ -36,10 +36,6 @@ const KINDS: [&str; 13] = [
     "ARCHIVE",
 ];
 
-/// Connectors that keep one row for each `PRIMARY KEY` and so take changes. Which columns a table has must follow from its statement
-/// alone, as the catalog is folded from statements; therefore they are known by name here.
-const UPSERTING: [&str; 3] = ["jdbc", "mysql", "postgres"];
-
 pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("CREATE")?;
     let or_replace = reader.take_words("OR REPLACE");
@@ -143,7 +139,7 @@ fn takes_changes(table: &StreamDef) -> bool {
         option.as_ref().is_some_and(|value| names.contains(&&*value.to_lowercase().replace('-', "_")))
     };
     let is_read = is(&table.options.get("type").cloned(), &["source", "lookup"]);
-    let upserts = is(&table.connector, &UPSERTING) && !table.primary_key.is_empty() && !is_read;
+    let upserts = table.is_database() && !table.primary_key.is_empty() && !is_read;
     is(&table.format, &["debezium_json"]) || upserts
 }
 
@@ -156,6 +152,7 @@ fn new_stream(name: &Name, columns: Columns, partition_by: Vec<String>) -> Strea
         watermark: columns.watermark,
         partition_by,
         primary_key: columns.primary_key,
+        proctime: columns.proctime,
         shards: 1,
         retention: RetentionDef::default(),
         durability: Durability::default(),

@@ -251,7 +251,7 @@ fn time_behind(left: &Side<'_>, right: &Side<'_>, kind: JoinKind, bounds: Option
 }
 
 /// Leaves out the keys that were computed for the join.
-fn drop_computed(flow: &mut Flow, widths: [(usize, usize); 2]) -> Result<()> {
+pub(super) fn drop_computed(flow: &mut Flow, widths: [(usize, usize); 2]) -> Result<()> {
     let [(left, left_all), (right, right_all)] = widths;
     let all = flow.schema.fields().len();
     if left == left_all && right == right_all {

@@ -10,6 +10,7 @@ use datafusion::physical_expr::expressions::{CaseExpr, Column as PhysicalColumn,
 use headwater_operators::{AssignWindowsSpec, Changes, OperatorSpec};
 
 use super::flow::{Flow, Time, external, names_of};
+use super::lookup::looked_up;
 use super::ranks::{is_window, uses_last_column};
 use super::refuse::refusal;
 use super::windowed::{AFTER_END, AFTER_TIME};
@@ -41,16 +42,20 @@ impl<'a> Lower<'a> {
     /// if the stream has a timeline per key.
     pub(super) fn lower(&mut self, plan: &LogicalPlan, below_window: bool) -> Result<Flow> {
         match plan {
+            LogicalPlan::TableScan(scan) if looked_up(plan).is_some() => Ok(Self::answers(scan)),
             LogicalPlan::TableScan(scan) => self.scan(scan, &[], below_window),
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input, below_window),
             LogicalPlan::Projection(projection) => self.projection(projection, below_window),
             LogicalPlan::Filter(filter) if is_window(&filter.input) => self.top_n(filter, true),
             LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Join(join) => match looked_up(&join.right) {
+                Some((scan, table)) => self.lookup(join, scan, table),
+                None => self.join(join),
+            },
             LogicalPlan::Filter(filter) => {
                 let mut flow = match filter.input.as_ref() {
-                    LogicalPlan::TableScan(scan) => {
+                    LogicalPlan::TableScan(scan) if looked_up(&filter.input).is_none() => {
                         self.scan(scan, std::slice::from_ref(&filter.predicate), below_window)?
                     }
                     input => self.lower(input, below_window)?,

@@ -13,6 +13,7 @@ mod decide;
 mod flow;
 mod intervals;
 mod joins;
+mod lookup;
 mod lower;
 mod over;
 mod patterns;

@@ -4,7 +4,7 @@ use datafusion::common::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::{lower, ranks, refuse, target};
+use super::{lookup, lower, ranks, refuse, target};
 use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
 use crate::planner::Target;
@@ -22,7 +22,9 @@ pub(crate) fn plan(
     let plan = prepare(plan, state)?;
     let mut lower = lower::Lower { options, ..lower::Lower::new(state, catalog) };
     let flow = lower.lower(&plan, false)?;
-    target::finish(lower, flow, &plan, into)
+    let dataflow = target::finish(lower, flow, &plan, into)?;
+    lookup::check(&dataflow)?;
+    Ok(dataflow)
 }
 
 /// Refuses what does not run as a stream, and brings the rest into the shape that is lowered.

@@ -7,9 +7,9 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Literal};
-use headwater_operators::Changes;
+use headwater_operators::{Changes, OperatorSpec, TopN, TopNSpec};
 
-use super::flow::Flow;
+use super::flow::{Flow, Time, external};
 use super::lower::{Lower, column_at};
 use crate::dataflow::{Dataflow, ResultSpec};
 use crate::definition::{StreamDef, WEIGHT};
@@ -55,6 +55,11 @@ pub(super) fn finish(
         let from: Vec<_> = columns.iter().map(|(_, _, from)| *from).collect();
         flow.project(columns.into_iter().map(|(expr, name, _)| (expr, name)).collect(), &from)?;
     }
+    if let Target::Stream(stream, _) = target
+        && stream.is_database()
+    {
+        flow = one_row_for_each_key(&mut lower, flow, stream)?;
+    }
     let result = ResultSpec {
         schema: Arc::clone(&flow.schema),
         changes: flow.changes.clone(),
@@ -85,6 +90,39 @@ fn check_changes(flow: &Flow, stream: &StreamDef) -> Result<()> {
              a table with format = 'debezium_json' takes changes, and one of a database that has a PRIMARY KEY"),
         )),
     }
+}
+
+/// A table of a database keeps one row for each of its keys. If rows change and may be several for a key, all are remembered, so
+/// that there is another when one is retracted: the first by all columns is shown.
+fn one_row_for_each_key(lower: &mut Lower<'_>, flow: Flow, stream: &StreamDef) -> Result<Flow> {
+    let place = |name: &String| stream.schema.index_of(name).map_err(Into::into);
+    let keys = stream.primary_key.iter().map(place).collect::<Result<Vec<_>>>()?;
+    let is_unique = match &flow.changes {
+        Changes::AppendOnly => true,
+        Changes::Updating { key } => key.iter().all(|column| keys.contains(column)),
+        Changes::Retracting => false,
+    };
+    if is_unique || keys.is_empty() {
+        return Ok(flow);
+    }
+    let columns = flow.schema.fields().len();
+    let what = TopN {
+        input: Arc::clone(&flow.schema),
+        partition: keys.clone(),
+        order: Vec::new(),
+        skip: 0,
+        take: 1,
+        number: "$number".to_owned(),
+        numbered: false,
+        changes: flow.changes.clone(),
+        closes: None,
+    };
+    let operator: Arc<dyn OperatorSpec> = Arc::new(TopNSpec::try_new(what).map_err(external)?);
+    let (schema, changes) = (operator.schema(), operator.changes());
+    let input = lower.exchange(flow, keys, operator);
+    let mut flow = Flow::new(vec![input], schema, changes, Time::default());
+    flow.keep_first(columns)?;
+    Ok(flow)
 }
 
 /// For each column of a target the query's column that fills it.

@@ -218,12 +218,12 @@ pub(super) fn inputs_of(catalog: &Catalog, query: &Query) -> Vec<String> {
 
 /// The streams and tables that a job or view reads, through views; an alarm, through the alarms that it names, too.
 pub(super) fn inputs_of_entry(catalog: &Catalog, entry: &Entry) -> Vec<String> {
-    let mut pending: Vec<String> = reads(entry).into_iter().collect();
+    let mut pending: Vec<String> = reads(catalog, entry).into_iter().collect();
     let mut inputs = Vec::new();
     while let Some(name) = pending.pop() {
         match catalog.get(&name) {
             Some(inner @ (Entry::View(_) | Entry::Alarm(_) | Entry::ScalingPolicy(_))) => {
-                pending.extend(reads(inner));
+                pending.extend(reads(catalog, inner));
             }
             _ => inputs.push(name),
         }
@@ -232,9 +232,15 @@ pub(super) fn inputs_of_entry(catalog: &Catalog, entry: &Entry) -> Vec<String> {
 }
 
 /// What a definition reads by name; what it writes is not read, unless its query reads it, too.
-fn reads(entry: &Entry) -> BTreeSet<String> {
+fn reads(catalog: &Catalog, entry: &Entry) -> BTreeSet<String> {
     let mut names = entry.references();
+    // A table in which rows are looked up is not read as a stream.
+    let mut but_not_by = |query: &Query| {
+        let looked_up = headwater_plan::looked_up(query, catalog);
+        names.retain(|name| !looked_up.contains(name));
+    };
     match entry {
+        Entry::View(view) | Entry::MaterializedView(view) => but_not_by(&view.query),
         Entry::Stream(_) | Entry::Table(_) | Entry::MapReduce(_) => names.clear(),
         Entry::Job(job) => {
             let view = headwater_plan::ViewDef {
@@ -242,7 +248,7 @@ fn reads(entry: &Entry) -> BTreeSet<String> {
                 columns: Vec::new(),
                 query: job.query.clone(),
             };
-            return Entry::View(Arc::new(view)).references();
+            return reads(catalog, &Entry::View(Arc::new(view)));
         }
         Entry::Alarm(_) => {
             names.remove(headwater_plan::ALARM_HISTORY);

@@ -22,6 +22,7 @@ use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::error::{Result, RunError};
 use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, Start, WEIGHT, journal_schema};
 use crate::late::LateRows;
+use crate::options::LookupTable;
 
 impl Inner {
     /// The tables that the planner sees.
@@ -77,7 +78,12 @@ impl Inner {
             }
             _ => events::ensure(&*self.log, view_spec(name, &dataflow)?)?,
         };
-        let journal = events::ensure(&*self.log, journal_spec(name)?)?;
+        let mut journal = events::ensure(&*self.log, journal_spec(name)?)?;
+        if journal.spec.schema != journal_schema() {
+            // One of an older version.
+            self.log.evolve(journal.id, journal_schema())?;
+            journal = self.log.stream_named(journal.spec.name.as_str())?;
+        }
         // Taken before the plan is put together: two guards in one expression would wait for each other.
         let (ends, paused) = {
             let state = self.state.lock();
@@ -107,6 +113,7 @@ impl Inner {
             idle_timeout,
             ends,
             paused,
+            lookups: self.lookups_of(&catalog, &dataflow)?,
             dataflow: Arc::new(dataflow),
         };
         let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
@@ -115,6 +122,26 @@ impl Inner {
         state.ends.iter().for_each(|(stream, ends)| handle.end_stream(stream, ends.clone()));
         state.jobs.insert(name.to_owned(), handle);
         Ok(())
+    }
+
+    /// The tables outside in which a dataflow looks rows up, by the stages that do.
+    pub fn lookups_of(
+        &self,
+        catalog: &Catalog,
+        dataflow: &Dataflow,
+    ) -> Result<Vec<(usize, Box<dyn LookupTable>)>> {
+        let mut tables = Vec::new();
+        for (nth, stage) in dataflow.stages.iter().enumerate() {
+            let Some(spec) = stage.operators.first().and_then(|operator| operator.as_lookup()) else {
+                continue;
+            };
+            let lookup = spec.lookup();
+            let failed = |reason: String| RunError::Connector { table: lookup.table.clone(), reason };
+            let def = catalog.stream(&lookup.table).ok_or_else(|| failed("it is gone".to_owned()))?;
+            let table = self.connectors.look_up(def, Arc::clone(&lookup.fetched), lookup.key_columns.clone());
+            tables.push((nth, table.map_err(failed)?));
+        }
+        Ok(tables)
     }
 
     /// A stream of the engine itself, as the catalog has it.

@@ -122,7 +122,7 @@ impl Inner {
         let role = match used {
             Some(role) => role,
             None => match self.roles_of(table)?.as_slice() {
-                [role] if !table.schema.fields().is_empty() => *role,
+                [role] if !table.schema.fields().is_empty() && !table.is_database() => *role,
                 _ => return Ok(()),
             },
         };

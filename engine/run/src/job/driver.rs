@@ -18,12 +18,12 @@ use headwater_core::hash::SLOTS;
 use headwater_core::world::Turn;
 use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
 use headwater_log::{Append, Log, Pending, Producer, StreamInfo};
-use headwater_operators::StateSize;
+use headwater_operators::{OperatorError, StateSize};
 use headwater_plan::Dataflow;
 
 use super::blobs::Blobs;
 use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Place, Restored};
-use super::handle::Shared;
+use super::handle::{Shared, hold_back};
 use super::histogram::Histogram;
 use super::journal::{self, Entry, JournalReader};
 use super::pace::Pace;
@@ -33,6 +33,7 @@ use super::spill::StateMemory;
 use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::late::LateRows;
+use crate::options::LookupTable;
 
 /// How many steps may wait for the log's acknowledgement while the next is computed.
 const IN_FLIGHT_MAX: usize = 4;
@@ -72,6 +73,8 @@ pub(crate) struct JobPlan {
     pub ends: Vec<(String, Vec<Sequence>)>,
     /// Whether it starts paused.
     pub paused: bool,
+    /// The tables outside that it looks rows up in, by the stages that do.
+    pub lookups: Vec<(usize, Box<dyn LookupTable>)>,
 }
 
 /// What does a job's work, one turn at a time.
@@ -113,7 +116,12 @@ struct Counters {
 
 impl Driver {
     /// Restores a job to where its newest checkpoint left it.
-    pub(super) fn open(world: World, log: Arc<dyn Log>, plan: JobPlan, shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn open(
+        world: World,
+        log: Arc<dyn Log>,
+        mut plan: JobPlan,
+        shared: Arc<Shared>,
+    ) -> Result<Self> {
         let fingerprint = checkpoint::fingerprint(&plan.dataflow);
         let bad = |reason: String| RunError::Checkpoint { job: plan.name.clone(), reason };
         let (restored, passed_over) = checkpoint::restore(&*plan.blobs, &fingerprint).map_err(bad)?;
@@ -125,6 +133,8 @@ impl Driver {
             );
         }
         let mut pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
+        let lookups = std::mem::take(&mut plan.lookups);
+        pipeline.look_up(lookups, world.clone(), hold_back(Arc::clone(&shared)));
         let manifest = restored.as_ref().map_or_else(Manifest::default, |restored| restored.manifest.clone());
         let cut: Vec<Vec<ShardCut>> =
             manifest.places.iter().map(|shards| shards.iter().map(cut_of).collect()).collect();
@@ -176,6 +186,11 @@ impl Driver {
         let turn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_turn()));
         let error = match turn {
             Ok(Ok(turn)) => return turn,
+            // As after a crash, what was not finished is done again.
+            Ok(Err(RunError::Operator { source: OperatorError::Stopped { .. }, .. })) => {
+                self.stopped = true;
+                return Turn::Again;
+            }
             Ok(Err(error)) => error,
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -297,7 +312,8 @@ impl Driver {
         let (late, rows_late) =
             self.plan.late.appends(&self.plan.name, self.step, &step.output.late, self.producer)?;
         group.extend(late);
-        let entry = Entry { step: self.step, cut: step.cut, watermark: step.watermark };
+        let answers = step.output.answers;
+        let entry = Entry { step: self.step, cut: step.cut, watermark: step.watermark, answers };
         let line = journal::encode(&entry, &self.cut)?;
         let producer = Some(self.producer);
         group.push(Append { producer, ..Append::new(self.plan.journal.id, ShardId(0), line) });
@@ -324,6 +340,7 @@ impl Driver {
             return Ok(Turn::Again);
         };
         let now = self.world.clock.monotonic();
+        self.pipeline.obey_answers(entry.answers);
         let step = self.pipeline.step_obeying(&entry.cut, now)?;
         if step.watermark != entry.watermark {
             let reason = format!(

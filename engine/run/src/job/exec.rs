@@ -16,11 +16,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use headwater_core::EventTime;
-use headwater_operators::{Clocks, Late, Operator, OperatorError, Output, Rows, StateEntries, StateSize};
+use headwater_operators::{
+    Clocks, Late, LookupCache, LookupOperator, Operator, OperatorError, Output, Rows, Snapshot, StateEntries,
+    StateSize,
+};
 use headwater_plan::dataflow::{Dataflow, Exchange, Stage, Upstream};
 use parking_lot::Mutex;
 
 use super::keyed::{Keyed, PARALLEL_ROWS_MIN};
+use super::lookup::{Answer, StepAnswers};
 use super::spill::{Lease, StatePart};
 
 type Result<T> = std::result::Result<T, OperatorError>;
@@ -32,6 +36,8 @@ pub(crate) struct StepOutput {
     pub rows: Vec<Rows>,
     /// The rows that came too late, in canonical order.
     pub late: Vec<Late>,
+    /// What tables outside were asked and said.
+    pub answers: Vec<Answer>,
 }
 
 /// The operator instances of one job and the state in them.
@@ -49,6 +55,8 @@ enum Instances {
     Stateless(Vec<Vec<Box<dyn Operator>>>),
     /// Instances of an operator with state.
     Keyed(Keyed),
+    /// An operator that asks a table outside. It keeps the order of its input.
+    Lookup(Box<LookupOperator>),
 }
 
 impl Executor {
@@ -60,13 +68,18 @@ impl Executor {
     }
 
     /// Runs one step: `sources` holds the morsels of each source, in canonical order.
-    pub fn step(&mut self, sources: Vec<Vec<Rows>>, watermark: EventTime) -> Result<StepOutput> {
+    pub fn step(
+        &mut self,
+        sources: Vec<Vec<Rows>>,
+        watermark: EventTime,
+        mut outside: StepAnswers<'_>,
+    ) -> Result<StepOutput> {
         debug_assert!(watermark >= self.watermark, "a watermark never moves back");
         let before = std::mem::replace(&mut self.watermark, watermark);
         let dataflow = Arc::clone(&self.dataflow);
         let mut outputs: Vec<Vec<Rows>> = Vec::with_capacity(dataflow.stages.len());
-        let mut late = Vec::new();
-        for (stage, instances) in dataflow.stages.iter().zip(&mut self.stages) {
+        let (mut late, mut answers) = (Vec::new(), Vec::new());
+        for (nth, (stage, instances)) in dataflow.stages.iter().zip(&mut self.stages).enumerate() {
             let held: Vec<Cow<'_, [Rows]>> = stage
                 .inputs
                 .iter()
@@ -85,12 +98,23 @@ impl Executor {
                     let (before, watermark) = (earlier(before, stage.delay), earlier(watermark, stage.delay));
                     keyed.run(stage, &inputs, before, watermark)?
                 }
+                Instances::Lookup(operator) => {
+                    let rows = inputs.first().map_or(&[][..], |(_, rows)| *rows);
+                    if let Some(answer) = outside.to(nth, operator, rows)? {
+                        operator.learn(&answer)?;
+                        answers.push((nth, answer));
+                    }
+                    let mut output = Output::default();
+                    rows.iter().try_for_each(|rows| operator.join(rows).map(|rows| output.emit(rows)))?;
+                    operator.settle();
+                    output
+                }
             };
             drop(held);
             late.extend(output.late);
             outputs.push(output.rows);
         }
-        Ok(StepOutput { rows: outputs.pop().unwrap_or_default(), late })
+        Ok(StepOutput { rows: outputs.pop().unwrap_or_default(), late, answers })
     }
 
     /// What has changed in the state since the last call (or all of it), with the stage it belongs to.
@@ -98,6 +122,11 @@ impl Executor {
         let mut all = Vec::new();
         for (nth, (_, keyed)) in self.keyed() {
             all.extend(keyed.snapshot(full)?.into_iter().map(|part| (nth, part)));
+        }
+        for (nth, operator) in self.lookups() {
+            let mut snapshot = Snapshot::default();
+            operator.snapshot(full, &mut snapshot)?;
+            all.extend(snapshot.entries.into_iter().map(|entries| (nth, StatePart::Here(entries))));
         }
         Ok(all)
     }
@@ -120,12 +149,22 @@ impl Executor {
 
     /// Gives back one part of a snapshot, each row to the instance that owns its slot now.
     pub fn restore(&mut self, stage: usize, entries: &StateEntries) -> Result<()> {
+        if let Some((_, operator)) = self.lookups().find(|(nth, _)| *nth == stage) {
+            return operator.restore(entries);
+        }
         match self.keyed().find(|(nth, _)| *nth == stage) {
             Some((_, (stage, keyed))) => keyed.restore(stage, entries),
             None => Err(OperatorError::BadCheckpoint {
                 operator: format!("stage {stage}"),
                 reason: "the checkpoint has state for a stage that keeps none".into(),
             }),
+        }
+    }
+
+    /// Says how much of what a table outside answered a stage keeps.
+    pub fn limit_lookup(&mut self, stage: usize, limits: LookupCache) {
+        if let Some((_, operator)) = self.lookups().find(|(nth, _)| *nth == stage) {
+            operator.limit(limits);
         }
     }
 
@@ -150,6 +189,11 @@ impl Executor {
             sum.bytes += size.bytes;
             holders += u64::from(size.entries > 0);
         }
+        for (_, operator) in self.lookups() {
+            let size = operator.state_size();
+            sum.entries += size.entries;
+            sum.bytes += size.bytes;
+        }
         if let Some(mut lease) = self.lease.take() {
             let share = lease.note(sum.bytes) / holders.max(1);
             let bounded =
@@ -170,7 +214,15 @@ impl Executor {
         let stages = self.dataflow.stages.iter().zip(&mut self.stages).enumerate();
         stages.filter_map(|(nth, (stage, instances))| match instances {
             Instances::Keyed(keyed) => Some((nth, (stage, keyed))),
-            Instances::Stateless(_) => None,
+            Instances::Stateless(_) | Instances::Lookup(_) => None,
+        })
+    }
+
+    /// The stages that ask tables outside, by their numbers.
+    fn lookups(&mut self) -> impl Iterator<Item = (usize, &mut LookupOperator)> {
+        self.stages.iter_mut().enumerate().filter_map(|(nth, instances)| match instances {
+            Instances::Lookup(operator) => Some((nth, &mut **operator)),
+            Instances::Stateless(_) | Instances::Keyed(_) => None,
         })
     }
 }
@@ -196,6 +248,11 @@ fn earlier(time: EventTime, by: i64) -> EventTime {
 }
 
 fn instantiate(stage: &Stage, workers: usize) -> Result<Instances> {
+    if let [operator] = stage.operators.as_slice()
+        && let Some(lookup) = operator.as_lookup()
+    {
+        return Ok(Instances::Lookup(Box::new(lookup.open()?)));
+    }
     let keyed = stage.inputs.iter().any(|input| input.exchange != Exchange::Forward);
     if !keyed {
         let chain = || stage.operators.iter().map(|operator| operator.instantiate()).collect::<Result<_>>();

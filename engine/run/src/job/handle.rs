@@ -9,6 +9,7 @@ use headwater_log::{CommitGuard, Log};
 use parking_lot::{Condvar, Mutex};
 
 use super::driver::{Driver, JobPlan};
+use super::lookup::Patience;
 use crate::error::Result;
 use crate::{JobState, JobStatus};
 
@@ -37,6 +38,8 @@ pub(super) struct Control {
     pub(super) paused: bool,
     pub(super) closing: bool,
     pub(super) closed: bool,
+    /// The handle is gone, and nobody waits for a checkpoint.
+    pub(super) abandoned: bool,
     pub(super) ends: Vec<(String, Vec<Sequence>)>,
     /// Streams that are quiet, and where time is to be put when what they hold has been taken.
     pub(super) advances: Vec<(String, EventTime)>,
@@ -105,6 +108,31 @@ impl JobHandle {
             }
         }
     }
+}
+
+impl Drop for JobHandle {
+    fn drop(&mut self) {
+        self.shared.control.lock().abandoned = true;
+        self.shared.closed.notify_all();
+    }
+}
+
+/// How often a job that waits for a table outside looks whether it should stop.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits, ever longer up to ten seconds, while a table outside does not answer, and shows why, until the job is to stop.
+pub(super) fn hold_back(shared: Arc<Shared>) -> Patience {
+    Box::new(move |reason, attempt| {
+        shared.status.lock().error = Some(format!("HW4006 waiting for an answer: {reason}"));
+        for _ in 0..(1_u32 << attempt.min(8)).min(200) {
+            let mut control = shared.control.lock();
+            if control.closing || control.abandoned {
+                return false;
+            }
+            shared.closed.wait_for(&mut control, LOOK_AGAIN);
+        }
+        true
+    })
 }
 
 fn new_status(plan: &JobPlan) -> JobStatus {

@@ -12,18 +12,23 @@
 //! | idle, ended | what was declared of the shard |
 //! | advance | where time was put because all shards were idle |
 //! | watermark | the job's watermark after the step |
+//! | answer | what a table outside said to the step, as an Arrow IPC stream; `shard` is the stage that asked, source -1 |
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch,
+    TimestampNanosecondArray,
 };
 use arrow::datatypes::{
     DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType,
 };
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{Append, ColumnBound, From, Log, ReadSpec, Reader, StreamInfo};
 
+use super::lookup::Answer;
 use super::pipeline::{Cut, ShardCut};
 use crate::error::{Result, RunError};
 
@@ -39,11 +44,12 @@ pub(crate) fn schema() -> SchemaRef {
         Field::new("ended", DataType::Boolean, false),
         Field::new("advance", time(), true),
         Field::new("watermark", time(), false),
+        Field::new("answer", DataType::Binary, true),
     ]))
 }
 
 /// One step as the journal has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     /// Its number.
     pub step: u64,
@@ -51,10 +57,13 @@ pub(crate) struct Entry {
     pub cut: Cut,
     /// The watermark after it.
     pub watermark: EventTime,
+    /// What tables outside said to it.
+    pub answers: Vec<Answer>,
 }
 
 /// The rows that a step adds: what differs from the cut before.
 pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBatch> {
+    let nothing = ShardCut { next: Sequence::ZERO, idle: false, ended: false };
     let mut rows: Vec<(i32, i32, ShardCut)> = Vec::new();
     for (source, shards) in entry.cut.shards.iter().enumerate() {
         for (shard, cut) in shards.iter().enumerate() {
@@ -63,9 +72,13 @@ pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBa
             }
         }
     }
+    let cuts = rows.len();
+    rows.extend(entry.answers.iter().map(|(stage, _)| (-1, *stage as i32, nothing)));
     if rows.is_empty() {
-        rows.push((-1, -1, ShardCut { next: Sequence::ZERO, idle: false, ended: false }));
+        rows.push((-1, -1, nothing));
     }
+    let answers = entry.answers.iter().map(|(_, answer)| write_answer(answer)).collect::<Result<Vec<_>>>()?;
+    let answers = (0..rows.len()).map(|row| row.checked_sub(cuts).and_then(|nth| answers.get(nth)));
     let advance = entry.cut.advance.map(|time| time.0);
     let count = rows.len();
     Ok(RecordBatch::try_new(
@@ -79,8 +92,19 @@ pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBa
             Arc::new(rows.iter().map(|row| Some(row.2.ended)).collect::<BooleanArray>()),
             Arc::new(TimestampNanosecondArray::from(vec![advance; count]).with_timezone("UTC")),
             Arc::new(TimestampNanosecondArray::from_value(entry.watermark.0, count).with_timezone("UTC")),
+            Arc::new(answers.collect::<BinaryArray>()),
         ],
     )?)
+}
+
+fn write_answer(answer: &RecordBatch) -> Result<Vec<u8>> {
+    let mut writer = StreamWriter::try_new(Vec::new(), &answer.schema())?;
+    writer.write(answer)?;
+    Ok(writer.into_inner()?)
+}
+
+fn read_answer(bytes: &[u8]) -> Result<Option<RecordBatch>> {
+    Ok(StreamReader::try_new(bytes, None)?.next().transpose()?)
 }
 
 /// The cut of the first step of a journal.
@@ -91,7 +115,8 @@ pub(crate) fn first_cut(log: &dyn Log, info: &StreamInfo, job: &str) -> Result<O
 
 /// Begins an empty journal with a step that takes nothing: the job starts behind what its sources hold now.
 pub(crate) fn begin_at(log: &dyn Log, info: &StreamInfo, shards: Vec<Vec<ShardCut>>) -> Result<()> {
-    let entry = Entry { step: 1, cut: Cut { shards, advance: None }, watermark: EventTime::MIN };
+    let entry =
+        Entry { step: 1, cut: Cut { shards, advance: None }, watermark: EventTime::MIN, answers: Vec::new() };
     log.append(vec![Append::new(info.id, ShardId(0), encode(&entry, &[])?)])?;
     Ok(())
 }
@@ -147,7 +172,9 @@ impl JournalReader {
             }
             let (advance, watermark) = times(&batch, row);
             self.apply(&batch, row);
-            let entry = entry.get_or_insert_with(|| Entry { step, cut: Cut::default(), watermark });
+            let new = || Entry { step, cut: Cut::default(), watermark, answers: Vec::new() };
+            let entry = entry.get_or_insert_with(new);
+            entry.answers.extend(answer_of(&batch, row)?);
             entry.cut.advance = advance;
             self.advance();
         }
@@ -194,6 +221,14 @@ impl JournalReader {
             ended: batch.column(5).as_boolean().value(row),
         };
     }
+}
+
+/// What a table said, if the row has that. Journals of old have no column for it.
+fn answer_of(batch: &RecordBatch, row: usize) -> Result<Option<Answer>> {
+    let answers = batch.column_by_name("answer").and_then(|column| column.as_binary_opt::<i32>());
+    let Some(answers) = answers.filter(|answers| answers.is_valid(row)) else { return Ok(None) };
+    let stage = batch.column(2).as_primitive::<Int32Type>().value(row);
+    Ok(read_answer(answers.value(row))?.map(|answer| (stage as usize, answer)))
 }
 
 fn times(batch: &RecordBatch, row: usize) -> (Option<EventTime>, EventTime) {

@@ -16,6 +16,7 @@ mod handle;
 mod histogram;
 mod journal;
 mod keyed;
+mod lookup;
 mod pace;
 mod parts;
 mod pipeline;

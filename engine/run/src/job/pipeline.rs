@@ -6,16 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_core::{EventTime, Sequence, ShardId, World};
 use headwater_log::{From, Log, StreamInfo};
 use headwater_operators::{Rows, StateSize};
 use headwater_plan::dataflow::Dataflow;
 
 use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
 use super::exec::{Executor, StepOutput};
+use super::lookup::{Answer, Answers, Patience};
 use super::source::{ShardInput, Until};
 use super::spill::Lease;
 use crate::error::{Result, RunError};
+use crate::options::LookupTable;
 
 /// How far a step goes, and what the runtime decided in it: what the journal keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -79,6 +81,7 @@ pub(crate) struct Pipeline {
     executor: Executor,
     watermark: EventTime,
     steps: u64,
+    answers: Answers,
 }
 
 /// After so many steps the state is measured, so that it is bounded whoever takes them.
@@ -114,7 +117,14 @@ impl Pipeline {
         }
         let executor = Executor::new(Arc::clone(&dataflow), workers, lease)
             .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
-        Ok(Self { dataflow, sources, executor, watermark: EventTime::MIN, steps: 0 })
+        Ok(Self {
+            dataflow,
+            sources,
+            executor,
+            watermark: EventTime::MIN,
+            steps: 0,
+            answers: Answers::default(),
+        })
     }
 
     /// The plan.
@@ -130,6 +140,19 @@ impl Pipeline {
     /// How much state there is: all its entries, and the bytes in memory. What has outgrown its share is put away from now on.
     pub fn measure(&mut self) -> Result<StateSize> {
         self.executor.measure().map_err(|error| RunError::Operator { job: "step".into(), source: error })
+    }
+
+    /// Asks tables outside, by the stages that look rows up in them.
+    pub fn look_up(&mut self, tables: Vec<(usize, Box<dyn LookupTable>)>, world: World, patience: Patience) {
+        for (stage, table) in &tables {
+            self.executor.limit_lookup(*stage, table.cache());
+        }
+        self.answers.ask(tables, world, patience);
+    }
+
+    /// What tables outside answer to the next step, which is one of the journal.
+    pub fn obey_answers(&mut self, answers: Vec<Answer>) {
+        self.answers.obey(answers);
     }
 
     /// The watermark after the last step.
@@ -313,7 +336,7 @@ impl Pipeline {
         let watermark = job_watermark(clocks, self.watermark, advance);
         let output = self
             .executor
-            .step(morsels, watermark)
+            .step(morsels, watermark, self.answers.begin())
             .map_err(|error| RunError::Operator { job: "step".into(), source: error })?;
         self.watermark = watermark;
         self.steps += 1;

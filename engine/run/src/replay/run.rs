@@ -79,6 +79,9 @@ impl Filter {
     }
 }
 
+/// How often a table outside is asked for what the journal does not say.
+const LOOKUP_ATTEMPTS: u32 = 3;
+
 struct Replay {
     pipeline: Pipeline,
     report: ReplayReport,
@@ -108,7 +111,10 @@ impl Replay {
             _ => EventTime::MAX,
         };
         let dataflow = Arc::clone(&definition.dataflow);
-        let pipeline = Pipeline::open(&*inner.log, dataflow, inner.options.workers, &start, inner.lease())?;
+        let mut pipeline =
+            Pipeline::open(&*inner.log, dataflow, inner.options.workers, &start, inner.lease())?;
+        let lookups = inner.lookups_of(&inner.catalog(), &definition.dataflow)?;
+        pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
         let report = ReplayReport {
             schema,
             rows_in: 0,
@@ -127,6 +133,7 @@ impl Replay {
         let journal = inner.log.stream_named(&format!("system.journal.{job}"))?;
         let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new())?;
         while let Some(entry) = entries.next()? {
+            self.pipeline.obey_answers(entry.answers);
             let step = self.pipeline.step_obeying(&entry.cut, inner.world.clock.monotonic())?;
             self.take(step.rows_in, &step.output.rows)?;
             if step.watermark >= self.enough {

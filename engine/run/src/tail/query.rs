@@ -33,14 +33,19 @@ struct QueryTail {
     skip: Option<Places>,
 }
 
+/// How often a table outside is asked.
+const LOOKUP_ATTEMPTS: u32 = 3;
+
 /// Opens a tail of a query.
 pub(crate) fn of_query(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -> Result<Tail> {
     let schema = result_schema(&dataflow);
     let log = Arc::clone(&inner.log);
     let (start, skip) = start_of(&*log, &dataflow, from)?;
     let commits = Commits::of(&*log);
+    let lookups = inner.lookups_of(&inner.catalog(), &dataflow)?;
     let mut pipeline =
         Pipeline::open(&*log, Arc::new(dataflow), inner.options.workers, &start, inner.lease())?;
+    pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
     for (name, ends) in &inner.state.lock().ends {
         pipeline.set_end(name, ends);
     }

@@ -11,7 +11,7 @@ use headwater_core::ShardId;
 use headwater_core::hash::{hash_rows, shard_of};
 use headwater_core::world::sim::SimWorld;
 use headwater_log::{Append, DiskLogOptions, Log, ReadSpec};
-use headwater_run::{Engine, EngineOptions, JobState, NoConnectors};
+use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, NoConnectors};
 
 /// A reading: device, milliseconds, value.
 pub type Reading = (&'static str, i64, i64);
@@ -20,6 +20,7 @@ pub struct Machine {
     pub sim: SimWorld,
     runtime: tokio::runtime::Runtime,
     engine: Option<Engine>,
+    connectors: Arc<dyn ConnectorHost>,
     pub workers: usize,
     /// Every third machine has hardly any, or none, so that state goes to the disk.
     pub state_memory: Option<u64>,
@@ -29,7 +30,13 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(seed: u64) -> Self {
+        Self::with_connectors(seed, Arc::new(NoConnectors))
+    }
+
+    /// One whose tables are run by somebody.
+    pub fn with_connectors(seed: u64, connectors: Arc<dyn ConnectorHost>) -> Self {
         let mut machine = Self {
+            connectors,
             sim: SimWorld::new(seed),
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
             engine: None,
@@ -54,7 +61,7 @@ impl Machine {
             log: DiskLogOptions::default(),
         };
         let runtime = self.runtime.handle().clone();
-        let engine = Engine::open_on(runtime, self.sim.world(), options, Arc::new(NoConnectors));
+        let engine = Engine::open_on(runtime, self.sim.world(), options, Arc::clone(&self.connectors));
         self.engine = Some(engine.unwrap_or_else(|error| panic!("open: {error}")));
     }
 

@@ -8,6 +8,7 @@ mod archives;
 mod bounds;
 mod determinism;
 mod lateness;
+mod lookups;
 mod machine;
 mod metrics;
 mod object_store;

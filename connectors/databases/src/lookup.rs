@@ -1,0 +1,83 @@
+//! Tables in which jobs look rows up: one query for all keys that a step lacks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use headwater_connectors::{ConnectorError, Kept, Lookup, Result, Wanted};
+
+use crate::address::Address;
+use crate::cells::Cells;
+use crate::connection::connect;
+use crate::kind::Kind;
+use crate::session::{Question, Session};
+use crate::table::{Ours, TableName, ours};
+
+/// A table that is asked.
+pub(crate) struct DatabaseLookup {
+    address: Address,
+    wanted: Wanted,
+    question: Question,
+    kept: Kept,
+    patience: Duration,
+    session: Option<Box<dyn Session>>,
+}
+
+impl DatabaseLookup {
+    pub(crate) fn new(
+        address: Address,
+        table: TableName,
+        wanted: Wanted,
+        kept: Kept,
+        patience: Duration,
+    ) -> Result<Self> {
+        let columns = ours(&wanted.columns, &wanted.key)?;
+        if let Some(nested) = columns.iter().find(|column| column.kind == Kind::Json) {
+            let reason = "nested values are looked up as the text that they are: declare it as STRING";
+            return Err(ConnectorError::refused(format!("column '{}'", nested.name), reason));
+        }
+        let question = Question { table, columns, keys: Vec::new() };
+        Ok(Self { address, wanted, question, kept, patience, session: None })
+    }
+
+    async fn ask(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
+        let what = format!("look rows up in table {} of {}", self.question.table, self.address.shown());
+        let wrong = |reason: String| ConnectorError::refused(what.clone(), reason);
+        self.question.keys = ours(&keys.schema(), &[])?;
+        // Taken out: a session in which something went wrong is not used again.
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let mut session = connect(&self.address).await?;
+                session.prepare_question(&self.question).await?;
+                session
+            }
+        };
+        let cell = |(our, column): (&Ours, _)| Cells::of(column, our.kind);
+        let cells = self.question.keys.iter().zip(keys.columns()).map(cell);
+        let cells = cells.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+        let found = session.ask(&self.question, &cells).await?;
+        self.session = Some(session);
+        let fields = self.wanted.columns.fields().iter();
+        let columns =
+            found.into_iter().zip(fields).map(|(cells, field)| cells.into_column(field.data_type()));
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+        RecordBatch::try_new(Arc::clone(&self.wanted.columns), columns)
+            .map_err(|error| wrong(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Lookup for DatabaseLookup {
+    fn kept(&self) -> Kept {
+        self.kept
+    }
+
+    async fn fetch(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
+        let patience = self.patience;
+        let asked = tokio::time::timeout(patience, self.ask(keys)).await;
+        let late = |_| ConnectorError::outage("look rows up", format!("no answer within {patience:?}"));
+        asked.map_err(late)?
+    }
+}

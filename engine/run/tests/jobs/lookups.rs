@@ -1,0 +1,262 @@
+//! Joins with a table outside, which says something else each time it is asked: what comes out depends on the log alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::SchemaRef;
+use headwater_core::world::sim::SimRandom;
+use headwater_ingest::Ingest;
+use headwater_operators::LookupCache;
+use headwater_plan::StreamDef;
+use headwater_run::{
+    ConnectorHost, ConnectorTable, LookupFailure, LookupTable, ReplaySpec, Role, RunError, RunningConnector,
+};
+use parking_lot::Mutex;
+
+use crate::machine::Machine;
+
+/// Each answer counts on, so that whoever asks twice gets two answers. Device `x` is not there; `b` is there twice.
+#[derive(Clone)]
+struct Outside {
+    asked: Arc<Mutex<BTreeMap<String, i64>>>,
+    cache: LookupCache,
+    refuses: Arc<Mutex<Option<String>>>,
+}
+
+impl Outside {
+    fn new(keys_max: usize, ttl: Option<Duration>) -> Self {
+        let cache = LookupCache { keys_max, ttl, keeps_missing: true };
+        Self { asked: Arc::default(), cache, refuses: Arc::default() }
+    }
+
+    fn times(&self, device: &str) -> i64 {
+        self.asked.lock().get(device).copied().unwrap_or_default()
+    }
+}
+
+impl LookupTable for Outside {
+    fn cache(&self) -> LookupCache {
+        self.cache
+    }
+
+    fn fetch(&mut self, keys: &RecordBatch) -> Result<RecordBatch, LookupFailure> {
+        if let Some(reason) = self.refuses.lock().clone() {
+            return Err(LookupFailure { reason, is_retryable: false });
+        }
+        let mut asked = self.asked.lock();
+        let mut rows: Vec<(String, i64)> = Vec::new();
+        for device in keys.column(0).as_string::<i32>().iter().flatten() {
+            let times = asked.entry(device.to_owned()).or_default();
+            *times += 1;
+            let answer = *times * 10;
+            let copies =
+                [("x", 0), ("b", 2)].into_iter().find(|(name, _)| *name == device).map_or(1, |(_, n)| n);
+            rows.extend((0..copies).map(|copy| (device.to_owned(), answer + copy)));
+        }
+        // A row of nobody's, which does no harm.
+        rows.push(("stranger".into(), 0));
+        let devices: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0)));
+        let sites: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)));
+        Ok(RecordBatch::try_from_iter([("device", devices), ("site", sites)]).unwrap())
+    }
+}
+
+impl ConnectorHost for Outside {
+    fn validate(&self, table: &ConnectorTable) -> Result<(), String> {
+        if table.role == Role::Sink { Ok(()) } else { Err("it cannot be a source".to_owned()) }
+    }
+
+    fn only_role(&self, _table: &StreamDef) -> Option<Role> {
+        Some(Role::Sink)
+    }
+
+    fn start(
+        &self,
+        table: ConnectorTable,
+        _ingest: Arc<Ingest>,
+        _ended: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn RunningConnector>, RunError> {
+        Err(RunError::Connector { table: table.def.name.clone(), reason: "nobody writes into it".into() })
+    }
+
+    fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn look_up(
+        &self,
+        _table: &StreamDef,
+        columns: SchemaRef,
+        key: Vec<String>,
+    ) -> Result<Box<dyn LookupTable>, String> {
+        let names: Vec<_> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(
+            (names, key),
+            (vec!["device", "site"], vec!["device".to_owned()]),
+            "what is wanted, and no more"
+        );
+        Ok(Box::new(self.clone()))
+    }
+}
+
+const SITES: &str = "CREATE TABLE sites (device STRING, site BIGINT, owner STRING, PRIMARY KEY (device) NOT ENFORCED) \
+    WITH (connector = 'jdbc', url = 'jdbc:postgresql://nowhere/fleet')";
+
+fn machine(seed: u64, outside: &Outside) -> Machine {
+    let machine = Machine::with_connectors(seed, Arc::new(outside.clone()));
+    machine.create_readings(2);
+    machine.sql(SITES);
+    machine
+}
+
+fn placed(join: &str, more: &str) -> String {
+    format!(
+        "CREATE MATERIALIZED VIEW placed AS SELECT r.device, r.value, s.site FROM readings r \
+         {join} sites FOR SYSTEM_TIME AS OF PROCTIME() AS s ON r.device = s.device {more}"
+    )
+}
+
+#[test]
+fn inner_and_left_joins_as_in_a_batch() {
+    let rows = [("a", 1_000, 1), ("x", 2_000, 2), ("b", 3_000, 3), ("a", 4_000, 4)];
+    let all = ["a 1 10", "a 4 10", "b 3 10", "b 3 11", "x 2 null"];
+    for (join, more, expect) in [
+        ("JOIN", "", &all[..4]),
+        ("LEFT JOIN", "", &all[..]),
+        ("JOIN", "AND s.site > 10", &["b 3 11"]),
+        ("LEFT JOIN", "AND s.site + r.value > 13", &["a 1 null", "a 4 10", "b 3 11", "x 2 null"]),
+        ("LEFT JOIN", "WHERE s.site IS NULL", &["x 2 null"]),
+    ] {
+        let outside = Outside::new(100, None);
+        let machine = machine(1, &outside);
+        machine.sql(&placed(join, more));
+        machine.append(&rows);
+        machine.catch_up();
+        let mut found = machine.rows("placed");
+        found.sort();
+        assert_eq!(found, expect, "{join} {more}");
+        assert_eq!(["a", "b", "x"].map(|device| outside.times(device)), [1, 1, 1], "each key is asked once");
+    }
+}
+
+#[test]
+fn answers_are_those_of_the_journal_whenever_the_process_dies() {
+    for seed in 0..20 {
+        let outside = Outside::new(3, None);
+        let mut machine = machine(seed, &outside);
+        machine.checkpoint_interval = Duration::from_millis(300);
+        machine.sql(&placed("LEFT JOIN", ""));
+        let random = SimRandom::new(seed);
+        let devices = ["a", "b", "c", "d", "x"];
+        for part in 0..12 {
+            let reading =
+                |nth: i64| (devices[random.index(devices.len())], (part * 20 + nth) * 100, part * 20 + nth);
+            machine.append(&(0..20).map(reading).collect::<Vec<_>>());
+            machine.turns(random.below(120) as usize);
+            match random.below(4) {
+                0 => machine.kill(1 + random.index(3)),
+                1 => machine.lose_power(1 + random.index(3)),
+                2 => machine.restart(1 + random.index(3)),
+                _ => {}
+            }
+        }
+        machine.catch_up();
+        let rows = machine.rows("placed");
+        let mut values: Vec<i64> =
+            rows.iter().map(|row| row.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+        values.dedup();
+        values.sort_unstable();
+        values.dedup();
+        assert_eq!(values, (0..240).collect::<Vec<_>>(), "seed {seed}: no row is left out");
+        // A replay obeys the journal: it asks nobody, and says the same.
+        let asked = outside.asked.lock().clone();
+        let spec = ReplaySpec { job: "placed".into(), diff: true, ..ReplaySpec::default() };
+        let report = machine.engine().replay_here(&spec).unwrap();
+        assert_eq!((report.only_before.len(), report.only_now.len()), (0, 0), "seed {seed}");
+        assert_eq!(report.in_both, rows.len() as u64, "seed {seed}");
+        assert_eq!(*outside.asked.lock(), asked, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_key_that_is_kept_is_not_asked_again_over_a_restart_until_it_is_too_old() {
+    let outside = Outside::new(100, Some(Duration::from_secs(3_600)));
+    let mut machine = machine(7, &outside);
+    machine.sql(&placed("JOIN", ""));
+    machine.append(&[("a", 1_000, 1)]);
+    machine.catch_up();
+    machine.restart(1);
+    machine.append(&[("a", 2_000, 2)]);
+    machine.catch_up();
+    machine.kill(2);
+    machine.append(&[("a", 3_000, 3)]);
+    machine.catch_up();
+    assert_eq!(
+        (machine.rows("placed"), outside.times("a")),
+        (vec!["a 1 10".into(), "a 2 10".into(), "a 3 10".into()], 1)
+    );
+    machine.sim.clock().advance(Duration::from_secs(3_601));
+    machine.append(&[("a", 4_000, 4)]);
+    machine.catch_up();
+    assert_eq!((machine.rows("placed")[3].as_str(), outside.times("a")), ("a 4 20", 2));
+}
+
+#[test]
+fn what_cannot_be_looked_up_is_refused() {
+    let outside = Outside::new(0, None);
+    let machine = machine(3, &outside);
+    let error = |sql: &str| {
+        machine.engine().define_here(sql).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let view = |query: &str| error(&format!("CREATE MATERIALIZED VIEW v AS {query}"));
+    let now = "sites FOR SYSTEM_TIME AS OF PROCTIME()";
+    for (query, reason) in [
+        (format!("SELECT * FROM readings r RIGHT JOIN {now} AS s ON r.device = s.device"), "would need all of its rows"),
+        (format!("SELECT * FROM readings r JOIN {now} AS s ON r.value > s.site"), "ON names none"),
+        (format!("SELECT * FROM {now} AS s"), "not the first in FROM"),
+        (
+            "SELECT * FROM readings r JOIN sites FOR SYSTEM_TIME AS OF r.ts AS s ON r.device = s.device".into(),
+            "a database has no versions",
+        ),
+        (
+            format!("SELECT * FROM (SELECT device, COUNT(*) AS n FROM readings GROUP BY device) r JOIN {now} AS s ON r.device = s.device"),
+            "rows that change cannot be joined",
+        ),
+        (
+            "SELECT * FROM readings r JOIN readings FOR SYSTEM_TIME AS OF PROCTIME() AS s ON r.device = s.device".into(),
+            "is no table of a database",
+        ),
+        ("SELECT r.device FROM readings r JOIN sites s ON r.device = s.device".into(), "it cannot be a source"),
+    ] {
+        let found = view(&query);
+        assert!(found.contains(reason), "{query}: {found}");
+    }
+    machine.sql(
+        "CREATE STREAM orders (device STRING, t AS PROCTIME()); CREATE MATERIALIZED VIEW v AS \
+         SELECT o.device, s.site FROM orders AS o JOIN sites FOR SYSTEM_TIME AS OF o.t AS s ON o.device = s.device",
+    );
+    assert_eq!(machine.engine().catalog().stream("orders").unwrap().schema.fields().len(), 1);
+}
+
+#[test]
+fn a_table_that_refuses_stops_its_job_and_says_why() {
+    let outside = Outside::new(10, None);
+    let mut machine = machine(4, &outside);
+    machine.sql(&placed("JOIN", ""));
+    *outside.refuses.lock() = Some("there is no table sites".into());
+    machine.append(&[("a", 1_000, 1)]);
+    machine.turns(500);
+    let job = &machine.engine().jobs()[0];
+    assert_eq!(job.state.as_str(), "failed");
+    assert!(
+        job.error.as_ref().unwrap().contains("HW4006")
+            && job.error.as_ref().unwrap().contains("no table sites")
+    );
+    // When somebody has mended it, the job goes on where it was.
+    *outside.refuses.lock() = None;
+    machine.kill(1);
+    machine.catch_up();
+    assert_eq!(machine.rows("placed"), ["a 1 10"]);
+}
