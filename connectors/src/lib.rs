@@ -1,8 +1,8 @@
 //! Connectors: the edges where rows come in and go out.
 //!
 //! Three kinds, one small trait each: a [`Source`] is pulled into a stream, a [`Sink`] is a cursor that delivers a stream
-//! outside, a [`Gateway`] serves a protocol. Beside them an [`Actuator`] carries out what a scaling group decides. The promise that all of them keep is in `README.md` beside this crate; one
-//! conformance suite drives them all.
+//! outside, a [`Gateway`] serves a protocol. Beside them an [`Actuator`] carries out what a scaling group decides. The promise that all
+//! of them keep is in `README.md` beside this crate; one conformance suite drives them all.
 //!
 //! Invariants:
 //! - No connector knows about operators or SQL; nothing outside this crate knows a connector by name.

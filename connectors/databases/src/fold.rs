@@ -1,7 +1,7 @@
 //! What the rows of a flush leave behind, key by key: a statement that updates by key may name each key once.
 //!
-//! Changes of one key may come in either order, the retraction of the old row before or after the new one: what counts is which rows are left
-//! when all are added up. So a key is deleted only if more of its rows were retracted than added.
+//! Changes of one key may come in either order, the retraction of the old row before or after the new one: what counts is which rows
+//! are left when all are added up. So a key is deleted only if more of its rows were retracted than added.
 
 use std::collections::HashMap;
 

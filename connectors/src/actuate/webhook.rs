@@ -6,8 +6,9 @@
 //! | `secret`, `headers`, `content-type` | as those of a trigger's webhook, see [`crate::deliver`] |
 //! | `request.timeout` | how long an answer may take; 10 seconds unless set |
 //!
-//! The document: `{"group": .., "id": .., "activity": .., "at": .., "by": .., "before": .., "size": .., "min": .., "max": .., "reason": ..}`. An
-//! answer of 2xx means that the size is reached; 410 gives the activity up; everything else is tried again.
+//! The document: `{"group": .., "id": .., "activity": .., "at": .., "by": .., "before": .., "size": .., "min": .., "max": ..,
+//! "reason": ..}`.
+//! An answer of 2xx means that the size is reached; 410 gives the activity up; everything else is tried again.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@
 //! | `batch-rows` | sink: how many rows a request has at most; 1 unless set |
 //! | `secret` | sink: signs each request, as `deliver/sign.rs` says; `{{ VARIABLE }}` is taken from the environment |
 //! | `attempts` | sink: how often rows are tried before they are parked; 16 unless set |
-//! | `retry.first`, `retry.longest` | sink: waits double from the first to the longest, each cut by up to half at random; a second, an hour |
+//! | `retry.first`, `retry.longest` | sink: waits double from the first to the longest, cut by up to half at random; a second, an hour |
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! | option | meaning |
 //! |---|---|
 //! | `command` | the program, by the name that the operator's configuration gives it |
-//! | `arguments` | what is put behind the configuration's arguments; words with blanks between, `{{ slot }}` in them is the worker's number |
+//! | `arguments` | what is put behind the configuration's arguments; words with blanks between, `{{ slot }}` is the worker's number |
 //! | `health.command` | a program, by its name there, that ends with 0 while the worker is well |
 //! | `health.url` | a URL that answers 2xx while it is; `{{ slot }}` is the worker's number; the operator's list of webhooks holds |
 //! | `health.interval`, `health.timeout` | how often, and how long a check may take; 10 and 5 seconds unless set |

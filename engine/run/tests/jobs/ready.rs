@@ -1,5 +1,5 @@
-//! The ready jobs of `queries/machines` and `queries/stations`, with kills in between, against `tests/oracle/machines.py`; and alarms over a
-//! recorded series against a batch query.
+//! The ready jobs of `queries/machines` and `queries/stations`, with kills in between, against `tests/oracle/machines.py`; and alarms over
+//! a recorded series against a batch query.
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use headwater_run::ReplaySpec;
