@@ -19,7 +19,7 @@ impl Kafka {
         let variable = |name: &str| std::env::var(name).ok();
         let found = (variable("HEADWATER_TEST_KAFKA"), variable("HEADWATER_TEST_KAFKA_JARS"));
         let (Some(address), Some(jars)) = found else {
-            println!("skipped: HEADWATER_TEST_KAFKA is not set (tests/run sets it)");
+            eprintln!("skipped: HEADWATER_TEST_KAFKA is not set (tests/run sets it)");
             return None;
         };
         Some(Self { address, jars })

@@ -1,11 +1,7 @@
 //! The connectors against emulators of the services, with boto3 as the client of the other side.
 //!
 //! `tests/run` starts the emulators and says in `HEADWATER_TEST_…` where they are. What is not there is left out, and said.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what was left out"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "services/dynamodb.rs"]
 mod dynamodb;

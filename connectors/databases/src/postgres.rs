@@ -227,11 +227,11 @@ impl Session for Postgres {
             ),
         };
         let mut arguments = arguments([owner.sink.clone()]);
-        let numbers = [Some(to), from].into_iter().flatten().map(|sequence| sequence.0.cast_signed());
+        let mut numbers = [Some(to), from].into_iter().flatten().map(|sequence| sequence.0.cast_signed());
         let added = arguments
             .add(owner.created)
             .and_then(|()| arguments.add(shard.0.cast_signed()))
-            .and_then(|()| numbers.map(|number| arguments.add(number)).collect::<Result<(), _>>());
+            .and_then(|()| numbers.try_for_each(|number| arguments.add(number)));
         self.read(added.map_err(sqlx::Error::Encode))?;
         let shown = self.shown.clone();
         let moved = self.execute(sql, arguments).await.map_err(|fault| fault.whole(&shown))?;

@@ -115,7 +115,7 @@ enum Growing {
     Offset(Int64Builder),
     Timestamp(TimestampMillisecondBuilder),
     TimestampType(StringBuilder),
-    Headers(MapBuilder<StringBuilder, BinaryBuilder>),
+    Headers(Box<MapBuilder<StringBuilder, BinaryBuilder>>),
     Key(BinaryBuilder),
 }
 
@@ -180,7 +180,8 @@ impl Growing {
             About::Timestamp => Self::Timestamp(TimestampMillisecondBuilder::new()),
             About::TimestampType => Self::TimestampType(StringBuilder::new()),
             About::Headers => {
-                Self::Headers(MapBuilder::new(None, StringBuilder::new(), BinaryBuilder::new()))
+                let headers = MapBuilder::new(None, StringBuilder::new(), BinaryBuilder::new());
+                Self::Headers(Box::new(headers))
             }
             About::Key => Self::Key(BinaryBuilder::new()),
         }

@@ -70,10 +70,9 @@ impl MessageEncoder {
             |name: &str| key.as_ref().is_some_and(|key| key.fields.iter().any(|field| field == name));
         let also_in_value = key.as_ref().is_none_or(|key| key.also_in_value);
         let is_value = |name: &str| {
-            !about.names().contains(&name)
-                && (also_in_value || !in_key(name))
-                // Where changes are told by messages without value, the weight is said already.
-                && !(is_upsert && name == WEIGHT)
+            // Where changes are told by messages without value, the weight is said already.
+            let is_said = about.names().contains(&name) || (is_upsert && name == WEIGHT);
+            !is_said && (also_in_value || !in_key(name))
         };
         let columns = |wanted: &dyn Fn(&str) -> bool| {
             let names = schema.fields().iter().enumerate().filter(|(_, field)| wanted(field.name()));

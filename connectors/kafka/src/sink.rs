@@ -141,7 +141,11 @@ impl Sink for KafkaSink {
     async fn close(&mut self) -> Result<()> {
         if let Some(writing) = self.writing.take() {
             // A producer that is dropped waits for its threads.
-            blocking(move || Ok(drop(writing))).await?;
+            let stop = move || {
+                drop(writing);
+                Ok(())
+            };
+            blocking(stop).await?;
         }
         Ok(())
     }

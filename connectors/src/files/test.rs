@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
+use headwater_core::{EventTime, Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Options, Payload};
 
 use crate::connector::{Context, Cursor, Delivery, Pulled};

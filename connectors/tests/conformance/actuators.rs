@@ -421,6 +421,7 @@ fn a_worker_that_is_not_well_is_replaced_and_one_that_cannot_live_is_an_error() 
     let handle = groups.start(&runtime, &def(&group, "command", &options), &allowed);
     until(&runtime, "two are well", || groups.attempts() == ["scale 0 2 1 done"]);
     let before = workers(&group);
+    #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
     fs::rename(format!("{mark}1"), dir.path().join("gone")).unwrap();
     until(&runtime, "replaced", || {
         groups.attempts().iter().any(|attempt| attempt == "replace - 2 1 done")

@@ -29,14 +29,14 @@ pub struct Sequence {
 
 #[derive(Clone, Debug)]
 enum Search {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     Regex(Regex),
 }
 
 impl Sequence {
     /// A text as it is.
     pub fn literal(text: &str) -> Result<Self> {
-        let search = Search::Literal(Finder::new(text.as_bytes()).into_owned());
+        let search = Search::Literal(Box::new(Finder::new(text.as_bytes()).into_owned()));
         Self { text: text.to_owned(), search }.checked()
     }
 

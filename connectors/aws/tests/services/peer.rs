@@ -18,7 +18,7 @@ impl Peer {
     /// The emulator whose URL is in the environment variable, or `None`, which is said.
     pub fn of(service: &'static str, variable: &str) -> Option<Self> {
         let (Ok(url), Ok(python)) = (std::env::var(variable), std::env::var("HEADWATER_TEST_BOTO3")) else {
-            println!("left out: {service}, as {variable} or HEADWATER_TEST_BOTO3 is not set");
+            eprintln!("left out: {service}, as {variable} or HEADWATER_TEST_BOTO3 is not set");
             return None;
         };
         let mut child = Command::new(python);
@@ -52,6 +52,7 @@ impl Peer {
     }
 
     /// The options by which our connectors find the emulator.
+    #[allow(dead_code, reason = "tests of the binary, which take this file too, say them in SQL")]
     pub fn options<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let mut options = vec![
             ("aws.endpoint", self.url.as_str()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub fn shared() -> Option<String> {
     let address = std::env::var("HEADWATER_TEST_KAFKA").ok();
     if address.is_none() {
-        println!("skipped: HEADWATER_TEST_KAFKA is not set (tests/run sets it)");
+        eprintln!("skipped: HEADWATER_TEST_KAFKA is not set (tests/run sets it)");
     }
     address
 }
@@ -61,7 +61,7 @@ impl Broker {
 
     fn start_with(change: impl FnOnce(&Path, String) -> String) -> Option<Self> {
         let Ok(jars) = std::env::var("HEADWATER_TEST_KAFKA_JARS") else {
-            println!("skipped: HEADWATER_TEST_KAFKA_JARS is not set (tests/run sets it)");
+            eprintln!("skipped: HEADWATER_TEST_KAFKA_JARS is not set (tests/run sets it)");
             return None;
         };
         let dir = tempfile::tempdir().unwrap();

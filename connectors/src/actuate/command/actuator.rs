@@ -1,6 +1,7 @@
 //! As many workers as the group is large.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -69,10 +70,11 @@ impl CommandActuator {
         }
         for orphan in orphans::find(&self.settings.token) {
             let worker = Worker::take_over(orphan, self.now());
-            if self.workers.contains_key(&orphan.slot) {
-                worker.ask_to_end();
-            } else {
-                self.workers.insert(orphan.slot, worker);
+            match self.workers.entry(orphan.slot) {
+                Entry::Occupied(_) => worker.ask_to_end(),
+                Entry::Vacant(place) => {
+                    place.insert(worker);
+                }
             }
         }
     }

@@ -168,7 +168,7 @@ fn check(seed: u64, ahead: bool) {
     let (spec, sql) = random_functions(seed, ahead).spec();
     assert_eq!(spec.changes(), Changes::AppendOnly);
     let scenario = Scenario::random(seed, 300, 3_000);
-    let scenario = if seed % 2 == 0 { coarse(scenario) } else { scenario };
+    let scenario = if seed.is_multiple_of(2) { coarse(scenario) } else { scenario };
     let expected = in_time(&scenario);
     let (straight, late) = run(&spec, &[1], &scenario.cut(1), 1, |_| Between::Nothing);
     assert_eq!(late.len(), scenario.events().len() - expected.len(), "{seed}");

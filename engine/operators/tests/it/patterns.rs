@@ -405,11 +405,11 @@ impl Search<'_> {
         if count < min {
             return once_more(path, steps, then);
         }
-        if greedy {
-            once_more(path, steps, then) || then(path, steps)
-        } else {
-            then(path, steps) || once_more(path, steps, then)
+        // A greedy one goes round first and on only then, a reluctant one the other way about.
+        if !greedy && then(path, steps) {
+            return true;
         }
+        once_more(path, steps, then) || (greedy && then(path, steps))
     }
 }
 
@@ -452,7 +452,7 @@ fn check(seed: u64, runs: bool) -> Option<usize> {
     let (others, _) = run(&spec, &[KEY], &scenario.cut(seed + 1), 3, |_| Between::Nothing);
     assert_eq!(texts(&others), texts(&straight), "seed {seed}, three workers: {query:?}");
     let restarts = |step: usize| match (step as u64 + seed) % 5 {
-        0 => Between::Restart { full: step % 2 == 0, workers: 1 + (step as u32 + seed as u32) % 4 },
+        0 => Between::Restart { full: step.is_multiple_of(2), workers: 1 + (step as u32 + seed as u32) % 4 },
         2 => Between::Snapshot { full: false },
         _ => Between::Nothing,
     };

@@ -193,8 +193,8 @@ fn word(token: &Token) -> Option<String> {
 
 /// The parser knows the clause behind a table's name alone.
 fn check_table(tokens: &[TokenWithSpan], nth: usize, script: &Script) -> Result<()> {
-    let before = tokens[..nth].iter().rev().map(|token| &token.token);
-    match before.filter(|token| !matches!(token, Token::Whitespace(_))).next() {
+    let mut before = tokens[..nth].iter().rev().map(|token| &token.token);
+    match before.find(|token| !matches!(token, Token::Whitespace(_))) {
         Some(Token::RParen) => Err(SqlError::new(
             Mistake::Pattern,
             "MATCH_RECOGNIZE follows the name of a table, not a subquery",
