@@ -30,11 +30,14 @@ mod stdout;
 mod supervisor;
 
 pub use actuate::{
-    ACTUATORS, ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, add_actuator,
-    attempts_schema,
+    ACTUATORS, ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, SetWorkers,
+    add_actuator, attempts_schema,
 };
 pub use connector::{Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Source};
-pub use deliver::{Allowed, DELIVERIES, DeliveryDef, Target, deliveries_schema};
+pub use deliver::{
+    Allowed, DELIVERIES, DeliveryDef, Message, Publisher, PublisherKind, Target, add_publisher,
+    deliveries_schema,
+};
 pub use error::{ConnectorError, Result};
 pub use http::{causes, fill_from_environment};
 pub use lookup::{Kept, Lookup, Wanted};

@@ -9,7 +9,7 @@ use headwater_ingest::{CURSORS, FormatOptions, Ingest, Marks, Options};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::actuate::{self, ActuatorDef, ActuatorTask};
+use crate::actuate::{self, ActuatorContext, ActuatorDef, ActuatorTask, SetWorkers};
 use crate::connector::Context;
 use crate::deliver::{Allowed, DeliveryDef, DeliveryTask, Settings, Target};
 use crate::error::Result;
@@ -156,18 +156,24 @@ impl ConnectorSupervisor {
     }
 
     /// Checks what is to be delivered for a trigger whose firings have these columns, without touching anything outside.
-    pub fn validate_delivery(def: &DeliveryDef, firing: &SchemaRef, allowed: &Allowed) -> Result<()> {
-        Settings::read(def, firing, allowed).map(drop)
+    pub fn validate_delivery(
+        def: &DeliveryDef,
+        firing: &SchemaRef,
+        allowed: &Allowed,
+        world: &World,
+    ) -> Result<()> {
+        Settings::read(def, firing, allowed, world).map(drop)
     }
 
     /// Starts to deliver a trigger's firings. Their stream must exist.
     pub fn start_delivery(&self, def: &DeliveryDef, allowed: &Allowed) -> Result<Handle> {
         let info = self.ingest.log().stream_named(&def.trigger)?;
-        let settings = Settings::read(def, &info.spec.schema, allowed)?;
+        let settings = Settings::read(def, &info.spec.schema, allowed, self.ingest.world())?;
         let status = Status {
             name: def.trigger.clone(),
             connector: match def.target {
                 Target::Webhook { .. } => "webhook".to_owned(),
+                Target::Publish { .. } => "publish".to_owned(),
                 Target::Command { .. } => "command".to_owned(),
             },
             role: "trigger",
@@ -182,13 +188,25 @@ impl ConnectorSupervisor {
     }
 
     /// Checks the options of a group's actuator, without touching anything outside.
-    pub fn validate_actuator(def: &ActuatorDef, world: &World, allowed: &Allowed) -> Result<()> {
-        actuate::make(def, world, allowed, "").map(drop)
+    pub fn validate_actuator(
+        def: &ActuatorDef,
+        world: &World,
+        allowed: &Allowed,
+        set_workers: SetWorkers,
+    ) -> Result<()> {
+        let (world, group, allowed) = (world.clone(), def.group.clone(), allowed.clone());
+        let context = ActuatorContext { world, group, token: String::new(), allowed, set_workers };
+        actuate::make(def, context).map(drop)
     }
 
     /// Starts to carry out what a group decides. The streams of activities and progress must exist; when this returns, each decision
     /// from now on will be seen. Blocks.
-    pub fn start_actuator(&self, def: ActuatorDef, allowed: &Allowed) -> Result<Handle> {
+    pub fn start_actuator(
+        &self,
+        def: ActuatorDef,
+        allowed: &Allowed,
+        set_workers: SetWorkers,
+    ) -> Result<Handle> {
         let (world, log) = (self.ingest.world().clone(), Arc::clone(self.ingest.log()));
         let status = Status {
             name: def.group.clone(),
@@ -200,7 +218,9 @@ impl ConnectorSupervisor {
         let (handle, board, stopped) = self.handle(status);
         let cursors = Arc::clone(&self.cursors);
         let task = ActuatorTask::new(world.clone(), log, cursors, board, stopped, def.clone())?;
-        let made = actuate::make(&def, &world, allowed, &task.token)?;
+        let (group, token, allowed) = (def.group.clone(), task.token.clone(), allowed.clone());
+        let context = ActuatorContext { world, group, token, allowed, set_workers };
+        let made = actuate::make(&def, context)?;
         self.runtime.spawn(task.run(made));
         Ok(handle)
     }

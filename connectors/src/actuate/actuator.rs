@@ -1,5 +1,6 @@
 //! What every actuator is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -88,4 +89,9 @@ pub struct ActuatorContext {
     pub token: String,
     /// What the operator's configuration allows.
     pub allowed: Allowed,
+    /// Sets how many workers a job of the engine has.
+    pub set_workers: SetWorkers,
 }
+
+/// Sets how many workers a job of the engine has that runs the actuator, and answers how many it has now; `None` only asks.
+pub type SetWorkers = Arc<dyn Fn(&str, Option<usize>) -> Result<usize, String> + Send + Sync>;

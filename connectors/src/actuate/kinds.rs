@@ -4,7 +4,7 @@ use headwater_ingest::{Options, nearest};
 use parking_lot::Mutex;
 
 use super::actuator::{Actuator, ActuatorContext};
-use super::{command, webhook};
+use super::{command, job, webhook};
 use crate::error::{ConnectorError, Result};
 
 /// A kind of actuator: what it is called, and how to make one. Making one checks its options and touches nothing outside.
@@ -19,7 +19,7 @@ pub struct ActuatorKind {
 }
 
 /// Those of this crate, by name.
-pub const ACTUATORS: &[ActuatorKind] = &[command::ACTUATOR, webhook::ACTUATOR];
+pub const ACTUATORS: &[ActuatorKind] = &[command::ACTUATOR, job::ACTUATOR, webhook::ACTUATOR];
 
 /// Those that live in crates of their own, as the binary has added them.
 static ADDED: Mutex<Vec<&'static ActuatorKind>> = Mutex::new(Vec::new());

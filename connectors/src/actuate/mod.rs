@@ -28,13 +28,14 @@
 mod actuator;
 mod command;
 mod feed;
+mod job;
 mod kinds;
 mod ledger;
 mod settings;
 mod task;
 mod webhook;
 
-pub use actuator::{Activity, Actuator, ActuatorContext, Deed};
+pub use actuator::{Activity, Actuator, ActuatorContext, Deed, SetWorkers};
 pub use kinds::{ACTUATORS, ActuatorKind, add_actuator};
 pub use ledger::{ATTEMPTS, attempts_schema};
 pub use settings::ActuatorDef;

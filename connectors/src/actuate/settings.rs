@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use headwater_core::World;
 use headwater_ingest::Options;
 
 use super::actuator::{Actuator, ActuatorContext};
 use super::kinds::kind;
-use crate::deliver::Allowed;
 use crate::error::Result;
 use crate::retry::{Retry, positive};
 
@@ -37,8 +35,8 @@ pub(crate) struct Made {
     pub(super) timeout: Duration,
 }
 
-/// Makes an actuator. An option that nobody knows is an error. `token`: see [`ActuatorContext::token`].
-pub(crate) fn make(def: &ActuatorDef, world: &World, allowed: &Allowed, token: &str) -> Result<Made> {
+/// Makes an actuator. An option that nobody knows is an error. The context's group is that of the definition.
+pub(crate) fn make(def: &ActuatorDef, context: ActuatorContext) -> Result<Made> {
     let mut options = Options::new(format!("scaling group {}", def.group), def.options.iter());
     let retry = Retry {
         attempts: options.parse_with("attempts", positive)?.unwrap_or(16),
@@ -46,8 +44,6 @@ pub(crate) fn make(def: &ActuatorDef, world: &World, allowed: &Allowed, token: &
         longest: options.duration("retry.longest")?.unwrap_or(Duration::from_secs(60)),
     };
     let timeout = options.duration("timeout")?.unwrap_or(Duration::from_secs(600));
-    let (group, token) = (def.group.clone(), token.to_owned());
-    let context = ActuatorContext { world: world.clone(), group, token, allowed: allowed.clone() };
     let actuator = (kind(&def.actuator)?.make)(context, &mut options)?;
     options.finish()?;
     Ok(Made { actuator, retry, timeout })

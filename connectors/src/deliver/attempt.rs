@@ -12,6 +12,7 @@ use super::body::Delivery;
 use super::command::Program;
 use super::config::Settings;
 use super::ledger::{Entry, Ledger, Outcome};
+use super::publish::Publication;
 use super::webhook::Webhook;
 use crate::error::Result;
 
@@ -20,6 +21,7 @@ use crate::error::Result;
 pub(super) enum Way {
     Webhook(Box<Webhook>),
     Program(Program),
+    Publish(Publication),
 }
 
 /// What is sent.
@@ -76,7 +78,7 @@ impl Sender {
             entry.millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let failure = match sent {
                 Ok(status) => {
-                    (entry.outcome, entry.status) = (Outcome::Delivered, Some(status));
+                    (entry.outcome, entry.status) = (Outcome::Delivered, status);
                     self.ledger.write(entry).await?;
                     return Ok(Outcome::Delivered);
                 }
@@ -107,10 +109,14 @@ impl Sender {
         Ok(Outcome::Dropped)
     }
 
-    async fn send(&self, attempt: &Attempt) -> Result<i32, Failure> {
+    /// Makes one attempt; answers the status, where there is such a thing.
+    async fn send(&self, attempt: &Attempt) -> Result<Option<i32>, Failure> {
         match (&self.settings.way, &self.client) {
-            (Way::Webhook(webhook), Some(client)) => webhook.post(client, &self.world, attempt).await,
-            (Way::Program(program), _) => program.run(attempt).await,
+            (Way::Webhook(webhook), Some(client)) => {
+                webhook.post(client, &self.world, attempt).await.map(Some)
+            }
+            (Way::Program(program), _) => program.run(attempt).await.map(Some),
+            (Way::Publish(publication), _) => publication.publish(attempt).await.map(|()| None),
             (Way::Webhook(_), None) => Err(Failure {
                 status: None,
                 reason: "there is no HTTP client".to_owned(),

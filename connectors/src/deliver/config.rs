@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use headwater_core::World;
 use headwater_ingest::Options;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -14,6 +15,7 @@ use super::body::{Delivery, Template};
 use super::command::Program;
 use super::lanes::Grouping;
 use super::limit::Rate;
+use super::publish::Publication;
 use super::webhook::Webhook;
 use crate::error::{ConnectorError, Result};
 use crate::http::{fill_from_environment, read_headers};
@@ -39,6 +41,11 @@ pub enum Target {
     Webhook {
         /// Which.
         url: String,
+    },
+    /// A topic.
+    Publish {
+        /// Which.
+        topic: String,
     },
     /// A program that the configuration allows.
     Command {
@@ -66,13 +73,22 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads and checks everything; `firing` are the columns of a firing. Touches nothing outside.
-    pub(crate) fn read(def: &DeliveryDef, firing: &SchemaRef, allowed: &Allowed) -> Result<Self> {
+    pub(crate) fn read(
+        def: &DeliveryDef,
+        firing: &SchemaRef,
+        allowed: &Allowed,
+        world: &World,
+    ) -> Result<Self> {
         let mut options = Options::new(format!("trigger {}", def.trigger), def.options.iter());
         let timeout = options.duration("timeout")?.unwrap_or(Duration::from_secs(10));
         let (way, is_json) = match &def.target {
             Target::Webhook { url } => {
                 let (webhook, is_json) = read_webhook(url, timeout, allowed, &mut options)?;
                 (Way::Webhook(Box::new(webhook)), is_json)
+            }
+            Target::Publish { topic } => {
+                let publication = Publication::read(topic, timeout, world, &mut options)?;
+                (Way::Publish(publication), true)
             }
             Target::Command { name, arguments } => (program(name, arguments, timeout, allowed)?, true),
         };

@@ -1,4 +1,4 @@
-//! Deliveries of triggers: each firing is posted to a URL, or handed to a program.
+//! Deliveries of triggers: each firing is posted to a URL, published, or handed to a program.
 //!
 //! ```text
 //!  firings ── reader ──> lanes, one for each key ── attempt, retry, park ──> outside
@@ -16,6 +16,7 @@
 //! | `headers` | `Name: value` pairs with commas between |
 //! | `body` | a template, not the document below: `{{ column }}` is a value as text, escaped for JSON; `{{{ column }}}` as JSON |
 //! | `content-type` | of the body; `application/json` unless set |
+//! | `via` | who publishes; the first that there is unless set. Its own options are said where it is |
 //! | `timeout` | of an attempt; 10 seconds unless set |
 //! | `attempts` | how many at most; 16 unless set |
 //! | `retry.first`, `retry.longest` | waits double from the first to the longest, each cut by up to half at random; a second, an hour |
@@ -38,6 +39,7 @@ mod firing;
 mod lanes;
 mod ledger;
 mod limit;
+mod publish;
 mod sign;
 mod task;
 mod webhook;
@@ -47,6 +49,7 @@ pub(crate) use attempt::Attempt;
 pub use config::{DeliveryDef, Target};
 pub(crate) use config::{Settings, read_webhook};
 pub use ledger::{DELIVERIES, deliveries_schema};
+pub use publish::{Message, Publisher, PublisherKind, add_publisher};
 pub(crate) use sign::{SIGNATURE, signature};
 pub(crate) use task::DeliveryTask;
 pub(crate) use webhook::Webhook;

@@ -166,7 +166,7 @@ impl DeliveryTask {
     fn sender(&self) -> Result<Sender> {
         let client = match &self.settings.way {
             Way::Webhook(webhook) => Some(webhook.client()?),
-            Way::Program(_) => None,
+            Way::Program(_) | Way::Publish(_) => None,
         };
         let board = Arc::clone(&self.board);
         Ok(Sender {

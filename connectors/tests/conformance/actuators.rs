@@ -14,7 +14,7 @@ use arrow::datatypes::{
 use async_trait::async_trait;
 use headwater_connectors::{
     ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Allowed, ConnectorError,
-    ConnectorSupervisor, Handle, State, add_actuator,
+    ConnectorSupervisor, Handle, SetWorkers, State, add_actuator,
 };
 use headwater_core::{ShardId, StreamName, World};
 use headwater_ingest::{Ingest, Options};
@@ -93,7 +93,7 @@ impl Groups {
     fn start(&self, runtime: &Runtime, def: &ActuatorDef, allowed: &Allowed) -> Handle {
         let supervisor =
             ConnectorSupervisor::new(Arc::clone(&self.ingest), runtime.handle().clone()).unwrap();
-        supervisor.start_actuator(def.clone(), allowed).unwrap()
+        supervisor.start_actuator(def.clone(), allowed, jobs()).unwrap()
     }
 
     fn rows(&self, stream: &str) -> Vec<RecordBatch> {
@@ -154,6 +154,20 @@ fn def(group: &str, actuator: &str, options: &[(&str, &str)]) -> ActuatorDef {
         options: all.collect(),
     }
 }
+
+/// The jobs of an engine, of which there is one.
+fn jobs() -> SetWorkers {
+    Arc::new(|job, workers| {
+        let mut now = WORKERS.lock();
+        match (job, workers) {
+            ("averages", Some(workers)) => Ok(std::mem::replace(&mut *now, workers)),
+            ("averages", None) => Ok(*now),
+            _ => Err(format!("there is no job {job}")),
+        }
+    })
+}
+
+static WORKERS: Mutex<usize> = Mutex::new(1);
 
 fn until(runtime: &Runtime, what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..2_000 {
@@ -445,7 +459,7 @@ fn a_worker_that_is_not_well_is_replaced_and_one_that_cannot_live_is_an_error() 
 fn what_the_configuration_does_not_name_is_refused() {
     let world = World::real();
     let refused = |def: ActuatorDef, allowed: &Allowed| {
-        ConnectorSupervisor::validate_actuator(&def, &world, allowed).unwrap_err().to_string()
+        ConnectorSupervisor::validate_actuator(&def, &world, allowed, jobs()).unwrap_err().to_string()
     };
     let nobody = Allowed { webhooks: Some(vec!["http://127.0.0.1:9/".to_owned()]), ..Allowed::default() };
     let triggers = Allowed {
@@ -455,7 +469,7 @@ fn what_the_configuration_does_not_name_is_refused() {
     let sleeper = def("g", "command", &[("command", "sleeper")]);
     assert!(refused(sleeper.clone(), &triggers).contains("allows scaling groups no command 'sleeper'"));
     let workers = allowed(&[("sleeper", &["/bin/sleep"])]);
-    ConnectorSupervisor::validate_actuator(&sleeper, &world, &workers).unwrap();
+    ConnectorSupervisor::validate_actuator(&sleeper, &world, &workers, jobs()).unwrap();
     let webhook = def("g", "webhook", &[("url", "http://example.org/")]);
     assert!(refused(webhook, &nobody).contains("does not allow webhooks to http://example.org"));
     let health = [("command", "sleeper"), ("health.url", "http://example.org:90{{ slot }}/")];
@@ -465,6 +479,25 @@ fn what_the_configuration_does_not_name_is_refused() {
     let unknown = def("g", "command", &[("command", "sleeper"), ("health.intervall", "1s")]);
     let said = refused(unknown, &workers);
     assert!(said.contains("health.intervall") && said.contains("health.interval"), "{said}");
+}
+
+#[test]
+fn a_job_of_the_engine_has_as_many_workers_as_its_group_says_but_one_at_least() {
+    let (runtime, groups) = (runtime(), Groups::new());
+    let definition = def("scaled", "job", &[("job", "averages")]);
+    let handle = groups.start(&runtime, &definition, &Allowed::default());
+    until(&runtime, "two", || *WORKERS.lock() == 2);
+    groups.decide("scaled", Some(1), 0);
+    until(&runtime, "one", || groups.progress() == [(1, true, 0)]);
+    assert_eq!(*WORKERS.lock(), 1);
+    groups.decide("scaled", Some(2), 5);
+    until(&runtime, "five", || *WORKERS.lock() == 5 && groups.progress().len() == 2);
+    runtime.block_on(handle.stop());
+    // The number does not outlive the process.
+    *WORKERS.lock() = 1;
+    let handle = groups.start(&runtime, &definition, &Allowed::default());
+    until(&runtime, "five again", || *WORKERS.lock() == 5);
+    runtime.block_on(handle.stop());
 }
 
 #[test]

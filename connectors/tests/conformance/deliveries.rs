@@ -395,7 +395,8 @@ fn programs_run_if_the_configuration_names_them() {
     let arguments = vec![file.display().to_string()];
     definition.target = Target::Command { name: "note".to_owned(), arguments };
     let schema = firings.ingest.log().stream_named("hot").unwrap().spec.schema.clone();
-    let error = ConnectorSupervisor::validate_delivery(&definition, &schema, &Allowed::default());
+    let error =
+        ConnectorSupervisor::validate_delivery(&definition, &schema, &Allowed::default(), &World::real());
     assert!(error.unwrap_err().to_string().contains("the configuration allows no command 'note'"));
     let script = "cat >> \"$1\"; echo \" $HEADWATER_TRIGGER $HEADWATER_ATTEMPT\" >> \"$1\"; test $HEADWATER_ATTEMPT = 2 || { echo no >&2; exit 3; }";
     let program = ["sh", "-c", script, "sh"].map(str::to_owned).to_vec();
@@ -416,7 +417,12 @@ fn mistakes_in_options_are_told_when_a_trigger_is_made() {
     let firings = Firings::new();
     let schema = firings.ingest.log().stream_named("hot").unwrap().spec.schema.clone();
     let check = |url: &str, options: &[(&str, &str)], allowed: &Allowed, expect: &str| {
-        let error = ConnectorSupervisor::validate_delivery(&def("hot", url, options), &schema, allowed);
+        let error = ConnectorSupervisor::validate_delivery(
+            &def("hot", url, options),
+            &schema,
+            allowed,
+            &World::real(),
+        );
         let error = error.unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
     };

@@ -83,6 +83,8 @@ async fn topics_become_streams_and_streams_topics() {
     there_and_back(None, port).await;
     there_and_back(Some(&format!("ws://127.0.0.1:{port}/")), port).await;
     there_and_back(Some(&format!("rs://127.0.0.1:{port}")), port).await;
+    firings(&[], port).await;
+    firings(&[("via", "wamp"), ("url", &format!("ws://127.0.0.1:{port}/"))], port).await;
 
     // A source survives the end of the router, and goes on with the next.
     let lab = Lab::new();
@@ -93,6 +95,23 @@ async fn topics_become_streams_and_streams_topics() {
     lab.until(|| source.status().state == State::Retrying, "the outage is seen").await;
     assert!(source.status().last_error.is_some());
     source.stop().await;
+}
+
+/// Firings of a trigger are events of the router of this process, or of another; the key is that of the delivery.
+async fn firings(options: &[(&str, &str)], port: u16) {
+    let lab = Lab::new();
+    let mut peer = Peer::join(port).await;
+    peer.say(r#"[32,1,{},"com.fired"]"#).await;
+    assert!(peer.hear().await.starts_with("[33,1,"));
+    let trigger = lab.start_trigger("com.fired", options).unwrap();
+    lab.fill_plain(1);
+    let event = peer.hear().await;
+    for part in [r#""trigger":"plain""#, r#""firing":{"device":"d0","temp":0.5}"#, r#""_key":"plain/"#] {
+        assert!(event.contains(part), "{event}");
+    }
+    lab.until(|| trigger.status().lag == Some(0), "the firing is acknowledged").await;
+    assert_eq!(trigger.status().rows, 1);
+    trigger.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,6 +129,10 @@ async fn mistakes_in_options_are_told() {
     told(&[("realm", "r"), ("topic", "a"), ("topik", "a")], "did you mean 'topic'");
     let bad =
         [("realm", "r"), ("topic", "a"), ("url", "ws://x"), ("secret", "s3cret {{ NO_SUCH_VARIABLE_7 }}")];
+    let error = lab.start_trigger("a b", &[]).err().unwrap();
+    assert!(error.contains("it is not a topic"), "{error}");
+    let error = lab.start_trigger("a", &[("via", "wmap")]).err().unwrap();
+    assert!(error.contains("did you mean 'wamp'"), "{error}");
     let error = lab.check_source(&bad);
     assert!(error.contains("NO_SUCH_VARIABLE_7") && !error.contains("s3cret"), "{error}");
 }

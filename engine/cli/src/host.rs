@@ -163,7 +163,7 @@ impl ConnectorHost for Connectors {
 
     fn validate_delivery(&self, delivery: &TriggerDelivery) -> std::result::Result<(), String> {
         let def = delivery_of(delivery)?;
-        ConnectorSupervisor::validate_delivery(&def, &delivery.schema, &self.allowed)
+        ConnectorSupervisor::validate_delivery(&def, &delivery.schema, &self.allowed, &self.world)
             .map_err(|error| error.to_string())
     }
 
@@ -182,8 +182,12 @@ impl ConnectorHost for Connectors {
     }
 
     fn validate_actuator(&self, actuator: &GroupActuator) -> std::result::Result<(), String> {
-        let checked =
-            ConnectorSupervisor::validate_actuator(&actuator_of(actuator)?, &self.world, &self.allowed);
+        let checked = ConnectorSupervisor::validate_actuator(
+            &actuator_of(actuator)?,
+            &self.world,
+            &self.allowed,
+            Arc::clone(&actuator.set_workers),
+        );
         checked.map_err(|error| error.to_string())
     }
 
@@ -195,7 +199,7 @@ impl ConnectorHost for Connectors {
         let failed = |reason: String| RunError::Actuator { group: actuator.def.name.clone(), reason };
         let def = actuator_of(&actuator).map_err(failed)?;
         let supervisor = self.supervisor(&ingest).map_err(|error| failed(error.to_string()))?;
-        let handle = supervisor.start_actuator(def, &self.allowed);
+        let handle = supervisor.start_actuator(def, &self.allowed, Arc::clone(&actuator.set_workers));
         let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
         let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(SCALING_ACTIVITIES)?.id);
         Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream }))
@@ -240,6 +244,7 @@ impl LookupTable for Asked {
 fn delivery_of(delivery: &TriggerDelivery) -> std::result::Result<DeliveryDef, String> {
     let target = match &delivery.def.action {
         Action::Webhook { url } => Target::Webhook { url: url.clone() },
+        Action::Publish { topic } => Target::Publish { topic: topic.clone() },
         Action::Command { name, arguments } => {
             Target::Command { name: name.clone(), arguments: arguments.clone() }
         }

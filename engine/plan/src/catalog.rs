@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 use crate::decision::{AlarmDef, alarm_history};
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::job_metrics::{JOB_METRICS, job_metrics};
 use crate::scaling::{GroupDef, PolicyDef, scaling_streams};
 use crate::statement::{
     AlterStream, CreateTrigger, Drop, Kind, Name, Parsed, Query, Statement, StreamChange,
@@ -299,19 +300,23 @@ impl Catalog {
                 )));
             }
         }
-        self.check_references(&entry, parsed)?;
+        let whole = self.with_own_streams(&entry);
+        whole.check_references(&entry, parsed)?;
         let replaced = self.get(&name.value).is_some();
         let change = if replaced { Change::Replaced(entry.clone()) } else { Change::Created(entry.clone()) };
-        Ok((self.with_own_streams(&entry).with(entry), change))
+        Ok((whole.with(entry), change))
     }
 
-    /// With the engine's own streams that an entry writes to.
+    /// With the engine's own streams that an entry writes to, or reads.
     fn with_own_streams(&self, entry: &Entry) -> Self {
-        let streams = match entry {
+        let mut streams = match entry {
             Entry::Alarm(_) => vec![alarm_history()],
             Entry::ScalingGroup(_) => scaling_streams().to_vec(),
             _ => Vec::new(),
         };
+        if entry.references().contains(JOB_METRICS) {
+            streams.push(job_metrics());
+        }
         let missing = streams.into_iter().filter(|stream| self.get(&stream.name).is_none());
         missing.fold(self.clone(), |catalog, stream| catalog.with_stream(stream))
     }

@@ -17,6 +17,7 @@ pub mod decision;
 pub mod definition;
 pub mod error;
 mod functions;
+mod job_metrics;
 mod lookup;
 mod metadata;
 mod names;
@@ -40,6 +41,7 @@ pub use definition::{
     StreamDef, ViewDef, WatermarkDef,
 };
 pub use error::{Mistake, SqlError};
+pub use job_metrics::{JOB_METRICS, JOB_METRICS_INTERVAL, job_metrics_schema};
 pub use lookup::looked_up;
 pub use parse::{parse, parse_one};
 pub use planner::{Explained, Planner, Tables, Target};

@@ -21,7 +21,7 @@ pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
 pub use options::{
     ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, LookupFailure, LookupTable,
-    NoConnectors, Role, RunningConnector, RunningPrograms, TriggerDelivery,
+    NoConnectors, Role, RunningConnector, RunningPrograms, SetWorkers, TriggerDelivery,
 };
 pub use tail::{Tail, TailBatch, TailFrom};
 
@@ -75,6 +75,8 @@ pub struct JobStatus {
     pub watermark: headwater_core::EventTime,
     /// Steps done.
     pub steps: u64,
+    /// How many workers compute a step.
+    pub workers: usize,
     /// Entries of state.
     pub state_entries: u64,
     /// Bytes of state in memory, estimated.
@@ -108,6 +110,7 @@ impl JobStatus {
             lag: 0,
             watermark: headwater_core::EventTime::MIN,
             steps: 0,
+            workers: 1,
             state_entries: 0,
             state_bytes: 0,
             state_spilled_bytes: 0,

@@ -115,13 +115,18 @@ pub struct TriggerDelivery {
     pub schema: SchemaRef,
 }
 
+/// Sets how many workers a job has, and answers how many it has now; `None` only asks. Another number takes effect between two steps.
+pub type SetWorkers = Arc<dyn Fn(&str, Option<usize>) -> std::result::Result<usize, String> + Send + Sync>;
+
 /// A scaling group whose decisions are to be carried out.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GroupActuator {
     /// The group.
     pub def: Arc<GroupDef>,
     /// What tells it from a group that had its name before; empty while it is only checked.
     pub identity: String,
+    /// For an actuator that changes the engine itself.
+    pub set_workers: SetWorkers,
 }
 
 /// A source or sink that runs. Dropping it stops it.

@@ -44,6 +44,7 @@ fn make(peer: &Peer, group: &str, allowed: Allowed) -> Result<Box<dyn Actuator>>
         group: "ours".to_owned(),
         token: "token".to_owned(),
         allowed,
+        set_workers: std::sync::Arc::new(|job, _| Err(format!("there is no job {job}"))),
     };
     let entries = peer.options(&[("auto-scaling-group", group), ("poll-interval", "50 ms")]);
     let mut options = Options::new("scaling group ours", entries);

@@ -45,7 +45,7 @@ pub(super) fn with_slot(text: &str, slot: u32) -> String {
 }
 
 fn make(context: ActuatorContext, options: &mut Options) -> Result<Box<dyn Actuator>> {
-    let ActuatorContext { world, group, token, allowed } = context;
+    let ActuatorContext { world, group, token, allowed, .. } = context;
     let name = options.require("command")?;
     let mut words = program(&name, &allowed)?;
     let arguments = options.get("arguments").unwrap_or_default();

@@ -35,6 +35,17 @@ impl Place {
     fn take(world: &World, options: &mut Options) -> Result<Self> {
         let realm = options.require("realm")?;
         let topic = options.require("topic")?;
+        Self::take_rest(world, realm, topic, options, "secret")
+    }
+
+    /// Takes the options besides realm and topic.
+    pub(super) fn take_rest(
+        world: &World,
+        realm: String,
+        topic: String,
+        options: &mut Options,
+        secret: &str,
+    ) -> Result<Self> {
         let url = options.parse_with("url", |text| {
             let url = Url::parse(text.trim()).map_err(|error| error.to_string())?;
             match url.scheme() {
@@ -47,7 +58,7 @@ impl Place {
             known.ok_or_else(|| "it is anonymous, ticket, wampcra or cryptosign".to_owned())
         })?;
         let authid = options.get("authid");
-        let secret = options.parse_with("secret", from_environment)?.map(Secret::new);
+        let secret = options.parse_with(secret, from_environment)?.map(Secret::new);
         if url.is_none() && (method.is_some() || secret.is_some()) {
             return Err(options
                 .bad("url", "", "a router in this process asks for no proof; give a url")

@@ -38,7 +38,9 @@ mod embedded;
 mod row;
 mod sink;
 mod source;
+mod trigger;
 
 pub use config::CONNECTOR;
 pub(crate) use config::from_environment;
 pub use embedded::{set_router, unset_router};
+pub use trigger::PUBLISHER;

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
-use headwater_connectors::{ConnectorDef, ConnectorSupervisor, Handle, registry};
+use headwater_connectors::{
+    Allowed, ConnectorDef, ConnectorSupervisor, DeliveryDef, Handle, Target, add_publisher, registry,
+};
 use headwater_core::{ShardId, StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_log::{MemoryLog, ReadSpec, StreamSpec};
-use headwater_wamp::connector::CONNECTOR;
+use headwater_wamp::connector::{CONNECTOR, PUBLISHER};
 
 /// A log with `readings (device, temp, wamp_topic, wamp_publication)` and `plain (device, temp)`.
 pub struct Lab {
@@ -21,6 +23,7 @@ pub struct Lab {
 impl Lab {
     pub fn new() -> Self {
         registry::add(&CONNECTOR);
+        add_publisher(&PUBLISHER);
         let world = World::real();
         let log = MemoryLog::new(world.clone());
         let plain =
@@ -56,6 +59,17 @@ impl Lab {
 
     pub fn start_sink(&self, stream: &str, options: &[(&str, &str)]) -> Handle {
         self.supervisor.start_sink(Self::def(stream, options)).unwrap()
+    }
+
+    /// Delivers the rows of `plain` as if they were a trigger's firings.
+    pub fn start_trigger(&self, topic: &str, options: &[(&str, &str)]) -> Result<Handle, String> {
+        let def = DeliveryDef {
+            trigger: "plain".to_owned(),
+            keys: vec!["device".to_owned()],
+            target: Target::Publish { topic: topic.to_owned() },
+            options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        };
+        self.supervisor.start_delivery(&def, &Allowed::default()).map_err(|error| error.to_string())
     }
 
     /// What is wrong with a source's options.

@@ -6,7 +6,7 @@
 //!  l ASOF JOIN r MATCH_CONDITION (l.ts >= r.ts) ON l.k = r.k    Snowflake; rows without a version stay
 //! ```
 //!
-//! In the syntax tree, all become a join whose condition has one more part, a call of [`AS_OF`] or [`AS_OF_STRICT`]
+//! In the syntax tree, all become a join whose condition has one more part, a call of `$as_of` or `$as_of_strict`
 //! on the time that is asked for, the versions' time, and the versions' key if it is declared. So all else is
 //! planned as for any join. In the logical plan:
 //!
@@ -22,9 +22,3 @@ mod versions;
 pub(crate) use plan::{Parts, check_keys, functions, in_batch, in_stream, parts_of};
 pub(crate) use syntax::{AsOfJoins, rewrite_versioned_tables};
 pub(crate) use versions::Versions;
-
-/// The condition that a version is the newest whose time is not after the time that is asked for.
-pub(crate) const AS_OF: &str = "$as_of";
-
-/// The same, but the version's time is before it.
-pub(crate) const AS_OF_STRICT: &str = "$as_of_strict";

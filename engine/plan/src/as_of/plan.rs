@@ -14,7 +14,8 @@ use datafusion::logical_expr::{
     Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::{AS_OF, AS_OF_STRICT, Versions};
+use super::Versions;
+use super::syntax::{AS_OF, AS_OF_STRICT};
 use crate::error::{Mistake, SqlError, refused};
 
 /// What the column is called that holds the time of the next version.

@@ -10,11 +10,16 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::{AS_OF, AS_OF_STRICT};
 use crate::catalog::Catalog;
 use crate::error::{Mistake, Result, SqlError};
 use crate::parse::{name_of, normal, position};
 use crate::script::Script;
+
+/// The condition that a version is the newest whose time is not after the time that is asked for.
+pub(super) const AS_OF: &str = "$as_of";
+
+/// The same, but the version's time is before it.
+pub(super) const AS_OF_STRICT: &str = "$as_of_strict";
 
 /// Where in a script `ASOF JOIN` stands without MATCH_CONDITION, which the parser does not take: the word is taken
 /// out, and what is joined is remembered by its place.

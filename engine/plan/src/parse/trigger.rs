@@ -4,7 +4,8 @@
 //!  CREATE TRIGGER [IF NOT EXISTS] name ON stream [PARTITION BY column, ... | PARTITION BY ()]
 //!    WHEN condition [FOR duration]
 //!    [UNTIL condition | REARM AFTER duration]
-//!    [EXECUTE WEBHOOK 'url' | INSERT INTO stream [(columns)] [VALUES (expression, ...)] | COMMAND 'name' ['argument' ...]]
+//!    [EXECUTE WEBHOOK 'url' | INSERT INTO stream [(columns)] [VALUES (expression, ...)] | PUBLISH 'topic'
+//!       | COMMAND 'name' ['argument' ...]]
 //!    [WITH (option = value, ...)]
 //! ```
 
@@ -95,6 +96,9 @@ fn read_action(reader: &mut Reader) -> Result<Action> {
     if reader.take_words("WEBHOOK") {
         return Ok(Action::Webhook { url: reader.string("a URL")? });
     }
+    if reader.take_words("PUBLISH") {
+        return Ok(Action::Publish { topic: reader.string("a topic")? });
+    }
     if reader.take_words("COMMAND") {
         let name = reader.string("the name of a command")?;
         let mut arguments = Vec::new();
@@ -115,8 +119,11 @@ fn read_action(reader: &mut Reader) -> Result<Action> {
         }
         return Ok(Action::Insert { target, columns, values });
     }
-    let near = did_you_mean(&reader.peek_word(0).unwrap_or_default(), ["WEBHOOK", "INSERT INTO", "COMMAND"]);
-    Err(reader.expected("WEBHOOK, INSERT INTO or COMMAND").hint_if(near))
+    let near = did_you_mean(
+        &reader.peek_word(0).unwrap_or_default(),
+        ["WEBHOOK", "INSERT INTO", "PUBLISH", "COMMAND"],
+    );
+    Err(reader.expected("WEBHOOK, INSERT INTO, PUBLISH or COMMAND").hint_if(near))
 }
 
 fn read_values(reader: &mut Reader) -> Result<Vec<Condition>> {

@@ -82,6 +82,11 @@ pub enum Action {
         /// Expressions over a firing's columns; empty: the target's columns are those of the firing with the same name.
         values: Vec<Condition>,
     },
+    /// `EXECUTE PUBLISH 'topic'`.
+    Publish {
+        /// Where to.
+        topic: String,
+    },
     /// `EXECUTE COMMAND 'name' ['argument' ...]`.
     Command {
         /// The name under which the configuration allows it.
@@ -113,7 +118,7 @@ impl TriggerDef {
 
     /// Whether firings are delivered by somebody outside of the engine.
     pub fn delivers(&self) -> bool {
-        matches!(self.action, Action::Webhook { .. } | Action::Command { .. })
+        matches!(self.action, Action::Webhook { .. } | Action::Publish { .. } | Action::Command { .. })
     }
 }
 
@@ -123,6 +128,7 @@ impl Action {
         match self {
             Self::Record => "record".to_owned(),
             Self::Webhook { url } => format!("webhook '{url}'"),
+            Self::Publish { topic } => format!("publish '{topic}'"),
             Self::Insert { target, .. } => format!("insert into {target}"),
             Self::Command { name, .. } => format!("command '{name}'"),
         }

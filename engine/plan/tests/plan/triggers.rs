@@ -127,12 +127,33 @@ fn mistakes_are_told_with_their_place() {
     );
     check(
         "ON readings WHEN temp > 3 EXECUTE WEBHOK 'x'",
-        "HW3001 expected WEBHOOK, INSERT INTO or COMMAND, found 'WEBHOK' at line 1, column 52; did you mean 'WEBHOOK'?",
+        "HW3001 expected WEBHOOK, INSERT INTO, PUBLISH or COMMAND, found 'WEBHOK' at line 1, column 52; did you mean 'WEBHOOK'?",
+    );
+    check(
+        "ON readings WHEN temp > 3 EXECUTE PUBLISH topic",
+        "HW3001 expected a topic, found 'topic' at line 1, column 60",
     );
     check(
         "ON readings WHEN temp > 3 WITH (start = 'now')",
         "HW3005 'now' is no value for the option 'start' at line 1, column 58; latest or earliest",
     );
+}
+
+#[test]
+fn an_action_says_what_is_done_with_a_firing() {
+    let action = |sql: &str| {
+        let parsed = parse_one(&format!("CREATE TRIGGER t ON readings WHEN temp > 3 {sql}")).unwrap();
+        let Statement::CreateTrigger(create) = parsed.statement else { panic!("{parsed:?}") };
+        (create.definition.action.describe(), create.definition.delivers())
+    };
+    assert_eq!(action(""), ("record".to_owned(), false));
+    assert_eq!(action("EXECUTE INSERT INTO alerts"), ("insert into alerts".to_owned(), false));
+    assert_eq!(action("EXECUTE WEBHOOK 'http://x/'"), ("webhook 'http://x/'".to_owned(), true));
+    assert_eq!(
+        action("EXECUTE PUBLISH 'com.hot' WITH (via = 'wamp')"),
+        ("publish 'com.hot'".to_owned(), true)
+    );
+    assert_eq!(action("EXECUTE COMMAND 'page' 'me'"), ("command 'page'".to_owned(), true));
 }
 
 #[test]

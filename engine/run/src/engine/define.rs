@@ -97,6 +97,7 @@ impl Inner {
     fn change(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
         let before = self.catalog();
         let (after, change) = before.apply(parsed)?;
+        self.measure_jobs(&after)?;
         match change {
             Change::Unchanged(why) => {
                 return Ok(Defined { tag: tag_of(&parsed.statement), notes: vec![why] });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater_plan::{Entry, GroupDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
+use headwater_plan::{Actuator, Entry, GroupDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 
 use super::events;
 use super::jobs::journal_spec;
@@ -12,11 +12,18 @@ use crate::options::GroupActuator;
 
 impl Inner {
     /// Checks what is to carry a group's decisions out.
-    pub fn check_actuator(&self, group: &Arc<GroupDef>) -> Result<()> {
+    pub fn check_actuator(self: &Arc<Self>, group: &Arc<GroupDef>) -> Result<()> {
         if !group.actuator.is_host() {
             return Ok(());
         }
-        let actuator = GroupActuator { def: Arc::clone(group), identity: String::new() };
+        if let Actuator::Host { name, options } = &group.actuator
+            && let (true, Some(job)) = (name == "job", options.get("job"))
+            && !self.state.lock().jobs.contains_key(job)
+        {
+            let reason = format!("there is no job '{job}'");
+            return Err(RunError::Actuator { group: group.name.clone(), reason });
+        }
+        let actuator = self.actuator(group, String::new());
         let checked = self.connectors.validate_actuator(&actuator);
         checked.map_err(|reason| RunError::Actuator { group: group.name.clone(), reason })
     }
@@ -32,6 +39,10 @@ impl Inner {
         self.start_job(&Entry::ScalingGroup(Arc::clone(group)))
     }
 
+    fn actuator(self: &Arc<Self>, group: &Arc<GroupDef>, identity: String) -> GroupActuator {
+        GroupActuator { def: Arc::clone(group), identity, set_workers: self.workers_setter() }
+    }
+
     fn start_actuator(self: &Arc<Self>, group: &Arc<GroupDef>) -> Result<()> {
         let catalog = self.catalog();
         for name in [SCALING_PROGRESS, SCALING_ACTIVITIES] {
@@ -39,7 +50,7 @@ impl Inner {
         }
         // The journal's number is never used again: it tells the group from one that had its name before.
         let journal = events::ensure(&*self.log, journal_spec(&group.name)?)?;
-        let actuator = GroupActuator { def: Arc::clone(group), identity: journal.id.to_string() };
+        let actuator = self.actuator(group, journal.id.to_string());
         let running = self.connectors.start_actuator(actuator, Arc::clone(&self.ingest))?;
         self.state.lock().connectors.insert(group.name.clone(), Arc::from(running));
         Ok(())

@@ -303,6 +303,12 @@ impl Engine {
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
     }
 
+    /// Sets how many workers compute a job's steps, from the next step on; 1 at least. Answers how many there were. It lasts as long as the
+    /// process: a scaling group with the actuator `job` sets it anew.
+    pub fn set_workers(&self, job: &str, workers: usize) -> Result<usize> {
+        self.0.set_workers(job, Some(workers))
+    }
+
     /// Runs statements that define something on the calling thread, without a runtime: for simulations, where all work is
     /// done on one thread.
     pub fn define_here(&self, sql: &str) -> Result<()> {
@@ -321,11 +327,12 @@ impl Engine {
 
     /// [`Engine::close`] on the calling thread; connectors are not waited for.
     pub fn close_here(&self) -> Result<()> {
-        let mut jobs = {
+        let (mut jobs, measuring) = {
             let mut state = self.0.state.lock();
             state.closed = true;
-            std::mem::take(&mut state.jobs)
+            (std::mem::take(&mut state.jobs), state.measuring.take())
         };
+        drop(measuring);
         jobs.values().for_each(|job| job.begin_close());
         jobs.values_mut().for_each(|job| job.wait_closed());
         drop(jobs);

@@ -10,6 +10,7 @@ mod define;
 mod events;
 mod groups;
 mod handle;
+mod job_metrics;
 mod jobs;
 mod open;
 mod query;

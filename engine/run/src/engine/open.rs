@@ -64,6 +64,7 @@ impl Inner {
 
     fn start_all(self: &Arc<Self>) -> Result<()> {
         let catalog = self.catalog();
+        self.measure_jobs(&catalog)?;
         // Before those who read: a job that starts from the first row finds it in the archive.
         for entry in catalog.entries() {
             if let Entry::Archive(archive) = entry

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use headwater_archive::{Archive, History};
+use headwater_core::world::Task;
 use headwater_core::{Sequence, World};
 use headwater_ingest::Ingest;
 use headwater_log::Log;
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub ends: BTreeMap<String, Vec<Sequence>>,
     /// Jobs that are paused.
     pub paused: BTreeSet<String>,
+    /// Who measures the jobs.
+    pub measuring: Option<Task>,
     pub closed: bool,
 }
 

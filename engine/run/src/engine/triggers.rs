@@ -111,7 +111,7 @@ impl Inner {
             Some(option) => Err(RunError::Delivery {
                 trigger: trigger.name.clone(),
                 reason: format!(
-                    "the option '{option}' is for EXECUTE WEBHOOK and COMMAND; there is 'start' besides"
+                    "the option '{option}' is for EXECUTE WEBHOOK, PUBLISH and COMMAND; there is 'start' besides"
                 ),
             }),
         }

@@ -225,15 +225,19 @@ impl Driver {
             }
             return self.redo_step();
         }
-        let (closing, paused) = {
+        let (closing, paused, workers) = {
             let mut control = self.shared.control.lock();
             for (stream, ends) in control.ends.drain(..) {
                 self.pipeline.set_end(&stream, &ends);
+                self.plan.ends.push((stream, ends));
             }
-            (control.closing, control.paused)
+            (control.closing, control.paused, control.workers.take())
         };
         if closing {
             return self.close();
+        }
+        if let Some(workers) = workers {
+            self.set_workers(workers)?;
         }
         if paused {
             // What it has said so far is in the log when it says that it has paused.
@@ -270,6 +274,39 @@ impl Driver {
         }
         let more = stepped || !self.shared.control.lock().advances.is_empty();
         Ok(if more { Turn::Again } else { Turn::Wait(self.next_deadline(now)) })
+    }
+
+    /// Another number of workers, between two steps: as after a restart, the state goes by way of a checkpoint. The journal need not know
+    /// of it, as what a step says does not depend on it.
+    fn set_workers(&mut self, workers: usize) -> Result<()> {
+        if workers != self.plan.workers {
+            self.save()?;
+            let bad = |reason: String| RunError::Checkpoint { job: self.plan.name.clone(), reason };
+            let fingerprint = checkpoint::fingerprint(&self.plan.dataflow);
+            let (restored, _) = checkpoint::restore(&*self.plan.blobs, &fingerprint).map_err(bad)?;
+            if restored.as_ref().map_or(0, |restored| restored.manifest.step) != self.step {
+                // Tried again by whoever wants it; without a checkpoint of now there is nothing to go on from.
+                tracing::warn!(
+                    job = self.plan.name,
+                    workers,
+                    "the number of workers stays: no checkpoint could be taken"
+                );
+                return Ok(());
+            }
+            self.plan.workers = workers;
+            let mut pipeline = open_pipeline(&*self.log, &self.plan, restored.as_ref())?;
+            pipeline.look_up_like(&mut self.pipeline);
+            self.pipeline = pipeline;
+            self.pipeline.count_quiet_from(self.world.clock.monotonic());
+            for (stream, ends) in &self.plan.ends {
+                self.pipeline.set_end(stream, ends);
+            }
+            let (blobs, world) = (Arc::clone(&self.plan.blobs), self.world.clone());
+            self.checkpointer = Checkpointer::new(blobs, world, &self.plan.name, restored.as_ref());
+            self.measured = None;
+        }
+        self.shared.status.lock().workers = workers;
+        Ok(())
     }
 
     fn next_advance(&self) -> Option<(String, EventTime)> {

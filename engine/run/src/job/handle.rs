@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_core::hash::SLOTS;
 use headwater_core::world::{Task, TaskWaker};
 use headwater_core::{EventTime, Sequence, World};
 use headwater_log::{CommitGuard, Log};
@@ -40,6 +41,8 @@ pub(super) struct Control {
     pub(super) closed: bool,
     /// The handle is gone, and nobody waits for a checkpoint.
     pub(super) abandoned: bool,
+    /// How many workers there are to be, if that is to change.
+    pub(super) workers: Option<usize>,
     pub(super) ends: Vec<(String, Vec<Sequence>)>,
     /// Streams that are quiet, and where time is to be put when what they hold has been taken.
     pub(super) advances: Vec<(String, EventTime)>,
@@ -75,6 +78,12 @@ impl JobHandle {
     /// Pauses or goes on.
     pub fn set_paused(&self, paused: bool) {
         self.shared.control.lock().paused = paused;
+        self.waker.wake();
+    }
+
+    /// Sets how many workers compute a step. It takes effect between two steps; [`JobStatus::workers`] says when.
+    pub fn set_workers(&self, workers: usize) {
+        self.shared.control.lock().workers = Some(workers);
         self.waker.wake();
     }
 
@@ -137,5 +146,6 @@ pub(super) fn hold_back(shared: Arc<Shared>) -> Patience {
 
 fn new_status(plan: &JobPlan) -> JobStatus {
     let state = if plan.paused { JobState::Paused } else { JobState::Running };
-    JobStatus { state, ..JobStatus::new(plan.name.clone(), plan.target.spec.name.to_string()) }
+    let workers = plan.workers.min(SLOTS as usize);
+    JobStatus { state, workers, ..JobStatus::new(plan.name.clone(), plan.target.spec.name.to_string()) }
 }

@@ -36,6 +36,11 @@ impl Answers {
         self.live = Some(Live { tables: tables.into_iter().collect(), world, patience });
     }
 
+    /// The tables that are asked, by the stages that look rows up in them.
+    pub fn tables(&self) -> impl Iterator<Item = (usize, &dyn LookupTable)> {
+        self.live.iter().flat_map(|live| &live.tables).map(|(stage, table)| (*stage, &**table))
+    }
+
     /// For the next step, these are the answers.
     pub fn obey(&mut self, recorded: Vec<Answer>) {
         self.recorded = Some(recorded);

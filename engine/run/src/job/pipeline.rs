@@ -150,6 +150,14 @@ impl Pipeline {
         self.answers.ask(tables, world, patience);
     }
 
+    /// Asks the tables that another pipeline asks, which ends.
+    pub fn look_up_like(&mut self, former: &mut Self) {
+        self.answers = std::mem::take(&mut former.answers);
+        for (stage, table) in self.answers.tables() {
+            self.executor.limit_lookup(stage, table.cache());
+        }
+    }
+
     /// What tables outside answer to the next step, which is one of the journal.
     pub fn obey_answers(&mut self, answers: Vec<Answer>) {
         self.answers.obey(answers);

@@ -205,6 +205,7 @@ fn jobs(inner: &Inner) -> Columns {
         ("progress", Arc::new(all.iter().map(|job| job.progress()).collect::<Float64Array>())),
         ("watermark", time(&all, |job| Some(job.watermark))),
         ("steps", number(&all, |job| Some(job.steps))),
+        ("workers", number(&all, |job| Some(job.workers as u64))),
         ("state_entries", number(&all, |job| Some(job.state_entries))),
         ("state_bytes", number(&all, |job| Some(job.state_bytes))),
         ("state_spilled_bytes", number(&all, |job| Some(job.state_spilled_bytes))),

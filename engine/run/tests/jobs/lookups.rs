@@ -159,7 +159,7 @@ fn answers_are_those_of_the_journal_whenever_the_process_dies() {
                 0 => machine.kill(1 + random.index(3)),
                 1 => machine.lose_power(1 + random.index(3)),
                 2 => machine.restart(1 + random.index(3)),
-                _ => {}
+                _ => assert!(machine.engine().set_workers("placed", 1 + random.index(4)).is_ok()),
             }
         }
         machine.catch_up();
@@ -191,8 +191,10 @@ fn a_key_that_is_kept_is_not_asked_again_over_a_restart_until_it_is_too_old() {
     machine.append(&[("a", 2_000, 2)]);
     machine.catch_up();
     machine.kill(2);
+    machine.engine().set_workers("placed", 3).unwrap();
     machine.append(&[("a", 3_000, 3)]);
     machine.catch_up();
+    assert_eq!(machine.engine().set_workers("placed", 3).unwrap(), 3);
     assert_eq!(
         (machine.rows("placed"), outside.times("a")),
         (vec!["a 1 10".into(), "a 2 10".into(), "a 3 10".into()], 1)

@@ -25,3 +25,4 @@ mod timed;
 mod triggers;
 mod updating;
 mod views;
+mod workers;
