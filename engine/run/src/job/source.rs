@@ -99,7 +99,10 @@ impl ShardInput {
         if !morsels.is_empty() {
             self.clock.idle = false;
         }
-        if self.end.is_some_and(|end| self.position() >= end) {
+        // Live, a shard ends in a step in which it has no rows: what time has come to with the last ones is said before time ends.
+        // A cut says by itself whether the shard ended with it.
+        let may_end = morsels.is_empty() || matches!(until, Until::Cut(_));
+        if may_end && self.end.is_some_and(|end| self.position() >= end) {
             self.clock.ended = true;
         }
         Ok(morsels)

@@ -76,6 +76,17 @@ fn time_fires_by_itself() {
 }
 
 #[test]
+fn what_time_has_come_to_fires_though_the_input_ends_with_the_same_rows() {
+    let machine = Machine::new(6);
+    machine.create_readings(1);
+    machine.sql("CREATE TRIGGER t ON readings WHEN frozen(INTERVAL '30' SECOND)");
+    // No step is taken in between.
+    machine.append(&[reading("a", 0, 31), reading("b", 100, 31)]);
+    machine.finish();
+    assert_eq!(firings(&machine, "t"), ["30 silence 0 a 31"]);
+}
+
+#[test]
 fn keys_are_judged_by_themselves_and_all_rows_together_if_asked() {
     let rows = [reading("a", 0, 31), reading("b", 1, 31), reading("a", 2, 32), reading("b", 3, 29)];
     check("gt(value, 30)", &rows, &["0 row 0 a 31", "1 row 1 b 31"]);
