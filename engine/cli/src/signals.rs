@@ -1,23 +1,40 @@
 //! SIGINT and SIGTERM.
 
 use anyhow::Result;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Answers when the process is told to stop. After that a second signal ends it at once.
-pub(crate) async fn stop_requested() -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Signals that are held for whoever waits for them; without it, they end the process.
+pub(crate) struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// Holds signals from this call on.
+    pub fn listen() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    tracing::info!("stopping; a second signal stops at once");
-    tokio::spawn(async move {
+
+    /// Answers when the process is told to stop. After that a second signal ends it at once.
+    pub async fn requested(mut self) {
+        self.next().await;
+        tracing::info!("stopping; a second signal stops at once");
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(i32::from(crate::exit::INTERRUPTED));
+        });
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        std::process::exit(i32::from(crate::exit::INTERRUPTED));
-    });
+    }
+}
+
+/// Holds signals, and answers when the process is told to stop.
+pub(crate) async fn stop_requested() -> Result<()> {
+    Stop::listen()?.requested().await;
     Ok(())
 }

@@ -12,7 +12,8 @@ use headwater_serve::{ServeOptions, Server};
 use crate::config::Config;
 use crate::gateways::Gateways;
 use crate::open::{EngineArgs, Tuning};
-use crate::{output, signals};
+use crate::output;
+use crate::signals::Stop;
 
 const EXAMPLE: &str = "\
 Example:
@@ -79,11 +80,8 @@ impl Serve {
 
 async fn serve(engine: &Engine, options: ServeOptions) -> Result<()> {
     let server = Server::bind(engine.clone(), options).await?;
+    // Whoever reads that it listens may tell it to stop.
+    let stop = Stop::listen()?;
     output::say(format_args!("listening on http://{}", server.address()))?;
-    let stop = async {
-        if let Err(error) = signals::stop_requested().await {
-            tracing::error!("cannot wait for signals, so the server stops: {error:#}");
-        }
-    };
-    Ok(server.run(stop).await?)
+    Ok(server.run(stop.requested()).await?)
 }
