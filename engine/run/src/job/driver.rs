@@ -41,6 +41,9 @@ const IN_FLIGHT_MAX: usize = 4;
 /// How often the state is measured while steps follow one another: it costs as much as there is state.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(200);
 
+/// When all is quiet, how often time goes on by the wall clock.
+const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Everything that a job is started with.
 pub(crate) struct JobPlan {
     /// Its name.
@@ -99,6 +102,8 @@ pub(super) struct Driver {
     checkpoint_began: Duration,
     /// The wall clock and the greatest watermark when rows last came: from here time goes on when all is quiet.
     last_rows: EventTime,
+    /// When time last went on by itself.
+    last_advance: Option<Duration>,
     step_times: Histogram,
     checkpoint_times: Histogram,
     counters: Counters,
@@ -159,6 +164,7 @@ impl Driver {
             last_checkpoint: now,
             checkpoint_began: now,
             last_rows: world.clock.now(),
+            last_advance: None,
             step_times: Histogram::default(),
             checkpoint_times: Histogram::default(),
             counters: Counters {
@@ -320,14 +326,23 @@ impl Driver {
         let waiting = self.pipeline.executor().waits_for_time();
         let latest = self.pipeline.latest();
         let quiet = self.world.clock.now().0.saturating_sub(self.last_rows.0).max(0);
-        let advance = (waiting && latest > EventTime::MIN).then(|| EventTime(latest.0.saturating_add(quiet)));
+        // The clock is ahead of the last step again as soon as that is done: without a rest, one step would follow the other.
+        let rested = self.last_advance.is_none_or(|last| now.saturating_sub(last) >= ADVANCE_INTERVAL);
+        let advance =
+            (waiting && rested && latest > EventTime::MIN).then(|| EventTime(latest.0.saturating_add(quiet)));
         let timeout = Arc::clone(&self.plan.idle_timeout);
-        self.pipeline.step_idle(|info| timeout(info), now, advance)
+        let step = self.pipeline.step_idle(|info| timeout(info), now, advance)?;
+        if step.as_ref().is_some_and(|step| step.cut.advance.is_some()) {
+            self.last_advance = Some(now);
+        }
+        Ok(step)
     }
 
     /// When to look again although no commit woke the job: a shard may fall idle, time may have to be moved on.
     fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
         let idle = self.pipeline.idle_in(|info| (self.plan.idle_timeout)(info), now);
+        let moves_on = self.pipeline.all_idle() && self.pipeline.executor().waits_for_time();
+        let idle = idle.map(|time| if moves_on { time.min(ADVANCE_INTERVAL) } else { time });
         let idle = idle.map(|time| time.max(Duration::from_millis(1)));
         let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.checkpointer.is_writing();
         let checkpoint = unsaved.then(|| {

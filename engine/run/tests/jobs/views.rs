@@ -96,3 +96,25 @@ async fn a_tail_of_a_query_resumes_where_it_was() {
     );
     engine.close().await.unwrap();
 }
+
+/// On a real clock, which goes on between two steps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_rests_while_time_goes_on_by_itself() {
+    let open = move || Engine::open(World::real(), options(), Arc::new(NoConnectors));
+    let engine = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+    for sql in [
+        "CREATE STREAM s (k STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('scan.watermark.idle-timeout' = '100 ms')",
+        "CREATE TRIGGER silent ON s PARTITION BY k WHEN frozen(INTERVAL '1' HOUR)",
+        "CREATE MATERIALIZED VIEW w AS SELECT window_start, COUNT(*) AS n FROM \
+         TABLE(TUMBLE(TABLE s, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY window_start, window_end",
+        "INSERT INTO s VALUES ('a', TIMESTAMP '2026-01-01 00:00:00')",
+    ] {
+        rows(&engine, sql).await;
+    }
+    // Time goes on all the same: the window closes.
+    eventually(&engine, "SELECT n FROM w", &["1"]).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    let steps = rows(&engine, "SELECT MAX(steps) < 30 FROM system.jobs").await;
+    assert_eq!(steps, ["true"], "{:?}", engine.jobs());
+    engine.close().await.unwrap();
+}
