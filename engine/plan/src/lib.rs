@@ -23,6 +23,7 @@ mod metadata;
 mod names;
 pub mod parse;
 mod patterns;
+mod physical;
 pub mod planner;
 pub mod scaling;
 pub mod script;

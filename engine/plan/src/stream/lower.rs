@@ -20,6 +20,7 @@ use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
 use crate::patterns::MatchNode;
+use crate::physical::physical_expr;
 use crate::statement::QueryOptions;
 use crate::window::{Bounds, WindowTvf};
 
@@ -86,7 +87,7 @@ impl<'a> Lower<'a> {
 
     /// An expression over a flow, in the names of the node that the flow is made of.
     pub(super) fn physical(&self, expr: &Expr, names: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
-        self.state.create_physical_expr(expr.clone(), names)
+        physical_expr(self.state, expr.clone(), names)
     }
 
     pub(super) fn filter(&self, flow: &mut Flow, predicate: &Expr, node: &DFSchema) -> Result<()> {

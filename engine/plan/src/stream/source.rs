@@ -23,6 +23,7 @@ use crate::definition::{StreamDef, WatermarkDef};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
 use crate::names::with_metadata;
+use crate::physical::physical_expr;
 
 impl Lower<'_> {
     /// A scan, of the rows that `filters` (all above the scan, in the scan's columns) let pass.
@@ -115,7 +116,7 @@ impl Lower<'_> {
         schema: &SchemaRef,
     ) -> Result<Watermark> {
         let names = DFSchema::try_from(schema.as_ref().clone())?;
-        let candidate = self.state.create_physical_expr(candidate.clone(), &names)?;
+        let candidate = physical_expr(self.state, candidate.clone(), &names)?;
         let kind = candidate.data_type(schema)?;
         if !matches!(kind, DataType::Timestamp(..)) {
             let message = format!("the watermark of '{}' is {kind}, not a timestamp", stream.name);

@@ -16,6 +16,7 @@ use crate::dataflow::{Dataflow, Exchange, ResultSpec, Stage, StageInput, Upstrea
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::names::World;
 use crate::parse::parse_one;
+use crate::physical::physical_expr;
 use crate::planner::Target;
 use crate::statement::Statement;
 use crate::{METADATA_COLUMNS, stream, translate};
@@ -224,7 +225,7 @@ impl<'a> Expressions<'a> {
     pub(super) fn physical(&self, expr: ast::Expr, of: &Condition) -> Result<Arc<dyn PhysicalExpr>> {
         let planned = self.world.expression(expr, &self.names).and_then(|expr| {
             stream::check_expression(&expr)?;
-            self.world.state.create_physical_expr(expr, &self.names)
+            physical_expr(self.world.state, expr, &self.names)
         });
         planned.map_err(|error| translate::translate_expression(error, &of.ast, of.position, &of.script))
     }
