@@ -77,7 +77,13 @@ impl Cluster {
     /// The settings without those that only a consumer knows, so that a producer does not warn of them.
     pub fn producer_config(&self, own: &[(&str, &str)]) -> ClientConfig {
         let mut config = self.config(own);
-        for name in ["group.id", "isolation.level", "auto.offset.reset", "enable.auto.commit"] {
+        for name in [
+            "group.id",
+            "isolation.level",
+            "auto.offset.reset",
+            "enable.auto.commit",
+            "fetch.queue.backoff.ms",
+        ] {
             config.remove(name);
         }
         config

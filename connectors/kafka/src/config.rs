@@ -190,6 +190,8 @@ fn take_isolation(cluster: &mut Cluster, options: &mut Options) -> Result<()> {
         level @ ("read_committed" | "read_uncommitted") => Ok(level.to_owned()),
         _ => Err("it is read_committed or read_uncommitted".to_owned()),
     })?;
+    // A queue that was full asks for more as soon as it is not, rather than a second later: it is emptied in less.
+    cluster.default("fetch.queue.backoff.ms", "10");
     cluster.default("isolation.level", level.as_deref().unwrap_or("read_committed"));
     Ok(())
 }
