@@ -1,2 +1,2 @@
 -- Hands on every bid.
-SELECT auction, bidder, price, dateTime, extra FROM bid
+SELECT auction, bidder, price, `dateTime`, extra FROM bid

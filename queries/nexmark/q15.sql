@@ -1,5 +1,5 @@
 -- A day's bids, bidders and auctions, by three classes of price.
-SELECT DATE_FORMAT(dateTime, 'yyyy-MM-dd') AS "day",
+SELECT DATE_FORMAT(`dateTime`, 'yyyy-MM-dd') AS `day`,
   COUNT(*) AS total_bids,
   COUNT(*) FILTER (WHERE price < 10000) AS rank1_bids,
   COUNT(*) FILTER (WHERE price >= 10000 AND price < 1000000) AS rank2_bids,
@@ -13,4 +13,4 @@ SELECT DATE_FORMAT(dateTime, 'yyyy-MM-dd') AS "day",
   COUNT(DISTINCT auction) FILTER (WHERE price >= 10000 AND price < 1000000) AS rank2_auctions,
   COUNT(DISTINCT auction) FILTER (WHERE price >= 1000000) AS rank3_auctions
 FROM bid
-GROUP BY DATE_FORMAT(dateTime, 'yyyy-MM-dd')
+GROUP BY DATE_FORMAT(`dateTime`, 'yyyy-MM-dd')

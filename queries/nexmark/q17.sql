@@ -1,5 +1,5 @@
 -- A day's bids at each auction.
-SELECT auction, DATE_FORMAT(dateTime, 'yyyy-MM-dd') AS "day",
+SELECT auction, DATE_FORMAT(`dateTime`, 'yyyy-MM-dd') AS `day`,
   COUNT(*) AS total_bids,
   COUNT(*) FILTER (WHERE price < 10000) AS rank1_bids,
   COUNT(*) FILTER (WHERE price >= 10000 AND price < 1000000) AS rank2_bids,
@@ -9,4 +9,4 @@ SELECT auction, DATE_FORMAT(dateTime, 'yyyy-MM-dd') AS "day",
   AVG(price) AS avg_price,
   SUM(price) AS sum_price
 FROM bid
-GROUP BY auction, DATE_FORMAT(dateTime, 'yyyy-MM-dd')
+GROUP BY auction, DATE_FORMAT(`dateTime`, 'yyyy-MM-dd')

@@ -6,9 +6,9 @@ CREATE TABLE person (
   creditCard STRING,
   city STRING,
   state STRING,
-  dateTime TIMESTAMP(3),
+  `dateTime` TIMESTAMP(3),
   extra STRING,
-  WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND
+  WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
 ) WITH (connector = 'nexmark', 'table' = 'person', 'events.num' = '10000', 'start-time' = '2026-01-01T00:00:00Z', 'first-event.rate' = '100');
 
 CREATE TABLE auction (
@@ -17,12 +17,12 @@ CREATE TABLE auction (
   description STRING,
   initialBid BIGINT,
   reserve BIGINT,
-  dateTime TIMESTAMP(3),
+  `dateTime` TIMESTAMP(3),
   expires TIMESTAMP(3),
   seller BIGINT,
   category BIGINT,
   extra STRING,
-  WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND
+  WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
 ) WITH (connector = 'nexmark', 'table' = 'auction', 'events.num' = '10000', 'start-time' = '2026-01-01T00:00:00Z', 'first-event.rate' = '100');
 
 CREATE TABLE bid (
@@ -31,7 +31,7 @@ CREATE TABLE bid (
   price BIGINT,
   channel STRING,
   url STRING,
-  dateTime TIMESTAMP(3),
+  `dateTime` TIMESTAMP(3),
   extra STRING,
-  WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND
+  WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
 ) WITH (connector = 'nexmark', 'table' = 'bid', 'events.num' = '10000', 'start-time' = '2026-01-01T00:00:00Z', 'first-event.rate' = '100');

@@ -5,15 +5,26 @@ use std::fs::read_to_string;
 /// Bytes of memory that this process may use: the machine's, or what its control group leaves of it (cgroup v2's `memory.max`, the limit of
 /// most containers). `None` where the system does not tell.
 pub(crate) fn machine_memory() -> Option<u64> {
-    let machine = total(&read_to_string("/proc/meminfo").ok()?)?;
+    let machine = kilobytes(&read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
     let group = read_to_string("/sys/fs/cgroup/memory.max").ok();
     let group = group.and_then(|text| text.trim().parse::<u64>().ok());
     Some(group.map_or(machine, |group| group.min(machine)))
 }
 
-/// The first figure of `/proc/meminfo`, `MemTotal:       16384000 kB`.
-fn total(text: &str) -> Option<u64> {
-    let figure = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// Bytes: the most that this process held at a time since [`forget_peak`]. `None` where the system does not tell.
+pub(crate) fn peak() -> Option<u64> {
+    kilobytes(&read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// Lets [`peak`] begin anew with what the process holds now (proc(5), `clear_refs`); where the system cannot, it goes on.
+#[expect(clippy::disallowed_methods, reason = "this file is no file on a disk")]
+pub(crate) fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The figure of a name in `/proc/meminfo` or `/proc/self/status`, in bytes: `VmHWM:   123456 kB`.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let figure = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(figure.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
@@ -23,8 +34,12 @@ mod tests {
 
     #[test]
     fn memory_is_told() {
-        assert_eq!(total("MemTotal:       16384000 kB\nMemFree: 1 kB\n"), Some(16_384_000 << 10));
-        assert_eq!(total("MemFree: 1 kB\n"), None);
+        assert_eq!(
+            kilobytes("MemTotal:       16384000 kB\nMemFree: 1 kB\n", "MemTotal:"),
+            Some(16_384_000 << 10)
+        );
+        assert_eq!(kilobytes("MemFree: 1 kB\n", "MemTotal:"), None);
+        assert!(peak().is_some_and(|bytes| bytes > 1 << 16));
         assert!(machine_memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 }
