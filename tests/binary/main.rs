@@ -7,6 +7,7 @@ mod aws;
 mod commands;
 mod connectors;
 mod databases;
+mod decisions;
 mod demo;
 mod expected;
 mod kafka;

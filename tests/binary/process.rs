@@ -119,6 +119,11 @@ impl Process {
         }
     }
 
+    /// The lines of standard output up to the last one that was waited for.
+    pub fn heard(&self) -> &[String] {
+        &self.out.heard
+    }
+
     fn gave_up(&mut self, text: &str) -> ! {
         // It may have ended by itself.
         let _ = self.child.kill();

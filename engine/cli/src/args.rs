@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Mapreduce(mapreduce::MapReduce),
     /// Measure this machine
     Bench(Bench),
-    /// Replay a year of real weather through the engine, and show what the jobs found
+    /// Replay a year of real weather through the engine, and show what was found and decided
     Demo(demo::Demo),
     /// Write completions for a shell
     Completions(completions::Completions),

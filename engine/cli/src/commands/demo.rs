@@ -3,32 +3,29 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use headwater_run::{Engine, JobState, JobStatus};
+use headwater_run::Engine;
 use headwater_serve::{ServeOptions, Server};
 use tokio::sync::oneshot;
 
 use super::serve::usual_address;
 use crate::client::Client;
-use crate::demo::{self, QUERIES, Year};
+use crate::demo::{self, JOBS, OVER, QUERIES, Year};
 use crate::open::{EngineArgs, Tuning};
 use crate::output::say;
 use crate::{exit, signals};
-
-/// How often the jobs are looked at while they close their windows.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 const EXAMPLE: &str = "\
 Example:
   headwater demo                          in a directory that is removed afterwards
   headwater demo --data /tmp/weather      in one that stays; broken off, it goes on where it was
 
-The readings are hourly weather of 2013 at three airports in and around New York (NOAA, public domain).";
+The readings are hourly weather of 2013 at three airports in and around New York (NOAA, public domain). The CPU is that of
+a server in April 2014, as CloudWatch recorded it (Numenta Anomaly Benchmark).";
 
-/// Replay a year of real weather through the engine, and show what the jobs found.
+/// Replay a year of real weather through the engine, and show what was found and decided.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Demo {
@@ -87,14 +84,14 @@ async fn show(engine: &Engine, url: &str) -> Result<()> {
     for (file, sql) in QUERIES {
         client.sql_quietly(sql).await.with_context(|| format!("queries/weather/{file}"))?;
     }
-    let names: Vec<_> = engine.jobs().into_iter().map(|job| job.name).collect();
-    say(format_args!("{} jobs run: {}", names.len(), names.join(", ")))?;
+    say(format_args!("{} jobs run: {}", JOBS.len(), JOBS.join(", ")))?;
 
     let clock = &engine.ingest().world().clock;
     let started = clock.monotonic();
     let year = Year::read()?;
     let fed = demo::feed(&client, &year).await?;
-    close_windows(engine).await?;
+    // The year is over and nothing comes any more: the jobs wait for what may come.
+    demo::wait_until(engine, "weather", OVER, &JOBS).await?;
     let seconds = (clock.monotonic() - started).as_secs_f64();
     let before = if fed.there_before > 0 {
         format!(" ({} were there before)", fed.there_before)
@@ -105,17 +102,16 @@ async fn show(engine: &Engine, url: &str) -> Result<()> {
         "{} readings over HTTP in {seconds:.1} s{before}, {} of them bad; all windows are closed",
         fed.accepted, fed.dead_lettered,
     ))?;
-    demo::show(engine).await
-}
+    demo::show(engine).await?;
 
-/// The year is over and nothing comes any more: time goes on, so that the last windows close. The jobs wait for what may come.
-async fn close_windows(engine: &Engine) -> Result<()> {
-    engine.advance_stream("weather", demo::OVER)?;
-    let is_behind = |job: &JobStatus| job.state == JobState::Running && job.watermark < demo::OVER;
-    while engine.jobs().iter().any(is_behind) {
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    super::run::fail_if_a_job_did(engine)
+    let started = clock.monotonic();
+    demo::decide(engine, &client).await?;
+    let seconds = (clock.monotonic() - started).as_secs_f64();
+    say(format_args!(
+        "\nFive triggers, a search for fronts, two alarms and a scaling group, made only now, have looked at it from the first row on in \
+         {seconds:.1} s"
+    ))?;
+    demo::show_decisions(engine).await
 }
 
 fn what_next(url: &str) -> String {
@@ -125,15 +121,18 @@ The server goes on; Ctrl-C stops it. Try, in another terminal:
 
   a query     curl {url}/v1/sql -d 'SELECT * FROM heat_spells ORDER BY hot_hours DESC LIMIT 3'
   a tail      curl -N '{url}/v1/streams/weather/tail?from=2013-12-30T00:00:00Z'
-  a reading   curl {url}/v1/streams/weather -d '{{\"origin\": \"JFK\", \"time_hour\": \"2014-01-03T12:00:00Z\", \"temp\": 28}}'
+  a reading   curl {url}/v1/streams/weather -H 'Content-Type: application/x-ndjson' \\
+                -d '{{\"origin\": \"JFK\", \"time_hour\": \"2014-01-03T12:00:00Z\", \"temp\": 28}}'
               curl {url}/v1/sql -d 'SELECT * FROM newest_reading'
-  a bad row   curl {url}/v1/streams/stations -d '{{\"origin\": \"SFO\", \"name\": \"San Francisco\", \"lat\": \"north\"}}'
+  a bad row   curl {url}/v1/streams/stations -H 'Content-Type: application/x-ndjson' \\
+                -d '{{\"origin\": \"SFO\", \"name\": \"San Francisco\", \"lat\": \"north\"}}'
               curl {url}/v1/sql -d 'SELECT * FROM system.dead_letters'
   a prompt    headwater sql --url {url}
   July again, which gives the same, and with spells that end at night, which does not:
               headwater replay heat --url {url} --from 2013-07-01 --to 2013-08-01 --diff
               headwater replay heat --url {url} --from 2013-07-01 --to 2013-08-01 --diff \\
                 --query queries/weather/again/heat_by_day.sql
+  a decision  curl {url}/v1/sql -d \"EXPLAIN ALARM cpu_high AT '2014-04-16 03:30:00'\"
   numbers     curl {url}/metrics
   the API     {url}/v1/openapi.json"
     )

@@ -61,13 +61,19 @@ pub(crate) async fn feed(client: &Client, year: &Year) -> Result<Fed> {
 }
 
 async fn register_stations(client: &Client) -> Result<()> {
-    if rows_of(client, "stations").await? > 0 {
-        return Ok(());
-    }
     let line = |(origin, name, lat, lon)| serde_json::json!({"origin": origin, "name": name, "lat": lat, "lon": lon});
     let lines: String = STATIONS.map(|station| format!("{}\n", line(station))).concat();
-    let report = append(client, "stations", lines, "demo-stations").await?;
-    ensure!(report.accepted == 3, "only {} of 3 stations were accepted", report.accepted);
+    append_once(client, "stations", lines).await
+}
+
+/// Appends all rows of a stream, unless an earlier run has: it is one append, whole or not at all.
+pub(super) async fn append_once(client: &Client, stream: &str, lines: String) -> Result<()> {
+    if rows_of(client, stream).await? > 0 {
+        return Ok(());
+    }
+    let rows = lines.lines().count() as u64;
+    let report = append(client, stream, lines, &format!("demo-{stream}")).await?;
+    ensure!(report.accepted == rows, "only {} of {rows} {stream} were accepted", report.accepted);
     Ok(())
 }
 

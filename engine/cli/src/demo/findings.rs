@@ -44,16 +44,65 @@ const FINDINGS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Shows everything.
+/// Of triggers those firings that the year's rows led to: behind its end the stations fall silent. Of the group what it decided up to the
+/// last period that has a sample: later its alarms lack data.
+const DECISIONS: [(&str, &str); 4] = [
+    (
+        "Which triggers fired (`queries/alerts`; in all, and by station)",
+        "WITH fired AS (SELECT 'freeze_alert' AS name, origin, fired_at FROM freeze_alert \
+         UNION ALL SELECT 'frozen_sensor', origin, fired_at FROM frozen_sensor \
+         UNION ALL SELECT 'missing_device', origin, fired_at FROM missing_device \
+         UNION ALL SELECT 'returned_device', origin, fired_at FROM returned_device \
+         UNION ALL SELECT 'rate_of_change', origin, fired_at FROM rate_of_change) \
+         SELECT t.name, t.condition, COUNT(*) AS fired, SUM(CASE WHEN f.origin = 'EWR' THEN 1 ELSE 0 END) AS ewr, \
+         SUM(CASE WHEN f.origin = 'JFK' THEN 1 ELSE 0 END) AS jfk, SUM(CASE WHEN f.origin = 'LGA' THEN 1 ELSE 0 END) AS lga, \
+         MAX(f.fired_at) AS last_fired FROM system.triggers AS t JOIN fired AS f ON f.name = t.name \
+         WHERE f.fired_at < TIMESTAMP '2013-12-31' GROUP BY t.name, t.condition ORDER BY t.name",
+    ),
+    (
+        "How often the pressure fell, then it rained, then the wind turned to the north-west, all within twelve hours (`find_fronts`)",
+        "SELECT origin, COUNT(*) AS fronts, \
+         SUM(CASE WHEN EXTRACT(MONTH FROM turned_at) IN (12, 1, 2) THEN 1 ELSE 0 END) AS winter, \
+         SUM(CASE WHEN EXTRACT(MONTH FROM turned_at) IN (3, 4, 5) THEN 1 ELSE 0 END) AS spring, \
+         SUM(CASE WHEN EXTRACT(MONTH FROM turned_at) IN (6, 7, 8) THEN 1 ELSE 0 END) AS summer, \
+         SUM(CASE WHEN EXTRACT(MONTH FROM turned_at) IN (9, 10, 11) THEN 1 ELSE 0 END) AS autumn, \
+         MAX(rain) AS most_rain FROM fronts GROUP BY origin ORDER BY origin",
+    ),
+    (
+        "What a scaling group would have done over two weeks of a real server's CPU (`queries/cpu`)",
+        "SELECT at, \"by\" AS policy, before, after, reason FROM system.scaling_activities \
+         WHERE \"group\" = 'servers' AND scaled AND at < TIMESTAMP '2014-04-24 00:15:00' ORDER BY at",
+    ),
+    (
+        "And what it would not have done, in the minutes in which an alarm was on",
+        "SELECT \"by\" AS policy, why_not, COUNT(*) AS minutes FROM (SELECT \"by\", CASE \
+         WHEN reason LIKE '%in cooldown%' THEN 'in cooldown' WHEN reason LIKE '%at the maximum%' THEN 'at the maximum' \
+         WHEN reason LIKE '%at the minimum%' THEN 'at the minimum' ELSE reason END AS why_not FROM system.scaling_activities \
+         WHERE \"group\" = 'servers' AND NOT scaled AND at < TIMESTAMP '2014-04-24 00:15:00') AS asked \
+         GROUP BY \"by\", why_not ORDER BY \"by\", why_not",
+    ),
+];
+
+/// Shows what the jobs found in the year.
 pub(crate) async fn show(engine: &Engine) -> Result<()> {
-    for (title, sql) in FINDINGS {
+    show_all(engine, &FINDINGS).await?;
+    show_missing_hours(engine).await
+}
+
+/// Shows what was decided.
+pub(crate) async fn show_decisions(engine: &Engine) -> Result<()> {
+    show_all(engine, &DECISIONS).await
+}
+
+async fn show_all(engine: &Engine, findings: &[(&str, &str)]) -> Result<()> {
+    for (title, sql) in findings {
         let rows = query(engine, sql).await?;
         say(format_args!("\n{title}"))?;
         if let Some(first) = rows.first() {
             say(table(&first.schema(), &rows)?)?;
         }
     }
-    show_missing_hours(engine).await
+    Ok(())
 }
 
 async fn show_missing_hours(engine: &Engine) -> Result<()> {

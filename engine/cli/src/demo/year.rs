@@ -24,6 +24,9 @@ pub(crate) const QUERIES: [(&str, &str); 6] = [
     ("6_missing_hours.sql", include_str!("../../../../queries/weather/6_missing_hours.sql")),
 ];
 
+/// The jobs that those files make.
+pub(crate) const JOBS: [&str; 6] = ["daily", "moving", "heat", "freeze", "runs", "newest_reading"];
+
 /// The stations: code, name, latitude, longitude.
 pub(crate) const STATIONS: [(&str, &str, f64, f64); 3] = [
     ("EWR", "Newark Liberty", 40.6925, -74.168667),

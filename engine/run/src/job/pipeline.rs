@@ -271,8 +271,11 @@ impl Pipeline {
     }
 
     /// A step without rows in which the shards of a stream are declared idle and, if no other is awake, time is put to `time`. `None` if
-    /// that changes nothing.
+    /// that changes nothing, or if the job does not read the stream.
     pub fn step_advance(&mut self, stream: &str, time: EventTime, now: Duration) -> Result<Option<Step>> {
+        if self.sources.iter().all(|source| source.info.spec.name.as_str() != stream) {
+            return Ok(None);
+        }
         let none = |info: &StreamInfo| (info.spec.name.as_str() == stream).then_some(Duration::ZERO);
         self.step_idle(none, now, Some(time))
     }
