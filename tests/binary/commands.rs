@@ -68,6 +68,30 @@ async fn sql_answers_alike_from_a_server_and_from_a_directory_in_every_format() 
 }
 
 #[test]
+fn statements_may_begin_with_a_comment_and_a_flag_wins_over_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    let ask = |url: &str, arguments: &[&str]| {
+        let mut command = headwater(&["sql", "--format", "json"]);
+        let output = command.args(arguments).env("HEADWATER_URL", url).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), errors)
+    };
+    let commented = "-- how many\nSELECT COUNT(*) AS n FROM readings";
+    let nobody = "http://127.0.0.1:1";
+    for command in ["-c", "--command"] {
+        let (code, rows, errors) = ask(nobody, &["--data", &data, command, commented]);
+        assert_eq!((code, rows.as_str()), (Some(0), "{\"n\":100}\n"), "{errors}");
+    }
+    let (code, _, errors) = ask(nobody, &["-c", "SELECT 1"]);
+    assert!(code == Some(1) && errors.contains("no answer from http://127.0.0.1:1"), "{errors}");
+    let (code, _, errors) = ask(nobody, &["--url", "http://127.0.0.1:2", "-c", "SELECT 1"]);
+    assert!(code == Some(1) && errors.contains("no answer from http://127.0.0.1:2"), "{errors}");
+    // Said twice it is a contradiction.
+    assert_eq!(ask(nobody, &["--data", &data, "--url", nobody, "-c", "SELECT 1"]).0, Some(2));
+}
+
+#[test]
 fn settings_are_refused_with_the_place_where_they_are_chosen() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").to_str().unwrap().to_owned();

@@ -44,11 +44,26 @@ pub(crate) enum Answered {
     Done(Done),
 }
 
+/// The server that is asked unless another is named.
+const USUAL: &str = "http://127.0.0.1:8585";
+
+/// The environment variable that names another.
+const FROM_ENVIRONMENT: &str = "HEADWATER_URL";
+
 impl Client {
+    /// A client of the server that the command line names; without it, of that which the environment names, or of the usual one.
+    pub fn of(named: Option<&str>) -> Result<Self> {
+        // The command line's parser does not read the variable: it would take it for something that was said with --data.
+        match (named, std::env::var(FROM_ENVIRONMENT)) {
+            (Some(named), _) => Self::new(named),
+            (None, Ok(url)) if !url.is_empty() => Self::new(&url).context(FROM_ENVIRONMENT),
+            _ => Self::new(USUAL),
+        }
+    }
+
     /// A client of the server at `base`, such as `http://127.0.0.1:8585`.
     pub fn new(base: &str) -> Result<Self> {
-        let base = Url::parse(base)
-            .with_context(|| format!("{base:?} is not a URL; one is http://127.0.0.1:8585"))?;
+        let base = Url::parse(base).with_context(|| format!("{base:?} is not a URL; one is {USUAL}"))?;
         // No proxy: the server is meant, not something on the way to it.
         let http = reqwest::Client::builder().no_proxy().build().context("cannot make an HTTP client")?;
         Ok(Self { http, base })

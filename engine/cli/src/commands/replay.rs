@@ -54,9 +54,9 @@ pub(crate) struct Replay {
     /// Open this data directory, which no server may have open
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
-    /// Ask this server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8585", env = "HEADWATER_URL")]
-    url: String,
+    /// Ask this server [default: what HEADWATER_URL says, or http://127.0.0.1:8585]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// How rows are shown [default: table on a terminal, json elsewhere]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
@@ -99,7 +99,7 @@ impl Replay {
                 output::write_batches(schema, rows, format)?
             }
             None => {
-                let client = Client::new(&self.url)?;
+                let client = Client::of(self.url.as_deref())?;
                 let request = client.post(&format!("/v1/jobs/{}/replay", spec.job))?;
                 match client.rows(request.json(&ReplayRequest::from(&spec)), format).await? {
                     Answered::Rows(rows) => rows,

@@ -24,14 +24,14 @@ Example:
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Sql {
     /// The statements to run, separated by ';'; without them there is a prompt
-    #[arg(short, long, value_name = "SQL")]
+    #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Option<String>,
     /// Open this data directory, which no server may have open
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
-    /// Ask this server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8585", env = "HEADWATER_URL")]
-    url: String,
+    /// Ask this server [default: what HEADWATER_URL says, or http://127.0.0.1:8585]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// How rows are shown [default: table on a terminal, json elsewhere]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
@@ -46,7 +46,7 @@ impl Sql {
             Some(data) => {
                 Session::Local(EngineArgs { data, tuning: self.tuning, allowed: Default::default() }.open()?)
             }
-            None => Session::Remote(Client::new(&self.url)?),
+            None => Session::Remote(Client::of(self.url.as_deref())?),
         };
         let ended = match &self.command {
             Some(sql) => session.show(sql, format).await,
