@@ -91,6 +91,46 @@ fn statements_may_begin_with_a_comment_and_a_flag_wins_over_the_environment() {
     assert_eq!(ask(nobody, &["--data", &data, "--url", nobody, "-c", "SELECT 1"]).0, Some(2));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_in_definitions_are_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    let create = "CREATE TABLE outside (a INT) WITH (connector = 'jdbc', url = 'jdbc:postgresql://127.0.0.1:1/x', \
+                  username = 'fleet', password = 'hunter2')";
+    run_well(&["sql", "--data", &data, "-c", create]);
+    let shown = create.replace("hunter2", "(hidden)");
+    let server = Server::serve(Path::new(&data));
+    let sql = "SELECT text FROM system.catalog WHERE name = 'outside'";
+    assert_eq!(server.rows(sql).await, [json!({"text": shown})]);
+    assert_eq!(server.rows(&format!("{sql} AND text LIKE '%hunter2%'")).await, [] as [Value; 0]);
+    // Whoever follows the stream is not told either.
+    let url = format!("{}/v1/streams/system.catalog/tail?from=earliest", server.url);
+    let mut tail = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
+    let mut heard = String::new();
+    while !heard.contains("(hidden)") {
+        heard.push_str(std::str::from_utf8(&tail.chunk().await.unwrap().unwrap()).unwrap());
+        assert!(!heard.contains("hunter2"), "{heard}");
+    }
+}
+
+#[test]
+fn what_the_engine_has_not_written_to_yet_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    for stream in [
+        "alarm_history",
+        "scaling_activities",
+        "scaling_progress",
+        "scaling_attempts",
+        "trigger_deliveries",
+        "job_metrics",
+    ] {
+        let sql = format!("SELECT COUNT(*) AS n FROM system.{stream}");
+        let counted = run_well(&["sql", "--data", &data, "--format", "json", "-c", &sql]);
+        assert_eq!(counted, "{\"n\":0}\n", "{stream}");
+    }
+}
+
 #[test]
 fn settings_are_refused_with_the_place_where_they_are_chosen() {
     let dir = tempfile::tempdir().unwrap();

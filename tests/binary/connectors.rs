@@ -301,3 +301,50 @@ async fn killed_again_and_again_each_row_comes_out_once() {
     let one = std::fs::read_to_string(place.path("one.jsonl")).unwrap();
     assert_eq!(names(one.lines().map(|line| serde_json::from_str(line).unwrap()).collect()), wanted);
 }
+
+/// What `docs/sequences.md` says of lines in an archive, hourly and at once. An hour is 30 milliseconds here.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_an_archive_are_counted_as_objects_come_and_at_once() {
+    let place = Place::new();
+    let logs = place.text("in");
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sequences.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let block = |holds: &str| {
+        let found = docs.split("```sql\n").skip(1).find_map(|rest| {
+            let block = rest.split("```").next()?;
+            block.contains(holds).then(|| block.replace("s3://logs/web/2026-03-", &format!("{logs}/")))
+        });
+        found.unwrap().replace("s3://logs/web/", &logs).replace("'1 h'", "'30 ms'")
+    };
+    let (hourly, at_once) = (block("CREATE TABLE lines"), block("read_text('"));
+    let put = |name: &str, lines: &str| {
+        write(&place.path(name), lines);
+        let pack = format!("cd '{logs}' && gzip -c '../{name}' > '.{name}' && mv '.{name}' '{name}.gz'");
+        assert!(std::process::Command::new("sh").args(["-c", &pack]).status().unwrap().success());
+    };
+
+    let server = Server::serve(&place.path("data"));
+    let nothing = server.refusal(&at_once).await;
+    assert!(nothing["message"].as_str().unwrap().contains("nothing lies at"), "{nothing}");
+    write(&place.path("in/1.log"), "an ERROR, and another ERROR\nfine\n");
+    put("2.log", "fine\nERROR\nERROR");
+    server.sql(&hourly).await;
+    server.wait_until("SELECT n FROM errors", |rows| rows == [json!({"n": 3})]).await;
+    put("3.log", "ERROR\n");
+    server.wait_until("SELECT n FROM errors", |rows| rows == [json!({"n": 4})]).await;
+    let counted = server.csv(&at_once).await;
+    assert_eq!(counted.lines().nth(1), Some("3"), "of those that are packed");
+
+    // A job over what is there comes to its end.
+    let bounded = hourly.split(';').next().unwrap().replace("TABLE lines", "TABLE all_lines");
+    let bounded = bounded.replace(", 'source.monitor-interval' = '30 ms'", "");
+    let job = "CREATE STREAM found (line STRING);
+               CREATE JOB find AS INSERT INTO found SELECT line FROM all_lines WHERE sequence_occurrences(line, 'ERROR') > 0";
+    for statement in std::iter::once(bounded.as_str()).chain(job.split(';')) {
+        server.sql(statement).await;
+    }
+    let state = "SELECT state, progress, rows_in, rows_out FROM system.jobs WHERE name = 'find'";
+    let wanted = json!({"state": "completed", "progress": 1.0, "rows_in": 6, "rows_out": 4});
+    server.wait_until(state, |rows| rows == [wanted.clone()]).await;
+    assert_eq!(server.terminate(), Some(0));
+}

@@ -93,3 +93,42 @@ async fn programs_run_by_command_and_by_statement() {
         run_well(&["sql", "--url", &server.url, "--format", "json", "-c", "SELECT name FROM system.jobs"]);
     assert_eq!(left, "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_has_failed_does_not_run_again_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let fails = format!("#!/bin/sh\necho tried >> {}\nexit 3\n", at("tries"));
+    let fails = program(&dir.path().join("fails.sh"), &fails);
+    write(&dir.path().join("words.txt"), "to be\n");
+    let config = dir.path().join("headwater.toml");
+    write(&config, &format!("[mapreduce.programs]\nfails = [\"{fails}\"]\n"));
+    let data = at("data");
+    let serve = || {
+        let config = config.to_str().unwrap();
+        Server::start(&["serve", "--listen", "127.0.0.1:0", "--data", &data, "--config", config])
+    };
+    let tries = || std::fs::read_to_string(at("tries")).unwrap().lines().count();
+    let state = "SELECT state, error FROM system.jobs WHERE name = 'words'";
+    let is_failed = |rows: &[serde_json::Value]| rows.iter().any(|row| row["state"] == "failed");
+
+    let server = serve();
+    let create = format!(
+        "CREATE MAPREDUCE JOB words FROM '{}' TO '{}' WITH (mapper = 'fails', attempts = 2)",
+        at("words.txt"),
+        at("out")
+    );
+    server.sql(&create).await;
+    let failed = server.wait_until(state, is_failed).await;
+    assert_eq!(tries(), 2);
+    let noted = "SELECT name FROM system.catalog WHERE kind = 'failed'";
+    server.wait_until(noted, |rows| rows == [json!({"name": "words"})]).await;
+    server.kill();
+
+    let server = serve();
+    assert_eq!(server.rows(state).await, failed, "and it says why");
+    server.sql("DROP JOB words").await;
+    server.sql(&create.replace("/out", "/out2")).await;
+    server.wait_until(state, is_failed).await;
+    assert_eq!(tries(), 4, "made anew, it is tried anew");
+}

@@ -9,8 +9,9 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_lookup, make_sink, make_source};
 use headwater_connectors::{
-    ActuatorDef, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DeliveryDef, Handle,
-    Kept, Lookup, Parking, State, Status, Target, Wanted,
+    ATTEMPTS, ActuatorDef, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DELIVERIES,
+    DeliveryDef, Handle, Kept, Lookup, Parking, State, Status, Target, Wanted, attempts_schema,
+    deliveries_schema,
 };
 use headwater_core::{EventTime, StreamId, StreamName, World};
 use headwater_ingest::{FormatOptions, Ingest, Options};
@@ -93,13 +94,18 @@ impl Connectors {
 }
 
 impl ConnectorHost for Connectors {
+    fn streams(&self) -> Vec<(&'static str, SchemaRef)> {
+        vec![(DELIVERIES, deliveries_schema()), (ATTEMPTS, attempts_schema())]
+    }
+
     fn start_programs(
         &self,
         def: &Arc<MapReduceDef>,
         work: std::path::PathBuf,
         again: bool,
+        failed: Box<dyn FnOnce(String) + Send>,
     ) -> std::result::Result<Box<dyn RunningPrograms>, String> {
-        programs::start(&self.world, &self.allowed, def, work, again)
+        programs::start(&self.world, &self.allowed, def, work, again, failed)
     }
 
     fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String> {

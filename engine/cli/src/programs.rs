@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headwater_connectors::Allowed;
 use headwater_core::World;
-use headwater_mapreduce::{JobSpec, Phase, Program, Progress};
+use headwater_mapreduce::{JobError, JobSpec, Phase, Program, Progress};
 use headwater_objects::Location;
 use headwater_plan::MapReduceDef;
 use headwater_run::{JobState, JobStatus, RunningPrograms};
@@ -26,6 +26,7 @@ pub(crate) fn start(
     def: &Arc<MapReduceDef>,
     work: PathBuf,
     again: bool,
+    failed: Box<dyn FnOnce(String) + Send>,
 ) -> Result<Box<dyn RunningPrograms>, String> {
     let runtime = tokio::runtime::Handle::try_current().map_err(|error| error.to_string())?;
     let spec = spec_of(world, allowed, def, work, again)?;
@@ -37,9 +38,14 @@ pub(crate) fn start(
         Running { def: Arc::clone(def), progress: Arc::clone(&progress), failure: Arc::clone(&failure) };
     let (world, name) = (world.clone(), def.name.clone());
     runtime.spawn(async move {
-        if let Err(error) = headwater_mapreduce::run(&world, spec, progress).await {
-            tracing::error!(job = name, %error, "the job has failed");
-            *failure.lock() = Some(error.to_string());
+        match headwater_mapreduce::run(&world, spec, progress).await {
+            // Whoever stopped it knows.
+            Ok(_) | Err(JobError::Stopped) => {}
+            Err(error) => {
+                tracing::error!(job = name, %error, "the job has failed");
+                *failure.lock() = Some(error.to_string());
+                failed(error.to_string());
+            }
         }
     });
     Ok(Box::new(running))

@@ -33,7 +33,7 @@ pub use counters::StreamCounts;
 pub use error::{IngestError, Result};
 pub use format::{CsvHeader, Decoded, Decoder, Encoder, Format, FormatOptions, json_cells, read_timestamp};
 pub use format::{KeyFormat, MessageDecoder, Messages, RegisteredSchema, Schemas};
-pub use options::{OptionError, Options, nearest};
+pub use options::{OptionError, Options, is_secret, nearest};
 pub use position::{CURSORS, Mark, Marks, POSITIONS, Place, SourceStep};
 pub use quantity::{parse_duration, parse_size};
 pub use report::{PendingReport, Report, ShardEnd};

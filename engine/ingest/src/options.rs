@@ -184,7 +184,7 @@ fn canonical(name: &str) -> String {
 }
 
 /// Whether the value of an option of this name must never be shown.
-pub(crate) fn is_secret(name: &str) -> bool {
+pub fn is_secret(name: &str) -> bool {
     let name = canonical(name);
     [
         "password",

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 use crate::decision::{AlarmDef, alarm_history};
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
-use crate::job_metrics::{JOB_METRICS, job_metrics};
+use crate::job_metrics::job_metrics;
 use crate::scaling::{GroupDef, PolicyDef, scaling_streams};
 use crate::statement::{
     AlterStream, CreateTrigger, Drop, Kind, Name, Parsed, Query, Statement, StreamChange,
@@ -309,15 +309,10 @@ impl Catalog {
 
     /// With the engine's own streams that an entry writes to, or reads.
     fn with_own_streams(&self, entry: &Entry) -> Self {
-        let mut streams = match entry {
-            Entry::Alarm(_) => vec![alarm_history()],
-            Entry::ScalingGroup(_) => scaling_streams().to_vec(),
-            _ => Vec::new(),
-        };
-        if entry.references().contains(JOB_METRICS) {
-            streams.push(job_metrics());
-        }
-        let missing = streams.into_iter().filter(|stream| self.get(&stream.name).is_none());
+        let named = entry.references();
+        let missing = own_streams()
+            .into_iter()
+            .filter(|stream| named.contains(&stream.name) && self.get(&stream.name).is_none());
         missing.fold(self.clone(), |catalog, stream| catalog.with_stream(stream))
     }
 
@@ -517,6 +512,14 @@ fn add_column(stream: &mut StreamDef, field: &Field) -> Result<()> {
     fields.push(Arc::new(field.clone()));
     stream.schema = Arc::new(Schema::new(fields));
     Ok(())
+}
+
+/// The engine's own streams that alarms, groups and measurements go to. They are in a log from the start, and in the catalog as soon as
+/// something there names them.
+pub fn own_streams() -> Vec<StreamDef> {
+    let mut streams = scaling_streams().to_vec();
+    streams.extend([alarm_history(), job_metrics()]);
+    streams
 }
 
 /// The tables that a query names, as they are written there; names of its own WITH queries included.

@@ -12,7 +12,7 @@ use crate::catalog::tables_of;
 use crate::definition::{Compression, Durability, RetentionDef, StreamDef};
 use crate::statement::Query;
 
-/// The stream that all alarms write to. It is there as soon as there is an alarm.
+/// The stream that all alarms write to.
 pub const ALARM_HISTORY: &str = "system.alarm_history";
 
 /// An alarm.

@@ -1,4 +1,4 @@
-//! `system.job_metrics`: how jobs fare over time, for alarms and scaling policies. It is there as soon as something reads it.
+//! `system.job_metrics`: how jobs fare over time, for alarms and scaling policies. It is empty until something reads it.
 
 use std::sync::Arc;
 use std::time::Duration;

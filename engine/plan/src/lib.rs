@@ -34,7 +34,7 @@ mod translate;
 mod trigger;
 mod window;
 
-pub use catalog::{Catalog, Change, Entry};
+pub use catalog::{Catalog, Change, Entry, own_streams};
 pub use dataflow::Dataflow;
 pub use decision::{ALARM_HISTORY, AlarmDef};
 pub use definition::{
@@ -44,7 +44,7 @@ pub use definition::{
 pub use error::{Mistake, SqlError};
 pub use job_metrics::{JOB_METRICS, JOB_METRICS_INTERVAL, job_metrics_schema};
 pub use lookup::looked_up;
-pub use parse::{parse, parse_one};
+pub use parse::{parse, parse_one, without_secrets};
 pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 pub use script::{Position, Script};

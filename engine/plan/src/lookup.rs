@@ -133,9 +133,10 @@ impl Rewrite<'_> {
             return refused(format!("a database has no versions: '{table}' is looked up as it is now"));
         }
         if self.mode == Mode::Batch {
-            return refused(format!(
-                "'{table}' is looked up by jobs and materialized views, not by a bounded query"
-            ));
+            let message =
+                format!("'{table}' is looked up by jobs and materialized views, not by a bounded query");
+            let hint = "CREATE MATERIALIZED VIEW v AS SELECT ..., and read v";
+            return Err(SqlError::new(Mistake::NotStreaming, message).hint(hint));
         }
         if alias.is_none() {
             let name = name.0.last().and_then(ObjectNamePart::as_ident).cloned();

@@ -151,6 +151,10 @@ pub trait RunningPrograms: Send + Sync {
 
 /// Runs connectors for the engine; the binary brings one, so that the engine knows no protocol.
 pub trait ConnectorHost: Send + Sync {
+    /// The streams in which it says what it did, and their columns: the engine makes them when it opens.
+    fn streams(&self) -> Vec<(&'static str, SchemaRef)> {
+        Vec::new()
+    }
     /// Checks a table's options for a role; the message names what is wrong.
     fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String>;
     /// The only role that the connector or the option `type` leaves, whatever else is wrong with the table.
@@ -179,12 +183,13 @@ pub trait ConnectorHost: Send + Sync {
         Err(NO_DELIVERIES.to_owned())
     }
     /// Starts a MapReduce job whose runs lie in a directory while it runs. `again` if the job was there before the process was: what
-    /// it left is written over, and if it came to its end nothing is done.
+    /// it left is written over, and if it came to its end nothing is done. `failed` is called if it fails, once its status says so.
     fn start_programs(
         &self,
         def: &Arc<headwater_plan::MapReduceDef>,
         _work: PathBuf,
         _again: bool,
+        _failed: Box<dyn FnOnce(String) + Send>,
     ) -> std::result::Result<Box<dyn RunningPrograms>, String> {
         Err(format!("job {}: this engine was opened without anybody who runs programs", def.name))
     }

@@ -18,7 +18,7 @@ pub(crate) struct JobView {
     name: String,
     /// The stream it writes to.
     target: String,
-    /// running, paused, completed or failed.
+    /// pending until its first step, running, paused, completed or failed.
     state: &'static str,
     /// Why it failed.
     error: Option<String>,
@@ -48,7 +48,7 @@ impl From<JobStatus> for JobView {
     fn from(job: JobStatus) -> Self {
         let told = |watermark: EventTime| watermark != EventTime::MIN && watermark != EventTime::MAX;
         Self {
-            state: job.state.as_str(),
+            state: job.shown_state(),
             watermark: told(job.watermark).then(|| job.watermark.to_string()),
             name: job.name,
             target: job.target,
@@ -69,10 +69,10 @@ impl From<JobStatus> for JobView {
 /// Lists the jobs.
 #[utoipa::path(
     get, path = "/v1/jobs", tag = "jobs",
-    responses((status = 200, description = "all jobs, by name", body = Vec<JobView>)),
+    responses((status = 200, description = "all jobs, by name, MapReduce jobs behind the others", body = Vec<JobView>)),
 )]
 pub(crate) async fn list(State(app): State<App>) -> Json<Vec<JobView>> {
-    Json(app.engine.jobs().into_iter().map(JobView::from).collect())
+    Json(app.engine.job_statuses().into_iter().map(JobView::from).collect())
 }
 
 /// Shows a job.
@@ -132,7 +132,7 @@ async fn switch(app: &App, verb: &str, name: &str) -> Result<Json<JobView>, ApiE
 }
 
 fn find(app: &App, name: &str) -> Result<JobView, ApiError> {
-    let jobs = app.engine.jobs();
+    let jobs = app.engine.job_statuses();
     let hint = did_you_mean(name, jobs.iter().map(|job| job.name.as_str()));
     match jobs.into_iter().find(|job| job.name == name) {
         Some(job) => Ok(job.into()),

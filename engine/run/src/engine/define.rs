@@ -98,15 +98,19 @@ impl Inner {
         let before = self.catalog();
         let (after, change) = before.apply(parsed)?;
         self.measure_jobs(&after)?;
-        match change {
+        let done = match change {
             Change::Unchanged(why) => {
                 return Ok(Defined { tag: tag_of(&parsed.statement), notes: vec![why] });
             }
-            Change::Created(entry) => self.create(&after, &entry, parsed)?,
-            Change::Replaced(entry) => self.replace(&after, &entry, parsed)?,
-            Change::Dropped(entry) => self.drop_entry(&after, &entry, parsed)?,
-            Change::Altered { from, to } => self.alter(&after, &from, &to, parsed)?,
+            Change::Created(entry) => self.create(&after, &entry, parsed),
+            Change::Replaced(entry) => self.replace(&after, &entry, parsed),
+            Change::Dropped(entry) => self.drop_entry(&after, &entry, parsed),
+            Change::Altered { from, to } => self.alter(&after, &from, &to, parsed),
+        };
+        if done.is_err() {
+            self.measure_no_more_in_vain();
         }
+        done?;
         Ok(Defined { tag: tag_of(&parsed.statement), notes: self.warnings(parsed) })
     }
 
@@ -227,6 +231,7 @@ impl Inner {
             state.paused.remove(name);
             state.folds.remove(name);
             state.roles.remove(name);
+            state.failures.remove(name);
         }
         if let Entry::MapReduce(_) = entry {
             drop(self.state.lock().programs.remove(name));

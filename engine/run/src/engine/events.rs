@@ -3,14 +3,15 @@
 //! | column | |
 //! |---|---|
 //! | at | when, by the wall clock |
-//! | kind | `statement`; `end`: no more rows come to a stream; `use`: a table's first use decided what it is |
+//! | kind | `statement`; `end`: no more rows come to a stream; `use`: a table's first use decided what it is; `failed`: a MapReduce job |
 //! | name | what it is about |
-//! | text | the statement; for `end` the sequence number at which each shard ends, as a JSON array; for `use` source or sink |
+//! | text | the statement; for `end` where each shard ends, as a JSON array; for `use` source or sink; for `failed` why |
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use headwater_core::{Sequence, ShardId, StreamName, World};
 use headwater_log::{Append, Log, ReadSpec, StreamInfo, StreamSpec};
 
@@ -43,6 +44,13 @@ pub(crate) enum Event {
         name: String,
         /// As what.
         role: Role,
+    },
+    /// A MapReduce job has failed, and is not to run again by itself.
+    Failed {
+        /// Which.
+        name: String,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -79,6 +87,7 @@ pub(crate) fn append(world: &World, log: &dyn Log, event: &Event) -> Result<()> 
             ("end", name, serde_json::json!(ends).to_string())
         }
         Event::Use { name, role } => ("use", name, role.as_str().to_owned()),
+        Event::Failed { name, reason } => ("failed", name, reason.clone()),
     };
     let rows = RecordBatch::try_new(
         schema(),
@@ -116,9 +125,25 @@ pub(crate) fn read(log: &dyn Log) -> Result<Vec<Event>> {
                     let role = if text(3, row) == Role::Source.as_str() { Role::Source } else { Role::Sink };
                     Event::Use { name: text(2, row), role }
                 }
+                "failed" => Event::Failed { name: text(2, row), reason: text(3, row) },
                 _ => Event::Statement { name: text(2, row), text: text(3, row) },
             });
         }
     }
     Ok(events)
+}
+
+/// Rows of the stream as they may be shown, whatever columns there are besides its own: secrets in statements are hidden.
+pub(crate) fn without_secrets(rows: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let (kinds, texts) = (rows.column(1).as_string::<i32>(), rows.column(3).as_string::<i32>());
+    let shown = kinds.iter().zip(texts).map(|(kind, text)| match kind {
+        Some("statement") => {
+            text.map(|text| headwater_plan::without_secrets(text, headwater_ingest::is_secret))
+        }
+        _ => text.map(str::to_owned),
+    });
+    let shown: ArrayRef = Arc::new(shown.collect::<StringArray>());
+    let mut columns = rows.columns().to_vec();
+    columns[3] = shown;
+    RecordBatch::try_new(rows.schema(), columns)
 }

@@ -164,6 +164,11 @@ impl Engine {
         self.0.state.lock().jobs.values().map(|job| job.status()).collect()
     }
 
+    /// All jobs as `system.jobs` has them: MapReduce jobs are behind the others.
+    pub fn job_statuses(&self) -> Vec<JobStatus> {
+        self.0.job_statuses()
+    }
+
     /// How all archives do, by name.
     pub fn archives(&self) -> Vec<(String, headwater_archive::ArchiveStatus)> {
         self.0.archive_statuses()

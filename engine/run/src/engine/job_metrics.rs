@@ -27,6 +27,15 @@ impl Inner {
         Ok(())
     }
 
+    /// Ends the measuring that began with a statement which was refused in the end.
+    pub fn measure_no_more_in_vain(&self) {
+        if self.catalog().get(JOB_METRICS).is_none() {
+            // Not under the lock: dropping the task waits for a look that is under way, which takes it.
+            let measuring = self.state.lock().measuring.take();
+            drop(measuring);
+        }
+    }
+
     fn measure_once(&self) -> Result<()> {
         let all: Vec<JobStatus> = self.state.lock().jobs.values().map(|job| job.status()).collect();
         if all.is_empty() {

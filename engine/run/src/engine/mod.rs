@@ -13,13 +13,14 @@ mod handle;
 mod job_metrics;
 mod jobs;
 mod open;
+mod programs;
 mod query;
 mod settings;
 mod show;
 mod state;
 mod triggers;
 
-pub(crate) use events::ensure as ensure_stream;
+pub(crate) use events::{CATALOG, ensure as ensure_stream, without_secrets};
 pub use handle::{Answer, Engine};
 pub(crate) use jobs::result_schema;
 pub(crate) use state::Inner;

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use headwater_archive::History;
 use headwater_core::{StreamName, World};
 use headwater_ingest::Ingest;
+use headwater_ingest::dead_letter::system_stream;
 use headwater_log::{DiskLog, Log, MemoryLog, Retention, StreamSpec};
 use headwater_operators::OperatorError;
-use headwater_plan::{Catalog, Entry, MapReduceDef, Planner, Statement, StreamDef, parse_one};
+use headwater_plan::{Catalog, Entry, Planner, Statement, StreamDef, own_streams, parse_one};
 use parking_lot::Mutex;
 
 use super::archives::reconcile_holds;
@@ -17,7 +19,7 @@ use super::events::{self, Event};
 use super::state::{Inner, State};
 use crate::error::{Result, RunError};
 use crate::job::StateMemory;
-use crate::options::{ConnectorHost, EngineOptions, RunningPrograms};
+use crate::options::{ConnectorHost, EngineOptions};
 use crate::table::ReadText;
 
 /// The property of a stream in which its idle timeout is kept, in Flink's spelling.
@@ -41,6 +43,7 @@ impl Inner {
         let mut state = fold(&events::read(&*log)?)?;
         state.catalog = reconcile(&*log, &state.catalog)?;
         reconcile_holds(&*log, &state.catalog)?;
+        make_own_streams(&*log, connectors.streams())?;
         let memory = match (&options.data, options.state_memory) {
             (Some(dir), Some(limit)) => Some(spill_to(&world, dir, limit)?),
             _ => None,
@@ -92,14 +95,11 @@ impl Inner {
                         tracing::error!(trigger = trigger.name, %code, %error, "nothing is delivered");
                     }
                 }
-                Entry::MapReduce(job) => match self.start_programs(job, true) {
-                    Ok(running) => {
-                        self.state.lock().programs.insert(job.name.clone(), running);
-                    }
-                    Err(error) => {
+                Entry::MapReduce(job) => {
+                    if let Err(error) = self.restart_programs(job) {
                         tracing::error!(job = job.name, code = %error.code(), %error, "the job cannot start");
                     }
-                },
+                }
                 Entry::Table(table) => {
                     if let Err(error) = self.restart_connector(table) {
                         tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
@@ -109,12 +109,6 @@ impl Inner {
             }
         }
         Ok(())
-    }
-
-    /// Starts the programs of a MapReduce job.
-    pub fn start_programs(&self, job: &Arc<MapReduceDef>, again: bool) -> Result<Box<dyn RunningPrograms>> {
-        let work = self.options.data.clone().unwrap_or_else(std::env::temp_dir).join("mapreduce");
-        self.connectors.start_programs(job, work, again).map_err(RunError::Invalid)
     }
 
     /// Starts a table's connector, if it is known what it is used as.
@@ -143,6 +137,9 @@ fn fold(all: &[Event]) -> Result<State> {
             Event::Use { name, role } => {
                 state.roles.insert(name.clone(), *role);
             }
+            Event::Failed { name, reason } => {
+                state.failures.insert(name.clone(), reason.clone());
+            }
             Event::Statement { text, .. } => {
                 let parsed = parse_one(text)?;
                 match &parsed.statement {
@@ -156,6 +153,7 @@ fn fold(all: &[Event]) -> Result<State> {
                         state.paused.remove(&drop.name.value);
                         state.ends.remove(&drop.name.value);
                         state.roles.remove(&drop.name.value);
+                        state.failures.remove(&drop.name.value);
                         state.catalog = state.catalog.apply(&parsed)?.0;
                     }
                     _ => state.catalog = state.catalog.apply(&parsed)?.0,
@@ -198,6 +196,17 @@ fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<Catalog> {
         }
     }
     Ok(whole)
+}
+
+/// Makes the engine's own streams, so that who asks before anything has happened finds nothing, and not that there is no such thing.
+fn make_own_streams(log: &dyn Log, of_connectors: Vec<(&str, SchemaRef)>) -> Result<()> {
+    for def in own_streams() {
+        events::ensure(log, spec_of(&def)?)?;
+    }
+    for (name, schema) in of_connectors {
+        system_stream(log, name, schema)?;
+    }
+    Ok(())
 }
 
 /// A stream as the log wants it.

@@ -12,10 +12,11 @@ use headwater_log::Log;
 use headwater_plan::{Catalog, Entry, Planner, Tables};
 use parking_lot::Mutex;
 
+use super::events::CATALOG;
 use crate::error::{Result, RunError};
 use crate::job::{JobHandle, Lease, StateMemory, WEIGHT};
 use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector, RunningPrograms};
-use crate::table::{SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
+use crate::table::{CatalogTable, SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
 
 /// An open engine.
 pub(crate) struct Inner {
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub roles: BTreeMap<String, Role>,
     /// Streams that have ended, and where.
     pub ends: BTreeMap<String, Vec<Sequence>>,
+    /// MapReduce jobs that have failed, and why.
+    pub failures: BTreeMap<String, String>,
     /// Jobs that are paused.
     pub paused: BTreeSet<String>,
     /// Who measures the jobs.
@@ -117,7 +120,11 @@ impl Tables for EngineTables {
             return Some(Arc::new(ViewTable(fold)));
         }
         let info = inner.log.stream_named(name).ok()?;
-        Some(Arc::new(StreamTable::new(Arc::clone(&inner.history), info)))
+        let table = StreamTable::new(Arc::clone(&inner.history), info);
+        if name == CATALOG {
+            return Some(Arc::new(CatalogTable(table)));
+        }
+        Some(Arc::new(table))
     }
 
     fn names(&self) -> Vec<String> {

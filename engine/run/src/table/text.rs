@@ -1,7 +1,8 @@
 //! `read_text('url')`: the lines of files or objects as a table of one column, for bounded queries.
 //!
 //! Objects are cut into splits at the ends of lines, and the splits are dealt out to the partitions of the query, which read them side by
-//! side. Bytes that are no UTF-8 turn into U+FFFD. Nothing of it goes through the log.
+//! side. Bytes that are no UTF-8 turn into U+FFFD. Nothing of it goes through the log. An address at which nothing lies is an error: most
+//! often it is a slip of the pen.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -73,7 +74,11 @@ impl PartitionStream for Partition {
         let (number, count) = (self.number, self.count);
         builder.spawn(async move {
             let external = |error| DataFusionError::External(Box::new(error));
+            let shown = location.shown().to_owned();
             let all = splits(&[location], count, None).await.map_err(external)?;
+            if all.is_empty() {
+                return Err(DataFusionError::Execution(format!("read_text: nothing lies at {shown}")));
+            }
             let own: Vec<_> = all.into_iter().skip(number).step_by(count).collect();
             let runtime = Handle::current();
             let read = tokio::task::spawn_blocking(move || read(&own, schema, &into, &runtime));

@@ -10,13 +10,15 @@ use headwater_log::{From, Log, ReadSpec, Reader, StreamInfo};
 use super::handle::sequences;
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
-use crate::engine::Inner;
+use crate::engine::{CATALOG, Inner, without_secrets};
 use crate::error::{Result, RunError};
 
 struct StreamTail {
     readers: Vec<Box<dyn Reader>>,
     /// The shard to look at next, so that a busy one does not keep the others waiting.
     turn: usize,
+    /// Whether it is the stream of definitions, in which there are secrets.
+    hides: bool,
 }
 
 /// Opens a tail of a stream.
@@ -29,7 +31,8 @@ pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Res
         let spec = ReadSpec { from, ..ReadSpec::all(info.id, ShardId(shard as u32)) };
         log.read(spec).map_err(RunError::from)
     });
-    let tail = StreamTail { readers: readers.collect::<Result<_>>()?, turn: 0 };
+    let hides = info.spec.name.as_str() == CATALOG;
+    let tail = StreamTail { readers: readers.collect::<Result<_>>()?, turn: 0, hides };
     let schema = Arc::clone(&info.spec.schema);
     let batches = futures::stream::unfold(Some((tail, commits)), |state| async {
         let (mut tail, commits) = state?;
@@ -65,7 +68,8 @@ impl StreamTail {
                 let next: Vec<String> =
                     self.readers.iter().map(|reader| reader.position().to_string()).collect();
                 let place = Some((ShardId(shard as u32), read.first));
-                return Ok(Some(TailBatch { rows: read.rows, place, resume: next.join(",") }));
+                let rows = if self.hides { without_secrets(&read.rows)? } else { read.rows };
+                return Ok(Some(TailBatch { rows, place, resume: next.join(",") }));
             }
         }
         Ok(None)

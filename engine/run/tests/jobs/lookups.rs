@@ -235,6 +235,13 @@ fn what_cannot_be_looked_up_is_refused() {
         let found = view(&query);
         assert!(found.contains(reason), "{query}: {found}");
     }
+    // What can be looked up in a stream cannot in a bounded query, and the way out is another one.
+    let bounded = format!("SELECT * FROM readings r JOIN {now} AS s ON r.device = s.device");
+    let refused = error(&format!("CREATE VIEW bounded AS {bounded}"));
+    assert!(
+        refused.contains("not by a bounded query") && refused.contains("; CREATE MATERIALIZED VIEW"),
+        "{refused}"
+    );
     machine.sql(
         "CREATE STREAM orders (device STRING, t AS PROCTIME()); CREATE MATERIALIZED VIEW v AS \
          SELECT o.device, s.site FROM orders AS o JOIN sites FOR SYSTEM_TIME AS OF o.t AS s ON o.device = s.device",

@@ -114,3 +114,18 @@ fn the_lag_of_a_job_is_a_metric() {
     pass_minute(&machine);
     assert!(machine.rows("system.job_metrics").len() > before);
 }
+
+#[test]
+fn jobs_are_measured_only_when_something_reads_it() {
+    let machine = Machine::new(4);
+    machine.create_readings(1);
+    machine.sql(SQL);
+    let alarm = "CREATE ALARM behind ON system.job_metrics STATISTIC max(nothing) PERIOD INTERVAL '10' SECOND \
+                 WITH (comparison = '>', threshold = 5)";
+    assert!(machine.engine().define_here(alarm).is_err(), "there is no such column");
+    pass_minute(&machine);
+    assert_eq!(machine.rows("system.job_metrics"), [""; 0]);
+    machine.sql(&alarm.replace("nothing", "lag"));
+    pass_minute(&machine);
+    assert!(!machine.rows("system.job_metrics").is_empty());
+}

@@ -93,6 +93,13 @@ async fn a_job_is_shown_paused_resumed_and_replayed() {
         let request = if post { server.post(path) } else { server.get(path) };
         json(request.send().await.unwrap()).await.1["state"].clone()
     };
+    // It is pending until its first step, which the rows lead to.
+    for _ in 0..3_000 {
+        if state("/v1/jobs/hot_job", false).await != "pending" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     // Each answers when it is so.
     for (verb, wanted) in
         [("resume", "running"), ("pause", "paused"), ("resume", "running"), ("pause", "paused")]
