@@ -17,10 +17,11 @@
 //! | `lookup.partial-cache.max-rows` | of how many keys at most; 10,000 unless set |
 //! | `lookup.partial-cache.expire-after-write` | for how long; as long as there is room, unless set |
 //! | `lookup.partial-cache.cache-missing-key` | whether it is kept that a key has no rows; `true` unless set |
+//! | `lookup.max-retries` | how often a question is asked again before the job fails; for as long as it takes, unless set |
 //!
-//! Rows are inserted; with `PRIMARY KEY (…) NOT ENFORCED` they take the place of those with their key, and retractions delete. `driver`,
-//! `sink.max-retries`, `sink.parallelism`, `lookup.max-retries` and `lookup.async` are taken and mean nothing here: an outage is waited for
-//! however long it lasts, and a step asks for all its keys at once.
+//! Rows are inserted; with `PRIMARY KEY (…) NOT ENFORCED` they take the place of those with their key, and retractions delete. Of
+//! Flink's other options `driver` is taken and names nothing here, `sink.parallelism` can only be 1 and `lookup.async` only `false`,
+//! and `sink.max-retries` is refused: an outage is waited for however long it lasts, and no row is given up.
 
 use std::time::Duration;
 
@@ -37,9 +38,16 @@ use crate::table::{TableName, ours};
 /// The last column of a changelog: how often its row is added or, below zero, retracted.
 const WEIGHT: &str = "_weight";
 
-/// Options of Flink's that mean nothing here.
-const WITHOUT_EFFECT: [&str; 5] =
-    ["driver", "sink.max-retries", "sink.parallelism", "lookup.max-retries", "lookup.async"];
+/// Options of Flink's of which only one value is true here, if any is, and why.
+const FIXED: [(&str, Option<&str>, &str); 3] = [
+    ("sink.parallelism", Some("1"), "one connection writes rows and positions in one transaction"),
+    (
+        "sink.max-retries",
+        None,
+        "an outage is waited for however long it lasts, and no row is given up; leave it out",
+    ),
+    ("lookup.async", Some("false"), "a step asks for all its keys in one query, and waits for the answer"),
+];
 
 /// All connectors of this crate, for the registry.
 pub const CONNECTORS: [&Connector; 3] = [&JDBC, &POSTGRES, &MYSQL];
@@ -89,6 +97,7 @@ struct Settings {
     create: bool,
     pace: Pace,
     kept: Kept,
+    retries: Option<u32>,
 }
 
 impl Settings {
@@ -99,16 +108,26 @@ impl Settings {
         let rows = options.parse::<usize>("sink.buffer-flush.max-rows")?.filter(|rows| *rows > 0);
         let interval = options.duration("sink.buffer-flush.interval")?.filter(|interval| !interval.is_zero());
         let patience = options.duration("connection.max-retry-timeout")?;
-        for ignored in WITHOUT_EFFECT {
-            options.get(ignored);
-        }
+        // The class of a driver, which nobody loads here.
+        options.get("driver");
+        take_fixed(options)?;
+        let retries = options.parse::<u32>("lookup.max-retries")?;
         let pace = Pace {
             rows: rows.unwrap_or(8_192),
             linger: interval.unwrap_or(Duration::from_millis(200)),
             patience: patience.unwrap_or(Duration::from_secs(60)),
         };
-        Ok(Self { address, table, create, pace, kept: kept(options)? })
+        Ok(Self { address, table, create, pace, kept: kept(options)?, retries })
     }
+}
+
+fn take_fixed(options: &mut Options) -> Result<()> {
+    for (name, only, why) in FIXED {
+        let is_true = |text: &str| only.is_some_and(|only| text.trim().eq_ignore_ascii_case(only));
+        let wrong = || only.map_or_else(|| why.to_owned(), |only| format!("it is {only}: {why}"));
+        options.parse_with(name, |text| if is_true(text) { Ok(()) } else { Err(wrong()) })?;
+    }
+    Ok(())
 }
 
 fn kept(options: &mut Options) -> Result<Kept> {
@@ -141,8 +160,8 @@ fn lookup(
     system: Option<System>,
 ) -> Result<Box<dyn Lookup>> {
     let settings = Settings::take(context, options, system)?;
-    let Settings { address, table, pace, kept, .. } = settings;
-    Ok(Box::new(DatabaseLookup::new(address, table, wanted, kept, pace.patience)?))
+    let Settings { address, table, pace, kept, retries, .. } = settings;
+    Ok(Box::new(DatabaseLookup::new(address, table, wanted, kept, pace.patience, retries)?))
 }
 
 fn sink(context: Context, options: &mut Options, system: Option<System>) -> Result<Box<dyn Sink>> {
@@ -166,4 +185,27 @@ fn table_name(context: &Context, options: &mut Options) -> Result<TableName> {
     let given = options.get_any(&["table-name", "table.name", "table"]);
     let name = given.unwrap_or_else(|| context.name.clone());
     TableName::parse(&name).map_err(|reason| options.bad("table-name", &name, reason).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_kept_is_refused() {
+        let take = |name: &str, value: &str| {
+            take_fixed(&mut Options::new("connector jdbc", [(name, value)]))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(take("sink.parallelism", "1"), Ok(()));
+        assert_eq!(take("lookup.async", "FALSE"), Ok(()));
+        for (name, value, why) in [
+            ("sink.parallelism", "4", "one connection"),
+            ("sink.max-retries", "3", "however long"),
+            ("lookup.async", "true", "in one query"),
+        ] {
+            let error = take(name, value).unwrap_err();
+            assert!(error.contains(name) && error.contains(why), "{error}");
+        }
+    }
 }

@@ -21,6 +21,10 @@ pub(crate) struct DatabaseLookup {
     question: Question,
     kept: Kept,
     patience: Duration,
+    /// How often a question is asked again at most.
+    retries: Option<u32>,
+    /// How often it has failed until now.
+    failed: u32,
     session: Option<Box<dyn Session>>,
 }
 
@@ -31,6 +35,7 @@ impl DatabaseLookup {
         wanted: Wanted,
         kept: Kept,
         patience: Duration,
+        retries: Option<u32>,
     ) -> Result<Self> {
         let columns = ours(&wanted.columns, &wanted.key)?;
         if let Some(nested) = columns.iter().find(|column| column.kind == Kind::Json) {
@@ -38,7 +43,7 @@ impl DatabaseLookup {
             return Err(ConnectorError::refused(format!("column '{}'", nested.name), reason));
         }
         let question = Question { table, columns, keys: Vec::new() };
-        Ok(Self { address, wanted, question, kept, patience, session: None })
+        Ok(Self { address, wanted, question, kept, patience, retries, failed: 0, session: None })
     }
 
     async fn ask(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
@@ -78,6 +83,59 @@ impl Lookup for DatabaseLookup {
         let patience = self.patience;
         let asked = tokio::time::timeout(patience, self.ask(keys)).await;
         let late = |_| ConnectorError::outage("look rows up", format!("no answer within {patience:?}"));
-        asked.map_err(late)?
+        match asked.map_err(late).flatten() {
+            Err(error) if error.is_retryable() => {
+                self.failed += 1;
+                Err(match self.retries {
+                    Some(retries) if self.failed > retries => {
+                        let reason =
+                            format!("given up after {retries} retries (lookup.max-retries): {error}");
+                        ConnectorError::refused("look rows up", reason)
+                    }
+                    _ => error,
+                })
+            }
+            ended => {
+                self.failed = 0;
+                ended
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use headwater_ingest::Options;
+
+    use super::*;
+
+    /// A table at a port at which nobody listens.
+    fn nobody(retries: Option<u32>) -> DatabaseLookup {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("postgresql://{free}/d");
+        let address =
+            Address::take(&mut Options::new("connector jdbc", [("url", url.as_str())]), None).unwrap();
+        let columns = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true)]));
+        let wanted = Wanted { columns, key: vec!["k".to_owned()] };
+        let kept = Kept { keys_max: 0, ttl: None, keeps_missing: false };
+        let table = TableName::parse("t").unwrap();
+        DatabaseLookup::new(address, table, wanted, kept, Duration::from_secs(60), retries).unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_is_asked_as_often_as_it_may_be() {
+        let keys: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let keys = RecordBatch::try_from_iter([("k", keys)]).unwrap();
+        let (mut patient, mut hasty) = (nobody(None), nobody(Some(2)));
+        for _ in 0..3 {
+            assert!(patient.fetch(&keys).await.unwrap_err().is_retryable());
+        }
+        for _ in 0..2 {
+            assert!(hasty.fetch(&keys).await.unwrap_err().is_retryable());
+        }
+        let last = hasty.fetch(&keys).await.unwrap_err();
+        assert!(!last.is_retryable() && last.to_string().contains("given up after 2 retries"), "{last}");
     }
 }
