@@ -1,6 +1,7 @@
-//! `serve --mqtt`, with Mosquitto's clients: devices publish, rows are queried, and nothing that was acknowledged is missing.
+//! `serve --mqtt`, with Mosquitto's clients: devices publish, rows are queried, and nothing that was acknowledged is missing. With Paho:
+//! sessions outlive the broker.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::process::{Process, Server};
@@ -94,4 +95,41 @@ async fn devices_publish_and_what_was_acknowledged_is_there_after_a_kill() {
     assert_eq!(dead[0]["source"], "temperatures");
     let shown = server.rows("SELECT connector, state FROM system.connectors").await;
     assert!(shown.iter().all(|one| one["connector"] == "mqtt" && one["state"] == "running"), "{shown:?}");
+}
+
+/// The Python that has Paho, if it is there.
+#[expect(clippy::print_stdout, reason = "it says what was left out")]
+fn paho() -> Option<PathBuf> {
+    let given = std::env::var_os("HEADWATER_TEST_PAHO").map(PathBuf::from);
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    let usual = cache.map(|cache| cache.join("headwater/paho-2.1.0"));
+    let python = given.or(usual)?.join("bin/python");
+    let is_there = python.exists();
+    if !is_there {
+        println!("left out: Paho is not at {}; tests/run fetches it", python.display());
+    }
+    is_there.then_some(python)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_outlive_the_broker() {
+    let Some(python) = paho() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for (version, transport) in [("3", "tcp"), ("5", "tcp")] {
+        for (when, is_graceful) in [("before", false), ("after", true)] {
+            let (server, port) = serve(dir.path());
+            let mut command = Command::new(&python);
+            command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/binary/mqtt_sessions.py"));
+            command.args([&port, transport, version, when]);
+            let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{version} {transport} {when}: {said}");
+            match is_graceful {
+                true => assert_eq!(server.terminate(), Some(0)),
+                false => server.kill(),
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //!  wire       how packets are written: bytes to packets and back           pure values
 //!  topic      names of topics, and filters over them                       pure values
 //!  broker     what becomes of packets: sessions, subscriptions, recorders  no network, no tasks, no clock of its own
+//!  store      what of it outlives the process: a file of changes
 //!  net        TCP, TLS: one task for each connection
 //!  client     a session with a broker elsewhere
 //!  connector  topics to streams, streams to topics
@@ -37,5 +38,6 @@ pub mod client;
 pub mod connector;
 pub mod gateway;
 pub mod net;
+pub mod store;
 pub mod topic;
 pub mod wire;

@@ -1,6 +1,7 @@
 //! The protocols beside HTTP that `serve` speaks.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use headwater_connectors::Gateway as _;
@@ -37,8 +38,8 @@ impl Gateways {
         Ok(Self { wamp: wamp.map_err(|why| anyhow!(why))?, mqtt: mqtt.map_err(|why| anyhow!(why))? })
     }
 
-    /// Starts them.
-    pub async fn start(&mut self) -> Result<()> {
+    /// Starts them; what they keep lies in a data directory.
+    pub async fn start(&mut self, data: &Path) -> Result<()> {
         if let Some(wamp) = &mut self.wamp {
             wamp.start().await?;
             if let Some(address) = wamp.address() {
@@ -46,6 +47,7 @@ impl Gateways {
             }
         }
         if let Some(mqtt) = &mut self.mqtt {
+            mqtt.keep_in(data.join("mqtt"));
             mqtt.start().await?;
             for (address, is_secure) in mqtt.addresses() {
                 let scheme = if *is_secure { "mqtts" } else { "mqtt" };

@@ -13,6 +13,7 @@ use super::options::BrokerOptions;
 use super::outgoing::Sending;
 use super::recorder::Recorder;
 use super::state::State;
+use crate::store::{Change, Entries};
 use crate::wire::{Connect, ConnectReasonCode, DisconnectReasonCode, Packet, Version};
 
 /// A broker.
@@ -106,6 +107,42 @@ impl Broker {
     /// Publishes what no client has.
     pub fn publish(&self, message: Message) {
         self.state.lock().publish_from_inside(Arc::new(message));
+    }
+
+    /// Takes in what a store had, before anybody is let in. From now on changes are noted for it, and whoever causes one hears nothing
+    /// more until [`Broker::written`] has said that it is durable.
+    pub fn restore(&self, entries: &Entries) -> Result<(), String> {
+        let mut state = self.state.lock();
+        state.restore(entries)?;
+        state.ledger.open();
+        Ok(())
+    }
+
+    /// Waits until there are changes to be written down.
+    pub async fn changed(&self) {
+        let wake = Arc::clone(&self.state.lock().ledger.wake);
+        wake.notified().await;
+    }
+
+    /// The changes since this was last asked, and how many there were up to now.
+    pub fn changes(&self) -> (Vec<Change>, u64) {
+        self.state.lock().ledger.take()
+    }
+
+    /// So many changes are durable.
+    pub fn written(&self, changes: u64) {
+        let mut state = self.state.lock();
+        for session in state.ledger.written(changes) {
+            if let Some(link) = state.sessions.get(&session).and_then(|session| session.link.as_ref()) {
+                link.wake.notify_one();
+            }
+        }
+    }
+
+    /// Changes cannot be made durable any more: everybody is sent away without another word.
+    pub fn broken(&self) {
+        self.state.lock().ledger.is_broken = true;
+        self.close();
     }
 
     /// What is due by now: wills that were put off, sessions whose time is over. Once a second is enough.

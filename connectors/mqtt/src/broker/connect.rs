@@ -5,12 +5,14 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_core::EventTime;
 use mqtt_protocol_core::mqtt::packet::{
     AssignedClientIdentifier, MaximumPacketSize, ReceiveMaximum, ServerKeepAlive, SessionExpiryInterval,
     TopicAliasMaximum,
 };
 use tokio::sync::Notify;
 
+use super::ledger::{Ledger, OWN_TOPICS};
 use super::message::Message;
 use super::options::BrokerOptions;
 use super::session::{Incoming, Link, Outbox, Session};
@@ -63,11 +65,12 @@ impl State {
             })?;
         if let Some(will) = &connect.will {
             check_topic(&will.topic).map_err(|_| ConnectReasonCode::TopicNameInvalid)?;
-            if !rights.may_publish(&will.topic) {
+            if !rights.may_publish(&will.topic) || will.topic.starts_with(OWN_TOPICS) {
                 return Err(ConnectReasonCode::NotAuthorized);
             }
         }
 
+        let noted = self.ledger.noted();
         let before = self.take_over(&connect.client_id, connect.clean_start);
         let session_present = before.is_some();
         let session = before.unwrap_or_else(|| self.new_session(connect.client_id.clone()));
@@ -77,6 +80,7 @@ impl State {
         entered.rights = rights;
         entered.expiry = asked.min(self.options.session_expiry_max);
         entered.expires_at = None;
+        keep(entered, &mut self.ledger, None);
         entered.will = connect.will.take();
         entered.will_at = None;
         let receive_max = usize::from(connect.receive_maximum.map_or(u16::MAX, NonZeroU16::get));
@@ -110,6 +114,7 @@ impl State {
                 .replies
                 .push_back(again.unwrap_or_else(|id| Packet::Pubrel(Release::success(id))));
         }
+        self.hold(session, noted);
         let silence_max = (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1_500));
         Ok(Entered { session, link, silence_max })
     }
@@ -138,7 +143,7 @@ impl State {
         Some(number)
     }
 
-    fn new_session(&mut self, client: Text) -> u64 {
+    pub(super) fn new_session(&mut self, client: Text) -> u64 {
         let number = self.number();
         self.clients.insert(client.clone(), number);
         self.sessions.insert(
@@ -154,6 +159,8 @@ impl State {
                 filters: Default::default(),
                 incoming: Incoming::default(),
                 outgoing: Outbox::default(),
+                is_kept: false,
+                waits_for: 0,
                 is_over: false,
             },
         );
@@ -171,6 +178,7 @@ impl State {
         session.outgoing.lost();
         let expiry = session.expiry;
         session.expires_at = Some(now.saturating_add(expiry));
+        keep(session, &mut self.ledger, Some(self.world.clock.now()));
         let delay = session.will.as_ref().map_or(0, |will| will.delay);
         let delay = Duration::from_secs(u64::from(delay)).min(expiry);
         match delay.is_zero() {
@@ -210,6 +218,17 @@ impl State {
         let Some(will) = session.will.take() else { return };
         let message = Message::of_will(will, session.client.clone(), &self.world);
         self.publish_from_inside(Arc::new(message));
+    }
+}
+
+/// Notes how long a session lives, or that it ends with its connection.
+fn keep(session: &mut Session, ledger: &mut Ledger, lost_at: Option<EventTime>) {
+    if session.expiry.is_zero() {
+        ledger.of(session.kept()).end();
+        session.is_kept = false;
+    } else {
+        session.is_kept = true;
+        ledger.of(session.kept()).session(session.expiry, lost_at);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
+use super::ledger::{Notes, OWN_TOPICS};
 use super::message::Message;
 use super::options::BrokerOptions;
 use super::recorder::Ticket;
@@ -20,10 +21,26 @@ pub(super) type Result<T, E = DisconnectReasonCode> = std::result::Result<T, E>;
 impl State {
     /// Takes a packet of a session's client.
     pub fn receive(&mut self, number: u64, packet: Packet) -> Result<()> {
+        let noted = self.ledger.noted();
+        let received = self.received_packet(number, packet);
+        self.hold(number, noted);
+        received
+    }
+
+    /// Lets a session's client wait for what was noted since.
+    pub fn hold(&mut self, number: u64, noted: u64) {
+        if self.ledger.noted() > noted
+            && let Some(session) = self.sessions.get_mut(&number)
+        {
+            session.waits_for = self.ledger.noted();
+        }
+    }
+
+    fn received_packet(&mut self, number: u64, packet: Packet) -> Result<()> {
         match packet {
             Packet::Publish(publish) => self.publish(number, *publish),
             Packet::Puback(ack) => {
-                self.with(number, |session| session.outgoing.acknowledged(ack.packet_id));
+                self.with(number, |session, notes| session.outgoing.acknowledged(ack.packet_id, notes));
                 Ok(())
             }
             Packet::Pubrec(ack) => {
@@ -35,7 +52,7 @@ impl State {
                 Ok(())
             }
             Packet::Pubcomp(ack) => {
-                self.with(number, |session| session.outgoing.acknowledged(ack.packet_id));
+                self.with(number, |session, notes| session.outgoing.acknowledged(ack.packet_id, notes));
                 Ok(())
             }
             Packet::Subscribe(subscribe) => self.subscribe(number, subscribe),
@@ -44,7 +61,7 @@ impl State {
                 Ok(())
             }
             Packet::Pingreq => {
-                self.with(number, |session| session.outgoing.replies.push_back(Packet::Pingresp));
+                self.with(number, |session, _| session.outgoing.replies.push_back(Packet::Pingresp));
                 Ok(())
             }
             Packet::Disconnect(goodbye) => self.goodbye(number, goodbye.reason, goodbye.session_expiry),
@@ -58,9 +75,10 @@ impl State {
         }
     }
 
-    fn with(&mut self, number: u64, change: impl FnOnce(&mut Session)) {
+    fn with(&mut self, number: u64, change: impl FnOnce(&mut Session, &mut Notes<'_>)) {
         if let Some(session) = self.sessions.get_mut(&number) {
-            change(session);
+            let mut notes = self.ledger.of(session.kept());
+            change(session, &mut notes);
         }
     }
 
@@ -85,7 +103,8 @@ impl State {
                 return Err(DisconnectReasonCode::ReceiveMaximumExceeded);
             }
         }
-        if !session.rights.may_publish(&publish.topic) {
+        self.figures.received += 1;
+        if !session.rights.may_publish(&publish.topic) || publish.topic.starts_with(OWN_TOPICS) {
             tracing::info!(
                 client = &*session.client,
                 topic = &*publish.topic,
@@ -102,7 +121,9 @@ impl State {
         let place = session.incoming.first + session.incoming.pending.len() as u64;
         let ticket = Ticket { session: number, number: place };
         let recorders = self.record(&message, Some(ticket), Some(number));
-        self.with(number, |session| session.incoming.pending.push_back(Pending { id, message, recorders }));
+        self.with(number, |session, _| {
+            session.incoming.pending.push_back(Pending { id, message, recorders })
+        });
         self.settle(number);
         Ok(())
     }
@@ -153,6 +174,7 @@ impl State {
 
     /// Routes and acknowledges what is durable, in order.
     pub fn settle(&mut self, number: u64) {
+        let noted = self.ledger.noted();
         while let Some(settled) =
             self.sessions.get_mut(&number).and_then(|session| session.incoming.settled())
         {
@@ -162,6 +184,7 @@ impl State {
             let answer = match settled.message.qos {
                 Qos::ExactlyOnce => {
                     session.incoming.received.insert(id);
+                    self.ledger.of(session.kept()).received(id);
                     Packet::Pubrec(Acknowledgement::success(id))
                 }
                 _ => Packet::Puback(Acknowledgement::success(id)),
@@ -172,6 +195,7 @@ impl State {
                 link.wake.notify_one();
             }
         }
+        self.hold(number, noted);
         let session = self.sessions.get(&number);
         if session.is_some_and(|session| session.is_over && session.incoming.pending.is_empty()) {
             self.sessions.remove(&number);
@@ -186,11 +210,11 @@ impl State {
 
     /// PUBREC: the client has a message of QoS 2, or does not want it.
     fn received(&mut self, number: u64, said: &Acknowledgement) {
-        self.with(number, |session| {
+        self.with(number, |session, notes| {
             if said.reason.is_failure() {
-                return session.outgoing.acknowledged(said.packet_id);
+                return session.outgoing.acknowledged(said.packet_id, notes);
             }
-            let reason = match session.outgoing.received(said.packet_id) {
+            let reason = match session.outgoing.received(said.packet_id, notes) {
                 true => PubrelReasonCode::Success,
                 false => PubrelReasonCode::PacketIdentifierNotFound,
             };
@@ -200,7 +224,8 @@ impl State {
 
     /// PUBREL: the client will not send that message again.
     fn released(&mut self, number: u64, id: NonZeroU16) {
-        self.with(number, |session| {
+        self.with(number, |session, notes| {
+            notes.released(id);
             let reason = match session.incoming.received.remove(&id) {
                 true => PubrelReasonCode::Success,
                 false => PubrelReasonCode::PacketIdentifierNotFound,

@@ -22,11 +22,14 @@
 mod access;
 mod api;
 mod connect;
+mod figures;
 mod incoming;
+mod ledger;
 mod message;
 mod options;
 mod outgoing;
 mod recorder;
+mod restore;
 mod retained;
 mod routing;
 mod session;

@@ -27,6 +27,8 @@ pub struct BrokerOptions {
     pub connect_timeout: Duration,
     /// How many connections there may be.
     pub connections_max: usize,
+    /// How often the broker tells about itself under `$SYS/`; not at all if `None`.
+    pub figures_interval: Option<Duration>,
 }
 
 impl BrokerOptions {
@@ -48,6 +50,7 @@ impl Default for BrokerOptions {
             keep_alive_max: None,
             connect_timeout: Duration::from_secs(10),
             connections_max: 50_000,
+            figures_interval: Some(Duration::from_secs(10)),
         }
     }
 }

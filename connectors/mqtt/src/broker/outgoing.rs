@@ -2,7 +2,7 @@
 
 use super::session::Link;
 use super::state::State;
-use crate::wire::{Disconnect, DisconnectReasonCode, Packet};
+use crate::wire::{Disconnect, DisconnectReasonCode, Packet, Text};
 
 /// What becomes of a connection after what was taken for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,21 +24,44 @@ impl State {
             packets.push(closing(DisconnectReasonCode::SessionTakenOver));
             return Sending::Last;
         };
-        let receive_max = session.link.as_ref().map_or(0, |link| link.receive_max);
-        while packets.len() < most {
-            let next = session.outgoing.replies.pop_front();
-            let Some(next) = next.or_else(|| session.outgoing.pop(now, receive_max)) else {
-                return match session.link.as_ref().and_then(|link| link.closing) {
-                    None => Sending::Idle,
-                    Some(reason) => {
-                        packets.push(closing(reason));
-                        Sending::Last
-                    }
-                };
-            };
-            packets.push(next);
+        if self.ledger.is_broken {
+            packets.push(closing(DisconnectReasonCode::UnspecifiedError));
+            return Sending::Last;
         }
-        Sending::More
+        if !self.ledger.is_durable(session.waits_for) {
+            self.ledger.wait(number, session.waits_for);
+            return Sending::Idle;
+        }
+        let answers = session.outgoing.replies.len().min(most.saturating_sub(packets.len()));
+        packets.extend(session.outgoing.replies.drain(..answers));
+        let receive_max = session.link.as_ref().map_or(0, |link| link.receive_max);
+        let noted = self.ledger.noted();
+        let mut notes = self.ledger.of(session.kept());
+        let mut messages = Vec::new();
+        while packets.len() + messages.len() < most
+            && let Some(next) = session.outgoing.pop(now, receive_max, &mut notes)
+        {
+            messages.push(next);
+        }
+        self.figures.sent += messages.len() as u64;
+        if self.ledger.noted() > noted {
+            // Under which number a message was sent must be known before it is sent.
+            session.waits_for = self.ledger.noted();
+            session.outgoing.replies.extend(messages);
+            self.ledger.wait(number, session.waits_for);
+            return Sending::Idle;
+        }
+        packets.extend(messages);
+        if packets.len() >= most {
+            return Sending::More;
+        }
+        match session.link.as_ref().and_then(|link| link.closing) {
+            None => Sending::Idle,
+            Some(reason) => {
+                packets.push(closing(reason));
+                Sending::Last
+            }
+        }
     }
 
     /// Whether a session's client may go on: it may not while it is too fast for a recorder, or for the log.
@@ -59,6 +82,11 @@ impl State {
 }
 
 impl super::session::Session {
+    /// The client, if what changes about its session is noted.
+    pub fn kept(&self) -> Option<&Text> {
+        self.is_kept.then_some(&self.client)
+    }
+
     /// Whether this is the session's connection.
     pub fn is_linked(&self, number: u64) -> bool {
         self.link.as_ref().is_some_and(|link: &Link| link.number == number)

@@ -44,6 +44,11 @@ impl Retained {
             .collect()
     }
 
+    /// How many there are, of the topics that are meant.
+    pub fn count(&self, is_meant: impl Fn(&str) -> bool) -> usize {
+        self.by_topic.keys().filter(|topic| is_meant(topic)).count()
+    }
+
     /// Forgets those whose time is over.
     pub fn expire(&mut self, now: Duration) {
         self.by_topic.retain(|_, message| !message.is_expired(now));

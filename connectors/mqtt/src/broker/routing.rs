@@ -67,15 +67,19 @@ impl State {
                     message,
                     retain: true,
                     subscription_ids: subscribe.id.into_iter().collect(),
+                    number: 0,
                 };
-                session.outgoing.push(delivery, &session.client, &self.options);
+                let notes = &mut self.ledger.of(session.kept());
+                let has_room =
+                    session.outgoing.push(delivery, &session.client, &self.options, (notes, &self.world));
+                self.figures.dropped += u64::from(!has_room);
             }
         }
         Ok(())
     }
 
     /// Answers whether the subscription is a new one, or why there is none.
-    fn subscribe_one(
+    pub(super) fn subscribe_one(
         &mut self,
         number: u64,
         filter: &Text,
@@ -98,6 +102,7 @@ impl State {
             return Ok(Err(SubackReasonCode::NotAuthorized));
         }
         let is_new = session.filters.insert(filter.clone());
+        self.ledger.of(session.kept()).subscribed(filter, options, id);
         let subscription = Subscription { session: number, options, id };
         let subscribers = self.subscriptions.entry(plain);
         match group {
@@ -124,8 +129,12 @@ impl State {
     pub fn unsubscribe(&mut self, number: u64, unsubscribe: Unsubscribe) {
         let mut reasons = Vec::with_capacity(unsubscribe.filters.len());
         for filter in unsubscribe.filters {
-            let known = self.sessions.get_mut(&number).is_some_and(|session| session.filters.remove(&filter));
-            if known {
+            let session = self.sessions.get_mut(&number);
+            let session = session.filter(|session| session.filters.contains(&filter));
+            let known = session.is_some();
+            if let Some(session) = session {
+                session.filters.remove(&filter);
+                self.ledger.of(session.kept()).unsubscribed(&filter);
                 self.unsubscribe_one(number, &filter);
             }
             reasons.push(match known {
@@ -155,8 +164,13 @@ impl State {
     /// Gives a message to all who want it, and keeps it if it is to be kept. A session with several subscriptions that match gets it once,
     /// with the highest QoS of them.
     pub fn route(&mut self, message: &Arc<Message>, from: Option<u64>) {
-        if message.retain && !self.retained.keep(message, self.options.retained_max) {
-            tracing::warn!(topic = &*message.topic, "a message is not retained: there is no room");
+        if message.retain {
+            match self.retained.keep(message, self.options.retained_max) {
+                true => self.ledger.retained(message, &self.world),
+                false => {
+                    tracing::warn!(topic = &*message.topic, "a message is not retained: there is no room");
+                }
+            }
         }
         let mut shares: HashMap<u64, Share> = HashMap::new();
         let sessions = &self.sessions;
@@ -181,8 +195,12 @@ impl State {
                 continue;
             }
             let Share { qos, retain, ids } = share;
-            let delivery = Delivery { message: Arc::clone(message), qos, retain, subscription_ids: ids };
-            session.outgoing.push(delivery, &session.client, &self.options);
+            let message = Arc::clone(message);
+            let delivery = Delivery { message, qos, retain, subscription_ids: ids, number: 0 };
+            let notes = &mut self.ledger.of(session.kept());
+            let has_room =
+                session.outgoing.push(delivery, &session.client, &self.options, (notes, &self.world));
+            self.figures.dropped += u64::from(!has_room);
             if let Some(link) = &session.link {
                 link.wake.notify_one();
             }

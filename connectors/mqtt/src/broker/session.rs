@@ -5,10 +5,12 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_core::World;
 use mqtt_protocol_core::mqtt::packet::{MessageExpiryInterval, SubscriptionIdentifier};
 use tokio::sync::Notify;
 
 use super::access::Rights;
+use super::ledger::Notes;
 use super::message::Message;
 use super::options::BrokerOptions;
 use crate::wire::{DisconnectReasonCode, Packet, Property, Publish, Qos, Text, Will};
@@ -30,6 +32,10 @@ pub(super) struct Session {
     pub filters: HashSet<Text>,
     pub incoming: Incoming,
     pub outgoing: Outbox,
+    /// Whether a store knows of it.
+    pub is_kept: bool,
+    /// The change that must be durable before anything more is said to the client.
+    pub waits_for: u64,
     /// It has ended, and waits for what it published to be recorded.
     pub is_over: bool,
 }
@@ -102,10 +108,12 @@ impl Incoming {
 pub(super) struct Outbox {
     /// Answers, before all else.
     pub replies: VecDeque<Packet>,
-    queue: VecDeque<Delivery>,
-    queue_bytes: usize,
+    pub(super) queue: VecDeque<Delivery>,
+    pub(super) queue_bytes: usize,
     /// Sent with a packet id and not acknowledged, in the order of sending.
-    in_flight: VecDeque<InFlight>,
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// The number of the last message that came.
+    pub(super) last_number: u64,
     last_id: u16,
     /// How many messages were skipped since the queue was full.
     skipped: u64,
@@ -117,17 +125,27 @@ pub(super) struct Delivery {
     pub qos: Qos,
     pub retain: bool,
     pub subscription_ids: Vec<NonZeroU32>,
+    /// Which one it is of the client's messages; given when it gets to wait.
+    pub number: u64,
 }
 
-struct InFlight {
-    id: NonZeroU16,
+/// A message that is sent and not acknowledged.
+pub(super) struct InFlight {
+    pub id: NonZeroU16,
+    pub number: u64,
     /// `None` once the client has it, and only the release is to be acknowledged.
-    delivery: Option<Delivery>,
+    pub delivery: Option<Delivery>,
 }
 
 impl Outbox {
-    /// Puts a message in the queue, or skips it if the queue is full.
-    pub fn push(&mut self, delivery: Delivery, client: &str, options: &BrokerOptions) {
+    /// Puts a message in the queue, or skips it if the queue is full. Whether there was room.
+    pub fn push(
+        &mut self,
+        mut delivery: Delivery,
+        client: &str,
+        options: &BrokerOptions,
+        (notes, world): (&mut Notes<'_>, &World),
+    ) -> bool {
         let size = delivery.message.size();
         let is_full = self.queue.len() >= options.queue_messages_max
             || self.queue_bytes + size > options.queue_bytes_max;
@@ -137,15 +155,21 @@ impl Outbox {
                 let skipped = self.skipped;
                 tracing::warn!(client, skipped, "messages are skipped: the subscriber does not keep up");
             }
-            return;
+            return false;
         }
         self.skipped = 0;
         self.queue_bytes += size;
+        self.last_number += 1;
+        delivery.number = self.last_number;
+        if delivery.qos != Qos::AtMostOnce {
+            notes.waits(delivery.number, &delivery, world);
+        }
         self.queue.push_back(delivery);
+        true
     }
 
     /// The next message that may be sent now, as a packet; `receive_max` bounds those under way.
-    pub fn pop(&mut self, now: Duration, receive_max: usize) -> Option<Packet> {
+    pub fn pop(&mut self, now: Duration, receive_max: usize, notes: &mut Notes<'_>) -> Option<Packet> {
         loop {
             let next = self.queue.front()?;
             if next.qos != Qos::AtMostOnce && self.in_flight.len() >= receive_max {
@@ -154,14 +178,18 @@ impl Outbox {
             let delivery = self.queue.pop_front()?;
             self.queue_bytes -= delivery.message.size();
             if delivery.message.is_expired(now) {
+                if delivery.qos != Qos::AtMostOnce {
+                    notes.done(delivery.number);
+                }
                 continue;
             }
             if delivery.qos == Qos::AtMostOnce {
                 return Some(packet(&delivery, None, false, now));
             }
             let id = self.free_id()?;
-            let packet = packet(&delivery, Some(id), false, now);
-            self.in_flight.push_back(InFlight { id, delivery: Some(delivery) });
+            let (packet, number) = (packet(&delivery, Some(id), false, now), delivery.number);
+            notes.sent(number, id);
+            self.in_flight.push_back(InFlight { id, number, delivery: Some(delivery) });
             return Some(packet);
         }
     }
@@ -179,16 +207,20 @@ impl Outbox {
     }
 
     /// The client has acknowledged the end of a publication.
-    pub fn acknowledged(&mut self, id: NonZeroU16) {
-        if let Some(at) = self.in_flight.iter().position(|one| one.id == id) {
-            self.in_flight.remove(at);
+    pub fn acknowledged(&mut self, id: NonZeroU16, notes: &mut Notes<'_>) {
+        let at = self.in_flight.iter().position(|one| one.id == id);
+        if let Some(done) = at.and_then(|at| self.in_flight.remove(at)) {
+            notes.done(done.number);
         }
     }
 
     /// The client has received a publication of QoS 2; whether it was under way.
-    pub fn received(&mut self, id: NonZeroU16) -> bool {
-        let found = self.in_flight.iter_mut().find(|one| one.id == id);
-        found.map(|one| one.delivery = None).is_some()
+    pub fn received(&mut self, id: NonZeroU16, notes: &mut Notes<'_>) -> bool {
+        let Some(one) = self.in_flight.iter_mut().find(|one| one.id == id) else { return false };
+        if one.delivery.take().is_some() {
+            notes.arrived(one.number);
+        }
+        true
     }
 
     /// What was under way when the connection was lost, to be said again: publications, and releases by their ids.

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use headwater_core::World;
 
 use super::access::Access;
+use super::figures::Figures;
+use super::ledger::Ledger;
 use super::options::BrokerOptions;
 use super::recorder::Recorder;
 use super::retained::Retained;
@@ -24,6 +26,8 @@ pub(super) struct State {
     pub subscriptions: Tree<Subscriber>,
     pub retained: Retained,
     pub recorders: Vec<Recorder>,
+    pub ledger: Ledger,
+    pub figures: Figures,
     /// The number of the next session or connection.
     pub next_number: u64,
     /// Nobody comes in any more.
@@ -41,6 +45,8 @@ impl State {
             subscriptions: Tree::default(),
             retained: Retained::default(),
             recorders: Vec::new(),
+            ledger: Ledger::default(),
+            figures: Figures::default(),
             next_number: 1,
             is_closed: false,
         }
@@ -57,6 +63,8 @@ impl State {
         session.is_over = true;
         session.link = None;
         session.outgoing = Default::default();
+        self.ledger.of(session.kept()).end();
+        session.is_kept = false;
         let (client, filters) = (session.client.clone(), std::mem::take(&mut session.filters));
         let is_settled = session.incoming.pending.is_empty();
         for filter in filters {
@@ -89,5 +97,6 @@ impl State {
             }
         }
         self.retained.expire(now);
+        self.tell_figures(now);
     }
 }

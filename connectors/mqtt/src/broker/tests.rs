@@ -1,5 +1,7 @@
 //! Conversations with a broker, without a network: what clients say, and what they hear.
 
+mod lasting;
+
 use std::sync::Arc;
 
 use headwater_core::World;

@@ -42,6 +42,10 @@ pub struct MqttConfig {
     pub keep_alive_seconds_max: Option<u64>,
     /// How many connections there may be.
     pub connections_max: Option<usize>,
+    /// Whether sessions and retained messages outlive the process; they do unless this is `false`.
+    pub persistence: Option<bool>,
+    /// How often the broker tells about itself under `$SYS/`, in seconds; 0 is not at all.
+    pub sys_interval_seconds: Option<u64>,
 }
 
 /// A port with TLS.
@@ -96,6 +100,8 @@ impl MqttConfig {
             retained_max: None,
             keep_alive_seconds_max: None,
             connections_max: None,
+            persistence: None,
+            sys_interval_seconds: None,
         }
     }
 
@@ -135,6 +141,9 @@ impl MqttConfig {
         set(self.retained_max, &mut options.retained_max);
         set(self.connections_max, &mut options.connections_max);
         set(self.session_expiry_seconds_max.map(Duration::from_secs), &mut options.session_expiry_max);
+        if let Some(seconds) = self.sys_interval_seconds {
+            options.figures_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
+        }
         options.keep_alive_max = self.keep_alive_seconds_max.map(Duration::from_secs);
         // A broker that takes nothing would be none.
         options.in_flight_max = options.in_flight_max.max(1);

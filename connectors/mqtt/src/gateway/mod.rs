@@ -19,6 +19,7 @@
 //! ```
 
 mod config;
+mod keeper;
 mod mqtt;
 
 pub use config::{MqttConfig, TlsConfig, UserConfig};

@@ -1,0 +1,154 @@
+//! What outlives the process: a broker is dropped as a kill leaves it, and another one takes in what was written down.
+
+use headwater_core::World;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::Store;
+
+/// Brokers that follow one another on one disk.
+struct Lives {
+    dir: TempDir,
+    store: Option<Store>,
+}
+
+impl Lives {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), store: None }
+    }
+
+    /// The next broker.
+    fn next(&mut self) -> Arc<Broker> {
+        let (store, entries) = Store::open(&World::real(), self.dir.path()).unwrap();
+        self.store = Some(store);
+        let broker = broker();
+        broker.restore(&entries).unwrap();
+        broker
+    }
+
+    /// Writes down what has changed.
+    fn write(&mut self, broker: &Broker) {
+        let (changes, upto) = broker.changes();
+        self.store.as_mut().unwrap().append(&changes).unwrap();
+        broker.written(upto);
+    }
+
+    /// What a client hears before and after changes are written down.
+    #[track_caller]
+    fn hears(&mut self, talk: &Talk, at_once: &[&str], then: &[&str]) {
+        talk.hears(at_once);
+        self.write(&talk.broker);
+        talk.hears(then);
+    }
+}
+
+fn released(number: u16) -> Packet {
+    Packet::Pubrel(Release::success(id(number)))
+}
+
+#[test]
+fn sessions_and_what_waits_for_them_outlive_the_process() {
+    let mut lives = Lives::new();
+    let broker = lives.next();
+    let (a, p) = (Talk::lasting(&broker, "a"), Talk::fresh(&broker, "p"));
+    // Nothing is said that rests on what may still be lost.
+    lives.hears(&a, &[], &["CONNACK new"]);
+    a.subscribes("x/#", 2);
+    lives.hears(&a, &[], &["SUBACK GrantedQos2"]);
+    p.publishes(1, 1, "x/1", "one");
+    lives.hears(&p, &[], &["PUBACK 1 Success"]);
+    lives.hears(&a, &[], &["PUBLISH 1 x/1=one qos 1"]);
+    p.publishes(2, 2, "x/2", "two").says(released(2));
+    lives.hears(&p, &[], &["PUBREC 2 Success", "PUBCOMP 2 Success"]);
+    lives.hears(&a, &[], &["PUBLISH 2 x/2=two qos 2"]);
+    a.says(Packet::Pubrec(Acknowledgement::success(id(2))));
+    lives.hears(&a, &[], &["PUBREL 2 Success"]);
+    // What nobody keeps waits for nothing.
+    p.publishes(3, 1, "y", "nobody's").hears(&["PUBACK 3 Success"]);
+    a.lost();
+    p.publishes(4, 1, "x/3 kept", "three").publishes(5, 0, "x/4", "four");
+    lives.hears(&p, &[], &["PUBACK 4 Success"]);
+
+    // It hears again what it may have missed, then what came while it was away.
+    let broker = lives.next();
+    let a = Talk::lasting(&broker, "a");
+    let again = ["CONNACK known", "PUBLISH 1 x/1=one qos 1 again", "PUBREL 2 Success"];
+    lives.hears(&a, &[], &again);
+    lives.hears(&a, &[], &["PUBLISH 3 x/3=three qos 1"]);
+    for number in [1, 3] {
+        a.says(Packet::Puback(Acknowledgement::success(id(number))));
+    }
+    a.says(Packet::Pubcomp(Release::success(id(2))));
+    lives.hears(&a, &[], &[]);
+    let b = Talk::fresh(&broker, "b");
+    b.subscribes("x/+", 1).hears(&["SUBACK GrantedQos1", "PUBLISH 1 x/3=three qos 1 kept"]);
+
+    // All of that is over, but for the subscription.
+    let broker = lives.next();
+    let (a, p) = (Talk::lasting(&broker, "a"), Talk::fresh(&broker, "p"));
+    lives.hears(&a, &[], &["CONNACK known"]);
+    p.publishes(1, 1, "x/5", "five");
+    lives.hears(&a, &[], &["PUBLISH 1 x/5=five qos 1"]);
+    a.says(Packet::Unsubscribe(Unsubscribe { packet_id: id(9), filters: vec!["x/#".into()] }));
+    lives.hears(&a, &[], &["UNSUBACK Success"]);
+    let broker = lives.next();
+    let a = Talk::lasting(&broker, "a");
+    lives.hears(&a, &[], &["CONNACK known", "PUBLISH 1 x/5=five qos 1 again"]);
+    Talk::fresh(&broker, "p").publishes(1, 1, "x/6", "six").hears(&["PUBACK 1 Success"]);
+}
+
+#[test]
+fn a_message_of_qos_2_is_taken_once_by_brokers_that_follow_one_another() {
+    let mut lives = Lives::new();
+    let broker = lives.next();
+    let (a, b) = (Talk::lasting(&broker, "a"), Talk::lasting(&broker, "b"));
+    b.subscribes("x", 0);
+    a.publishes(7, 2, "x", "once");
+    lives.hears(&a, &[], &["CONNACK new", "PUBREC 7 Success"]);
+    let broker = lives.next();
+    let (a, b) = (Talk::lasting(&broker, "a"), Talk::lasting(&broker, "b"));
+    a.publishes(7, 2, "x", "once").says(released(7));
+    lives.hears(&a, &[], &["CONNACK known", "PUBREC 7 Success", "PUBCOMP 7 Success"]);
+    b.hears(&["CONNACK known"]);
+    // Its number is free again.
+    a.publishes(7, 2, "x", "another");
+    lives.hears(&a, &[], &["PUBREC 7 Success"]);
+    b.hears(&["PUBLISH x=another qos 0"]);
+}
+
+#[test]
+fn what_has_ended_stays_so() {
+    let mut lives = Lives::new();
+    let broker = lives.next();
+    let a = Talk::lasting(&broker, "a");
+    a.subscribes("x", 1);
+    lives.write(&broker);
+    let fresh = Talk::new(&broker, Connect::new("a"));
+    lives.hears(&fresh, &[], &["CONNACK new"]);
+    fresh.lost();
+    let broker = lives.next();
+    let a = Talk::lasting(&broker, "a");
+    lives.hears(&a, &[], &["CONNACK new"]);
+    // A session that is to end with its connection after all.
+    a.says(Packet::Disconnect(Disconnect {
+        session_expiry: Some(0),
+        ..Disconnect::new(DisconnectReasonCode::NormalDisconnection)
+    }));
+    a.lost();
+    lives.write(&broker);
+    let broker = lives.next();
+    let a = Talk::lasting(&broker, "a");
+    lives.hears(&a, &[], &["CONNACK new"]);
+}
+
+#[test]
+fn nothing_is_promised_any_more_when_nothing_can_be_written_down() {
+    let mut lives = Lives::new();
+    let broker = lives.next();
+    let (a, p) = (Talk::lasting(&broker, "a"), Talk::fresh(&broker, "p"));
+    a.subscribes("x", 1);
+    lives.write(&broker);
+    p.publishes(1, 1, "x", "lost");
+    broker.broken();
+    p.hears(&["DISCONNECT UnspecifiedError"]);
+}
