@@ -6,6 +6,9 @@
 //!  length: up to 125; 126: the next 2 bytes; 127: the next 8 bytes
 //! ```
 
+/// The reserved bit that says that a message is compressed.
+const COMPRESSED: u8 = 0x40;
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -53,6 +56,8 @@ pub(super) struct Header {
     pub kind: Kind,
     /// Whether the message ends with it.
     pub is_last: bool,
+    /// Whether the first reserved bit is set: the message that begins is compressed.
+    pub is_compressed: bool,
     pub mask: Option<[u8; 4]>,
     /// How many bytes the header itself has.
     pub header_bytes: usize,
@@ -62,9 +67,10 @@ pub(super) struct Header {
 /// Reads the beginning of a frame; `None` if more bytes are needed, an error if it is against the protocol.
 pub(super) fn read_header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
-    if first & 0x70 != 0 {
+    if first & 0x30 != 0 {
         return Err("reserved bits are set");
     }
+    let is_compressed = first & COMPRESSED != 0;
     let kind = Kind::from_opcode(first & 0x0f).ok_or("the opcode is reserved")?;
     let is_last = first & 0x80 != 0;
     let short = second & 0x7f;
@@ -91,7 +97,14 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Option<Header>, &'static str> 
         mask = key.try_into().ok();
         header_bytes += 4;
     }
-    Ok(Some(Header { kind, is_last, mask, header_bytes, payload_bytes }))
+    Ok(Some(Header { kind, is_last, is_compressed, mask, header_bytes, payload_bytes }))
+}
+
+/// Writes a whole frame of a message that is compressed.
+pub(super) fn write_compressed(kind: Kind, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
+    let start = out.len();
+    write(kind, payload, mask, out);
+    out[start] |= COMPRESSED;
 }
 
 /// Writes a whole frame.
@@ -159,7 +172,7 @@ mod tests {
     #[test]
     fn what_is_against_the_protocol_is_refused() {
         for bytes in [
-            &b"\xc1\0"[..],
+            &b"\xa1\0"[..],
             b"\x83\0",
             b"\x8b\0",
             b"\x09\0",

@@ -9,6 +9,7 @@ use headwater_core::World;
 use ring::digest;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
+use super::deflate::Deflate;
 use super::socket::{Side, Socket};
 use super::{Subprotocol, WebSocket};
 use crate::net::inbox::Inbox;
@@ -23,6 +24,14 @@ const FIELDS_MAX: usize = 64;
 /// The subprotocols that a client offers, in its order.
 pub(in crate::net) struct Offers(Vec<String>);
 
+/// What a client asks for.
+struct Asked {
+    key: String,
+    offers: Offers,
+    /// Compression, if it offers any that there is.
+    deflate: Option<Deflate>,
+}
+
 /// Answers a client that offers WAMP: with the first of its subprotocols that there is, or with a refusal.
 pub(in crate::net) async fn accept<S>(stream: S, message_bytes_max: usize) -> io::Result<WebSocket<S>>
 where
@@ -33,23 +42,27 @@ where
         let chosen = chosen.ok_or("offer a subprotocol, such as wamp.2.json")?;
         Ok((chosen, Some(chosen.name())))
     };
-    let (inbox, chosen) = accept_any(stream, choose).await?;
-    Ok(WebSocket::new(Socket::new(inbox, Side::Server, message_bytes_max), chosen))
+    let (socket, chosen) = accept_any(stream, message_bytes_max, choose).await?;
+    Ok(WebSocket::new(socket, chosen))
 }
 
 /// Answers a client. `choose` makes of its offers what is agreed and how that is called, or says why not.
 pub(in crate::net) async fn accept_any<S, T>(
     stream: S,
+    message_bytes_max: usize,
     choose: impl FnOnce(&Offers) -> Result<(T, Option<String>), &'static str>,
-) -> io::Result<(Inbox<S>, T)>
+) -> io::Result<(Socket<S>, T)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut inbox = Inbox::new(stream);
     let length = head(&mut inbox).await?;
-    let agreed = read_request(&inbox.bytes[..length]).and_then(|(key, offers)| Ok((key, choose(&offers)?)));
+    let agreed = read_request(&inbox.bytes[..length]).and_then(|asked| {
+        let chosen = choose(&asked.offers)?;
+        Ok((asked, chosen))
+    });
     match agreed {
-        Ok((key, (chosen, name))) => {
+        Ok((Asked { key, deflate, .. }, (chosen, name))) => {
             inbox.bytes.advance(length);
             let mut answer = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -59,9 +72,12 @@ where
             if let Some(name) = name {
                 answer += &format!("Sec-WebSocket-Protocol: {name}\r\n");
             }
+            if let Some(deflate) = deflate {
+                answer += &format!("Sec-WebSocket-Extensions: {}\r\n", deflate.answer());
+            }
             inbox.write((answer + "\r\n").as_bytes()).await?;
             inbox.stream.flush().await?;
-            Ok((inbox, chosen))
+            Ok((Socket::new(inbox, Side::Server, message_bytes_max).compressing(deflate), chosen))
         }
         Err(why) => {
             let answer = format!(
@@ -132,8 +148,8 @@ async fn head<S: AsyncRead + AsyncWrite + Unpin + Send>(inbox: &mut Inbox<S>) ->
     }
 }
 
-/// The key and the offers of a request that asks for a WebSocket.
-fn read_request(head: &[u8]) -> Result<(String, Offers), &'static str> {
+/// What a request that asks for a WebSocket says.
+fn read_request(head: &[u8]) -> Result<Asked, &'static str> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     request.parse(head).map_err(|_| "this is not HTTP")?;
@@ -155,7 +171,9 @@ fn read_request(head: &[u8]) -> Result<(String, Offers), &'static str> {
         return Err("Sec-WebSocket-Key has 16 bytes in base64");
     }
     let offers = all(headers, "sec-websocket-protocol").flat_map(|value| value.split(','));
-    Ok((key.to_owned(), Offers(offers.map(|offer| offer.trim().to_owned()).collect())))
+    let offers = Offers(offers.map(|offer| offer.trim().to_owned()).collect());
+    let deflate = Deflate::of_offers(all(headers, "sec-websocket-extensions"));
+    Ok(Asked { key: key.to_owned(), offers, deflate })
 }
 
 fn all<'a>(headers: &'a [httparse::Header<'a>], name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -183,9 +201,10 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc_is_answered_as_there() {
-        let (key, offers) = read_request(GOOD.as_bytes()).unwrap();
-        assert_eq!(answer_to(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert_eq!(offers.0, ["chat", "wamp.2.json"]);
+        let asked = read_request(GOOD.as_bytes()).unwrap();
+        assert_eq!(answer_to(&asked.key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(asked.offers.0, ["chat", "wamp.2.json"]);
+        assert_eq!(asked.deflate, None);
     }
 
     #[test]

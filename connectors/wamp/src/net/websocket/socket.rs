@@ -6,7 +6,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use headwater_core::World;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use super::frame::{Header, Kind, apply_mask, read_header, write};
+use super::deflate::{Deflate, Deflater, Unreadable, inflate};
+use super::frame::{Header, Kind, apply_mask, read_header, write, write_compressed};
 use crate::net::inbox::Inbox;
 
 /// Reasons to close.
@@ -41,6 +42,8 @@ pub(in crate::net) struct Socket<S> {
     inbox: Inbox<S>,
     side: Side,
     message_bytes_max: usize,
+    /// Compresses what is sent, if that was agreed.
+    deflater: Option<Deflater>,
     /// A message of which more parts are to come.
     partial: Option<Partial>,
     is_closed: bool,
@@ -48,6 +51,7 @@ pub(in crate::net) struct Socket<S> {
 
 struct Partial {
     is_text: bool,
+    is_compressed: bool,
     bytes: BytesMut,
     /// Up to where the text was found to be text.
     checked: usize,
@@ -58,7 +62,13 @@ type Fault = (u16, &'static str);
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     pub(in crate::net) fn new(inbox: Inbox<S>, side: Side, message_bytes_max: usize) -> Self {
-        Self { inbox, side, message_bytes_max, partial: None, is_closed: false }
+        Self { inbox, side, message_bytes_max, deflater: None, partial: None, is_closed: false }
+    }
+
+    /// The same with compression as it was agreed.
+    pub(in crate::net) fn compressing(mut self, agreed: Option<Deflate>) -> Self {
+        self.deflater = agreed.map(Deflater::new);
+        self
     }
 
     /// The next thing that the other side says. A wait that is given up loses nothing.
@@ -94,6 +104,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         loop {
             let header = read_header(&self.inbox.bytes).map_err(|why| (status::PROTOCOL, why))?;
             let Some(header) = header else { return Ok(None) };
+            // Compression begins with a message, and only where it was agreed.
+            let may_be_compressed =
+                self.deflater.is_some() && !header.kind.is_control() && header.kind != Kind::GoesOn;
+            if header.is_compressed && !may_be_compressed {
+                return Err((status::PROTOCOL, "reserved bits are set"));
+            }
             if header.mask.is_some() != matches!(self.side, Side::Server) {
                 return Err((status::PROTOCOL, "only clients mask, and they must"));
             }
@@ -136,8 +152,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
                 if self.partial.is_some() {
                     return Err((status::PROTOCOL, "a message begins within another one"));
                 }
-                let is_text = header.kind == Kind::Text;
-                self.complete(Partial { is_text, bytes: payload, checked: 0 }, header.is_last)
+                let (is_text, is_compressed) = (header.kind == Kind::Text, header.is_compressed);
+                let partial = Partial { is_text, is_compressed, bytes: payload, checked: 0 };
+                self.complete(partial, header.is_last)
             }
             Kind::GoesOn => {
                 let Some(mut partial) = self.partial.take() else {
@@ -151,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
 
     /// Checks what came of a message, and gives it out if that is all.
     fn complete(&mut self, mut partial: Partial, is_last: bool) -> Result<Option<Said>, Fault> {
-        if partial.is_text {
+        if partial.is_text && !partial.is_compressed {
             match std::str::from_utf8(&partial.bytes[partial.checked..]) {
                 Ok(_) => partial.checked = partial.bytes.len(),
                 // A letter may be cut in two where the parts meet, but not at the end.
@@ -165,8 +182,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             self.partial = Some(partial);
             return Ok(None);
         }
-        let bytes = partial.bytes.freeze();
+        let bytes = match partial.is_compressed {
+            true => self.inflated(&partial)?,
+            false => partial.bytes.freeze(),
+        };
         Ok(Some(if partial.is_text { Said::Text(bytes) } else { Said::Binary(bytes) }))
+    }
+
+    fn inflated(&self, partial: &Partial) -> Result<Bytes, Fault> {
+        let bytes = inflate(&partial.bytes, self.message_bytes_max).map_err(|why| match why {
+            Unreadable::TooLong => (status::TOO_LONG, "the message is too long"),
+            Unreadable::Damaged => (status::NOT_TEXT, "the message is not compressed as was agreed"),
+        })?;
+        if partial.is_text && std::str::from_utf8(&bytes).is_err() {
+            return Err((status::NOT_TEXT, "the text is not UTF-8"));
+        }
+        Ok(bytes.into())
     }
 
     fn mask(&self) -> Option<[u8; 4]> {
@@ -196,8 +227,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     }
 
     /// Adds a message to what is sent next.
-    pub(in crate::net) fn add(&self, is_text: bool, payload: &[u8], out: &mut Vec<u8>) {
-        write(if is_text { Kind::Text } else { Kind::Binary }, payload, self.mask(), out);
+    pub(in crate::net) fn add(&mut self, is_text: bool, payload: &[u8], out: &mut Vec<u8>) {
+        let (kind, mask) = (if is_text { Kind::Text } else { Kind::Binary }, self.mask());
+        match self.deflater.as_mut().and_then(|deflater| deflater.deflate(payload)) {
+            Some(compressed) => write_compressed(kind, &compressed, mask, out),
+            None => write(kind, payload, mask, out),
+        }
     }
 
     /// Adds a ping to what is sent next.
@@ -215,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
 
     /// Sends what has not gone yet.
     pub(in crate::net) async fn flush(&mut self) -> io::Result<()> {
+        self.deflater.iter_mut().for_each(Deflater::rest);
         self.inbox.stream.flush().await
     }
 

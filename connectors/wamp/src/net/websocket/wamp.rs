@@ -98,7 +98,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         let is_text = self.subprotocol.serializer.is_text();
         let mut out = Vec::new();
         if self.subprotocol.is_batched && !messages.is_empty() {
-            self.socket.add(is_text, &self.joined(messages), &mut out);
+            let joined = self.joined(messages);
+            self.socket.add(is_text, &joined, &mut out);
         }
         while let Some(message) = messages.pop_front() {
             self.socket.add(is_text, &message, &mut out);
