@@ -1,4 +1,5 @@
-//! `serve --wamp`, with Autobahn: what is published is recorded, a job runs over it, and its rows are published.
+//! `serve --wamp`, with Autobahn: what is published is recorded, a job runs over it, and its rows are published; events of the past are
+//! asked for, and procedures run queries.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -73,5 +74,97 @@ async fn a_home_is_recorded_watched_and_told() {
     let output = run(&python, &url).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(server.rows(rows).await, expected(2));
+    assert_eq!(server.terminate(), Some(0));
+}
+
+/// One realm with guests and a device, and procedures.
+const HOME: &str = r#"
+[wamp]
+listen = "127.0.0.1:0"
+
+[[wamp.realms]]
+name = "realm1"
+anonymous = "guest"
+
+[[wamp.realms.roles]]
+name = "guest"
+permissions = [
+    { uri = "", match = "prefix", allow = ["call", "subscribe"] },
+    { uri = "com.home.secret", allow = [] },
+]
+
+[[wamp.realms.roles]]
+name = "device"
+permissions = [{ uri = "", match = "prefix", allow = ["call", "subscribe", "publish"] }]
+
+[[wamp.realms.principals]]
+authid = "t7"
+role = "device"
+ticket = "a ticket"
+
+[[wamp.realms.procedures]]
+uri = "com.home.warmest"
+query = "SELECT device, temp FROM readings WHERE device = $1 AND temp >= $least ORDER BY temp DESC LIMIT 2"
+
+[[wamp.realms.procedures]]
+uri = "com.home.all"
+query = "SELECT temp FROM readings ORDER BY temp"
+rows_max = 10
+
+[[wamp.realms.procedures]]
+uri = "com.home.secret"
+query = "SELECT 42 AS answer"
+
+[[wamp.realms.procedures]]
+uri = "com.home.broken"
+query = "SELECT * FROM nowhere"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
+async fn the_past_is_asked_for_and_procedures_run_queries() {
+    let Some(python) = autobahn() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("headwater.toml");
+    std::fs::write(&config, HOME).unwrap();
+    let data = dir.path().join("data");
+    let start = || {
+        let (config, data) = (config.to_str().unwrap(), data.to_str().unwrap());
+        let mut process =
+            Process::start(&["serve", "--listen", "127.0.0.1:0", "--config", config, "--data", data]);
+        let line = process.wait_for("WAMP on ");
+        let address = line.rsplit("://").next().unwrap().trim().to_owned();
+        (Server::of(process), address)
+    };
+    let running = "SELECT state FROM system.connectors WHERE state = 'running'";
+    let look = |framework: &'static str, url: String, serializer: &'static str, what: &'static str| {
+        let mut command = Command::new(&python);
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        command.env("PYTHONPATH", format!("{root}/connectors/wamp/tests/autobahn"));
+        command.arg(format!("{root}/tests/binary/wamp_past.py"));
+        command.args([framework, &url, serializer, what]);
+        async move {
+            let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+            assert!(output.status.success(), "{framework}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    };
+
+    let (server, address) = start();
+    server
+        .sql(
+            "CREATE STREAM readings (device VARCHAR, temp DOUBLE, wamp_topic VARCHAR, wamp_publication BIGINT,
+                 wamp_args VARCHAR, wamp_kwargs VARCHAR, wamp_receivers VARCHAR)
+                 WITH (connector = 'wamp', realm = 'realm1', topic = 'com.home.temp.', match = 'prefix')",
+        )
+        .await;
+    server.wait_until(running, |rows| rows.len() == 1).await;
+    look("asyncio", format!("ws://{address}"), "json", "fill").await;
+    look("twisted", format!("rs://{address}"), "msgpack", "look").await;
+
+    // History is the log's: it is there after a kill.
+    server.kill();
+    let (server, address) = start();
+    server.wait_until(running, |rows| rows.len() == 1).await;
+    look("asyncio", format!("ws://{address}"), "cbor", "look").await;
     assert_eq!(server.terminate(), Some(0));
 }

@@ -2,18 +2,22 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use headwater_connectors::Gateway as _;
 use headwater_core::World;
 use headwater_mqtt::gateway::{MqttConfig, MqttGateway};
+use headwater_run::Engine;
 use headwater_wamp::gateway::{WampConfig, WampGateway};
 
 use crate::output;
+use crate::wamp::{Procedures, StreamHistory};
 
 /// The gateways of a server.
 pub(crate) struct Gateways {
     wamp: Option<WampGateway>,
+    procedures: Procedures,
     mqtt: Option<MqttGateway>,
 }
 
@@ -35,13 +39,21 @@ impl Gateways {
         };
         let wamp = wamp.map(|config| WampGateway::new(World::real(), config)).transpose();
         let mqtt = mqtt.map(|config| MqttGateway::new(World::real(), &config)).transpose();
-        Ok(Self { wamp: wamp.map_err(|why| anyhow!(why))?, mqtt: mqtt.map_err(|why| anyhow!(why))? })
+        Ok(Self {
+            wamp: wamp.map_err(|why| anyhow!(why))?,
+            procedures: Procedures::default(),
+            mqtt: mqtt.map_err(|why| anyhow!(why))?,
+        })
     }
 
-    /// Starts them; what they keep lies in a data directory.
-    pub async fn start(&mut self, data: &Path) -> Result<()> {
+    /// Starts them: what they are asked is answered from an engine, what they keep themselves lies in its data directory.
+    pub async fn start(&mut self, engine: &Engine, data: &Path) -> Result<()> {
         if let Some(wamp) = &mut self.wamp {
+            wamp.set_history(Arc::new(StreamHistory(engine.clone())));
             wamp.start().await?;
+            if let Some(router) = wamp.router() {
+                self.procedures = Procedures::start(engine, router, wamp.procedures())?;
+            }
             if let Some(address) = wamp.address() {
                 output::say(format_args!("WAMP on ws://{address} and rs://{address}"))?;
             }
@@ -59,6 +71,7 @@ impl Gateways {
 
     /// Stops them. What cannot be stopped in order is cut off.
     pub async fn stop(&mut self) {
+        self.procedures = Procedures::default();
         if let Some(wamp) = &mut self.wamp
             && let Err(error) = wamp.stop().await
         {

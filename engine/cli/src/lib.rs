@@ -17,6 +17,7 @@ mod open;
 mod output;
 mod programs;
 mod signals;
+mod wamp;
 
 use std::process::ExitCode;
 

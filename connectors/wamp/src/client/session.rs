@@ -52,7 +52,7 @@ pub struct Event {
 /// A session with a router.
 pub struct Session {
     link: Link,
-    requests: Sequential,
+    pub(super) requests: Sequential,
     /// Events that came while something else was waited for.
     events: VecDeque<Event>,
     /// How many publications are not acknowledged yet.
@@ -62,11 +62,30 @@ pub struct Session {
 impl Session {
     /// Joins a realm.
     pub async fn join(target: &Target, realm: &str, credentials: &Credentials) -> Result<Self, ClientError> {
+        Self::join_with(target, realm, credentials, Features::of_a_client(false)).await
+    }
+
+    /// Joins a realm of the router of this process to record all events, also those that are meant for some names or roles only:
+    /// they say for whom.
+    pub(crate) async fn join_as_recorder(
+        target: &Target,
+        realm: &str,
+        credentials: &Credentials,
+    ) -> Result<Self, ClientError> {
+        Self::join_with(target, realm, credentials, Features::of_a_client(true)).await
+    }
+
+    async fn join_with(
+        target: &Target,
+        realm: &str,
+        credentials: &Credentials,
+        roles: Dict,
+    ) -> Result<Self, ClientError> {
         let gone = |_| ClientError::Gone("the router takes too long".to_owned());
         let link = timeout(PATIENCE, target.connect()).await.map_err(gone)??;
         let events = VecDeque::new();
         let mut session = Self { link, requests: Sequential::default(), events, unacknowledged: 0 };
-        let mut details = Dict::new().with("roles", Features::of_a_client()).with("agent", "headwater");
+        let mut details = Dict::new().with("roles", roles).with("agent", "headwater");
         let refused = |message| ClientError::Refused { uri: "authentication".to_owned(), message };
         credentials.describe(&mut details).map_err(refused)?;
         session.send(Message::Hello { realm: realm.to_owned(), details }).await?;
@@ -149,7 +168,7 @@ impl Session {
     }
 
     /// Takes what is no answer to a question.
-    fn take(&mut self, message: Message) -> Result<(), ClientError> {
+    pub(super) fn take(&mut self, message: Message) -> Result<(), ClientError> {
         match message {
             Message::Event(event) => {
                 let (publication, details, payload) = (event.second, event.details, event.payload);
@@ -165,19 +184,19 @@ impl Session {
         }
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), ClientError> {
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), ClientError> {
         let bytes = message.encode(Link::SERIALIZER).map_err(|error| ClientError::Gone(error.to_string()))?;
         Ok(self.link.send(&mut VecDeque::from([bytes])).await?)
     }
 
-    async fn receive(&mut self) -> Result<Message, ClientError> {
+    pub(super) async fn receive(&mut self) -> Result<Message, ClientError> {
         let gone = || ClientError::Gone("the router has closed the connection".to_owned());
         let bytes = self.link.receive().await.ok_or_else(gone)?;
         Message::decode(Link::SERIALIZER, &bytes).map_err(|error| ClientError::Gone(error.to_string()))
     }
 
     /// The next message, which must come soon.
-    async fn next(&mut self) -> Result<Message, ClientError> {
+    pub(super) async fn next(&mut self) -> Result<Message, ClientError> {
         let late = |_| ClientError::Gone("the router takes too long".to_owned());
         timeout(PATIENCE, self.receive()).await.map_err(late)?
     }

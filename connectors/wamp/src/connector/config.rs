@@ -28,7 +28,7 @@ pub(super) struct Place {
     pub topic: String,
     url: Option<Url>,
     credentials: Credentials,
-    world: World,
+    pub world: World,
 }
 
 impl Place {
@@ -76,18 +76,26 @@ impl Place {
 
     /// Joins the realm.
     pub(super) async fn join(&self) -> Result<Session> {
-        let target = match &self.url {
-            Some(url) => Target::At(url.clone(), self.world.clone()),
-            None => Target::Here(embedded::router().ok_or_else(|| {
-                ConnectorError::outage(
-                    self.shown(),
-                    "there is none; start it with serve --wamp, or give a url",
-                )
-            })?),
+        let session = Session::join(&self.target()?, &self.realm, &self.credentials).await;
+        session.map_err(|error| self.failed("join", error))
+    }
+
+    /// Joins the realm to write down all that is published, and for whom, as far as the router tells.
+    pub(super) async fn join_as_recorder(&self) -> Result<Session> {
+        let session = match &self.url {
+            Some(_) => return self.join().await,
+            None => Session::join_as_recorder(&self.target()?, &self.realm, &self.credentials).await,
         };
-        Session::join(&target, &self.realm, &self.credentials)
-            .await
-            .map_err(|error| self.failed("join", error))
+        session.map_err(|error| self.failed("join", error))
+    }
+
+    fn target(&self) -> Result<Target> {
+        if let Some(url) = &self.url {
+            return Ok(Target::At(url.clone(), self.world.clone()));
+        }
+        let nowhere = "there is none; start it with serve --wamp, or give a url";
+        let router = embedded::router();
+        router.map(Target::Here).ok_or_else(|| ConnectorError::outage(self.shown(), nowhere))
     }
 
     /// What an error of the client means for the connector.

@@ -22,6 +22,14 @@
 //! | `wamp_publication` | the id of the publication |
 //! | `wamp_publisher`, `wamp_publisher_authid`, `wamp_publisher_authrole` | the publisher, where it is disclosed |
 //! | `wamp_args`, `wamp_kwargs` | all arguments, as JSON |
+//! | `wamp_timestamp` | when it came to be recorded |
+//! | `wamp_receivers` | for whom it was meant, if not for everybody, as JSON; only from the router of this process |
+//!
+//! Without the column `wamp_receivers` those events are recorded that the recording session may receive. With it all are recorded but those
+//! that name the sessions which may receive them, each with what its publisher said: `{"eligible_authrole": ["admin"]}`.
+//!
+//! A stream with the columns `wamp_topic`, `wamp_publication` and `wamp_receivers` is the event history of what it records:
+//! `wamp.subscription.get_events` is answered from it. See [`past`].
 //!
 //! A row is published with its columns as named arguments, and with `_key`, which is `STREAM/SHARD/SEQUENCE`. A column `wamp_topic`
 //! says where to instead of `topic`.
@@ -35,6 +43,7 @@
 
 mod config;
 mod embedded;
+pub mod past;
 mod row;
 mod sink;
 mod source;

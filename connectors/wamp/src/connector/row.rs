@@ -1,10 +1,13 @@
 //! Events to rows, and rows to publications, by way of JSON.
 
+use headwater_core::EventTime;
+
 use crate::client::Event;
+use crate::realm::RECEIVERS;
 use crate::wire::{Dict, Malformed, Payload, Serializer, Value};
 
 /// What names of columns begin with that are about the event, not in it.
-const PREFIX: &str = "wamp_";
+pub(super) const PREFIX: &str = "wamp_";
 
 /// How events become rows of some columns.
 pub(super) struct RowWriter {
@@ -20,12 +23,17 @@ impl RowWriter {
         Self { positional, about }
     }
 
+    /// Whether it is wanted for whom events are meant.
+    pub(super) fn has_receivers(&self) -> bool {
+        self.about.iter().any(|name| name == "wamp_receivers")
+    }
+
     /// The event as one JSON object.
-    pub(super) fn write(&self, event: &Event, topic: &str) -> Result<Vec<u8>, Malformed> {
+    pub(super) fn write(&self, event: &Event, topic: &str, now: EventTime) -> Result<Vec<u8>, Malformed> {
         let (args, kwargs) = (event.payload.args()?, event.payload.kwargs()?);
         let mut row = Dict::new();
         for name in &self.about {
-            if let Some(value) = about(name, event, topic, &args, &kwargs) {
+            if let Some(value) = about(name, (event, topic, now), &args, &kwargs) {
                 row.insert(name.as_str(), value);
             }
         }
@@ -53,9 +61,16 @@ fn add(row: &mut Dict, fields: &Dict) {
     }
 }
 
-fn about(name: &str, event: &Event, topic: &str, args: &[Value], kwargs: &Dict) -> Option<Value> {
+fn about(
+    name: &str,
+    (event, topic, now): (&Event, &str, EventTime),
+    args: &[Value],
+    kwargs: &Dict,
+) -> Option<Value> {
     Some(match name.strip_prefix(PREFIX)? {
         "topic" => event.details.text("topic").unwrap_or(topic).into(),
+        "timestamp" => now.to_string().into(),
+        "receivers" => json(event.details.get(RECEIVERS)?),
         "publication" => event.publication.into(),
         "args" => json(&Value::List(args.to_vec())),
         "kwargs" => json(&Value::Dict(kwargs.clone())),
@@ -90,7 +105,7 @@ mod tests {
         let columns = ["wamp_topic", "device", "temp", "wamp_publisher", "wamp_args"];
         let details = Dict::new().with("publisher", 7_u64);
         let event = Event { publication: 1, details, payload: Payload::new(args, kwargs) };
-        let row = RowWriter::new(columns.into_iter()).write(&event, "com.temp").unwrap();
+        let row = RowWriter::new(columns.into_iter()).write(&event, "com.temp", EventTime(0)).unwrap();
         assert_eq!(String::from_utf8(row).unwrap(), expected);
     }
 
@@ -116,6 +131,18 @@ mod tests {
             Dict::new().with("device", "named"),
             r#"{"wamp_topic":"com.temp","wamp_publisher":7,"wamp_args":"[\"t7\"]","device":"named"}"#,
         );
+    }
+
+    #[test]
+    fn what_is_known_about_an_event_is_in_columns_of_its_own() {
+        let columns = ["wamp_timestamp", "wamp_receivers", "wamp_publication", "wamp_publisher_authid"];
+        let writer = RowWriter::new(columns.into_iter());
+        assert!(writer.has_receivers() && !RowWriter::new(["wamp_topic"].into_iter()).has_receivers());
+        let details = Dict::new().with("x_receivers", Dict::new().with("eligible_authrole", vec!["admin"]));
+        let event = Event { publication: 7, details, payload: Payload::default() };
+        let row = writer.write(&event, "com.temp", EventTime(1_500_000_000)).unwrap();
+        let expected = r#"{"wamp_timestamp":"1970-01-01T00:00:01.500Z","wamp_receivers":"{\"eligible_authrole\":[\"admin\"]}","wamp_publication":7}"#;
+        assert_eq!(String::from_utf8(row).unwrap(), expected);
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Recorder {
 
     /// The event as a record. One whose payload cannot be read goes on as it is, so that the decoder puts it aside.
     fn record(&self, event: &Event) -> Bytes {
-        self.rows.write(event, &self.place.topic).map_or_else(
+        let now = self.place.world.clock.now();
+        self.rows.write(event, &self.place.topic, now).map_or_else(
             |malformed| {
                 let mut out = b"not readable as JSON: ".to_vec();
                 Serializer::Json.write(&malformed.to_string().into(), &mut out);
@@ -52,7 +53,12 @@ impl Recorder {
 impl Source for Recorder {
     /// Positions of topics mean nothing to a router: whatever is published from now on is recorded.
     async fn open(&mut self, _marks: BTreeMap<String, String>) -> Result<()> {
-        let mut session = self.place.join().await?;
+        let joined = if self.rows.has_receivers() {
+            self.place.join_as_recorder().await
+        } else {
+            self.place.join().await
+        };
+        let mut session = joined?;
         let subscribed = session.subscribe(&self.place.topic, self.matching).await;
         subscribed.map_err(|error| self.place.failed("subscribe in", error))?;
         self.session = Some(session);

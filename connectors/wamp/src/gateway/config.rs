@@ -63,6 +63,21 @@ pub struct RealmConfig {
     /// Who is known.
     #[serde(default)]
     pub principals: Vec<PrincipalConfig>,
+    /// Procedures that the router itself offers.
+    #[serde(default)]
+    pub procedures: Vec<ProcedureConfig>,
+}
+
+/// A procedure whose calls run a query.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcedureConfig {
+    /// The URI by which it is called.
+    pub uri: String,
+    /// The query. `$1`, `$2` are positional arguments, `$name` are named ones.
+    pub query: String,
+    /// How many rows a result has at most; a caller that asks for progressive results gets more, in parts of so many.
+    pub rows_max: Option<usize>,
 }
 
 /// A role.
@@ -139,6 +154,23 @@ impl WampConfig {
             ping_seconds: None,
             realms: Vec::new(),
         }
+    }
+
+    /// The procedures of each realm that has some; the error says what cannot be registered.
+    pub(super) fn procedures(&self) -> Result<Vec<(String, Vec<ProcedureConfig>)>, String> {
+        for realm in &self.realms {
+            for (at, ProcedureConfig { uri, .. }) in realm.procedures.iter().enumerate() {
+                let wrong = |why: &str| Err(format!("wamp: realm {}: procedure {uri:?} {why}", realm.name));
+                if !uri::is_valid(uri, realm.strict_uris) || uri::is_reserved(uri) {
+                    return wrong("cannot be called so");
+                }
+                if realm.procedures[..at].iter().any(|other| other.uri == *uri) {
+                    return wrong("is there twice");
+                }
+            }
+        }
+        let with_some = self.realms.iter().filter(|realm| !realm.procedures.is_empty());
+        Ok(with_some.map(|realm| (realm.name.clone(), realm.procedures.clone())).collect())
     }
 
     /// Certificate and key, if both are given.
@@ -272,7 +304,9 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<RouterOptions, String> {
-        toml::from_str::<WampConfig>(text).map_err(|error| error.to_string())?.options()
+        let config = toml::from_str::<WampConfig>(text).map_err(|error| error.to_string())?;
+        config.procedures()?;
+        config.options()
     }
 
     #[test]
@@ -321,6 +355,10 @@ mod tests {
             realm("roles = [{ name = \"a\", permissions = [{ uri = \"x\", allow = [\"fly\"] }] }]"),
             "\"fly\"",
         );
+        let procedure = "[[realms.procedures]]\nuri = \"com.x\"\nquery = \"SELECT 1\"\n";
+        told(realm(&procedure.repeat(2)), "\"com.x\" is there twice");
+        told(realm(&procedure.replace("com.x", "wamp.x")), "cannot be called so");
+        assert!(realm(procedure).is_ok());
         told(
             realm("principals = [{ authid = \"a\", role = \"b\", ticket = \"{{ NO_SUCH_VARIABLE_7 }}\" }]"),
             "NO_SUCH",

@@ -17,10 +17,14 @@
 //! authid = "thermometer-7"
 //! role = "device"
 //! ticket = "{{ T7_TICKET }}"                 # also: secret (and salt), password, public_key
+//!
+//! [[wamp.realms.procedures]]                 # calls run a query
+//! uri = "com.home.newest"
+//! query = "SELECT temp FROM readings WHERE device = $1 ORDER BY _sequence DESC LIMIT 1"
 //! ```
 
 mod config;
 mod wamp;
 
-pub use config::{PermissionConfig, PrincipalConfig, RealmConfig, RoleConfig, WampConfig};
+pub use config::{PermissionConfig, PrincipalConfig, ProcedureConfig, RealmConfig, RoleConfig, WampConfig};
 pub use wamp::WampGateway;

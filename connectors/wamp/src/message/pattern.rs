@@ -41,6 +41,18 @@ impl Match {
         }
     }
 
+    /// Whether all that a pattern matches, which is matched in the way `other`, is matched by `pattern`, too. Of patterns that are
+    /// written in different ways some are taken for not covered that are.
+    pub fn covers(self, pattern: &str, other: Self, uri: &str) -> bool {
+        match (self, other) {
+            // An empty component of a wildcard is a component of every pattern that begins like it.
+            (Self::Prefix, _) | (_, Self::Exact) | (Self::Wildcard, Self::Wildcard) => {
+                self.matches(pattern, uri)
+            }
+            (Self::Exact, _) | (Self::Wildcard, Self::Prefix) => false,
+        }
+    }
+
     /// Whether `uri` matches `pattern`.
     pub fn matches(self, pattern: &str, uri: &str) -> bool {
         match self {

@@ -63,6 +63,7 @@ pub mod error {
     pub const AUTHENTICATION_FAILED: &str = "wamp.error.authentication_failed";
     pub const DISCLOSE_ME: &str = "wamp.error.option_disallowed.disclose_me";
     pub const HISTORY_UNAVAILABLE: &str = "wamp.error.history_unavailable";
+    pub const RUNTIME_ERROR: &str = "wamp.error.runtime_error";
     pub const TESTAMENT: &str = "wamp.error.testament_error";
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::features::RECEIVERS;
 use super::publication::{Publication, Receivers, pass_through};
 use super::refusal::Refusal;
 use super::roles::Action;
@@ -128,10 +129,18 @@ impl Realm {
     pub(super) fn dispatch(&self, publication: &Publication) {
         self.subscriptions.for_each_match(&publication.topic, |subscription| {
             let mut event = EventWriter::new(publication, subscription.id, subscription.matching, false);
+            let mut noted = publication.receivers.noted().map(|receivers| {
+                let mut noted = EventWriter::new(publication, subscription.id, subscription.matching, false);
+                noted.details.insert(RECEIVERS, receivers);
+                noted
+            });
             for member in &subscription.members {
-                if publication.receivers.admit(member)
-                    && let Some(bytes) = event.written_by(member.serializer)
-                {
+                let event = match &mut noted {
+                    Some(noted) if member.records_receivers() => noted,
+                    _ if publication.receivers.admit(member) => &mut event,
+                    _ => continue,
+                };
+                if let Some(bytes) = event.written_by(member.serializer) {
                     member.send_event(bytes);
                 }
             }

@@ -17,7 +17,12 @@ pub struct Features {
     pub caller_passthru: bool,
     pub publisher_passthru: bool,
     pub subscriber_revocation: bool,
+    /// Ours, for a part of this process: events that are meant for some names or roles only come, too, and say for whom.
+    pub subscriber_receivers: bool,
 }
+
+/// The feature, and the detail of an event, by which a recorder learns for whom the event is meant.
+pub(crate) const RECEIVERS: &str = "x_receivers";
 
 /// The roles that a client can have.
 const ROLES: [&str; 4] = ["publisher", "subscriber", "caller", "callee"];
@@ -53,29 +58,27 @@ impl Features {
             caller_passthru: has("caller", "payload_passthru_mode"),
             publisher_passthru: has("publisher", "payload_passthru_mode"),
             subscriber_revocation: has("subscriber", "subscription_revocation"),
+            subscriber_receivers: has("subscriber", RECEIVERS),
         })
     }
 
-    /// What a client of this crate can do, for HELLO.
-    pub(crate) fn of_a_client() -> Dict {
-        let features = |names: &[&str]| {
-            let features = names.iter().fold(Dict::new(), |dict, name| dict.with(name, true));
-            Dict::new().with("features", features)
-        };
-        let subscriber =
-            ["pattern_based_subscription", "publisher_identification", "subscription_revocation"];
+    /// What a client of this crate can do, for HELLO. Whether `receivers` are told, only the router of this process understands.
+    pub(crate) fn of_a_client(receivers: bool) -> Dict {
+        let mut subscriber =
+            vec!["pattern_based_subscription", "publisher_identification", "subscription_revocation"];
+        subscriber.extend(receivers.then_some(RECEIVERS));
         Dict::new()
             .with("publisher", features(&["publisher_identification"]))
             .with("subscriber", features(&subscriber))
+            .with(
+                "callee",
+                features(&["progressive_call_results", "call_canceling", "caller_identification"]),
+            )
     }
 
-    /// What the router can do, for WELCOME.
-    pub fn of_the_router() -> Dict {
-        let features = |names: &[&str]| {
-            let features = names.iter().fold(Dict::new(), |dict, name| dict.with(name, true));
-            Dict::new().with("features", features)
-        };
-        let broker = features(&[
+    /// What the router can do, for WELCOME. Whether it has a history depends on who runs it.
+    pub fn of_the_router(has_history: bool) -> Dict {
+        let mut broker = vec![
             "subscriber_blackwhite_listing",
             "publisher_exclusion",
             "publisher_identification",
@@ -86,7 +89,8 @@ impl Features {
             "event_retention",
             "subscription_revocation",
             "payload_passthru_mode",
-        ]);
+        ];
+        broker.extend(has_history.then_some("event_history"));
         let dealer = features(&[
             "progressive_call_results",
             "progressive_call_invocations",
@@ -103,6 +107,11 @@ impl Features {
             "payload_passthru_mode",
             "call_reroute",
         ]);
-        Dict::new().with("broker", broker).with("dealer", dealer)
+        Dict::new().with("broker", features(&broker)).with("dealer", dealer)
     }
+}
+
+fn features(names: &[&str]) -> Dict {
+    let features = names.iter().fold(Dict::new(), |dict, name| dict.with(name, true));
+    Dict::new().with("features", features)
 }

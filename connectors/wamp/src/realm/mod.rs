@@ -12,6 +12,7 @@ mod broker;
 mod calls;
 mod dealer;
 mod features;
+mod history;
 mod identity;
 mod mailbox;
 mod meta;
@@ -28,6 +29,8 @@ mod subscriptions;
 mod testament;
 
 pub use features::Features;
+pub(crate) use features::RECEIVERS;
+pub use history::{Edge, Moment, PastEvent, Question};
 pub use identity::Identity;
 pub use mailbox::{Mailbox, MailboxOptions, WhenFull};
 pub use options::RealmOptions;

@@ -42,6 +42,11 @@ impl Peer {
         }
     }
 
+    /// Whether it writes down for whom events are meant, and so gets them all.
+    pub fn records_receivers(&self) -> bool {
+        self.is_trusted && self.features.subscriber_receivers
+    }
+
     /// Sends an event that was written for this peer's serializer.
     pub fn send_event(&self, event: &Bytes) {
         // An event that is too long for the peer has no other way to it: it goes without.

@@ -46,7 +46,7 @@ pub struct Receivers {
 
 impl Receivers {
     /// Reads the options of PUBLISH; the error says which is wrong.
-    pub(super) fn read(options: &Dict, publisher: Id) -> Result<Self, String> {
+    pub(crate) fn read(options: &Dict, publisher: Id) -> Result<Self, String> {
         let exclude_me = options.get("exclude_me").and_then(Value::as_bool).unwrap_or(true);
         Ok(Self {
             publisher: exclude_me.then_some(publisher),
@@ -74,6 +74,30 @@ impl Receivers {
             && !self.exclude_authrole.contains(authrole)
             && self.eligible_authid.as_ref().is_none_or(|eligible| eligible.contains(authid))
             && self.eligible_authrole.as_ref().is_none_or(|eligible| eligible.contains(authrole))
+    }
+
+    /// What a record is to say of them, in the words of PUBLISH's options; `None` if they are everybody, or sessions that are named.
+    pub(super) fn noted(&self) -> Option<Dict> {
+        let mut noted = Dict::new();
+        let mut note = |key: &str, list: Value| noted.insert(key, list);
+        if !self.exclude.is_empty() {
+            note("exclude", self.exclude.clone().into());
+        }
+        for (key, excluded) in
+            [("exclude_authid", &self.exclude_authid), ("exclude_authrole", &self.exclude_authrole)]
+        {
+            if !excluded.is_empty() {
+                note(key, excluded.clone().into());
+            }
+        }
+        for (key, eligible) in
+            [("eligible_authid", &self.eligible_authid), ("eligible_authrole", &self.eligible_authrole)]
+        {
+            if let Some(eligible) = eligible {
+                note(key, eligible.clone().into());
+            }
+        }
+        (self.eligible.is_none() && !noted.is_empty()).then_some(noted)
     }
 
     /// Whether sessions are named: such a publication means nothing to sessions that come later.

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use headwater_core::World;
 
 use super::calls::Calls;
+use super::history::Question;
 use super::refusal::Refusal;
 use super::registrations::Registrations;
 use super::retention::Retained;
@@ -28,6 +29,8 @@ pub struct Realm {
     pub(super) registrations: Registrations,
     pub(super) calls: Calls,
     pub(super) retained: Retained,
+    /// Questions about the past, if somebody looks for them.
+    pub(super) questions: Option<Vec<Question>>,
     roles: BTreeMap<String, Role>,
 }
 
@@ -56,6 +59,7 @@ impl Realm {
             registrations: Registrations::default(),
             calls: Calls::default(),
             retained,
+            questions: None,
             roles,
         }
     }
@@ -68,6 +72,11 @@ impl Realm {
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Whether so much waits for a session that more should wait elsewhere.
+    pub fn is_crowded(&self, session: Id) -> bool {
+        self.sessions.get(&session).is_some_and(|session| session.peer.mailbox.is_crowded())
     }
 
     /// A session begins.

@@ -228,7 +228,8 @@ impl Connection {
         features: Features,
         identity: Identity,
     ) -> Next {
-        let mut details = Dict::new().with("roles", Features::of_the_router());
+        let has_history = realm.with(|realm| realm.has_history());
+        let mut details = Dict::new().with("roles", Features::of_the_router(has_history));
         details.insert("agent", concat!("headwater-", env!("CARGO_PKG_VERSION")));
         details.insert("realm", realm.name());
         identity.describe(&mut details);

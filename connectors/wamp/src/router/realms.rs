@@ -1,7 +1,7 @@
 //! The realms of a router.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use headwater_core::World;
@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::RouterOptions;
+use super::history::Historian;
 use crate::auth::Authenticator;
 use crate::message::uri::close;
 use crate::realm::{Mailbox, Realm};
@@ -20,6 +21,8 @@ pub struct RealmHandle {
     auth: Authenticator,
     /// Rung when a call is due earlier than the timer knows.
     sooner: Notify,
+    /// Who keeps the events of the past.
+    pub(super) history: OnceLock<Historian>,
     /// Where those look for messages who must not miss any.
     recorders: RwLock<Vec<Weak<Mailbox>>>,
 }
@@ -41,7 +44,11 @@ impl RealmHandle {
         let before = realm.next_deadline();
         let result = work(&mut realm);
         let after = realm.next_deadline();
+        let questions = realm.take_questions();
         drop(realm);
+        if let Some(history) = self.history.get().filter(|_| !questions.is_empty()) {
+            history.ask(&self.name, questions);
+        }
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.sooner.notify_one();
         }
@@ -92,6 +99,7 @@ impl Router {
                 realm: Mutex::new(Realm::new(world.clone(), setup.options.clone())),
                 auth: Authenticator::new(world.clone(), &name, setup.auth.clone()),
                 sooner: Notify::new(),
+                history: OnceLock::new(),
                 recorders: RwLock::default(),
             };
             realms.insert(name, Arc::new(handle));

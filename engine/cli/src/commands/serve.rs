@@ -68,7 +68,7 @@ impl Serve {
         let mut gateways = Gateways::new((self.wamp, config.wamp), (self.mqtt, config.mqtt))?;
 
         let engine = EngineArgs { data: data.clone(), tuning, allowed }.open()?;
-        let served = match gateways.start(&data).await {
+        let served = match gateways.start(&engine, &data).await {
             Ok(()) => serve(&engine, options).await,
             Err(error) => Err(error),
         };

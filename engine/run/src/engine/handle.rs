@@ -1,7 +1,9 @@
 //! The engine as its users hold it: a handle that is cheap to clone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use headwater_core::{EventTime, World};
 use headwater_ingest::Ingest;
@@ -70,6 +72,22 @@ impl Engine {
             answers.push(self.run(parsed).await?);
         }
         Ok(answers)
+    }
+
+    /// The rows of a query whose parameters stand for values: `$1`, `$2` by number, `$device` by name; both are given without the
+    /// dollar sign. An error says which one is missing or not known.
+    pub async fn select(
+        &self,
+        sql: &str,
+        parameters: BTreeMap<String, ScalarValue>,
+    ) -> Result<SendableRecordBatchStream> {
+        self.0.check_open()?;
+        match headwater_plan::parse_one(sql)?.statement {
+            Statement::Query(query) => self.0.select(&query, parameters).await,
+            _ => Err(RunError::Invalid(
+                "only a query has parameters; run other statements by themselves".into(),
+            )),
+        }
     }
 
     /// Runs one statement.

@@ -1,7 +1,9 @@
 //! Queries over the rows so far, and INSERT.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
@@ -18,6 +20,21 @@ impl Inner {
     pub async fn query(self: &Arc<Self>, query: &Query) -> Result<SendableRecordBatchStream> {
         let catalog = self.catalog();
         let plan = self.planner.batch(&catalog, &self.tables(), query)?;
+        self.have_read(&catalog, query).await?;
+        self.run(plan).await
+    }
+
+    /// The rows of a query in which `$name` stands for the value of that name.
+    pub async fn select(
+        self: &Arc<Self>,
+        query: &Query,
+        parameters: BTreeMap<String, ScalarValue>,
+    ) -> Result<SendableRecordBatchStream> {
+        let catalog = self.catalog();
+        let plan = self.planner.batch(&catalog, &self.tables(), query)?;
+        check_parameters(&plan, &parameters)?;
+        let values: Vec<_> = parameters.into_iter().collect();
+        let plan = plan.with_param_values(ParamValues::from(values))?;
         self.have_read(&catalog, query).await?;
         self.run(plan).await
     }
@@ -72,5 +89,26 @@ impl Inner {
         let inputs = inputs_of(catalog, query);
         self.read_from(inputs.clone()).await?;
         self.await_bounded_sources(&inputs).await
+    }
+}
+
+/// Holds what is given against what a query asks for: each once, and nothing else.
+fn check_parameters(plan: &LogicalPlan, given: &BTreeMap<String, ScalarValue>) -> Result<()> {
+    let mut wanted: Vec<String> = plan.get_parameter_names()?.into_iter().collect();
+    wanted.sort_unstable();
+    let is_given = |name: &&String| given.contains_key(name.trim_start_matches('$'));
+    if let Some(missing) = wanted.iter().find(|name| !is_given(name)) {
+        return Err(RunError::Invalid(format!("parameter {missing} is not given")));
+    }
+    let is_wanted = |name: &String| wanted.iter().any(|wanted| wanted.trim_start_matches('$') == name);
+    match given.keys().find(|name| !is_wanted(name)) {
+        None => Ok(()),
+        Some(other) if wanted.is_empty() => {
+            Err(RunError::Invalid(format!("there is no parameter ${other}: the query has none")))
+        }
+        Some(other) => {
+            let wanted = wanted.join(", ");
+            Err(RunError::Invalid(format!("there is no parameter ${other}; the query has {wanted}")))
+        }
     }
 }

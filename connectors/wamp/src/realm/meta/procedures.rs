@@ -43,13 +43,16 @@ impl Realm {
     /// Answers a call to the router.
     pub(in crate::realm) fn call_meta(&mut self, peer: &Arc<Peer>, call: &Publish) {
         let answer = match (call.payload.args(), call.payload.kwargs()) {
-            (Ok(args), Ok(kwargs)) => self.answer(&call.uri, &Ask { caller: peer, args, kwargs }),
+            (Ok(args), Ok(kwargs)) => {
+                self.answer(&call.uri, call.request, &Ask { caller: peer, args, kwargs })
+            }
             (Err(malformed), _) | (_, Err(malformed)) => {
                 Err(Refusal::new(error::INVALID_PAYLOAD, malformed.to_string()))
             }
         };
         match answer {
-            Ok(args) => {
+            Ok(None) => {}
+            Ok(Some(args)) => {
                 let payload = Payload::of(args);
                 let result = Message::Result { request: call.request, details: Dict::new(), payload };
                 peer.send_outcome(call.request, &result);
@@ -58,7 +61,15 @@ impl Realm {
         }
     }
 
-    fn answer(&mut self, procedure: &str, ask: &Ask<'_>) -> Result<Vec<Value>, Refusal> {
+    /// What a procedure answers; `None` if it will answer later.
+    fn answer(&mut self, procedure: &str, request: Id, ask: &Ask<'_>) -> Result<Option<Vec<Value>>, Refusal> {
+        if procedure == "wamp.subscription.get_events" {
+            return self.ask_history(ask.caller, request, ask.id()?, &ask.kwargs).map(|()| None);
+        }
+        self.answer_now(procedure, ask).map(Some)
+    }
+
+    fn answer_now(&mut self, procedure: &str, ask: &Ask<'_>) -> Result<Vec<Value>, Refusal> {
         let one = |value: Value| Ok(vec![value]);
         match procedure {
             "wamp.session.count" => one((self.sessions_of(ask)?.len() as u64).into()),

@@ -30,7 +30,7 @@ impl Realm {
         if ids.is_empty() { Value::Null } else { ids.into() }
     }
 
-    pub(super) fn subscription(&self, id: Id) -> Result<&Subscription, Refusal> {
+    pub(in crate::realm) fn subscription(&self, id: Id) -> Result<&Subscription, Refusal> {
         let missing = || Refusal::new(error::NO_SUCH_SUBSCRIPTION, format!("there is no subscription {id}"));
         self.subscriptions.get(id).ok_or_else(missing)
     }

@@ -2,6 +2,7 @@
 
 mod broker;
 mod dealer;
+mod history;
 mod meta;
 mod script;
 mod session;

@@ -28,12 +28,21 @@ use crate::wire::{Dict, Serializer};
 
 /// Plays a conversation with a router whose realms are open to everybody.
 pub(super) async fn play(script: &str) {
-    play_with(RealmSetup { options: RealmOptions::new("realm1"), auth: AuthOptions::open() }, script).await;
+    play_with(open(), script).await;
+}
+
+/// A realm that is open to everybody.
+pub(super) fn open() -> RealmSetup {
+    RealmSetup { options: RealmOptions::new("realm1"), auth: AuthOptions::open() }
 }
 
 /// Plays a conversation with a router of one realm.
 pub(super) async fn play_with(setup: RealmSetup, script: &str) {
-    let router = Router::new(World::real(), RouterOptions::new(vec![setup]));
+    play_on(Router::new(World::real(), RouterOptions::new(vec![setup])), script).await;
+}
+
+/// Plays a conversation with a router.
+pub(super) async fn play_on(router: Arc<Router>, script: &str) {
     let mut play = Play { router, peers: BTreeMap::new(), bound: BTreeMap::new() };
     for (at, line) in script.lines().enumerate() {
         let line = line.trim();

@@ -106,14 +106,18 @@ async fn request_ids_may_jump_where_the_realm_says_so() {
     play_with(setup, "a joins\na> [32,5,{},\"t\"]\na< [33,5,1]\na> [32,5,{},\"t\"]\na< [33,5,1]").await;
 }
 
-#[tokio::test]
-async fn roles_may_do_what_their_permissions_say() {
-    let principal = |name: &str| Principal {
+/// Somebody of a role of the same name, by a ticket that is the name.
+pub(super) fn principal(name: &str) -> Principal {
+    Principal {
         authid: name.into(),
         role: name.into(),
         credentials: vec![Credential::Ticket(Secret::new(name))],
         extra: Dict::new(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn roles_may_do_what_their_permissions_say() {
     let shy = Permission { may_disclose: false, ..Permission::all("com.", Match::Prefix) };
     let open = Permission { always_disclose: true, ..Permission::all("com.", Match::Prefix) };
     let role = |name: &str, permissions, trustlevel| Role { name: name.into(), permissions, trustlevel };
