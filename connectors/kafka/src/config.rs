@@ -23,11 +23,11 @@ pub const CONNECTOR: Connector = Connector {
     gateway: None,
 };
 
-/// The sink whose rows replace one another by their key.
+/// The topics whose messages replace one another by their key.
 pub const UPSERT: Connector = Connector {
     name: "upsert-kafka",
-    summary: "writes the newest row of each key to a topic of Kafka",
-    source: None,
+    summary: "reads the newest row of each key from a topic of Kafka; writes it to one",
+    source: Some(upsert_source),
     sink: Some(upsert),
     gateway: None,
 };
@@ -35,10 +35,22 @@ pub const UPSERT: Connector = Connector {
 /// How often new partitions are looked for; as often as Flink does.
 const DISCOVERY: Duration = Duration::from_secs(300);
 
+/// Why changes cannot be told apart.
+const NO_KEY: &str = "the table needs PRIMARY KEY (…) NOT ENFORCED";
+
 /// How long rows wait for a commit.
 const LINGER: Duration = Duration::from_millis(200);
 
 fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
+    make_source(context, options, false)
+}
+
+fn upsert_source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
+    make_source(context, options, true)
+}
+
+fn make_source(context: Context, options: &mut Options, is_upsert: bool) -> Result<Box<dyn Source>> {
+    let is_upsert = is_upsert || options.get("changelog.mode").is_some_and(|mode| mode == "upsert");
     let mut cluster = Cluster::take(options)?;
     let topics = take_topics(options)?;
     let start = Place::take(options, "scan.startup")?.unwrap_or(Place::Earliest);
@@ -71,10 +83,17 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
     }
     let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
     let format = take_format(&context, options)?;
-    let key = take_key(&context, options, &about)?;
+    if format == Format::DebeziumJson && context.key.is_empty() {
+        return Err(options.bad("format", format.name(), NO_KEY).into());
+    }
+    let key =
+        if is_upsert { Some(upsert_key(&context, options)?) } else { take_key(&context, options, &about)? };
     let registry = take_registry(options, format, key.as_ref())?;
-    let decoder =
-        MessageDecoder::new(&context.schema, &about.names(), (format, &context.format_options), key)?;
+    let value = (format, &context.format_options);
+    let decoder = match &key {
+        Some(key) if is_upsert => MessageDecoder::upsert(&context.schema, &about.names(), value, key)?,
+        _ => MessageDecoder::new(&context.schema, &about.names(), value, key)?,
+    };
     let discovery = (!discovery.is_zero()).then_some(discovery);
     let settings = SourceSettings {
         cluster,
@@ -98,17 +117,20 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
 
 fn upsert(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
     let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
+    let key = upsert_key(&context, options)?;
+    make_sink(context, options, about, Some(key), true)
+}
+
+/// The key of a table whose rows replace one another by it.
+fn upsert_key(context: &Context, options: &mut Options) -> Result<KeyFormat> {
     if context.key.is_empty() {
-        return Err(options
-            .bad("connector", "upsert-kafka", "the table needs PRIMARY KEY (…) NOT ENFORCED")
-            .into());
+        return Err(options.bad("connector", "upsert-kafka", NO_KEY).into());
     }
     let format = read_format(options, "key.format")?.unwrap_or(Format::JsonLines);
     let prefix = options.get("key.fields-prefix").unwrap_or_default();
     let also_in_value = take_also_in_value(options)?;
     let (fields, options_of) = (context.key.clone(), context.format_options.clone());
-    let key = KeyFormat { format, options: options_of, fields, prefix, also_in_value };
-    make_sink(context, options, about, Some(key), true)
+    Ok(KeyFormat { format, options: options_of, fields, prefix, also_in_value })
 }
 
 fn make_sink(

@@ -5,6 +5,8 @@
 
 #[path = "kafka/broker.rs"]
 mod broker;
+#[path = "kafka/changes.rs"]
+mod changes;
 #[path = "kafka/group.rs"]
 mod group;
 #[path = "../../tests/conformance/lab.rs"]

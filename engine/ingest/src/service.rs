@@ -24,7 +24,7 @@ use crate::dead_letter::{
     DEAD_LETTERS, LATE_ROWS, dead_letters, dead_letters_schema, late_rows_schema, system_stream,
 };
 use crate::error::{IngestError, Result};
-use crate::format::{Decoded, Decoder, Format, FormatOptions, row_as_json};
+use crate::format::{Decoded, Decoder, Format, FormatOptions, filled, row_as_json};
 use crate::options::Options;
 use crate::position::{Marks, POSITIONS, SourceStep, producer_of};
 use crate::report::{ERRORS_SHOWN, PendingReport, Report, ShardEnd};
@@ -279,13 +279,26 @@ fn decode(payload: Payload, info: &StreamInfo) -> Result<Decoded> {
         let options = options.map_or_else(|| format_options_of(info), Ok)?;
         Decoder::new(format, Arc::clone(schema), &options)
     };
+    let holds_changes = info
+        .spec
+        .properties
+        .get("format")
+        .is_some_and(|name| Format::from_name(name).ok() == Some(Format::DebeziumJson));
+    // A stream of changes takes JSON as such; what else comes in are rows that are there from now on.
+    let meant = |format| match format {
+        Format::JsonLines | Format::JsonArray if holds_changes => Format::DebeziumJson,
+        other => other,
+    };
     match payload {
-        Payload::Bytes { body, format, options } => decoder(format, options)?.decode(body),
+        Payload::Bytes { body, format: Format::JsonArray, options } if holds_changes => {
+            decoder(Format::DebeziumJson, options)?.decode_whole(body)
+        }
+        Payload::Bytes { body, format, options } => decoder(meant(format), options)?.decode(body),
         Payload::Messages { messages, format, options } => {
-            decoder(format, options)?.decode_messages(&messages)
+            decoder(meant(format), options)?.decode_messages(&messages)
         }
         Payload::Rows(rows) => {
-            let (rows, bad) = conform(&rows, schema, 1)?;
+            let (rows, bad) = conform(&filled(rows, schema)?, schema, 1)?;
             Ok(Decoded { rows, bad, origins: Vec::new(), bytes: Bytes::new() })
         }
         Payload::Decoded(mut decoded) => {

@@ -58,7 +58,7 @@ pub enum Entry {
 pub enum Change {
     /// Something new.
     Created(Entry),
-    /// A view took another's place.
+    /// Something took the place of another of its name.
     Replaced(Entry),
     /// Something is gone.
     Dropped(Entry),
@@ -224,7 +224,8 @@ impl Catalog {
                 (&create.name, entry, create.if_not_exists, create.or_replace)
             }
             Statement::CreateJob(create) => {
-                (&create.name, Entry::Job(Arc::new(create.definition.clone())), create.if_not_exists, false)
+                let entry = Entry::Job(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, create.or_replace)
             }
             Statement::CreateAlarm(create) => {
                 (&create.name, Entry::Alarm(Arc::new(create.definition.clone())), create.if_not_exists, false)
@@ -251,7 +252,7 @@ impl Catalog {
             }
             Statement::CreateTrigger(create) => {
                 let entry = Entry::Trigger(Arc::new(create.definition.clone()));
-                (&create.name, entry, create.if_not_exists, false)
+                (&create.name, entry, create.if_not_exists, create.or_replace)
             }
             Statement::Drop(drop) => return self.drop_entry(drop, parsed),
             Statement::AlterStream(alter) => return self.alter(alter, parsed),
@@ -488,7 +489,22 @@ impl Catalog {
             }
         }
         let to = Arc::new(to);
-        Ok((self.with(Entry::Stream(Arc::clone(&to))), Change::Altered { from, to }))
+        let grown = self.with_named_columns(&from).with(Entry::Stream(Arc::clone(&to)));
+        Ok((grown, Change::Altered { from, to }))
+    }
+
+    /// The catalog in which jobs that fill all columns of a stream name them: what is added to the stream later is not theirs to fill.
+    fn with_named_columns(&self, stream: &StreamDef) -> Self {
+        let fills_all = |entry: &&Entry| matches!(entry, Entry::Job(job) if job.target == stream.name && job.columns.is_empty());
+        let columns: Vec<String> =
+            stream.own_schema().fields().iter().map(|field| field.name().clone()).collect();
+        self.entries().filter(fills_all).fold(self.clone(), |catalog, entry| match entry {
+            Entry::Job(job) => {
+                let job = JobDef { columns: columns.clone(), ..(**job).clone() };
+                catalog.with(Entry::Job(Arc::new(job)))
+            }
+            _ => catalog,
+        })
     }
 
     /// The error for a name that nothing has.
@@ -502,6 +518,10 @@ fn add_column(stream: &mut StreamDef, field: &Field) -> Result<()> {
     if stream.schema.field_with_name(field.name()).is_ok() {
         let message = format!("stream '{}' has a column '{}' already", stream.name, field.name());
         return Err(SqlError::new(Mistake::NameTaken, message));
+    }
+    if stream.is_changelog() {
+        let message = format!("'{}' holds changes, which have no columns added", stream.name);
+        return Err(SqlError::new(Mistake::Definition, message).hint("create another stream"));
     }
     if !field.is_nullable() {
         let message =

@@ -149,8 +149,13 @@ impl Dataflow {
 
     /// The plan as EXPLAIN shows it, result first, each operator with its output kind, state and watermark.
     pub fn explain(&self) -> String {
+        self.explain_from(self.stages.len() - 1)
+    }
+
+    /// The same for a stage and what comes to it.
+    pub(crate) fn explain_from(&self, nth: usize) -> String {
         let mut text = String::new();
-        self.explain_stage(self.stages.len() - 1, 0, &mut text);
+        self.explain_stage(nth, 0, &mut text);
         text
     }
 

@@ -60,6 +60,11 @@ impl StreamDef {
         DATABASES.iter().any(|known| connector.eq_ignore_ascii_case(known))
     }
 
+    /// Whether a query sees not its changes but the rows that they lead to: of each key the newest one, unless that was deleted.
+    pub fn is_updating_table(&self) -> bool {
+        self.is_changelog() && !self.primary_key.is_empty() && !self.is_database()
+    }
+
     /// The columns without [`WEIGHT`].
     pub fn own_schema(&self) -> SchemaRef {
         let own = self.schema.fields().len() - usize::from(self.is_changelog());

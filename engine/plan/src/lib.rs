@@ -12,6 +12,7 @@
 
 mod as_of;
 pub mod catalog;
+mod changelog;
 pub mod dataflow;
 pub mod decision;
 pub mod definition;
@@ -30,6 +31,7 @@ pub mod script;
 mod session;
 pub mod statement;
 mod stream;
+pub mod succession;
 mod translate;
 mod trigger;
 mod window;
@@ -49,6 +51,7 @@ pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 pub use script::{Position, Script};
 pub use statement::{Parsed, Query, Statement};
+pub use succession::{Fate, Succession};
 pub use trigger::{Action, Condition, FIRING_COLUMNS, Partition, RearmDef, StartAt, TriggerDef, TriggerPlan};
 
 /// The columns that every stream has besides its own: shown when named, never by `*`. In this order after the stream's own columns

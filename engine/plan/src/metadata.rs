@@ -85,7 +85,7 @@ impl VisitorMut for Hide<'_> {
                 }
                 _ => continue,
             };
-            exclude(options, self.mentioned);
+            exclude(options, self.mentioned.iter().copied());
         }
         ControlFlow::Continue(())
     }
@@ -148,14 +148,18 @@ fn window_input(function: &datafusion::sql::sqlparser::ast::Function) -> Option<
     }
 }
 
-fn exclude(options: &mut WildcardAdditionalOptions, mentioned: &BTreeSet<&'static str>) {
+/// Leaves columns out of a `*`.
+pub(crate) fn exclude(
+    options: &mut WildcardAdditionalOptions,
+    columns: impl IntoIterator<Item = &'static str>,
+) {
     let mut names: Vec<ObjectName> = match options.opt_exclude.take() {
         Some(ExcludeSelectItem::Single(name)) => vec![name],
         Some(ExcludeSelectItem::Multiple(names)) => names,
         None => Vec::new(),
     };
     let given: BTreeSet<String> = names.iter().map(name_of).collect();
-    let more = mentioned.iter().filter(|name| !given.contains(**name));
-    names.extend(more.map(|name| ObjectName::from(vec![Ident::new(*name)])));
+    let more = columns.into_iter().filter(|name| !given.contains(*name));
+    names.extend(more.map(|name| ObjectName::from(vec![Ident::new(name)])));
     options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
 }

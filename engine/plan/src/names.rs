@@ -24,6 +24,7 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use crate::METADATA_COLUMNS;
 use crate::as_of;
 use crate::catalog::{Catalog, Entry};
+use crate::changelog;
 use crate::dataflow::Dataflow;
 use crate::decision::ALARM_HISTORY;
 use crate::definition::ViewDef;
@@ -103,6 +104,7 @@ impl World<'_> {
 
     fn has_metadata(&self, name: &str) -> bool {
         match self.mode {
+            _ if self.catalog.stream(name).is_some_and(|stream| stream.is_updating_table()) => false,
             Mode::Stream => self.catalog.stream(name).is_some(),
             Mode::Batch => {
                 self.tables.provider(name).is_some_and(|table| own_columns(&table.schema()).is_some())
@@ -171,6 +173,17 @@ impl<'a> Names<'a> {
     }
     fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {
         let World { catalog, tables, mode, .. } = self.world;
+        if let Some(table) = looked_up_name(name).and_then(|name| catalog.stream(name)) {
+            return Ok(Arc::new(StreamTable(table.own_schema())));
+        }
+        if let Some(name) = as_of::versions_name(name) {
+            return self.versions(name);
+        }
+        if let Some(table) = catalog.stream(name).filter(|table| table.is_updating_table())
+            && let Some(source) = self.changes(name)
+        {
+            return Ok(Inlined::source(changelog::newest(table, source, self.world.state)?));
+        }
         let provider = match mode {
             Mode::Batch => tables.provider(name),
             Mode::Stream => None,
@@ -178,9 +191,6 @@ impl<'a> Names<'a> {
         if let Some(provider) = provider {
             let schema = provider.schema();
             return self.scan(name, provider_as_source(provider), &schema);
-        }
-        if let Some(table) = looked_up_name(name).and_then(|name| catalog.stream(name)) {
-            return Ok(Arc::new(StreamTable(table.own_schema())));
         }
         match catalog.get(name) {
             Some(Entry::View(view) | Entry::MaterializedView(view)) => {
@@ -190,6 +200,27 @@ impl<'a> Names<'a> {
                 let schema = with_metadata(&stream.schema);
                 self.scan(name, Arc::new(StreamTable(Arc::clone(&schema))), &schema)
             }
+            _ => Err(refused(self.unknown(name))),
+        }
+    }
+
+    /// The changes that a table holds, with all of its columns and those of metadata.
+    fn changes(&self, name: &str) -> Option<Arc<dyn TableSource>> {
+        let World { catalog, tables, mode, .. } = self.world;
+        match mode {
+            Mode::Batch => Some(provider_as_source(tables.provider(name)?)),
+            Mode::Stream => Some(Arc::new(StreamTable(with_metadata(&catalog.stream(name)?.schema)))),
+        }
+    }
+
+    /// What a join looks for versions in.
+    fn versions(&self, name: &str) -> Result<Arc<dyn TableSource>> {
+        let catalog = self.world.catalog;
+        if let Some(view) = catalog.view(name).and_then(|view| as_of::history_of(view)) {
+            return Ok(Inlined::source(self.world.plan_view(&view)?));
+        }
+        match (catalog.stream(name), self.changes(name)) {
+            (Some(table), Some(source)) => Ok(Inlined::source(changelog::all(table, source)?)),
             _ => Err(refused(self.unknown(name))),
         }
     }

@@ -225,7 +225,7 @@ impl Planner {
                     .at(parsed.position, &parsed.script));
             }
         };
-        if explain.mode != ExplainMode::Streaming {
+        if matches!(explain.mode, ExplainMode::Batch | ExplainMode::Analyze) {
             let plan = self.batch(catalog, tables, query)?;
             let analyze = explain.mode == ExplainMode::Analyze;
             let plan =

@@ -114,7 +114,7 @@ pub struct CreateView {
     pub if_not_exists: bool,
 }
 
-/// `CREATE JOB [IF NOT EXISTS]`.
+/// `CREATE [OR REPLACE] JOB [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateJob {
     /// Its name and the place of that.
@@ -123,6 +123,8 @@ pub struct CreateJob {
     pub target: Name,
     /// What is created.
     pub definition: JobDef,
+    /// Whether a job of the name is replaced.
+    pub or_replace: bool,
     /// Whether one of the name may exist already.
     pub if_not_exists: bool,
 }
@@ -162,7 +164,7 @@ pub struct CreateArchive {
     pub if_not_exists: bool,
 }
 
-/// `CREATE TRIGGER [IF NOT EXISTS]`.
+/// `CREATE [OR REPLACE] TRIGGER [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateTrigger {
     /// Its name and the place of that.
@@ -171,6 +173,8 @@ pub struct CreateTrigger {
     pub on: Name,
     /// What is created.
     pub definition: TriggerDef,
+    /// Whether a trigger of the name is replaced.
+    pub or_replace: bool,
     /// Whether one of the name may exist already.
     pub if_not_exists: bool,
 }
@@ -289,7 +293,7 @@ pub enum Show {
     Triggers,
 }
 
-/// `EXPLAIN [BATCH | ANALYZE]`.
+/// `EXPLAIN [BATCH | ANALYZE | REPLACE]`.
 #[derive(Debug, Clone)]
 pub struct Explain {
     /// Which plan.
@@ -307,6 +311,8 @@ pub enum ExplainMode {
     Batch,
     /// DataFusion's plan, run, with its metrics.
     Analyze,
+    /// What would become of the state and the results of the job that the statement would replace.
+    Replace,
 }
 
 /// `INSERT INTO target [(columns)] query`.

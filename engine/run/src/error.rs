@@ -87,6 +87,14 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// A definition cannot take the place of another.
+    #[error("{name} cannot be replaced in place: {reason}; drop it and create it anew")]
+    Replace {
+        /// Which job, view or trigger.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
@@ -111,6 +119,7 @@ impl RunError {
             Self::Connector { .. } => Code::new("HW4014"),
             Self::Delivery { .. } => Code::new("HW4018"),
             Self::Actuator { .. } => Code::new("HW4019"),
+            Self::Replace { .. } => Code::new("HW4020"),
             Self::Invalid(_) => Code::new("HW4015"),
             Self::Panicked { .. } => Code::new("HW4017"),
             Self::Closed => Code::new("HW4016"),

@@ -11,6 +11,7 @@ mod error;
 mod job;
 mod late;
 mod options;
+mod replace;
 mod replay;
 mod table;
 mod tail;

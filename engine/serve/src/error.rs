@@ -250,6 +250,7 @@ impl From<RunError> for ApiError {
             RunError::Connector { .. }
             | RunError::Delivery { .. }
             | RunError::Actuator { .. }
+            | RunError::Replace { .. }
             | RunError::Invalid(_) => StatusCode::BAD_REQUEST,
             RunError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Operator { .. }

@@ -8,10 +8,12 @@ use bytes::Bytes;
 
 use super::avro::AvroDecoder;
 use super::csv::CsvDecoder;
+use super::debezium::DebeziumDecoder;
 use super::json::JsonDecoder;
 use super::protobuf::ProtobufDecoder;
 use super::raw::RawDecoder;
 use super::untrusted::fenced;
+use super::weights::{filled, without_need};
 use super::{Format, FormatOptions, arrow_ipc, parquet};
 use crate::bad::BadRecord;
 use crate::error::{IngestError, Result};
@@ -58,6 +60,8 @@ impl Decoded {
 /// Turns bytes into rows of one schema. Keeps its buffers and, for CSV, the header between calls.
 pub struct Decoder {
     schema: SchemaRef,
+    /// What formats are decoded into: the schema, in which a change need not have a weight.
+    inner: SchemaRef,
     body: Body,
     /// The number of the next record, from 1.
     next_record: u64,
@@ -70,6 +74,7 @@ enum Body {
     Arrow,
     Parquet,
     Raw(RawDecoder),
+    Debezium(Box<DebeziumDecoder>),
     Avro(Box<AvroDecoder>),
     Protobuf(Box<ProtobufDecoder>),
 }
@@ -77,29 +82,23 @@ enum Body {
 impl Decoder {
     /// A decoder at the beginning of an input.
     pub fn new(format: Format, schema: SchemaRef, options: &FormatOptions) -> Result<Self> {
+        let inner = without_need(&schema);
         let body = match format {
-            Format::JsonLines => Body::Json(Box::new(JsonDecoder::new(&schema, options)?)),
-            Format::JsonArray => Body::JsonArray(Box::new(JsonDecoder::new(&schema, options)?)),
-            Format::Csv => Body::Csv(Box::new(CsvDecoder::new(&schema, options)?)),
+            Format::JsonLines => Body::Json(Box::new(JsonDecoder::new(&inner, options)?)),
+            Format::JsonArray => Body::JsonArray(Box::new(JsonDecoder::new(&inner, options)?)),
+            Format::Csv => Body::Csv(Box::new(CsvDecoder::new(&inner, options)?)),
             Format::Arrow => Body::Arrow,
             Format::Parquet => Body::Parquet,
             Format::Raw => Body::Raw(RawDecoder::new(&schema, options)?),
             Format::Avro | Format::AvroConfluent => {
-                Body::Avro(Box::new(AvroDecoder::new(format, &schema, options)?))
+                Body::Avro(Box::new(AvroDecoder::new(format, &inner, options)?))
             }
             Format::Protobuf | Format::ProtobufConfluent => {
-                Body::Protobuf(Box::new(ProtobufDecoder::new(format, &schema, options)?))
+                Body::Protobuf(Box::new(ProtobufDecoder::new(format, &inner, options)?))
             }
-            Format::DebeziumJson => {
-                return Err(IngestError::Unsupported {
-                    format: format.name(),
-                    column: schema.fields().first().map(|field| field.name().clone()).unwrap_or_default(),
-                    data_type: "changes".to_owned(),
-                    remedy: "changes are written, not read; read them as json",
-                });
-            }
+            Format::DebeziumJson => Body::Debezium(Box::new(DebeziumDecoder::new(&schema, options)?)),
         };
-        Ok(Self { schema, body, next_record: 1 })
+        Ok(Self { schema, inner, body, next_record: 1 })
     }
 
     /// The schema of the rows.
@@ -138,7 +137,9 @@ impl Decoder {
     /// formats of lines; for others it is all of them.
     pub fn whole_records(&self, bytes: &[u8]) -> usize {
         match &self.body {
-            Body::Json(_) | Body::Raw(_) => memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1),
+            Body::Json(_) | Body::Raw(_) | Body::Debezium(_) => {
+                memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1)
+            }
             Body::Csv(csv) => csv.whole_records(bytes),
             Body::JsonArray(_) | Body::Arrow | Body::Parquet | Body::Avro(_) | Body::Protobuf(_) => {
                 bytes.len()
@@ -149,26 +150,41 @@ impl Decoder {
     /// Decodes bytes that hold whole records. Continues after the call before, unless restarted.
     pub fn decode(&mut self, bytes: Bytes) -> Result<Decoded> {
         check_size(&bytes)?;
-        match &mut self.body {
+        let decoded = match &mut self.body {
+            Body::Debezium(changes) => return changes.decode_lines(bytes, &mut self.next_record),
             Body::Json(json) => json.decode_lines(bytes, &mut self.next_record),
             Body::JsonArray(json) => json.decode_array(bytes, &mut self.next_record),
             Body::Csv(csv) => csv.decode(bytes, &mut self.next_record),
             Body::Arrow => {
-                fenced("Arrow IPC", || arrow_ipc::decode(bytes, &self.schema, &mut self.next_record))
+                fenced("Arrow IPC", || arrow_ipc::decode(bytes, &self.inner, &mut self.next_record))
             }
-            Body::Parquet => {
-                fenced("Parquet", || parquet::decode(bytes, &self.schema, &mut self.next_record))
-            }
+            Body::Parquet => fenced("Parquet", || parquet::decode(bytes, &self.inner, &mut self.next_record)),
             Body::Raw(raw) => raw.decode_lines(bytes, &mut self.next_record),
             // Nothing tells where a record ends but the end of its message.
             Body::Avro(avro) => avro.decode_messages(&[bytes], &mut self.next_record),
             Body::Protobuf(protobuf) => protobuf.decode_messages(&[bytes], &mut self.next_record),
+        }?;
+        self.weighted(decoded)
+    }
+
+    /// Decodes one record, or a JSON array of records, of a format of JSON; of another what [`Decoder::decode`] does.
+    pub(crate) fn decode_whole(&mut self, bytes: Bytes) -> Result<Decoded> {
+        match &mut self.body {
+            Body::Debezium(changes) => changes.decode_array(bytes, &mut self.next_record),
+            _ => self.decode(bytes),
         }
+    }
+
+    /// Gives changes their weights.
+    fn weighted(&self, decoded: Decoded) -> Result<Decoded> {
+        let rows = filled(decoded.rows, &self.schema)?;
+        Ok(Decoded { rows: rows.with_schema(SchemaRef::clone(&self.schema))?, ..decoded })
     }
 
     /// Decodes messages, each of which is one record by itself (for formats of columns: any number of rows).
     pub fn decode_messages(&mut self, messages: &[Bytes]) -> Result<Decoded> {
-        match &mut self.body {
+        let decoded = match &mut self.body {
+            Body::Debezium(changes) => return changes.decode_messages(messages, &mut self.next_record),
             Body::Json(json) | Body::JsonArray(json) => json.decode_messages(messages, &mut self.next_record),
             Body::Csv(csv) => csv.decode_messages(messages, &mut self.next_record),
             Body::Raw(raw) => raw.decode_messages(messages, &mut self.next_record),
@@ -177,9 +193,10 @@ impl Decoder {
             Body::Arrow | Body::Parquet => {
                 let parts =
                     messages.iter().map(|message| self.decode(message.clone())).collect::<Result<_>>()?;
-                concat(&self.schema, parts)
+                return concat(&self.schema, parts);
             }
-        }
+        }?;
+        self.weighted(decoded)
     }
 }
 

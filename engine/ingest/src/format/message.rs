@@ -7,15 +7,18 @@
 //! ```
 //!
 //! Each message is one record: formats of which one message holds many rows (Arrow, Parquet) are refused.
+//!
+//! What a message without a value means is up to the stream: it is bad; or, behind a change of Debezium, nothing; or it deletes the row
+//! of its key ([`MessageDecoder::upsert`]), of which the columns of the value are then NULL.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 
-use super::{Decoded, Decoder, Format, FormatOptions};
+use super::{Decoded, Decoder, Format, FormatOptions, WEIGHT};
 use crate::bad::{BadRecord, RecordFault};
 use crate::conform::conform;
 use crate::error::{IngestError, Result};
@@ -52,6 +55,18 @@ pub struct MessageDecoder {
     schema: SchemaRef,
     value: Option<Part>,
     key: Option<Part>,
+    without_value: WithoutValue,
+}
+
+/// What a message without a value means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WithoutValue {
+    /// It is no record.
+    Bad,
+    /// It repeats that the row of its key is gone.
+    Nothing,
+    /// The row of its key is gone.
+    Deletion,
 }
 
 /// What one of the two parts of a message gives.
@@ -85,7 +100,30 @@ impl MessageDecoder {
             true => None,
             false => Some(Part::new(schema, values, format, options, "")?),
         };
-        Ok(Self { schema: Arc::clone(schema), value, key })
+        let without_value =
+            if format == Format::DebeziumJson { WithoutValue::Nothing } else { WithoutValue::Bad };
+        Ok(Self { schema: Arc::clone(schema), value, key, without_value })
+    }
+
+    /// A decoder for messages each of which is the newest row of its key, or deletes it if it has no value. The last column of `schema` is
+    /// the weight: 1, or -1 of a deletion. What the key says of its columns counts, whether or not the value has them, too.
+    pub fn upsert(
+        schema: &SchemaRef,
+        about: &[&str],
+        (format, options): (Format, &FormatOptions),
+        key: &KeyFormat,
+    ) -> Result<Self> {
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        let own = names.filter(|name| !about.contains(&name.as_str()) && name != WEIGHT);
+        let (keys, others): (Vec<_>, Vec<_>) = own.clone().partition(|name| key.fields.contains(name));
+        let values: Vec<String> = if key.also_in_value { own.collect() } else { others };
+        let key = Part::new(schema, keys, key.format, &key.options, &key.prefix)?;
+        let value = match values.is_empty() {
+            true => None,
+            false => Some(Part::new(schema, values, format, options, "")?),
+        };
+        let without_value = WithoutValue::Deletion;
+        Ok(Self { schema: Arc::clone(schema), value, key: Some(key), without_value })
     }
 
     /// Whether [`Messages::keys`] are needed.
@@ -97,16 +135,23 @@ impl MessageDecoder {
     pub fn decode(&mut self, messages: &Messages) -> Result<Decoded> {
         let mut found = Found { bad: vec![None; messages.values.len()], columns: Vec::new() };
         let mut text = (Vec::new(), Bytes::new());
+        // The key first: of its columns, what it says counts.
+        if let Some(part) = &mut self.key {
+            part.decode(&messages.keys, &mut found, Some("key"))?;
+        }
         if let Some(part) = &mut self.value {
-            let decoded = part.decode(&messages.values, &mut found, "value")?;
+            let needed = (self.without_value == WithoutValue::Bad).then_some("value");
+            let decoded = part.decode(&messages.values, &mut found, needed)?;
             text = (decoded.origins, decoded.bytes);
         }
-        if let Some(part) = &mut self.key {
-            part.decode(&messages.keys, &mut found, "key")?;
-        }
-        let good: Vec<u32> =
-            (0_u32..).zip(&found.bad).filter(|(_, bad)| bad.is_none()).map(|(at, _)| at).collect();
-        let rows = self.join(&found, &messages.about, &good)?;
+        let is_passed_over =
+            |at: usize| self.without_value == WithoutValue::Nothing && messages.values[at].is_none();
+        let good: Vec<u32> = (0_u32..)
+            .zip(&found.bad)
+            .filter(|(at, bad)| bad.is_none() && !is_passed_over(*at as usize))
+            .map(|(at, _)| at)
+            .collect();
+        let rows = self.join(&found, messages, &good)?;
         let bad = found.into_bad(messages);
         let (rows, unfit) = conform(&rows, &self.schema, 1)?;
         let (origins, bytes) = text;
@@ -133,19 +178,22 @@ impl MessageDecoder {
     }
 
     /// The rows of the messages that are good in all their parts, with columns as they were decoded.
-    fn join(&self, found: &Found, about: &RecordBatch, good: &[u32]) -> Result<RecordBatch> {
-        let all = found.bad.len();
-        let mut fields = Vec::new();
+    fn join(&self, found: &Found, messages: &Messages, good: &[u32]) -> Result<RecordBatch> {
+        let (all, about) = (found.bad.len(), &messages.about);
+        let mut fields: Vec<Field> = Vec::new();
         let mut columns: Vec<ArrayRef> = Vec::new();
         for (names, rows, of) in &found.columns {
-            // Which row of the part each good message is.
-            let place = |at: &u32| of.binary_search(at).map_or(u32::MAX, |row| row as u32);
+            // Which row of the part each good message is; a deletion is none of the value's.
+            let place = |at: &u32| of.binary_search(at).ok().map(|row| row as u32);
             let whole = of.len() == all && good.len() == all;
-            let places = UInt32Array::from_iter_values(good.iter().map(place));
+            let places: UInt32Array = good.iter().map(place).collect();
             for (name, (field, column)) in
                 names.iter().zip(rows.schema_ref().fields().iter().zip(rows.columns()))
             {
-                fields.push(field.as_ref().clone().with_name(name));
+                if fields.iter().any(|field| field.name() == name) {
+                    continue;
+                }
+                fields.push(field.as_ref().clone().with_name(name).with_nullable(true));
                 columns.push(if whole { Arc::clone(column) } else { take(column, &places, None)? });
             }
         }
@@ -153,6 +201,11 @@ impl MessageDecoder {
         for (field, column) in about.schema_ref().fields().iter().zip(about.columns()) {
             fields.push(field.as_ref().clone());
             columns.push(if good.len() == all { Arc::clone(column) } else { take(column, &places, None)? });
+        }
+        if self.without_value == WithoutValue::Deletion {
+            let weight = |at: &u32| if messages.values[*at as usize].is_some() { 1 } else { -1 };
+            fields.push(Field::new(WEIGHT, DataType::Int64, false));
+            columns.push(Arc::new(Int64Array::from_iter_values(good.iter().map(weight))));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(good.len()));
         Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
@@ -202,8 +255,13 @@ impl Part {
         Ok(Self { decoder: Decoder::new(format, Arc::new(Schema::new(fields)), options)?, names })
     }
 
-    /// Decodes this part of all messages, and notes what is bad.
-    fn decode(&mut self, parts: &[Option<Bytes>], found: &mut Found, what: &'static str) -> Result<Decoded> {
+    /// Decodes this part of all messages, and notes what is bad; a message without it, if it is needed and so has a name.
+    fn decode(
+        &mut self,
+        parts: &[Option<Bytes>],
+        found: &mut Found,
+        needed: Option<&'static str>,
+    ) -> Result<Decoded> {
         let mut absent = Vec::new();
         let mut present = Vec::with_capacity(parts.len());
         for (at, part) in (0_u32..).zip(parts) {
@@ -212,7 +270,7 @@ impl Part {
                 None => absent.push(at),
             }
         }
-        for at in &absent {
+        for (at, what) in absent.iter().flat_map(|at| needed.map(|what| (at, what))) {
             found.bad[*at as usize].get_or_insert_with(|| BadRecord {
                 record: 0,
                 fault: RecordFault::Missing,

@@ -120,3 +120,64 @@ fn each_row_is_a_message_of_its_own() {
     let gone = r#"{"before":{"text":"c"},"after":null,"op":"d"}"#;
     check(Format::DebeziumJson, &rows, &[(0, added), (0, added), (1, gone)]);
 }
+
+fn upserts(also_in_value: bool) -> MessageDecoder {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("device", DataType::Utf8, false),
+        Field::new("n", DataType::Int64, true),
+        Field::new("at", DataType::Int32, false),
+        Field::new("_weight", DataType::Int64, false),
+    ]));
+    let key = KeyFormat {
+        format: Format::JsonLines,
+        options: FormatOptions::default(),
+        fields: vec!["device".to_owned()],
+        prefix: String::new(),
+        also_in_value,
+    };
+    MessageDecoder::upsert(&schema, &["at"], (Format::JsonLines, &FormatOptions::default()), &key).unwrap()
+}
+
+#[test]
+fn a_message_without_value_deletes_the_row_of_its_key() {
+    let messages = |first: &'static str| Messages {
+        values: bytes(&[Some(first), None, Some("oops"), None]),
+        keys: bytes(&[Some(r#"{"device":"a"}"#), Some(r#"{"device":"b"}"#), Some(r#"{"device":"c"}"#), None]),
+        numbers: vec![10, 11, 12, 13],
+        about: about(10..14),
+    };
+    for (also_in_value, first) in [(true, r#"{"device":"a","n":1}"#), (false, r#"{"n":1}"#)] {
+        let decoded = upserts(also_in_value).decode(&messages(first)).unwrap();
+        let rows = &decoded.rows;
+        assert_eq!(rows.column(0).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), Some("b")]);
+        let values = rows.column(1).as_primitive::<Int64Type>();
+        assert_eq!(values.iter().collect::<Vec<_>>(), [Some(1), None]);
+        assert_eq!((numbers(rows, "at"), numbers(rows, "_weight")), (vec![10, 11], vec![1, -1]));
+        let bad: Vec<_> = decoded.bad.iter().map(|bad| (bad.record, bad.fault)).collect();
+        assert_eq!(bad, [(12, RecordFault::Syntax), (13, RecordFault::Missing)]);
+    }
+}
+
+#[test]
+fn behind_a_deletion_of_debezium_an_empty_message_says_nothing() {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("device", DataType::Utf8, true),
+        Field::new("_weight", DataType::Int64, false),
+    ]));
+    let options = FormatOptions::default();
+    let mut decoder = MessageDecoder::new(&schema, &[], (Format::DebeziumJson, &options), None).unwrap();
+    let nothing = arrow::array::RecordBatchOptions::new().with_row_count(Some(3));
+    let messages = Messages {
+        values: bytes(&[
+            Some(r#"{"before":{"device":"a"},"after":null,"op":"d"}"#),
+            None,
+            Some(r#"{"after":{"device":"b"},"op":"c"}"#),
+        ]),
+        keys: Vec::new(),
+        numbers: vec![1, 2, 3],
+        about: RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &nothing).unwrap(),
+    };
+    let decoded = decoder.decode(&messages).unwrap();
+    assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+    assert_eq!(numbers(&decoded.rows, "_weight"), [-1, 1]);
+}

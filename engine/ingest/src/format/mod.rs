@@ -11,7 +11,7 @@
 //! | `arrow`         | x  | x   | rows of an IPC stream or file        |
 //! | `parquet`       | x  | x   | rows                                 |
 //! | `raw`           | x  | x   | line feed, or each message is one    |
-//! | `debezium_json` |    | x   | line feed; a change each             |
+//! | `debezium_json` | x  | x   | line feed; a change each             |
 //! | `avro`          | x  | x   | each message is one datum            |
 //! | `avro_confluent` | x | x   | the same, with its schema's number   |
 //! | `protobuf`      | x  | x   | each message is one                  |
@@ -33,6 +33,9 @@ mod column;
 mod csv;
 #[cfg(test)]
 mod csv_tests;
+mod debezium;
+#[cfg(test)]
+mod debezium_tests;
 mod decode;
 mod encode;
 #[cfg(test)]
@@ -54,6 +57,7 @@ mod schemas_tests;
 mod settings;
 mod text;
 mod untrusted;
+mod weights;
 
 pub use column::type_name;
 pub use decode::{Decoded, Decoder, Origin};
@@ -65,3 +69,4 @@ pub use message::{KeyFormat, MessageDecoder, Messages};
 pub use schemas::{RegisteredSchema, Schemas};
 pub use settings::{CsvHeader, CsvOptions, FormatOptions, JsonOptions, Limits, TimestampFormat};
 pub use text::read_timestamp;
+pub(crate) use weights::{WEIGHT, filled};

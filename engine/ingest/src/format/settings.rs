@@ -139,6 +139,8 @@ pub struct FormatOptions {
     pub protobuf_schema: Option<String>,
     /// Which of its messages it is (`protobuf.message-name`); the first unless given.
     pub protobuf_message: Option<String>,
+    /// The columns that changes fill with what is known of them besides their rows, and with what (`debezium-json.metadata`).
+    pub debezium_metadata: Vec<(String, String)>,
     /// What is known of a registry's schemas.
     pub schemas: Schemas,
     /// Bounds on one record.
@@ -161,6 +163,7 @@ impl FormatOptions {
         taken.take_timestamps(options)?;
         taken.take_csv(options)?;
         taken.take_json(options)?;
+        taken.take_debezium(options)?;
         taken.avro_schema = options.get_any(&["avro.schema", "avro-confluent.schema"]);
         taken.protobuf_schema = options.get_any(&["protobuf.schema", "protobuf-confluent.schema"]);
         taken.protobuf_message =
@@ -199,6 +202,20 @@ impl FormatOptions {
         }
         // Records that do not parse are always passed over, to the dead letters: nothing is left for these to say.
         options.flag("csv.ignore-parse-errors")?;
+        Ok(())
+    }
+
+    fn take_debezium(&mut self, options: &mut Options) -> std::result::Result<(), OptionError> {
+        // Whether a change lies in a payload shows by itself; what does not parse goes to the dead letters.
+        for name in ["schema-include", "ignore-parse-errors"] {
+            options.flag(&format!("debezium-json.{name}"))?;
+            options.flag(&format!("value.debezium-json.{name}"))?;
+        }
+        let pairs = options.get("debezium-json.metadata").unwrap_or_default();
+        let pairs = pairs.split(',').filter_map(|pair| pair.split_once('='));
+        self.debezium_metadata = pairs.map(|(column, what)| (column.to_owned(), what.to_owned())).collect();
+        // The key says which row a change is of; the table that takes changes was made with one.
+        options.get("changelog.mode");
         Ok(())
     }
 

@@ -17,8 +17,10 @@
 
 mod plan;
 mod syntax;
+mod tables;
 mod versions;
 
 pub(crate) use plan::{Parts, check_keys, functions, in_batch, in_stream, parts_of};
 pub(crate) use syntax::{AsOfJoins, rewrite_versioned_tables};
+pub(crate) use tables::{history_of, versions_name};
 pub(crate) use versions::Versions;

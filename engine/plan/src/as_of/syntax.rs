@@ -4,14 +4,18 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, Spanned, TableFactor, TableVersion,
-    VisitMut, VisitorMut,
+    Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, Spanned, TableAlias, TableFactor, TableVersion, Value, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
+use super::tables::{as_versions, versioned_table};
 use crate::catalog::Catalog;
+use crate::definition::WEIGHT;
 use crate::error::{Mistake, Result, SqlError};
+use crate::metadata::exclude;
 use crate::parse::{name_of, normal, position};
 use crate::script::Script;
 
@@ -104,7 +108,7 @@ impl VisitorMut for Unify<'_> {
     }
 }
 
-fn malformed(message: impl Into<String>, hint: &str) -> SqlError {
+pub(super) fn malformed(message: impl Into<String>, hint: &str) -> SqlError {
     SqlError::new(Mistake::Syntax, message).hint(hint)
 }
 
@@ -237,6 +241,7 @@ impl VisitorMut for Versioned<'_> {
     type Break = SqlError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        let mut with_weight = Vec::new();
         for from in &mut select.from {
             for factor in std::iter::once(&mut from.relation) {
                 if is_versioned(factor) {
@@ -249,10 +254,14 @@ impl VisitorMut for Versioned<'_> {
             }
             for join in from.joins.iter_mut().filter(|join| is_versioned(&join.relation)) {
                 let start = join.relation.span().start;
-                if let Err(error) = versioned(join, self.catalog) {
-                    return ControlFlow::Break(error.at(position(start), self.script));
+                match versioned(join, self.catalog) {
+                    Ok(name) => with_weight.extend(name),
+                    Err(error) => return ControlFlow::Break(error.at(position(start), self.script)),
                 }
             }
+        }
+        if !with_weight.is_empty() {
+            hide_weight(select, &with_weight);
         }
         ControlFlow::Continue(())
     }
@@ -262,37 +271,54 @@ fn is_versioned(factor: &TableFactor) -> bool {
     matches!(factor, TableFactor::Table { version: Some(TableVersion::ForSystemTimeAsOf(_)), .. })
 }
 
-fn versioned(join: &mut Join, catalog: &Catalog) -> Result<()> {
-    let TableFactor::Table { name, alias, version, .. } = &mut join.relation else { return Ok(()) };
+/// Rewrites a join with a versioned table; answers the name of the versions, if they show whether there is a row at all.
+fn versioned(join: &mut Join, catalog: &Catalog) -> Result<Option<String>> {
+    let TableFactor::Table { name, alias, version, .. } = &mut join.relation else { return Ok(None) };
     let table = name_of(name);
+    let Some(TableVersion::ForSystemTimeAsOf(asked)) = version.take() else { return Ok(None) };
+    let of = versioned_table(&table, catalog)?;
+    if of.is_renamed {
+        if alias.is_none() {
+            let name = name.0.last().and_then(ObjectNamePart::as_ident).cloned();
+            *alias = name.map(|name| TableAlias { explicit: false, name, columns: Vec::new(), at: None });
+        }
+        *name = as_versions(&table);
+    }
     let qualifier =
         alias.as_ref().map_or_else(|| name.clone(), |alias| ObjectName::from(vec![alias.name.clone()]));
-    let Some(TableVersion::ForSystemTimeAsOf(asked)) = version.take() else { return Ok(()) };
-    let Some(stream) = catalog.stream(&table) else {
-        return Err(malformed(
-            format!("'{table}' has no versions: it is not a stream"),
-            "a stream with PRIMARY KEY (...) NOT ENFORCED and WATERMARK FOR",
-        ));
-    };
-    let Some(watermark) = stream.watermark.as_ref().filter(|_| !stream.primary_key.is_empty()) else {
-        return Err(malformed(
-            format!("'{table}' has no versions: it lacks a PRIMARY KEY or a WATERMARK"),
-            "CREATE STREAM ... (..., PRIMARY KEY (k) NOT ENFORCED, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)",
-        ));
-    };
     let column = |name: &String| {
         let mut parts: Vec<Ident> = qualifier.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
         parts.push(Ident::with_quote('"', name));
         Expr::CompoundIdentifier(parts)
     };
-    let keys = stream.primary_key.iter().map(column);
-    let marker = call(false, [asked, column(&watermark.column)].into_iter().chain(keys).collect());
+    let keys = of.key.iter().map(column);
+    let mut condition = call(false, [asked, column(&of.time)].into_iter().chain(keys).collect());
+    if of.has_deletions {
+        let none = Box::new(Expr::value(Value::Number("0".to_owned(), false)));
+        let weight = Box::new(column(&WEIGHT.to_owned()));
+        condition = and(condition, Expr::BinaryOp { left: weight, op: BinaryOperator::Gt, right: none });
+    }
     let Some(on) = condition_of(&mut join.join_operator) else {
         return Err(malformed(
             "a join FOR SYSTEM_TIME AS OF is inner or left, and takes its condition by ON",
             "orders o LEFT JOIN rates FOR SYSTEM_TIME AS OF o.ts AS r ON o.currency = r.currency",
         ));
     };
-    *on = and(on.clone(), marker);
-    Ok(())
+    *on = and(on.clone(), condition);
+    Ok(of.has_deletions.then(|| name_of(&qualifier)))
+}
+
+/// Keeps how often a version is there out of every `*` over it.
+fn hide_weight(select: &mut Select, versions: &[String]) {
+    for item in &mut select.projection {
+        match item {
+            SelectItem::Wildcard(options) => exclude(options, [WEIGHT]),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
+                if versions.contains(&name_of(name)) =>
+            {
+                exclude(options, [WEIGHT]);
+            }
+            _ => {}
+        }
+    }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::Schema;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::StreamName;
 
 use super::alarms::read_alarm;
 use super::archive::read_archive;
+use super::changes::{MODE, take_changes};
 use super::columns::{Columns, check_column, read_columns};
 use super::mapreduce::read_mapreduce;
 use super::options::{CLOCK_GUARD, Given, apply, read_options};
@@ -16,7 +17,7 @@ use super::reader::Reader;
 use super::scaling::read_scaling;
 use super::statements::read_insert;
 use super::trigger::read_trigger;
-use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef, WEIGHT};
+use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
@@ -39,6 +40,11 @@ const KINDS: [&str; 13] = [
 pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("CREATE")?;
     let or_replace = reader.take_words("OR REPLACE");
+    read_new(reader, or_replace)
+}
+
+/// What follows on `CREATE [OR REPLACE]`.
+pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     let temporary = reader.take_words("TEMPORARY") || reader.take_words("TEMP");
     if reader.take_words("MATERIALIZED VIEW") {
         return Ok(Statement::CreateMaterializedView(read_view(reader, or_replace)?));
@@ -46,18 +52,21 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
     if reader.take_words("VIEW") {
         return Ok(Statement::CreateView(read_view(reader, or_replace)?));
     }
-    if temporary || or_replace {
-        return Err(reader.expected("VIEW"));
+    let word = reader.peek_word(0);
+    let can_be_replaced = matches!(word.as_deref(), Some("JOB" | "TRIGGER"));
+    if temporary || (or_replace && !can_be_replaced) {
+        let what = if temporary { "VIEW" } else { "JOB, TRIGGER, MATERIALIZED VIEW or VIEW" };
+        return Err(reader.expected(what));
     }
-    match reader.peek_word(0).as_deref() {
+    match word.as_deref() {
         Some("STREAM") => read_stream(reader, false),
         Some("TABLE" | "SOURCE") => read_stream(reader, true),
-        Some("JOB") => read_job(reader),
+        Some("JOB") => read_job(reader, or_replace),
         Some("ALARM" | "COMPOSITE") => read_alarm(reader),
         Some("SCALING") => read_scaling(reader),
         Some("ARCHIVE") => read_archive(reader),
         Some("MAPREDUCE") => read_mapreduce(reader),
-        Some("TRIGGER") => read_trigger(reader),
+        Some("TRIGGER") => read_trigger(reader, or_replace),
         Some("SINK") => Err(SqlError::new(Mistake::Syntax, "there is no CREATE SINK")
             .at(reader.position(), reader.script())
             .hint("CREATE TABLE name WITH (connector = ...), then CREATE JOB ... AS INSERT INTO name SELECT ...")),
@@ -115,11 +124,7 @@ fn read_stream(reader: &mut Reader, mut of_connector: bool) -> Result<Statement>
         definition.connector = Some(connector_of(reader, &name, &options, is_source)?);
     }
     apply(&mut definition, &options, reader.script())?;
-    if of_connector && takes_changes(&definition) && !definition.schema.fields().is_empty() {
-        let weight = Arc::new(Field::new(WEIGHT, DataType::Int64, false));
-        let fields = definition.schema.fields().iter().cloned().chain([weight]);
-        definition.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    }
+    take_changes(reader, &name, &mut definition)?;
     if definition.schema.fields().is_empty()
         && definition.options.get("type").is_some_and(|kind| kind == "source")
     {
@@ -131,16 +136,6 @@ fn read_stream(reader: &mut Reader, mut of_connector: bool) -> Result<Statement>
     }
     let create = CreateStream { name, definition, if_not_exists };
     Ok(if of_connector { Statement::CreateTable(create) } else { Statement::CreateStream(create) })
-}
-
-/// Whether a table holds changes: it writes them as such, or it updates by its key.
-fn takes_changes(table: &StreamDef) -> bool {
-    let is = |option: &Option<String>, names: &[&str]| {
-        option.as_ref().is_some_and(|value| names.contains(&&*value.to_lowercase().replace('-', "_")))
-    };
-    let is_read = is(&table.options.get("type").cloned(), &["source", "lookup"]);
-    let upserts = table.is_database() && !table.primary_key.is_empty() && !is_read;
-    is(&table.format, &["debezium_json"]) || upserts
 }
 
 fn new_stream(name: &Name, columns: Columns, partition_by: Vec<String>) -> StreamDef {
@@ -175,18 +170,30 @@ fn read_partition(reader: &mut Reader, columns: &Columns) -> Result<Vec<String>>
     Ok(names.into_iter().map(|name| name.value).collect())
 }
 
-/// RisingWave's `FORMAT PLAIN ENCODE JSON`.
+/// RisingWave's `FORMAT PLAIN ENCODE JSON`; with `UPSERT` a record is the newest row of its key, with `DEBEZIUM` a change.
 fn read_format(reader: &mut Reader, options: &mut Vec<Given>) -> Result<()> {
     if !reader.take_words("FORMAT") {
         return Ok(());
     }
-    if !reader.take_words("PLAIN") {
-        return Err(reader.expected("PLAIN"));
+    let is_upsert = reader.take_words("UPSERT");
+    let is_debezium = !is_upsert && reader.take_words("DEBEZIUM");
+    if !(is_upsert || is_debezium || reader.take_words("PLAIN")) {
+        return Err(reader.expected("PLAIN, UPSERT or DEBEZIUM"));
     }
     reader.expect_words("ENCODE")?;
+    if is_debezium && !reader.sees("JSON") {
+        return Err(reader.expected("JSON"));
+    }
     let name = reader.column()?;
-    let key = Name { value: "format".to_owned(), position: name.position };
-    options.push((key, name.value, name.position));
+    let given = |key: &str, value: String| {
+        let key = Name { value: key.to_owned(), position: name.position };
+        (key, value, name.position)
+    };
+    let format = if is_debezium { "debezium_json".to_owned() } else { name.value.clone() };
+    options.push(given("format", format));
+    if is_upsert {
+        options.push(given(MODE, "upsert".to_owned()));
+    }
     Ok(())
 }
 
@@ -235,7 +242,7 @@ fn read_view(reader: &mut Reader, or_replace: bool) -> Result<CreateView> {
     Ok(CreateView { name, definition, or_replace, if_not_exists })
 }
 
-fn read_job(reader: &mut Reader) -> Result<Statement> {
+fn read_job(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     reader.expect_words("JOB")?;
     let if_not_exists = if_not_exists(reader);
     let name = new_name(reader, "a name")?;
@@ -254,5 +261,6 @@ fn read_job(reader: &mut Reader) -> Result<Statement> {
         columns: insert.columns.into_iter().map(|column| column.value).collect(),
         query: insert.query,
     };
-    Ok(Statement::CreateJob(CreateJob { name, target: insert.target, definition, if_not_exists }))
+    let target = insert.target;
+    Ok(Statement::CreateJob(CreateJob { name, target, definition, or_replace, if_not_exists }))
 }

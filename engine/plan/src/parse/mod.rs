@@ -6,6 +6,7 @@
 mod alarms;
 mod archive;
 mod arroyo;
+mod changes;
 mod columns;
 mod create;
 mod dialect;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::changes::MODE;
 use super::reader::Reader;
 use crate::definition::{Compression, Durability, StreamDef};
 use crate::error::{Mistake, Result, SqlError, nearest};
@@ -13,13 +14,14 @@ use crate::statement::Name;
 /// One option: key, value, where the value stands.
 pub(super) type Given = (Name, String, Position);
 
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "shards",
     "retention",
     "retention.age",
     "retention.bytes",
     "durability",
     "format",
+    MODE,
     "compression",
     "scan.watermark.idle-timeout",
     "clock.guard",
@@ -119,7 +121,7 @@ pub(super) fn apply(stream: &mut StreamDef, options: &[Given], script: &Script) 
 /// `ALTER STREAM ... SET`: only what can change while rows are there.
 pub(crate) fn set_options(stream: &mut StreamDef, options: &[(Name, String)], script: &Script) -> Result<()> {
     for (key, value) in options {
-        if matches!(key.value.as_str(), "shards" | "compression" | "format") {
+        if matches!(key.value.as_str(), "shards" | "compression" | "format" | MODE) {
             return Err(SqlError::new(
                 Mistake::Option,
                 format!("'{}' of a stream cannot be changed", key.value),
@@ -172,6 +174,8 @@ fn set(stream: &mut StreamDef, key: &str, value: &str) -> Result<bool> {
             }
         }
         "format" => stream.format = Some(value.to_lowercase()),
+        // What it means is said when all options are known.
+        MODE => {}
         "scan.watermark.idle-timeout" if is_off(value) => stream.idle_timeout = None,
         "scan.watermark.idle-timeout" => stream.idle_timeout = Some(length()?),
         "clock.guard" if is_off(value) => stream.clock_guard = None,

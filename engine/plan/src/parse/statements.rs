@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::EventTime;
 
 use super::alarms::read_explain_alarm;
-use super::create::read_create;
+use super::create::{read_create, read_new};
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
 use super::types::read_type;
@@ -157,6 +157,9 @@ fn read_explain(reader: &mut Reader) -> Result<Statement> {
     if reader.sees("ALARM") {
         return read_explain_alarm(reader);
     }
+    if reader.take_words("REPLACE") {
+        return read_explain_replace(reader);
+    }
     let mode = if reader.take_words("BATCH") {
         ExplainMode::Batch
     } else if reader.take_words("ANALYZE") {
@@ -177,6 +180,25 @@ fn read_explain(reader: &mut Reader) -> Result<Statement> {
             .at(inner.position, reader.script())
             .hint("EXPLAIN SELECT ..., EXPLAIN INSERT INTO ..., EXPLAIN CREATE JOB ...")),
     }
+}
+
+/// `EXPLAIN REPLACE JOB name AS ...`; the statement may also be written as it would be run.
+fn read_explain_replace(reader: &mut Reader) -> Result<Statement> {
+    let position = reader.position();
+    let _ = reader.take_words("CREATE OR REPLACE") || reader.take_words("CREATE");
+    let statement = read_new(reader, true)?;
+    if !matches!(
+        statement,
+        Statement::CreateJob(_) | Statement::CreateMaterializedView(_) | Statement::CreateTrigger(_)
+    ) {
+        let message = "only a job, a trigger or a materialized view has state that could be kept";
+        return Err(SqlError::new(Mistake::Syntax, message)
+            .at(position, reader.script())
+            .hint("EXPLAIN REPLACE JOB name AS INSERT INTO ..."));
+    }
+    let (text, script) = (reader.text_since(position), reader.script().clone());
+    let statement = Box::new(Parsed { statement, text, position, script });
+    Ok(Statement::Explain(Explain { mode: ExplainMode::Replace, statement }))
 }
 
 /// `INSERT INTO target [(columns)] query`.

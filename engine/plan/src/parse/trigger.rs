@@ -1,7 +1,7 @@
 //! `CREATE TRIGGER`.
 //!
 //! ```text
-//!  CREATE TRIGGER [IF NOT EXISTS] name ON stream [PARTITION BY column, ... | PARTITION BY ()]
+//!  CREATE [OR REPLACE] TRIGGER [IF NOT EXISTS] name ON stream [PARTITION BY column, ... | PARTITION BY ()]
 //!    WHEN condition [FOR duration]
 //!    [UNTIL condition | REARM AFTER duration]
 //!    [EXECUTE WEBHOOK 'url' | INSERT INTO stream [(columns)] [VALUES (expression, ...)] | PUBLISH 'topic'
@@ -21,7 +21,7 @@ use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateTrigger, Statement};
 use crate::trigger::{Action, Condition, Partition, RearmDef, StartAt, TriggerDef};
 
-pub(super) fn read_trigger(reader: &mut Reader) -> Result<Statement> {
+pub(super) fn read_trigger(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     reader.expect_words("TRIGGER")?;
     let if_not_exists = if_not_exists(reader);
     let name = new_name(reader, "a trigger")?;
@@ -51,7 +51,7 @@ pub(super) fn read_trigger(reader: &mut Reader) -> Result<Statement> {
         start,
         options,
     };
-    Ok(Statement::CreateTrigger(CreateTrigger { name, on, definition, if_not_exists }))
+    Ok(Statement::CreateTrigger(CreateTrigger { name, on, definition, or_replace, if_not_exists }))
 }
 
 fn read_partition(reader: &mut Reader) -> Result<Partition> {

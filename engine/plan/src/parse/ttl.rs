@@ -27,6 +27,7 @@ impl Ttl {
                 Ok(true)
             }
             _ => {
+                self.unused = self.unused.take().filter(|_| self.value.is_none());
                 self.apply(parsed);
                 Ok(false)
             }
@@ -54,20 +55,29 @@ impl Ttl {
         Ok(())
     }
 
-    fn apply(&mut self, parsed: &mut Parsed) {
-        let Some((value, length)) = &self.value else { return };
-        self.unused = None;
+    /// Gives a statement the setting; `false`: it is not for it.
+    fn apply(&self, parsed: &mut Parsed) -> bool {
+        let Some((value, length)) = &self.value else { return false };
         let query = match &mut parsed.statement {
             Statement::CreateJob(job) => &mut job.definition.query,
             Statement::CreateMaterializedView(view) => &mut view.definition.query,
             Statement::Query(query) => query,
             Statement::Explain(explain) => {
-                self.apply(&mut explain.statement);
-                return;
+                if !self.apply(&mut explain.statement) {
+                    return false;
+                }
+                parsed.text = format!("{}{}", prefix(value), parsed.text);
+                return true;
             }
-            _ => return,
+            _ => return false,
         };
         query.options.ttl = Some(*length);
-        parsed.text = format!("SET 'ttl' = '{value}'; {}", parsed.text);
+        parsed.text = format!("{}{}", prefix(value), parsed.text);
+        true
     }
+}
+
+/// What stands before the text of a statement that has the setting.
+fn prefix(value: &str) -> String {
+    format!("SET 'ttl' = '{value}'; ")
 }

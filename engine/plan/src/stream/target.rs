@@ -56,7 +56,7 @@ pub(super) fn finish(
         flow.project(columns.into_iter().map(|(expr, name, _)| (expr, name)).collect(), &from)?;
     }
     if let Target::Stream(stream, _) = target
-        && stream.is_database()
+        && (stream.is_database() || stream.is_updating_table())
     {
         flow = one_row_for_each_key(&mut lower, flow, stream)?;
     }
@@ -92,8 +92,8 @@ fn check_changes(flow: &Flow, stream: &StreamDef) -> Result<()> {
     }
 }
 
-/// A table of a database keeps one row for each of its keys. If rows change and may be several for a key, all are remembered, so
-/// that there is another when one is retracted: the first by all columns is shown.
+/// A table of a database, or one of changes with a key, has one row for each of its keys. If rows change and may be several for a key,
+/// all are remembered, so that there is another when one is retracted: the first by all columns is shown.
 fn one_row_for_each_key(lower: &mut Lower<'_>, flow: Flow, stream: &StreamDef) -> Result<Flow> {
     let place = |name: &String| stream.schema.index_of(name).map_err(Into::into);
     let keys = stream.primary_key.iter().map(place).collect::<Result<Vec<_>>>()?;

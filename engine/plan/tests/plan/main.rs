@@ -9,4 +9,5 @@ mod parse;
 mod patterns;
 mod sequences;
 mod stream;
+mod succession;
 mod triggers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headwater_log::Retention;
 use headwater_plan::statement::{Kind, Name};
-use headwater_plan::{Catalog, Change, Entry, Parsed, Statement, StreamDef, Target};
+use headwater_plan::{Action, Catalog, Change, Entry, Parsed, Statement, StreamDef, Target};
 
 use super::connect::inputs_of_entry;
 use super::events::{self, Event};
@@ -14,6 +14,7 @@ use super::state::Inner;
 use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::options::Role;
+use crate::replace::Beside;
 
 /// How long a statement waits for a job to pause or go on.
 const SWITCH_PATIENCE: Duration = Duration::from_secs(20);
@@ -29,12 +30,13 @@ pub(crate) struct Defined {
 impl Inner {
     /// Runs a statement that defines, drops, pauses or resumes something.
     pub async fn define(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
+        let beside = self.beside(&parsed).await?;
         let switched = match &parsed.statement {
             Statement::PauseJob(name) => Some((name.value.clone(), JobState::Running)),
             Statement::ResumeJob(name) => Some((name.value.clone(), JobState::Paused)),
             _ => None,
         };
-        let defined = self.define_alone(parsed).await?;
+        let defined = self.define_alone(parsed, beside).await?;
         if let Some((job, before)) = switched {
             self.await_switch(&job, before).await;
         }
@@ -51,7 +53,24 @@ impl Inner {
         }
     }
 
-    async fn define_alone(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
+    /// Builds what is to take a job's place, while others may define what they like.
+    async fn beside(self: &Arc<Self>, parsed: &Parsed) -> Result<Option<Beside>> {
+        let replaces = match &parsed.statement {
+            Statement::CreateJob(job) => job.or_replace,
+            Statement::CreateMaterializedView(view) => view.or_replace,
+            Statement::CreateTrigger(trigger) => trigger.or_replace,
+            _ => false,
+        };
+        if !replaces {
+            return Ok(None);
+        }
+        self.check_open()?;
+        let (inner, parsed) = (Arc::clone(self), parsed.clone());
+        let work = move || inner.build_beside(&parsed);
+        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+    }
+
+    async fn define_alone(self: &Arc<Self>, parsed: Parsed, beside: Option<Beside>) -> Result<Defined> {
         let _one_at_a_time = self.defining.lock().await;
         self.check_open()?;
         match &parsed.statement {
@@ -61,15 +80,24 @@ impl Inner {
             Statement::PauseTrigger(name) if self.catalog().trigger(&name.value).is_some() => {
                 self.stop_connector(&name.value).await;
             }
+            Statement::CreateTrigger(trigger)
+                if trigger.or_replace && self.catalog().apply(&parsed).is_ok() =>
+            {
+                self.stop_connector(&trigger.name.value).await;
+            }
             _ => {}
         }
         let inner = Arc::clone(self);
-        let work = move || inner.define_here(&parsed);
+        let work = move || inner.define_with(&parsed, beside);
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
     }
 
     /// Like [`Inner::define`], on this thread.
     pub fn define_here(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
+        self.define_with(parsed, None)
+    }
+
+    fn define_with(self: &Arc<Self>, parsed: &Parsed, beside: Option<Beside>) -> Result<Defined> {
         match &parsed.statement {
             Statement::PauseJob(name) => self.pause(name, parsed, true),
             Statement::ResumeJob(name) => self.pause(name, parsed, false),
@@ -90,11 +118,12 @@ impl Inner {
                 self.test_trigger(&trigger)?;
                 Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
             }
-            _ => self.change(parsed),
+            _ => self.change(parsed, beside),
         }
     }
 
-    fn change(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
+    fn change(self: &Arc<Self>, parsed: &Parsed, beside: Option<Beside>) -> Result<Defined> {
+        let mut notes = Vec::new();
         let before = self.catalog();
         let (after, change) = before.apply(parsed)?;
         self.measure_jobs(&after)?;
@@ -103,7 +132,9 @@ impl Inner {
                 return Ok(Defined { tag: tag_of(&parsed.statement), notes: vec![why] });
             }
             Change::Created(entry) => self.create(&after, &entry, parsed),
-            Change::Replaced(entry) => self.replace(&after, &entry, parsed),
+            Change::Replaced(entry) => {
+                self.replace(&after, &entry, parsed, beside).map(|replaced| notes = replaced)
+            }
             Change::Dropped(entry) => self.drop_entry(&after, &entry, parsed),
             Change::Altered { from, to } => self.alter(&after, &from, &to, parsed),
         };
@@ -111,7 +142,8 @@ impl Inner {
             self.measure_no_more_in_vain();
         }
         done?;
-        Ok(Defined { tag: tag_of(&parsed.statement), notes: self.warnings(parsed) })
+        notes.extend(self.warnings(parsed));
+        Ok(Defined { tag: tag_of(&parsed.statement), notes })
     }
 
     fn note(&self, name: &str, parsed: &Parsed) -> Result<()> {
@@ -207,18 +239,32 @@ impl Inner {
         Ok(())
     }
 
-    fn replace(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
-        let Entry::View(view) = entry else {
-            let name = entry.name();
-            return Err(RunError::Invalid(format!(
-                "{} {name} cannot be replaced in place; drop it and create it anew",
-                entry.kind()
-            )));
-        };
-        self.planner.batch(after, &self.tables(), &view.query)?;
-        self.note(&view.name, parsed)?;
-        self.state.lock().catalog = after.clone();
-        Ok(())
+    fn replace(
+        self: &Arc<Self>,
+        after: &Catalog,
+        entry: &Entry,
+        parsed: &Parsed,
+        beside: Option<Beside>,
+    ) -> Result<Vec<String>> {
+        match entry {
+            Entry::View(view) => {
+                self.planner.batch(after, &self.tables(), &view.query)?;
+                self.note(&view.name, parsed)?;
+                self.state.lock().catalog = after.clone();
+                Ok(Vec::new())
+            }
+            Entry::Trigger(trigger) => {
+                let before = self.catalog().trigger(&trigger.name).map(Arc::clone);
+                let replaced = self
+                    .check_delivery(after, trigger)
+                    .and_then(|()| self.replace_job(after, entry, parsed, beside));
+                // Who delivers was stopped, and goes on from the firing that it had come to.
+                let in_force = if replaced.is_ok() { Some(Arc::clone(trigger)) } else { before };
+                in_force.map_or(Ok(()), |trigger| self.start_delivery(&trigger))?;
+                replaced
+            }
+            _ => self.replace_job(after, entry, parsed, beside),
+        }
     }
 
     fn drop_entry(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
@@ -232,6 +278,7 @@ impl Inner {
             state.folds.remove(name);
             state.roles.remove(name);
             state.failures.remove(name);
+            state.eras.remove(name);
         }
         if let Entry::MapReduce(_) = entry {
             drop(self.state.lock().programs.remove(name));
@@ -255,11 +302,26 @@ impl Inner {
         Ok(())
     }
 
-    fn alter(&self, after: &Catalog, from: &StreamDef, to: &StreamDef, parsed: &Parsed) -> Result<()> {
+    fn alter(
+        self: &Arc<Self>,
+        after: &Catalog,
+        from: &StreamDef,
+        to: &StreamDef,
+        parsed: &Parsed,
+    ) -> Result<()> {
         self.note(&to.name, parsed)?;
         let info = self.log.stream_named(&to.name)?;
         if from.schema != to.schema {
-            self.log.evolve(info.id, Arc::clone(&to.schema))?;
+            // Who writes there begins again with the new columns, which are empty.
+            let writers: Vec<&Entry> = after.entries().filter(|entry| writes_into(entry, &to.name)).collect();
+            writers.iter().for_each(|writer| self.stop_job(writer.name()));
+            let evolved = self.log.evolve(info.id, Arc::clone(&to.schema));
+            if evolved.is_ok() {
+                self.state.lock().catalog = after.clone();
+            }
+            let started = writers.into_iter().try_for_each(|writer| self.start_job(writer));
+            evolved?;
+            started?;
         }
         if from.retention != to.retention {
             self.log
@@ -324,6 +386,17 @@ impl Inner {
     /// The plan of a query as a stream.
     pub fn plan_query(self: &Arc<Self>, query: &headwater_plan::Query) -> Result<headwater_plan::Dataflow> {
         Ok(self.planner.stream(&self.catalog(), &self.tables(), query, Target::Anywhere)?)
+    }
+}
+
+/// Whether the rows of a job or trigger go into a stream.
+fn writes_into(entry: &Entry, stream: &str) -> bool {
+    match entry {
+        Entry::Job(job) => job.target == stream,
+        Entry::Trigger(trigger) => {
+            matches!(&trigger.action, Action::Insert { target, .. } if target == stream)
+        }
+        _ => false,
     }
 }
 

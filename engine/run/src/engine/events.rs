@@ -3,9 +3,9 @@
 //! | column | |
 //! |---|---|
 //! | at | when, by the wall clock |
-//! | kind | `statement`; `end`: no more rows come to a stream; `use`: a table's first use decided what it is; `failed`: a MapReduce job |
+//! | kind | `statement`; `end`: no more rows come; `use`: a table's first use; `failed`: a MapReduce job; `replace`: a job went over |
 //! | name | what it is about |
-//! | text | the statement; for `end` where each shard ends, as a JSON array; for `use` source or sink; for `failed` why |
+//! | text | the statement; for `use` source or sink; for `failed` why; JSON for `end` (where shards end) and `replace` (its era, too) |
 
 use std::sync::Arc;
 
@@ -14,8 +14,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use headwater_core::{Sequence, ShardId, StreamName, World};
 use headwater_log::{Append, Log, ReadSpec, StreamInfo, StreamSpec};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, RunError};
+use crate::job::Era;
 use crate::options::Role;
 
 /// The stream's name.
@@ -52,6 +54,23 @@ pub(crate) enum Event {
         /// Why.
         reason: String,
     },
+    /// A job went over to another definition. It is appended in one group with the step that it names.
+    Replace {
+        /// Which job, view or trigger.
+        name: String,
+        /// What came of it.
+        replaced: Replaced,
+    },
+}
+
+/// A definition that took the place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Replaced {
+    /// The text of its statement.
+    pub statement: String,
+    /// The era that it began.
+    #[serde(flatten)]
+    pub era: Era,
 }
 
 fn schema() -> SchemaRef {
@@ -79,6 +98,12 @@ pub(crate) fn open(log: &dyn Log) -> Result<Arc<StreamInfo>> {
 
 /// Appends an event; it is durable when this returns.
 pub(crate) fn append(world: &World, log: &dyn Log, event: &Event) -> Result<()> {
+    log.append(vec![appended(world, log, event)?])?;
+    Ok(())
+}
+
+/// An event as part of a group that is to be appended.
+pub(crate) fn appended(world: &World, log: &dyn Log, event: &Event) -> Result<Append> {
     let info = open(log)?;
     let (kind, name, text) = match event {
         Event::Statement { name, text } => ("statement", name, text.clone()),
@@ -88,6 +113,7 @@ pub(crate) fn append(world: &World, log: &dyn Log, event: &Event) -> Result<()> 
         }
         Event::Use { name, role } => ("use", name, role.as_str().to_owned()),
         Event::Failed { name, reason } => ("failed", name, reason.clone()),
+        Event::Replace { name, replaced } => ("replace", name, serde_json::json!(replaced).to_string()),
     };
     let rows = RecordBatch::try_new(
         schema(),
@@ -98,8 +124,7 @@ pub(crate) fn append(world: &World, log: &dyn Log, event: &Event) -> Result<()> 
             Arc::new(StringArray::from(vec![text])),
         ],
     )?;
-    log.append(vec![Append::new(info.id, ShardId(0), rows)])?;
-    Ok(())
+    Ok(Append::new(info.id, ShardId(0), rows))
 }
 
 /// All events so far.
@@ -115,10 +140,14 @@ pub(crate) fn read(log: &dyn Log) -> Result<Vec<Event>> {
         let text =
             |column: usize, row: usize| read.rows.column(column).as_string::<i32>().value(row).to_owned();
         for row in 0..read.rows.num_rows() {
+            let bad = |error: serde_json::Error| RunError::Invalid(format!("{CATALOG}, row {row}: {error}"));
             events.push(match text(1, row).as_str() {
+                "replace" => {
+                    let replaced = serde_json::from_str(&text(3, row)).map_err(bad)?;
+                    Event::Replace { name: text(2, row), replaced }
+                }
                 "end" => {
-                    let ends: Vec<u64> = serde_json::from_str(&text(3, row))
-                        .map_err(|error| RunError::Invalid(format!("{CATALOG}, row {row}: {error}")))?;
+                    let ends: Vec<u64> = serde_json::from_str(&text(3, row)).map_err(bad)?;
                     Event::End { name: text(2, row), ends: ends.into_iter().map(Sequence).collect() }
                 }
                 "use" => {
@@ -140,6 +169,13 @@ pub(crate) fn without_secrets(rows: &RecordBatch) -> std::result::Result<RecordB
         Some("statement") => {
             text.map(|text| headwater_plan::without_secrets(text, headwater_ingest::is_secret))
         }
+        Some("replace") => text.map(|text| match serde_json::from_str::<Replaced>(text) {
+            Ok(Replaced { statement, era }) => {
+                let statement = headwater_plan::without_secrets(&statement, headwater_ingest::is_secret);
+                serde_json::json!(Replaced { statement, era }).to_string()
+            }
+            Err(_) => String::new(),
+        }),
         _ => text.map(str::to_owned),
     });
     let shown: ArrayRef = Arc::new(shown.collect::<StringArray>());

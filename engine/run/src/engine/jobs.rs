@@ -103,6 +103,7 @@ impl Inner {
             target,
             copies,
             journal,
+            eras: self.eras_of(name),
             late: self.late_rows(&dataflow)?,
             memory: self.memory.clone(),
             blobs: self.checkpoints_of(name)?,
@@ -165,7 +166,7 @@ impl Inner {
     }
 
     /// Where a job's checkpoints lie.
-    fn checkpoints_of(&self, job: &str) -> Result<Arc<dyn Blobs>> {
+    pub fn checkpoints_of(&self, job: &str) -> Result<Arc<dyn Blobs>> {
         let bad = |reason: String| RunError::Checkpoint { job: job.to_owned(), reason };
         match (&self.options.checkpoints, &self.options.data) {
             (Some(url), _) => {
@@ -186,6 +187,15 @@ impl Inner {
                 let store = Arc::new(object_store::memory::InMemory::new());
                 Ok(Arc::new(ObjectBlobs::new(store, job.into(), self.runtime.clone())))
             }
+        }
+    }
+
+    /// Stops a job with a last checkpoint, if it runs. Blocks.
+    pub fn stop_job(&self, name: &str) {
+        let handle = self.state.lock().jobs.remove(name);
+        if let Some(mut handle) = handle {
+            handle.begin_close();
+            handle.wait_closed();
         }
     }
 

@@ -20,7 +20,10 @@ mod show;
 mod state;
 mod triggers;
 
-pub(crate) use events::{CATALOG, ensure as ensure_stream, without_secrets};
+pub(crate) use events::{
+    CATALOG, Event, Replaced, append as append_event, appended as event_append, ensure as ensure_stream,
+    without_secrets,
+};
 pub use handle::{Answer, Engine};
 pub(crate) use jobs::result_schema;
 pub(crate) use state::Inner;

@@ -140,6 +140,11 @@ fn fold(all: &[Event]) -> Result<State> {
             Event::Failed { name, reason } => {
                 state.failures.insert(name.clone(), reason.clone());
             }
+            Event::Replace { name, replaced } => {
+                state.catalog = state.catalog.apply(&parse_one(&replaced.statement)?)?.0;
+                let eras = state.eras.entry(name.clone()).or_default();
+                *eras = eras.with(replaced.era.clone());
+            }
             Event::Statement { text, .. } => {
                 let parsed = parse_one(text)?;
                 match &parsed.statement {
@@ -154,6 +159,7 @@ fn fold(all: &[Event]) -> Result<State> {
                         state.ends.remove(&drop.name.value);
                         state.roles.remove(&drop.name.value);
                         state.failures.remove(&drop.name.value);
+                        state.eras.remove(&drop.name.value);
                         state.catalog = state.catalog.apply(&parsed)?.0;
                     }
                     _ => state.catalog = state.catalog.apply(&parsed)?.0,

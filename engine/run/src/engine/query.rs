@@ -7,13 +7,14 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
-use headwater_plan::statement::{Explain, Insert};
+use headwater_plan::statement::{Explain, ExplainMode, Insert};
 use headwater_plan::{Catalog, Explained, Query};
 
 use super::connect::inputs_of;
 use super::show;
 use super::state::Inner;
 use crate::error::{Result, RunError};
+use crate::replace::Replacement;
 
 impl Inner {
     /// The rows of a query. One that reads a table whose source is bounded waits until that has delivered everything.
@@ -78,7 +79,15 @@ impl Inner {
 
     /// What EXPLAIN shows.
     pub async fn explain(self: &Arc<Self>, explain: &Explain) -> Result<SendableRecordBatchStream> {
-        match self.planner.explain(&self.catalog(), &self.tables(), explain)? {
+        let catalog = self.catalog();
+        if explain.mode == ExplainMode::Replace {
+            let (inner, parsed) = (Arc::clone(self), explain.statement.clone());
+            let work = move || Replacement::explain(&inner, &catalog, &parsed);
+            let text = tokio::task::spawn_blocking(work).await;
+            let text = text.map_err(|error| RunError::Invalid(error.to_string()))??;
+            return show::lines("replacement", text.lines());
+        }
+        match self.planner.explain(&catalog, &self.tables(), explain)? {
             Explained::Text(text) => show::lines("plan", text.lines()),
             Explained::Run(plan) => self.run(plan).await,
         }

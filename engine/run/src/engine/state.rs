@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::events::CATALOG;
 use crate::error::{Result, RunError};
-use crate::job::{JobHandle, Lease, StateMemory, WEIGHT};
+use crate::job::{Eras, JobHandle, Lease, StateMemory, WEIGHT};
 use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector, RunningPrograms};
 use crate::table::{CatalogTable, SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
 
@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub ends: BTreeMap<String, Vec<Sequence>>,
     /// MapReduce jobs that have failed, and why.
     pub failures: BTreeMap<String, String>,
+    /// The eras of jobs that were replaced.
+    pub eras: BTreeMap<String, Eras>,
     /// Jobs that are paused.
     pub paused: BTreeSet<String>,
     /// Who measures the jobs.
@@ -74,6 +76,11 @@ impl Inner {
     /// Fails once the engine is closing.
     pub fn check_open(&self) -> Result<()> {
         if self.state.lock().closed { Err(RunError::Closed) } else { Ok(()) }
+    }
+
+    /// The eras of a job.
+    pub fn eras_of(&self, job: &str) -> Eras {
+        self.state.lock().eras.get(job).cloned().unwrap_or_default()
     }
 
     /// How all jobs do, by name; MapReduce jobs are behind the others.

@@ -16,7 +16,7 @@ use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerD
 use super::jobs::idle_timeouts;
 use super::state::Inner;
 use crate::error::{Result, RunError};
-use crate::job::{Copies, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos};
+use crate::job::{Copies, Eras, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos};
 use crate::options::TriggerDelivery;
 
 /// After how long without rows time goes on by itself, for a trigger that can fire by time over a stream that says nothing of it.
@@ -51,7 +51,7 @@ impl Inner {
 
     /// Where a job starts that begins with the rows that come after it was created, when there is no checkpoint.
     pub fn start_at_newest(&self, job: &str, dataflow: &Dataflow, journal: &StreamInfo) -> Result<Start> {
-        if first_cut(&*self.log, journal, job)?.is_none() {
+        if first_cut(&*self.log, journal, job, &self.eras_of(job))?.is_none() {
             let end = |next: Sequence| ShardCut { next, idle: false, ended: false };
             let sources = dataflow.sources.iter().map(|source| {
                 let info = self.log.stream_named(source.stream.as_str())?;
@@ -59,7 +59,7 @@ impl Inner {
             });
             begin_at(&*self.log, journal, sources.collect::<Result<_>>()?)?;
         }
-        first_place(self, job)
+        first_place(self, job, &self.eras_of(job))
     }
 
     /// The stream that firings are inserted into.
@@ -217,10 +217,10 @@ pub(crate) fn start_at(entry: &Entry) -> StartAt {
     }
 }
 
-/// The first row of a job that began with what came after it was created, by its journal.
-pub(crate) fn first_place(inner: &Inner, job: &str) -> Result<Start> {
+/// The first row of a job that began with what came after it was created, by its journal; for the sources of the last of `eras`.
+pub(crate) fn first_place(inner: &Inner, job: &str, eras: &Eras) -> Result<Start> {
     let journal = inner.log.stream_named(&format!("system.journal.{job}"))?;
-    let shards = first_cut(&*inner.log, &journal, job)?.unwrap_or_default();
+    let shards = first_cut(&*inner.log, &journal, job, eras)?.unwrap_or_default();
     let place = |cut: &ShardCut| (cut.next, NEW_CLOCK);
     Ok(Start::Resume(shards.iter().map(|shards| shards.iter().map(place).collect()).collect()))
 }

@@ -47,8 +47,11 @@ pub(crate) struct Checkpoint {
 pub(crate) struct Manifest {
     /// The job's name.
     pub job: String,
-    /// The plan that the state belongs to; see [`fingerprint`].
+    /// The plan that the state belongs to; see [`headwater_plan::Dataflow::fingerprint`].
     pub plan: String,
+    /// The step of the replacement with which the plan came; 0: it is the first.
+    #[serde(default)]
+    pub era: u64,
     /// The step after which this was taken.
     pub step: u64,
     /// The checkpoint whose state this one changes; `None`: this one has all of it.
@@ -65,6 +68,13 @@ pub(crate) struct Manifest {
     pub rows_late: u64,
     /// Where the state lies in the blob.
     pub(super) parts: Vec<Part>,
+}
+
+impl Manifest {
+    /// The manifest of a plan that came with step `era`, after a step. Without the state, which a [`Writer`] adds.
+    pub fn after(step: u64, job: &str, plan: String, era: u64) -> Self {
+        Self { job: job.to_owned(), plan, era, step, ..Self::default() }
+    }
 }
 
 /// Where one shard is.
@@ -103,17 +113,6 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// What a plan's state depends on: its stages with state, as EXPLAIN shows them, and their columns.
-pub(crate) fn fingerprint(dataflow: &headwater_plan::Dataflow) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for source in &dataflow.sources {
-        let _ = writeln!(text, "{} {:?}", source.stream, source.schema.fields());
-    }
-    let _ = write!(text, "{}", dataflow.explain());
-    text
-}
-
 /// The name of the blob of a step's checkpoint. Names sort as steps do.
 fn name_of(step: u64) -> String {
     format!("ck-{step:020}.hwk")
@@ -134,30 +133,56 @@ fn belongs_to(name: &str) -> Option<u64> {
     name.strip_prefix("ck-")?.strip_suffix(".hwk")?.split('-').next()?.parse().ok()
 }
 
-/// Writes a checkpoint, with parts in blobs of their own as soon as there are more than `blob_bytes` of them; how many bytes it has.
-fn write(checkpoint: Checkpoint, blobs: &dyn Blobs, blob_bytes: usize) -> Result<usize> {
-    let Checkpoint { mut manifest, state } = checkpoint;
-    let (mut bytes, mut blob, mut written) = (Vec::new(), 1, 0);
-    for (stage, part) in state {
-        let part = part.encode(&mut bytes)?;
-        manifest.parts.push(Part { stage, blob, part });
-        if bytes.len() > blob_bytes {
-            written += bytes.len();
-            blobs.put(&parts_of(manifest.step, blob), sealed(std::mem::take(&mut bytes)))?;
-            blob += 1;
-        }
+/// Writes a checkpoint part by part, with blobs of their own for parts as soon as there are more than `blob_bytes` of them.
+pub(crate) struct Writer<'a> {
+    blobs: &'a dyn Blobs,
+    blob_bytes: usize,
+    manifest: Manifest,
+    bytes: Vec<u8>,
+    blob: u32,
+    written: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a checkpoint. Nothing counts before [`Writer::finish`].
+    pub fn new(blobs: &'a dyn Blobs, manifest: Manifest) -> Self {
+        Self { blobs, blob_bytes: BLOB_BYTES, manifest, bytes: Vec::new(), blob: 1, written: 0 }
     }
-    let last = manifest.parts.iter_mut().filter(|part| part.blob == blob);
-    last.for_each(|part| part.blob = 0);
-    let json = serde_json::to_vec(&manifest).map_err(|error| format!("encode manifest: {error}"))?;
-    let mut main = Vec::with_capacity(MAGIC.len() + 8 + json.len() + bytes.len());
-    main.extend_from_slice(MAGIC);
-    main.extend_from_slice(&(json.len() as u32).to_le_bytes());
-    main.extend_from_slice(&json);
-    main.extend_from_slice(&bytes);
-    written += main.len();
-    blobs.put(&name_of(manifest.step), sealed(main))?;
-    Ok(written)
+
+    /// Adds a part of a stage's state. Parts are restored in the order in which they were added.
+    pub fn add(&mut self, stage: usize, part: &StatePart) -> Result<()> {
+        let part = part.encode(&mut self.bytes)?;
+        self.manifest.parts.push(Part { stage, blob: self.blob, part });
+        if self.bytes.len() > self.blob_bytes {
+            self.written += self.bytes.len();
+            let name = parts_of(self.manifest.step, self.blob);
+            self.blobs.put(&name, sealed(std::mem::take(&mut self.bytes)))?;
+            self.blob += 1;
+        }
+        Ok(())
+    }
+
+    /// Makes the checkpoint whole; how many bytes it has.
+    pub fn finish(mut self) -> Result<usize> {
+        let (manifest, bytes) = (&mut self.manifest, &self.bytes);
+        let last = manifest.parts.iter_mut().filter(|part| part.blob == self.blob);
+        last.for_each(|part| part.blob = 0);
+        let json = serde_json::to_vec(manifest).map_err(|error| format!("encode manifest: {error}"))?;
+        let mut main = Vec::with_capacity(MAGIC.len() + 8 + json.len() + bytes.len());
+        main.extend_from_slice(MAGIC);
+        main.extend_from_slice(&(json.len() as u32).to_le_bytes());
+        main.extend_from_slice(&json);
+        main.extend_from_slice(bytes);
+        let written = self.written + main.len();
+        self.blobs.put(&name_of(manifest.step), sealed(main))?;
+        Ok(written)
+    }
+}
+
+fn write(checkpoint: Checkpoint, blobs: &dyn Blobs, blob_bytes: usize) -> Result<usize> {
+    let mut writer = Writer { blob_bytes, ..Writer::new(blobs, checkpoint.manifest) };
+    checkpoint.state.iter().try_for_each(|(stage, part)| writer.add(*stage, part))?;
+    writer.finish()
 }
 
 /// Bytes with their checksum behind them.
@@ -254,13 +279,14 @@ impl Restored {
     }
 }
 
-/// Reads the newest checkpoint that is whole and fits the plan. Others are passed over, and named in the second answer.
-pub(crate) fn restore(blobs: &dyn Blobs, plan: &str) -> Result<(Option<Restored>, Vec<String>)> {
+/// Reads the newest checkpoint that is whole and fits the plan, which came with step `era`. Others are passed over, and named in the
+/// second answer.
+pub(crate) fn restore(blobs: &dyn Blobs, plan: &str, era: u64) -> Result<(Option<Restored>, Vec<String>)> {
     let mut passed_over = Vec::new();
     let mut steps: Vec<u64> = blobs.list()?.iter().filter_map(|name| step_of(name)).collect();
     steps.sort_unstable();
     for step in steps.into_iter().rev() {
-        match restore_at(blobs, step, plan) {
+        match restore_at(blobs, step, plan, era) {
             Ok(restored) => return Ok((Some(restored), passed_over)),
             Err(reason) => passed_over.push(reason),
         }
@@ -268,9 +294,9 @@ pub(crate) fn restore(blobs: &dyn Blobs, plan: &str) -> Result<(Option<Restored>
     Ok((None, passed_over))
 }
 
-fn restore_at(blobs: &dyn Blobs, step: u64, plan: &str) -> Result<Restored> {
+fn restore_at(blobs: &dyn Blobs, step: u64, plan: &str, era: u64) -> Result<Restored> {
     let newest = Loaded::read(blobs, step)?;
-    if newest.manifest.plan != plan {
+    if newest.manifest.plan != plan || newest.manifest.era != era {
         return Err(format!("{} belongs to another definition of the job", name_of(step)));
     }
     let mut chain = Vec::new();
@@ -442,7 +468,7 @@ mod tests {
     }
 
     fn restored(blobs: &dyn Blobs) -> (Vec<i64>, Vec<String>) {
-        let (restored, passed_over) = restore(blobs, "").unwrap();
+        let (restored, passed_over) = restore(blobs, "", 0).unwrap();
         let mut values = Vec::new();
         let take = |stage, found: &StateEntries| {
             let column = found.rows.column(0).as_any().downcast_ref::<Int64Array>().unwrap();

@@ -23,6 +23,7 @@ use headwater_plan::Dataflow;
 
 use super::blobs::Blobs;
 use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Place, Restored};
+use super::eras::Eras;
 use super::handle::{Shared, hold_back};
 use super::histogram::Histogram;
 use super::journal::{self, Entry, JournalReader};
@@ -56,6 +57,8 @@ pub(crate) struct JobPlan {
     pub copies: Option<Copies>,
     /// Its journal.
     pub journal: Arc<StreamInfo>,
+    /// The eras of the journal, the last of which is this definition's.
+    pub eras: Eras,
     /// Where late rows go.
     pub late: LateRows,
     /// What its state may take of memory; `None`: all it wants.
@@ -127,9 +130,9 @@ impl Driver {
         mut plan: JobPlan,
         shared: Arc<Shared>,
     ) -> Result<Self> {
-        let fingerprint = checkpoint::fingerprint(&plan.dataflow);
+        let (fingerprint, era) = (plan.dataflow.fingerprint(), plan.eras.began());
         let bad = |reason: String| RunError::Checkpoint { job: plan.name.clone(), reason };
-        let (restored, passed_over) = checkpoint::restore(&*plan.blobs, &fingerprint).map_err(bad)?;
+        let (restored, passed_over) = checkpoint::restore(&*plan.blobs, &fingerprint, era).map_err(bad)?;
         for reason in passed_over {
             tracing::warn!(
                 job = plan.name,
@@ -143,12 +146,9 @@ impl Driver {
         let manifest = restored.as_ref().map_or_else(Manifest::default, |restored| restored.manifest.clone());
         let cut: Vec<Vec<ShardCut>> =
             manifest.places.iter().map(|shards| shards.iter().map(cut_of).collect()).collect();
-        let redo = JournalReader::open(&*log, &plan.journal, &plan.name, manifest.step, cut.clone())?;
-        let id = producer_id(&plan);
-        let epoch = match log.last_of(plan.journal.id, ShardId(0), id)? {
-            Some((last, _)) => Epoch(last.epoch.0 + 1),
-            None => Epoch(1),
-        };
+        let redo =
+            JournalReader::open(&*log, &plan.journal, &plan.name, manifest.step, cut.clone(), &plan.eras)?;
+        let producer = producer_of(&*log, &plan.name, &plan.journal, manifest.step)?;
         let checkpointer =
             Checkpointer::new(Arc::clone(&plan.blobs), world.clone(), &plan.name, restored.as_ref());
         let now = world.clock.monotonic();
@@ -156,7 +156,7 @@ impl Driver {
         Ok(Self {
             sink: Sink::new(Arc::clone(&plan.target))?,
             pace: Pace::new(plan.limits),
-            producer: Producer { id, epoch, sequence: manifest.step },
+            producer,
             redo: Some(redo),
             in_flight: VecDeque::new(),
             cut,
@@ -288,8 +288,8 @@ impl Driver {
         if workers != self.plan.workers {
             self.save()?;
             let bad = |reason: String| RunError::Checkpoint { job: self.plan.name.clone(), reason };
-            let fingerprint = checkpoint::fingerprint(&self.plan.dataflow);
-            let (restored, _) = checkpoint::restore(&*self.plan.blobs, &fingerprint).map_err(bad)?;
+            let (fingerprint, era) = (self.plan.dataflow.fingerprint(), self.plan.eras.began());
+            let (restored, _) = checkpoint::restore(&*self.plan.blobs, &fingerprint, era).map_err(bad)?;
             if restored.as_ref().map_or(0, |restored| restored.manifest.step) != self.step {
                 // Tried again by whoever wants it; without a checkpoint of now there is nothing to go on from.
                 tracing::warn!(
@@ -392,8 +392,12 @@ impl Driver {
             return Ok(Turn::Again);
         };
         let now = self.world.clock.monotonic();
-        self.pipeline.obey_answers(entry.answers);
-        let step = self.pipeline.step_obeying(&entry.cut, now)?;
+        let step = if self.plan.eras.is_former(entry.step) {
+            self.pipeline.step_at(&entry.cut, entry.watermark, now)?
+        } else {
+            self.pipeline.obey_answers(entry.answers);
+            self.pipeline.step_obeying(&entry.cut, now)?
+        };
         if step.watermark != entry.watermark {
             let reason = format!(
                 "came to watermark {} when it was first done and to {} now: the job does not give the same rows again; \
@@ -462,10 +466,8 @@ impl Driver {
         let state = self.pipeline.executor().snapshot(full);
         let state = state.map_err(|source| RunError::Operator { job: job.clone(), source })?;
         let places = self.pipeline.places();
+        let plan = self.plan.dataflow.fingerprint();
         let manifest = Manifest {
-            job,
-            plan: checkpoint::fingerprint(&self.plan.dataflow),
-            step: self.step,
             watermark: self.pipeline.watermark().0,
             places: places
                 .into_iter()
@@ -474,7 +476,7 @@ impl Driver {
             rows_in: self.counters.rows_in,
             rows_out: self.counters.rows_out,
             rows_late: self.counters.rows_late,
-            ..Manifest::default()
+            ..Manifest::after(self.step, &job, plan, self.plan.eras.began())
         };
         self.checkpointer.start(Checkpoint { manifest, state }, full);
         Ok(())
@@ -599,11 +601,15 @@ fn cut_of(place: &Place) -> ShardCut {
     ShardCut { next, idle: clock.idle, ended: clock.ended }
 }
 
-/// The producer of a job's results: a stable function of its name and of its journal's number, which is never used again. So a
-/// job that is dropped and created anew is another producer.
-fn producer_id(plan: &JobPlan) -> ProducerId {
-    let name = format!("job {} {}", plan.name, plan.journal.id);
+/// The producer of a job's results, in a new epoch, as of a step: a stable function of its name and of its journal's number, which is
+/// never used again. So a job that is dropped and created anew is another producer.
+pub(crate) fn producer_of(log: &dyn Log, job: &str, journal: &StreamInfo, step: u64) -> Result<Producer> {
+    let name = format!("job {job} {}", journal.id);
     let name: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![name]));
-    let hash = headwater_core::hash::hash_rows(&[name]).map_or(0, |hashes| hashes[0]);
-    ProducerId(hash)
+    let id = ProducerId(headwater_core::hash::hash_rows(&[name]).map_or(0, |hashes| hashes[0]));
+    let epoch = match log.last_of(journal.id, ShardId(0), id)? {
+        Some((last, _)) => Epoch(last.epoch.0 + 1),
+        None => Epoch(1),
+    };
+    Ok(Producer { id, epoch, sequence: step })
 }

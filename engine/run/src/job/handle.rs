@@ -7,6 +7,7 @@ use headwater_core::hash::SLOTS;
 use headwater_core::world::{Task, TaskWaker};
 use headwater_core::{EventTime, Sequence, World};
 use headwater_log::{CommitGuard, Log};
+use headwater_plan::Dataflow;
 use parking_lot::{Condvar, Mutex};
 
 use super::driver::{Driver, JobPlan};
@@ -17,6 +18,7 @@ use crate::{JobState, JobStatus};
 /// A job that runs. Dropping the handle stops it after its current step, without a checkpoint: as a crash would.
 pub(crate) struct JobHandle {
     shared: Arc<Shared>,
+    dataflow: Arc<Dataflow>,
     waker: TaskWaker,
     world: World,
     _wake_on_commit: CommitGuard,
@@ -56,13 +58,18 @@ impl JobHandle {
         let changed = tokio::sync::watch::Sender::new(JobState::Running);
         let shared =
             Arc::new(Shared { status, control: Mutex::new(control), closed: Condvar::new(), changed });
-        let name = format!("job-{}", plan.name);
+        let (name, dataflow) = (format!("job-{}", plan.name), Arc::clone(&plan.dataflow));
         let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
         let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
         let waker = task.waker();
         let wake = waker.clone();
         let guard = log.on_commit(Arc::new(move || wake.wake()));
-        Ok(Self { shared, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
+        Ok(Self { shared, dataflow, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
+    }
+
+    /// What it computes.
+    pub fn dataflow(&self) -> &Arc<Dataflow> {
+        &self.dataflow
     }
 
     /// How it does.

@@ -2,7 +2,8 @@
 //!
 //! A stream like any other, `system.journal.JOB`, with one shard. Each step adds one row for every shard of a source
 //! whose cut has changed, and is appended in the same group as the step's results: so a step is in the journal if and only
-//! if its results are in the log. A step in which only time moved has one row with source -1.
+//! if its results are in the log. A step in which only time moved has one row with source -1. The step with which a definition
+//! takes the place of another ([`super::eras`]) has a row for every shard of its sources.
 //!
 //! | column | |
 //! |---|---|
@@ -28,6 +29,7 @@ use arrow::ipc::writer::StreamWriter;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{Append, ColumnBound, From, Log, ReadSpec, Reader, StreamInfo};
 
+use super::eras::Eras;
 use super::lookup::Answer;
 use super::pipeline::{Cut, ShardCut};
 use crate::error::{Result, RunError};
@@ -108,9 +110,30 @@ fn read_answer(bytes: &[u8]) -> Result<Option<RecordBatch>> {
 }
 
 /// The cut of the first step of a journal.
-pub(crate) fn first_cut(log: &dyn Log, info: &StreamInfo, job: &str) -> Result<Option<Vec<Vec<ShardCut>>>> {
-    let entry = JournalReader::open(log, info, job, 0, Vec::new())?.next()?;
+pub(crate) fn first_cut(
+    log: &dyn Log,
+    info: &StreamInfo,
+    job: &str,
+    eras: &Eras,
+) -> Result<Option<Vec<Vec<ShardCut>>>> {
+    let entry = JournalReader::open(log, info, job, 0, Vec::new(), eras)?.next()?;
     Ok(entry.map(|entry| entry.cut.shards))
+}
+
+/// The number of a journal's last step; 0: it has none.
+pub(crate) fn last_step(log: &dyn Log, info: &StreamInfo) -> Result<u64> {
+    let bounds = log.bounds(info.id)?[0];
+    if bounds.first == bounds.next {
+        return Ok(0);
+    }
+    let mut reader = log.read(ReadSpec {
+        from: From::Sequence(Sequence(bounds.next.0 - 1)),
+        until: Some(bounds.next),
+        projection: Some(vec![0]),
+        ..ReadSpec::all(info.id, ShardId(0))
+    })?;
+    let read = reader.next()?;
+    Ok(read.map_or(0, |read| read.rows.column(0).as_primitive::<Int64Type>().value(0) as u64))
 }
 
 /// Begins an empty journal with a step that takes nothing: the job starts behind what its sources hold now.
@@ -125,30 +148,44 @@ pub(crate) fn begin_at(log: &dyn Log, info: &StreamInfo, shards: Vec<Vec<ShardCu
 pub(crate) struct JournalReader {
     job: String,
     reader: Box<dyn Reader>,
-    /// The cut as of the last entry, which each entry's rows change.
+    eras: Eras,
+    /// The cut as of the last entry, which each entry's rows change, as its era counts sources.
     shards: Vec<Vec<ShardCut>>,
     rows: Option<(RecordBatch, usize)>,
     last_step: u64,
 }
 
 impl JournalReader {
-    /// Opens a journal. `shards` is the cut to start from, that of step `after` (0: the beginning).
+    /// Opens a journal. `shards` is the cut to start from, that of step `after` (0: the beginning). What it reads is counted by the
+    /// sources of the last of `eras`.
     pub fn open(
         log: &dyn Log,
         info: &StreamInfo,
         job: &str,
         after: u64,
         shards: Vec<Vec<ShardCut>>,
+        eras: &Eras,
     ) -> Result<Self> {
+        let reader = Self::read(log, info, after)?;
+        Ok(Self { job: job.to_owned(), reader, eras: eras.clone(), shards, rows: None, last_step: after })
+    }
+
+    /// Goes on, at the end, with what has been written since.
+    pub fn follow(&mut self, log: &dyn Log, info: &StreamInfo) -> Result<()> {
+        self.reader = Self::read(log, info, self.last_step)?;
+        self.rows = None;
+        Ok(())
+    }
+
+    fn read(log: &dyn Log, info: &StreamInfo, after: u64) -> Result<Box<dyn Reader>> {
         let bounds = log.bounds(info.id)?[0];
         let behind: ArrayRef = Arc::new(Int64Array::from(vec![after as i64 + 1]));
-        let reader = log.read(ReadSpec {
+        Ok(log.read(ReadSpec {
             from: From::Earliest,
             until: Some(bounds.next),
             bounds: vec![ColumnBound { column: 0, min: Some(behind), max: None }],
             ..ReadSpec::all(info.id, ShardId(0))
-        })?;
-        Ok(Self { job: job.to_owned(), reader, shards, rows: None, last_step: after })
+        })?)
     }
 
     /// The next step behind the one it started after, or `None` at the end.
@@ -171,6 +208,9 @@ impl JournalReader {
                 None => {}
             }
             let (advance, watermark) = times(&batch, row);
+            if entry.is_none() && self.eras.begins_at(step) {
+                self.shards.clear();
+            }
             self.apply(&batch, row);
             let new = || Entry { step, cut: Cut::default(), watermark, answers: Vec::new() };
             let entry = entry.get_or_insert_with(new);
@@ -179,7 +219,12 @@ impl JournalReader {
             self.advance();
         }
         if let Some(entry) = &mut entry {
-            entry.cut.shards = self.shards.clone();
+            let shards = self.eras.translate(entry.step, &self.shards);
+            entry.cut.shards = shards.ok_or_else(|| RunError::Journal {
+                job: self.job.clone(),
+                step: entry.step,
+                reason: "a stream that is read now was not read then".to_owned(),
+            })?;
             self.last_step = entry.step;
         }
         Ok(entry)

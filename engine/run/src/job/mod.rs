@@ -10,6 +10,7 @@ mod blobs;
 mod checkpoint;
 mod clock;
 mod driver;
+mod eras;
 mod exchange;
 mod exec;
 mod handle;
@@ -25,12 +26,16 @@ mod source;
 mod spill;
 
 pub(crate) use blobs::{Blobs, DiskBlobs, ObjectBlobs};
-pub(crate) use clock::{NEW_CLOCK, nanos};
-pub(crate) use driver::JobPlan;
+pub(crate) use checkpoint::{Manifest, Place, Restored, Writer, restore};
+pub(crate) use clock::{NEW_CLOCK, ShardClock, nanos};
+pub(crate) use driver::{JobPlan, producer_of};
+pub(crate) use eras::{Era, Eras, place_of};
 pub(crate) use handle::JobHandle;
-pub(crate) use journal::{JournalReader, begin_at, first_cut, schema as journal_schema};
+pub(crate) use journal::{
+    Entry, JournalReader, begin_at, encode as journal_line, first_cut, last_step, schema as journal_schema,
+};
 pub(crate) use pipeline::{Cut, Limits, Pipeline, ShardCut, Start};
 pub use sink::fit;
-pub(crate) use sink::{Copies, WEIGHT};
+pub(crate) use sink::{Copies, Sink, WEIGHT};
 pub(crate) use source::metadata_columns;
-pub(crate) use spill::{Lease, StateMemory};
+pub(crate) use spill::{Lease, StateMemory, StatePart};

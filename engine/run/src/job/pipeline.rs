@@ -63,6 +63,8 @@ pub(crate) struct Step {
 struct SourceInput {
     info: Arc<StreamInfo>,
     shards: Vec<ShardInput>,
+    /// Nothing is read from it, whatever a cut says.
+    is_mute: bool,
 }
 
 /// Where a pipeline starts reading.
@@ -113,7 +115,7 @@ impl Pipeline {
                 input.clock = clock;
                 shards.push(input);
             }
-            sources.push(SourceInput { info, shards });
+            sources.push(SourceInput { info, shards, is_mute: false });
         }
         let executor = Executor::new(Arc::clone(&dataflow), workers, lease)
             .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
@@ -161,6 +163,18 @@ impl Pipeline {
     /// What tables outside answer to the next step, which is one of the journal.
     pub fn obey_answers(&mut self, answers: Vec<Answer>) {
         self.answers.obey(answers);
+    }
+
+    /// Reads from some of the sources alone, from now on.
+    pub fn read_only(&mut self, wanted: &[bool]) {
+        self.sources.iter_mut().zip(wanted).for_each(|(source, wanted)| source.is_mute = !wanted);
+    }
+
+    /// Whether a step to this cut would take rows from any source that is read.
+    pub fn would_take(&self, cut: &Cut) -> bool {
+        let read = self.sources.iter().zip(&cut.shards).filter(|(source, _)| !source.is_mute);
+        let mut shards = read.flat_map(|(source, cuts)| source.shards.iter().zip(cuts));
+        shards.any(|(shard, cut)| shard.position() < cut.next)
     }
 
     /// The watermark after the last step.
@@ -226,8 +240,19 @@ impl Pipeline {
         self.run(morsels, None).map(Some)
     }
 
+    /// Takes exactly what a cut says, and puts time where another plan over the same rows had it after that step.
+    pub fn step_at(&mut self, cut: &Cut, watermark: EventTime, now: Duration) -> Result<Step> {
+        let morsels = self.take_cut(cut, now)?;
+        self.run_to(morsels, watermark.max(self.watermark), cut.advance)
+    }
+
     /// Takes exactly what a cut says.
     pub fn step_obeying(&mut self, cut: &Cut, now: Duration) -> Result<Step> {
+        let morsels = self.take_cut(cut, now)?;
+        self.run(morsels, cut.advance)
+    }
+
+    fn take_cut(&mut self, cut: &Cut, now: Duration) -> Result<Vec<Vec<Rows>>> {
         for (source, cuts) in self.sources.iter_mut().zip(&cut.shards) {
             for (shard, cut) in source.shards.iter_mut().zip(cuts) {
                 shard.clock.idle = cut.idle;
@@ -241,7 +266,7 @@ impl Pipeline {
                 shard.clock.idle = cut.idle;
             }
         }
-        self.run(morsels, cut.advance)
+        Ok(morsels)
     }
 
     /// A step without rows: shards that had none since `quiet_since` are declared idle, and when all of them are,
@@ -323,6 +348,10 @@ impl Pipeline {
         for (nth, source) in self.sources.iter_mut().enumerate() {
             let spec = &self.dataflow.sources[nth];
             let mut morsels = Vec::new();
+            if source.is_mute {
+                all.push(morsels);
+                continue;
+            }
             for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
                 let taken = shard.take(spec, until(nth, shard_nth), self.watermark)?;
                 if !taken.is_empty() {
@@ -336,7 +365,6 @@ impl Pipeline {
     }
 
     fn run(&mut self, morsels: Vec<Vec<Rows>>, advance: Option<EventTime>) -> Result<Step> {
-        let rows_in = morsels.iter().flatten().map(|rows| rows.len() as u64).sum();
         let timed = self.dataflow.sources.iter().any(|source| source.watermark.is_some());
         let clocks = self.sources.iter().zip(&self.dataflow.sources).flat_map(|(source, spec)| {
             // A source without event time does not hold back those that have it.
@@ -345,6 +373,16 @@ impl Pipeline {
             source.shards.iter().filter(move |_| counts).map(move |shard| (&shard.clock, per_key))
         });
         let watermark = job_watermark(clocks, self.watermark, advance);
+        self.run_to(morsels, watermark, advance)
+    }
+
+    fn run_to(
+        &mut self,
+        morsels: Vec<Vec<Rows>>,
+        watermark: EventTime,
+        advance: Option<EventTime>,
+    ) -> Result<Step> {
+        let rows_in = morsels.iter().flatten().map(|rows| rows.len() as u64).sum();
         let output = self
             .executor
             .step(morsels, watermark, self.answers.begin())

@@ -16,4 +16,4 @@ mod definition;
 mod pace;
 mod run;
 
-pub(crate) use run::run;
+pub(crate) use run::{place_at, run};

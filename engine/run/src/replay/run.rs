@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence, ShardId, StreamName};
 use headwater_log::{Append, From, Log, StreamInfo, StreamSpec};
 use headwater_operators::{Reach, Rows};
-use headwater_plan::{Entry, METADATA_COLUMNS, StartAt};
+use headwater_plan::{Dataflow, Entry, METADATA_COLUMNS, StartAt};
 
 use super::compare::{differences, results_of};
 use super::definition::{Definition, plan};
@@ -131,10 +131,16 @@ impl Replay {
     /// Does the steps of the journal again. Those that lie before the place where the pipeline begins take nothing.
     fn obey(&mut self, inner: &Inner, job: &str) -> Result<()> {
         let journal = inner.log.stream_named(&format!("system.journal.{job}"))?;
-        let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new())?;
+        let eras = inner.eras_of(job);
+        let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new(), &eras)?;
         while let Some(entry) = entries.next()? {
-            self.pipeline.obey_answers(entry.answers);
-            let step = self.pipeline.step_obeying(&entry.cut, inner.world.clock.monotonic())?;
+            let now = inner.world.clock.monotonic();
+            let step = if eras.is_former(entry.step) {
+                self.pipeline.step_at(&entry.cut, entry.watermark, now)?
+            } else {
+                self.pipeline.obey_answers(entry.answers);
+                self.pipeline.step_obeying(&entry.cut, now)?
+            };
             self.take(step.rows_in, &step.output.rows)?;
             if step.watermark >= self.enough {
                 break;
@@ -210,7 +216,7 @@ fn start_of(
 ) -> Result<Start> {
     let obeys = obeys(entry, definition, spec);
     if obeys && start_at(entry) == StartAt::Latest {
-        return first_place(inner, entry.name());
+        return first_place(inner, entry.name(), &inner.eras_of(entry.name()));
     }
     let from = match (spec.from, reach) {
         (None, _) | (_, Reach::History) => return Ok(Start::At(From::Earliest)),
@@ -220,14 +226,18 @@ fn start_of(
         // Twice as far as windows reach, so that clocks are right when the first window of the stretch begins.
         (Some(from), Reach::Within(nanos)) => EventTime(from.0.saturating_sub(nanos.saturating_mul(2))),
     };
+    Ok(Start::At(place_at(&definition.dataflow, from)))
+}
+
+/// The place from which on all rows lie that a plan's time counts as of this time or later.
+pub(crate) fn place_at(dataflow: &Dataflow, time: EventTime) -> From {
     let by_arrival = |source: &headwater_plan::dataflow::Source| {
         source.watermark.as_ref().is_some_and(|watermark| watermark.text == METADATA_COLUMNS[2])
     };
-    let at = match definition.dataflow.sources.iter().any(by_arrival) {
-        true => From::Arrival(from),
-        false => From::EventTime(from),
-    };
-    Ok(Start::At(at))
+    match dataflow.sources.iter().any(by_arrival) {
+        true => From::Arrival(time),
+        false => From::EventTime(time),
+    }
 }
 
 /// The stream that takes the results.

@@ -12,34 +12,40 @@ use headwater_simulation::seeds;
 
 use crate::machine::{Machine, Reading};
 
-const SHARDS: u32 = 3;
+pub const SHARDS: u32 = 3;
 const DELAY: i64 = 2_000;
-const DEVICES: [&str; 5] = ["ewr", "jfk", "lga", "sea", "ord"];
+pub const DEVICES: [&str; 5] = ["ewr", "jfk", "lga", "sea", "ord"];
 
 /// What a job computes: windows of `size` every `slide` milliseconds, per device.
 #[derive(Clone, Copy)]
-struct Windows {
-    size: i64,
-    slide: i64,
+pub struct Windows {
+    pub size: i64,
+    pub slide: i64,
 }
 
 impl Windows {
-    fn any(random: &SimRandom) -> Self {
+    pub fn any(random: &SimRandom) -> Self {
         let slide = [1_000, 3_000, 4_000, 10_000][random.index(4)];
         let size = if random.chance(1, 2) { slide } else { slide + [500, 1_000, 7_000][random.index(3)] };
         Self { size, slide }
     }
 
-    fn query(self) -> String {
+    /// The windows as a table in FROM.
+    pub fn table(self) -> String {
         let seconds = |millis: i64| format!("INTERVAL '{}.{:03}' SECOND", millis / 1_000, millis % 1_000);
-        let window = if self.size == self.slide {
-            format!("TUMBLE(TABLE readings, DESCRIPTOR(ts), {})", seconds(self.size))
+        if self.size == self.slide {
+            format!("TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), {}))", seconds(self.size))
         } else {
-            format!("HOP(TABLE readings, DESCRIPTOR(ts), {}, {})", seconds(self.slide), seconds(self.size))
-        };
+            let (slide, size) = (seconds(self.slide), seconds(self.size));
+            format!("TABLE(HOP(TABLE readings, DESCRIPTOR(ts), {slide}, {size}))")
+        }
+    }
+
+    fn query(self) -> String {
+        let table = self.table();
         format!(
             "CREATE MATERIALIZED VIEW result AS SELECT device, window_end, COUNT(*) AS n, SUM(value) AS total, \
-             MIN(value) AS low FROM TABLE({window}) GROUP BY window_start, window_end, device"
+             MIN(value) AS low FROM {table} GROUP BY window_start, window_end, device"
         )
     }
 
@@ -51,7 +57,7 @@ impl Windows {
     }
 
     /// The results and the number of late readings, straight from the readings of each shard in their order.
-    fn over(self, shards: &BTreeMap<u32, Vec<Reading>>) -> (Vec<String>, u64) {
+    pub fn over(self, shards: &BTreeMap<u32, Vec<Reading>>) -> (Vec<String>, u64) {
         let mut windows: BTreeMap<(i64, &str), (i64, i64, i64)> = BTreeMap::new();
         let mut late = 0;
         for readings in shards.values() {
@@ -79,7 +85,7 @@ impl Windows {
     }
 }
 
-fn shard_of_device(device: &str) -> u32 {
+pub fn shard_of_device(device: &str) -> u32 {
     let key: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec![device]));
     shard_of(hash_rows(&[key]).unwrap()[0], SHARDS).0
 }
@@ -120,7 +126,7 @@ fn life(seed: u64) -> DiskImage {
 }
 
 /// Something happens to the machine, or nothing.
-fn strike(machine: &mut Machine, random: &SimRandom) {
+pub fn strike(machine: &mut Machine, random: &SimRandom) {
     let workers = 1 + random.index(4);
     machine.step_rows_max = 1 + random.index(60);
     match random.below(16) {

@@ -13,14 +13,14 @@ use headwater_simulation::seeds;
 use crate::machine::Machine;
 
 /// Makes up queries of three columns: `k STRING, v BIGINT, w BIGINT`.
-struct Queries<'a>(&'a SimRandom);
+pub struct Queries<'a>(pub &'a SimRandom);
 
 impl Queries<'_> {
     fn one_of<'b>(&self, choices: &[&'b str]) -> &'b str {
         choices[self.0.index(choices.len())]
     }
 
-    fn any(&self, depth: u32) -> String {
+    pub fn any(&self, depth: u32) -> String {
         if depth == 0 {
             return self.base();
         }
@@ -87,7 +87,7 @@ impl Queries<'_> {
     }
 }
 
-fn append(machine: &Machine, random: &SimRandom, time: &mut i64) {
+pub fn append(machine: &Machine, random: &SimRandom, time: &mut i64) {
     for stream in ["a", "b"] {
         let rows = random.index(8);
         if rows == 0 {

@@ -14,8 +14,7 @@ use arrow::datatypes::Int64Type;
 use super::super::settings::FormatOptions;
 use super::json_text;
 use crate::error::Result;
-
-const WEIGHT: &str = "_weight";
+use crate::format::WEIGHT;
 
 pub(super) fn write(rows: &RecordBatch, options: &FormatOptions, out: &mut Vec<u8>) -> Result<()> {
     let schema = rows.schema();

@@ -1,0 +1,225 @@
+//! What a replacement would come to, and whether it can be done.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, Schema};
+use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::{From, ReadSpec, ShardBounds, StreamInfo};
+use headwater_operators::Reach;
+use headwater_plan::{Catalog, Dataflow, Entry, StartAt, Succession};
+
+use super::rebuild::Rebuild;
+use crate::JobState;
+use crate::engine::{Inner, result_schema, start_at};
+use crate::error::{Result, RunError};
+use crate::job::{WEIGHT, place_of};
+use crate::replay::place_at;
+
+/// One definition after another.
+pub(crate) struct Replacement {
+    /// The job, view or trigger.
+    pub name: String,
+    /// What takes the place.
+    pub entry: Entry,
+    /// What it takes the place of.
+    pub before: Entry,
+    /// What runs now.
+    pub former: Arc<Dataflow>,
+    /// Whether it can leave a checkpoint of its last step behind.
+    pub can_hand_over: bool,
+    /// What is to run.
+    pub dataflow: Arc<Dataflow>,
+    /// What is kept and what is rebuilt.
+    pub succession: Succession,
+    /// Whether the result can be corrected, and so has to be.
+    pub corrects: bool,
+    /// Where the results go.
+    pub target: Arc<StreamInfo>,
+    /// The job's journal.
+    pub journal: Arc<StreamInfo>,
+}
+
+/// A replacement that was prepared beside the job, without holding anybody up.
+pub(crate) struct Beside {
+    pub replacement: Replacement,
+    pub rebuild: Option<Rebuild>,
+}
+
+impl Replacement {
+    /// Plans the replacement of what `catalog` has by `entry`, which `after` has.
+    pub fn plan(inner: &Arc<Inner>, catalog: &Catalog, after: &Catalog, entry: &Entry) -> Result<Self> {
+        let name = entry.name().to_owned();
+        let before = catalog.get(&name).cloned().ok_or_else(|| RunError::NoJob { name: name.clone() })?;
+        let refused = |reason: String| RunError::Replace { name: name.clone(), reason };
+        match (&before, entry) {
+            (Entry::Job(old), Entry::Job(new)) if old.target != new.target => {
+                let reason =
+                    format!("it writes into {}, and what is there is not for {}", old.target, new.target);
+                return Err(refused(reason));
+            }
+            (Entry::Job(_), Entry::Job(_))
+            | (Entry::MaterializedView(_), Entry::MaterializedView(_))
+            | (Entry::Trigger(_), Entry::Trigger(_)) => {}
+            _ => {
+                return Err(refused(format!(
+                    "{} has no state that could be kept",
+                    before.kind().with_article()
+                )));
+            }
+        }
+        let running =
+            inner.state.lock().jobs.get(&name).map(|job| (Arc::clone(job.dataflow()), job.status().state));
+        let (former, can_hand_over) = match running {
+            Some((dataflow, state)) => (dataflow, state != JobState::Failed),
+            None => (Arc::new(inner.plan_of(catalog, &before, None)?), false),
+        };
+        let dataflow = Arc::new(inner.plan_of(after, entry, None)?);
+        let target = match entry {
+            Entry::Job(job) => inner.log.stream_named(&job.target)?,
+            _ => inner.log.stream_named(&name)?,
+        };
+        let journal = inner.log.stream_named(&format!("system.journal.{name}"))?;
+        let is_changelog = target.spec.schema.fields().last().is_some_and(|field| field.name() == WEIGHT);
+        let corrects = is_changelog || matches!(entry, Entry::MaterializedView(_));
+        let succession = match corrects {
+            true => Succession::anew(&dataflow),
+            false => Succession::of(can_hand_over.then_some(&*former), &dataflow),
+        };
+        let entry = entry.clone();
+        let planned = Self {
+            name,
+            entry,
+            before,
+            former,
+            can_hand_over,
+            dataflow,
+            succession,
+            corrects,
+            target,
+            journal,
+        };
+        planned.check_result()?;
+        planned.check_sources()?;
+        if !planned.is_the_same() {
+            planned.check_history(inner)?;
+        }
+        Ok(planned)
+    }
+
+    /// Whether nothing changes that a row could tell.
+    pub fn is_the_same(&self) -> bool {
+        self.former.is_the_same_as(&self.dataflow)
+    }
+
+    /// The same without anything that the old job hands over.
+    pub fn without_heritage(&mut self, inner: &Inner) -> Result<()> {
+        self.can_hand_over = false;
+        self.succession = Succession::of(None, &self.dataflow);
+        self.check_history(inner)
+    }
+
+    /// Whether anything of history has to be read.
+    pub fn rereads(&self) -> bool {
+        self.succession.rereads.contains(&true)
+    }
+
+    /// The watermark as far as the job has come.
+    pub fn watermark(&self, inner: &Inner) -> EventTime {
+        let state = inner.state.lock();
+        state.jobs.get(&self.name).map_or(EventTime::MIN, |job| job.status().watermark)
+    }
+
+    /// Where reading of history starts.
+    pub fn start(&self, watermark: EventTime) -> From {
+        match self.succession.reach {
+            _ if self.corrects => From::Earliest,
+            Reach::History => From::Earliest,
+            Reach::Row => place_at(&self.dataflow, watermark),
+            // Twice as far as the state reaches, as a stage may hold time back behind another.
+            Reach::Within(nanos) => {
+                let from = EventTime(watermark.0.saturating_sub(nanos.saturating_mul(2)));
+                place_at(&self.dataflow, from)
+            }
+        }
+    }
+
+    /// Whether it began with the row that came after it was created, so that its history begins there.
+    pub fn starts_late(&self) -> bool {
+        start_at(&self.before) == StartAt::Latest
+    }
+
+    fn refused(&self, reason: String) -> RunError {
+        RunError::Replace { name: self.name.clone(), reason }
+    }
+
+    /// A view's or trigger's stream has the columns that it was made with.
+    fn check_result(&self) -> Result<()> {
+        if matches!(self.entry, Entry::Job(_)) {
+            return Ok(());
+        }
+        let (is, wanted) = (&self.target.spec.schema, result_schema(&self.dataflow));
+        let fits = |(is, wanted): (&FieldRef, &FieldRef)| {
+            let is_alike = is.name() == wanted.name() && is.data_type() == wanted.data_type();
+            is_alike && (is.is_nullable() || !wanted.is_nullable())
+        };
+        let count = is.fields().len() == wanted.fields().len();
+        if count && is.fields().iter().zip(wanted.fields()).all(fits) {
+            return Ok(());
+        }
+        let columns = |schema: &Schema| schema.fields().iter().map(describe).collect::<Vec<_>>().join(", ");
+        let (is, wanted) = (columns(is), columns(&wanted));
+        Err(self.refused(format!(
+            "its rows have the columns ({is}), those of the new definition would be ({wanted})"
+        )))
+    }
+
+    /// What is read now was read before: no journal says how far another stream had been read at which step.
+    fn check_sources(&self) -> Result<()> {
+        let former = names(&self.former);
+        match names(&self.dataflow).into_iter().find(|stream| place_of(&former, stream, 0).is_none()) {
+            Some(stream) => {
+                Err(self
+                    .refused(format!("the new definition reads {stream}, which the one that runs does not")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What is to be reread must be there still.
+    fn check_history(&self, inner: &Inner) -> Result<()> {
+        if self.starts_late() {
+            return Ok(());
+        }
+        let from = self.start(self.watermark(inner));
+        let again = self.dataflow.sources.iter().zip(&self.succession.rereads).filter(|(_, again)| **again);
+        for (source, _) in again {
+            let info = inner.log.stream_named(source.stream.as_str())?;
+            for (shard, bounds) in (0..).zip(inner.log.bounds(info.id)?) {
+                let spec = ReadSpec { from, ..ReadSpec::all(info.id, ShardId(shard)) };
+                // What begins with the first row that is left may begin before it.
+                if bounds.first > Sequence::ZERO && inner.log.read(spec)?.position() <= bounds.first {
+                    let (stream, gone) = (&source.stream, bounds.first);
+                    return Err(self.refused(format!(
+                        "its state follows from rows of {stream} that are gone: the first {gone} of shard {shard}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn describe(field: &FieldRef) -> String {
+    let never_null = if field.is_nullable() { "" } else { " NOT NULL" };
+    format!("{} {}{never_null}", field.name(), field.data_type())
+}
+
+/// The streams that a plan's sources are.
+pub(super) fn names(dataflow: &Dataflow) -> Vec<String> {
+    dataflow.sources.iter().map(|source| source.stream.to_string()).collect()
+}
+
+/// How many rows a shard holds from a place on.
+pub(super) fn rows_from(bounds: ShardBounds, position: Sequence) -> u64 {
+    bounds.next.0.saturating_sub(position.0.max(bounds.first.0))
+}
