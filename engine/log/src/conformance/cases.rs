@@ -32,6 +32,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("reading starts where it is told", read::starts_where_told),
     ("reading starts at a time", read::starts_at_a_time),
     ("reading stops where it is told and follows", read::stops_and_follows),
+    ("readers side by side get what each asked for", read::readers_side_by_side),
     ("columns are projected", read::columns_are_projected),
     ("bounds leave out no row that matches", read::bounds_leave_out_no_match),
     ("arrivals never go back", read::arrivals_never_go_back),

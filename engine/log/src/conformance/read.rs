@@ -61,6 +61,44 @@ pub(super) fn starts_at_a_time(make: Make<'_>) {
     assert!(fixture.read(spec).is_empty());
 }
 
+/// Readers side by side may share what one of them decoded: each gets what it asked for all the same.
+pub(super) fn readers_side_by_side(make: Make<'_>) {
+    let fixture = hundred(make);
+    let bound = |from: i64| ColumnBound {
+        column: 1,
+        min: Some(Arc::new(Int64Array::from(vec![from])) as ArrayRef),
+        max: None,
+    };
+    let narrow = |columns: &[usize]| ReadSpec { projection: Some(columns.to_vec()), ..fixture.spec(0) };
+    // Each with the first row that it must get; of those before, bounds leave out what they can.
+    let specs = [
+        (fixture.spec(0), 0),
+        (narrow(&[1]), 0),
+        (narrow(&[2, 1]), 0),
+        (ReadSpec { bounds: vec![bound(50)], ..narrow(&[1]) }, 50),
+        (ReadSpec { bounds: vec![bound(200)], ..narrow(&[1]) }, 100),
+        (ReadSpec { from: From::Sequence(Sequence(7)), ..narrow(&[1]) }, 7),
+        (ReadSpec { arrivals: true, ..narrow(&[1]) }, 0),
+    ];
+    let open = |spec: &(ReadSpec, i64)| fixture.log.read(spec.0.clone()).unwrap();
+    let mut readers: Vec<_> = specs.iter().chain(&specs).map(open).collect();
+    let mut together: Vec<Vec<i64>> = vec![Vec::new(); readers.len()];
+    for _ in 0..100 {
+        for (nth, reader) in readers.iter_mut().enumerate() {
+            let (spec, first) = &specs[nth % specs.len()];
+            let Some(read) = reader.next().unwrap() else { continue };
+            assert_eq!(read.arrivals.is_some(), spec.arrivals);
+            assert_eq!(read.rows.num_columns(), spec.projection.as_ref().map_or(3, Vec::len));
+            let column = read.rows.schema().index_of("value").unwrap();
+            together[nth].extend(values(&read.rows, column).iter().filter(|value| *value >= first));
+        }
+    }
+    for (nth, rows) in together.into_iter().enumerate() {
+        let (_, first) = specs[nth % specs.len()];
+        assert!(rows.into_iter().eq(first..100), "reader {nth}");
+    }
+}
+
 pub(super) fn stops_and_follows(make: Make<'_>) {
     let fixture = hundred(make);
     let until = |from, until| ReadSpec {

@@ -19,6 +19,8 @@ use super::layout::Layout;
 use super::metrics::Metrics;
 use super::options::DiskLogOptions;
 use super::queue::Queue;
+use super::reader::DecodedBatch;
+use super::recent::Recent;
 use super::scrub::Damage;
 use super::seal::SealJob;
 use super::store;
@@ -49,6 +51,8 @@ pub(crate) struct Inner {
     pub actives: Mutex<BTreeMap<u64, Arc<dyn DiskFile>>>,
     /// Sealed files, for readers.
     pub files: Files,
+    /// What several readers of a shard read a moment ago.
+    pub recent: Recent<DecodedBatch>,
     /// Counters.
     pub metrics: Metrics,
     /// Active files that are full, oldest first.
@@ -93,6 +97,7 @@ impl Inner {
             seals: Mutex::new(opened.seals),
             damage: Mutex::new(opened.damage),
             wakes: Arc::default(),
+            recent: Recent::default(),
             metrics: Metrics::default(),
             sealer: OnceLock::new(),
             poison: OnceLock::new(),
@@ -178,6 +183,7 @@ impl Inner {
         )?;
         numbers.sort_unstable();
         numbers.dedup();
+        self.recent.forget(stream);
         self.remove_sealed(stream, &numbers);
         Ok(())
     }

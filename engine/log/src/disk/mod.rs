@@ -33,6 +33,7 @@ mod options;
 mod queue;
 mod reader;
 mod rebuild;
+mod recent;
 mod recover;
 mod repair;
 mod retention;

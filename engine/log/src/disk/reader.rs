@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
 use headwater_core::world::DiskFile;
 use headwater_core::{EventTime, Sequence};
@@ -16,6 +16,7 @@ use headwater_core::{EventTime, Sequence};
 use super::index::{Entry, FileRows, Part};
 use super::inner::Inner;
 use super::rebuild::entries_of;
+use super::recent::Seat;
 use super::store;
 use crate::api::{From, ReadBatch, ReadSpec, Reader};
 use crate::batch::{Arrivals, Decoded, Fetch, Header, Limits, Wanted, decode, may_match};
@@ -37,6 +38,14 @@ pub(crate) struct DiskReader {
     schemas: Vec<arrow::datatypes::SchemaRef>,
     position: Sequence,
     stretch: Stretch,
+    seat: Seat,
+}
+
+/// A batch as it was decoded for a projection.
+pub(crate) struct DecodedBatch {
+    /// By this, bounds leave it out.
+    header: Header,
+    decoded: Decoded,
 }
 
 /// Consecutive batches in one file.
@@ -61,7 +70,8 @@ impl DiskReader {
             (Shape::new(stream, &spec)?, stream.schemas.clone())
         };
         let position = start(&inner, &spec)?;
-        Ok(Self { inner, spec, shape, schemas, position, stretch: Stretch::default() })
+        let seat = inner.recent.sit_down(&spec);
+        Ok(Self { inner, spec, shape, schemas, position, stretch: Stretch::default(), seat })
     }
 
     /// Whether there is a row at the position for this reader; follows the stream's schema.
@@ -145,6 +155,12 @@ impl DiskReader {
             let rows = RecordBatch::try_new_with_options(output, Vec::new(), &count)?;
             return Ok(Some(Decoded { rows, arrivals: None }));
         }
+        let key = self.seat.key(entry, self.schemas.len());
+        if let Some(kept) = key.as_ref().and_then(|key| self.inner.recent.get(key)) {
+            let written = &self.schemas[kept.header.schema.0 as usize];
+            let matches = may_match(&kept.header, &self.spec.bounds, written, &self.shape.target);
+            return Ok(matches.then(|| kept.decoded.clone()));
+        }
         let Some((file, path)) = &self.stretch.file else { return Err(LogError::Closed) };
         let whole =
             entry.bytes <= WHOLE_BYTES_MAX || (self.spec.projection.is_none() && self.spec.bounds.is_empty());
@@ -169,7 +185,12 @@ impl DiskReader {
         };
         let in_file_fetch = BatchInFile { file: &**file, path, at: entry.at };
         let fetch: &dyn Fetch = if count == entry.bytes { &head } else { &in_file_fetch };
-        decode(&header, &wanted, fetch).map(Some).map_err(in_file)
+        let decoded = decode(&header, &wanted, fetch).map_err(in_file)?;
+        if let Some(key) = key {
+            let kept = DecodedBatch { header, decoded: decoded.clone() };
+            self.inner.recent.put(key, Arc::new(kept), bytes_of(&decoded).max(entry.bytes as usize));
+        }
+        Ok(Some(decoded))
     }
 
     /// Refuses a batch other than the one that the index promised.
@@ -204,6 +225,12 @@ impl Reader for DiskReader {
     fn position(&self) -> Sequence {
         self.position
     }
+}
+
+/// The bytes of decoded columns. They may be slices of what was read, which then stays in memory as a whole.
+fn bytes_of(decoded: &Decoded) -> usize {
+    let columns = decoded.rows.columns().iter();
+    columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }
 
 fn part_of(decoded: &Decoded, entry: &Entry, skip: usize, count: usize, first: Sequence) -> ReadBatch {
