@@ -11,12 +11,20 @@ FROM TUMBLE(TABLE sensors, DESCRIPTOR(ts), INTERVAL '1' MINUTE)
 GROUP BY device, window_start, window_end
 EMIT CHANGES;
 
--- A window's row is there when it closes, and changes for a minute more.
+-- The same, but said every 20 seconds of event time.
+CREATE MATERIALIZED VIEW paced AS
+SELECT device, window_start, COUNT(*) AS n, SUM(temp) AS total
+FROM TUMBLE(TABLE sensors, DESCRIPTOR(ts), INTERVAL '1' MINUTE)
+GROUP BY device, window_start, window_end
+EMIT EVERY INTERVAL '20' SECOND;
+
+-- A window's row is there when it closes, and changes for a minute more; what comes later still goes to a stream.
+CREATE STREAM too_late (device STRING, ts TIMESTAMP(3), temp DOUBLE);
 CREATE MATERIALIZED VIEW forgiving AS
 SELECT device, window_start, COUNT(*) AS n, SUM(temp) AS total
 FROM TUMBLE(TABLE sensors, DESCRIPTOR(ts), INTERVAL '1' MINUTE)
 GROUP BY device, window_start, window_end
-ALLOW LATENESS INTERVAL '1' MINUTE;
+ALLOW LATENESS INTERVAL '1' MINUTE LATE DATA TO too_late;
 
 INSERT INTO sensors VALUES
   ('a', '2026-03-01 10:00:10', 1.0), ('a', '2026-03-01 10:00:50', 2.0), ('b', '2026-03-01 10:00:40', 3.0);

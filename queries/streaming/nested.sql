@@ -14,6 +14,10 @@ SELECT window_start, COUNT(temp), MAX(temp)
 FROM TABLE(TUMBLE(TABLE (SELECT ts, UNNEST(temps) AS temp FROM batches), DESCRIPTOR(ts), INTERVAL '1' MINUTE))
 GROUP BY window_start, window_end;
 
+-- The same as a join with the list, as Flink spells it; and with a table at its side.
+CREATE MATERIALIZED VIEW elements AS
+SELECT b.device, temp AS degrees FROM batches AS b CROSS JOIN UNNEST(b.temps) AS t (temp) WHERE t.temp > 1;
+
 INSERT INTO batches VALUES
   ('a', '2026-03-01 10:00:10', [1.0, 2.5]), ('b', '2026-03-01 10:00:15', [7.0]), ('a', '2026-03-01 10:00:12', [3.0, 4.0, 0.5]);
 INSERT INTO batches VALUES

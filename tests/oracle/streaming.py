@@ -27,6 +27,12 @@ def valid(sign="<="):
         SELECT v.rowid FROM rates v WHERE v.currency = o.currency AND v.ts {sign} o.ts ORDER BY v.ts DESC, v.rate DESC LIMIT 1)"""
 
 
+# Each rack's cells by number, in the order of time, and at one time in the order of all columns.
+ORDERED = "ordered AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY rack ORDER BY ts, state, volts) AS n FROM cells)"
+
+# The number of the next cell in a state.
+NEXT = "(SELECT MIN(x.n) FROM ordered x WHERE x.rack = {rack} AND x.n > {after} AND x.state = '{state}')"
+
 QUERIES = {
     "over": {
         "moving": f"""
@@ -71,10 +77,45 @@ QUERIES = {
         name: f"""
             SELECT device, strftime('%Y-%m-%d %H:%M:00', ts) AS minute, COUNT(*), SUM(temp) FROM sensors
             WHERE temp < {below} GROUP BY 1, 2"""
-        for name, below in [("early", 100), ("forgiving", 200)]
+        for name, below in [("early", 100), ("paced", 100), ("forgiving", 200)]
+    } | {"too_late": "SELECT device, ts, temp FROM sensors WHERE temp >= 200"},
+    "ordered_windows": {
+        "threes": f"""
+            WITH {ORDERED} SELECT rack, MIN(ts), MAX(ts), COUNT(*), SUM(volts) FROM ordered
+            GROUP BY rack, (n - 1) / 3 HAVING COUNT(*) = 3""",
+        "last_four": f"""
+            WITH {ORDERED} SELECT e.rack, e.ts, AVG(o.volts), SUM(coalesce(o.state = 'charging', 0))
+            FROM ordered e JOIN ordered o ON o.rack = e.rack AND o.n BETWEEN e.n - 3 AND e.n
+            WHERE e.n % 2 = 0 AND e.n >= 4 GROUP BY e.rack, e.n""",
+        "pairs": """
+            WITH ordered AS (
+              SELECT *, ROW_NUMBER() OVER (ORDER BY ts, rack, state, volts) AS n FROM cells WHERE state <> 'idle')
+            SELECT MAX(ts), MAX(volts) FROM ordered GROUP BY (n - 1) / 2 HAVING COUNT(*) = 2""",
+        "charges": f"""
+            WITH RECURSIVE {ORDERED}, charge(rack, first, last) AS (
+              SELECT rack, MIN(n), {NEXT.format(after="MIN(b.n)", rack="b.rack", state="discharging")}
+              FROM ordered b WHERE state = 'charging' GROUP BY rack
+              UNION ALL
+              SELECT b.rack, b.n, {NEXT.format(after="b.n", rack="b.rack", state="discharging")}
+              FROM charge c JOIN ordered b ON b.rack = c.rack
+                AND b.n = {NEXT.format(after="c.last", rack="c.rack", state="charging")})
+            SELECT c.rack, MIN(o.ts), MAX(o.ts), COUNT(*), MAX(o.volts) - MIN(o.volts)
+            FROM charge c JOIN ordered o ON o.rack = c.rack AND o.n BETWEEN c.first AND c.last GROUP BY c.rack, c.first""",
+        "rounds": f"""
+            WITH {ORDERED}, rest AS (
+              SELECT rack, ts, n, LEAD(n) OVER (PARTITION BY rack ORDER BY n) AS next, LEAD(ts) OVER (PARTITION BY rack ORDER BY n) AS until
+              FROM ordered WHERE state = 'idle' AND volts > 0)
+            SELECT r.rack, r.ts, r.until, COUNT(*), SUM(o.volts)
+            FROM rest r JOIN ordered o ON o.rack = r.rack AND o.n >= r.n AND o.n < r.next GROUP BY r.rack, r.n""",
+        "highest": f"""
+            WITH {ORDERED}, placed AS (
+              SELECT *, COUNT(*) OVER w AS own, ROW_NUMBER() OVER (PARTITION BY rack, (n - 1) / 3 ORDER BY volts DESC, ts) AS nth
+              FROM ordered WINDOW w AS (PARTITION BY rack, (n - 1) / 3))
+            SELECT rack, ts, volts FROM placed WHERE own = 3 AND nth = 1""",
     },
     "nested": {
         "points": "SELECT device, value FROM batches, json_each(temps)",
+        "elements": "SELECT device, value FROM batches, json_each(temps) WHERE value > 1",
         "peaks": """
             SELECT strftime('%Y-%m-%d %H:%M:00', ts) AS minute, COUNT(*), MAX(value)
             FROM batches, json_each(temps) GROUP BY 1""",

@@ -136,8 +136,25 @@ pub struct Output {
 pub struct Late {
     /// The rows, with the columns of the operator's input.
     pub batch: RecordBatch,
+    /// The event time of each row; null if it has none.
+    pub times: TimestampNanosecondArray,
+    /// By what each row is late: the watermark that it came after. Null if it has no event time.
+    pub clocks: TimestampNanosecondArray,
     /// Which operator, as EXPLAIN shows it.
     pub operator: Arc<str>,
+}
+
+impl Late {
+    /// The rows at these indices, in this order.
+    pub fn take(&self, indices: &arrow::array::UInt32Array) -> Result<Self> {
+        use arrow::compute::{take, take_record_batch};
+        Ok(Self {
+            batch: take_record_batch(&self.batch, indices)?,
+            times: downcast(&take(&self.times, indices, None)?),
+            clocks: downcast(&take(&self.clocks, indices, None)?),
+            operator: Arc::clone(&self.operator),
+        })
+    }
 }
 
 impl Output {

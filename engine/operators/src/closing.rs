@@ -26,9 +26,10 @@ impl Closing {
         let times = Times::new(rows.batch.column(self.column), operator)?;
         let mut sorting = Sorting::with_capacity(rows.len());
         for row in 0..rows.len() {
+            let clock = rows.clock(row).0;
             match times.get(row) {
                 None => sorting.untimed(row),
-                Some(time) if rows.clock(row).0 > self.end(time) => sorting.late(row),
+                Some(time) if clock > self.end(time) => sorting.late(row, time, clock),
                 Some(_) => sorting.keep(row),
             }
         }

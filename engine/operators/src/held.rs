@@ -19,6 +19,9 @@ use crate::windows::push_entries;
 /// So many chunks are kept apart.
 const CHUNKS_MAX: usize = 64;
 
+/// Fewer rows that have come and gone since the last snapshot are not worth being looked for.
+const STALE_MIN: usize = 1024;
+
 /// Chunks of fewer rows are not worth a look while most of their rows are gone.
 const SPARSE_MIN: usize = 1024;
 
@@ -53,6 +56,8 @@ pub(crate) struct Store<T> {
     free: Vec<u32>,
     chunks: Vec<Option<Chunk>>,
     changed: Vec<u32>,
+    /// How many of these are not there any more.
+    stale: usize,
     gone: Vec<(u32, u64)>,
 }
 
@@ -64,12 +69,13 @@ impl<T: Copy + Default> Store<T> {
             free: Vec::new(),
             chunks: Vec::new(),
             changed: Vec::new(),
+            stale: 0,
             gone: Vec::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.rows.len() - self.free.len()
+        self.rows.len() - self.free.len() - self.stale
     }
 
     pub(crate) fn row(&self, row: u32) -> &Row<T> {
@@ -148,7 +154,27 @@ impl<T: Copy + Default> Store<T> {
         }
         if !entry.changed {
             self.free.push(row);
+            return;
         }
+        self.stale += 1;
+        // Without snapshots nobody asks; rows that have come and gone must not be noted for ever.
+        if self.stale > STALE_MIN && self.stale * 2 > self.changed.len() {
+            self.forget_stale();
+        }
+    }
+
+    /// The numbers of rows that have come and gone since the last snapshot may be used again.
+    fn forget_stale(&mut self) {
+        let (rows, free) = (&mut self.rows, &mut self.free);
+        self.changed.retain(|row| {
+            let entry = &mut rows[*row as usize];
+            if !entry.there {
+                entry.changed = false;
+                free.push(*row);
+            }
+            entry.there
+        });
+        self.stale = 0;
     }
 
     /// A column's values in some rows; `None` is NULL, or the default if there is one.
@@ -225,15 +251,9 @@ impl<T: Copy + Default> Store<T> {
 
     /// What has changed since the last call, or all rows, and the names of those that are gone.
     fn take_changes(&mut self, full: bool) -> (Vec<u32>, Vec<(u32, u64)>) {
+        self.forget_stale();
         let mut changed = std::mem::take(&mut self.changed);
-        changed.retain(|row| {
-            let entry = &mut self.rows[*row as usize];
-            entry.changed = false;
-            if !entry.there {
-                self.free.push(*row);
-            }
-            entry.there
-        });
+        changed.iter().for_each(|row| self.rows[*row as usize].changed = false);
         let mut gone = std::mem::take(&mut self.gone);
         if full {
             gone.clear();

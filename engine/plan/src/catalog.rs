@@ -114,11 +114,15 @@ impl Entry {
     pub fn references(&self) -> BTreeSet<String> {
         match self {
             Self::Stream(_) | Self::Table(_) | Self::MapReduce(_) => BTreeSet::new(),
-            Self::View(view) | Self::MaterializedView(view) => tables_of(&view.query),
+            Self::View(view) => tables_of(&view.query),
+            Self::MaterializedView(view) => {
+                let late = view.query.options.late.iter().map(|late| late.value.clone());
+                tables_of(&view.query).into_iter().chain(late).collect()
+            }
             Self::Job(job) => {
-                let mut names = tables_of(&job.query);
-                names.insert(job.target.clone());
-                names
+                let late = job.query.options.late.iter().map(|late| late.value.clone());
+                let written = late.chain([job.target.clone()]);
+                tables_of(&job.query).into_iter().chain(written).collect()
             }
             Self::Alarm(alarm) => alarm.references(),
             Self::ScalingPolicy(policy) => policy.references(),

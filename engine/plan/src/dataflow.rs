@@ -28,6 +28,8 @@ pub struct Dataflow {
     pub stages: Vec<Stage>,
     /// What comes out.
     pub result: ResultSpec,
+    /// The stream that takes the rows which come too late, instead of `system.late_rows`: it has their own columns.
+    pub late: Option<StreamName>,
 }
 
 /// A stream that a job reads.
@@ -84,6 +86,9 @@ pub struct Watermark {
     /// Whether each key has a timeline of its own (`PER`). Then windowed operators tell lateness by the key's rows themselves, and the
     /// runner leaves the shard's clock at the beginning of time until the input ends or falls idle.
     pub per_key: bool,
+    /// Whether time is that of processing. Then `column` is `_arrival`, in which the runner puts the moment that time had come to where the
+    /// row arrived before that: no row is late. Time goes on by itself.
+    pub processing: bool,
 }
 
 /// Operators that run without an exchange between them.
@@ -156,6 +161,9 @@ impl Dataflow {
     pub(crate) fn explain_from(&self, nth: usize) -> String {
         let mut text = String::new();
         self.explain_stage(nth, 0, &mut text);
+        if let Some(late) = self.late.as_ref().filter(|_| nth + 1 == self.stages.len()) {
+            let _ = writeln!(text, "LateRows: into {late}");
+        }
         text
     }
 

@@ -23,7 +23,7 @@ pub struct StreamDef {
     pub partition_by: Vec<String>,
     /// The key; not enforced.
     pub primary_key: Vec<String>,
-    /// Names declared `AS PROCTIME()`: the time at which a row is processed. They are no columns.
+    /// Names declared `AS PROCTIME()`: the time at which a row is processed. They are no columns; queries find `_arrival` under them.
     pub proctime: Vec<String>,
     /// How many shards.
     pub shards: u32,

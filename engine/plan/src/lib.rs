@@ -26,6 +26,7 @@ pub mod parse;
 mod patterns;
 mod physical;
 pub mod planner;
+mod proctime;
 pub mod scaling;
 pub mod script;
 mod session;
@@ -51,6 +52,7 @@ pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 pub use script::{Position, Script};
 pub use statement::{Parsed, Query, Statement};
+pub use stream::LATENESS;
 pub use succession::{Fate, Succession};
 pub use trigger::{Action, Condition, FIRING_COLUMNS, Partition, RearmDef, StartAt, TriggerDef, TriggerPlan};
 

@@ -130,7 +130,7 @@ impl Hide<'_> {
 }
 
 /// The table that a window function is over, if it is named.
-fn window_input(function: &datafusion::sql::sqlparser::ast::Function) -> Option<&ObjectName> {
+pub(crate) fn window_input(function: &datafusion::sql::sqlparser::ast::Function) -> Option<&ObjectName> {
     use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr, FunctionArguments};
     let FunctionArguments::List(list) = &function.args else { return None };
     let data = list.args.iter().find_map(|arg| match arg {

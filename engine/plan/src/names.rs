@@ -35,6 +35,7 @@ use crate::lookup::{self, looked_up_name};
 use crate::metadata::{hide_metadata, mentioned_metadata};
 use crate::patterns::PatternRelations;
 use crate::planner::{Tables, Target};
+use crate::proctime::name_arrival;
 use crate::script::Script;
 use crate::statement::Query;
 use crate::stream;
@@ -66,6 +67,7 @@ impl World<'_> {
         take_parameters(&mut ast);
         lookup::rewrite(&mut ast, self.catalog, self.mode, &query.script).map_err(refused)?;
         as_of::rewrite_versioned_tables(&mut ast, self.catalog, &query.script).map_err(refused)?;
+        name_arrival(&mut ast, self.catalog);
         let mentioned = mentioned_metadata(&ast);
         if !mentioned.is_empty() {
             let is_stream = |name: &str| self.has_metadata(name);
@@ -85,9 +87,15 @@ impl World<'_> {
         query: &Query,
         target: Target<'_>,
     ) -> std::result::Result<Dataflow, SqlError> {
-        self.plan(query)
-            .and_then(|plan| stream::plan(plan, self.state, self.catalog, query.options, target))
-            .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))
+        let dataflow = self
+            .plan(query)
+            .and_then(|plan| stream::plan(plan, self.state, self.catalog, query.options.clone(), target))
+            .map_err(|error| translate_with(error, query, |error| stream::place_of(error, query)))?;
+        match &query.options.late {
+            Some(late) => stream::late_into(dataflow, late, self.catalog, target)
+                .map_err(|error| error.at(late.position, &query.script)),
+            None => Ok(dataflow),
+        }
     }
 
     /// An expression over the columns of a schema.

@@ -27,6 +27,9 @@ use crate::window::WindowPlanner;
 /// Names that Flink has for functions of DataFusion, with the same arguments and meaning.
 const ALIASES: [(&str, &str); 2] = [("ceil", "ceiling"), ("trunc", "truncate")];
 
+/// The rule that leaves out columns which are not used.
+const PRUNING: &str = "optimize_projections";
+
 /// A session with all of DataFusion's functions and ours.
 pub(crate) fn new_session() -> SessionState {
     let mut config = SessionConfig::new();
@@ -63,8 +66,9 @@ pub(crate) fn new_session() -> SessionState {
 }
 
 /// The optimiser for streams: the rules that keep a plan recognisable. It prunes columns and pushes filters down to
-/// the scans, and turns subqueries in conditions into joins; it never turns an aggregate into two.
-pub(crate) fn stream_optimizer() -> Optimizer {
+/// the scans, and turns subqueries in conditions into joins; it never turns an aggregate into two. Unless it `prunes`, all columns
+/// are read.
+pub(crate) fn stream_optimizer(prunes: bool) -> Optimizer {
     const RULES: [&str; 11] = [
         "optimize_unions",
         "simplify_expressions",
@@ -76,12 +80,13 @@ pub(crate) fn stream_optimizer() -> Optimizer {
         "eliminate_outer_join",
         "eliminate_duplicated_expr",
         "push_down_filter",
-        "optimize_projections",
+        PRUNING,
     ];
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         Optimizer::new().rules.into_iter().filter(|rule| RULES.contains(&rule.name())).collect();
     debug_assert_eq!(rules.len(), RULES.len(), "DataFusion renamed a rule");
-    Optimizer::with_rules(rules)
+    let kept = |rule: &Arc<dyn OptimizerRule + Send + Sync>| prunes || rule.name() != PRUNING;
+    Optimizer::with_rules(rules.into_iter().filter(kept).collect())
 }
 
 #[derive(Debug)]

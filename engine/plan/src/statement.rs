@@ -342,12 +342,14 @@ pub struct Query {
 }
 
 /// What a query says, as a stream, of when its rows come out and how long its state is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueryOptions {
     /// When a window's rows come out.
     pub emit: Emit,
     /// `ALLOW LATENESS`: how long after their end windows are kept for late rows, in nanoseconds.
     pub lateness: Option<i64>,
+    /// `LATE DATA TO`: the stream that takes the rows which come too late.
+    pub late: Option<Box<Name>>,
     /// `SET 'ttl'`: after how long without a row a group is forgotten, in nanoseconds of event time.
     pub ttl: Option<i64>,
 }
@@ -360,6 +362,8 @@ pub enum Emit {
     OnWindowClose,
     /// `EMIT CHANGES`: with every step that changes it.
     Changes,
+    /// `EMIT EVERY interval`: when the watermark comes to a multiple of so many nanoseconds, if it has changed.
+    Every(i64),
 }
 
 /// `SET key = value`.

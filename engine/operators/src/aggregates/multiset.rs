@@ -1,6 +1,6 @@
 //! Functions over rows that may be retracted: how often each different row is there, sorted, for each group.
 //!
-//! So MIN, MAX, FIRST_VALUE, LAST_VALUE and COUNT(DISTINCT) are read off the ends or the length; other functions are fed
+//! So MIN, MAX, FIRST_VALUE and LAST_VALUE are read off the ends, and COUNT(DISTINCT) is counted along; other functions are fed
 //! the rows anew. A count below zero stays until the addition it is owed has come.
 //!
 //! State column: a list of structs of a row in `arrow-row` encoding and its count.
@@ -40,7 +40,16 @@ pub(super) struct Multiset {
     converter: RowConverter,
     /// The row whose only column is NULL.
     null: Option<Box<[u8]>>,
-    groups: Vec<BTreeMap<Box<[u8]>, i64>>,
+    groups: Vec<Bag>,
+}
+
+/// The rows of a group.
+#[derive(Default)]
+struct Bag {
+    /// How often each is there.
+    rows: BTreeMap<Box<[u8]>, i64>,
+    /// How many different ones are there that are not NULL.
+    different: i64,
 }
 
 impl Multiset {
@@ -68,27 +77,26 @@ impl Multiset {
     }
 
     fn add(&mut self, group: u32, row: &[u8], weight: i64) {
-        let rows = &mut self.groups[group as usize];
-        match rows.get_mut(row) {
-            Some(count) if *count + weight == 0 => {
-                rows.remove(row);
-            }
-            Some(count) => *count += weight,
+        let bag = &mut self.groups[group as usize];
+        let before = match bag.rows.get_mut(row) {
+            Some(count) if *count + weight == 0 => bag.rows.remove(row).unwrap_or_default(),
+            Some(count) => std::mem::replace(count, *count + weight),
             None => {
-                rows.insert(row.into(), weight);
+                bag.rows.insert(row.into(), weight);
+                0
             }
+        };
+        if self.null.as_deref() != Some(row) {
+            bag.different += i64::from(before + weight > 0) - i64::from(before > 0);
         }
     }
 
     fn read(&self, group: u32) -> Result<ScalarValue> {
-        let rows = &self.groups[group as usize];
+        let Bag { rows, different } = &self.groups[group as usize];
         let is_null = |row: &[u8]| self.null.as_deref() == Some(row);
         let mut there = rows.iter().filter(|(_, count)| **count > 0).map(|(row, _)| &**row);
         match self.reading {
-            Reading::Length => {
-                let length = there.filter(|row| !is_null(row)).count();
-                Ok(ScalarValue::Int64(Some(length as i64)))
-            }
+            Reading::Length => Ok(ScalarValue::Int64(Some(*different))),
             Reading::End { last, skip_null } => {
                 let mut wanted = there.filter(|row| !(skip_null && is_null(row)));
                 match if last { wanted.next_back() } else { wanted.next() } {
@@ -132,7 +140,7 @@ impl Multiset {
 
 impl Aggregator for Multiset {
     fn resize(&mut self, groups: usize) {
-        self.groups.resize_with(groups, BTreeMap::new);
+        self.groups.resize_with(groups, Bag::default);
     }
 
     fn update(&mut self, values: &[ArrayRef], groups: &[u32], weights: Option<&[i64]>) -> Result<()> {
@@ -169,18 +177,18 @@ impl Aggregator for Multiset {
     }
 
     fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let entries = || groups.iter().flat_map(|group| &self.groups[*group as usize]);
+        let entries = || groups.iter().flat_map(|group| &self.groups[*group as usize].rows);
         let rows: BinaryArray = entries().map(|(row, _)| Some(row)).collect();
         let counts = Int64Array::from_iter_values(entries().map(|(_, count)| *count));
         let values = StructArray::try_new(Self::fields(), vec![Arc::new(rows), Arc::new(counts)], None)?;
         let offsets =
-            OffsetBuffer::from_lengths(groups.iter().map(|group| self.groups[*group as usize].len()));
+            OffsetBuffer::from_lengths(groups.iter().map(|group| self.groups[*group as usize].rows.len()));
         let item = Arc::new(Field::new_list_field(values.data_type().clone(), false));
         Ok(vec![Arc::new(ListArray::try_new(item, offsets, Arc::new(values), None)?)])
     }
 
     fn clear(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|group| self.groups[*group as usize].clear());
+        groups.iter().for_each(|group| self.groups[*group as usize] = Bag::default());
     }
 
     fn retain(&mut self, groups: &[u32]) {
@@ -188,8 +196,8 @@ impl Aggregator for Multiset {
     }
 
     fn size(&self) -> usize {
-        let rows = self.groups.iter().flat_map(BTreeMap::keys);
+        let rows = self.groups.iter().flat_map(|group| group.rows.keys());
         rows.map(|row| row.len() + size_of::<(Box<[u8]>, i64)>()).sum::<usize>()
-            + self.groups.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
+            + self.groups.capacity() * size_of::<Bag>()
     }
 }

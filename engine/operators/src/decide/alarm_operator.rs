@@ -214,8 +214,9 @@ impl Operator for AlarmOperator {
             }
             let tick = self.spec.timing.tick_of(times.value(row));
             // The row's own shard says whether it is late; what the others have done since does not.
-            if tick <= rows.clock(row).0.max(self.watermark) {
-                sorting.late(row);
+            let clock = rows.clock(row).0.max(self.watermark);
+            if tick <= clock {
+                sorting.late(row, times.value(row), clock);
                 continue;
             }
             let count = samples.is_valid(row).then(|| samples.value(row).max(0) as u64);

@@ -99,9 +99,10 @@ impl JoinOperator {
         let times = Times::new(rows.batch.column(time.column), self.name)?;
         let mut sorting = Sorting::with_capacity(rows.len());
         for row in 0..rows.len() {
+            let clock = rows.clock(row).0;
             match times.get(row) {
                 None => sorting.untimed(row),
-                Some(at) if rows.clock(row).0 > at.saturating_add(time.late_after) => sorting.late(row),
+                Some(at) if clock > at.saturating_add(time.late_after) => sorting.late(row, at, clock),
                 Some(_) => sorting.keep(row),
             }
         }

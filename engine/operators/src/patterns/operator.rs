@@ -99,7 +99,7 @@ impl MatchOperator {
         for row in 0..rows.len() {
             match times.get(row) {
                 None => sorting.untimed(row),
-                Some(time) if rows.clock(row).0 > time => sorting.late(row),
+                Some(time) if rows.clock(row).0 > time => sorting.late(row, time, rows.clock(row).0),
                 Some(_) => sorting.keep(row),
             }
         }

@@ -74,12 +74,11 @@ impl TemporalOperator {
         let times = Times::new(rows.batch.column(input.time), self.name)?;
         let mut sorting = Sorting::with_capacity(rows.len());
         for row in 0..rows.len() {
+            let clock = rows.clock(row).0.max(self.watermark);
             match times.get(row) {
                 None => sorting.untimed(row),
                 // What lies behind the watermark has been said without it.
-                Some(time) if rows.clock(row).0.max(self.watermark) > time.saturating_add(input.after) => {
-                    sorting.late(row);
-                }
+                Some(time) if clock > time.saturating_add(input.after) => sorting.late(row, time, clock),
                 Some(_) => sorting.keep(row),
             }
         }

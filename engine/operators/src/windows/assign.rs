@@ -92,9 +92,10 @@ impl Operator for AssignWindows {
                 continue;
             };
             let slice = self.kind.slice_of(time);
-            let mut end = self.kind.next_end(slice, rows.clock(row).0.saturating_sub(self.lateness));
+            let clock = rows.clock(row).0;
+            let mut end = self.kind.next_end(slice, clock.saturating_sub(self.lateness));
             if end.is_none() && self.kind.last_end(slice).is_some() {
-                sorting.late(row);
+                sorting.late(row, time, clock);
             }
             while let Some(this) = end {
                 indices.push(row as u32);

@@ -90,14 +90,14 @@ impl WindowOperator {
         for (row, key) in keys.iter().enumerate() {
             if ticks.passes(row) {
                 let clock = timelines.clock(*key).max(rows.clock(row).0).max(self.watermark);
-                match times.get(row).map(|time| placer.place(time, clock)) {
-                    Some(Fate::Counts(place)) => {
+                match times.get(row).map(|time| (time, placer.place(time, clock))) {
+                    Some((_, Fate::Counts(place))) => {
                         self.ordinals.push(self.slices.ordinal(place));
                         self.keys.push(*key);
                         sorting.keep(row);
                     }
-                    Some(Fate::Late) => sorting.late(row),
-                    Some(Fate::Nowhere) => {}
+                    Some((time, Fate::Late)) => sorting.late(row, time, clock),
+                    Some((_, Fate::Nowhere)) => {}
                     None => sorting.untimed(row),
                 }
             }
@@ -275,7 +275,7 @@ impl Operator for FinalOperator {
                     operator.ordinals.push(operator.slices.ordinal(place));
                     kept.keep(row);
                 }
-                Fate::Late => kept.late(row),
+                Fate::Late => kept.late(row, place.slice, clock),
                 Fate::Nowhere => {}
             }
         }

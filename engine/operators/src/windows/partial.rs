@@ -138,12 +138,13 @@ pub(super) fn sort_by_clock(
             sorting.untimed(row);
             continue;
         };
-        match placer.place(time, rows.clock(row).0.max(watermark)) {
+        let clock = rows.clock(row).0.max(watermark);
+        match placer.place(time, clock) {
             Fate::Counts(place) => {
                 keep(place);
                 sorting.keep(row);
             }
-            Fate::Late => sorting.late(row),
+            Fate::Late => sorting.late(row, time, clock),
             Fate::Nowhere => {}
         }
     }

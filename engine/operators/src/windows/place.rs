@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampNanosecondArray, UInt32Array,
+};
 use arrow::buffer::NullBuffer;
-use arrow::compute::filter_record_batch;
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{
     DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType,
@@ -117,13 +119,20 @@ impl Times {
 #[derive(Default)]
 pub(crate) struct Sorting {
     kept: Vec<bool>,
-    late: Vec<bool>,
-    untimed: Vec<bool>,
+    late: Vec<(u32, Lateness)>,
+    untimed: Vec<u32>,
+}
+
+/// By what a row is late.
+#[derive(Clone, Copy)]
+struct Lateness {
+    time: i64,
+    clock: i64,
 }
 
 impl Sorting {
     pub(crate) fn with_capacity(rows: usize) -> Self {
-        Self { kept: vec![false; rows], late: vec![false; rows], untimed: vec![false; rows] }
+        Self { kept: vec![false; rows], late: Vec::new(), untimed: Vec::new() }
     }
 
     #[inline]
@@ -131,18 +140,39 @@ impl Sorting {
         self.kept[row] = true;
     }
 
-    pub(crate) fn late(&mut self, row: usize) {
-        self.late[row] = true;
+    /// A row of this time that came after the watermark was at `clock`.
+    pub(crate) fn late(&mut self, row: usize, time: i64, clock: i64) {
+        self.late.push((row as u32, Lateness { time, clock }));
     }
 
     pub(crate) fn untimed(&mut self, row: usize) {
-        self.untimed[row] = true;
+        self.untimed.push(row as u32);
     }
 
     /// Hands on what is late.
     pub(crate) fn emit_late(&self, batch: &RecordBatch, operator: &Arc<str>, out: &mut Output) -> Result<()> {
-        emit(&self.late, batch, operator, out)?;
-        emit(&self.untimed, batch, &Arc::from(NULL_TIME), out)
+        if !self.late.is_empty() {
+            let places = UInt32Array::from_iter_values(self.late.iter().map(|(row, _)| *row));
+            let each = |of: fn(&Lateness) -> i64| {
+                TimestampNanosecondArray::from_iter_values(self.late.iter().map(|(_, late)| of(late)))
+            };
+            out.late.push(Late {
+                batch: take_record_batch(batch, &places)?,
+                times: each(|late| late.time),
+                clocks: each(|late| late.clock),
+                operator: Arc::clone(operator),
+            });
+        }
+        if !self.untimed.is_empty() {
+            let unknown = TimestampNanosecondArray::new_null(self.untimed.len());
+            out.late.push(Late {
+                batch: take_record_batch(batch, &UInt32Array::from(self.untimed.clone()))?,
+                times: unknown.clone(),
+                clocks: unknown,
+                operator: Arc::from(NULL_TIME),
+            });
+        }
+        Ok(())
     }
 
     /// Hands on what is late, and gives back what is kept.
@@ -154,14 +184,6 @@ impl Sorting {
             rows.filter(&BooleanArray::from(self.kept))
         }
     }
-}
-
-fn emit(late: &[bool], batch: &RecordBatch, operator: &Arc<str>, out: &mut Output) -> Result<()> {
-    if late.contains(&true) {
-        let batch = filter_record_batch(batch, &BooleanArray::from(late.to_vec()))?;
-        out.late.push(Late { batch, operator: Arc::clone(operator) });
-    }
-    Ok(())
 }
 
 /// The weights of rows that may only be added.

@@ -176,11 +176,11 @@ impl Operator for SessionOperator {
                 clock = clock.max(timelines.clock(*key));
             }
             if ticks.as_ref().is_none_or(|ticks| ticks.passes(row)) {
-                match times.get(row).map(|time| self.sessions.join(*key, time, clock)) {
+                match times.get(row).map(|time| (time, self.sessions.join(*key, time, clock))) {
                     None => sorting.untimed(row),
-                    Some(Joined::Late) => sorting.late(row),
-                    Some(Joined::One(group)) => pending.push(row, group),
-                    Some(Joined::Many(group, others)) => {
+                    Some((time, Joined::Late)) => sorting.late(row, time, clock),
+                    Some((_, Joined::One(group))) => pending.push(row, group),
+                    Some((_, Joined::Many(group, others))) => {
                         // The others' rows must be in their aggregates before these move.
                         pending.flush(&mut self.sessions.aggregates)?;
                         self.sessions.absorb(group, &others)?;

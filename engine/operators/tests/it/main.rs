@@ -4,10 +4,12 @@
 mod aggregates;
 mod alarms;
 mod data;
+mod every;
 mod groups;
 mod harness;
 mod joins;
 mod oracle;
+mod ordered;
 mod over;
 mod patterns;
 mod ranks;

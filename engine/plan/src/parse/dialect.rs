@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     Query, Select, SelectItem, SetExpr, TableFactor, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
-use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -21,6 +21,21 @@ pub(crate) struct HeadwaterDialect;
 /// How `TABLE t PARTITION BY k` is kept in a syntax tree: a call of this function on the subquery `SELECT * FROM t`, OVER the
 /// partition. No statement can call a function of this name.
 pub(crate) const TABLE_ARGUMENT: &str = "TABLE";
+
+/// The first two words of what stands behind a query as a whole.
+const QUERY_OPTIONS: [[&str; 2]; 5] =
+    [["EMIT", "CHANGES"], ["EMIT", "EVERY"], ["EMIT", "ON"], ["ALLOW", "LATENESS"], ["LATE", "DATA"]];
+
+/// Whether the word that has just been read and the next one begin an option of the query.
+fn begins_query_options(parser: &Parser) -> bool {
+    let word = |token: &Token| match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_uppercase()),
+        _ => None,
+    };
+    let words = (word(&parser.get_current_token().token), word(&parser.peek_token_ref().token));
+    let (Some(first), Some(second)) = words else { return false };
+    QUERY_OPTIONS.contains(&[first.as_str(), second.as_str()])
+}
 
 impl Dialect for HeadwaterDialect {
     /// Counts as the generic dialect where the parser asks for it by type.
@@ -38,6 +53,11 @@ impl Dialect for HeadwaterDialect {
 
     fn is_identifier_part(&self, ch: char) -> bool {
         ch.is_alphanumeric() || ch == '_' || ch == '$'
+    }
+
+    /// What stands behind a query as a whole is not the alias of its last table.
+    fn is_table_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        !RESERVED_FOR_TABLE_ALIAS.contains(keyword) && !begins_query_options(parser)
     }
 
     fn supports_group_by_expr(&self) -> bool {

@@ -22,6 +22,7 @@ mod statements;
 mod trigger;
 mod ttl;
 mod types;
+mod unnest;
 mod windows;
 
 pub(crate) use columns::sql_type;
@@ -32,3 +33,4 @@ pub(crate) use reader::{name_of, normal, position};
 pub use scripts::{parse, parse_one};
 pub use secrets::without_secrets;
 pub(crate) use types::arrow_type;
+pub(crate) use windows::WINDOW_FUNCTIONS;

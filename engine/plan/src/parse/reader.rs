@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use super::dialect::HeadwaterDialect;
 use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
+use super::unnest::unify_unnest;
 use super::windows::unify_windows;
 use crate::as_of::AsOfJoins;
 use crate::error::{Mistake, Result, SqlError};
@@ -161,35 +162,47 @@ impl Reader {
         }
         let mut ast = self.sql("a query", Parser::parse_query)?;
         self.as_of.unify(&mut ast, &self.script)?;
+        unify_unnest(&mut ast, &self.script)?;
         unify_windows(&mut ast, &self.script)?;
         let text = self.text_since(at);
         let options = self.query_options()?;
         Ok(Query { ast, text, position: at, script: self.script.clone(), options })
     }
 
-    /// `EMIT CHANGES`, `EMIT ON WINDOW CLOSE`, `ALLOW LATENESS interval`, in any order.
+    /// `EMIT CHANGES`, `EMIT EVERY interval`, `EMIT ON WINDOW CLOSE`, `ALLOW LATENESS interval`, `LATE DATA TO stream`, in any order.
     fn query_options(&mut self) -> Result<QueryOptions> {
         let mut options = QueryOptions::default();
         loop {
             if self.take_words("EMIT") {
-                options.emit = match (self.take_words("CHANGES"), self.take_words("ON WINDOW CLOSE")) {
-                    (true, _) => Emit::Changes,
-                    (_, true) => Emit::OnWindowClose,
-                    _ => return Err(self.expected("CHANGES or ON WINDOW CLOSE")),
+                options.emit = if self.take_words("CHANGES") {
+                    Emit::Changes
+                } else if self.take_words("ON WINDOW CLOSE") {
+                    Emit::OnWindowClose
+                } else if self.take_words("EVERY") {
+                    Emit::Every(self.length("EMIT EVERY INTERVAL '10' SECOND", 1)?)
+                } else {
+                    return Err(self.expected("CHANGES, EVERY or ON WINDOW CLOSE"));
                 };
             } else if self.take_words("ALLOW LATENESS") {
-                let at = self.position();
-                let text = read_value(self)?;
-                let length = duration(&text).and_then(|length| i64::try_from(length.as_nanos()).ok());
-                options.lateness = Some(length.ok_or_else(|| {
-                    SqlError::new(Mistake::Type, format!("'{text}' is no length of time"))
-                        .at(at, &self.script)
-                        .hint("ALLOW LATENESS INTERVAL '1' MINUTE")
-                })?);
+                options.lateness = Some(self.length("ALLOW LATENESS INTERVAL '1' MINUTE", 0)?);
+            } else if self.take_words("LATE DATA TO") {
+                options.late = Some(Box::new(self.name("a stream")?));
             } else {
                 return Ok(options);
             }
         }
+    }
+
+    /// A length of time in nanoseconds, at least so many. `usage`: how it is written.
+    fn length(&mut self, usage: &str, least: i64) -> Result<i64> {
+        let at = self.position();
+        let text = read_value(self)?;
+        let length = duration(&text).and_then(|length| i64::try_from(length.as_nanos()).ok());
+        length.filter(|length| *length >= least).ok_or_else(|| {
+            SqlError::new(Mistake::Type, format!("'{text}' is no length of time"))
+                .at(at, &self.script)
+                .hint(usage.to_owned())
+        })
     }
 
     pub(super) fn expr(&mut self) -> Result<(ast::Expr, String)> {

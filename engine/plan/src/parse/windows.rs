@@ -25,12 +25,18 @@ use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::script::Script;
 
 /// The window functions and the names of their arguments, in order. Those after `/` may be left out.
-const WINDOWS: [(&str, &[&str], &[&str]); 4] = [
+const WINDOWS: [(&str, &[&str], &[&str]); 6] = [
     ("TUMBLE", &["DATA", "TIMECOL", "SIZE"], &["OFFSET"]),
     ("HOP", &["DATA", "TIMECOL", "SLIDE", "SIZE"], &["OFFSET"]),
     ("CUMULATE", &["DATA", "TIMECOL", "STEP", "SIZE"], &["OFFSET"]),
     ("SESSION", &["DATA", "TIMECOL", "GAP"], &[]),
+    ("COUNT_WINDOW", &["DATA", "TIMECOL", "SIZE"], &["HOP"]),
+    ("STATE_WINDOW", &["DATA", "TIMECOL", "BEGIN_CONDITION"], &["EMIT_CONDITION"]),
 ];
+
+/// The names of the window functions.
+pub(crate) const WINDOW_FUNCTIONS: [&str; 6] =
+    ["TUMBLE", "HOP", "CUMULATE", "SESSION", "COUNT_WINDOW", "STATE_WINDOW"];
 
 /// Puts all window functions in FROM into one shape.
 pub(super) fn unify_windows(query: &mut Query, script: &Script) -> Result<()> {
@@ -89,7 +95,7 @@ fn unified(factor: &TableFactor, script: &Script) -> Result<Option<TableFactor>>
             format!("there is no table function '{}'", name_of(name)),
         )
         .at(at, script)
-        .hint_if(did_you_mean(&wanted, WINDOWS.map(|(known, ..)| known)))),
+        .hint_if(did_you_mean(&wanted, WINDOW_FUNCTIONS))),
         None => Ok(None),
     }
 }
@@ -226,6 +232,8 @@ fn malformed(window: &str, what: &str, required: &[&str]) -> SqlError {
         .map(|name| match *name {
             "DATA" => "TABLE t".to_owned(),
             "TIMECOL" => "DESCRIPTOR(ts)".to_owned(),
+            "SIZE" if window == "COUNT_WINDOW" => "5 /* rows */".to_owned(),
+            "BEGIN_CONDITION" => "temp > 80 /* begins */, temp < 60 /* ends */".to_owned(),
             length => format!("INTERVAL '...' /* {} */", length.to_lowercase()),
         })
         .collect();

@@ -50,7 +50,7 @@ impl Lower<'_> {
         // The one group of an aggregate without keys stays.
         let ttl = self.options.ttl.filter(|_| closes.is_none() && !keys.is_empty());
         if ttl.is_some() {
-            self.check_ttl()?;
+            self.check_timed("'ttl'")?;
         }
         let what = GroupAggregate {
             closes,
@@ -70,14 +70,14 @@ impl Lower<'_> {
     /// Whether windows come out before their end, or are changed after it.
     pub(super) fn revises(&self) -> Option<Revises> {
         match (self.options.emit, self.options.lateness) {
-            (Emit::Changes, _) => Some(Revises::Always),
+            (Emit::Changes | Emit::Every(_), _) => Some(Revises::Always),
             (Emit::OnWindowClose, Some(lateness)) => Some(Revises::Late(lateness)),
             (Emit::OnWindowClose, None) => None,
         }
     }
 
-    /// State is forgotten by event time, so that all sources must tell it.
-    fn check_ttl(&self) -> Result<()> {
+    /// What is measured in event time of all rows needs sources that tell it.
+    pub(super) fn check_timed(&self, what: &str) -> Result<()> {
         let untimed = |source: &&Source| source.watermark.as_ref().is_none_or(|watermark| watermark.per_key);
         match self.sources.iter().find(untimed) {
             None => Ok(()),
@@ -85,7 +85,7 @@ impl Lower<'_> {
                 SqlError::new(
                     Mistake::NoWatermark,
                     format!(
-                        "'ttl' is a length of event time, and '{}' has no watermark for all its rows",
+                        "{what} is a length of event time, and '{}' has no watermark for all its rows",
                         source.stream
                     ),
                 )

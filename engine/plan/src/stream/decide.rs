@@ -40,7 +40,7 @@ impl<'a> Decide<'a> {
         let schema = self.lower.stages.last().map(|stage| Arc::clone(&stage.schema));
         let schema = schema.expect("an alarm has at least one stage");
         let result = ResultSpec { schema, changes: Changes::AppendOnly, event_time: Some(0) };
-        Dataflow { sources: self.lower.sources, stages: self.lower.stages, result }
+        Dataflow { sources: self.lower.sources, stages: self.lower.stages, result, late: None }
     }
 
     /// An alarm of the catalog.
@@ -144,7 +144,7 @@ impl<'a> Decide<'a> {
 
     fn of_query(&mut self, query: &Query) -> Result<Points> {
         let plan: LogicalPlan = self.world.plan(query)?;
-        let plan = prepare(plan, self.world.state)?;
+        let plan = prepare(plan, self.world.state, true)?;
         self.lower.points(&plan)
     }
 }

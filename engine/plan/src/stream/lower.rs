@@ -32,11 +32,14 @@ pub(super) struct Lower<'a> {
     pub(super) stages: Vec<Stage>,
     /// What the query says of when its rows come out.
     pub(super) options: QueryOptions,
+    /// Whether what is lowered is below a window in processing time.
+    pub(super) processing: bool,
 }
 
 impl<'a> Lower<'a> {
     pub(super) fn new(state: &'a SessionState, catalog: &'a Catalog) -> Self {
-        Self { state, catalog, sources: Vec::new(), stages: Vec::new(), options: QueryOptions::default() }
+        let (sources, stages, options) = (Vec::new(), Vec::new(), QueryOptions::default());
+        Self { state, catalog, sources, stages, options, processing: false }
     }
 
     /// A node and all below it. `below_window`: an aggregate over windows follows, which wants the rows that fail a filter, too,
@@ -178,13 +181,23 @@ impl<'a> Lower<'a> {
 
     /// Windows as columns, without an aggregate over them.
     fn assign_windows(&mut self, window: &WindowTvf) -> Result<Flow> {
-        let Bounds::Fixed(kind) = window.windowing.bounds() else {
-            return Err(refused(
-                SqlError::new(Mistake::NotStreaming, "SESSION runs as a stream only under an aggregate")
-                    .hint("GROUP BY window_start, window_end and the keys of PARTITION BY"),
-            ));
+        let kind = match window.windowing.bounds() {
+            Bounds::Fixed(kind) => kind,
+            Bounds::OfOrder => return self.ordered_windows(window),
+            Bounds::OfRows { .. } if self.revises().is_some() => {
+                let message = "a session comes out when it closes, and does not change before or after";
+                return Err(refused(
+                    SqlError::new(Mistake::NotStreaming, message).hint("leave EMIT and ALLOW LATENESS out"),
+                ));
+            }
+            Bounds::OfRows { .. } => {
+                return Err(refused(
+                    SqlError::new(Mistake::NotStreaming, "SESSION runs as a stream only under an aggregate")
+                        .hint("GROUP BY window_start, window_end and the keys of PARTITION BY"),
+                ));
+            }
         };
-        let mut flow = self.lower(&window.input, false)?;
+        let mut flow = self.window_input(window, false)?;
         let time = self.check_time(window, &flow)?;
         let own = window.input.schema().fields().len();
         if flow.schema.fields().len() > own {
@@ -197,6 +210,32 @@ impl<'a> Lower<'a> {
         flow.time.columns.extend([own + 2, own + 1]);
         flow.time.ends.extend([(own + 2, AFTER_TIME), (own + 1, AFTER_END)]);
         Ok(flow)
+    }
+
+    /// What a window is over. If its time is the arrival of rows, so is the time of all that it is over.
+    pub(super) fn window_input(&mut self, window: &WindowTvf, below_window: bool) -> Result<Flow> {
+        let processing = self.processing || window.is_in_processing_time();
+        let before = std::mem::replace(&mut self.processing, processing);
+        let flow = self.lower(&window.input, below_window);
+        self.processing = before;
+        flow
+    }
+
+    /// All that a query reads has one kind of time.
+    pub(super) fn check_one_time(&self) -> Result<()> {
+        let timed = || self.sources.iter().filter_map(|source| Some((source, source.watermark.as_ref()?)));
+        let event_time = timed().find(|(_, watermark)| !watermark.processing);
+        match (event_time, timed().any(|(_, watermark)| watermark.processing)) {
+            (Some((source, _)), true) => {
+                let message = format!(
+                    "one part of the query is in processing time, and '{}' is read in event time",
+                    source.stream
+                );
+                let hint = "take the parts apart: a window's results are a stream of their own, INSERT INTO or CREATE MATERIALIZED VIEW";
+                Err(refused(SqlError::new(Mistake::NotStreaming, message).hint(hint)))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn push(&mut self, stage: Stage) -> usize {

@@ -10,11 +10,14 @@
 mod aggregate;
 mod alarm;
 mod decide;
+mod every;
 mod flow;
 mod intervals;
 mod joins;
+mod late;
 mod lookup;
 mod lower;
+mod ordered;
 mod over;
 mod patterns;
 mod query;
@@ -29,6 +32,8 @@ mod unnest;
 mod windowed;
 
 pub(crate) use decide::Decide;
+pub use late::LATENESS;
+pub(crate) use late::late_into;
 pub(crate) use query::plan;
 pub(crate) use refuse::{check_expression, place_of};
 pub(crate) use target::{assignable, fit_insert};

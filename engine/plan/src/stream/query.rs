@@ -19,19 +19,21 @@ pub(crate) fn plan(
     options: QueryOptions,
     into: Target<'_>,
 ) -> Result<Dataflow> {
-    let plan = prepare(plan, state)?;
+    let plan = prepare(plan, state, options.late.is_none())?;
     let mut lower = lower::Lower { options, ..lower::Lower::new(state, catalog) };
     let flow = lower.lower(&plan, false)?;
+    lower.check_one_time()?;
     let dataflow = target::finish(lower, flow, &plan, into)?;
     lookup::check(&dataflow)?;
     Ok(dataflow)
 }
 
-/// Refuses what does not run as a stream, and brings the rest into the shape that is lowered.
-pub(super) fn prepare(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+/// Refuses what does not run as a stream, and brings the rest into the shape that is lowered. `prunes`: columns that are not used are
+/// not read.
+pub(super) fn prepare(plan: LogicalPlan, state: &SessionState, prunes: bool) -> Result<LogicalPlan> {
     refuse::check(&plan)?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    let plan = stream_optimizer().optimize(plan, state, |_, _| {})?;
+    let plan = stream_optimizer(prunes).optimize(plan, state, |_, _| {})?;
     refuse::check_subqueries(&plan)?;
     ranks::sink_filters(plan)
 }

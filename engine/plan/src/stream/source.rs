@@ -24,6 +24,7 @@ use crate::error::refused;
 use crate::error::{Mistake, SqlError};
 use crate::names::with_metadata;
 use crate::physical::physical_expr;
+use crate::proctime::ARRIVAL;
 
 impl Lower<'_> {
     /// A scan, of the rows that `filters` (all above the scan, in the scan's columns) let pass.
@@ -45,7 +46,7 @@ impl Lower<'_> {
         };
         let own = stream.schema.fields().len();
         let mut projection: Vec<usize> = wanted.iter().copied().filter(|column| *column < own).collect();
-        let watermark = self.watermark_of(&stream)?;
+        let watermark = if self.processing { None } else { self.watermark_of(&stream)? };
         for column in watermark.iter().flat_map(|(_, columns)| columns) {
             if !projection.contains(column) {
                 projection.push(*column);
@@ -56,6 +57,7 @@ impl Lower<'_> {
         let schema: SchemaRef = Arc::new(whole.project(&read)?);
         let place = |column: usize| read.iter().position(|read| *read == column);
         let watermark = match (watermark, &stream.watermark) {
+            _ if self.processing => Some(arrival_watermark(&schema)?),
             (Some((candidate, _)), Some(definition)) => {
                 Some(self.place_watermark(&candidate, definition, &stream, &schema)?)
             }
@@ -124,8 +126,15 @@ impl Lower<'_> {
         }
         let column = schema.index_of(&definition.column)?;
         let per_key = !definition.per.is_empty();
-        Ok(Watermark { column, candidate, text: definition.expr.clone(), per_key })
+        Ok(Watermark { column, candidate, text: definition.expr.clone(), per_key, processing: false })
     }
+}
+
+/// The watermark of processing time.
+fn arrival_watermark(schema: &SchemaRef) -> Result<Watermark> {
+    let column = schema.index_of(ARRIVAL)?;
+    let candidate = Arc::new(PhysicalColumn::new(ARRIVAL, column));
+    Ok(Watermark { column, candidate, text: "PROCTIME()".to_owned(), per_key: false, processing: true })
 }
 
 fn time_of(
@@ -133,11 +142,12 @@ fn time_of(
     place: &dyn Fn(usize) -> Option<usize>,
     watermark: Option<&Watermark>,
 ) -> Time {
-    let (Some(watermark), Some(definition)) = (watermark, &stream.watermark) else { return Time::default() };
+    let Some(watermark) = watermark else { return Time::default() };
     let place_of = |name: &String| stream.schema.index_of(name).ok().and_then(place);
+    let keys = stream.watermark.iter().flat_map(|definition| &definition.per);
     let per_key = watermark.per_key.then(|| PerKeyColumns {
         stream: stream.name.clone(),
-        keys: definition.per.iter().map(|name| (name.clone(), place_of(name))).collect(),
+        keys: keys.map(|name| (name.clone(), place_of(name))).collect(),
         below_window: None,
     });
     Time { columns: vec![watermark.column], per_key, ..Time::default() }

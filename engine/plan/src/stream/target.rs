@@ -17,6 +17,7 @@ use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
 use crate::parse::sql_type;
 use crate::planner::Target;
+use crate::statement::Emit;
 
 /// Closes the last stage.
 pub(super) fn finish(
@@ -55,6 +56,9 @@ pub(super) fn finish(
         let from: Vec<_> = columns.iter().map(|(_, _, from)| *from).collect();
         flow.project(columns.into_iter().map(|(expr, name, _)| (expr, name)).collect(), &from)?;
     }
+    if let Emit::Every(interval) = lower.options.emit {
+        flow = lower.emit_every(flow, interval)?;
+    }
     if let Target::Stream(stream, _) = target
         && (stream.is_database() || stream.is_updating_table())
     {
@@ -66,7 +70,7 @@ pub(super) fn finish(
         event_time: flow.time.columns.first().copied(),
     };
     lower.push(flow.into_stage());
-    Ok(Dataflow { sources: lower.sources, stages: lower.stages, result })
+    Ok(Dataflow { sources: lower.sources, stages: lower.stages, result, late: None })
 }
 
 fn as_is(

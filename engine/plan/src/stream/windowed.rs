@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result, internal_err};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use headwater_operators::{
@@ -69,7 +69,7 @@ impl Lower<'_> {
         let (exprs, sets) = Sets::of(aggregate)?;
         let Some(mut over) = see_through(aggregate, exprs)? else { return Ok(None) };
         let window = over.window;
-        let mut flow = self.lower(&window.input, true)?;
+        let mut flow = self.window_input(window, true)?;
         let time = self.check_time(window, &flow)?;
         let node = window.input.schema();
         for condition in &over.on_rows {
@@ -130,6 +130,7 @@ impl Lower<'_> {
                 let what = SessionAggregate { gap, input, time, keys, aggregates, output, per_key };
                 (by_rows, Arc::new(SessionAggregateSpec::try_new(what).map_err(external)?))
             }
+            Bounds::OfOrder => return internal_err!("windows of ordered rows are aggregated as groups"),
             Bounds::Fixed(kind) => {
                 let what = WindowAggregate { kind, input, time, keys, aggregates, output, per_key };
                 if one_phase {
@@ -322,6 +323,8 @@ fn see_through(aggregate: &Aggregate, group: Vec<Expr>) -> Result<Option<OverWin
     let window = loop {
         let (map, input): (HashMap<Column, Expr>, _) = match plan {
             LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowTvf>() {
+                // Windows of ordered rows are assigned to the rows, which are then grouped by them as by any column.
+                Some(window) if matches!(window.windowing.bounds(), Bounds::OfOrder) => return Ok(None),
                 Some(window) => break window,
                 None => return Ok(None),
             },

@@ -100,8 +100,13 @@ fn rows_of(world: World<'_>, def: &TriggerDef) -> Result<(Dataflow, usize)> {
         let source = &mut dataflow.sources[0];
         let nth = source.schema.index_of(arrival).map_err(|error| wrong(error.to_string()))?;
         let candidate = column(&source.schema, nth);
-        source.watermark =
-            Some(Watermark { column: nth, candidate, text: arrival.to_owned(), per_key: false });
+        source.watermark = Some(Watermark {
+            column: nth,
+            candidate,
+            text: arrival.to_owned(),
+            per_key: false,
+            processing: false,
+        });
         dataflow.result.event_time = dataflow.result.schema.index_of(arrival).ok();
     }
     let time = dataflow.result.event_time.ok_or_else(|| {

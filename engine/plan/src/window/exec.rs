@@ -1,7 +1,8 @@
 //! How DataFusion runs windows over the rows so far: the oracle that streams are compared with.
 //!
-//! Simple on purpose: TUMBLE, HOP and CUMULATE repeat each row once for each of its windows, batch by batch; SESSION takes all
-//! rows into memory and sorts each partition's by time; rows exactly a gap apart belong together. Rows without a time lie in no window.
+//! Simple on purpose: TUMBLE, HOP and CUMULATE repeat each row once for each of its windows, batch by batch; the others take all
+//! rows into memory and sort each partition's by time. In a SESSION rows exactly a gap apart belong together. Rows without a time lie in
+//! no window.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +32,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, TryStreamExt};
 
 use super::node::{WindowTvf, Windowing};
+use super::ordered::ordered_windows;
 
 /// Turns [`WindowTvf`] into an execution plan.
 #[derive(Debug)]
@@ -44,14 +46,23 @@ impl ExtensionPlanner for WindowPlanner {
         node: &dyn UserDefinedLogicalNode,
         _logical_inputs: &[&LogicalPlan],
         physical_inputs: &[Arc<dyn ExecutionPlan>],
-        _session: &dyn Session,
+        session: &dyn Session,
         _planning: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(window) = node.as_any().downcast_ref::<WindowTvf>() else { return Ok(None) };
         let [input] = physical_inputs else { return internal_err!("a window has one input") };
         let schema = Arc::clone(window.node_schema().inner());
-        let (time, keys) = (window.time_index()?, window.partition_indices()?);
-        Ok(Some(Arc::new(WindowExec::new(Arc::clone(input), window.windowing, time, keys, schema))))
+        let names = window.input.schema();
+        let conditions =
+            window.conditions.iter().map(|condition| session.create_physical_expr(condition.clone(), names));
+        let what = What {
+            windowing: window.windowing,
+            time: window.time_index()?,
+            keys: window.partition_indices()?,
+            conditions: conditions.collect::<Result<_>>()?,
+            schema,
+        };
+        Ok(Some(Arc::new(WindowExec::new(Arc::clone(input), Arc::new(what)))))
     }
 }
 
@@ -61,41 +72,42 @@ impl WindowTvf {
     }
 }
 
+/// What rows are given windows by.
+#[derive(Debug)]
+pub(super) struct What {
+    pub(super) windowing: Windowing,
+    pub(super) time: usize,
+    pub(super) keys: Vec<usize>,
+    pub(super) conditions: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) schema: SchemaRef,
+}
+
 #[derive(Debug)]
 struct WindowExec {
     input: Arc<dyn ExecutionPlan>,
-    windowing: Windowing,
-    time: usize,
-    keys: Vec<usize>,
-    schema: SchemaRef,
+    what: Arc<What>,
     properties: Arc<PlanProperties>,
 }
 
 impl WindowExec {
-    fn new(
-        input: Arc<dyn ExecutionPlan>,
-        windowing: Windowing,
-        time: usize,
-        keys: Vec<usize>,
-        schema: SchemaRef,
-    ) -> Self {
-        let partitions = match windowing {
-            Windowing::Session { .. } => 1,
-            _ => input.output_partitioning().partition_count(),
+    fn new(input: Arc<dyn ExecutionPlan>, what: Arc<What>) -> Self {
+        let partitions = match what.windowing.depends_on_rows() {
+            true => 1,
+            false => input.output_partitioning().partition_count(),
         };
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
+            EquivalenceProperties::new(Arc::clone(&what.schema)),
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { input, windowing, time, keys, schema, properties: Arc::new(properties) }
+        Self { input, what, properties: Arc::new(properties) }
     }
 }
 
 impl DisplayAs for WindowExec {
     fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WindowExec: {} {}", self.windowing.name(), self.windowing)
+        write!(f, "WindowExec: {} {}", self.what.windowing.name(), self.what.windowing)
     }
 }
 
@@ -109,9 +121,9 @@ impl ExecutionPlan for WindowExec {
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![match self.windowing {
-            Windowing::Session { .. } => Distribution::SinglePartition,
-            _ => Distribution::UnspecifiedDistribution,
+        vec![match self.what.windowing.depends_on_rows() {
+            true => Distribution::SinglePartition,
+            false => Distribution::UnspecifiedDistribution,
         }]
     }
 
@@ -124,31 +136,40 @@ impl ExecutionPlan for WindowExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(input) = children.pop() else { return internal_err!("a window has one input") };
-        let schema = Arc::clone(&self.schema);
-        Ok(Arc::new(Self::new(input, self.windowing, self.time, self.keys.clone(), schema)))
+        Ok(Arc::new(Self::new(input, Arc::clone(&self.what))))
     }
 
     fn apply_expressions(
         &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        let mut next = TreeNodeRecursion::Continue;
+        for condition in &self.what.conditions {
+            next = visit(condition)?;
+            if next == TreeNodeRecursion::Stop {
+                break;
+            }
+        }
+        Ok(next)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let (windowing, time, schema) = (self.windowing, self.time, Arc::clone(&self.schema));
-        let Windowing::Session { gap } = windowing else {
-            let rows = input.map(move |batch| assign(&batch?, windowing, time, &schema));
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)));
-        };
-        let keys = self.keys.clone();
+        let (what, schema) = (Arc::clone(&self.what), Arc::clone(&self.what.schema));
+        if !what.windowing.depends_on_rows() {
+            let rows = input.map(move |batch| assign(&batch?, what.windowing, what.time, &what.schema));
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
+        }
         let rows = futures::stream::once(async move {
             let input_schema = input.schema();
             let batches: Vec<RecordBatch> = input.try_collect().await?;
-            sessions(&concat_batches(&input_schema, &batches)?, gap, time, &keys, &schema)
+            let rows = concat_batches(&input_schema, &batches)?;
+            match what.windowing {
+                Windowing::Session { gap } => sessions(&rows, gap, what.time, &what.keys, &what.schema),
+                _ => ordered_windows(&rows, &what),
+            }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
 }
 
@@ -166,7 +187,7 @@ fn assign(batch: &RecordBatch, windowing: Windowing, time: usize, schema: &Schem
             ends.push(end);
         }
     }
-    append_windows(batch, rows, starts, ends, schema)
+    append_windows(batch, rows, starts, ends, None, schema)
 }
 
 /// The windows that a time lies in, earliest end first.
@@ -196,7 +217,7 @@ fn windows_of(windowing: Windowing, time: i64) -> Vec<(i64, i64)> {
                 .map(|end| (start, end))
                 .collect()
         }
-        Windowing::Session { .. } => Vec::new(),
+        Windowing::Session { .. } | Windowing::Count { .. } | Windowing::State => Vec::new(),
     }
 }
 
@@ -209,6 +230,23 @@ fn sessions(
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
     let times = nanos(batch.column(time))?;
+    let mut partitions = partitions(batch, &times, keys)?;
+    let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for members in &mut partitions {
+        members.sort_by_key(|row| times.value(*row as usize));
+        for session in members.chunk_by(|a, b| times.value(*b as usize) <= times.value(*a as usize) + gap) {
+            let at = |nth: usize| times.value(session[nth] as usize);
+            let (start, end) = (at(0), at(session.len() - 1) + gap);
+            rows.extend_from_slice(session);
+            starts.extend(session.iter().map(|_| start));
+            ends.extend(session.iter().map(|_| end));
+        }
+    }
+    append_windows(batch, rows, starts, ends, None, schema)
+}
+
+/// The rows of each partition that have a time.
+pub(super) fn partitions(batch: &RecordBatch, times: &Int64Array, keys: &[usize]) -> Result<Vec<Vec<u32>>> {
     let columns: Vec<ArrayRef> = keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
     let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
     let mut partitions: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
@@ -219,25 +257,16 @@ fn sessions(
         let row = u32::try_from(row).or_else(|_| exec_err!("more than 2^32 rows"))?;
         partitions.entry(key).or_default().push(row);
     }
-    let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-    for members in partitions.values_mut() {
-        members.sort_by_key(|row| times.value(*row as usize));
-        for session in members.chunk_by(|a, b| times.value(*b as usize) <= times.value(*a as usize) + gap) {
-            let at = |nth: usize| times.value(session[nth] as usize);
-            let (start, end) = (at(0), at(session.len() - 1) + gap);
-            rows.extend_from_slice(session);
-            starts.extend(session.iter().map(|_| start));
-            ends.extend(session.iter().map(|_| end));
-        }
-    }
-    append_windows(batch, rows, starts, ends, schema)
+    Ok(partitions.into_values().collect())
 }
 
-fn append_windows(
+/// Rows with the bounds of their windows, and their numbers where they have some.
+pub(super) fn append_windows(
     batch: &RecordBatch,
     rows: Vec<u32>,
     starts: Vec<i64>,
     ends: Vec<i64>,
+    numbers: Option<Vec<i64>>,
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
     let own = batch.num_columns();
@@ -247,10 +276,11 @@ fn append_windows(
     for values in [starts, ends, times] {
         columns.push(from_nanos(values, kind)?);
     }
+    columns.extend(numbers.map(|numbers| Arc::new(Int64Array::from(numbers)) as ArrayRef));
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-fn nanos(column: &ArrayRef) -> Result<Int64Array> {
+pub(super) fn nanos(column: &ArrayRef) -> Result<Int64Array> {
     let column = cast(column, &DataType::Timestamp(TimeUnit::Nanosecond, None))?;
     Ok(cast(&column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
 }

@@ -4,6 +4,7 @@
 
 mod exec;
 mod node;
+mod ordered;
 mod relation;
 
 pub(crate) use exec::WindowPlanner;

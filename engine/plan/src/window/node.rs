@@ -12,16 +12,42 @@ use datafusion::common::{DFSchema, DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use headwater_operators::WindowKind;
 
+use crate::proctime::ARRIVAL;
+
 /// The columns that a window function appends.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
 
-/// Where the windows lie, in nanoseconds.
+/// The column that follows them where several windows may have the same bounds.
+pub(crate) const WINDOW_NUMBER: &str = "window_number";
+
+/// Where the windows lie: lengths in nanoseconds, numbers of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash)]
 pub(crate) enum Windowing {
-    Tumble { size: i64, offset: i64 },
-    Hop { size: i64, slide: i64, offset: i64 },
-    Cumulate { size: i64, step: i64, offset: i64 },
-    Session { gap: i64 },
+    Tumble {
+        size: i64,
+        offset: i64,
+    },
+    Hop {
+        size: i64,
+        slide: i64,
+        offset: i64,
+    },
+    Cumulate {
+        size: i64,
+        step: i64,
+        offset: i64,
+    },
+    Session {
+        gap: i64,
+    },
+    /// So many rows, after every so many rows.
+    Count {
+        size: u32,
+        hop: u32,
+    },
+    /// From a row for which the first of the node's conditions holds to one for which the second does, or if there is none, to the row
+    /// before the next one for which the first does.
+    State,
 }
 
 /// What decides where a window's bounds lie.
@@ -31,6 +57,8 @@ pub(crate) enum Bounds {
     Fixed(WindowKind),
     /// The rows: a window ends where none follows within the gap.
     OfRows { gap: i64 },
+    /// The order of the rows, and how many they are or what is in them.
+    OfOrder,
 }
 
 impl Windowing {
@@ -43,23 +71,33 @@ impl Windowing {
                 Bounds::Fixed(WindowKind::Cumulate { size, step, offset })
             }
             Self::Session { gap } => Bounds::OfRows { gap },
+            Self::Count { .. } | Self::State => Bounds::OfOrder,
         }
+    }
+
+    /// Whether a window depends on which rows there are.
+    pub(crate) fn depends_on_rows(self) -> bool {
+        !matches!(self.bounds(), Bounds::Fixed(_))
     }
 
     /// The name of the table function.
     pub(crate) fn name(self) -> &'static str {
-        match self.bounds() {
-            Bounds::Fixed(kind) => kind.name(),
-            Bounds::OfRows { .. } => "SESSION",
+        match (self, self.bounds()) {
+            (_, Bounds::Fixed(kind)) => kind.name(),
+            (_, Bounds::OfRows { .. }) => "SESSION",
+            (Self::Count { .. }, _) => "COUNT_WINDOW",
+            _ => "STATE_WINDOW",
         }
     }
 }
 
 impl fmt::Display for Windowing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.bounds() {
-            Bounds::Fixed(kind) => kind.fmt(f),
-            Bounds::OfRows { gap } => write!(f, "gap={:?}", Duration::from_nanos(gap.unsigned_abs())),
+        match (self, self.bounds()) {
+            (_, Bounds::Fixed(kind)) => kind.fmt(f),
+            (_, Bounds::OfRows { gap }) => write!(f, "gap={:?}", Duration::from_nanos(gap.unsigned_abs())),
+            (Self::Count { size, hop }, _) => write!(f, "size={size} rows, hop={hop} rows"),
+            _ => f.write_str("by state"),
         }
     }
 }
@@ -71,8 +109,10 @@ pub(crate) struct WindowTvf {
     pub(crate) windowing: Windowing,
     /// A column of the input.
     pub(crate) time: Expr,
-    /// Columns of the input that have sessions of their own.
+    /// Columns of the input that have windows of their own.
     pub(crate) partition_by: Vec<Expr>,
+    /// What begins a window, and what ends it.
+    pub(crate) conditions: Vec<Expr>,
     schema: DFSchemaRef,
 }
 
@@ -82,9 +122,10 @@ impl WindowTvf {
         windowing: Windowing,
         time: Expr,
         partition_by: Vec<Expr>,
+        conditions: Vec<Expr>,
     ) -> Result<Self> {
-        let schema = schema_of(input.schema(), &time)?;
-        Ok(Self { input, windowing, time, partition_by, schema })
+        let schema = schema_of(input.schema(), &time, windowing)?;
+        Ok(Self { input, windowing, time, partition_by, conditions, schema })
     }
 
     /// Index of the time column in the input.
@@ -92,9 +133,32 @@ impl WindowTvf {
         index_of(&self.time, self.input.schema())
     }
 
+    /// Whether the time is the moment at which rows arrived.
+    pub(crate) fn is_in_processing_time(&self) -> bool {
+        self.time_index().is_ok_and(|time| is_arrival(&self.input, time))
+    }
+
     /// Indices of the partition's columns in the input.
     pub(crate) fn partition_indices(&self) -> Result<Vec<usize>> {
         self.partition_by.iter().map(|key| index_of(key, self.input.schema())).collect()
+    }
+}
+
+/// Whether a column of a plan is that of a stream's arrivals, unchanged.
+fn is_arrival(plan: &LogicalPlan, column: usize) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => scan.projected_schema.field(column).name() == ARRIVAL,
+        LogicalPlan::Filter(filter) => is_arrival(&filter.input, column),
+        LogicalPlan::SubqueryAlias(alias) => is_arrival(&alias.input, column),
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| is_arrival(input, column)),
+        LogicalPlan::Projection(projection) => match projection.expr[column].clone().unalias() {
+            Expr::Column(below) => {
+                let index = projection.input.schema().index_of_column(&below);
+                index.is_ok_and(|index| is_arrival(&projection.input, index))
+            }
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -116,7 +180,7 @@ pub(crate) fn window_type(time: &DataType) -> Option<DataType> {
     }
 }
 
-fn schema_of(input: &DFSchema, time: &Expr) -> Result<DFSchemaRef> {
+fn schema_of(input: &DFSchema, time: &Expr, windowing: Windowing) -> Result<DFSchemaRef> {
     let time = input.field(index_of(time, input)?).data_type();
     let Some(kind) = window_type(time) else {
         return internal_err!("a window is over a timestamp, not over {time}");
@@ -126,6 +190,9 @@ fn schema_of(input: &DFSchema, time: &Expr) -> Result<DFSchemaRef> {
     for name in WINDOW_COLUMNS {
         fields.push((None, Arc::new(Field::new(name, kind.clone(), false))));
     }
+    if let Bounds::OfOrder = windowing.bounds() {
+        fields.push((None, Arc::new(Field::new(WINDOW_NUMBER, DataType::Int64, false))));
+    }
     Ok(Arc::new(DFSchema::new_with_metadata(fields, input.metadata().clone())?))
 }
 
@@ -134,6 +201,7 @@ impl PartialEq for WindowTvf {
         self.windowing == other.windowing
             && self.time == other.time
             && self.partition_by == other.partition_by
+            && self.conditions == other.conditions
             && self.input == other.input
     }
 }
@@ -145,6 +213,7 @@ impl Hash for WindowTvf {
         self.windowing.hash(state);
         self.time.hash(state);
         self.partition_by.hash(state);
+        self.conditions.hash(state);
         self.input.hash(state);
     }
 }
@@ -172,22 +241,19 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        std::iter::once(&self.time).chain(&self.partition_by).cloned().collect()
+        std::iter::once(&self.time).chain(&self.partition_by).chain(&self.conditions).cloned().collect()
     }
 
-    /// A condition on the window itself stays above. A session depends on which rows there are, so that there only a
-    /// condition on its partition may go below.
+    /// A condition on the window itself stays above. Where a window depends on which rows there are, only a condition on its partition
+    /// may go below.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        let own = WINDOW_COLUMNS.map(str::to_owned).into_iter();
-        match self.windowing {
-            Windowing::Session { .. } => {
-                let keys: HashSet<String> =
-                    self.partition_by.iter().map(|key| key.qualified_name().1).collect();
-                let others = self.input.schema().fields().iter().map(|field| field.name().clone());
-                own.chain(others.filter(|name| !keys.contains(name))).collect()
-            }
-            _ => own.collect(),
+        let own = WINDOW_COLUMNS.into_iter().chain([WINDOW_NUMBER]).map(str::to_owned);
+        if !self.windowing.depends_on_rows() {
+            return own.collect();
         }
+        let keys: HashSet<String> = self.partition_by.iter().map(|key| key.qualified_name().1).collect();
+        let others = self.input.schema().fields().iter().map(|field| field.name().clone());
+        own.chain(others.filter(|name| !keys.contains(name))).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -196,6 +262,9 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
             let keys: Vec<_> = self.partition_by.iter().map(ToString::to_string).collect();
             write!(f, ", partition by {}", keys.join(", "))?;
         }
+        for (condition, what) in self.conditions.iter().zip(["begin", "emit"]) {
+            write!(f, ", {what}={condition}")?;
+        }
         Ok(())
     }
 
@@ -203,12 +272,17 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
         let (Some(input), false) = (inputs.pop(), exprs.is_empty()) else {
             return internal_err!("a window has one input and a time");
         };
+        let conditions = exprs.split_off(exprs.len().saturating_sub(self.conditions.len()));
         let time = exprs.remove(0);
-        Self::try_new(input, self.windowing, time, exprs)
+        Self::try_new(input, self.windowing, time, exprs, conditions)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         let own = self.input.schema().fields().len();
+        if let Bounds::OfOrder = self.windowing.bounds() {
+            // Rows of one time are in the order of all their columns, whichever of them are used.
+            return Some(vec![(0..own).collect()]);
+        }
         let mut needed: Vec<usize> = output_columns.iter().copied().filter(|column| *column < own).collect();
         needed.push(self.time_index().ok()?);
         needed.extend(self.partition_indices().ok()?);

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, TableFactor, WindowType,
@@ -17,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::node::{WindowTvf, Windowing, window_type};
 use crate::catalog::Catalog;
 use crate::error::{Mistake, SqlError, did_you_mean, refused};
-use crate::parse::{TABLE_ARGUMENT, name_of, position, sole_table, sql_type};
+use crate::parse::{TABLE_ARGUMENT, WINDOW_FUNCTIONS, name_of, position, sole_table, sql_type};
 use crate::script::Script;
 
 /// Plans window functions in FROM.
@@ -62,7 +63,7 @@ impl WindowRelations {
             let message = format!("there is no table function '{window}'");
             return Err(refused(
                 SqlError::new(Mistake::UnknownFunction, message)
-                    .hint_if(did_you_mean(&window, ["TUMBLE", "HOP", "CUMULATE", "SESSION"])),
+                    .hint_if(did_you_mean(&window, WINDOW_FUNCTIONS)),
             ));
         };
         let input = context.plan(data)?;
@@ -82,26 +83,40 @@ impl WindowRelations {
                 }
             }
         }
+        let mut conditions = Vec::new();
+        for name in ["BEGIN_CONDITION", "EMIT_CONDITION"] {
+            if let Some(condition) = arguments.get(name) {
+                let condition = context.sql_to_expr(condition.clone(), input.schema())?;
+                check_condition(&window, &condition, input.schema())?;
+                conditions.push(condition);
+            }
+        }
+        let count = |name: &str| -> Result<Option<u32>> {
+            arguments.get(name).map(|expr| count_of(&window, name, expr)).transpose()
+        };
         let mut length = |name: &str| -> Result<Option<i64>> {
             arguments.get(name).map(|expr| length_of(&window, name, expr, context)).transpose()
         };
         let offset = length("OFFSET")?.unwrap_or(0);
-        let mut required = |name: &str| -> Result<i64> {
-            let missing = || malformed(format!("{window} lacks the argument {name}")).into();
-            length(name)?.ok_or_else(missing)
-        };
+        let missing = |name: &str| malformed(format!("{window} lacks the argument {name}"));
+        let mut required = |name: &str| -> Result<i64> { length(name)?.ok_or_else(|| missing(name).into()) };
         let windowing = match window.as_str() {
             "TUMBLE" => Windowing::Tumble { size: required("SIZE")?, offset },
             "HOP" => Windowing::Hop { slide: required("SLIDE")?, size: required("SIZE")?, offset },
             "CUMULATE" => Windowing::Cumulate { step: required("STEP")?, size: required("SIZE")?, offset },
+            "COUNT_WINDOW" => {
+                let size = count("SIZE")?.ok_or_else(|| missing("SIZE"))?;
+                Windowing::Count { size, hop: count("HOP")?.unwrap_or(size) }
+            }
+            "STATE_WINDOW" => Windowing::State,
             _ => Windowing::Session { gap: required("GAP")? },
         };
         check_windowing(windowing)?;
-        if !partition_by.is_empty() && !matches!(windowing, Windowing::Session { .. }) {
-            // The other windows do not depend on other rows, so that a partition changes nothing.
+        if !windowing.depends_on_rows() {
+            // A partition changes nothing.
             partition_by.clear();
         }
-        let node = WindowTvf::try_new(input, windowing, time, partition_by)?;
+        let node = WindowTvf::try_new(input, windowing, time, partition_by, conditions)?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
@@ -175,6 +190,49 @@ fn check_time(window: &str, time: &Expr, schema: &DFSchema) -> Result<()> {
     }
 }
 
+/// A number of rows.
+fn count_of(window: &str, name: &str, expr: &ast::Expr) -> Result<u32> {
+    let number = match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(text, _) => text.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let message = || malformed(format!("{name} of {window} is '{expr}', not a number of rows"));
+    number.ok_or_else(|| message().hint("write it as 5").into())
+}
+
+/// Whether an expression can say of a row that it begins or ends a window.
+fn check_condition(window: &str, condition: &Expr, schema: &DFSchema) -> Result<()> {
+    let looks_elsewhere = condition.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+        ))
+    })?;
+    if looks_elsewhere {
+        let message = format!("a condition of {window} is over one row, but '{condition}' looks at others");
+        return Err(malformed(message)
+            .hint("compute it in a subquery: TABLE (SELECT *, ... AS x FROM t)")
+            .into());
+    }
+    match condition.get_type(schema)? {
+        DataType::Boolean | DataType::Null => Ok(()),
+        other => {
+            let message = format!(
+                "a condition of {window} is true or false, but '{condition}' is {}",
+                sql_type(&other)
+            );
+            Err(SqlError::new(Mistake::Type, message).into())
+        }
+    }
+}
+
 /// The length of an INTERVAL in nanoseconds.
 fn length_of(
     window: &str,
@@ -224,6 +282,10 @@ fn check_windowing(windowing: Windowing) -> Result<()> {
             (size % step != 0).then(|| "SIZE must be a multiple of STEP; STEP comes first".to_owned())
         }
         Windowing::Session { gap } => (gap <= 0).then(|| "GAP must be positive".to_owned()),
+        Windowing::Count { size, hop } => {
+            (hop == 0 || hop > size).then(|| "SIZE and HOP must be positive, and HOP at most SIZE".to_owned())
+        }
+        Windowing::State => None,
     };
     match wrong {
         Some(why) => Err(malformed(format!("windows of {name} are impossible: {why}")).into()),

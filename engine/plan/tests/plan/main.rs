@@ -3,6 +3,7 @@
 
 mod batch;
 mod catalog;
+mod docs;
 mod fixture;
 mod mistakes;
 mod parse;

@@ -18,6 +18,7 @@ CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n IN
 CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND, 
     PRIMARY KEY (currency) NOT ENFORCED);
 CREATE STREAM strict (a INT NOT NULL, b INT);
+CREATE STREAM tardy (station STRING, temp BIGINT, lateness BIGINT);
 CREATE TABLE out WITH (connector = 'kafka', type = 'sink');
 CREATE JOB j AS INSERT INTO hourly SELECT station, ts, temp, hour FROM weather;
 ";
@@ -123,6 +124,24 @@ const CASES: &[&str] = &[
     "SELECT device, sum(load) OVER (PARTITION BY device ORDER BY ts) FROM fleet",
     "SELECT m, lag(m) OVER (ORDER BY m) FROM (SELECT station, max(ts) AS m FROM weather GROUP BY station)",
     "SELECT station, window_start FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY station, window_start EMIT DAILY",
+    "SELECT station, window_start, count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY station, window_start \
+     EMIT EVERY INTERVAL '0' SECOND",
+    "SELECT a.window_end FROM (SELECT window_end FROM TUMBLE(TABLE weather, DESCRIPTOR(_arrival), INTERVAL '1' HOUR) GROUP BY window_end) a \
+     JOIN rates r ON a.window_end = r.ts",
+    "SELECT window_end, count(*) FROM COUNT_WINDOW(TABLE weather, DESCRIPTOR(ts)) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM COUNT_WINDOW(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM COUNT_WINDOW(TABLE weather, DESCRIPTOR(ts), 5, 6) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM COUNT_WINDOW(TABLE raw, DESCRIPTOR(at), 5) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM COUNT_WINDOW(TABLE fleet PARTITION BY device, DESCRIPTOR(ts), 5) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM STATE_WINDOW(TABLE weather, DESCRIPTOR(ts), temp) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM STATE_WINDOW(TABLE weather, DESCRIPTOR(ts), max(temp) > 3) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM STATE_WINDOW(TABLE weather, DESCRIPTOR(ts), temp > 30, random() > 0.5) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end EMIT CHANGES",
+    "SELECT id, e FROM raw LEFT JOIN UNNEST(make_array(id)) AS t (e) ON TRUE",
+    "SELECT id, e FROM raw CROSS JOIN UNNEST(make_array(id), make_array(value)) AS t (e, f)",
+    "SELECT id, e FROM raw CROSS JOIN UNNEST(make_array(id)) WITH ORDINALITY AS t (e, n)",
+    "SELECT station, temp FROM weather EMIT EVERY INTERVAL '10' SECOND",
+    "SELECT id, count(*) FROM raw GROUP BY id EMIT EVERY INTERVAL '10' SECOND",
     "SET 'ttl' = 'soon'; SELECT id, count(*) FROM raw GROUP BY id",
     "SET 'ttl' = '1 hour'",
     "SET 'ttl' = '1 hour'; SELECT id, count(*) FROM raw GROUP BY id",
@@ -150,6 +169,15 @@ const CASES: &[&str] = &[
     "INSERT INTO hourly (station, nn) SELECT station, hour FROM weather",
     "INSERT INTO strict (b) SELECT hour FROM weather",
     "INSERT INTO strict SELECT hour AS b, hour + 1 AS a FROM weather",
+    // Late rows.
+    "SELECT station, temp FROM weather LATE DATA TO tardy",
+    "INSERT INTO hourly SELECT station, ts, temp, hour FROM weather LATE DATA TO tardi",
+    "INSERT INTO hourly SELECT station, ts, temp, hour FROM weather LATE DATA TO out",
+    "INSERT INTO hourly SELECT station, ts, temp, hour FROM weather LATE DATA TO hourly",
+    "INSERT INTO hourly SELECT station, ts, temp, hour FROM weather LATE DATA TO weather",
+    "INSERT INTO hourly SELECT station, ts, temp, hour FROM weather LATE DATA TO strict",
+    "INSERT INTO hourly SELECT station, ts, temp, hour FROM weather LATE DATA TO rates",
+    "INSERT INTO hourly SELECT station, ts, temp, hour FROM weather LATE DATA TO tardy",
 ];
 
 #[test]

@@ -16,8 +16,11 @@ CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n BI
 CREATE TABLE changes (station STRING, n BIGINT) WITH (connector = 'kafka', type = 'sink', format = 'debezium_json');
 CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND,
     PRIMARY KEY (currency) NOT ENFORCED);
+CREATE STREAM tardy (station STRING, ts TIMESTAMP(3), wind DOUBLE, lateness BIGINT);
+CREATE STREAM beats (device STRING, at AS PROCTIME());
 CREATE VIEW warm AS SELECT station, ts, temp * 9 / 5 + 32 AS fahrenheit FROM weather WHERE temp > 10;
 CREATE VIEW hours AS SELECT * FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR);
+CREATE VIEW warm_hours AS SELECT window_time AS t, max(temp) AS temp FROM hours GROUP BY window_time;
 CREATE VIEW busy AS SELECT device, ts, 100 / load AS spare FROM fleet WHERE load > 0;
 CREATE MATERIALIZED VIEW newest AS SELECT station, LAST_VALUE(temp ORDER BY ts) AS temp FROM weather GROUP BY station;
 ";
@@ -52,6 +55,18 @@ const CASES: &[&str] = &[
     "SELECT DISTINCT station, window_start FROM hours",
     "SELECT s, max(f) FROM (SELECT station AS s, fahrenheit AS f, window_end AS e FROM \
      TUMBLE(TABLE warm, DESCRIPTOR(ts), INTERVAL '1' DAY)) GROUP BY s, e",
+    // Windows of rows in order.
+    "SELECT station, window_start, avg(temp) FROM COUNT_WINDOW(TABLE weather PARTITION BY station, DESCRIPTOR(ts), 100) \
+     WHERE station <> 'EWR' AND temp > 0 GROUP BY station, window_start, window_end, window_number",
+    "SELECT window_end, max(temp) FROM COUNT_WINDOW(TABLE warm_hours, DESCRIPTOR(t), 10, 2) GROUP BY window_end, window_number",
+    "SELECT station, window_time, count(*) FROM STATE_WINDOW(TABLE weather PARTITION BY station, DESCRIPTOR(ts), temp > 30, temp < 20) \
+     GROUP BY station, window_time, window_number",
+    "SELECT station, temp, window_number FROM STATE_WINDOW(TABLE weather PARTITION BY station, DESCRIPTOR(ts), BEGIN_CONDITION => hour = 0)",
+    // Processing time.
+    "SELECT device, window_end, count(*) FROM TUMBLE(TABLE beats, DESCRIPTOR(at), INTERVAL '1' MINUTE) GROUP BY device, window_end",
+    "SELECT window_end, count(*) FROM TUMBLE(TABLE (SELECT id, PROCTIME() AS moment FROM raw WHERE id > 3), DESCRIPTOR(moment), INTERVAL '1' MINUTE) \
+     GROUP BY window_end",
+    "SELECT device, b.at FROM beats b",
     // RisingWave's.
     "SELECT window_start, count(*) AS n FROM TUMBLE(clicks, ts, INTERVAL '10 minutes', INTERVAL '1 minute') GROUP BY window_start",
     // Arroyo's.
@@ -120,10 +135,13 @@ const CASES: &[&str] = &[
     "SELECT window_start, station, grouping_id(station, hour) AS g, avg(temp) FROM hours GROUP BY window_start, window_end, GROUPING SETS ((station), (hour), ())",
     // When rows come out.
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end EMIT CHANGES",
+    "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end EMIT EVERY INTERVAL '5' MINUTE",
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end ALLOW LATENESS INTERVAL '1' MINUTE",
     "SET 'ttl' = '1 hour'; SELECT station, count(*) FROM weather GROUP BY station",
+    "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start LATE DATA TO tardy",
     // UNNEST.
     "SELECT id, unnest(make_array(id, id + 1)) AS e FROM raw",
+    "SELECT r.id, t.e, f.g FROM raw r CROSS JOIN UNNEST(make_array(id, id + 1)) AS t (e), UNNEST(make_array(t.e)) AS f (g) WHERE t.e > 3",
     // Joins with versions.
     "SELECT w.station, r.rate FROM weather w JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency WHERE r.rate > 1 AND w.temp > 2",
     "SELECT w.station, r.rate FROM weather w LEFT JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency AND r.rate < w.temp",

@@ -1,6 +1,6 @@
 //! Starting jobs, and stopping them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use headwater_core::{EventTime, Sequence, StreamName};
 use headwater_ingest::dead_letter::LATE_ROWS;
 use headwater_log::{From, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
+use headwater_plan::dataflow::Source;
 use headwater_plan::{
     ALARM_HISTORY, Actuator, Catalog, Dataflow, Entry, Query, SCALING_ACTIVITIES, SCALING_PROGRESS, StartAt,
     Tables, Target,
@@ -23,6 +24,9 @@ use crate::error::{Result, RunError};
 use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, Start, WEIGHT, journal_schema};
 use crate::late::LateRows;
 use crate::options::LookupTable;
+
+/// After how long without rows a shard of a stream is idle.
+pub(crate) type IdleTimeouts = Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync>;
 
 impl Inner {
     /// The tables that the planner sees.
@@ -92,7 +96,7 @@ impl Inner {
         };
         let (copies, idle_timeout) = match &trigger {
             Some((trigger, plan)) => (self.copies_of(trigger, plan)?, trigger_idle_timeouts(&catalog, plan)),
-            None => (None, idle_timeouts(&catalog)),
+            None => (None, processing_timeouts(idle_timeouts(&catalog), &dataflow)),
         };
         let start = match start_at(entry) {
             StartAt::Earliest => Start::At(From::Earliest),
@@ -159,10 +163,8 @@ impl Inner {
 
     fn late_rows(&self, dataflow: &Dataflow) -> Result<LateRows> {
         let names: Vec<_> = dataflow.sources.iter().map(|source| source.stream.to_string()).collect();
-        let time = dataflow.sources.iter().find_map(|source| {
-            source.watermark.as_ref().map(|watermark| source.schema.field(watermark.column).name().clone())
-        });
-        Ok(LateRows { info: self.log.stream_named(LATE_ROWS)?, source: names.join(", "), event_time: time })
+        let into = dataflow.late.as_ref().map_or(LATE_ROWS, |stream| stream.as_str());
+        LateRows::new(self.log.stream_named(into)?, dataflow.late.is_some(), names.join(", "))
     }
 
     /// Where a job's checkpoints lie.
@@ -262,8 +264,23 @@ pub(crate) fn result_schema(dataflow: &Dataflow) -> SchemaRef {
     Arc::new(Schema::new(fields.chain(weight).collect::<Vec<_>>()))
 }
 
+/// After how long without rows a shard does not hold processing time back.
+const PROCESSING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The same timeouts, but for the streams that are read in processing time.
+fn processing_timeouts(timeouts: IdleTimeouts, dataflow: &Dataflow) -> IdleTimeouts {
+    let is_processing =
+        |source: &&Source| source.watermark.as_ref().is_some_and(|watermark| watermark.processing);
+    let streams = dataflow.sources.iter().filter(is_processing).map(|source| source.stream.to_string());
+    let streams: HashSet<String> = streams.collect();
+    Arc::new(move |info| match streams.contains(info.spec.name.as_str()) {
+        true => Some(PROCESSING_TIMEOUT),
+        false => timeouts(info),
+    })
+}
+
 /// How long a shard of each stream may be quiet, as the catalog has it.
-pub(crate) fn idle_timeouts(catalog: &Catalog) -> Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync> {
+pub(crate) fn idle_timeouts(catalog: &Catalog) -> IdleTimeouts {
     let timeouts: HashMap<String, Duration> = catalog
         .entries()
         .filter_map(|entry| match entry {

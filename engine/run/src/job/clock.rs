@@ -6,13 +6,14 @@
 //!   clock     -inf  5    9    9          and never by what another shard said
 //! ```
 
-use arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, TimeUnit, TimestampNanosecondType};
+use arrow::error::ArrowError;
 use headwater_core::EventTime;
 use headwater_operators::Clocks;
 use headwater_plan::dataflow::Watermark;
-
-use arrow::array::RecordBatch;
 
 type Result<T> = std::result::Result<T, headwater_operators::OperatorError>;
 
@@ -63,6 +64,35 @@ impl ShardClock {
     }
 }
 
+/// The clock of processing time.
+impl ShardClock {
+    /// Moves the clock over some rows by when they arrived, and answers where it was before. A row that arrived before what time
+    /// had come to is processed at that moment: its arrival is replaced by it. `floor` is the job's own watermark.
+    pub fn process(
+        &mut self,
+        batch: &mut RecordBatch,
+        column: usize,
+        floor: EventTime,
+    ) -> std::result::Result<EventTime, ArrowError> {
+        let before = self.watermark.max(floor);
+        let arrivals = batch.column(column).as_primitive::<TimestampNanosecondType>();
+        let mut now = before.0;
+        let moments = arrivals.values().iter().map(|arrival| {
+            now = now.max(*arrival);
+            now
+        });
+        let moments =
+            TimestampNanosecondArray::from_iter_values(moments).with_timezone_opt(arrivals.timezone());
+        self.watermark = EventTime(now);
+        if moments.values() != arrivals.values() {
+            let mut columns = batch.columns().to_vec();
+            columns[column] = Arc::new(moments);
+            *batch = RecordBatch::try_new(batch.schema(), columns)?;
+        }
+        Ok(before)
+    }
+}
+
 /// A timestamp column of any unit as nanoseconds, clamped where they do not reach.
 pub(crate) fn nanos(column: &ArrayRef) -> Result<TimestampNanosecondArray> {
     use arrow::array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampSecondType};
@@ -110,8 +140,6 @@ pub(crate) fn job_watermark<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::datatypes::{Field, Schema};
     use datafusion::physical_expr::expressions::col;
 
@@ -126,11 +154,27 @@ mod tests {
     fn pass(clock: &mut ShardClock, times: &[Option<i64>], floor: i64) -> Vec<i64> {
         let batch = batch(times);
         let candidate = col("ts", &batch.schema()).unwrap();
-        let watermark = Watermark { column: 0, candidate, text: "ts".into(), per_key: false };
+        let watermark =
+            Watermark { column: 0, candidate, text: "ts".into(), per_key: false, processing: false };
         match clock.pass(&batch, &watermark, EventTime(floor)).unwrap() {
             Clocks::Uniform(time) => vec![time.0],
             Clocks::PerRow(times) => times.values().to_vec(),
         }
+    }
+
+    #[test]
+    fn a_row_is_processed_no_earlier_than_the_one_before() {
+        let mut clock = NEW_CLOCK;
+        let mut moments = |times: &[i64], floor: i64| {
+            let mut rows = batch(&times.iter().copied().map(Some).collect::<Vec<_>>());
+            let before = clock.process(&mut rows, 0, EventTime(floor)).unwrap();
+            let moments = rows.column(0).as_primitive::<TimestampNanosecondType>().values().to_vec();
+            (before.0, moments)
+        };
+        assert_eq!(moments(&[5, 9, 7, 12], i64::MIN), (i64::MIN, vec![5, 9, 9, 12]));
+        assert_eq!(moments(&[11, 14], 13), (13, vec![13, 14]));
+        assert_eq!(moments(&[], 20), (20, vec![]));
+        assert_eq!(moments(&[21], 3), (20, vec![21]));
     }
 
     #[test]

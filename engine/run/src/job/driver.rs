@@ -325,11 +325,14 @@ impl Driver {
     fn quiet_step(&mut self, now: Duration) -> Result<Option<Step>> {
         let waiting = self.pipeline.executor().waits_for_time();
         let latest = self.pipeline.latest();
-        let quiet = self.world.clock.now().0.saturating_sub(self.last_rows.0).max(0);
+        let now_wall = self.world.clock.now();
+        let reached = match self.pipeline.is_in_processing_time() {
+            true => now_wall,
+            false => EventTime(latest.0.saturating_add(now_wall.0.saturating_sub(self.last_rows.0).max(0))),
+        };
         // The clock is ahead of the last step again as soon as that is done: without a rest, one step would follow the other.
         let rested = self.last_advance.is_none_or(|last| now.saturating_sub(last) >= ADVANCE_INTERVAL);
-        let advance =
-            (waiting && rested && latest > EventTime::MIN).then(|| EventTime(latest.0.saturating_add(quiet)));
+        let advance = (waiting && rested && latest > EventTime::MIN).then_some(reached);
         let timeout = Arc::clone(&self.plan.idle_timeout);
         let step = self.pipeline.step_idle(|info| timeout(info), now, advance)?;
         if step.as_ref().is_some_and(|step| step.cut.advance.is_some()) {
@@ -361,8 +364,7 @@ impl Driver {
         if let Some(copies) = &self.plan.copies {
             group.extend(copies.appends(&step.output.rows, self.producer)?);
         }
-        let (late, rows_late) =
-            self.plan.late.appends(&self.plan.name, self.step, &step.output.late, self.producer)?;
+        let (late, rows_late) = self.plan.late.appends(&self.plan.name, &step.output.late, self.producer)?;
         group.extend(late);
         let answers = step.output.answers;
         let entry = Entry { step: self.step, cut: step.cut, watermark: step.watermark, answers };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
 use headwater_core::EventTime;
 use headwater_core::hash::{hash_rows, slot_of, worker_of};
@@ -102,27 +102,32 @@ fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
     let mut columns: Vec<SortColumn> = order.iter().map(|column| ascending(batch.column(*column))).collect();
     columns.extend(weights.iter().map(|weights| ascending(&(Arc::new(weights.clone()) as _))));
     // Ties keep the instances' order: the position is the last key, since the sort itself is not stable.
-    let position: arrow::array::ArrayRef =
-        Arc::new(UInt32Array::from_iter_values(0..batch.num_rows() as u32));
+    let position: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..batch.num_rows() as u32));
     columns.push(ascending(&position));
     let indices = lexsort_to_indices(&columns, None)?;
     Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&indices)
 }
 
 fn sort_late(late: &[Late]) -> Result<Late> {
-    let batch = concat_batches(&late[0].batch.schema(), late.iter().map(|late| &late.batch))?;
-    let sortable = |column: &&arrow::array::ArrayRef| !column.data_type().is_nested();
-    let columns: Vec<_> = batch.columns().iter().filter(sortable).map(ascending).collect();
-    let batch = if columns.is_empty() || batch.num_rows() < 2 {
-        batch
-    } else {
-        let indices = lexsort_to_indices(&columns, None)?;
-        arrow::compute::take_record_batch(&batch, &indices)?
+    let joined = |of: fn(&Late) -> &TimestampNanosecondArray| -> TimestampNanosecondArray {
+        late.iter().flat_map(|late| of(late).iter()).collect()
     };
-    Ok(Late { batch, operator: Arc::clone(&late[0].operator) })
+    let all = Late {
+        batch: concat_batches(&late[0].batch.schema(), late.iter().map(|late| &late.batch))?,
+        times: joined(|late| &late.times),
+        clocks: joined(|late| &late.clocks),
+        operator: Arc::clone(&late[0].operator),
+    };
+    if all.batch.num_rows() < 2 {
+        return Ok(all);
+    }
+    let times: [ArrayRef; 2] = [Arc::new(all.times.clone()), Arc::new(all.clocks.clone())];
+    let sortable = |column: &&ArrayRef| !column.data_type().is_nested();
+    let columns: Vec<_> = all.batch.columns().iter().filter(sortable).chain(&times).map(ascending).collect();
+    all.take(&lexsort_to_indices(&columns, None)?)
 }
 
-fn ascending(values: &arrow::array::ArrayRef) -> SortColumn {
+fn ascending(values: &ArrayRef) -> SortColumn {
     let options = SortOptions { descending: false, nulls_first: true };
     SortColumn { values: Arc::clone(values), options: Some(options) }
 }

@@ -337,6 +337,12 @@ impl Pipeline {
         open.peek().is_some() && open.all(|shard| shard.clock.idle)
     }
 
+    /// Whether time is that of processing, which goes on by itself.
+    pub fn is_in_processing_time(&self) -> bool {
+        let mut watermarks = self.dataflow.sources.iter().filter_map(|source| source.watermark.as_ref());
+        watermarks.any(|watermark| watermark.processing)
+    }
+
     /// The greatest watermark that any shard's rows have reached.
     pub fn latest(&self) -> EventTime {
         let clocks = self.sources.iter().flat_map(|source| &source.shards).map(|shard| shard.clock.watermark);

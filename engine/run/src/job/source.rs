@@ -86,8 +86,11 @@ impl ShardInput {
     pub fn take(&mut self, source: &Source, until: Until, floor: EventTime) -> Result<Vec<Rows>> {
         let batches = self.read(source, until)?;
         let mut morsels = Vec::new();
-        for batch in morselize(&source.schema, batches)? {
+        for mut batch in morselize(&source.schema, batches)? {
             let clocks = match &source.watermark {
+                Some(watermark) if watermark.processing => {
+                    Clocks::Uniform(self.clock.process(&mut batch, watermark.column, floor)?)
+                }
                 Some(watermark) if !watermark.per_key => self
                     .clock
                     .pass(&batch, watermark, floor)

@@ -1,7 +1,5 @@
 //! Time: what is late, what idle shards do, what a wrong clock does.
 
-use std::time::Duration;
-
 use headwater_core::EventTime;
 
 use crate::machine::Machine;
@@ -23,7 +21,60 @@ fn a_late_row_is_counted_and_kept() {
     let late = machine.rows("system.late_rows");
     assert_eq!(late.len(), 1, "{late:?}");
     assert!(late[0].starts_with("result readings") && late[0].contains("00:00:09.999"), "{late:?}");
+    assert!(
+        late[0].ends_with("1970-01-01T00:00:09.999Z 1970-01-01T00:00:11Z"),
+        "its time, and the watermark: {late:?}"
+    );
     assert_eq!(machine.engine().jobs()[0].rows_late, 1);
+}
+
+/// Late rows with all their columns, also those that the query does not use, after kills and with other workers.
+#[test]
+fn late_rows_go_where_they_are_wanted_with_their_own_columns() {
+    let life = |seed: u64, shards: u32, between: &dyn Fn(&mut Machine)| {
+        let mut machine = Machine::new(seed);
+        machine.create_readings(shards);
+        machine.sql(
+            "CREATE STREAM stragglers (device STRING, value BIGINT, ts TIMESTAMP(3), lateness BIGINT) \
+                     PARTITIONED BY (device) WITH (shards = 2)",
+        );
+        machine.sql(
+            "CREATE MATERIALIZED VIEW result AS SELECT window_end, COUNT(*) AS n FROM \
+             TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end \
+             ALLOW LATENESS INTERVAL '5' SECOND LATE DATA TO stragglers",
+        );
+        for second in 1..30 {
+            machine.append(&[("a", second * 1_000, second), ("b", second * 1_000, second)]);
+            between(&mut machine);
+        }
+        // The watermark is at 27: the first window is forgotten at 15, the second stays until 25, the third is open.
+        machine.append(&[("a", 3_000, 103), ("b", 21_000, 121), ("b", 9_999, 109), ("a", 28_000, 128)]);
+        between(&mut machine);
+        machine.append(&[("a", 60_000, 60), ("b", 60_000, 60)]);
+        machine.catch_up();
+        let counts = machine.query("SELECT * FROM result");
+        let late = machine.query("SELECT device, value, ts, lateness FROM stragglers");
+        assert!(machine.rows("system.late_rows").is_empty());
+        machine.engine().close_here().unwrap();
+        (counts, late)
+    };
+    let straight = life(3, 1, &|machine| machine.catch_up());
+    assert_eq!(straight.1, ["a 103 1970-01-01T00:00:03 24000", "b 109 1970-01-01T00:00:09.999 17001"]);
+    assert_eq!(straight.0[..2], ["1970-01-01T00:00:10 18", "1970-01-01T00:00:20 20"]);
+    for workers in [1, 3] {
+        assert_eq!(life(3, 1, &|machine| machine.kill(workers)), straight, "{workers} workers");
+        assert_eq!(life(4, 1, &|machine| machine.restart(workers)), straight, "{workers} workers");
+    }
+}
+
+#[test]
+fn a_stream_for_late_rows_is_in_use() {
+    let machine = Machine::new(5);
+    machine.create_readings(1);
+    machine.sql("CREATE STREAM stragglers (device STRING, ts TIMESTAMP(3))");
+    machine.sql(&format!("{PER_10_SECONDS} LATE DATA TO stragglers"));
+    let error = machine.engine().define_here("DROP STREAM stragglers").unwrap_err().to_string();
+    assert!(error.contains("is used by materialized view result"), "{error}");
 }
 
 #[test]
@@ -55,9 +106,9 @@ fn an_idle_shard_is_left_out_and_all_idle_lets_time_go_on() {
     machine.append(&[("a", 1_000, 1), ("a", 14_000, 1)]);
     machine.catch_up();
     assert!(machine.rows("result").is_empty(), "three shards have no rows yet");
-    run_for(&machine, 6);
+    machine.run_for(6);
     assert_eq!(machine.rows("result"), ["1970-01-01T00:00:10 a 1"], "they are idle now");
-    run_for(&machine, 30);
+    machine.run_for(30);
     assert_eq!(
         machine.rows("result"),
         ["1970-01-01T00:00:10 a 1", "1970-01-01T00:00:20 a 1"],
@@ -129,17 +180,4 @@ fn one_clock_a_year_ahead_does_not_make_the_fleet_late() {
     let dead = machine.rows("system.dead_letters");
     assert_eq!(dead.len(), 1);
     assert!(dead[0].contains("readings"), "{dead:?}");
-}
-
-fn run_for(machine: &Machine, seconds: u64) {
-    let clock = machine.sim.world().clock;
-    let until = clock.monotonic() + Duration::from_secs(seconds);
-    for _ in 0..10_000 {
-        if clock.monotonic() >= until {
-            break;
-        }
-        machine.sim.clock().advance(Duration::from_millis(500));
-        machine.turns(4);
-    }
-    machine.catch_up();
 }

@@ -172,6 +172,20 @@ impl Machine {
         panic!("the jobs do not come to rest: {:?}", self.engine().jobs());
     }
 
+    /// Lets so many seconds pass, and the jobs take their turns meanwhile.
+    pub fn run_for(&self, seconds: u64) {
+        let clock = self.sim.world().clock;
+        let until = clock.monotonic() + Duration::from_secs(seconds);
+        for _ in 0..10_000 {
+            if clock.monotonic() >= until {
+                break;
+            }
+            self.sim.clock().advance(Duration::from_millis(500));
+            self.turns(4);
+        }
+        self.catch_up();
+    }
+
     /// Creates the stream `readings (device, ts, value)`, partitioned by device.
     pub fn create_readings(&self, shards: u32) {
         self.sql(&format!(

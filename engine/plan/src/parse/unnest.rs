@@ -1,0 +1,168 @@
+//! `t CROSS JOIN UNNEST(t.list) AS u (element)` in the shape in which it runs: the elements are a column beside the table's own.
+//!
+//! ```text
+//!  SELECT t.device, u.element FROM t CROSS JOIN UNNEST(t.list) AS u (element)
+//! ```
+//!
+//! becomes, in the syntax tree,
+//!
+//! ```text
+//!  SELECT t.device, t.element FROM (SELECT *, UNNEST(t.list) AS element FROM t) AS t
+//! ```
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator,
+    ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned, TableAlias, TableFactor, TableWithJoins,
+    Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::dialect::HeadwaterDialect;
+use super::reader::{normal, position};
+use crate::error::{Mistake, Result, SqlError};
+use crate::script::Script;
+
+/// Puts the lists that tables are joined with into SELECT.
+pub(super) fn unify_unnest(query: &mut Query, script: &Script) -> Result<()> {
+    match query.visit(&mut Unify { script }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Unify<'a> {
+    script: &'a Script,
+}
+
+impl VisitorMut for Unify<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        join_comma_lists(&mut select.from);
+        let mut renamed = Vec::new();
+        for from in &mut select.from {
+            let is_list = |join: &Join| matches!(join.relation, TableFactor::UNNEST { .. });
+            // Each list is of the rows before it, among which are those of the lists before.
+            while from.joins.first().is_some_and(is_list) {
+                let join = from.joins.remove(0);
+                let at = position(join.relation.span().start);
+                match elements_beside(&mut from.relation, join) {
+                    Ok(names) => renamed.push(names),
+                    Err(error) => return ControlFlow::Break(error.at(at, self.script)),
+                }
+            }
+        }
+        if !renamed.is_empty() {
+            let _ = select.visit(&mut Rename(renamed));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `FROM t, UNNEST(t.list)` says what `CROSS JOIN` does.
+fn join_comma_lists(from: &mut Vec<TableWithJoins>) {
+    let mut nth = 1;
+    while nth < from.len() {
+        if matches!(from[nth].relation, TableFactor::UNNEST { .. }) {
+            let TableWithJoins { relation, joins } = from.remove(nth);
+            let join_operator = JoinOperator::CrossJoin(JoinConstraint::None);
+            let join = Join { relation, global: false, join_operator };
+            from[nth - 1].joins.extend(std::iter::once(join).chain(joins));
+        } else {
+            nth += 1;
+        }
+    }
+}
+
+/// A name of a list's elements, and of the table that has them as a column instead.
+struct Renamed {
+    list: Ident,
+    table: Option<Ident>,
+}
+
+/// Puts a list's elements beside the table that it is joined with.
+fn elements_beside(table: &mut TableFactor, join: Join) -> Result<Renamed> {
+    let refuse = |message: &str| {
+        Err(SqlError::new(Mistake::Syntax, message.to_owned())
+            .hint("FROM t CROSS JOIN UNNEST(t.list) AS u (element)"))
+    };
+    let on_true = |constraint: &JoinConstraint| match constraint {
+        JoinConstraint::None => true,
+        JoinConstraint::On(Expr::Value(value)) => value.value == Value::Boolean(true),
+        _ => false,
+    };
+    match &join.join_operator {
+        JoinOperator::CrossJoin(on) | JoinOperator::Inner(on) | JoinOperator::Join(on) if on_true(on) => {}
+        _ => return refuse("a list is joined by CROSS JOIN, without a condition"),
+    }
+    let TableFactor::UNNEST {
+        alias: Some(alias),
+        array_exprs,
+        with_offset: false,
+        with_ordinality: false,
+        ..
+    } = join.relation
+    else {
+        return refuse("a list that is joined has a name for its elements, and no offsets or ordinals");
+    };
+    let ([list], true) = (array_exprs.as_slice(), alias.columns.len() <= 1) else {
+        return refuse("one list is joined at a time, and its elements are one column");
+    };
+    let element = alias.columns.first().map_or_else(|| alias.name.clone(), |column| column.name.clone());
+    let name = name_of_factor(table);
+    let Some(subquery) = with_elements(table.clone(), list, &element) else {
+        return refuse("a list is joined with a table or subquery");
+    };
+    let named = |name: Ident| TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+    *table = TableFactor::Derived { lateral: false, subquery, alias: name.clone().map(named), sample: None };
+    Ok(Renamed { list: alias.name, table: name })
+}
+
+fn name_of_factor(factor: &TableFactor) -> Option<Ident> {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::TableFunction { alias: Some(alias), .. } => Some(alias.name.clone()),
+        TableFactor::Table { name, .. } => name.0.last().and_then(ObjectNamePart::as_ident).cloned(),
+        _ => None,
+    }
+}
+
+/// `SELECT *, UNNEST(list) AS element FROM table`.
+fn with_elements(table: TableFactor, list: &Expr, element: &Ident) -> Option<Box<Query>> {
+    let shape = "SELECT *, UNNEST(list) AS element FROM t";
+    let mut query = Parser::new(&HeadwaterDialect).try_with_sql(shape).ok()?.parse_query().ok()?;
+    let SetExpr::Select(select) = &mut *query.body else { return None };
+    let Some(SelectItem::ExprWithAlias { expr: Expr::Function(function), alias }) =
+        select.projection.last_mut()
+    else {
+        return None;
+    };
+    let FunctionArguments::List(arguments) = &mut function.args else { return None };
+    arguments.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(list.clone()))];
+    *alias = element.clone();
+    select.from.first_mut()?.relation = table;
+    Some(query)
+}
+
+/// Finds elements under the name of the table that has them.
+struct Rename(Vec<Renamed>);
+
+impl VisitorMut for Rename {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::CompoundIdentifier(parts) = expr
+            && let [of, column] = parts.as_slice()
+            && let Some(renamed) = self.0.iter().find(|renamed| normal(&renamed.list) == normal(of))
+        {
+            *expr = match &renamed.table {
+                Some(table) => Expr::CompoundIdentifier(vec![table.clone(), column.clone()]),
+                None => Expr::Identifier(column.clone()),
+            };
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Processing time: the moment at which a row arrived in the log, under the names that other engines have for it.
+//!
+//! A column declared `at AS PROCTIME()`, and `PROCTIME()` in a SELECT over one stream, stand for the metadata column `_arrival`. A window
+//! whose time is that column is one in processing time (`stream/source.rs`).
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
+};
+
+use crate::METADATA_COLUMNS;
+use crate::catalog::Catalog;
+use crate::metadata::window_input;
+use crate::parse::{name_of, normal};
+
+/// The metadata column that processing time is.
+pub(crate) const ARRIVAL: &str = METADATA_COLUMNS[2];
+
+/// Names processing time by its column.
+pub(crate) fn name_arrival(query: &mut Query, catalog: &Catalog) {
+    let _ = query.visit(&mut Selects { catalog, ctes: Vec::new() });
+}
+
+/// A stream that a SELECT reads.
+struct Read<'a> {
+    /// What it is called there.
+    name: String,
+    /// The names of its processing time.
+    proctime: &'a [String],
+}
+
+struct Selects<'a> {
+    catalog: &'a Catalog,
+    /// The names of the WITH queries in scope: they hide streams.
+    ctes: Vec<Vec<String>>,
+}
+
+impl VisitorMut for Selects<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let with = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.ctes.push(with.map(|cte| normal(&cte.alias.name)).collect());
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.ctes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let factors = select.from.iter().flat_map(|from| {
+            std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
+        });
+        let (mut streams, mut tables) = (Vec::new(), 0);
+        for factor in factors {
+            tables += 1;
+            streams.extend(self.stream_of(factor));
+        }
+        let mut names = Names { streams, is_alone: tables == 1, depth: 0 };
+        for item in &mut select.projection {
+            let own = match item {
+                SelectItem::UnnamedExpr(expr) => names.own_name(expr),
+                _ => None,
+            };
+            let _ = item.visit(&mut names);
+            if let (Some(alias), SelectItem::UnnamedExpr(expr)) = (own, &*item) {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        let _ = select.from.visit(&mut names);
+        let _ = select.selection.visit(&mut names);
+        let _ = select.group_by.visit(&mut names);
+        let _ = select.having.visit(&mut names);
+        ControlFlow::Continue(())
+    }
+}
+
+impl<'a> Selects<'a> {
+    fn stream_of(&self, factor: &TableFactor) -> Option<Read<'a>> {
+        let (name, alias) = match factor {
+            TableFactor::Table { name, alias, args: None, .. } => (name, alias),
+            TableFactor::TableFunction { expr: Expr::Function(function), alias } => {
+                (window_input(function)?, alias)
+            }
+            _ => return None,
+        };
+        let name = name_of(name);
+        if self.ctes.iter().flatten().any(|cte| *cte == name) {
+            return None;
+        }
+        let stream = self.catalog.stream(&name)?;
+        let name = alias.as_ref().map_or(name, |alias| normal(&alias.name));
+        Some(Read { name, proctime: &stream.proctime })
+    }
+}
+
+/// Replaces the names of processing time in one SELECT, but not in its subqueries.
+struct Names<'a> {
+    streams: Vec<Read<'a>>,
+    /// Whether nothing else is read.
+    is_alone: bool,
+    depth: usize,
+}
+
+impl Names<'_> {
+    /// The column that an expression stands for, if it is processing time.
+    fn arrival(&self, expr: &Expr) -> Option<Expr> {
+        let column = || Ident::new(ARRIVAL);
+        let declares = |read: &&Read<'_>, ident: &Ident| read.proctime.contains(&normal(ident));
+        match expr {
+            Expr::Identifier(ident) => {
+                let read = self.streams.iter().find(|read| declares(read, ident))?;
+                Some(match self.is_alone {
+                    true => Expr::Identifier(column()),
+                    false => Expr::CompoundIdentifier(vec![Ident::new(&read.name), column()]),
+                })
+            }
+            Expr::CompoundIdentifier(parts) => {
+                let [of, ident] = parts.as_slice() else { return None };
+                let read = self.streams.iter().find(|read| read.name == normal(of))?;
+                let named = declares(&read, ident);
+                named.then(|| Expr::CompoundIdentifier(vec![of.clone(), column()]))
+            }
+            Expr::Function(function) if name_of(&function.name) == "proctime" => {
+                let is_sole = self.is_alone && self.streams.len() == 1;
+                is_sole.then(|| Expr::Identifier(column()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a column of the result is called that is nothing but processing time.
+    fn own_name(&self, expr: &Expr) -> Option<Ident> {
+        self.arrival(expr)?;
+        match expr {
+            Expr::Identifier(ident) => Some(ident.clone()),
+            Expr::CompoundIdentifier(parts) => parts.last().cloned(),
+            _ => Some(Ident::new("proctime")),
+        }
+    }
+}
+
+impl VisitorMut for Names<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Some(column) = self.arrival(expr)
+        {
+            *expr = column;
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,100 @@
+//! `LATE DATA TO`: the stream that takes the rows which come too late.
+//!
+//! A row finds its columns there by their names, as the operator has them that finds it late. So that it has all of them, a query
+//! with a stream for late rows reads all columns of its streams.
+
+use arrow::datatypes::{DataType, FieldRef};
+use headwater_core::StreamName;
+
+use super::target::assignable;
+use crate::catalog::{Catalog, Entry};
+use crate::dataflow::Dataflow;
+use crate::definition::StreamDef;
+use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::parse::sql_type;
+use crate::planner::Target;
+use crate::statement::Name;
+
+/// The column of a stream for late rows that says by how many milliseconds the watermark was past the row's time when it came:
+/// BIGINT.
+pub const LATENESS: &str = "lateness";
+
+/// The dataflow with a stream for its late rows, if they fit into that.
+pub(crate) fn late_into(
+    dataflow: Dataflow,
+    name: &Name,
+    catalog: &Catalog,
+    target: Target<'_>,
+) -> Result<Dataflow> {
+    let refused = |mistake, message: String| Err(SqlError::new(mistake, message));
+    let stream = match catalog.get(&name.value) {
+        Some(Entry::Stream(stream)) => stream,
+        Some(other) => {
+            let message = format!(
+                "late rows go into a stream, and '{}' is {}",
+                name.value,
+                other.kind().with_article()
+            );
+            return refused(Mistake::Definition, message);
+        }
+        None => return Err(catalog.unknown(name, "stream")),
+    };
+    match target {
+        Target::Anywhere => {
+            let message = "late rows go into a stream from jobs and materialized views only".to_owned();
+            return Err(SqlError::new(Mistake::NotStreaming, message).hint("leave LATE DATA TO out"));
+        }
+        Target::Stream(target, _) if target.name == name.value => {
+            let message = format!("'{}' takes the results, and cannot take the late rows, too", name.value);
+            return refused(Mistake::Definition, message);
+        }
+        Target::Stream(..) | Target::View(_) => {}
+    }
+    let read = dataflow.sources.iter().filter_map(|source| catalog.stream(source.stream.as_str()));
+    let read: Vec<&StreamDef> = read.map(AsRef::as_ref).collect();
+    if read.iter().any(|source| source.name == name.value) {
+        let message = format!("'{}' is read by the query, and cannot take its late rows", name.value);
+        return refused(Mistake::Definition, message);
+    }
+    if read.iter().all(|source| source.watermark.is_none()) {
+        let message = "no row is ever late for a query without event time".to_owned();
+        return Err(SqlError::new(Mistake::NoWatermark, message).hint("leave LATE DATA TO out"));
+    }
+    stream.schema.fields().iter().try_for_each(|field| check_column(field, &read, stream))?;
+    let wrong = |error| SqlError::new(Mistake::Definition, format!("'{}' is no stream: {error}", name.value));
+    Ok(Dataflow { late: Some(StreamName::new(&name.value).map_err(wrong)?), ..dataflow })
+}
+
+fn check_column(field: &FieldRef, read: &[&StreamDef], stream: &StreamDef) -> Result<()> {
+    let (own, name) = (&stream.name, field.name());
+    if name == LATENESS {
+        return match field.data_type() {
+            DataType::Int64 => Ok(()),
+            other => {
+                let message =
+                    format!("'{name}' of '{own}' is a BIGINT of milliseconds, not {}", sql_type(other));
+                Err(SqlError::new(Mistake::TargetColumns, message))
+            }
+        };
+    }
+    if !field.is_nullable() {
+        let message = format!("the column '{name}' of '{own}' must take NULL: not every late row has it");
+        return Err(SqlError::new(Mistake::TargetColumns, message).hint("leave NOT NULL out"));
+    }
+    let mut found =
+        read.iter().filter_map(|source| Some((source, source.schema.field_with_name(name).ok()?))).peekable();
+    if found.peek().is_none() {
+        let known = read.iter().flat_map(|source| source.schema.fields()).map(|field| field.name().as_str());
+        let message = format!("late rows have no column '{name}' for '{own}'");
+        let hint = did_you_mean(name, known.chain([LATENESS]));
+        return Err(SqlError::new(Mistake::TargetColumns, message).hint_if(hint));
+    }
+    match found.find(|(_, from)| !assignable(from.data_type(), field.data_type())) {
+        Some((source, from)) => {
+            let (from, to) = (sql_type(from.data_type()), sql_type(field.data_type()));
+            let message = format!("'{name}' is {from} in '{}' and {to} in '{own}'", source.name);
+            Err(SqlError::new(Mistake::TargetColumns, message))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,95 @@
+//! When rows come out that change.
+
+use crate::machine::Machine;
+
+const EVERY_10_SECONDS: &str = "CREATE MATERIALIZED VIEW result AS SELECT window_end, device, COUNT(*) AS n, SUM(value) AS total \
+    FROM TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '30' SECOND) GROUP BY window_start, window_end, device \
+    EMIT EVERY INTERVAL '10' SECOND";
+
+/// Appends in a step of its own.
+fn step(machine: &Machine, readings: &[(&'static str, i64, i64)]) {
+    machine.append(readings);
+    machine.catch_up();
+}
+
+/// The watermark is two seconds behind the rows: it comes to a multiple of ten with the row of second 12, 22, and so on.
+fn life(seed: u64, between: impl Fn(&mut Machine)) -> Vec<String> {
+    let mut machine = Machine::new(seed);
+    machine.create_readings(1);
+    machine.sql(EVERY_10_SECONDS);
+    let readings: [&[(&'static str, i64, i64)]; 8] = [
+        &[("a", 1_000, 1)],
+        &[("a", 5_000, 2), ("b", 11_000, 1)],
+        &[("b", 12_500, 5)],
+        &[("a", 15_000, 3)],
+        &[("a", 23_000, 4)],
+        &[("c", 24_000, 1)],
+        // Nothing of the first window has changed since second 20 but that of c.
+        &[("a", 33_000, 1)],
+        &[("a", 65_000, 1)],
+    ];
+    for readings in readings {
+        step(&machine, readings);
+        between(&mut machine);
+    }
+    machine.catch_up();
+    let rows = machine.rows("result");
+    machine.engine().close_here().unwrap();
+    rows
+}
+
+#[test]
+fn windows_come_out_at_the_interval_until_they_close() {
+    let expected = [
+        // The first watermark is one that time comes to.
+        "1970-01-01T00:00:30 a 1 1 1",
+        // At 0.
+        "1970-01-01T00:00:30 a 1 1 -1",
+        "1970-01-01T00:00:30 a 2 3 1",
+        "1970-01-01T00:00:30 b 1 1 1",
+        // At 10.
+        "1970-01-01T00:00:30 b 1 1 -1",
+        "1970-01-01T00:00:30 b 2 6 1",
+        // At 20.
+        "1970-01-01T00:00:30 a 2 3 -1",
+        "1970-01-01T00:00:30 a 4 10 1",
+        // At 30, with the first row of the next window.
+        "1970-01-01T00:00:30 c 1 1 1",
+        "1970-01-01T00:01:00 a 1 1 1",
+        // At 60.
+        "1970-01-01T00:01:30 a 1 1 1",
+    ];
+    let sorted = |mut rows: Vec<String>| {
+        rows.sort();
+        rows
+    };
+    let straight = life(1, |_| {});
+    assert_eq!(sorted(straight.clone()), sorted(expected.map(str::to_owned).to_vec()));
+    for workers in [1, 3] {
+        assert_eq!(life(1, |machine| machine.kill(workers)), straight, "{workers} workers");
+        assert_eq!(life(2, |machine| machine.restart(workers)), straight, "{workers} workers");
+    }
+}
+
+#[test]
+fn groups_without_windows_and_joins_come_out_at_the_interval_too() {
+    let machine = Machine::new(3);
+    machine.create_readings(2);
+    machine.sql(
+        "CREATE MATERIALIZED VIEW result AS SELECT l.device, l.n, r.total FROM \
+         (SELECT device, COUNT(*) AS n FROM readings GROUP BY device) l JOIN \
+         (SELECT device, SUM(value) AS total FROM readings GROUP BY device) r ON l.device = r.device \
+         EMIT EVERY INTERVAL '1' MINUTE",
+    );
+    machine.append(&[("a", 1_000, 1), ("b", 1_000, 1)]);
+    machine.append(&[("a", 63_000, 1), ("b", 63_000, 1)]);
+    machine.catch_up();
+    let before = machine.query("SELECT * FROM result");
+    for second in 64..110 {
+        step(&machine, &[("a", second * 1_000, 1), ("b", second * 1_000, 1)]);
+    }
+    assert_eq!(machine.query("SELECT * FROM result"), before, "nothing is said before the second minute");
+    step(&machine, &[("a", 130_000, 1), ("b", 130_000, 1)]);
+    assert_eq!(machine.query("SELECT * FROM result"), ["a 49 49", "b 49 49"]);
+    assert!(machine.rows("result").len() <= 10, "what came and went is not said");
+}
