@@ -12,6 +12,7 @@ const SEQUENCES: &str = "headwater-sequences";
 const LOG: &str = "headwater-log";
 const ARCHIVE: &str = "headwater-archive";
 const OPERATORS: &str = "headwater-operators";
+const WASM: &str = "headwater-wasm";
 const INGEST: &str = "headwater-ingest";
 const PLAN: &str = "headwater-plan";
 const RUN: &str = "headwater-run";
@@ -35,8 +36,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     (LOG, &[CORE]),
     (ARCHIVE, &[CORE, LOG]),
     (OPERATORS, &[CORE, DECIDE, SEQUENCES]),
+    (WASM, &[]),
     (INGEST, &[CORE, LOG]),
-    (PLAN, &[CORE, DECIDE, OPERATORS]),
+    (PLAN, &[CORE, DECIDE, OPERATORS, WASM]),
     (RUN, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OBJECTS, OPERATORS, PLAN]),
     (SERVE, &[CORE, LOG, INGEST, OPERATORS, PLAN, RUN]),
     (CONNECTORS, &[CORE, LOG, INGEST, OBJECTS]),
@@ -63,6 +65,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     (SEQUENCES, &["datafusion", "arrow", "tokio"]),
     (OBJECTS, &["datafusion", "arrow"]),
     (MAPREDUCE, &["datafusion", LOG]),
+    (WASM, &["datafusion", "tokio"]),
     (LOG, &["datafusion", "parquet", "tokio", "axum", "object_store"]),
     (ARCHIVE, &["datafusion", "axum"]),
     (INGEST, &["datafusion", "axum"]),
