@@ -79,7 +79,7 @@ impl Settings {
         allowed: &Allowed,
         world: &World,
     ) -> Result<Self> {
-        let mut options = Options::new(format!("trigger {}", def.trigger), def.options.iter());
+        let mut options = Options::new("the delivery", def.options.iter());
         let timeout = options.duration("timeout")?.unwrap_or(Duration::from_secs(10));
         let (way, is_json) = match &def.target {
             Target::Webhook { url } => {

@@ -131,7 +131,7 @@ impl Options {
 
     /// The error of an option whose value cannot be used.
     pub fn bad(&self, name: &str, value: &str, reason: impl Into<String>) -> OptionError {
-        let value = if is_secret(name) { "(hidden)".to_owned() } else { format!("'{value}'") };
+        let value = if is_secret(name) { "what it is (hidden)".to_owned() } else { format!("'{value}'") };
         OptionError::BadValue {
             owner: self.owner.clone(),
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! What there is: streams, connector tables, views, jobs and archives, as an immutable value.
+//! What there is: streams, connector tables, views, jobs, archives and functions, as an immutable value.
 //!
 //! The catalog is a fold: starting from [`Catalog::default`] and applying the same statements in the same order gives the
 //! same catalog. Nothing can be dropped while something else refers to it.
@@ -19,11 +19,13 @@ use crate::statement::{
     AlterStream, CreateTrigger, Drop, Kind, Name, Parsed, Query, Statement, StreamChange,
 };
 use crate::trigger::{Action, TriggerDef};
+use crate::user_functions::Functions;
 
 /// Everything that has a name. Cheap to clone; a clone never changes.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     entries: Arc<BTreeMap<String, Entry>>,
+    functions: Functions,
 }
 
 /// Something that has a name.
@@ -69,6 +71,8 @@ pub enum Change {
         /// After.
         to: Arc<StreamDef>,
     },
+    /// A function of the user's is new, another one, or gone: which.
+    Function(String),
     /// `IF [NOT] EXISTS` made it a statement without effect; why.
     Unchanged(String),
 }
@@ -171,6 +175,15 @@ impl Catalog {
         }
     }
 
+    /// The functions of the user's.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    pub(crate) fn with_functions(&self, functions: Functions) -> Self {
+        Self { entries: Arc::clone(&self.entries), functions }
+    }
+
     /// Everything, by name.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
@@ -258,23 +271,25 @@ impl Catalog {
                 let entry = Entry::Trigger(Arc::new(create.definition.clone()));
                 (&create.name, entry, create.if_not_exists, create.or_replace)
             }
+            Statement::CreateFunction(create) => return self.create_function(create, parsed),
+            Statement::DropFunction(drop) => return self.drop_function(drop, parsed),
             Statement::Drop(drop) => return self.drop_entry(drop, parsed),
             Statement::AlterStream(alter) => return self.alter(alter, parsed),
             _ => return Ok((self.clone(), Change::Unchanged("the statement defines nothing".to_owned()))),
         };
-        self.create(name, entry, may_exist, or_replace, parsed)
+        self.create(name, entry.bound(&self.functions), may_exist, or_replace, parsed)
     }
 
     fn with(&self, entry: Entry) -> Self {
         let mut entries = (*self.entries).clone();
         entries.insert(entry.name().to_owned(), entry);
-        Self { entries: Arc::new(entries) }
+        Self { entries: Arc::new(entries), functions: self.functions.clone() }
     }
 
     fn without(&self, name: &str) -> Self {
         let mut entries = (*self.entries).clone();
         entries.remove(name);
-        Self { entries: Arc::new(entries) }
+        Self { entries: Arc::new(entries), functions: self.functions.clone() }
     }
 
     fn create(
@@ -377,16 +392,7 @@ impl Catalog {
     fn check_kind(&self, name: &Name, kind: Kind, parsed: &Parsed) -> Result<()> {
         match self.get(&name.value) {
             Some(entry) if entry.kind() == kind => Ok(()),
-            Some(other) => {
-                let message = format!(
-                    "'{}' is {}, not {}",
-                    name.value,
-                    other.kind().with_article(),
-                    kind.with_article()
-                );
-                Err(SqlError::new(Mistake::UnknownName, message).at(name.position, &parsed.script))
-            }
-            None => Err(self.unknown(name, &kind.to_string()).at(name.position, &parsed.script)),
+            _ => Err(self.not_a(name, kind).at(name.position, &parsed.script)),
         }
     }
 
@@ -509,6 +515,21 @@ impl Catalog {
             }
             _ => catalog,
         })
+    }
+
+    /// The error for a name that nothing of this kind has.
+    pub fn not_a(&self, name: &Name, kind: Kind) -> SqlError {
+        match self.get(&name.value) {
+            Some(other) => {
+                let (found, wanted) = (other.kind().with_article(), kind.with_article());
+                SqlError::new(Mistake::UnknownName, format!("'{}' is {found}, not {wanted}", name.value))
+            }
+            None => {
+                let own = self.entries().filter(|entry| entry.kind() == kind).map(Entry::name);
+                SqlError::new(Mistake::UnknownName, format!("there is no {kind} '{}'", name.value))
+                    .hint_if(did_you_mean(&name.value, own))
+            }
+        }
     }
 
     /// The error for a name that nothing has.

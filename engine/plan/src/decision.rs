@@ -11,6 +11,7 @@ use headwater_operators::decide::{Report, alarm_history_schema};
 use crate::catalog::tables_of;
 use crate::definition::{Compression, Durability, RetentionDef, StreamDef};
 use crate::statement::Query;
+use crate::user_functions::Functions;
 
 /// The stream that all alarms write to.
 pub const ALARM_HISTORY: &str = "system.alarm_history";
@@ -73,6 +74,8 @@ pub struct OfStream {
     pub condition: Option<String>,
     /// The columns whose values have a metric each.
     pub dimensions: Vec<String>,
+    /// The functions of the user's that are called, as they were when this was defined. `None`: those that there are.
+    pub functions: Option<Functions>,
 }
 
 impl AlarmDef {

@@ -35,6 +35,7 @@ mod stream;
 pub mod succession;
 mod translate;
 mod trigger;
+pub mod user_functions;
 mod window;
 
 pub use catalog::{Catalog, Change, Entry, own_streams};
@@ -55,6 +56,7 @@ pub use statement::{Parsed, Query, Statement};
 pub use stream::LATENESS;
 pub use succession::{Fate, Succession};
 pub use trigger::{Action, Condition, FIRING_COLUMNS, Partition, RearmDef, StartAt, TriggerDef, TriggerPlan};
+pub use user_functions::{FunctionDef, Functions};
 
 /// The columns that every stream has besides its own: shown when named, never by `*`. In this order after the stream's own columns
 /// in the schema of a provider: Int32, Int64, Timestamp(ns, UTC); none is nullable.

@@ -40,6 +40,7 @@ use crate::script::Script;
 use crate::statement::Query;
 use crate::stream;
 use crate::translate::translate_with;
+use crate::user_functions::{self, Functions};
 use crate::window::WindowRelations;
 
 /// What a query is planned for.
@@ -73,7 +74,8 @@ impl World<'_> {
             let is_stream = |name: &str| self.has_metadata(name);
             hide_metadata(&mut ast, &mentioned, &is_stream, &query.script).map_err(refused)?;
         }
-        let names = Names::new(*self, mentioned, &query.script);
+        let functions = query.functions.as_ref().unwrap_or(self.catalog.functions());
+        let names = Names::new(*self, mentioned, &query.script, functions);
         let plan = SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))?;
         match self.mode {
             Mode::Batch => as_of::in_batch(plan, self.state),
@@ -98,9 +100,14 @@ impl World<'_> {
         }
     }
 
-    /// An expression over the columns of a schema.
-    pub(crate) fn expression(&self, expr: ast::Expr, schema: &DFSchema) -> Result<Expr> {
-        let names = Names::new(*self, BTreeSet::new(), &Script::new(""));
+    /// An expression over the columns of a schema, which may call these functions of the user's.
+    pub(crate) fn expression(
+        &self,
+        expr: ast::Expr,
+        schema: &DFSchema,
+        functions: &Functions,
+    ) -> Result<Expr> {
+        let names = Names::new(*self, BTreeSet::new(), &Script::new(""), functions);
         SqlToRel::new(&names).sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
 
@@ -171,14 +178,21 @@ struct Names<'a> {
     /// The metadata columns that the query mentions; the others are not there for it, so that `*` does not show them.
     mentioned: BTreeSet<&'static str>,
     relations: [Arc<dyn RelationPlanner>; 2],
+    functions: &'a Functions,
 }
 
 impl<'a> Names<'a> {
-    fn new(world: World<'a>, mentioned: BTreeSet<&'static str>, script: &Script) -> Self {
+    fn new(
+        world: World<'a>,
+        mentioned: BTreeSet<&'static str>,
+        script: &Script,
+        functions: &'a Functions,
+    ) -> Self {
         let windows = WindowRelations { catalog: world.catalog.clone(), script: script.clone() };
         let patterns = PatternRelations { script: script.clone() };
-        Self { world, mentioned, relations: [Arc::new(windows), Arc::new(patterns)] }
+        Self { world, mentioned, relations: [Arc::new(windows), Arc::new(patterns)], functions }
     }
+
     fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {
         let World { catalog, tables, mode, .. } = self.world;
         if let Some(table) = looked_up_name(name).and_then(|name| catalog.stream(name)) {
@@ -369,7 +383,10 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.world.state.scalar_functions().get(name).cloned()
+        match self.functions.get(name) {
+            Some(function) => user_functions::scalar(self.world, function),
+            None => self.world.state.scalar_functions().get(name).cloned(),
+        }
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -393,7 +410,8 @@ impl ContextProvider for Names<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        sorted(self.world.state.scalar_functions().keys())
+        let own = self.functions.names().chain(self.world.catalog.functions().names()).map(str::to_owned);
+        sorted(self.world.state.scalar_functions().keys()).into_iter().chain(own).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

@@ -15,10 +15,11 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::names::{Mode, World, rename};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::session::new_session;
-use crate::statement::{Explain, ExplainMode, Insert, Parsed, Query, Statement};
+use crate::statement::{CreateFunction, Explain, ExplainMode, Insert, Parsed, Query, Statement};
 use crate::stream;
 use crate::translate::translate;
 use crate::trigger::{self, TriggerDef, TriggerPlan};
+use crate::user_functions;
 
 /// Where the planner finds tables: streams (with the metadata columns [`crate::METADATA_COLUMNS`] after their own), system
 /// tables, materialized views, files.
@@ -167,6 +168,7 @@ impl Planner {
                 self.stream(catalog, tables, &view.definition.query, target).map(drop)
             }
             Statement::CreateTrigger(trigger) => self.trigger(catalog, tables, &trigger.definition).map(drop),
+            Statement::CreateFunction(create) => self.check_function(catalog, tables, create, parsed),
             Statement::CreateJob(job) => {
                 let target = catalog.stream(&job.target.value);
                 let target =
@@ -186,6 +188,34 @@ impl Planner {
                 .map_err(|error| error.at(group.name.position, &parsed.script)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a function of the user's can be planned, and has a name of its own.
+    fn check_function(
+        &self,
+        catalog: &Catalog,
+        tables: &Arc<dyn Tables>,
+        create: &CreateFunction,
+        parsed: &Parsed,
+    ) -> Result<()> {
+        let CreateFunction { name, definition, .. } = create;
+        if self.has_function(&name.value) {
+            let message = format!("'{}' is a function already, and not one of the user's", name.value);
+            return Err(SqlError::new(Mistake::NameTaken, message)
+                .at(name.position, &parsed.script)
+                .hint("choose another name"));
+        }
+        // The catalog's definition knows what it calls.
+        let definition = catalog.functions().get(&name.value).map_or(definition, |bound| &**bound);
+        user_functions::check(World { state: &self.state, catalog, tables, mode: Mode::Stream }, definition)
+    }
+
+    /// Whether the library has a function of this name.
+    fn has_function(&self, name: &str) -> bool {
+        self.state.scalar_functions().contains_key(name)
+            || self.state.aggregate_functions().contains_key(name)
+            || self.state.window_functions().contains_key(name)
+            || self.state.higher_order_functions().contains_key(name)
     }
 
     /// What EXPLAIN shows.
@@ -246,13 +276,16 @@ impl Planner {
         }
     }
 
-    /// Types that do not fit are found here, where the query's text is at hand, and not when the plan is run.
+    /// Types that do not fit, and constants that a function refuses, are found here, where the query's text is at hand, and not when the
+    /// plan is run.
     fn checked(&self, plan: LogicalPlan, query: &Query) -> Result<LogicalPlan> {
         let options = self.state.config_options();
-        self.state
-            .analyzer()
-            .execute_and_check(plan, options, |_, _| {})
-            .map_err(|error| translate(error, query))
+        let analyzed = self.state.analyzer().execute_and_check(plan, options, |_, _| {});
+        let checked = analyzed.and_then(|plan| {
+            self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {})?;
+            Ok(plan)
+        });
+        checked.map_err(|error| translate(error, query))
     }
 }
 

@@ -19,7 +19,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 use headwater_operators::sequences;
 
-use crate::functions::functions;
+use crate::functions::{ArrowPlanner, flink_functions, json_functions};
 use crate::parse::arrow_type;
 use crate::patterns::PatternPlanner;
 use crate::window::WindowPlanner;
@@ -53,11 +53,17 @@ pub(crate) fn new_session() -> SessionState {
         // As above.
         let _ = state.register_udaf(Arc::new(function));
     }
-    let ours = functions().into_iter().chain(sequences::scalar_functions()).chain(crate::as_of::functions());
+    let ours = flink_functions()
+        .into_iter()
+        .chain(json_functions())
+        .chain(sequences::scalar_functions())
+        .chain(crate::as_of::functions());
     for function in ours {
         // As above.
         let _ = state.register_udf(Arc::new(function));
     }
+    // As above.
+    let _ = state.register_expr_planner(Arc::new(ArrowPlanner));
     for function in sequences::aggregate_functions() {
         // As above.
         let _ = state.register_udaf(Arc::new(function));
@@ -115,5 +121,18 @@ impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
         use datafusion::common::datatype::DataTypeExt;
         Ok(arrow_type(sql_type).map(DataTypeExt::into_nullable_field_ref))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::WITH_LAMBDAS;
+
+    #[test]
+    fn the_parser_knows_who_takes_lambdas() {
+        let mut known: Vec<_> = new_session().higher_order_functions().keys().cloned().collect();
+        known.sort();
+        assert_eq!(known, WITH_LAMBDAS);
     }
 }

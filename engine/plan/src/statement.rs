@@ -10,6 +10,7 @@ use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
 use crate::trigger::TriggerDef;
+use crate::user_functions::{FunctionDef, Functions};
 
 /// A statement and its place in a script.
 #[derive(Debug, Clone)]
@@ -49,7 +50,11 @@ pub enum Statement {
     CreateMapReduce(CreateMapReduce),
     /// `CREATE TRIGGER`.
     CreateTrigger(CreateTrigger),
-    /// `DROP`.
+    /// `CREATE FUNCTION`.
+    CreateFunction(CreateFunction),
+    /// `DROP FUNCTION`.
+    DropFunction(DropFunction),
+    /// `DROP`, of anything but a function.
     Drop(Drop),
     /// `ALTER STREAM`.
     AlterStream(AlterStream),
@@ -57,6 +62,8 @@ pub enum Statement {
     Show(Show),
     /// `DESCRIBE`.
     Describe(Name),
+    /// `DESCRIBE FUNCTION`.
+    DescribeFunction(Name),
     /// `EXPLAIN`.
     Explain(Explain),
     /// `EXPLAIN ALARM`.
@@ -179,6 +186,28 @@ pub struct CreateTrigger {
     pub if_not_exists: bool,
 }
 
+/// `CREATE [OR REPLACE] FUNCTION [IF NOT EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct CreateFunction {
+    /// Its name and the place of that.
+    pub name: Name,
+    /// What is created.
+    pub definition: FunctionDef,
+    /// Whether it takes the place of one that has the name.
+    pub or_replace: bool,
+    /// Whether one of the name may exist already.
+    pub if_not_exists: bool,
+}
+
+/// `DROP FUNCTION [IF EXISTS]`.
+#[derive(Debug, Clone)]
+pub struct DropFunction {
+    /// Which.
+    pub name: Name,
+    /// Whether it may be missing.
+    pub if_exists: bool,
+}
+
 /// `CREATE SCALING POLICY [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateScalingPolicy {
@@ -281,6 +310,8 @@ pub enum Show {
     Views,
     /// `SHOW FUNCTIONS`.
     Functions,
+    /// `SHOW USER FUNCTIONS`.
+    UserFunctions,
     /// `SHOW ALARMS`.
     Alarms,
     /// `SHOW SCALING GROUPS`.
@@ -339,6 +370,9 @@ pub struct Query {
     pub script: Script,
     /// When its rows come out, as a stream.
     pub options: QueryOptions,
+    /// The functions of the user's that it calls, if it is part of a definition: as they were when that was made. `None`: those
+    /// that there are.
+    pub functions: Option<Functions>,
 }
 
 /// What a query says, as a stream, of when its rows come out and how long its state is kept.

@@ -52,7 +52,9 @@ fn meaning(error: &DataFusionError) -> (SqlError, Option<String>) {
         },
         DataFusionError::SchemaError(error, _) => schema_error(error),
         DataFusionError::Plan(text) => plan_error(text),
-        DataFusionError::NotImplemented(text) => (SqlError::new(Mistake::Query, plain(text)), None),
+        DataFusionError::NotImplemented(text) | DataFusionError::Execution(text) => {
+            (SqlError::new(Mistake::Query, plain(text)), None)
+        }
         DataFusionError::SQL(error, _) => (SqlError::new(Mistake::Syntax, plain(&error.to_string())), None),
         other => (SqlError::new(Mistake::Query, plain(&other.strip_backtrace())), None),
     }
@@ -95,11 +97,21 @@ fn plan_error(text: &str) -> (SqlError, Option<String>) {
         let hint = between(text, "Did you mean '", "'");
         return (error.hint_if(hint.map(|near| format!("did you mean '{near}'?"))), Some(name.to_owned()));
     }
+    if let Some(error) = no_such_call(text) {
+        return error;
+    }
     let calls =
         ["No function matches", "Failed to coerce arguments", "does not support", "expects", "Function '"];
     if calls.iter().any(|sign| text.contains(sign)) && text.to_lowercase().contains("function") {
         let name = between(text, "call '", "(").or_else(|| between(text, "unction '", "'"));
         return (SqlError::new(Mistake::UnknownFunction, plain(text)), name.map(str::to_owned));
+    }
+    let sides = between(text, "arithmetic expression ", " to valid types")
+        .or_else(|| between(text, "comparison operation ", " to valid types"))
+        .or_else(|| text.split_once("comparison operation ").map(|(_, sides)| sides));
+    if let Some(sides) = sides.filter(|_| text.starts_with("Cannot") || text.contains("Cannot coerce")) {
+        let message = format!("there is no {}", in_sql(sides.lines().next().unwrap_or_default().trim()));
+        return (SqlError::new(Mistake::Type, message).hint("CAST one side to the other's type"), None);
     }
     if text.contains("Cannot coerce") || text.contains("Cannot infer common") || text.contains("Cannot cast")
     {
@@ -122,6 +134,60 @@ fn plan_error(text: &str) -> (SqlError, Option<String>) {
         return (SqlError::new(Mistake::Definition, message).hint("name one of them with AS"), None);
     }
     (SqlError::new(Mistake::Query, plain(text)).hint_if(column_hint(text)), None)
+}
+
+/// A call with arguments that the function does not take: `abs(STRING)`.
+fn no_such_call(text: &str) -> Option<(SqlError, Option<String>)> {
+    if let (Some(name), Some(found)) =
+        (between(text, "Function '", "' expects "), text.split_once(" but received "))
+    {
+        let wanted = between(text, "' expects ", " but received ")?;
+        let found = found.1.split(['.', '\n']).next().unwrap_or_default();
+        let message = format!("{name}() takes {}, not {}", in_sql(wanted), in_sql(found));
+        return Some((SqlError::new(Mistake::UnknownFunction, message), Some(name.to_owned())));
+    }
+    // What a function says itself is better than a list of types.
+    let call = between(text, "argument types '", "'").filter(|_| !text.contains("UserDefined"))?;
+    let (name, _) = call.split_once('(')?;
+    let forms = text.split_once("Candidate functions:").map_or("", |(_, forms)| forms);
+    let forms: Vec<_> = forms.lines().map(str::trim).filter(|form| !form.is_empty()).collect();
+    let is_plain = !forms.is_empty() && forms.iter().all(|form| form.matches('(').count() == 1);
+    let hint = is_plain.then(|| format!("it is {}", in_sql(&some_of(&forms))));
+    let message = format!("there is no {}", in_sql(call));
+    Some((SqlError::new(Mistake::UnknownFunction, message).hint_if(hint), Some(name.to_owned())))
+}
+
+/// A text in which DataFusion names types, with SQL's names for them.
+fn in_sql(text: &str) -> String {
+    const NAMES: [(&str, &str); 14] = [
+        ("Utf8", "STRING"),
+        ("LargeUtf8", "STRING"),
+        ("Utf8View", "STRING"),
+        ("String", "STRING"),
+        ("Int8", "TINYINT"),
+        ("Int16", "SMALLINT"),
+        ("Int32", "INT"),
+        ("Int64", "BIGINT"),
+        ("Float32", "FLOAT"),
+        ("Float64", "DOUBLE"),
+        ("Boolean", "BOOLEAN"),
+        ("Date32", "DATE"),
+        ("Binary", "BYTES"),
+        ("Numeric", "a number"),
+    ];
+    let known =
+        |word: &str| NAMES.iter().find(|(name, _)| *name == word).map_or(word, |(_, sql)| *sql).to_owned();
+    let mut out = String::new();
+    let mut word = String::new();
+    for c in text.chars() {
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        out.push_str(&known(&std::mem::take(&mut word)));
+        out.push(c);
+    }
+    out + &known(&word)
 }
 
 fn column_hint(text: &str) -> Option<String> {

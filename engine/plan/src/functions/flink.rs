@@ -64,7 +64,13 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
         },
         Expanded {
             name: "date_format",
-            signature: exact(vec![DataType::Timestamp(TimeUnit::Millisecond, None), DataType::Utf8]),
+            signature: Signature::one_of(
+                timestamps()
+                    .into_iter()
+                    .map(|time| TypeSignature::Exact(vec![time, DataType::Utf8]))
+                    .collect(),
+                immutable,
+            ),
             returns: text,
             expand: |args| {
                 let [time, pattern] = arguments(args)?;
@@ -85,11 +91,24 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
     ];
     all.extend(parts.map(|(name, expand)| Expanded {
         name,
-        signature: exact(vec![DataType::Timestamp(TimeUnit::Nanosecond, None)]),
+        signature: Signature::one_of(
+            timestamps().into_iter().map(|time| TypeSignature::Exact(vec![time])).collect(),
+            immutable,
+        ),
         returns: |_| DataType::Int64,
         expand,
     }));
     all.into_iter().map(Expanded::function).collect()
+}
+
+/// Times of every precision, with and without a zone. A date, or a time as text, is taken for the first of them.
+fn timestamps() -> Vec<DataType> {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    let units = [Millisecond, Second, Microsecond, Nanosecond];
+    [None, Some("UTC")]
+        .into_iter()
+        .flat_map(|zone| units.map(|unit| DataType::Timestamp(unit, zone.map(Into::into))))
+        .collect()
 }
 
 fn text_null() -> Expr {

@@ -1,8 +1,10 @@
-//! Functions of Flink's that DataFusion lacks or has with another meaning.
+//! Functions of Flink's and PostgreSQL's that DataFusion lacks or has with another meaning.
 
 mod expanded;
 mod flink;
+mod json;
 mod parameters;
 
-pub(crate) use flink::functions;
+pub(crate) use flink::functions as flink_functions;
+pub(crate) use json::{ArrowPlanner, functions as json_functions};
 pub(crate) use parameters::take_parameters;

@@ -109,7 +109,8 @@ pub(super) fn read_source(reader: &mut Reader) -> Result<Source> {
             break;
         }
     }
-    let from = MetricFrom::Stream(OfStream { stream, statistic, argument, condition, dimensions });
+    let from =
+        MetricFrom::Stream(OfStream { stream, statistic, argument, condition, dimensions, functions: None });
     Ok(Source { from, period })
 }
 

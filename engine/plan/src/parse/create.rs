@@ -11,6 +11,7 @@ use super::alarms::read_alarm;
 use super::archive::read_archive;
 use super::changes::{MODE, take_changes};
 use super::columns::{Columns, check_column, read_columns};
+use super::functions::read_function;
 use super::mapreduce::read_mapreduce;
 use super::options::{CLOCK_GUARD, Given, apply, read_options};
 use super::reader::Reader;
@@ -21,13 +22,14 @@ use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "STREAM",
     "TABLE",
     "SOURCE",
     "VIEW",
     "MATERIALIZED VIEW",
     "JOB",
+    "FUNCTION",
     "MAPREDUCE JOB",
     "TRIGGER",
     "ALARM",
@@ -52,10 +54,13 @@ pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statemen
     if reader.take_words("VIEW") {
         return Ok(Statement::CreateView(read_view(reader, or_replace)?));
     }
+    if reader.sees("FUNCTION") && !temporary {
+        return read_function(reader, or_replace);
+    }
     let word = reader.peek_word(0);
     let can_be_replaced = matches!(word.as_deref(), Some("JOB" | "TRIGGER"));
     if temporary || (or_replace && !can_be_replaced) {
-        let what = if temporary { "VIEW" } else { "JOB, TRIGGER, MATERIALIZED VIEW or VIEW" };
+        let what = if temporary { "VIEW" } else { "JOB, FUNCTION, TRIGGER, MATERIALIZED VIEW or VIEW" };
         return Err(reader.expected(what));
     }
     match word.as_deref() {

@@ -1,4 +1,5 @@
-//! Our dialect: DataFusion's generic one, and `TABLE t [PARTITION BY ...]` as the argument of a function.
+//! Our dialect: DataFusion's generic one, `TABLE t [PARTITION BY ...]` as the argument of a function, lambdas only where a function
+//! takes them, and JSON's keywords.
 
 use std::any::TypeId;
 
@@ -6,11 +7,13 @@ use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Function, FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart,
     Query, Select, SelectItem, SetExpr, TableFactor, WindowSpec, WindowType,
 };
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::calls::parse_call;
+use super::json::parse_is_json;
 use super::reader::name_of;
 use crate::METADATA_COLUMNS;
 
@@ -156,14 +159,25 @@ impl Dialect for HeadwaterDialect {
         true
     }
 
-    fn supports_lambda_functions(&self) -> bool {
-        true
-    }
-
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
         let starts_table = parser.peek_keyword(Keyword::TABLE)
             && matches!(parser.peek_nth_token_ref(1).token, Token::Word(_) | Token::LParen);
-        starts_table.then(|| parse_table_argument(parser))
+        if starts_table { Some(parse_table_argument(parser)) } else { parse_call(parser) }
+    }
+
+    /// An arrow looks into JSON before anything is compared or added, as in PostgreSQL, and binds as closely as `||`.
+    fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
+        let is_arrow = matches!(parser.peek_token_ref().token, Token::Arrow | Token::LongArrow);
+        is_arrow.then(|| Ok(self.prec_value(Precedence::MulDivModOp)))
+    }
+
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &Expr,
+        _precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        parse_is_json(parser, expr).map(Ok)
     }
 }
 

@@ -6,11 +6,14 @@
 mod alarms;
 mod archive;
 mod arroyo;
+mod calls;
 mod changes;
 mod columns;
 mod create;
 mod dialect;
+mod functions;
 mod given;
+mod json;
 mod mapreduce;
 mod options;
 mod patterns;
@@ -25,6 +28,8 @@ mod types;
 mod unnest;
 mod windows;
 
+#[cfg(test)]
+pub(crate) use calls::WITH_LAMBDAS;
 pub(crate) use columns::sql_type;
 pub(crate) use dialect::{TABLE_ARGUMENT, sole_table};
 pub(crate) use options::{duration as parse_duration, set_options};

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::HeadwaterDialect;
 use super::options::{duration, read_value};
@@ -20,19 +20,65 @@ static DIALECT: HeadwaterDialect = HeadwaterDialect;
 pub(super) struct Reader {
     parser: Parser<'static>,
     script: Script,
+    /// Where the text ends that is read, in the script.
+    end: Position,
     as_of: AsOfJoins,
+}
+
+/// A text within a script.
+pub(super) struct Quoted {
+    pub(super) text: String,
+    /// Where it begins, behind the quote.
+    pub(super) position: Position,
+    pub(super) script: Script,
+}
+
+impl Quoted {
+    /// Reads it by itself, and says where its first word stands. Places in it are places in the script.
+    pub(super) fn reader(self) -> Result<(Reader, Position)> {
+        let reader = Reader::part(&self.text, self.position, self.script)?;
+        let first = reader.position();
+        Ok((reader, first))
+    }
 }
 
 impl Reader {
     pub(super) fn new(text: &str) -> Result<Self> {
-        let script = Script::new(text);
-        let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| {
-            let place = Position { line: error.location.line, column: error.location.column };
+        Self::part(text, Position { line: 1, column: 1 }, Script::new(text))
+    }
+
+    /// Reads a text that begins at a place of a script.
+    fn part(text: &str, start: Position, script: Script) -> Result<Self> {
+        let mut tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| {
+            let place = moved(position(error.location), start);
             SqlError::new(Mistake::Syntax, lower_first(&error.message)).at(place, &script)
         })?;
+        for TokenWithSpan { span, .. } in &mut tokens {
+            for place in [&mut span.start, &mut span.end] {
+                let Position { line, column } = moved(position(*place), start);
+                *place = Location { line, column };
+            }
+        }
+        let end = moved(end_of(text), start);
         let mut tokens = unify_patterns(tokens, &script)?;
         let as_of = AsOfJoins::take(&mut tokens);
-        Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script, as_of })
+        Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script, end, as_of })
+    }
+
+    /// A text in quotes or dollars.
+    pub(super) fn quoted(&mut self, what: &str) -> Result<Quoted> {
+        let Position { line, column } = self.position();
+        let (text, quote) = match self.peek() {
+            Token::SingleQuotedString(text) => (text.clone(), 1),
+            Token::DollarQuotedString(quoted) => {
+                let tag = quoted.tag.as_deref().unwrap_or_default();
+                (quoted.value.clone(), 2 + tag.chars().count() as u64)
+            }
+            _ => return Err(self.expected(what)),
+        };
+        self.next();
+        let position = Position { line, column: column + quote };
+        Ok(Quoted { text, position, script: self.script.clone() })
     }
 
     pub(super) fn script(&self) -> &Script {
@@ -45,7 +91,7 @@ impl Reader {
     }
 
     fn position_of(&self, token: &TokenWithSpan) -> Position {
-        if token.token == Token::EOF { end_of(&self.script) } else { position(token.span.start) }
+        if token.token == Token::EOF { self.end } else { position(token.span.start) }
     }
 
     /// What was read since `from`.
@@ -166,7 +212,7 @@ impl Reader {
         unify_windows(&mut ast, &self.script)?;
         let text = self.text_since(at);
         let options = self.query_options()?;
-        Ok(Query { ast, text, position: at, script: self.script.clone(), options })
+        Ok(Query { ast, text, position: at, script: self.script.clone(), options, functions: None })
     }
 
     /// `EMIT CHANGES`, `EMIT EVERY interval`, `EMIT ON WINDOW CLOSE`, `ALLOW LATENESS interval`, `LATE DATA TO stream`, in any order.
@@ -234,7 +280,7 @@ impl Reader {
         };
         let message = message.replace(", found: EOF", ", found the end").replace("found: ", "found ");
         let message = message.replace("Expected: ", "expected ");
-        let place = place.unwrap_or_else(|| end_of(&self.script));
+        let place = place.unwrap_or(self.end);
         SqlError::new(Mistake::Syntax, lower_first(&message)).at(place, &self.script)
     }
 }
@@ -245,14 +291,20 @@ fn parse_place(text: &str) -> Option<Position> {
     Some(Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
 }
 
-fn end_of(script: &Script) -> Position {
-    let text = script.as_str().trim_end();
+/// A place in a text that begins elsewhere.
+fn moved(place: Position, start: Position) -> Position {
+    let column = if place.line == 1 { place.column + start.column - 1 } else { place.column };
+    Position { line: place.line + start.line - 1, column }
+}
+
+fn end_of(text: &str) -> Position {
+    let text = text.trim_end();
     let line = text.matches('\n').count() as u64 + 1;
     let last = text.rsplit('\n').next().unwrap_or_default();
     Position { line, column: last.chars().count() as u64 + 1 }
 }
 
-pub(crate) fn position(location: datafusion::sql::sqlparser::tokenizer::Location) -> Position {
+pub(crate) fn position(location: Location) -> Position {
     Position { line: location.line, column: location.column }
 }
 

@@ -7,6 +7,7 @@ use headwater_core::EventTime;
 
 use super::alarms::read_explain_alarm;
 use super::create::{read_create, read_new};
+use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
 use super::types::read_type;
@@ -36,6 +37,10 @@ fn read(reader: &mut Reader) -> Result<Statement> {
         "SHOW" => read_show(reader),
         "DESCRIBE" | "DESC" => {
             reader.next();
+            if reader.take_words("FUNCTION") {
+                reader.take_words("EXTENDED");
+                return Ok(Statement::DescribeFunction(reader.name("a function")?));
+            }
             let _ = reader.take_words("TABLE") || reader.take_words("STREAM") || reader.take_words("VIEW");
             Ok(Statement::Describe(reader.name("a name")?))
         }
@@ -96,12 +101,15 @@ fn read_kind(reader: &mut Reader) -> Result<Kind> {
         }
     }
     Err(reader.expected(
-        "STREAM, TABLE, VIEW, MATERIALIZED VIEW, JOB, TRIGGER, ALARM, SCALING POLICY, SCALING GROUP or ARCHIVE",
+        "STREAM, TABLE, VIEW, MATERIALIZED VIEW, JOB, FUNCTION, TRIGGER, ALARM, SCALING POLICY, SCALING GROUP or ARCHIVE",
     ))
 }
 
 fn read_drop(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("DROP")?;
+    if reader.take_words("FUNCTION") {
+        return read_drop_function(reader);
+    }
     let kind = read_kind(reader)?;
     let if_exists = reader.take_words("IF EXISTS");
     Ok(Statement::Drop(Drop { kind, name: reader.name("a name")?, if_exists }))
@@ -135,6 +143,7 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
         ("VIEWS", Show::Views),
         ("MATERIALIZED VIEWS", Show::Views),
         ("FUNCTIONS", Show::Functions),
+        ("USER FUNCTIONS", Show::UserFunctions),
         ("ALARMS", Show::Alarms),
         ("SCALING GROUPS", Show::ScalingGroups),
         ("SCALING POLICIES", Show::ScalingPolicies),

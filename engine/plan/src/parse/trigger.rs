@@ -50,6 +50,7 @@ pub(super) fn read_trigger(reader: &mut Reader, or_replace: bool) -> Result<Stat
         action,
         start,
         options,
+        functions: None,
     };
     Ok(Statement::CreateTrigger(CreateTrigger { name, on, definition, or_replace, if_not_exists }))
 }

@@ -160,7 +160,9 @@ pub(crate) fn arrow_type(kind: &ast::DataType) -> Option<DataType> {
         | Sql::CharVarying(_)
         | Sql::CharacterVarying(_)
         | Sql::Text
-        | Sql::String(_) => DataType::Utf8,
+        | Sql::String(_)
+        | Sql::JSON
+        | Sql::JSONB => DataType::Utf8,
         Sql::Bytea | Sql::Bytes(_) | Sql::Binary(_) | Sql::Varbinary(_) | Sql::Blob(_) => DataType::Binary,
         Sql::Date => DataType::Date32,
         Sql::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {

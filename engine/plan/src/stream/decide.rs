@@ -182,7 +182,7 @@ pub(super) fn unknown(catalog: &Catalog, name: &str) -> SqlError {
 
 /// The query that gives the points of a statistic: windows of the period, one for each evaluation.
 fn statistic_query(of: &OfStream, timing: Timing, catalog: &Catalog) -> crate::error::Result<Query> {
-    let OfStream { stream, statistic, argument, condition, dimensions } = of;
+    let OfStream { stream, statistic, argument, condition, dimensions, functions } = of;
     let def = catalog.stream(stream).ok_or_else(|| match catalog.get(stream) {
         Some(other) => SqlError::new(
             Mistake::UnknownName,
@@ -215,7 +215,7 @@ fn statistic_query(of: &OfStream, timing: Timing, catalog: &Catalog) -> crate::e
     );
     let parsed = parse_one(&text)?;
     match parsed.statement {
-        Statement::Query(query) => Ok(query),
+        Statement::Query(query) => Ok(Query { functions: functions.clone(), ..query }),
         _ => Err(SqlError::new(Mistake::Syntax, format!("'{argument}' is not an expression"))),
     }
 }

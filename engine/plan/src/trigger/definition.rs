@@ -6,6 +6,7 @@ use std::time::Duration;
 use datafusion::sql::sqlparser::ast;
 
 use crate::script::{Position, Script};
+use crate::user_functions::Functions;
 
 /// A trigger.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct TriggerDef {
     pub start: StartAt,
     /// The options as they were written, those of the delivery.
     pub options: BTreeMap<String, String>,
+    /// The functions of the user's that its conditions call, as they were when it was defined. `None`: those that there are.
+    pub functions: Option<Functions>,
 }
 
 /// The key of a trigger.

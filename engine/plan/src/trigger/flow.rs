@@ -19,6 +19,7 @@ use crate::parse::parse_one;
 use crate::physical::physical_expr;
 use crate::planner::Target;
 use crate::statement::Statement;
+use crate::user_functions::Functions;
 use crate::{METADATA_COLUMNS, stream, translate};
 
 /// What runs for a trigger.
@@ -59,7 +60,7 @@ pub(crate) fn plan(world: World<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
             let target = world.catalog.stream(target).ok_or_else(|| {
                 SqlError::new(Mistake::UnknownName, format!("there is no stream '{target}'"))
             })?;
-            let expressions = Expressions::new(world, &schema)?;
+            let expressions = Expressions::new(world, &schema, def)?;
             Some(insert::fill(&schema, target, columns, values, &expressions)?)
         }
         _ => None,
@@ -147,7 +148,7 @@ fn trigger(
         RearmDef::Until(condition) => Some((remembering.expression(condition, Reading::Level)?, condition)),
         _ => None,
     };
-    let own = Expressions::new(world, input)?;
+    let own = Expressions::new(world, input, def)?;
     let remembered = remembering.columns.iter().map(|(expr, looks)| {
         let memory = match looks {
             Looks::Row => Memory::Row,
@@ -158,7 +159,7 @@ fn trigger(
     });
     let remembered = remembered.collect::<Result<Vec<_>>>()?;
     let wide = wide_schema(input, &remembered)?;
-    let over_all = Expressions::new(world, &wide)?;
+    let over_all = Expressions::new(world, &wide, def)?;
     let mut hold = def.hold.map(nanos);
     let when = match meaning {
         Meaning::True(expr) => When::True(over_all.condition(expr, &def.when)?),
@@ -203,12 +204,14 @@ fn wide_schema(input: &SchemaRef, remembered: &[Remembered]) -> Result<SchemaRef
 pub(super) struct Expressions<'a> {
     world: World<'a>,
     names: DFSchema,
+    functions: &'a Functions,
 }
 
 impl<'a> Expressions<'a> {
-    pub(super) fn new(world: World<'a>, schema: &SchemaRef) -> Result<Self> {
+    pub(super) fn new(world: World<'a>, schema: &SchemaRef, def: &'a TriggerDef) -> Result<Self> {
         let names = DFSchema::try_from(schema.as_ref().clone()).map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { world, names })
+        let functions = def.functions.as_ref().unwrap_or(world.catalog.functions());
+        Ok(Self { world, names, functions })
     }
 
     /// An expression that is boolean.
@@ -228,7 +231,7 @@ impl<'a> Expressions<'a> {
 
     /// An expression; `of` is what it was written as, for errors.
     pub(super) fn physical(&self, expr: ast::Expr, of: &Condition) -> Result<Arc<dyn PhysicalExpr>> {
-        let planned = self.world.expression(expr, &self.names).and_then(|expr| {
+        let planned = self.world.expression(expr, &self.names, self.functions).and_then(|expr| {
             stream::check_expression(&expr)?;
             physical_expr(self.world.state, expr, &self.names)
         });

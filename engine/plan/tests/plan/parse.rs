@@ -4,6 +4,7 @@ use crate::fixture::check_snapshot;
 use headwater_plan::decision::AlarmOn;
 use headwater_plan::definition::{StreamDef, ViewDef};
 use headwater_plan::statement::{CreateStream, StreamChange};
+use headwater_plan::user_functions::Body;
 use headwater_plan::{Position, Statement, parse, parse_one};
 
 const CASES: &[&str] = &[
@@ -43,6 +44,16 @@ const CASES: &[&str] = &[
     "ALTER STREAM s ADD COLUMN c ARRAY<DOUBLE>",
     "ALTER STREAM s SET (retention = '3 d', durability = memory)",
     "SHOW STREAMS",
+    "CREATE FUNCTION f(x DOUBLE, y ARRAY<INT>) RETURNS BIGINT LANGUAGE SQL IMMUTABLE STRICT AS 'x + y[1]'",
+    "CREATE OR REPLACE FUNCTION f() RETURNS STRING AS $$SELECT 'it''s';$$ LANGUAGE SQL",
+    "CREATE FUNCTION IF NOT EXISTS f(x INT) RETURNS INT RETURNS NULL ON NULL INPUT RETURN x + 1",
+    "CREATE FUNCTION f(x INT) RETURNS INT LANGUAGE WASM USING FILE 'f.wasm' EXPORT 'g'",
+    "CREATE FUNCTION f(x INT) RETURNS INT LANGUAGE WASM AS 'AGFzbQ=='",
+    "DROP FUNCTION IF EXISTS f(INT, STRING)",
+    "DESCRIBE FUNCTION EXTENDED f",
+    "SHOW USER FUNCTIONS",
+    "SELECT JSON_VALUE(j, '$.a' RETURNING INT DEFAULT 0 ON EMPTY ERROR ON ERROR), j -> 'a' ->> 0, j IS NOT JSON ARRAY, \
+     JSON_OBJECT(KEY 'a' VALUE j -> 'b', 'c' VALUE 1 ABSENT ON NULL), array_filter(a, (x) -> x > 1) FROM s",
     "show functions",
     "DESCRIBE s",
     "DESC TABLE system.jobs",
@@ -159,6 +170,20 @@ fn summary(statement: &Statement) -> String {
             }
             AlarmOn::Composite(expression) => format!("alarm {} as {expression}", create.name.value),
         },
+        Statement::CreateFunction(create) => {
+            let def = &create.definition;
+            let body = match &def.body {
+                Body::Sql { ast, .. } => ast.to_string(),
+                Body::Wasm { export, program } => format!("{export} of {} bytes", program.bytes().len()),
+                Body::WasmFile { export, file } => format!("{export} of {}", file.path),
+            };
+            let flags = format!("or_replace={} if_not_exists={}", create.or_replace, create.if_not_exists);
+            format!("function {} {} strict={} = {body} {flags}", def.signature(), def.returned(), def.strict)
+        }
+        Statement::DropFunction(drop) => {
+            format!("drop function {} if_exists={}", drop.name.value, drop.if_exists)
+        }
+        Statement::DescribeFunction(name) => format!("describe function {}", name.value),
         Statement::CreateScalingPolicy(create) => format!("{:?}", create.definition),
         Statement::CreateScalingGroup(create) => format!("{:?}", create.definition),
         Statement::ExplainAlarm(explain) => {

@@ -9,7 +9,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use headwater_core::EventTime;
 use headwater_plan::statement::{ExplainAlarm, Kind};
-use headwater_plan::{ALARM_HISTORY, Entry, Statement, parse_one};
+use headwater_plan::{ALARM_HISTORY, Entry, Parsed, Statement, parse_one};
 
 use super::show;
 use super::state::Inner;
@@ -68,11 +68,13 @@ impl Inner {
     pub async fn explain_alarm(
         self: &Arc<Self>,
         explain: &ExplainAlarm,
+        parsed: &Parsed,
     ) -> Result<SendableRecordBatchStream> {
         let catalog = self.catalog();
         let name = &explain.name.value;
         if catalog.get(name).is_none_or(|entry| entry.kind() != Kind::Alarm) {
-            return Err(RunError::Invalid(catalog.unknown(&explain.name, "alarm").to_string()));
+            let error = catalog.not_a(&explain.name, Kind::Alarm);
+            return Err(error.at(explain.name.position, &parsed.script).into());
         }
         let mut conditions = format!("alarm = {}", quoted(name));
         if let Some(at) = explain.at {

@@ -123,6 +123,8 @@ impl Inner {
     }
 
     fn change(self: &Arc<Self>, parsed: &Parsed, beside: Option<Beside>) -> Result<Defined> {
+        let read = self.with_module(parsed)?;
+        let parsed = read.as_ref().unwrap_or(parsed);
         let mut notes = Vec::new();
         let before = self.catalog();
         let (after, change) = before.apply(parsed)?;
@@ -137,6 +139,7 @@ impl Inner {
             }
             Change::Dropped(entry) => self.drop_entry(&after, &entry, parsed),
             Change::Altered { from, to } => self.alter(&after, &from, &to, parsed),
+            Change::Function(name) => self.define_function(&after, &name, parsed),
         };
         if done.is_err() {
             self.measure_no_more_in_vain();
@@ -144,6 +147,13 @@ impl Inner {
         done?;
         notes.extend(self.warnings(parsed));
         Ok(Defined { tag: tag_of(&parsed.statement), notes })
+    }
+
+    fn define_function(self: &Arc<Self>, after: &Catalog, name: &str, parsed: &Parsed) -> Result<()> {
+        self.planner.check(after, &self.tables(), parsed)?;
+        self.note(name, parsed)?;
+        self.state.lock().catalog = after.clone();
+        Ok(())
     }
 
     fn note(&self, name: &str, parsed: &Parsed) -> Result<()> {
@@ -349,7 +359,7 @@ impl Inner {
         Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
     }
 
-    /// What should be said about a new job: state that grows without end.
+    /// What should be said about a new definition: of a job, state that grows without end.
     fn warnings(self: &Arc<Self>, parsed: &Parsed) -> Vec<String> {
         let catalog = self.catalog();
         if let Statement::Drop(drop) = &parsed.statement
@@ -358,6 +368,11 @@ impl Inner {
             return vec![
                 "its files stay; rows that only it holds are no longer read with the stream".to_owned(),
             ];
+        }
+        if let Statement::CreateFunction(create) = &parsed.statement {
+            let users = catalog.users_of_function(&create.name.value);
+            let note = || format!("{} keep the definition that they were made with", users.join(", "));
+            return if users.is_empty() { Vec::new() } else { vec![note()] };
         }
         let name = match &parsed.statement {
             Statement::CreateJob(job) => &job.name.value,
@@ -413,6 +428,8 @@ fn tag_of(statement: &Statement) -> String {
         Statement::CreateMapReduce(_) => "CREATE MAPREDUCE JOB".to_owned(),
         Statement::CreateArchive(_) => "CREATE ARCHIVE".to_owned(),
         Statement::CreateTrigger(_) => "CREATE TRIGGER".to_owned(),
+        Statement::CreateFunction(_) => "CREATE FUNCTION".to_owned(),
+        Statement::DropFunction(_) => "DROP FUNCTION".to_owned(),
         Statement::PauseTrigger(_) => "PAUSE TRIGGER".to_owned(),
         Statement::ResumeTrigger(_) => "RESUME TRIGGER".to_owned(),
         Statement::TestTrigger(_) => "TEST TRIGGER".to_owned(),

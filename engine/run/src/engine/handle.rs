@@ -99,9 +99,10 @@ impl Engine {
             Statement::Explain(explain) => inner.explain(explain).await?,
             Statement::Show(Show::Alarms) => inner.show_alarms().await?,
             Statement::Show(Show::ScalingGroups) => inner.show_scaling_groups().await?,
-            Statement::ExplainAlarm(explain) => inner.explain_alarm(explain).await?,
+            Statement::ExplainAlarm(explain) => inner.explain_alarm(explain, &parsed).await?,
             Statement::Show(what) => inner.show(*what)?,
             Statement::Describe(name) => inner.describe(name)?,
+            Statement::DescribeFunction(name) => inner.describe_function(name, &parsed)?,
             Statement::Replay(replay) => {
                 let spec = ReplaySpec {
                     job: replay.job.value.clone(),

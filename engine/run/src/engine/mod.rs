@@ -8,6 +8,7 @@ mod archives;
 mod connect;
 mod define;
 mod events;
+mod functions;
 mod groups;
 mod handle;
 mod job_metrics;

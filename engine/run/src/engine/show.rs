@@ -48,6 +48,7 @@ impl Inner {
             Show::ScalingGroups => &[Kind::ScalingGroup],
             Show::ScalingPolicies => &[Kind::ScalingPolicy],
             Show::Functions => return self.show_functions(),
+            Show::UserFunctions => return self.show_user_functions(),
             Show::Archives => return self.show_archives(),
             Show::Triggers => return self.show_triggers(),
         };
@@ -118,19 +119,6 @@ impl Inner {
             .collect();
         let columns = ["name", "state", "on", "condition", "action", "firings", "last_fired", "last_error"];
         rows(texts(&columns, &found)?)
-    }
-
-    fn show_functions(&self) -> Result<SendableRecordBatchStream> {
-        let session = self.planner.session();
-        let state = session.state();
-        let mut names: Vec<(String, &str)> = Vec::new();
-        names.extend(state.scalar_functions().keys().map(|name| (name.clone(), "scalar")));
-        names.extend(state.aggregate_functions().keys().map(|name| (name.clone(), "aggregate")));
-        names.extend(state.window_functions().keys().map(|name| (name.clone(), "window")));
-        names.sort();
-        let found: Vec<_> =
-            names.into_iter().map(|(name, kind)| vec![Some(name), Some(kind.to_owned())]).collect();
-        rows(texts(&["name", "kind"], &found)?)
     }
 
     /// `DESCRIBE name`: its columns, and which of them carries event time.

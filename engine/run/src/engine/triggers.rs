@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{Append, From, ReadSpec, StreamInfo};
-use headwater_plan::statement::Name;
+use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
 
 use super::jobs::idle_timeouts;
@@ -45,7 +45,7 @@ impl Inner {
     /// The trigger of a name.
     pub fn known_trigger(&self, name: &Name, parsed: &Parsed) -> Result<Arc<TriggerDef>> {
         let catalog = self.catalog();
-        let unknown = || catalog.unknown(name, "trigger").at(name.position, &parsed.script);
+        let unknown = || catalog.not_a(name, Kind::Trigger).at(name.position, &parsed.script);
         Ok(Arc::clone(catalog.trigger(&name.value).ok_or_else(unknown)?))
     }
 

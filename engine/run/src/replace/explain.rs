@@ -24,7 +24,7 @@ impl Replacement {
                 entry.name()
             )),
             Change::Unchanged(why) => Ok(format!("{why}\n")),
-            Change::Dropped(_) | Change::Altered { .. } => Ok(String::new()),
+            Change::Dropped(_) | Change::Altered { .. } | Change::Function(_) => Ok(String::new()),
         }
     }
 

@@ -278,7 +278,8 @@ async fn an_alarm_is_shown_and_explained() {
     );
     let story = rows(&engine, "EXPLAIN ALARM never").await;
     assert_eq!(story, ["never has not been evaluated: INSUFFICIENT_DATA"]);
-    assert!(engine.execute("EXPLAIN ALARM cpu").await.is_err());
+    let error = engine.execute("EXPLAIN ALARM cpu").await.err().unwrap().to_string();
+    assert!(error.starts_with("'cpu' is a stream, not an alarm"), "{error}");
     assert_eq!(rows(&engine, "SELECT COUNT(*) FROM system.alarm_history WHERE changed").await, ["3"]);
     let in_use = engine.execute("DROP STREAM cpu").await.err().unwrap().to_string();
     assert!(in_use.contains("is used by alarm high"), "{in_use}");

@@ -9,6 +9,7 @@ mod bounds;
 mod changes;
 mod determinism;
 mod emission;
+mod functions;
 mod growth;
 mod lateness;
 mod lookups;

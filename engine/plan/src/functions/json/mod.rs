@@ -1,0 +1,26 @@
+//! JSON in text: paths into it, Flink's functions, PostgreSQL's operators.
+//!
+//! | function | what it gives |
+//! |---|---|
+//! | `JSON_VALUE(json, path ...)` | the scalar that a path leads to |
+//! | `JSON_QUERY(json, path ...)` | the object or array that a path leads to |
+//! | `JSON_EXISTS(json, path ...)` | whether a path leads anywhere |
+//! | `JSON_OBJECT(key VALUE value, ...)`, `JSON_ARRAY(value, ...)`, `JSON_STRING(value)` | JSON made of values |
+//! | `json IS JSON [VALUE \| SCALAR \| ARRAY \| OBJECT]` | whether a text is JSON |
+//! | `json -> key`, `json ->> key` | a member or an element, as JSON or as text |
+//!
+//! Their keywords (RETURNING, ON EMPTY, ON ERROR, ...) are plain arguments here; `parse/json.rs` puts them into that shape.
+
+mod arrows;
+mod build;
+mod exists;
+mod find;
+mod input;
+mod is_json;
+mod path;
+mod query;
+mod registry;
+mod value;
+
+pub(crate) use arrows::ArrowPlanner;
+pub(crate) use registry::functions;

@@ -1,0 +1,166 @@
+//! Paths into JSON, as Flink writes them: `$.a.b[0]`, `lax $['a b'][*]`, `strict $.a`.
+//!
+//! ```text
+//!  path   = [ "lax" | "strict" ] "$" step*
+//!  step   = "." name | "." "*" | [ "." ] "[" ( quoted name | [ "-" ] digits | "*" ) "]"
+//! ```
+//!
+//! In a strict path a step that leads nowhere is an error, in a lax one (which it is unless it says so) nothing is there. Filters, slices
+//! and `..` are refused.
+
+use datafusion::common::{Result, plan_err};
+
+/// A step from a value to those within it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The member of an object.
+    Member(String),
+    /// The element of an array, from 0; below zero from its end.
+    Element(i64),
+    /// All members or elements.
+    Every,
+}
+
+/// A path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Path {
+    /// Whether it is an error when it leads nowhere.
+    pub strict: bool,
+    /// Its steps from the whole.
+    pub steps: Vec<Step>,
+}
+
+impl Path {
+    /// Reads a path.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let trimmed = text.trim();
+        let word = |word: &str| {
+            let rest = trimmed.get(word.len()..).filter(|_| trimmed[..word.len()].eq_ignore_ascii_case(word));
+            rest.filter(|rest| rest.starts_with(char::is_whitespace)).map(str::trim_start)
+        };
+        let (strict, path) = match (word("strict"), word("lax")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => (false, trimmed),
+        };
+        let Some(mut rest) = path.strip_prefix('$') else {
+            return plan_err!("the JSON path '{text}' does not begin with '$', as in '$.a.b[0]'");
+        };
+        let mut steps = Vec::new();
+        while !rest.is_empty() {
+            let (step, after) = match step(rest) {
+                Ok(read) => read,
+                Err(why) => return plan_err!("the JSON path '{text}' {why}, at '{rest}'"),
+            };
+            steps.push(step);
+            rest = after;
+        }
+        Ok(Self { strict, steps })
+    }
+
+    /// Whether it leads to one value at most.
+    pub(super) fn is_definite(&self) -> bool {
+        !self.steps.contains(&Step::Every)
+    }
+}
+
+/// Reads a step, and what is behind it.
+fn step(text: &str) -> Result<(Step, &str), &'static str> {
+    if text.starts_with("..") {
+        return Err("has '..', which is not supported");
+    }
+    if let Some(rest) = text.strip_prefix(".[").or_else(|| text.strip_prefix('[')) {
+        return bracketed(rest);
+    }
+    let Some(rest) = text.strip_prefix('.') else { return Err("is no path") };
+    if let Some(after) = rest.strip_prefix('*') {
+        return Ok((Step::Every, after));
+    }
+    let end = rest.find(['.', '[', ' ', '(', ')', '?', '@', '\'', '"']).unwrap_or(rest.len());
+    match rest.split_at(end) {
+        ("", _) => Err("lacks a name behind '.'"),
+        (_, after) if after.starts_with('(') => Err("calls a function, which is not supported"),
+        (name, after) => Ok((Step::Member(name.to_owned()), after)),
+    }
+}
+
+/// What stands in brackets, the first of which is read.
+fn bracketed(text: &str) -> Result<(Step, &str), &'static str> {
+    let text = text.trim_start();
+    let (step, rest) = match text.chars().next() {
+        Some(quote @ ('\'' | '"')) => {
+            let (name, rest) = quoted(&text[1..], quote).ok_or("has a quote that is open")?;
+            (Step::Member(name), rest)
+        }
+        Some('*') => (Step::Every, &text[1..]),
+        Some('?') => return Err("has a filter, which is not supported"),
+        _ => {
+            let end = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
+            let number =
+                text[..end].parse().map_err(|_| "needs a number, '*' or a quoted name in brackets")?;
+            (Step::Element(number), &text[end..])
+        }
+    };
+    let rest = rest.trim_start();
+    match rest.strip_prefix(']') {
+        Some(after) => Ok((step, after)),
+        None if rest.starts_with([':', ',']) => {
+            Err("has a slice or a list in brackets, which is not supported")
+        }
+        None => Err("lacks ']'"),
+    }
+}
+
+/// A name up to its closing quote; a backslash keeps the character behind it.
+fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => name.push(chars.next()?.1),
+            _ if c == quote => return Some((name, &text[at + 1..])),
+            _ => name.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str) -> Step {
+        Step::Member(name.to_owned())
+    }
+
+    #[test]
+    fn paths_are_read() {
+        let steps = |text: &str| Path::parse(text).unwrap().steps;
+        assert_eq!(steps("$"), []);
+        assert_eq!(steps("$.a.b[0]"), [member("a"), member("b"), Step::Element(0)]);
+        assert_eq!(steps("lax $.a[*].c"), [member("a"), Step::Every, member("c")]);
+        assert_eq!(steps("$.[\"a.b\"][-1]"), [member("a.b"), Step::Element(-1)]);
+        assert_eq!(steps(r"$['it\'s'].*"), [member("it's"), Step::Every]);
+        assert!(Path::parse("strict $.a").unwrap().strict);
+        assert!(Path::parse("STRICT $").unwrap().strict);
+        assert!(!Path::parse("$.strict").unwrap().strict);
+    }
+
+    #[test]
+    fn what_is_no_path_is_told() {
+        for (text, told) in [
+            ("a.b", "begin with '$'"),
+            ("$..a", "'..'"),
+            ("$.", "lacks a name"),
+            ("$.a[?(@.b > 1)]", "filter"),
+            ("$.a[0:2]", "slice"),
+            ("$.a[0", "']'"),
+            ("$['a", "quote"),
+            ("$.a[x]", "number"),
+            ("$.a.size()", "function"),
+        ] {
+            let error = Path::parse(text).unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+}

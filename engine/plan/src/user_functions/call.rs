@@ -1,0 +1,41 @@
+//! A function as queries call it, whatever its body is.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{ScalarUDF, Signature, Volatility};
+
+use crate::error::{Mistake, Result, SqlError};
+use crate::names::World;
+
+use super::definition::{Body, FunctionDef};
+use super::{expression, module};
+
+/// A function as queries call it; `None` for one whose module nobody has read.
+pub(crate) fn scalar(world: World<'_>, def: &Arc<FunctionDef>) -> Option<Arc<ScalarUDF>> {
+    match &def.body {
+        Body::Sql { .. } => Some(expression::scalar(world, def)),
+        Body::Wasm { export, program } => {
+            Some(module::scalar(def, signature(def, module::VOLATILITY), export, program))
+        }
+        Body::WasmFile { .. } => None,
+    }
+}
+
+/// Whether a function can be planned; if not, why, and where in its definition.
+pub(crate) fn check(world: World<'_>, def: &FunctionDef) -> Result<()> {
+    match &def.body {
+        Body::Sql { .. } => expression::check(world, def),
+        Body::Wasm { export, program } => module::check(def, export, program),
+        Body::WasmFile { .. } => {
+            Err(SqlError::new(Mistake::Definition, "the module's file has not been read"))
+        }
+    }
+}
+
+/// What a function is called with.
+pub(super) fn signature(def: &FunctionDef, volatility: Volatility) -> Signature {
+    match def.parameters.as_slice() {
+        [] => Signature::nullary(volatility),
+        all => Signature::exact(all.iter().map(|one| one.kind.clone()).collect(), volatility),
+    }
+}

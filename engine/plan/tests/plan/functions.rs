@@ -1,0 +1,165 @@
+//! The functions: every line of `docs/functions.md` and `docs/wasm.md` with a result behind it gives that, with constants folded and
+//! with columns; what cannot be is told when a query is planned.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use headwater_plan::{Catalog, Planner, SqlError, Statement, Target, parse, parse_one};
+
+use crate::fixture::{InMemory, catalog};
+
+/// The values of a query, row after row.
+fn values(catalog: &Catalog, rows: InMemory, sql: &str) -> Result<Vec<String>, String> {
+    let parsed = parse_one(sql).map_err(|error| error.render())?;
+    let Statement::Query(query) = &parsed.statement else { panic!("{sql}") };
+    let planner = Planner::new();
+    let plan = planner.batch(catalog, &rows.tables(), query).map_err(|error| error.render())?;
+    let session = planner.session();
+    let batches = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(async { session.execute_logical_plan(plan).await?.collect().await })
+        .map_err(|error| error.to_string())?;
+    let options = FormatOptions::new().with_null("NULL");
+    let mut values = Vec::new();
+    for batch in batches {
+        for column in batch.columns() {
+            let shown = ArrayFormatter::try_new(column, &options).unwrap();
+            values.extend((0..column.len()).map(|row| shown.value(row).to_string()));
+        }
+    }
+    Ok(values)
+}
+
+/// The statements of a page, each with what stands behind it.
+fn examples(page: &str) -> Vec<(String, Option<String>)> {
+    let mut examples = Vec::new();
+    for block in page.split("```sql").skip(1).filter_map(|block| block.split("```").next()) {
+        let mut statement = String::new();
+        for line in block.lines() {
+            match line.split_once(";  -- ") {
+                Some((end, expect)) => {
+                    examples.push((format!("{statement}{end}"), Some(expect.trim().to_owned())));
+                    statement.clear();
+                }
+                None => statement = format!("{statement}{line}\n"),
+            }
+        }
+        examples.push((statement, None));
+    }
+    examples
+}
+
+#[test]
+fn the_pages_show_what_functions_give() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let pages = ["functions.md", "wasm.md"].map(|page| std::fs::read_to_string(docs.join(page)).unwrap());
+    let (mut catalog, mut wrong, mut count) = (Catalog::default(), Vec::new(), 0);
+    for (sql, expect) in examples(&pages.concat()) {
+        let Some(expect) = expect else {
+            for parsed in parse(&sql).unwrap_or_else(|error| panic!("{}", error.render())) {
+                catalog = catalog.apply(&parsed).unwrap_or_else(|error| panic!("{}", error.render())).0;
+            }
+            continue;
+        };
+        match values(&catalog, InMemory::default(), &sql) {
+            Ok(values) if values.join(" ") == expect => count += 1,
+            other => wrong.push(format!("{}\n  expected {expect}\n  found    {other:?}", sql.trim())),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count >= 50, "{count} examples");
+}
+
+const ROWS: [Option<&str>; 5] = [
+    Some(r#"{"device": "t7", "n": 1, "tags": ["a", "b"]}"#),
+    None,
+    Some(r#"{"device": "t8", "n": "two", "tags": []}"#),
+    Some("broken"),
+    Some(r#"{"n": null, "tags": {"a": 1}}"#),
+];
+
+fn check(sql: &str, expect: &[&str]) {
+    let texts: StringArray = ROWS.into_iter().collect();
+    let schema = Arc::new(Schema::new(vec![Field::new("j", DataType::Utf8, true)]));
+    let rows = InMemory::default().with("t", RecordBatch::try_new(schema, vec![Arc::new(texts)]).unwrap());
+    assert_eq!(values(&Catalog::default(), rows, sql).unwrap(), expect, "{sql}");
+}
+
+#[test]
+fn columns_of_json() {
+    check("SELECT j ->> 'device' FROM t", &["t7", "NULL", "t8", "NULL", "NULL"]);
+    check("SELECT t.j -> 'tags' ->> -1 FROM t", &["b", "NULL", "NULL", "NULL", "NULL"]);
+    check(
+        "SELECT j -> 'tags' FROM t WHERE j ->> 'device' = 't7' OR j -> 'n' = 'null'",
+        &[r#"["a", "b"]"#, r#"{"a": 1}"#],
+    );
+    check(
+        "SELECT j ->> k FROM t, (VALUES ('n')) AS keys (k) ORDER BY j",
+        &["NULL", "1", "two", "NULL", "NULL"],
+    );
+    check(
+        "SELECT JSON_VALUE(j, '$.n' RETURNING INT DEFAULT 0 ON EMPTY DEFAULT -1 ON ERROR) FROM t",
+        &["1", "NULL", "-1", "-1", "0"],
+    );
+    check("SELECT JSON_VALUE(j, '$.n' RETURNING INT) FROM t", &["1", "NULL", "NULL", "NULL", "NULL"]);
+    check(
+        "SELECT JSON_QUERY(j, '$.tags' EMPTY ARRAY ON ERROR) FROM t",
+        &[r#"["a","b"]"#, "NULL", "[]", "[]", r#"{"a":1}"#],
+    );
+    check("SELECT JSON_EXISTS(j, '$.n' UNKNOWN ON ERROR) FROM t", &["true", "NULL", "true", "NULL", "false"]);
+    check("SELECT j IS JSON OBJECT FROM t", &["true", "false", "true", "false", "true"]);
+    check(
+        "SELECT JSON_OBJECT('d' VALUE j ->> 'device', 't' VALUE j -> 'tags' ABSENT ON NULL) FROM t",
+        &[r#"{"d":"t7","t":["a", "b"]}"#, "{}", r#"{"d":"t8","t":[]}"#, "{}", r#"{"t":{"a": 1}}"#],
+    );
+    check(
+        "SELECT JSON_ARRAY(j ->> 'n' NULL ON NULL) FROM t",
+        &[r#"["1"]"#, "[null]", r#"["two"]"#, "[null]", "[null]"],
+    );
+    check(
+        "SELECT array_transform([j], x -> x ->> 'n') FROM t",
+        &["[1]", "[NULL]", "[two]", "[NULL]", "[NULL]"],
+    );
+}
+
+#[test]
+fn an_error_is_raised_where_that_is_asked_for() {
+    let broken = |sql: &str| values(&Catalog::default(), InMemory::default(), sql).unwrap_err();
+    let error = broken("SELECT JSON_VALUE(x, '$.a' ERROR ON ERROR) FROM (VALUES ('{\"a\"')) AS t (x)");
+    assert!(error.contains("JSON_VALUE: '{\"a\"' is no JSON"), "{error}");
+    let error = broken("SELECT JSON_VALUE(x, '$.b' ERROR ON EMPTY) FROM (VALUES ('{\"a\":1}')) AS t (x)");
+    assert!(error.contains("JSON_VALUE: the path leads to nothing"), "{error}");
+    let error =
+        broken("SELECT JSON_QUERY(x, 'strict $.a' ERROR ON ERROR) FROM (VALUES ('{\"a\":1}')) AS t (x)");
+    assert!(error.contains("JSON_QUERY: the path leads to a scalar"), "{error}");
+    let error = broken("SELECT JSON(x) FROM (VALUES ('a')) AS t (x)");
+    assert!(error.contains("'a' is no JSON"), "{error}");
+}
+
+fn plan(sql: &str) -> Result<(), SqlError> {
+    let catalog = catalog("CREATE STREAM events (j STRING, n INT)");
+    let Statement::Query(query) = &parse_one(sql)?.statement else { panic!("{sql}") };
+    Planner::new().stream(&catalog, &InMemory::default().tables(), query, Target::Anywhere).map(drop)
+}
+
+#[test]
+fn mistakes_are_told_when_a_query_is_planned() {
+    plan("SELECT j -> 'a' ->> 0 FROM events WHERE JSON_EXISTS(j, '$.a')").unwrap();
+    for (sql, told) in [
+        ("SELECT JSON_VALUE(j, 'a.b') FROM events", "begin with '$'"),
+        ("SELECT JSON_VALUE(j, '$.a[?(@.b > 1)]') FROM events", "has a filter, which is not supported"),
+        ("SELECT JSON_VALUE(j, j) FROM events", "the path of a JSON function is a text in quotes"),
+        ("SELECT JSON_VALUE(j) FROM events", "expected ,"),
+        ("SELECT JSON_VALUE(j, '$.a' DEFAULT 1 ON) FROM events", "expected ERROR"),
+        ("SELECT JSON_QUERY(j, '$' RETURNING INT) FROM events", "JSON_QUERY returns STRING or ARRAY<STRING>"),
+        ("SELECT JSON_OBJECT('a', 1) FROM events", "expected VALUE"),
+        ("SELECT n -> 'a' FROM events", "look into JSON, which is a text"),
+        ("SELECT j -> 1.5 FROM events", "a key into JSON is a text or a whole number"),
+    ] {
+        let error = plan(sql).unwrap_err();
+        assert!(error.message().contains(told), "{sql}: {error}");
+    }
+}
