@@ -50,6 +50,7 @@ pub struct Context {
 }
 
 /// What a source gave.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are records, and each is moved twice")]
 pub enum Pulled {
     /// Records, and where to resume each partition that has moved. The marks are stored in the same append as the rows.
     Records {

@@ -69,7 +69,7 @@ pub(crate) struct RowWriter {
 
 enum Body {
     Table { schema: SchemaRef, batches: Vec<RecordBatch> },
-    Bytes { encoder: Encoder, buffer: Vec<u8> },
+    Bytes { encoder: Box<Encoder>, buffer: Vec<u8> },
 }
 
 impl RowWriter {
@@ -77,7 +77,7 @@ impl RowWriter {
         let body = match format.encoded() {
             None => Body::Table { schema, batches: Vec::new() },
             Some(format) => Body::Bytes {
-                encoder: Encoder::new(format, schema, &FormatOptions::default())?,
+                encoder: Box::new(Encoder::new(format, schema, &FormatOptions::default())?),
                 buffer: Vec::new(),
             },
         };

@@ -112,7 +112,8 @@ fn returned(def: &FunctionDef, body: Expr, names: &DFSchema) -> Result<Expr> {
     if kind == def.returns {
         return Ok(body);
     }
-    if !assignable(&kind, &def.returns) && !(kind.is_numeric() && def.returns.is_numeric()) {
+    let fits = assignable(&kind, &def.returns) || kind.is_numeric() && def.returns.is_numeric();
+    if !fits {
         let (found, wanted) = (sql_type(&kind), sql_type(&def.returns));
         let message = format!("the function '{}' returns {wanted}, but its body is {found}", def.name);
         return Err(refused(SqlError::new(Mistake::Type, message).hint(format!("CAST(... AS {wanted})"))));
