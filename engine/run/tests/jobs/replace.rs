@@ -124,7 +124,7 @@ fn what_cannot_be_done_is_refused_and_the_job_goes_on() {
     assert!(text.contains("2 of its rows would have to be taken back"), "{text}");
     // What is only more can be added.
     machine.sql(&(view("device, value") + " WHERE value > 2"));
-    assert!(refused(&machine, "CREATE OR REPLACE STREAM sums (a INT)").contains("JOB, TRIGGER"));
+    assert!(refused(&machine, "CREATE OR REPLACE STREAM sums (a INT)").contains("JOB, FUNCTION, TRIGGER"));
     machine.append(&seconds(15, 20));
     machine.finish_streams(&["readings", "more"]);
     assert_eq!(sums(&machine), ["10 a 45 null", "20 a 145 null"]);
