@@ -12,7 +12,7 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
-/// An expression over a relation with these names, coerced and simplified.
+/// An expression over a relation with these names, its types coerced.
 pub(crate) fn physical_expr(
     state: &SessionState,
     expr: Expr,
