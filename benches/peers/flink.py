@@ -31,6 +31,7 @@ OPENED = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("lang", 
 def flink():
     """The folder of Flink's jars; fetched if need be."""
     home = CACHE / f"flink-{VERSION}"
+    CACHE.mkdir(parents=True, exist_ok=True)
     if not home.exists():
         with tempfile.TemporaryDirectory(dir=CACHE) as work:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", work]
