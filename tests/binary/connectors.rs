@@ -32,6 +32,12 @@ impl Place {
         self.text(name)
     }
 
+    /// The rows of a query over what is in the data directory.
+    fn rows(&self, sql: &str) -> Vec<Value> {
+        let shown = run_well(&["sql", "-c", sql, "--data", &self.text("data"), "--format", "json"]);
+        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     fn run(&self, script: &str) -> String {
         run_well(&["run", script, "--data", &self.text("data")])
     }
@@ -133,12 +139,23 @@ fn generated_rows_go_to_the_black_hole_and_to_standard_output() {
             WITH (connector = 'datagen', number_of_rows = 1000, 'fields.n.kind' = 'sequence', 'fields.text.length' = 3);
         CREATE TABLE nowhere (n BIGINT) WITH (connector = 'blackhole');
         CREATE TABLE here WITH (connector = 'stdout');
+        CREATE TABLE gone (digit BIGINT, n BIGINT) WITH (connector = 'blackhole');
         CREATE JOB away AS INSERT INTO nowhere SELECT n FROM numbers;
+        CREATE JOB changing AS INSERT INTO gone SELECT n % 10, count(*) FROM numbers GROUP BY n % 10;
         CREATE JOB shown AS INSERT INTO here SELECT n, n * n AS square FROM numbers WHERE n % 250 = 0;";
     let shown = place.run(&place.script("job.sql", script));
     let lines: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let row = |n: u64| json!({"n": n, "square": n * n});
     assert_eq!(lines, [row(0), row(250), row(500), row(750)]);
+    // What jobs write there is counted and kept nowhere, changes as well as additions.
+    let counted =
+        place.rows("SELECT name, rows_out FROM system.jobs WHERE name IN ('away', 'changing') ORDER BY name");
+    assert_eq!(counted[0], json!({"name": "away", "rows_out": 1000}));
+    assert!(counted[1]["rows_out"].as_u64().unwrap() >= 10, "{counted:?}");
+    assert_eq!(
+        place.rows("SELECT count(*) AS n FROM (SELECT n FROM nowhere UNION ALL SELECT n FROM gone)"),
+        [json!({"n": 0})]
+    );
 }
 
 #[test]

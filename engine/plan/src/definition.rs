@@ -50,6 +50,9 @@ pub struct StreamDef {
 /// name here.
 const DATABASES: [&str; 3] = ["jdbc", "mysql", "postgres"];
 
+/// The connector that keeps nothing, known by name for the same reason.
+const BLACK_HOLE: &str = "blackhole";
+
 /// The last column of a changelog: how often its row is added or, below zero, retracted.
 pub const WEIGHT: &str = "_weight";
 
@@ -58,6 +61,11 @@ impl StreamDef {
     pub fn is_database(&self) -> bool {
         let connector = self.connector.as_deref().unwrap_or_default();
         DATABASES.iter().any(|known| connector.eq_ignore_ascii_case(known))
+    }
+
+    /// Whether it is a black hole: what jobs write into it is counted and kept nowhere, so that it takes changes as well as additions.
+    pub fn is_black_hole(&self) -> bool {
+        self.connector.as_deref().is_some_and(|connector| connector.eq_ignore_ascii_case(BLACK_HOLE))
     }
 
     /// Whether a query sees not its changes but the rows that they lead to: of each key the newest one, unless that was deleted.

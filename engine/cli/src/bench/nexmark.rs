@@ -1,8 +1,9 @@
 //! Nexmark: the queries of an auction, each timed over events that are in the log already.
 //!
 //! The events are made up by the connector `nexmark`, and either appended beforehand (`--source log`) or while the query runs (`--source
-//! generator`). Each query runs alone as a materialized view, from its creation to its last row in the log, checkpoints on. CPU time is
-//! that of the whole process; memory is the most that it held while the query ran.
+//! generator`). Each query runs alone, from its creation until its input is at its end, checkpoints on: as a job into a black hole, as
+//! peers are measured, or (`--into view`) as a materialized view whose rows all go to the log. CPU time is that of the whole process;
+//! memory is the most that it held while the query ran.
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +46,36 @@ enum From {
     Generator,
 }
 
+/// Where a query's rows go.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Into {
+    /// Nowhere: they are counted.
+    Blackhole,
+    /// Into the log, as those of a materialized view.
+    View,
+}
+
+impl Into {
+    /// The statements that start a query.
+    fn start(self, name: &str, sql: &str) -> String {
+        match self {
+            Into::Blackhole => format!(
+                "CREATE TABLE nowhere_{name} WITH (connector = 'blackhole');
+                 CREATE JOB nexmark_{name} AS INSERT INTO nowhere_{name} {sql}"
+            ),
+            Into::View => format!("CREATE MATERIALIZED VIEW nexmark_{name} AS {sql}"),
+        }
+    }
+
+    /// The statements after which it is as if the query had never been.
+    fn end(self, name: &str) -> String {
+        match self {
+            Into::Blackhole => format!("DROP JOB nexmark_{name}; DROP TABLE nowhere_{name}"),
+            Into::View => format!("DROP MATERIALIZED VIEW nexmark_{name}"),
+        }
+    }
+}
+
 /// The queries of the Nexmark auction
 #[derive(Args, Clone)]
 pub(crate) struct Nexmark {
@@ -59,6 +90,9 @@ pub(crate) struct Nexmark {
     /// Where the events come from
     #[arg(long, value_enum, default_value = "log")]
     source: From,
+    /// Where their rows go
+    #[arg(long, value_enum, default_value = "blackhole")]
+    into: Into,
     /// How many threads compute; as many as there are processors unless given
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -97,6 +131,13 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
         },
     );
     report.setup(
+        "rows go",
+        match args.into {
+            Into::Blackhole => "nowhere: they are counted",
+            Into::View => "into the log, as a materialized view's",
+        },
+    );
+    report.setup(
         "runs",
         format!("{}, of which the one with the median of CPU time is shown", args.common.runs),
     );
@@ -109,8 +150,8 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
             filled(&engine, args.events).await?;
             for ((name, sql), taken) in chosen.iter().zip(&mut taken) {
                 for _ in 0..args.common.runs {
-                    taken.push(time(&engine, name, sql, &[], args.events).await?);
-                    engine.execute(&format!("DROP MATERIALIZED VIEW nexmark_{name}")).await?;
+                    taken.push(time(&engine, name, sql, args.into, &[], args.events).await?);
+                    engine.execute(&args.into.end(name)).await?;
                 }
             }
             engine.close().await?;
@@ -120,7 +161,7 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
                 for _ in 0..args.common.runs {
                     let dir = args.common.workspace()?;
                     let engine = args.open(dir.path())?;
-                    taken.push(time(&engine, name, sql, &tables_of(sql), args.events).await?);
+                    taken.push(time(&engine, name, sql, args.into, &tables_of(sql), args.events).await?);
                     engine.close().await?;
                 }
             }
@@ -200,18 +241,22 @@ async fn filled(engine: &Engine, events: u64) -> Result<()> {
 }
 
 /// Runs a query from its creation to its end, and from that of the tables that are not there yet.
-async fn time(engine: &Engine, name: &str, sql: &str, tables: &[&str], events: u64) -> Result<Taken> {
+async fn time(
+    engine: &Engine,
+    name: &str,
+    sql: &str,
+    into: Into,
+    tables: &[&str],
+    events: u64,
+) -> Result<Taken> {
     let world = World::real();
     memory::forget_peak();
     let (started, cpu) = (world.clock.monotonic(), cpu_seconds()?);
     make_tables(engine, tables, events).await?;
-    engine
-        .execute(&format!("CREATE MATERIALIZED VIEW nexmark_{name} AS {sql}"))
-        .await
-        .context(name.to_owned())?;
+    engine.execute(&into.start(name, sql)).await.context(name.to_owned())?;
     loop {
-        let view = format!("nexmark_{name}");
-        let Some(job) = engine.jobs().into_iter().find(|job| job.name == view) else {
+        let query = format!("nexmark_{name}");
+        let Some(job) = engine.jobs().into_iter().find(|job| job.name == query) else {
             bail!("{name} is gone")
         };
         match job.state {
@@ -261,7 +306,9 @@ mod tests {
         engine.execute(TABLES).await.unwrap();
         filled(&engine, 10_000).await.unwrap();
         for (name, sql) in QUERIES {
-            time(&engine, name, sql, &[], 10_000).await.unwrap();
+            time(&engine, name, sql, Into::Blackhole, &[], 10_000).await.unwrap();
+            engine.execute(&Into::Blackhole.end(name)).await.unwrap();
+            time(&engine, name, sql, Into::View, &[], 10_000).await.unwrap();
             let found = rows(&engine, &format!("SELECT * FROM nexmark_{name}")).await.unwrap();
             // Bids of one price come in the order of time; a batch puts them in any, unless told.
             let settled = sql.replace("ORDER BY price DESC", "ORDER BY price DESC, `dateTime`");

@@ -84,7 +84,7 @@ fn as_is(
 fn check_changes(flow: &Flow, stream: &StreamDef) -> Result<()> {
     match flow.changes {
         Changes::AppendOnly => Ok(()),
-        _ if stream.is_changelog() => Ok(()),
+        _ if stream.is_changelog() || stream.is_black_hole() => Ok(()),
         _ => Err(refused(
             SqlError::new(
                 Mistake::UpdatesIntoStream,

@@ -104,6 +104,7 @@ impl Inner {
         };
         let plan = JobPlan {
             name: name.to_owned(),
+            keeps_nothing: catalog.stream(target.spec.name.as_str()).is_some_and(|def| def.is_black_hole()),
             target,
             copies,
             journal,

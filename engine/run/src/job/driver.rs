@@ -53,6 +53,8 @@ pub(crate) struct JobPlan {
     pub dataflow: Arc<Dataflow>,
     /// Where its results go.
     pub target: Arc<StreamInfo>,
+    /// Whether its results are only counted: the target is a black hole.
+    pub keeps_nothing: bool,
     /// A second stream that they go into, changed.
     pub copies: Option<Copies>,
     /// Its journal.
@@ -91,7 +93,8 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     pipeline: Pipeline,
     pace: Pace,
-    sink: Sink,
+    /// What makes appends of results; `None`: they are only counted.
+    sink: Option<Sink>,
     checkpointer: Checkpointer,
     producer: Producer,
     /// The journal's steps that are still to be done again.
@@ -154,7 +157,7 @@ impl Driver {
         let now = world.clock.monotonic();
         pipeline.count_quiet_from(now);
         Ok(Self {
-            sink: Sink::new(Arc::clone(&plan.target))?,
+            sink: (!plan.keeps_nothing).then(|| Sink::new(Arc::clone(&plan.target))).transpose()?,
             pace: Pace::new(plan.limits),
             producer,
             redo: Some(redo),
@@ -360,7 +363,10 @@ impl Driver {
     fn commit(&mut self, step: Step) -> Result<()> {
         self.step += 1;
         self.producer.sequence = self.step;
-        let (mut group, rows_out) = self.sink.appends(&step.output.rows, self.producer)?;
+        let (mut group, rows_out) = match &self.sink {
+            Some(sink) => sink.appends(&step.output.rows, self.producer)?,
+            None => (Vec::new(), step.output.count()),
+        };
         if let Some(copies) = &self.plan.copies {
             group.extend(copies.appends(&step.output.rows, self.producer)?);
         }
@@ -412,7 +418,7 @@ impl Driver {
         self.producer.sequence = entry.step;
         self.cut = entry.cut.shards;
         self.counters.rows_in += step.rows_in;
-        self.counters.rows_out += step.output.rows.iter().map(|rows| rows.len() as u64).sum::<u64>();
+        self.counters.rows_out += step.output.count();
         self.counters.rows_late +=
             step.output.late.iter().map(|late| late.batch.num_rows() as u64).sum::<u64>();
         self.update_status()?;

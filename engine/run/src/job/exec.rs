@@ -40,6 +40,13 @@ pub(crate) struct StepOutput {
     pub answers: Vec<Answer>,
 }
 
+impl StepOutput {
+    /// How many rows the result has.
+    pub fn count(&self) -> u64 {
+        self.rows.iter().map(|rows| rows.len() as u64).sum()
+    }
+}
+
 /// The operator instances of one job and the state in them.
 pub(crate) struct Executor {
     dataflow: Arc<Dataflow>,
