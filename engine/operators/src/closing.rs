@@ -8,7 +8,7 @@ use headwater_core::EventTime;
 
 use crate::api::{Output, Rows};
 use crate::error::Result;
-use crate::windows::{Sorting, Times};
+use crate::windows::Sorting;
 
 /// When a group ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,17 +23,7 @@ pub struct Closing {
 impl Closing {
     /// The rows whose group has not ended by their own clock.
     pub(crate) fn in_time(self, rows: Rows, operator: &Arc<str>, out: &mut Output) -> Result<Rows> {
-        let times = Times::new(rows.batch.column(self.column), operator)?;
-        let mut sorting = Sorting::with_capacity(rows.len());
-        for row in 0..rows.len() {
-            let clock = rows.clock(row).0;
-            match times.get(row) {
-                None => sorting.untimed(row),
-                Some(time) if clock > self.end(time) => sorting.late(row, time, clock),
-                Some(_) => sorting.keep(row),
-            }
-        }
-        sorting.split(rows, operator, out)
+        Sorting::in_time(rows, self.column, self.after, i64::MIN, operator, out)
     }
 
     /// The last moment of a group of this time.

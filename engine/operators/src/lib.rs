@@ -13,6 +13,7 @@ mod error;
 mod expand;
 mod groups;
 mod held;
+mod line;
 
 pub mod aggregates;
 pub mod decide;

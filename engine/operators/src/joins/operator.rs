@@ -96,17 +96,7 @@ impl JoinOperator {
     /// The rows of a side that are in time.
     fn in_time(&self, side: usize, rows: Rows, out: &mut Output) -> Result<Rows> {
         let Some(time) = self.what.input(side).time else { return Ok(rows) };
-        let times = Times::new(rows.batch.column(time.column), self.name)?;
-        let mut sorting = Sorting::with_capacity(rows.len());
-        for row in 0..rows.len() {
-            let clock = rows.clock(row).0;
-            match times.get(row) {
-                None => sorting.untimed(row),
-                Some(at) if clock > at.saturating_add(time.late_after) => sorting.late(row, at, clock),
-                Some(_) => sorting.keep(row),
-            }
-        }
-        sorting.split(rows, &self.late[side], out)
+        Sorting::in_time(rows, time.column, time.late_after, i64::MIN, &self.late[side], out)
     }
 
     /// The numbers of the rows' keys.

@@ -3,8 +3,7 @@
 //! Rows wait until the watermark has passed them; then their order is final, and they are put at the end of their partition. A partition
 //! keeps the rows that may still be of a window to come.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
@@ -18,6 +17,7 @@ use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSi
 use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
 use crate::held::{self, Arrivals};
+use crate::line::Line;
 use crate::stateless::evaluate_mask;
 use crate::windows::{MILLISECOND, Sorting, Times, key_columns, slots, window_column};
 
@@ -62,8 +62,7 @@ pub(super) struct OrderedOperator {
     /// By the number of its key.
     pub(super) partitions: Vec<Partition>,
     pub(super) store: Store,
-    /// Rows that wait for the watermark, by time.
-    waiting: BinaryHeap<Reverse<(i64, u32)>>,
+    waiting: Line,
     pub(super) arrivals: Arrivals,
     /// What rows of one time are ordered by.
     ties: RowConverter,
@@ -98,7 +97,7 @@ impl OrderedOperator {
             keys: KeyTable::new(kinds.collect())?,
             partitions: Vec::new(),
             store: Store::new(&what.input),
-            waiting: BinaryHeap::new(),
+            waiting: Line::new(what.after),
             arrivals: Arrivals::default(),
             ties: RowConverter::new(ties.collect())?,
             changed: Vec::new(),
@@ -106,21 +105,6 @@ impl OrderedOperator {
             restoring: None,
             what: Arc::clone(what),
         })
-    }
-
-    fn in_time(&self, rows: Rows, out: &mut Output) -> Result<Rows> {
-        let times = Times::new(rows.batch.column(self.what.time), self.name)?;
-        let mut sorting = Sorting::with_capacity(rows.len());
-        for row in 0..rows.len() {
-            let clock = rows.clock(row).0.max(self.watermark);
-            match times.get(row) {
-                None => sorting.untimed(row),
-                // What lies behind the watermark has been put in order without it.
-                Some(time) if clock > time.saturating_add(self.what.after) => sorting.late(row, time, clock),
-                Some(_) => sorting.keep(row),
-            }
-        }
-        sorting.split(rows, &self.late, out)
     }
 
     /// The numbers of partitions of these keys.
@@ -134,7 +118,7 @@ impl OrderedOperator {
     /// Puts rows in line.
     pub(super) fn wait(&mut self, rows: impl Iterator<Item = u32>) {
         for row in rows {
-            self.waiting.push(Reverse((self.store.row(row).time, row)));
+            self.waiting.push(self.store.row(row).time, row);
         }
     }
 
@@ -153,14 +137,9 @@ impl OrderedOperator {
 
     /// The rows that the watermark has passed, in the order of time, key and columns.
     fn passed(&mut self) -> Result<Vec<u32>> {
-        let mut due: Vec<(i64, u32, u32)> = Vec::new();
-        while let Some(Reverse((time, row))) = self.waiting.peek().copied() {
-            if self.watermark != i64::MAX && self.watermark <= time.saturating_add(self.what.after) {
-                break;
-            }
-            self.waiting.pop();
-            due.push((time, self.store.row(row).key, row));
-        }
+        let due = self.waiting.passed(self.watermark).into_iter();
+        let mut due: Vec<(i64, u32, u32)> =
+            due.map(|(time, row)| (time, self.store.row(row).key, row)).collect();
         let order = |a: &(i64, u32, u32), b: &(i64, u32, u32)| {
             a.0.cmp(&b.0).then_with(|| self.keys.compare(a.1, b.1))
         };
@@ -267,7 +246,9 @@ impl Told {
 impl Operator for OrderedOperator {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
         self.finish_restore();
-        let rows = self.in_time(rows, out)?;
+        // What lies behind the watermark has been put in order without it.
+        let (column, after) = (self.what.time, self.what.after);
+        let rows = Sorting::in_time(rows, column, after, self.watermark, &self.late, out)?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -322,10 +303,9 @@ impl Operator for OrderedOperator {
     }
 
     fn due(&self) -> Option<EventTime> {
-        let next = self.waiting.peek().map(|Reverse((time, _))| time.saturating_add(self.what.after));
         match &self.restoring {
             Some(_) => Some(EventTime::MIN),
-            None => next.map(|time| EventTime(time.saturating_add(1))),
+            None => self.waiting.holds_until().map(|time| EventTime(time.saturating_add(1))),
         }
     }
 
@@ -333,7 +313,7 @@ impl Operator for OrderedOperator {
         let kept: usize = self.partitions.iter().map(|partition| partition.rows.len()).sum();
         let bytes = self.store.size()
             + self.keys.size()
-            + self.waiting.capacity() * size_of::<(i64, u32)>()
+            + self.waiting.size()
             + self.partitions.capacity() * size_of::<Partition>()
             + kept * size_of::<u32>();
         StateSize { entries: (kept + self.waiting.len()) as u64, bytes: bytes as u64 }

@@ -3,8 +3,6 @@
 //! Rows wait until the watermark has passed them; then their order is final, and they get their positions in their
 //! partitions. A row comes out once the ends of all its frames are known, which for most is at once.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
@@ -23,6 +21,7 @@ use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
 use crate::held::Arrivals;
+use crate::line::Line;
 use crate::windows::{Sorting, Times, key_columns, slots};
 
 const VACANT_MIN: usize = 1024;
@@ -36,8 +35,7 @@ pub(super) struct OverOperator {
     /// By the number of its key.
     pub(super) partitions: Vec<Partition>,
     pub(super) store: Store,
-    /// Rows that wait for the watermark, by time.
-    waiting: BinaryHeap<Reverse<(i64, u32)>>,
+    waiting: Line,
     pub(super) arrivals: Arrivals,
     /// What rows of one time are ordered by, and then all their columns.
     order: Option<RowConverter>,
@@ -74,7 +72,7 @@ impl OverOperator {
             keys: KeyTable::new(what.partition.iter().map(kind).collect())?,
             partitions: Vec::new(),
             store: Store::new(&what.input),
-            waiting: BinaryHeap::new(),
+            waiting: Line::new(what.after),
             arrivals: Arrivals::default(),
             order: if order.is_empty() { None } else { Some(RowConverter::new(order)?) },
             columns: RowConverter::new(columns.collect())?,
@@ -88,21 +86,6 @@ impl OverOperator {
             vacant_at: VACANT_MIN,
             what: Arc::clone(what),
         })
-    }
-
-    fn in_time(&self, rows: Rows, out: &mut Output) -> Result<Rows> {
-        let times = Times::new(rows.batch.column(self.what.time), self.name)?;
-        let mut sorting = Sorting::with_capacity(rows.len());
-        for row in 0..rows.len() {
-            let clock = rows.clock(row).0.max(self.watermark);
-            match times.get(row) {
-                None => sorting.untimed(row),
-                // What lies behind the watermark has been told without it.
-                Some(time) if clock > time.saturating_add(self.what.after) => sorting.late(row, time, clock),
-                Some(_) => sorting.keep(row),
-            }
-        }
-        sorting.split(rows, &self.late, out)
     }
 
     /// The numbers of partitions of these keys.
@@ -122,7 +105,7 @@ impl OverOperator {
         for row in rows {
             let entry = self.store.row(row);
             self.partitions[entry.key as usize].waiting += 1;
-            self.waiting.push(Reverse((entry.time, row)));
+            self.waiting.push(entry.time, row);
         }
     }
 
@@ -136,14 +119,9 @@ impl OverOperator {
 
     /// The rows that the watermark has passed get their positions.
     fn settle(&mut self) -> Result<()> {
-        let mut due: Vec<(i64, u32, u32)> = Vec::new();
-        while let Some(Reverse((time, row))) = self.waiting.peek().copied() {
-            if self.watermark != i64::MAX && self.watermark <= time.saturating_add(self.what.after) {
-                break;
-            }
-            self.waiting.pop();
-            due.push((time, self.store.row(row).key, row));
-        }
+        let due = self.waiting.passed(self.watermark).into_iter();
+        let mut due: Vec<(i64, u32, u32)> =
+            due.map(|(time, row)| (time, self.store.row(row).key, row)).collect();
         due.sort_unstable_by_key(|(time, partition, row)| (*partition, *time, *row));
         let equal = |a: &(i64, u32, u32), b: &(i64, u32, u32)| (a.0, a.1) == (b.0, b.1);
         let mut ties: Vec<u32> = Vec::new();
@@ -451,7 +429,9 @@ fn aggregates_over(name: &'static str, what: &Over, frame: usize) -> Result<Opti
 impl Operator for OverOperator {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
         self.finish_restore()?;
-        let rows = self.in_time(rows, out)?;
+        // What lies behind the watermark has been told without it.
+        let (column, after) = (self.what.time, self.what.after);
+        let rows = Sorting::in_time(rows, column, after, self.watermark, &self.late, out)?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -503,7 +483,7 @@ impl Operator for OverOperator {
         let aggregates = self.aggregates.iter().flatten().map(|aggregates| aggregates.set.size());
         let bytes = self.store.size()
             + self.keys.size()
-            + self.waiting.capacity() * size_of::<(i64, u32)>()
+            + self.waiting.size()
             + self.partitions.capacity() * size_of::<Partition>()
             + self.ends.size()
             + self.ripe.size()

@@ -3,8 +3,6 @@
 //! Left rows wait, by time, for the watermark. Versions are kept by key and time; once the watermark has passed a
 //! version, those before it are asked for no more.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
@@ -20,6 +18,7 @@ use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
 use crate::held::{Arrivals, Store};
+use crate::line::Line;
 use crate::stateless::evaluate_mask;
 use crate::windows::{Sorting, Times, key_columns, slots};
 
@@ -37,7 +36,8 @@ pub(super) struct TemporalOperator {
     keys: KeyTable,
     pub(super) sides: [Store<()>; 2],
     pub(super) arrivals: [Arrivals; 2],
-    waiting: BinaryHeap<Reverse<Timed>>,
+    /// Left rows.
+    waiting: Line,
     /// By key, in the order of time.
     versions: Vec<Vec<Timed>>,
     /// When a version has followed upon another for good.
@@ -59,7 +59,7 @@ impl TemporalOperator {
             keys: KeyTable::new(kinds.collect())?,
             sides: [Store::new(&what.left.schema), Store::new(&what.right.schema)],
             arrivals: Default::default(),
-            waiting: BinaryHeap::new(),
+            waiting: Line::new(what.after()),
             versions: Vec::new(),
             followed: Ends::default(),
             ties: RowConverter::new(ties.collect())?,
@@ -71,18 +71,8 @@ impl TemporalOperator {
 
     fn in_time(&self, side: usize, rows: Rows, out: &mut Output) -> Result<Rows> {
         let input = if side == LEFT { &self.what.left } else { &self.what.right };
-        let times = Times::new(rows.batch.column(input.time), self.name)?;
-        let mut sorting = Sorting::with_capacity(rows.len());
-        for row in 0..rows.len() {
-            let clock = rows.clock(row).0.max(self.watermark);
-            match times.get(row) {
-                None => sorting.untimed(row),
-                // What lies behind the watermark has been said without it.
-                Some(time) if clock > time.saturating_add(input.after) => sorting.late(row, time, clock),
-                Some(_) => sorting.keep(row),
-            }
-        }
-        sorting.split(rows, &self.late[side], out)
+        // What lies behind the watermark has been said without it.
+        Sorting::in_time(rows, input.time, input.after, self.watermark, &self.late[side], out)
     }
 
     pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
@@ -97,7 +87,7 @@ impl TemporalOperator {
         for row in rows {
             let time = self.sides[side].row(*row).time;
             if side == LEFT {
-                self.waiting.push(Reverse((time, *row)));
+                self.waiting.push(time, *row);
             } else {
                 self.add_version(time, *row)?;
             }
@@ -134,14 +124,7 @@ impl TemporalOperator {
 
     /// The left rows that the watermark has passed, in the order of time and key.
     fn due(&mut self) -> Vec<u32> {
-        let mut due: Vec<Timed> = Vec::new();
-        while let Some(Reverse((time, row))) = self.waiting.peek().copied() {
-            if self.watermark != i64::MAX && self.watermark <= time.saturating_add(self.what.after()) {
-                break;
-            }
-            self.waiting.pop();
-            due.push((time, row));
-        }
+        let mut due = self.waiting.passed(self.watermark);
         let entry = |row: u32| self.sides[LEFT].row(row);
         due.sort_by(|a, b| {
             let (x, y) = (entry(a.1), entry(b.1));
@@ -273,8 +256,7 @@ impl Operator for TemporalOperator {
         let bytes: usize = self.sides.iter().map(Store::size).sum();
         let versions =
             self.versions.capacity() * size_of::<Vec<Timed>>() + self.sides[RIGHT].len() * size_of::<Timed>();
-        let more =
-            self.keys.size() + versions + self.followed.size() + self.waiting.capacity() * size_of::<Timed>();
+        let more = self.keys.size() + versions + self.followed.size() + self.waiting.size();
         StateSize { entries: rows as u64, bytes: (bytes + more) as u64 }
     }
 }

@@ -175,6 +175,29 @@ impl Sorting {
         Ok(())
     }
 
+    /// Hands on the rows of which the clock, or the watermark `passed` if that is greater, is more than `after` nanoseconds past the
+    /// time that stands in `column`; gives back the others.
+    pub(crate) fn in_time(
+        rows: Rows,
+        column: usize,
+        after: i64,
+        passed: i64,
+        operator: &Arc<str>,
+        out: &mut Output,
+    ) -> Result<Rows> {
+        let times = Times::new(rows.batch.column(column), operator)?;
+        let mut sorting = Self::with_capacity(rows.len());
+        for row in 0..rows.len() {
+            let clock = rows.clock(row).0.max(passed);
+            match times.get(row) {
+                None => sorting.untimed(row),
+                Some(time) if clock > time.saturating_add(after) => sorting.late(row, time, clock),
+                Some(_) => sorting.keep(row),
+            }
+        }
+        sorting.split(rows, operator, out)
+    }
+
     /// Hands on what is late, and gives back what is kept.
     pub(crate) fn split(self, rows: Rows, operator: &Arc<str>, out: &mut Output) -> Result<Rows> {
         self.emit_late(&rows.batch, operator, out)?;
