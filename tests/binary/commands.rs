@@ -1,7 +1,8 @@
 //! Every command as its users call it: what it writes, and how it ends.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -28,6 +29,40 @@ fn largest_file(data: &str) -> PathBuf {
     }
     // The catalog is as long as there are streams; rows are elsewhere.
     found.into_iter().filter(|(_, path)| !path.ends_with("catalog.hwc")).max().unwrap().1
+}
+
+/// Runs SQL from standard input, and answers the exit code and what was written to both outputs.
+fn pipe(arguments: &[&str], script: &str) -> (Option<i32>, String, String) {
+    let mut command = headwater(arguments);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_piped_in_is_a_script() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    // What is set in a script is so for the statements behind it, also for a server that gets them one by one.
+    let good = "CREATE STREAM IF NOT EXISTS timed (device STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);\n\
+                SET 'ttl' = '1 hour';\nEXPLAIN SELECT device, COUNT(*) FROM timed\n  GROUP BY device;\nSELECT 1 AS a;\n";
+    let bad = "SELECT 1 AS a;\nSELECT nothing FROM readings;\nSELECT 2 AS a;\n";
+    let check = |place: [&str; 2]| {
+        let arguments = ["sql", place[0], place[1], "--format", "json"];
+        let (code, shown, errors) = pipe(&arguments, good);
+        assert_eq!(code, Some(0), "{errors}");
+        assert!(shown.contains("ttl=3600s") && shown.ends_with("{\"a\":1}\n"), "{shown}");
+        let (code, shown, errors) = pipe(&arguments, bad);
+        assert_eq!((code, shown.as_str()), (Some(1), "{\"a\":1}\n"), "{errors}");
+        assert!(errors.contains("HW3003") && errors.contains("line 2, column 8"), "{errors}");
+    };
+    check(["--data", &data]);
+    let server = Server::serve(Path::new(&data));
+    check(["--url", &server.url]);
+    assert_eq!(server.terminate(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +95,7 @@ async fn sql_answers_alike_from_a_server_and_from_a_directory_in_every_format() 
 
     // Arrow, read by another program: this one.
     let file = dir.path().join("rows.arrow");
-    std::io::Write::write_all(&mut std::fs::File::create(&file).unwrap(), &answers[3]).unwrap();
+    Write::write_all(&mut std::fs::File::create(&file).unwrap(), &answers[3]).unwrap();
     let table = format!(
         "CREATE TABLE back (device STRING, temp DOUBLE) WITH (connector = 'single_file', path = '{}'); SELECT SUM(temp) AS sum FROM back",
         file.display()
@@ -189,7 +224,7 @@ fn damage_is_found_named_and_repaired() {
     let rows = "device 50".as_bytes();
     let at = bytes.windows(rows.len()).position(|window| window == rows).unwrap_or(end / 2);
     bytes[at] ^= 0x40;
-    std::io::Write::write_all(&mut std::fs::File::create(&file).unwrap(), &bytes).unwrap();
+    Write::write_all(&mut std::fs::File::create(&file).unwrap(), &bytes).unwrap();
 
     let verified = run(&["log", "verify", "--data", &data]);
     let said = String::from_utf8_lossy(&verified.stdout).into_owned();

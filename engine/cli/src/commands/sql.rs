@@ -1,9 +1,10 @@
 //! `headwater sql`: one statement, or a prompt, here or on a server.
 
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use headwater_plan::Parsed;
 use headwater_run::{Answer, Engine};
@@ -17,13 +18,14 @@ const EXAMPLE: &str = "\
 Example:
   headwater sql                                   a prompt on the server of this machine
   headwater sql -c 'SELECT COUNT(*) FROM weather' --format json
+  headwater sql < weather.sql                     all of a file; it stops at the first error
   headwater sql --data /tmp/weather               without a server, on a data directory";
 
-/// Run SQL, or start a prompt.
+/// Run SQL from the command line or standard input, or start a prompt.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Sql {
-    /// The statements to run, separated by ';'; without them there is a prompt
+/// The statements to run, separated by ';'; without them those of standard input, on a terminal a prompt
     #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Option<String>,
     /// Open this data directory, which no server may have open
@@ -50,7 +52,11 @@ impl Sql {
         };
         let ended = match &self.command {
             Some(sql) => session.show(sql, format).await,
-            None => prompt::run(&session, format).await,
+            None if std::io::stdin().is_terminal() => prompt::run(&session, format).await,
+            None => match script() {
+                Ok(sql) => session.show(&sql, format).await,
+                Err(error) => Err(error),
+            },
         };
         session.close().await?;
         ended.map(|()| ExitCode::SUCCESS)
@@ -70,8 +76,8 @@ impl Session {
     pub async fn show(&self, sql: &str, format: OutputFormat) -> Result<()> {
         match self {
             Self::Local(engine) => {
-                for answer in Box::pin(engine.execute(sql)).await? {
-                    match answer {
+                for parsed in headwater_plan::parse(sql)? {
+                    match Box::pin(engine.run(parsed)).await? {
                         Answer::Rows(rows) => show_count(output::write_stream(rows, format).await?, format)?,
                         Answer::Done { tag, notes } => show_done(&tag, &notes, format)?,
                     }
@@ -98,13 +104,28 @@ impl Session {
     }
 }
 
-/// The statements of a text, each behind as many blanks as lie before it, so that a place in it is one in the text.
+/// What standard input holds.
+fn script() -> Result<String> {
+    let mut sql = String::new();
+    std::io::stdin().read_to_string(&mut sql).context("cannot read statements from standard input")?;
+    Ok(sql)
+}
+
+/// The statements of a text, each behind as many blanks as lie before it, so that a place in it is one in the text. What a script has set
+/// for a statement is the beginning of the statement's own text, and takes the place of blanks.
 fn statements_of(sql: &str) -> Result<Vec<String>> {
     let all = headwater_plan::parse(sql)?;
     let placed = |parsed: &Parsed| {
         let before = &sql[..parsed.script.offset(parsed.position)];
         let blank = |c: char| if c == '\n' { '\n' } else { ' ' };
-        before.chars().map(blank).chain(parsed.text.chars()).collect()
+        let blanks: String = before.chars().map(blank).collect();
+        if sql[before.len()..].starts_with(&parsed.text) {
+            return blanks + &parsed.text;
+        }
+        let (set, text) = parsed.text.split_once("; ").unwrap_or(("", &parsed.text));
+        let first_line = blanks.find('\n').unwrap_or(blanks.len());
+        let room = (set.chars().count() + 1).min(first_line);
+        format!("{set};{}{text}", &blanks[room..])
     };
     Ok(all.iter().map(placed).collect())
 }
@@ -139,5 +160,9 @@ mod tests {
             found,
             ["SELECT 1", "         \n\n  SELECT 'é;' AS x", "         \n\n                    SHOW JOBS"]
         );
+        let found = statements_of("SET 'ttl' = '1 hour';\nEXPLAIN SELECT 1; SHOW JOBS").unwrap();
+        let expected =
+            ["SET 'ttl' = '1 hour';\nEXPLAIN SELECT 1", "                     \n                  SHOW JOBS"];
+        assert_eq!(found, expected);
     }
 }
