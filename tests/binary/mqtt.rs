@@ -97,6 +97,33 @@ async fn devices_publish_and_what_was_acknowledged_is_there_after_a_kill() {
     assert!(shown.iter().all(|one| one["connector"] == "mqtt" && one["state"] == "running"), "{shown:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wills_of_clients_outlive_the_broker() {
+    if !has_clients() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (server, port) = serve(dir.path());
+    let create = "CREATE TABLE states (device VARCHAR METADATA FROM 'topic.2', state VARCHAR)
+                  WITH (connector = 'mqtt', topic = 'plant/+/state', type = 'source')";
+    server.sql(create).await;
+    let will = ["--will-topic", "plant/lamp/state", "--will-payload", "{\"state\":\"gone\"}"];
+    let rest = ["--will-qos", "1", "--will-retain", "-t", "hello"];
+    assert!(client("mosquitto_pub", &port, &["-t", "hello", "-m", "hi", "-r"]).status().unwrap().success());
+    let mut lamp = Process::spawn(client("mosquitto_sub", &port, &[&will[..], &rest[..]].concat()));
+    lamp.wait_for("hi");
+    // The broker dies first: nobody can tell it that the lamp is gone.
+    server.kill();
+    drop(lamp);
+    let (server, port) = serve(dir.path());
+    let heard = ["-t", "plant/+/state", "-q", "1", "-v", "-C", "1", "-W", "60"];
+    let heard = tokio::task::spawn_blocking(move || client("mosquitto_sub", &port, &heard).output().unwrap());
+    let heard = heard.await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard.stdout), "plant/lamp/state {\"state\":\"gone\"}\n");
+    let gone = serde_json::json!({"device": "lamp", "state": "gone"});
+    server.wait_until("SELECT device, state FROM states", |rows| rows == [gone.clone()]).await;
+}
+
 /// The Python that has Paho, if it is there.
 #[expect(clippy::print_stdout, reason = "it says what was left out")]
 fn paho() -> Option<PathBuf> {

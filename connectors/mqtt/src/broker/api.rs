@@ -115,6 +115,8 @@ impl Broker {
         let mut state = self.state.lock();
         state.restore(entries)?;
         state.ledger.open();
+        // The wills of those who were connected to the broker before.
+        state.end_what_is_due();
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use super::session::{Incoming, Link, Outbox, Session};
 use super::state::State;
 use crate::topic::check_topic;
 use crate::wire::{
-    Connack, Connect, ConnectReasonCode, DisconnectReasonCode, Packet, Property, Release, Text, Version,
+    Connack, Connect, ConnectReasonCode, DisconnectReasonCode, Packet, Property, Release, Text, Version, Will,
 };
 
 /// A client that came in.
@@ -81,8 +81,7 @@ impl State {
         entered.expiry = asked.min(self.options.session_expiry_max);
         entered.expires_at = None;
         keep(entered, &mut self.ledger, None);
-        entered.will = connect.will.take();
-        entered.will_at = None;
+        entered.set_will(connect.will.take(), &mut self.ledger);
         let receive_max = usize::from(connect.receive_maximum.map_or(u16::MAX, NonZeroU16::get));
         entered.link = Some(Link {
             number: link,
@@ -133,8 +132,7 @@ impl State {
             }
         }
         let session = self.sessions.get_mut(&number)?;
-        session.will = None;
-        session.will_at = None;
+        session.set_will(None, &mut self.ledger);
         let now = self.world.clock.monotonic();
         if clean || session.expires_at.is_some_and(|at| at <= now) || session.expiry.is_zero() {
             self.end_session(number);
@@ -183,7 +181,13 @@ impl State {
         let delay = Duration::from_secs(u64::from(delay)).min(expiry);
         match delay.is_zero() {
             true => self.publish_will(number),
-            false => session.will_at = Some(now.saturating_add(delay)),
+            false => {
+                session.will_at = Some(now.saturating_add(delay));
+                let nanos = i64::try_from(delay.as_nanos()).unwrap_or(i64::MAX);
+                let due = EventTime(self.world.clock.now().0.saturating_add(nanos));
+                let will = session.will.as_ref().map(|will| (will, Some(due)));
+                self.ledger.will(&session.client, will);
+            }
         }
         if expiry.is_zero() {
             self.end_session(number);
@@ -206,7 +210,7 @@ impl State {
             session.expiry = Duration::from_secs(u64::from(seconds)).min(most);
         }
         if reason != DisconnectReasonCode::DisconnectWithWillMessage {
-            session.will = None;
+            session.set_will(None, &mut self.ledger);
         }
         Ok(())
     }
@@ -216,8 +220,20 @@ impl State {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         session.will_at = None;
         let Some(will) = session.will.take() else { return };
+        self.ledger.will(&session.client, None);
         let message = Message::of_will(will, session.client.clone(), &self.world);
         self.publish_from_inside(Arc::new(message));
+    }
+}
+
+impl Session {
+    /// Gives it another will, or none.
+    fn set_will(&mut self, will: Option<Will>, ledger: &mut Ledger) {
+        if self.will.is_some() || will.is_some() {
+            ledger.will(&self.client, will.as_ref().map(|will| (will, None)));
+        }
+        self.will = will;
+        self.will_at = None;
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::message::Message;
 use super::session::Delivery;
 use crate::store::{Change, Key, Kind};
-use crate::wire::{Packet, Publish, Qos, RetainHandling, SubscriptionOptions, Text, Version, Wire};
+use crate::wire::{Packet, Publish, Qos, RetainHandling, SubscriptionOptions, Text, Version, Will, Wire};
 
 /// Topics of the broker's own, which are published anew by themselves.
 pub(super) const OWN_TOPICS: &str = "$SYS/";
@@ -87,6 +87,16 @@ impl Ledger {
         match message.payload.is_empty() {
             true => self.note(Change::Remove(key)),
             false => self.note(Change::Put(key, write_message(message, world))),
+        }
+    }
+
+    /// What is published when a client is gone without a word, and from when on, if it is gone and the will was put off; `None`: nothing
+    /// any more. It is noted of every client, also of one whose session ends with its connection.
+    pub fn will(&mut self, client: &str, will: Option<(&Will, Option<EventTime>)>) {
+        let key = Key { client, kind: Kind::Will, which: b"" }.write();
+        match will {
+            None => self.note(Change::Remove(key)),
+            Some((will, due)) => self.note(Change::Put(key, write_will(will, due))),
         }
     }
 
@@ -225,19 +235,52 @@ fn write_message(message: &Message, world: &World) -> Vec<u8> {
     out.put_i64_le(expires.unwrap_or(0));
     out.put_u16_le(u16::try_from(message.client.len()).unwrap_or(u16::MAX));
     out.extend_from_slice(message.client.as_bytes());
-    let publish = Publish {
-        dup: false,
-        qos: message.qos,
-        retain: message.retain,
-        topic: message.topic.clone(),
-        packet_id: (message.qos != Qos::AtMostOnce).then_some(NonZeroU16::MIN),
-        payload: message.payload.clone(),
-        properties: message.properties.clone(),
-    };
+    write_packet(
+        Publish {
+            dup: false,
+            qos: message.qos,
+            retain: message.retain,
+            topic: message.topic.clone(),
+            packet_id: None,
+            payload: message.payload.clone(),
+            properties: message.properties.clone(),
+        },
+        &mut out,
+    );
+    out
+}
+
+fn write_packet(mut publish: Publish, out: &mut Vec<u8>) {
+    publish.packet_id = (publish.qos != Qos::AtMostOnce).then_some(NonZeroU16::MIN);
     let mut packet = BytesMut::new();
     Version::V5.write(&Packet::Publish(Box::new(publish)), &mut packet, usize::MAX);
     out.extend_from_slice(&packet);
+}
+
+fn read_packet(packet: &[u8]) -> Option<Publish> {
+    let mut wire = Wire::speaking(Version::V5, u32::MAX);
+    match wire.read(&mut BytesMut::from(packet)) {
+        Ok(Some(Packet::Publish(publish))) => Some(*publish),
+        _ => None,
+    }
+}
+
+/// A will: its delay in seconds, when it is due (0: its client is connected), and itself as a packet.
+fn write_will(will: &Will, due: Option<EventTime>) -> Vec<u8> {
+    let mut out = will.delay.to_le_bytes().to_vec();
+    out.put_i64_le(due.map_or(0, |due| due.0));
+    let Will { topic, payload, qos, retain, properties, delay: _ } = will.clone();
+    let publish = Publish { dup: false, qos, retain, topic, packet_id: None, payload, properties };
+    write_packet(publish, &mut out);
     out
+}
+
+/// What [`Ledger::will`] has written.
+pub(super) fn read_will(mut value: &[u8]) -> Option<(Will, Option<EventTime>)> {
+    let delay = value.try_get_u32_le().ok()?;
+    let due = value.try_get_i64_le().ok().filter(|due| *due != 0).map(EventTime);
+    let Publish { qos, retain, topic, payload, properties, .. } = read_packet(value)?;
+    Some((Will { topic, payload, qos, retain, delay, properties }, due))
 }
 
 /// What [`write_message`] has written.
@@ -247,12 +290,11 @@ pub(super) fn read_message(mut value: &[u8], world: &World) -> Option<Message> {
     let length = usize::from(value.try_get_u16_le().ok()?);
     let (client, packet) = value.split_at_checked(length)?;
     let client = std::str::from_utf8(client).ok()?.into();
-    let mut wire = Wire::speaking(Version::V5, u32::MAX);
-    let Ok(Some(Packet::Publish(publish))) = wire.read(&mut BytesMut::from(packet)) else { return None };
+    let publish = read_packet(packet)?;
     let left =
         |at: i64| Duration::from_nanos(u64::try_from(at.saturating_sub(world.clock.now().0)).unwrap_or(0));
     let expires = expires.map(|at| world.clock.monotonic().saturating_add(left(at)));
-    let mut message = Message::new(*publish, client, world);
+    let mut message = Message::new(publish, client, world);
     message.received = received;
     message.expires = expires;
     Some(message)

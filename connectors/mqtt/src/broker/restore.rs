@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use headwater_core::EventTime;
 
-use super::ledger::{read_delivery, read_message, read_session, read_subscription};
+use super::ledger::{read_delivery, read_message, read_session, read_subscription, read_will};
 use super::session::InFlight;
 use super::state::State;
 use crate::store::{Entries, Key, Kind};
-use crate::wire::Text;
+use crate::wire::{Text, Will};
 
 impl State {
     /// Takes in what a store had, before anybody comes in; the error says which entry cannot be read. Clients that were connected count as
@@ -36,6 +36,11 @@ impl State {
             self.retained.keep(&message, usize::MAX);
             return Some(());
         }
+        if key.kind == Kind::Will {
+            let (will, due) = read_will(value)?;
+            self.restore_will(client, will, due);
+            return Some(());
+        }
         let number = *self.clients.get(&client)?;
         if key.kind == Kind::Filter {
             let filter = std::str::from_utf8(key.which).ok()?;
@@ -54,7 +59,7 @@ impl State {
                 let id = NonZeroU16::new(u16::from_be_bytes(key.which.try_into().ok()?))?;
                 session.incoming.received.insert(id);
             }
-            Kind::Session | Kind::Retained | Kind::Filter => {}
+            Kind::Session | Kind::Retained | Kind::Filter | Kind::Will => {}
         }
         Some(())
     }
@@ -70,6 +75,21 @@ impl State {
             session.expires_at = Some(ends);
             session.is_kept = true;
         }
+    }
+
+    /// The client of a will was connected, or has been gone since a while.
+    fn restore_will(&mut self, client: Text, will: Will, due: Option<EventTime>) {
+        let (now, wall) = (self.world.clock.monotonic(), self.world.clock.now());
+        let known = self.clients.get(&client).copied();
+        let number = known.unwrap_or_else(|| self.new_session(client));
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        let ends = *session.expires_at.get_or_insert(now);
+        let put_off = match due {
+            Some(due) => Duration::from_nanos(u64::try_from(due.0.saturating_sub(wall.0)).unwrap_or(0)),
+            None => Duration::from_secs(u64::from(will.delay)),
+        };
+        session.will = Some(will);
+        session.will_at = Some(now.saturating_add(put_off).min(ends));
     }
 }
 

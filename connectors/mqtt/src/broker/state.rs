@@ -80,14 +80,23 @@ impl State {
 
     /// What is due by now: wills that were put off, sessions and messages whose time is over.
     pub fn tick(&mut self) {
+        self.end_what_is_due();
+        let now = self.world.clock.monotonic();
+        self.retained.expire(now);
+        self.tell_figures(now);
+    }
+
+    /// Publishes the wills that are due, and ends the sessions whose time is over.
+    pub fn end_what_is_due(&mut self) {
         let now = self.world.clock.monotonic();
         let is_due = |at: Option<std::time::Duration>| at.is_some_and(|at| at <= now);
-        let due: Vec<u64> = self
+        let mut due: Vec<u64> = self
             .sessions
             .iter()
             .filter(|(_, session)| is_due(session.will_at) || is_due(session.expires_at))
             .map(|(number, _)| *number)
             .collect();
+        due.sort_unstable();
         for number in due {
             let expires_at = self.sessions.get(&number).and_then(|session| session.expires_at);
             // A will is said at the latest when the session ends.
@@ -96,7 +105,5 @@ impl State {
                 self.end_session(number);
             }
         }
-        self.retained.expire(now);
-        self.tell_figures(now);
     }
 }

@@ -22,11 +22,20 @@ pub enum Kind {
     Received,
     /// A retained message, by its topic. It belongs to no client.
     Retained,
+    /// What is published when a client is gone without a word. It may have no session that is kept.
+    Will,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Session, Self::Filter, Self::Waiting, Self::Sent, Self::Received, Self::Retained];
+    const ALL: [Self; 7] = [
+        Self::Session,
+        Self::Filter,
+        Self::Waiting,
+        Self::Sent,
+        Self::Received,
+        Self::Retained,
+        Self::Will,
+    ];
 }
 
 /// The name of a value: whose it is, what, and which.

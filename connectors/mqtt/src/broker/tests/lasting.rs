@@ -142,6 +142,59 @@ fn what_has_ended_stays_so() {
 }
 
 #[test]
+fn wills_of_those_who_were_connected_are_published_by_the_next_broker() {
+    let mut lives = Lives::new();
+    let broker = lives.next();
+    let watcher = Talk::lasting(&broker, "watcher");
+    watcher.subscribes("gone/#", 1);
+    lives.hears(&watcher, &[], &["CONNACK new", "SUBACK GrantedQos1"]);
+    let with_will = |broker: &Arc<Broker>, name: &str, delay: u32, session_expiry: u32| {
+        let will = Will {
+            topic: format!("gone/{name}").into(),
+            payload: "bye".into(),
+            qos: Qos::AtLeastOnce,
+            retain: name == "kept",
+            delay,
+            properties: Vec::new(),
+        };
+        Talk::new(broker, Connect { will: Some(will), session_expiry, ..Connect::new(name) })
+    };
+    // Nobody is let in whose will could still be lost.
+    let fresh = with_will(&broker, "fresh", 0, 0);
+    lives.hears(&fresh, &[], &["CONNACK new"]);
+    let others = [("kept", 0, 100), ("patient", 50, 100), ("forgotten", 50, 0)];
+    let others = others.map(|(name, delay, expiry)| with_will(&broker, name, delay, expiry));
+    let (polite, lost) = (with_will(&broker, "polite", 0, 0), with_will(&broker, "lost", 0, 0));
+    polite.says(Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection)));
+    polite.lost();
+    lost.lost();
+    lives.write(&broker);
+    lives.hears(&watcher, &[], &["PUBLISH 1 gone/lost=bye qos 1"]);
+
+    let broker = lives.next();
+    lives.write(&broker);
+    let watcher = Talk::lasting(&broker, "watcher");
+    let before = ["CONNACK known", "PUBLISH 1 gone/lost=bye qos 1 again"];
+    lives.hears(&watcher, &[], &before);
+    let now = [
+        "PUBLISH 2 gone/kept=bye qos 1",
+        "PUBLISH 3 gone/fresh=bye qos 1",
+        "PUBLISH 4 gone/forgotten=bye qos 1",
+    ];
+    lives.hears(&watcher, &[], &now);
+
+    // They are said once, the one that was put off not at all, as its client is back; and what was retained stays.
+    let patient = Talk::lasting(&broker, "patient");
+    lives.hears(&patient, &[], &["CONNACK known"]);
+    let broker = lives.next();
+    lives.write(&broker);
+    let other = Talk::fresh(&broker, "other");
+    other.subscribes("gone/#", 0).hears(&["SUBACK GrantedQos0", "PUBLISH gone/kept=bye qos 0 kept"]);
+    broker.tick();
+    other.hears(&[]);
+}
+
+#[test]
 fn nothing_is_promised_any_more_when_nothing_can_be_written_down() {
     let mut lives = Lives::new();
     let broker = lives.next();
