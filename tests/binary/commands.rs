@@ -135,6 +135,8 @@ async fn passwords_in_definitions_are_not_shown() {
                   username = 'fleet', password = 'hunter2')";
     run_well(&["sql", "--data", &data, "-c", create]);
     let shown = create.replace("hunter2", "(hidden)");
+    let dumped = run_well(&["log", "dump", "system.catalog", "--data", &data, "--format", "json"]);
+    assert!(dumped.contains("(hidden)") && !dumped.contains("hunter2"), "{dumped}");
     let server = Server::serve(Path::new(&data));
     let sql = "SELECT text FROM system.catalog WHERE name = 'outside'";
     assert_eq!(server.rows(sql).await, [json!({"text": shown})]);

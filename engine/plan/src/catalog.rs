@@ -10,11 +10,11 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 
-use crate::decision::{AlarmDef, alarm_history};
+use crate::decision::AlarmDef;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
-use crate::job_metrics::job_metrics;
-use crate::scaling::{GroupDef, PolicyDef, scaling_streams};
+use crate::own_streams::own_streams;
+use crate::scaling::{GroupDef, PolicyDef};
 use crate::statement::{
     AlterStream, CreateTrigger, Drop, Kind, Name, Parsed, Query, Statement, StreamChange,
 };
@@ -557,14 +557,6 @@ fn add_column(stream: &mut StreamDef, field: &Field) -> Result<()> {
     fields.push(Arc::new(field.clone()));
     stream.schema = Arc::new(Schema::new(fields));
     Ok(())
-}
-
-/// The engine's own streams that alarms, groups and measurements go to. They are in a log from the start, and in the catalog as soon as
-/// something there names them.
-pub fn own_streams() -> Vec<StreamDef> {
-    let mut streams = scaling_streams().to_vec();
-    streams.extend([alarm_history(), job_metrics()]);
-    streams
 }
 
 /// The tables that a query names, as they are written there; names of its own WITH queries included.

@@ -22,6 +22,7 @@ mod job_metrics;
 mod lookup;
 mod metadata;
 mod names;
+mod own_streams;
 pub mod parse;
 mod patterns;
 mod physical;
@@ -38,7 +39,7 @@ mod trigger;
 pub mod user_functions;
 mod window;
 
-pub use catalog::{Catalog, Change, Entry, own_streams};
+pub use catalog::{Catalog, Change, Entry};
 pub use dataflow::Dataflow;
 pub use decision::{ALARM_HISTORY, AlarmDef};
 pub use definition::{
@@ -48,6 +49,7 @@ pub use definition::{
 pub use error::{Mistake, SqlError};
 pub use job_metrics::{JOB_METRICS, JOB_METRICS_INTERVAL, job_metrics_schema};
 pub use lookup::looked_up;
+pub use own_streams::{check_own_streams, own_streams};
 pub use parse::{parse, parse_one, without_secrets};
 pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};

@@ -16,7 +16,7 @@ mod replay;
 mod table;
 mod tail;
 
-pub use engine::{Answer, Engine};
+pub use engine::{Answer, Engine, rows_as_shown};
 pub use error::{Result, RunError};
 pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use headwater_core::{Sequence, ShardId, World};
 use headwater_log::{DiskLog, DiskLogOptions, From, Log as _, ReadBatch, ReadSpec};
+use headwater_run::rows_as_shown;
 
 use super::log_check::{Repair, Verify};
 use crate::output::{self, OutputFormat, RowWriter};
@@ -148,7 +149,7 @@ impl Dump {
             }
             let mut spec = ReadSpec::all(info.id, ShardId(shard));
             (spec.from, spec.until) = (From::Sequence(from), Some(until));
-            read_all(&log, spec, |batch| writer.write(batch.rows))?;
+            read_all(&log, spec, |batch| writer.write(rows_as_shown(&self.stream, batch.rows)?))?;
         }
         writer.finish()?;
         log.close()?;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use headwater_log::Retention;
 use headwater_plan::statement::{Kind, Name};
-use headwater_plan::{Action, Catalog, Change, Entry, Parsed, Statement, StreamDef, Target};
+use headwater_plan::{
+    Action, Catalog, Change, Entry, Parsed, Statement, StreamDef, Target, check_own_streams,
+};
 
 use super::connect::inputs_of_entry;
 use super::events::{self, Event};
@@ -30,6 +32,7 @@ pub(crate) struct Defined {
 impl Inner {
     /// Runs a statement that defines, drops, pauses or resumes something.
     pub async fn define(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
+        check_own_streams(&parsed)?;
         let beside = self.beside(&parsed).await?;
         let switched = match &parsed.statement {
             Statement::PauseJob(name) => Some((name.value.clone(), JobState::Running)),
@@ -94,6 +97,7 @@ impl Inner {
 
     /// Like [`Inner::define`], on this thread.
     pub fn define_here(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
+        check_own_streams(parsed)?;
         self.define_with(parsed, None)
     }
 
@@ -198,6 +202,7 @@ impl Inner {
             }
             Entry::Alarm(_) => {
                 self.planner.check(after, &self.tables(), parsed)?;
+                self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
                 return self.start_job(entry);
@@ -205,6 +210,7 @@ impl Inner {
             Entry::ScalingGroup(group) => {
                 self.planner.check(after, &self.tables(), parsed)?;
                 self.check_actuator(group)?;
+                self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
                 return self.start_group(group);
@@ -224,6 +230,7 @@ impl Inner {
             Entry::Trigger(trigger) => {
                 self.check_delivery(after, trigger)?;
                 self.plan_of(after, entry, None)?;
+                self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
                 self.start_job(entry)?;
@@ -238,6 +245,7 @@ impl Inner {
                 for input in inputs_of_entry(after, entry) {
                     self.use_table(&input, Role::Source)?;
                 }
+                self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 // The target may have got columns.
                 let (after, _) = self.catalog().apply(parsed)?;

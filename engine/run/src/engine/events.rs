@@ -162,6 +162,12 @@ pub(crate) fn read(log: &dyn Log) -> Result<Vec<Event>> {
     Ok(events)
 }
 
+/// Rows of a stream of the log as they may be shown: secrets in the statements of `system.catalog` are hidden. They have all of the
+/// stream's columns.
+pub fn rows_as_shown(stream: &str, rows: RecordBatch) -> Result<RecordBatch> {
+    if stream == CATALOG { Ok(without_secrets(&rows)?) } else { Ok(rows) }
+}
+
 /// Rows of the stream as they may be shown, whatever columns there are besides its own: secrets in statements are hidden.
 pub(crate) fn without_secrets(rows: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
     let (kinds, texts) = (rows.column(1).as_string::<i32>(), rows.column(3).as_string::<i32>());

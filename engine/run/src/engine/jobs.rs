@@ -209,6 +209,12 @@ impl Inner {
         if let Ok(journal) = self.log.stream_named(&format!("system.journal.{name}")) {
             self.log.drop_stream(journal.id)?;
         }
+        self.forget_state(name)
+    }
+
+    /// Forgets the checkpoints of jobs of a name that are no more: also of one that was dropped just before a crash, so that no later job
+    /// of the name goes on from them. Blocks.
+    pub fn forget_state(&self, name: &str) -> Result<()> {
         let blobs = self.checkpoints_of(name)?;
         let remove = || blobs.list()?.iter().try_for_each(|blob| blobs.remove(blob));
         remove().map_err(|reason| RunError::Checkpoint { job: name.to_owned(), reason })

@@ -25,6 +25,7 @@ pub(crate) use events::{
     CATALOG, Event, Replaced, append as append_event, appended as event_append, ensure as ensure_stream,
     without_secrets,
 };
+pub use events::rows_as_shown;
 pub use handle::{Answer, Engine};
 pub(crate) use jobs::result_schema;
 pub(crate) use state::Inner;

@@ -243,5 +243,8 @@ pub(crate) fn place_at(dataflow: &Dataflow, time: EventTime) -> From {
 /// The stream that takes the results.
 fn target(inner: &Inner, name: &str, schema: &SchemaRef) -> Result<Arc<StreamInfo>> {
     let stream = StreamName::new(name).map_err(|error| RunError::Invalid(error.to_string()))?;
+    if stream.is_system() {
+        return Err(RunError::Invalid(format!("{name} is the engine's own: replay into another stream")));
+    }
     ensure_stream(&*inner.log, StreamSpec::new(stream, Arc::clone(schema)))
 }

@@ -164,7 +164,9 @@ async fn an_archive_is_dropped_and_taken_up_again() {
         format!("CREATE ARCHIVE old FOR readings TO '{}' WITH ('rollover-seconds' = 4)", place.display());
     query(&engine, &create).await;
     insert(&engine, 0..1000).await;
-    assert_eq!(trim(&engine), 0, "nothing goes before it is committed");
+    // However much of it is committed by now.
+    trim(&engine);
+    assert_eq!(rows(&engine, "SELECT count(*) FROM readings").await, ["1000"], "nothing goes before it is committed");
     wait_until(&engine, "SELECT rows FROM system.archives", "1000").await;
     assert!(trim(&engine) > 100);
     query(&engine, "DROP ARCHIVE old").await;

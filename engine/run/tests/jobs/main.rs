@@ -16,6 +16,7 @@ mod lookups;
 mod machine;
 mod metrics;
 mod object_store;
+mod own_streams;
 mod patterns;
 mod processing;
 mod ready;

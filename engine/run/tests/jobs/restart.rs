@@ -1,5 +1,7 @@
 //! Stop, restart, restore.
 
+use headwater_core::world::Open;
+
 use crate::machine::{Machine, Reading};
 
 const SUMS: &str = "CREATE STREAM sums (window_end TIMESTAMP(3), device STRING, total BIGINT);
@@ -83,4 +85,32 @@ fn dropping_a_job_forgets_its_state() {
     machine.sql(SUMS.split_once(';').unwrap().1);
     machine.catch_up();
     assert_eq!(machine.rows("sums").len(), 2, "a new job of the same name reads from the beginning");
+}
+
+#[test]
+fn a_job_does_not_go_on_from_what_a_crash_left_of_one_that_was_dropped() {
+    let mut machine = Machine::new(4);
+    machine.create_readings(1);
+    machine.sql(SUMS);
+    machine.append(&second_by_second(0, 25));
+    machine.catch_up();
+    machine.restart(1);
+    let of_the_job = |path: &std::path::Path| path.to_string_lossy().contains("/checkpoints/summing/");
+    let mut left = machine.sim.disk().image().files;
+    left.retain(|path, _| of_the_job(path));
+    assert!(!left.is_empty());
+    machine.sql("DROP JOB summing");
+    // As if there had been no time to remove its checkpoints.
+    let disk = machine.sim.world().disk;
+    for (path, bytes) in &left {
+        let file = disk.open(path, Open::Create).unwrap();
+        file.write_all_at(&mut [std::io::IoSlice::new(bytes)], 0).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir(path.parent().unwrap()).unwrap();
+    }
+    machine.lose_power(1);
+    machine.sql(SUMS.split_once(';').unwrap().1);
+    machine.append(&second_by_second(25, 30));
+    machine.finish();
+    assert_eq!(machine.rows("sums").len(), 2 + 3, "a new job of the same name reads from the beginning");
 }
