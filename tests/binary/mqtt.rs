@@ -144,7 +144,7 @@ fn paho() -> Option<PathBuf> {
 async fn sessions_outlive_the_broker() {
     let Some(python) = paho() else { return };
     let dir = tempfile::tempdir().unwrap();
-    for (version, transport) in [("3", "tcp"), ("5", "tcp")] {
+    for (version, transport) in [("3", "tcp"), ("5", "tcp"), ("3", "websockets"), ("5", "websockets")] {
         for (when, is_graceful) in [("before", false), ("after", true)] {
             let (server, port) = serve(dir.path());
             let mut command = Command::new(&python);

@@ -22,6 +22,7 @@ const AWS: &str = "headwater-aws";
 const DATABASES: &str = "headwater-databases";
 const KAFKA: &str = "headwater-kafka";
 const MQTT: &str = "headwater-mqtt";
+const NET: &str = "headwater-net";
 const WAMP: &str = "headwater-wamp";
 const CLI: &str = "headwater-cli";
 const SIMULATION: &str = "headwater-simulation";
@@ -45,8 +46,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     (AWS, &[CORE, LOG, INGEST, CONNECTORS]),
     (DATABASES, &[CORE, LOG, INGEST, CONNECTORS]),
     (KAFKA, &[CORE, LOG, INGEST, CONNECTORS]),
-    (MQTT, &[CORE, INGEST, CONNECTORS]),
-    (WAMP, &[CORE, LOG, INGEST, CONNECTORS]),
+    (NET, &[CORE]),
+    (MQTT, &[CORE, INGEST, CONNECTORS, NET]),
+    (WAMP, &[CORE, LOG, INGEST, CONNECTORS, NET]),
     (
         CLI,
         &[
@@ -75,6 +77,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     (AWS, &["datafusion", OPERATORS, PLAN]),
     (DATABASES, &["datafusion", OPERATORS, PLAN]),
     (KAFKA, &["datafusion", OPERATORS, PLAN]),
+    (NET, &["datafusion", "axum", LOG]),
     (MQTT, &["datafusion", OPERATORS, PLAN]),
     (WAMP, &["datafusion", OPERATORS, PLAN]),
 ];

@@ -1,6 +1,6 @@
 """Paho as a client of a broker: what the specification promises to a client, in both versions.
 
-    python clients.py PORT VERSION NAME PASSWORD      VERSION is 3 or 5
+    python clients.py PORT TRANSPORT VERSION NAME PASSWORD      TRANSPORT is tcp or websockets, VERSION 3 or 5
 
 Prints `ok` at the end; otherwise it fails with what it waited for.
 """
@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-PORT, VERSION, NAME, PASSWORD = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+PORT, TRANSPORT, VERSION, NAME, PASSWORD = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5]
 PROTOCOL = {3: mqtt.MQTTv311, 5: mqtt.MQTTv5}[VERSION]
 
 
@@ -24,7 +24,9 @@ class Client:
 
     def __init__(self, client_id, lasting=False, will=None, password=PASSWORD):
         clean = {} if VERSION == 5 else {"clean_session": not lasting}
-        self.inner = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=PROTOCOL, **clean)
+        self.inner = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=PROTOCOL, transport=TRANSPORT, **clean
+        )
         self.inner.username_pw_set(NAME, password)
         self.messages, self.answers = queue.Queue(), queue.Queue()
         self.inner.on_message = lambda _, __, message: self.messages.put(message)
@@ -187,6 +189,16 @@ def what_only_version_5_has():
     nameless.leave(), one.leave(), other.leave()
 
 
+def long_messages():
+    # Longer than what is read, written and framed at a time.
+    reader, writer = Client("reader").subscribe("long", qos=1), Client("writer")
+    payloads = [bytes([byte]) * length for byte, length in enumerate((125, 126, 65_535, 65_536, 200_000))]
+    for payload in payloads:
+        writer.publish("long", payload, qos=1)
+    assert [message.payload for message in reader.hear(len(payloads))] == payloads
+    reader.leave(), writer.leave()
+
+
 def many_at_once():
     """A load that ends by itself: 20 clients, 200 messages each, all heard by one."""
     hearer = Client("hearer").subscribe("load/#", qos=1)
@@ -210,5 +222,6 @@ shared_subscriptions()
 passwords()
 if VERSION == 5:
     what_only_version_5_has()
+long_messages()
 many_at_once()
 print("ok")

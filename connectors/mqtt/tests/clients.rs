@@ -46,13 +46,16 @@ fn one_user() -> Access {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paho_gets_what_the_specification_promises() {
     let Some(python) = paho() else { return };
-    for (version, _) in VERSIONS {
+    let transports = ["tcp", "websockets"];
+    for (version, transport) in
+        VERSIONS.iter().flat_map(|(version, _)| transports.map(|over| (*version, over)))
+    {
         let served = serve(one_user(), None).await;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients.py");
         let port = served.address.port().to_string();
-        let arguments = [script.to_str().unwrap(), &port, version, "u", "a password"];
+        let arguments = [script.to_str().unwrap(), &port, transport, version, "u", "a password"];
         let output = run(Command::new(&python).args(arguments)).await;
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{transport}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n");
         until(|| served.broker.connected() == 0, "all have gone").await;
     }

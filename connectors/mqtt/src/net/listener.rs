@@ -1,11 +1,13 @@
-//! Listens on a port.
+//! Listens on a port for MQTT over TCP and over WebSocket alike: the first byte tells them apart.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_net::Stream;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -13,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::pump::pump;
 use super::tls::ServerTls;
+use super::websocket;
 use crate::broker::Broker;
 
 /// After how much silence TCP asks whether the other side is still there.
@@ -123,9 +126,9 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
     let served = match tls {
-        None => pump(stream, broker).await,
+        None => greet(stream, broker).await,
         Some(tls) => match tokio::time::timeout(broker.options().connect_timeout, tls.accept(stream)).await {
-            Ok(Ok(stream)) => pump(stream, broker).await,
+            Ok(Ok(stream)) => greet(stream, broker).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         },
@@ -134,4 +137,18 @@ async fn serve(
         tracing::debug!(%address, "a connection ended: {error}");
     }
     drop(place);
+}
+
+/// Serves a client, whatever it speaks over. A request of HTTP begins with a letter, which no packet of a client's does at first.
+async fn greet<S: Stream>(stream: S, broker: Arc<Broker>) -> io::Result<()> {
+    let patience = broker.options().connect_timeout;
+    // One byte is looked at and left there; what follows is read past this buffer.
+    let mut stream = BufReader::with_capacity(1, stream);
+    let first = tokio::time::timeout(patience, stream.fill_buf()).await??.first().copied();
+    match first {
+        None => Ok(()),
+        // In a box: a connection over TCP is no larger for it.
+        Some(b'G') => Box::pin(websocket::serve(stream, broker)).await,
+        Some(_) => pump(stream, broker).await,
+    }
 }

@@ -27,15 +27,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
-        Self::Session,
-        Self::Filter,
-        Self::Waiting,
-        Self::Sent,
-        Self::Received,
-        Self::Retained,
-        Self::Will,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Session, Self::Filter, Self::Waiting, Self::Sent, Self::Received, Self::Retained, Self::Will];
 }
 
 /// The name of a value: whose it is, what, and which.

@@ -152,7 +152,7 @@ async fn websocket(world: &World, url: &Url) -> io::Result<Link> {
     let wanted = Subprotocol { serializer: Link::SERIALIZER, is_batched: false };
     let (host, path) =
         (&url[Position::BeforeHost..Position::AfterPort], &url[Position::BeforePath..Position::AfterQuery]);
-    let socket = request_websocket(world, stream, host, path, wanted, MESSAGE_BYTES_MAX).await?;
+    let socket = request_websocket(world, stream, (host, path), wanted, MESSAGE_BYTES_MAX).await?;
     Ok(Link::WebSocket(Box::new(socket)))
 }
 

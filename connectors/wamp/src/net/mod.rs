@@ -1,8 +1,5 @@
 //! Transports: WebSocket and RawSocket, on one port, with TLS or without.
 
-#[cfg(test)]
-mod fuzzing;
-mod inbox;
 mod listener;
 mod pump;
 mod rawsocket;

@@ -11,9 +11,9 @@ use std::collections::VecDeque;
 use std::io;
 
 use bytes::{Buf as _, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use headwater_net::{Inbox, Stream};
+use tokio::io::AsyncWriteExt as _;
 
-use super::inbox::Inbox;
 use super::transport::{Incoming, Transport};
 use crate::wire::Serializer;
 
@@ -62,7 +62,7 @@ pub(crate) struct RawSocket<S> {
     bytes_max: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> RawSocket<S> {
+impl<S: Stream> RawSocket<S> {
     /// Takes messages of up to `bytes_max` bytes.
     pub(crate) fn new(stream: S, bytes_max: usize) -> Self {
         Self { inbox: Inbox::new(stream), bytes_max }
@@ -99,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> RawSocket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for RawSocket<S> {
+impl<S: Stream> Transport for RawSocket<S> {
     async fn read(&mut self) -> Incoming {
         loop {
             if let Some(frame) = self.next_frame() {

@@ -163,7 +163,7 @@ fn wills_of_those_who_were_connected_are_published_by_the_next_broker() {
     let fresh = with_will(&broker, "fresh", 0, 0);
     lives.hears(&fresh, &[], &["CONNACK new"]);
     let others = [("kept", 0, 100), ("patient", 50, 100), ("forgotten", 50, 0)];
-    let others = others.map(|(name, delay, expiry)| with_will(&broker, name, delay, expiry));
+    let _connected = others.map(|(name, delay, expiry)| with_will(&broker, name, delay, expiry));
     let (polite, lost) = (with_will(&broker, "polite", 0, 0), with_will(&broker, "lost", 0, 0));
     polite.says(Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection)));
     polite.lost();

@@ -5,10 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite};
+use headwater_net::Stream;
+use headwater_net::websocket::{Said, Socket};
 
 use super::Subprotocol;
-use super::socket::{Said, Socket};
 use crate::net::transport::{Incoming, Transport};
 use crate::wire::Serializer;
 
@@ -31,7 +31,7 @@ pub(crate) struct WebSocket<S> {
     batch: VecDeque<Bytes>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> WebSocket<S> {
+impl<S: Stream> WebSocket<S> {
     pub(in crate::net) fn new(socket: Socket<S>, subprotocol: Subprotocol) -> Self {
         Self { socket, subprotocol, separator: SEPARATORS[0], batch: VecDeque::new() }
     }
@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WebSocket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
+impl<S: Stream> Transport for WebSocket<S> {
     async fn read(&mut self) -> Incoming {
         if let Some(message) = self.batch.pop_front() {
             return Incoming::Message(message);

@@ -18,7 +18,7 @@ const ROOM: usize = 16 << 10;
 
 /// What was agreed about compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::net) struct Deflate {
+pub(super) struct Deflate {
     /// How large a window the other side has, if it says so: the logarithm of its bytes.
     window_bits: Option<u8>,
 }

@@ -7,26 +7,31 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncWriteExt as _, ReadBuf};
+
+use crate::Stream;
 
 /// How much is read with one call.
 const READ_BYTES: usize = 16 << 10;
 
 /// A stream, and what has come from it.
-pub(super) struct Inbox<S> {
+pub struct Inbox<S> {
+    /// The stream.
     pub stream: S,
+    /// What has come and is not taken.
     pub bytes: BytesMut,
     /// What must be sent before anything else: answers to pings.
     pub urgent: Vec<u8>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Inbox<S> {
-    pub(super) fn new(stream: S) -> Self {
+impl<S: Stream> Inbox<S> {
+    /// Nothing has come yet.
+    pub fn new(stream: S) -> Self {
         Self { stream, bytes: BytesMut::new(), urgent: Vec::new() }
     }
 
     /// Waits for more; how much came, 0 at the end. A wait that is given up loses nothing.
-    pub(super) async fn more(&mut self) -> io::Result<usize> {
+    pub async fn more(&mut self) -> io::Result<usize> {
         if self.bytes.is_empty() {
             // An idle connection keeps no buffer.
             self.bytes = BytesMut::new();
@@ -54,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Inbox<S> {
     }
 
     /// Writes, after what is urgent.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.urgent.is_empty() {
             let urgent = std::mem::take(&mut self.urgent);
             self.stream.write_all(&urgent).await?;

@@ -1,4 +1,4 @@
-//! The Autobahn test suite against the WebSocket below WAMP, which echoes for it.
+//! The Autobahn test suite against a server that echoes.
 //!
 //! The suite needs Python 2.7; `tests/run` makes its environment where there is one. Without it the test says that it was left out.
 
@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::websocket::{Offers, Said, accept_any};
+use crate::websocket::{Offers, Said, accept};
 
 /// The largest message of the suite has 16 MiB.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -29,7 +29,7 @@ async fn echo(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(async move {
             let choose = |_: &Offers| Ok(((), None));
-            let accepted = accept_any(stream, MESSAGE_BYTES_MAX, choose).await;
+            let accepted = accept(stream, MESSAGE_BYTES_MAX, choose).await;
             let Ok((mut socket, ())) = accepted else { return };
             loop {
                 let mut frame = Vec::new();

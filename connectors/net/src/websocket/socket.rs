@@ -4,11 +4,11 @@ use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use headwater_core::World;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 
 use super::deflate::{Deflate, Deflater, Unreadable, inflate};
 use super::frame::{Header, Kind, apply_mask, read_header, write, write_compressed};
-use crate::net::inbox::Inbox;
+use crate::{Inbox, Stream};
 
 /// Reasons to close.
 mod status {
@@ -20,7 +20,7 @@ mod status {
 
 /// Which side of a connection this is. A client masks what it sends, a server does not.
 #[derive(Clone)]
-pub(crate) enum Side {
+pub(super) enum Side {
     /// Masks come from the world's randomness.
     Client(World),
     Server,
@@ -28,8 +28,10 @@ pub(crate) enum Side {
 
 /// What the other side says.
 #[derive(Debug, PartialEq)]
-pub(in crate::net) enum Said {
+pub enum Said {
+    /// A message of text, which is UTF-8.
     Text(Bytes),
+    /// A message of bytes.
     Binary(Bytes),
     /// A ping, which was answered, or a pong.
     Alive,
@@ -38,7 +40,7 @@ pub(in crate::net) enum Said {
 }
 
 /// A WebSocket after its handshake.
-pub(in crate::net) struct Socket<S> {
+pub struct Socket<S> {
     inbox: Inbox<S>,
     side: Side,
     message_bytes_max: usize,
@@ -60,19 +62,19 @@ struct Partial {
 /// Why a connection is closed: the status, and words for people.
 type Fault = (u16, &'static str);
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
-    pub(in crate::net) fn new(inbox: Inbox<S>, side: Side, message_bytes_max: usize) -> Self {
+impl<S: Stream> Socket<S> {
+    pub(super) fn new(inbox: Inbox<S>, side: Side, message_bytes_max: usize) -> Self {
         Self { inbox, side, message_bytes_max, deflater: None, partial: None, is_closed: false }
     }
 
     /// The same with compression as it was agreed.
-    pub(in crate::net) fn compressing(mut self, agreed: Option<Deflate>) -> Self {
+    pub(super) fn compressing(mut self, agreed: Option<Deflate>) -> Self {
         self.deflater = agreed.map(Deflater::new);
         self
     }
 
     /// The next thing that the other side says. A wait that is given up loses nothing.
-    pub(in crate::net) async fn read(&mut self) -> Said {
+    pub async fn read(&mut self) -> Said {
         if self.is_closed {
             return Said::End;
         }
@@ -227,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     }
 
     /// Adds a message to what is sent next.
-    pub(in crate::net) fn add(&mut self, is_text: bool, payload: &[u8], out: &mut Vec<u8>) {
+    pub fn add(&mut self, is_text: bool, payload: &[u8], out: &mut Vec<u8>) {
         let (kind, mask) = (if is_text { Kind::Text } else { Kind::Binary }, self.mask());
         match self.deflater.as_mut().and_then(|deflater| deflater.deflate(payload)) {
             Some(compressed) => write_compressed(kind, &compressed, mask, out),
@@ -236,12 +238,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     }
 
     /// Adds a ping to what is sent next.
-    pub(in crate::net) fn add_ping(&self, out: &mut Vec<u8>) {
+    pub fn add_ping(&self, out: &mut Vec<u8>) {
         write(Kind::Ping, &[], self.mask(), out);
     }
 
     /// Sends frames.
-    pub(in crate::net) async fn send(&mut self, frames: &[u8]) -> io::Result<()> {
+    pub async fn send(&mut self, frames: &[u8]) -> io::Result<()> {
         if self.is_closed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -249,13 +251,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     }
 
     /// Sends what has not gone yet.
-    pub(in crate::net) async fn flush(&mut self) -> io::Result<()> {
+    pub async fn flush(&mut self) -> io::Result<()> {
         self.deflater.iter_mut().for_each(Deflater::rest);
         self.inbox.stream.flush().await
     }
 
     /// Says that nothing more comes, and hears out what the other side still has to say.
-    pub(in crate::net) async fn close(&mut self) {
+    pub async fn close(&mut self) {
         if self.is_closed {
             return;
         }

@@ -1,0 +1,9 @@
+//! Both sides of the handshake, frames, and messages in them.
+
+mod deflate;
+mod frame;
+mod handshake;
+mod socket;
+
+pub use handshake::{Offers, accept, request};
+pub use socket::{Said, Socket};
