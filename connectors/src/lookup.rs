@@ -5,6 +5,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use headwater_ingest::Options;
 
 use crate::error::Result;
 
@@ -26,6 +27,32 @@ pub struct Kept {
     pub ttl: Option<Duration>,
     /// Whether it is kept that a key has no rows.
     pub keeps_missing: bool,
+}
+
+impl Kept {
+    /// Takes the options of Flink's lookup cache, by their names of today and those before. Nothing is kept unless they say so.
+    pub fn take(options: &mut Options) -> Result<Self> {
+        let partial =
+            options.parse_with("lookup.cache", |text| match text.trim().to_ascii_lowercase().as_str() {
+                "none" => Ok(false),
+                "partial" | "lru" => Ok(true),
+                "full" => Err("a whole table is not kept; PARTIAL keeps what was asked for".to_owned()),
+                _ => Err("it is NONE or PARTIAL".to_owned()),
+            })?;
+        let rows = options.parse::<usize>("lookup.partial-cache.max-rows")?;
+        let rows = options.parse::<usize>("lookup.cache.max-rows")?.or(rows);
+        let ttl = options.duration("lookup.partial-cache.expire-after-write")?;
+        let ttl = options.duration("lookup.cache.ttl")?.or(ttl);
+        let missing = options.flag("lookup.partial-cache.cache-missing-key")?;
+        let missing = options.flag("lookup.cache.caching-missing-key")?.or(missing);
+        // The older options say by being there that something is kept.
+        let is_kept = partial.unwrap_or(rows.is_some() || ttl.is_some());
+        Ok(Self {
+            keys_max: if is_kept { rows.unwrap_or(10_000) } else { 0 },
+            ttl,
+            keeps_missing: missing.unwrap_or(true),
+        })
+    }
 }
 
 /// A table outside. After an error that may pass it is asked again, for as long as the outage lasts.

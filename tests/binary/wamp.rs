@@ -1,12 +1,12 @@
 //! `serve --wamp`, with Autobahn: what is published is recorded, a job runs over it, and its rows are published; events of the past are
-//! asked for, and procedures run queries.
+//! asked for, procedures run queries, and a job and a query ask a device.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::process::{Process, Server};
+use crate::process::{Process, Server, run_badly};
 
 /// The Python that has Autobahn, if it is there.
 #[expect(clippy::print_stdout, reason = "it says what was left out")]
@@ -166,5 +166,66 @@ async fn the_past_is_asked_for_and_procedures_run_queries() {
     let (server, address) = start();
     server.wait_until(running, |rows| rows.len() == 1).await;
     look("asyncio", format!("ws://{address}"), "cbor", "look").await;
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_asks_a_device_and_remembers_what_it_said() {
+    let Some(python) = autobahn() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (server, url) = serve(dir.path());
+    server
+        .sql(
+            "CREATE STREAM readings (device VARCHAR, temp DOUBLE);
+             CREATE TABLE setpoints (device VARCHAR, target DOUBLE)
+                 WITH (connector = 'wamp', realm = 'realm1', procedure = 'com.home.setpoint', timeout = '5 seconds');
+             CREATE FUNCTION setpoint(device VARCHAR) RETURNS DOUBLE LANGUAGE WAMP AS 'com.home.setpoint'
+                 WITH (realm = 'realm1');
+             CREATE STREAM compared (device VARCHAR, temp DOUBLE, target DOUBLE);
+             CREATE JOB comparing AS INSERT INTO compared SELECT r.device, r.temp, s.target
+                 FROM readings AS r LEFT JOIN setpoints FOR SYSTEM_TIME AS OF PROCTIME() AS s ON r.device = s.device",
+        )
+        .await;
+    let post = async |server: &Server, numbers: std::ops::Range<u32>| {
+        let line = |n: u32| format!("{{\"device\":\"t{}\",\"temp\":{n}}}\n", n % 3);
+        server.post("/v1/streams/readings", &numbers.map(line).collect::<String>()).await;
+    };
+    // Nobody is there who could be asked: the job waits and says so.
+    post(&server, 0..6).await;
+    let jobs = "SELECT state, error FROM system.jobs WHERE name = 'comparing'";
+    let held = server.wait_until(jobs, |rows| rows[0]["error"].is_string()).await;
+    let error = held[0]["error"].as_str().unwrap();
+    assert!(held[0]["state"] == "pending" && error.contains("no_such_procedure"), "{held:?}");
+    let error = run_badly(&["sql", "--url", &server.url, "-c", "SELECT setpoint('t1')"], 1);
+    assert!(error.contains("'setpoint' was not answered") && error.contains("no_such_procedure"), "{error}");
+
+    let answer = |url: &str, add: &str| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/binary/wamp_device.py");
+        let mut command = Command::new(&python);
+        command.args([script, url, add]);
+        let mut device = Process::spawn(command);
+        device.wait_for("ready");
+        device
+    };
+    let device = answer(&url, "0");
+    let count = "SELECT COUNT(*) AS n FROM compared";
+    server.wait_for_count(count, 6).await;
+    device.kill();
+
+    // What it said then is what it has said, whatever it says now.
+    server.kill();
+    let (server, url) = serve(dir.path());
+    let device = answer(&url, "100");
+    post(&server, 6..9).await;
+    server.wait_for_count(count, 9).await;
+    let found =
+        server.csv("SELECT device, target, COUNT(*) AS n FROM compared GROUP BY 1, 2 ORDER BY 1, 2").await;
+    // The third device has nothing to say.
+    assert_eq!(found, "device,target,n\nt0,20.0,2\nt0,120.0,1\nt1,21.5,2\nt1,121.5,1\nt2,,3\n");
+    let now = "SELECT DISTINCT device, setpoint(device) AS target FROM readings WHERE device <> 't0' ORDER BY device";
+    assert_eq!(server.csv(now).await, "device,target\nt1,121.5\nt2,\n");
+    let error = run_badly(&["sql", "--url", &server.url, "-c", "SELECT setpoint('t0')"], 1);
+    assert!(error.contains("the answer has no 'result', but target"), "{error}");
+    device.kill();
     assert_eq!(server.terminate(), Some(0));
 }

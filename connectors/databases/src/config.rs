@@ -117,7 +117,7 @@ impl Settings {
             linger: interval.unwrap_or(Duration::from_millis(200)),
             patience: patience.unwrap_or(Duration::from_secs(60)),
         };
-        Ok(Self { address, table, create, pace, kept: kept(options)?, retries })
+        Ok(Self { address, table, create, pace, kept: Kept::take(options)?, retries })
     }
 }
 
@@ -128,29 +128,6 @@ fn take_fixed(options: &mut Options) -> Result<()> {
         options.parse_with(name, |text| if is_true(text) { Ok(()) } else { Err(wrong()) })?;
     }
     Ok(())
-}
-
-fn kept(options: &mut Options) -> Result<Kept> {
-    let partial =
-        options.parse_with("lookup.cache", |text| match text.trim().to_ascii_lowercase().as_str() {
-            "none" => Ok(false),
-            "partial" | "lru" => Ok(true),
-            "full" => Err("a whole table is not kept; PARTIAL keeps what was asked for".to_owned()),
-            _ => Err("it is NONE or PARTIAL".to_owned()),
-        })?;
-    let rows = options.parse::<usize>("lookup.partial-cache.max-rows")?;
-    let rows = options.parse::<usize>("lookup.cache.max-rows")?.or(rows);
-    let ttl = options.duration("lookup.partial-cache.expire-after-write")?;
-    let ttl = options.duration("lookup.cache.ttl")?.or(ttl);
-    let missing = options.flag("lookup.partial-cache.cache-missing-key")?;
-    let missing = options.flag("lookup.cache.caching-missing-key")?.or(missing);
-    // The older options say by being there that something is kept.
-    let is_kept = partial.unwrap_or(rows.is_some() || ttl.is_some());
-    Ok(Kept {
-        keys_max: if is_kept { rows.unwrap_or(10_000) } else { 0 },
-        ttl,
-        keeps_missing: missing.unwrap_or(true),
-    })
 }
 
 fn lookup(

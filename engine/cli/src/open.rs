@@ -68,7 +68,7 @@ impl EngineArgs {
         let world = World::real();
         let options = self.tuning.options(&world, self.data.clone());
         headwater_connectors::registry::add(&headwater_mqtt::connector::CONNECTOR);
-        headwater_connectors::registry::add(&headwater_wamp::connector::CONNECTOR);
+        headwater_wamp::connector::add();
         headwater_connectors::add_publisher(&headwater_wamp::connector::PUBLISHER);
         headwater_databases::add();
         headwater_connectors::registry::add(&headwater_kafka::CONNECTOR);

@@ -68,6 +68,16 @@ impl StreamDef {
         self.connector.as_deref().is_some_and(|connector| connector.eq_ignore_ascii_case(BLACK_HOLE))
     }
 
+    /// Whether its rows are what a procedure answers: there are none but for a key, for which it is asked.
+    pub fn is_procedure(&self) -> bool {
+        self.connector.is_some() && self.options.contains_key("procedure")
+    }
+
+    /// Whether jobs can look rows up in it.
+    pub fn can_be_asked(&self) -> bool {
+        self.is_database() || self.is_procedure()
+    }
+
     /// Whether a query sees not its changes but the rows that they lead to: of each key the newest one, unless that was deleted.
     pub fn is_updating_table(&self) -> bool {
         self.is_changelog() && !self.primary_key.is_empty() && !self.is_database()

@@ -58,7 +58,7 @@ pub use statement::{Parsed, Query, Statement};
 pub use stream::LATENESS;
 pub use succession::{Fate, Succession};
 pub use trigger::{Action, Condition, FIRING_COLUMNS, Partition, RearmDef, StartAt, TriggerDef, TriggerPlan};
-pub use user_functions::{FunctionDef, Functions};
+pub use user_functions::{FunctionDef, Functions, Procedure};
 
 /// The columns that every stream has besides its own: shown when named, never by `*`. In this order after the stream's own columns
 /// in the schema of a provider: Int32, Int64, Timestamp(ns, UTC); none is nullable.

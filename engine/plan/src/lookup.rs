@@ -1,4 +1,5 @@
-//! Joins with tables of databases, which are asked for the rows of each key: `JOIN dim FOR SYSTEM_TIME AS OF PROCTIME() AS d ON s.k = d.k`.
+//! Joins with tables of databases and of procedures, which are asked for the rows of each key:
+//! `JOIN dim FOR SYSTEM_TIME AS OF PROCTIME() AS d ON s.k = d.k`.
 //!
 //! In the syntax tree such a table gets a name of its own, [`LOOKUP`] before the table's, and its time goes: there is only now. All
 //! else is planned as for any join; `stream/lookup.rs` knows the name again.
@@ -56,7 +57,7 @@ impl Visitor for Mentioned {
 }
 
 fn table_of<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a StreamDef> {
-    catalog.stream(name).map(|table| &**table).filter(|table| table.is_database())
+    catalog.stream(name).map(|table| &**table).filter(|table| table.can_be_asked())
 }
 
 /// Gives the tables that a query looks rows up in their names.
@@ -116,7 +117,7 @@ impl Rewrite<'_> {
                 Some(TableVersion::ForSystemTimeAsOf(time)) if is_now(time, times) => Err(SqlError::new(
                     Mistake::NotStreaming,
                     format!(
-                        "'{table}' is no table of a database, in which rows can be looked up as they are now"
+                        "'{table}' is no table of a database or procedure, in which rows can be looked up as they are now"
                     ),
                 )
                 .hint("CREATE TABLE ... WITH (connector = 'jdbc', url = ...)")),
@@ -130,7 +131,7 @@ impl Rewrite<'_> {
             ));
         }
         if !is_now(time, times) {
-            return refused(format!("a database has no versions: '{table}' is looked up as it is now"));
+            return refused(format!("'{table}' has no versions: it is looked up as it is now"));
         }
         if self.mode == Mode::Batch {
             let message =

@@ -39,7 +39,8 @@ pub fn check_own_streams(parsed: &Parsed) -> Result<()> {
     match written.iter().find(is_own) {
         None => Ok(()),
         Some(name) => {
-            let message = format!("'{}' is the engine's own: others read it, and do not change it", name.value);
+            let message =
+                format!("'{}' is the engine's own: others read it, and do not change it", name.value);
             Err(SqlError::new(Mistake::Definition, message)
                 .at(name.position, &parsed.script)
                 .hint("write into a stream of your own: CREATE STREAM"))

@@ -19,7 +19,7 @@ use crate::statement::{CreateFunction, Explain, ExplainMode, Insert, Parsed, Que
 use crate::stream;
 use crate::translate::translate;
 use crate::trigger::{self, TriggerDef, TriggerPlan};
-use crate::user_functions;
+use crate::user_functions::{self, FunctionDef, Procedure};
 
 /// Where the planner finds tables: streams (with the metadata columns [`crate::METADATA_COLUMNS`] after their own), system
 /// tables, materialized views, files.
@@ -30,6 +30,11 @@ pub trait Tables: Send + Sync + fmt::Debug {
     /// All names, for `did you mean`.
     fn names(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Who answers for a function whose body is a procedure; the error says why nobody does.
+    fn procedure(&self, function: &FunctionDef) -> std::result::Result<Arc<dyn Procedure>, String> {
+        Err(format!("nobody is there who could call {}", function.name))
     }
 }
 
@@ -207,7 +212,8 @@ impl Planner {
         }
         // The catalog's definition knows what it calls.
         let definition = catalog.functions().get(&name.value).map_or(definition, |bound| &**bound);
-        user_functions::check(World { state: &self.state, catalog, tables, mode: Mode::Stream }, definition)
+        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
+        user_functions::check(world, definition).map_err(|error| error.at(name.position, &parsed.script))
     }
 
     /// Whether the library has a function of this name.
@@ -282,7 +288,8 @@ impl Planner {
         let options = self.state.config_options();
         let analyzed = self.state.analyzer().execute_and_check(plan, options, |_, _| {});
         let checked = analyzed.and_then(|plan| {
-            self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {})?;
+            let optimized = self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {})?;
+            user_functions::check_places(&optimized)?;
             Ok(plan)
         });
         checked.map_err(|error| translate(error, query))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
+use super::caller::words;
 use super::{Credentials, Link, Target};
 use crate::message::uri::close;
 use crate::message::{Id, Match, Message, Publish, Request, Sequential};
@@ -51,7 +52,7 @@ pub struct Event {
 
 /// A session with a router.
 pub struct Session {
-    link: Link,
+    pub(super) link: Link,
     pub(super) requests: Sequential,
     /// Events that came while something else was waited for.
     events: VecDeque<Event>,
@@ -204,11 +205,6 @@ impl Session {
 
 /// What ends a session: the router's ABORT, GOODBYE or ERROR, or something that makes no sense.
 fn unexpected(message: &Message) -> ClientError {
-    let words = |payload: &Payload| {
-        let first =
-            payload.args().ok().and_then(|args| args.first().and_then(|arg| arg.as_str().map(str::to_owned)));
-        first.unwrap_or_default()
-    };
     match message {
         Message::Abort { details, reason, .. } => ClientError::Refused {
             uri: reason.clone(),

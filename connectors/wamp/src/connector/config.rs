@@ -1,11 +1,13 @@
-//! Options to a source or a sink.
+//! Options to a source, a sink or a table to look rows up in.
 
+use headwater_connectors::registry;
 use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source};
 use headwater_core::World;
 use headwater_ingest::Options;
 use url::Url;
 
 use super::embedded;
+use super::lookup::lookup;
 use super::sink::Publisher;
 use super::source::Recorder;
 use crate::auth::Secret;
@@ -20,6 +22,12 @@ pub const CONNECTOR: Connector = Connector {
     sink: Some(sink),
     gateway: None,
 };
+
+/// Adds the connector to the registry, and that rows can be looked up in its tables.
+pub fn add() {
+    registry::add(&CONNECTOR);
+    registry::add_lookup(CONNECTOR.name, lookup);
+}
 
 /// Where topics are, and how to get there.
 #[derive(Clone)]

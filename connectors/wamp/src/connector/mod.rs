@@ -10,6 +10,11 @@
 //! | `authid` | the name |
 //! | `secret` | the ticket, the shared secret or the private key; `{{ VARIABLE }}` is taken from the environment |
 //!
+//! A table with `procedure` instead of `topic` is asked: see *Answers and rows*. Beside those above its options are `arguments` (`named`,
+//! unless set, or `positional`: in the order of the columns), `timeout` (for an answer; 30 seconds unless set) and those of Flink's lookup
+//! cache: `lookup.cache`, `lookup.partial-cache.max-rows`, `lookup.partial-cache.expire-after-write`,
+//! `lookup.partial-cache.cache-missing-key`.
+//!
 //! ## Events and rows
 //!
 //! Named arguments go to the columns of their names. Positional ones fill the columns in the order of their declaration, those aside whose
@@ -34,6 +39,13 @@
 //! A row is published with its columns as named arguments, and with `_key`, which is `STREAM/SHARD/SEQUENCE`. A column `wamp_topic`
 //! says where to instead of `topic`.
 //!
+//! ## Answers and rows
+//!
+//! A job that joins a table `FOR SYSTEM_TIME AS OF PROCTIME()` calls its procedure for each key, with the columns of the join's equality as
+//! arguments. The answer is a dictionary (or named results) for a row, a list of dictionaries for several rows, null for none, or, where
+//! only one column is not asked by, its value. What was answered is part of the step, as for every table that is looked up: it is in the
+//! job's journal, and nobody is called again for it. While nobody has registered the procedure the job waits; another error ends it.
+//!
 //! ## What is promised
 //!
 //! A topic has no positions: what is published while nobody records it is not recorded. Of what was received, each event is in the
@@ -43,13 +55,14 @@
 
 mod config;
 mod embedded;
+mod lookup;
 pub mod past;
 mod row;
 mod sink;
 mod source;
 mod trigger;
 
-pub use config::CONNECTOR;
 pub(crate) use config::from_environment;
+pub use config::{CONNECTOR, add};
 pub use embedded::{set_router, unset_router};
 pub use trigger::PUBLISHER;

@@ -25,7 +25,7 @@ Example:
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Sql {
-/// The statements to run, separated by ';'; without them those of standard input, on a terminal a prompt
+    /// The statements to run, separated by ';'; without them those of standard input, on a terminal a prompt
     #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Option<String>,
     /// Open this data directory, which no server may have open

@@ -5,6 +5,7 @@
 //!    { LANGUAGE SQL | IMMUTABLE | STRICT | RETURNS NULL ON NULL INPUT | CALLED ON NULL INPUT
 //!    | AS 'expression' | AS $$ expression $$ | RETURN expression } ...
 //!
+//!    { LANGUAGE WAMP | AS 'uri of a procedure' | WITH (option = value, ...) } ...
 //!    { LANGUAGE WASM | EXPORT 'name' | IMMUTABLE | STRICT | ... | USING FILE 'path'
 //!    | AS 'module in base64' [SHA256 'hash'] | AS $$ (module ...) $$ } ...
 //! ```
@@ -17,6 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::create::if_not_exists;
+use super::options::{Given, read_options};
 use super::reader::{Quoted, Reader};
 use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError};
@@ -54,13 +56,23 @@ pub(super) fn read_function(reader: &mut Reader, or_replace: bool) -> Result<Sta
 /// What stands behind the type of the result, in any order.
 #[derive(Default)]
 struct Clauses {
-    is_wasm: bool,
+    language: Language,
     strict: bool,
     export: Option<String>,
     returned: Option<Body>,
     /// `AS`, and what is said to be the hash of it.
     quoted: Option<(Quoted, Option<String>)>,
     file: Option<ModuleFile>,
+    options: Option<Vec<Given>>,
+}
+
+/// What a body is written in, or who answers.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    #[default]
+    Sql,
+    Wasm,
+    Wamp,
 }
 
 impl Clauses {
@@ -68,7 +80,7 @@ impl Clauses {
     fn read(&mut self, reader: &mut Reader) -> Result<bool> {
         let at = reader.position();
         if reader.take_words("LANGUAGE") {
-            self.is_wasm = read_language(reader)?;
+            self.language = read_language(reader)?;
         } else if reader.take_words("STRICT") || reader.take_words("RETURNS NULL ON NULL INPUT") {
             self.strict = true;
         } else if self.is_open() && reader.take_words("RETURN") {
@@ -86,6 +98,8 @@ impl Clauses {
             self.file = Some(ModuleFile { path, clause: reader.text_since(at), position: at });
         } else if self.export.is_none() && reader.take_words("EXPORT") {
             self.export = Some(reader.string("the name of an export in quotes")?);
+        } else if self.options.is_none() && reader.take_words("WITH") {
+            self.options = Some(read_options(reader)?);
         } else {
             return Ok(reader.take_words("IMMUTABLE") || reader.take_words("CALLED ON NULL INPUT"));
         }
@@ -97,19 +111,34 @@ impl Clauses {
     }
 
     fn body(self, reader: &Reader, name: &Name) -> Result<Body> {
+        if let Some((option, ..)) = self.options.iter().flatten().next()
+            && self.language != Language::Wamp
+        {
+            let message = "only functions that are answered outside have options: LANGUAGE WAMP";
+            return Err(SqlError::new(Mistake::Option, message).at(option.position, reader.script()));
+        }
         let export = self.export.unwrap_or_else(|| name.value.clone());
-        match (self.is_wasm, self.returned, self.quoted, self.file) {
-            (false, Some(body), ..) => Ok(body),
-            (false, _, Some((quoted, None)), _) => read_expression(quoted),
-            (true, _, Some((quoted, hash)), _) => {
+        match (self.language, self.returned, self.quoted, self.file) {
+            (Language::Sql, Some(body), ..) => Ok(body),
+            (Language::Sql, _, Some((quoted, None)), _) => read_expression(quoted),
+            (Language::Wamp, _, Some((quoted, None)), _) => {
+                let given = self.options.into_iter().flatten();
+                let options = given.map(|(key, value, _)| (key.value, value)).collect();
+                let procedure = quoted.text.trim().to_owned();
+                Ok(Body::Procedure { connector: "wamp".to_owned(), procedure, options })
+            }
+            (Language::Wamp, ..) => Err(reader.expected("AS 'uri of a procedure'").hint(
+                "CREATE FUNCTION f(device STRING) RETURNS DOUBLE LANGUAGE WAMP AS 'com.home.f' WITH (realm = 'home')",
+            )),
+            (Language::Wasm, _, Some((quoted, hash)), _) => {
                 let program = Arc::new(read_module(&quoted, hash.as_deref())?);
                 Ok(Body::Wasm { export, program })
             }
-            (true, _, _, Some(file)) => Ok(Body::WasmFile { export, file }),
-            (true, ..) => Err(reader
+            (Language::Wasm, _, _, Some(file)) => Ok(Body::WasmFile { export, file }),
+            (Language::Wasm, ..) => Err(reader
                 .expected("USING FILE 'path' or AS 'module in base64'")
                 .hint("CREATE FUNCTION f(x DOUBLE) RETURNS DOUBLE LANGUAGE WASM USING FILE 'f.wasm'")),
-            (false, ..) => Err(reader
+            (Language::Sql, ..) => Err(reader
                 .expected("AS 'expression' or RETURN expression")
                 .hint("CREATE FUNCTION celsius(f DOUBLE) RETURNS DOUBLE AS '(f - 32) / 1.8'")),
         }
@@ -147,16 +176,15 @@ fn read_parameters(reader: &mut Reader) -> Result<Vec<Parameter>> {
     Ok(parameters)
 }
 
-/// Whether it is WASM.
-fn read_language(reader: &mut Reader) -> Result<bool> {
-    if reader.take_words("SQL") {
-        return Ok(false);
-    }
-    if reader.take_words("WASM") {
-        return Ok(true);
+fn read_language(reader: &mut Reader) -> Result<Language> {
+    let known = [("SQL", Language::Sql), ("WASM", Language::Wasm), ("WAMP", Language::Wamp)];
+    for (word, language) in known {
+        if reader.take_words(word) {
+            return Ok(language);
+        }
     }
     Err(reader
-        .expected("SQL or WASM")
+        .expected("SQL, WASM or WAMP")
         .hint("what is written in another language can be compiled to WebAssembly"))
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Mistake, SqlError};
 use crate::parse::{name_of, position};
 use crate::script::Position;
 use crate::statement::Query;
+use crate::user_functions::{IN_A_JOB, asks_outside};
 
 /// Refuses what would give another answer on replay, and what has no streaming operator whatever is around it.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
@@ -99,6 +100,11 @@ fn expr_refusal(expr: &Expr) -> Option<SqlError> {
                     format!("{name}() depends on when the query runs, so that a replay would give other rows"),
                 )
                 .hint("use the event's own time, or _arrival, the time at which it was recorded"),
+                Volatility::Volatile if asks_outside(&call.func) => SqlError::new(
+                    Mistake::NotReproducible,
+                    format!("{name}() asks outside, where the answer may be another one each time, so that a replay would give other rows"),
+                )
+                .hint(IN_A_JOB),
                 Volatility::Volatile => SqlError::new(
                     Mistake::NotReproducible,
                     format!("{name}() gives another value each time, so that a replay would give other rows"),

@@ -8,7 +8,7 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::names::World;
 
 use super::definition::{Body, FunctionDef};
-use super::{expression, module};
+use super::{expression, module, procedure};
 
 /// A function as queries call it; `None` for one whose module nobody has read.
 pub(crate) fn scalar(world: World<'_>, def: &Arc<FunctionDef>) -> Option<Arc<ScalarUDF>> {
@@ -18,6 +18,9 @@ pub(crate) fn scalar(world: World<'_>, def: &Arc<FunctionDef>) -> Option<Arc<Sca
             Some(module::scalar(def, signature(def, module::VOLATILITY), export, program))
         }
         Body::WasmFile { .. } => None,
+        Body::Procedure { .. } => {
+            Some(procedure::scalar(def, signature(def, procedure::VOLATILITY), world.tables))
+        }
     }
 }
 
@@ -29,6 +32,7 @@ pub(crate) fn check(world: World<'_>, def: &FunctionDef) -> Result<()> {
         Body::WasmFile { .. } => {
             Err(SqlError::new(Mistake::Definition, "the module's file has not been read"))
         }
+        Body::Procedure { .. } => procedure::check(def),
     }
 }
 

@@ -68,6 +68,15 @@ pub enum Body {
         /// The file.
         file: ModuleFile,
     },
+    /// What a procedure outside answers.
+    Procedure {
+        /// The connector that calls it.
+        connector: String,
+        /// Its name there.
+        procedure: String,
+        /// Where it is, as the connector's options say it.
+        options: BTreeMap<String, String>,
+    },
 }
 
 /// A file that a statement names, in the place of the module that it holds.
@@ -113,7 +122,7 @@ impl FunctionDef {
     pub(super) fn calls(&self) -> BTreeSet<String> {
         match &self.body {
             Body::Sql { ast, .. } => called(&**ast),
-            Body::Wasm { .. } | Body::WasmFile { .. } => BTreeSet::new(),
+            Body::Wasm { .. } | Body::WasmFile { .. } | Body::Procedure { .. } => BTreeSet::new(),
         }
     }
 }

@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::call::signature;
 use super::definition::{Body, FunctionDef};
+use super::procedure::asked_in;
 use crate::error::{Mistake, SqlError, refused};
 use crate::names::World;
 use crate::parse::sql_type;
@@ -89,6 +90,11 @@ impl Planned {
 
 /// Refuses what is not computed from one row's values.
 fn check_shape(expr: &Expr) -> Result<()> {
+    if let Some(name) = asked_in(expr) {
+        let message = format!("'{name}' asks outside, and an expression is computed at once");
+        let hint = format!("call {name}() in the query, and give the function what it answers");
+        return Err(refused(SqlError::new(Mistake::Definition, message).hint(hint)));
+    }
     expr.apply(|part| {
         let (what, hint) = match part {
             Expr::AggregateFunction(_) | Expr::WindowFunction(_) => (

@@ -10,7 +10,10 @@ mod catalog;
 mod definition;
 mod expression;
 mod module;
+mod procedure;
 
 pub(crate) use call::{check, scalar};
 pub use definition::{Body, FunctionDef, Functions, ModuleFile, Parameter};
 pub use module::Program;
+pub use procedure::Procedure;
+pub(crate) use procedure::{IN_A_JOB, asks_outside, check_places};

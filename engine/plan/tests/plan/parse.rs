@@ -49,6 +49,7 @@ const CASES: &[&str] = &[
     "CREATE FUNCTION IF NOT EXISTS f(x INT) RETURNS INT RETURNS NULL ON NULL INPUT RETURN x + 1",
     "CREATE FUNCTION f(x INT) RETURNS INT LANGUAGE WASM USING FILE 'f.wasm' EXPORT 'g'",
     "CREATE FUNCTION f(x INT) RETURNS INT LANGUAGE WASM AS 'AGFzbQ=='",
+    "CREATE FUNCTION f(x INT) RETURNS INT LANGUAGE WAMP AS 'com.home.f' WITH (realm = 'home', timeout = '5 seconds')",
     "DROP FUNCTION IF EXISTS f(INT, STRING)",
     "DESCRIBE FUNCTION EXTENDED f",
     "SHOW USER FUNCTIONS",
@@ -176,6 +177,7 @@ fn summary(statement: &Statement) -> String {
                 Body::Sql { ast, .. } => ast.to_string(),
                 Body::Wasm { export, program } => format!("{export} of {} bytes", program.bytes().len()),
                 Body::WasmFile { export, file } => format!("{export} of {}", file.path),
+                Body::Procedure { procedure, options, .. } => format!("{procedure} at {options:?}"),
             };
             let flags = format!("or_replace={} if_not_exists={}", create.or_replace, create.if_not_exists);
             format!("function {} {} strict={} = {body} {flags}", def.signature(), def.returned(), def.strict)

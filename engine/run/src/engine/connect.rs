@@ -47,6 +47,13 @@ impl Inner {
             let Some(Entry::Table(def)) = state.catalog.get(name) else { return Ok(()) };
             (Arc::clone(def), state.roles.get(name).copied())
         };
+        if def.is_procedure() {
+            let reason = format!(
+                "its rows are what a procedure answers for a key: nothing is written into it, and a job asks by \
+                 JOIN {name} FOR SYSTEM_TIME AS OF PROCTIME() AS t ON s.key = t.key"
+            );
+            return Err(RunError::Connector { table: name.to_owned(), reason });
+        }
         match (used, role) {
             (Some(Role::Source), Role::Sink) => {
                 let reason = "it is read from, so nothing can be written into it; create another table on the same \

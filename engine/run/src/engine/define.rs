@@ -155,6 +155,8 @@ impl Inner {
 
     fn define_function(self: &Arc<Self>, after: &Catalog, name: &str, parsed: &Parsed) -> Result<()> {
         self.planner.check(after, &self.tables(), parsed)?;
+        let answers = after.functions().get(name).and_then(|function| function.answers());
+        answers.map_or(Ok(()), |table| self.check_procedure(&table))?;
         self.note(name, parsed)?;
         self.state.lock().catalog = after.clone();
         Ok(())
@@ -169,6 +171,12 @@ impl Inner {
         match entry {
             Entry::Stream(def) => {
                 let spec = spec_of(def)?;
+                self.note(&def.name, parsed)?;
+                self.log.create_stream(spec)?;
+            }
+            Entry::Table(def) if def.is_procedure() => {
+                let spec = spec_of(def)?;
+                self.check_procedure(def)?;
                 self.note(&def.name, parsed)?;
                 self.log.create_stream(spec)?;
             }

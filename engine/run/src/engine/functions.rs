@@ -104,6 +104,7 @@ fn definition(function: &FunctionDef) -> String {
             format!("'{export}' of a WebAssembly module of {bytes} bytes, SHA-256 {hash}")
         }
         Body::WasmFile { export, file } => format!("'{export}' of the WebAssembly module in {}", file.path),
+        Body::Procedure { connector, procedure, .. } => format!("the procedure {procedure}, by {connector}"),
     }
 }
 

@@ -14,6 +14,7 @@ mod handle;
 mod job_metrics;
 mod jobs;
 mod open;
+mod procedures;
 mod programs;
 mod query;
 mod settings;
@@ -21,11 +22,11 @@ mod show;
 mod state;
 mod triggers;
 
+pub use events::rows_as_shown;
 pub(crate) use events::{
     CATALOG, Event, Replaced, append as append_event, appended as event_append, ensure as ensure_stream,
     without_secrets,
 };
-pub use events::rows_as_shown;
 pub use handle::{Answer, Engine};
 pub(crate) use jobs::result_schema;
 pub(crate) use state::Inner;

@@ -113,6 +113,9 @@ impl Inner {
 
     /// Starts a table's connector, if it is known what it is used as.
     fn restart_connector(self: &Arc<Self>, table: &Arc<StreamDef>) -> Result<()> {
+        if table.is_procedure() {
+            return Ok(());
+        }
         let used = self.state.lock().roles.get(&table.name).copied();
         let role = match used {
             Some(role) => role,

@@ -9,7 +9,7 @@ use headwater_core::world::Task;
 use headwater_core::{Sequence, World};
 use headwater_ingest::Ingest;
 use headwater_log::Log;
-use headwater_plan::{Catalog, Entry, Planner, Tables};
+use headwater_plan::{Catalog, Entry, FunctionDef, Planner, Procedure, Tables};
 use parking_lot::Mutex;
 
 use super::events::CATALOG;
@@ -138,5 +138,9 @@ impl Tables for EngineTables {
         let system = SYSTEM_TABLES.iter().map(|name| (*name).to_owned());
         let streams = self.0.log.streams().into_iter().map(|info| info.spec.name.to_string());
         streams.chain(system).collect()
+    }
+
+    fn procedure(&self, function: &FunctionDef) -> std::result::Result<Arc<dyn Procedure>, String> {
+        self.0.procedure(function)
     }
 }

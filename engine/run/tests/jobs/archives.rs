@@ -166,7 +166,11 @@ async fn an_archive_is_dropped_and_taken_up_again() {
     insert(&engine, 0..1000).await;
     // However much of it is committed by now.
     trim(&engine);
-    assert_eq!(rows(&engine, "SELECT count(*) FROM readings").await, ["1000"], "nothing goes before it is committed");
+    assert_eq!(
+        rows(&engine, "SELECT count(*) FROM readings").await,
+        ["1000"],
+        "nothing goes before it is committed"
+    );
     wait_until(&engine, "SELECT rows FROM system.archives", "1000").await;
     assert!(trim(&engine) > 100);
     query(&engine, "DROP ARCHIVE old").await;

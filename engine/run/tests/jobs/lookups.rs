@@ -220,7 +220,7 @@ fn what_cannot_be_looked_up_is_refused() {
         (format!("SELECT * FROM {now} AS s"), "not the first in FROM"),
         (
             "SELECT * FROM readings r JOIN sites FOR SYSTEM_TIME AS OF r.ts AS s ON r.device = s.device".into(),
-            "a database has no versions",
+            "has no versions: it is looked up as it is now",
         ),
         (
             format!("SELECT * FROM (SELECT device, COUNT(*) AS n FROM readings GROUP BY device) r JOIN {now} AS s ON r.device = s.device"),

@@ -108,6 +108,22 @@ impl Machine {
         lines
     }
 
+    /// What is said of a query that does not come to its end.
+    pub fn query_badly(&self, sql: &str) -> String {
+        self.runtime.block_on(async {
+            match self.engine().execute(sql).await {
+                Err(error) => error.to_string(),
+                Ok(answers) => match answers.into_iter().last() {
+                    Some(headwater_run::Answer::Rows(rows)) => {
+                        let read = futures::TryStreamExt::try_collect::<Vec<RecordBatch>>(rows).await;
+                        read.err().unwrap_or_else(|| panic!("it went well: {sql}")).to_string()
+                    }
+                    _ => panic!("it went well: {sql}"),
+                },
+            }
+        })
+    }
+
     fn batches(&self, sql: &str) -> Vec<RecordBatch> {
         self.runtime.block_on(async {
             let answers = self.engine().execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));

@@ -18,6 +18,7 @@ mod metrics;
 mod object_store;
 mod own_streams;
 mod patterns;
+mod procedures;
 mod processing;
 mod ready;
 mod replace;

@@ -17,7 +17,9 @@ fn what_would_write_into_them_or_change_them_is_refused() {
     };
     refused("CREATE JOB j AS INSERT INTO system.alarm_history (alarm) SELECT device FROM readings");
     refused("CREATE JOB j AS INSERT INTO system.dead_letters SELECT device FROM readings");
-    refused("CREATE TRIGGER t ON readings WHEN value > 1 EXECUTE INSERT INTO system.job_metrics (job) VALUES (device)");
+    refused(
+        "CREATE TRIGGER t ON readings WHEN value > 1 EXECUTE INSERT INTO system.job_metrics (job) VALUES (device)",
+    );
     refused("ALTER STREAM system.alarm_history SET (retention = '1 hour')");
     refused("DROP STREAM system.alarm_history");
     refused(
