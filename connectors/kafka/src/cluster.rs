@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use headwater_connectors::{ConnectorError, Result, fill_from_environment};
 use headwater_ingest::{OptionError, Options};
+use headwater_log::TopicError;
 use parking_lot::Mutex;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -92,15 +93,18 @@ impl Cluster {
     /// What an error means for a connector. What clients have noted besides says more than most errors do.
     pub fn failed(&self, what: &str, error: &KafkaError, notes: &Notes) -> ConnectorError {
         let what = format!("{what} at {}", self.servers);
-        let note = notes.newest();
-        let reason = match &note {
-            Some((_, note)) => format!("{}; {note}", reason_of(error)),
-            None => reason_of(error),
-        };
-        let codes = [error.rdkafka_error_code(), note.map(|(code, _)| code)];
-        match codes.into_iter().flatten().any(is_final) {
-            true => ConnectorError::refused(what, reason),
-            false => ConnectorError::outage(what, reason),
+        match judge(error, notes) {
+            (reason, true) => ConnectorError::refused(what, reason),
+            (reason, false) => ConnectorError::outage(what, reason),
+        }
+    }
+
+    /// What an error means for a log.
+    pub fn topic_error(&self, what: &str, error: &KafkaError, notes: &Notes) -> TopicError {
+        let what = format!("{what} at {}", self.servers);
+        match judge(error, notes) {
+            (reason, true) => TopicError::Refused { what, reason },
+            (reason, false) => TopicError::Outage { what, reason },
         }
     }
 
@@ -141,6 +145,17 @@ impl Notes {
     }
 }
 
+/// What an error says, with what clients have noted besides, and whether it stays until somebody changes something.
+fn judge(error: &KafkaError, notes: &Notes) -> (String, bool) {
+    let note = notes.newest();
+    let reason = match &note {
+        Some((_, note)) => format!("{}; {note}", reason_of(error)),
+        None => reason_of(error),
+    };
+    let codes = [error.rdkafka_error_code(), note.map(|(code, _)| code)];
+    (reason, codes.into_iter().flatten().any(is_final))
+}
+
 /// Whether an error stays until somebody changes something.
 fn is_final(code: RDKafkaErrorCode) -> bool {
     matches!(
@@ -153,6 +168,8 @@ fn is_final(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
             | RDKafkaErrorCode::UnsupportedSASLMechanism
             | RDKafkaErrorCode::InvalidTopic
+            | RDKafkaErrorCode::InvalidReplicationFactor
+            | RDKafkaErrorCode::MessageSizeTooLarge
     )
 }
 

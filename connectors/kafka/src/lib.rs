@@ -1,4 +1,4 @@
-//! Kafka: a source that keeps its offsets with its rows, and a sink that commits by transactions.
+//! Kafka: a source that keeps its offsets with its rows, a sink that commits by transactions, and topics to keep a whole log in.
 //!
 //! ```text
 //!  partition ──> messages ──> rows, "topic/partition" = next offset ── one append ──> stream
@@ -18,6 +18,7 @@ mod cluster;
 mod config;
 mod consumer;
 mod encode;
+mod log;
 mod offsets;
 mod producer;
 mod readback;
@@ -27,3 +28,4 @@ mod source;
 mod work;
 
 pub use config::{CONNECTOR, UPSERT};
+pub use log::KafkaTopics;

@@ -203,7 +203,7 @@ impl TopicProducer {
 }
 
 /// Whether an error says that another producer has taken over.
-fn is_fence(code: Option<RDKafkaErrorCode>) -> bool {
+pub(crate) fn is_fence(code: Option<RDKafkaErrorCode>) -> bool {
     let fences =
         [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch];
     code.is_some_and(|code| fences.contains(&code))

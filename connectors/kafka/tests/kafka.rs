@@ -12,6 +12,8 @@ mod group;
 #[path = "../../tests/conformance/lab.rs"]
 #[allow(dead_code, reason = "shared with other connectors, of which each needs a part")]
 mod lab;
+#[path = "kafka/logs.rs"]
+mod logs;
 #[path = "kafka/outage.rs"]
 mod outage;
 #[path = "kafka/registry.rs"]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use headwater_core::{Code, Epoch, Sequence, ShardId, StreamName};
 
+use crate::topics::TopicError;
+
 /// The result of a call to the log.
 pub type Result<T> = std::result::Result<T, LogError>;
 
@@ -144,6 +146,9 @@ pub enum LogError {
         /// Whether trying again may help.
         retryable: bool,
     },
+    /// The broker that keeps the log's topics.
+    #[error(transparent)]
+    Topics(#[from] TopicError),
     /// Damaged bytes.
     #[error(
         "{file} is damaged at byte {offset}: {reason}; see `headwater log verify` and `headwater log repair`"
@@ -158,7 +163,7 @@ pub enum LogError {
     },
     /// The log stopped taking appends after a failed write or sync. The first cause is kept; reopening starts afresh.
     #[error(
-        "the log takes no more appends since writing failed ({cause}); free space or replace the disk, then restart"
+        "the log takes no more appends since writing failed ({cause}); do away with the cause, then restart"
     )]
     Poisoned {
         /// The first cause.
@@ -208,9 +213,14 @@ impl LogError {
             Self::Trimmed { .. } => Code::new("HW1010"),
             Self::TooLarge { .. } => Code::new("HW1011"),
             Self::Corrupt { .. } => Code::new("HW1012"),
-            Self::Poisoned { .. } => Code::new("HW1013"),
+            Self::Poisoned { cause } => match **cause {
+                Self::Topics(TopicError::Fenced { .. }) => cause.code(),
+                _ => Code::new("HW1013"),
+            },
             Self::Closed => Code::new("HW1014"),
             Self::Archive { code, .. } => *code,
+            Self::Topics(TopicError::Fenced { .. }) => Code::new("HW1018"),
+            Self::Topics(_) => Code::new("HW1017"),
             Self::Io { .. } => Code::new("HW1015"),
             Self::Arrow(_) => Code::new("HW1016"),
         }
@@ -218,7 +228,9 @@ impl LogError {
 
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_retryable(&self) -> bool {
+        let passes = |error: &TopicError| matches!(error, TopicError::Outage { .. });
         matches!(self, Self::Closed | Self::Archive { retryable: true, .. })
+            || matches!(self, Self::Topics(error) if passes(error))
     }
 }
 

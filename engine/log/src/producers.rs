@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::{Buf, BufMut};
 use hashbrown::HashMap;
 use headwater_core::{Epoch, ProducerId, Sequence};
 
@@ -187,6 +188,39 @@ impl History {
     fn end(&self) -> u64 {
         self.recent.back().map_or(0, |last| last.next)
     }
+}
+
+/// Snapshots as bytes.
+pub(crate) fn encode_producers(out: &mut Vec<u8>, producers: &[Snapshot]) {
+    out.put_u32_le(producers.len() as u32);
+    for one in producers {
+        out.put_u64_le(one.producer);
+        out.put_u32_le(one.epoch);
+        out.put_u32_le(one.recent.len() as u32);
+        for append in &one.recent {
+            out.put_u64_le(append.sequence);
+            out.put_u64_le(append.first);
+            out.put_u64_le(append.next);
+        }
+    }
+}
+
+/// Snapshots from the bytes of [`encode_producers`].
+pub(crate) fn decode_producers(bytes: &mut &[u8]) -> Result<Vec<Snapshot>, bytes::TryGetError> {
+    let mut producers = Vec::new();
+    for _ in 0..bytes.try_get_u32_le()? {
+        let (producer, epoch) = (bytes.try_get_u64_le()?, bytes.try_get_u32_le()?);
+        let mut recent = Vec::new();
+        for _ in 0..bytes.try_get_u32_le()? {
+            recent.push(Remembered {
+                sequence: bytes.try_get_u64_le()?,
+                first: bytes.try_get_u64_le()?,
+                next: bytes.try_get_u64_le()?,
+            });
+        }
+        producers.push(Snapshot { producer, epoch, recent });
+    }
+    Ok(producers)
 }
 
 #[cfg(test)]

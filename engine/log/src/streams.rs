@@ -51,6 +51,13 @@ pub(crate) struct Created {
     created: i64,
 }
 
+impl Created {
+    /// The number that the stream gets.
+    pub(crate) fn id(&self) -> StreamId {
+        StreamId(self.id)
+    }
+}
+
 /// A stream that exists.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {

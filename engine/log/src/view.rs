@@ -16,6 +16,7 @@ use crate::disk::FileRows;
 use crate::error::{LogError, Result};
 use crate::memory::MemoryRows;
 use crate::streams::{Stream, Streams};
+use crate::topics::TopicRows;
 
 /// One shard.
 #[derive(Default)]
@@ -28,8 +29,10 @@ pub(crate) struct Shard {
     pub released: Sequence,
     /// The rows kept in memory, of a stream with durability `memory`.
     pub memory: MemoryRows,
-    /// The rows kept in files, of any other stream.
+    /// The rows kept in files, of any other stream of a log on disk.
     pub files: FileRows,
+    /// The rows kept in a partition, of any other stream of a log on topics.
+    pub topic: TopicRows,
 }
 
 impl Shard {

@@ -194,7 +194,7 @@ impl From<LogError> for ApiError {
             LogError::Trimmed { .. } => StatusCode::GONE,
             LogError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             LogError::BadSpec { .. } | LogError::SchemaMismatch { .. } => StatusCode::BAD_REQUEST,
-            LogError::Locked { .. } | LogError::Poisoned { .. } | LogError::Closed => {
+            LogError::Locked { .. } | LogError::Poisoned { .. } | LogError::Topics(_) | LogError::Closed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             LogError::Archive { retryable: true, .. } => StatusCode::SERVICE_UNAVAILABLE,

@@ -17,12 +17,12 @@ use super::active::Active;
 use super::event::Event;
 use super::index::{ActiveEntry, Entry};
 use super::inner::Inner;
-use super::queue::{Group, Rows};
 use crate::api::Appended;
 use crate::batch::{Encoded, Placement};
 use crate::error::{LogError, Result};
 use crate::memory::MemoryBatch;
 use crate::pending::Promise;
+use crate::queue::{Group, Rows};
 use crate::sequencer::Sequencer;
 use crate::view::View;
 

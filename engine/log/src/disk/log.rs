@@ -15,15 +15,19 @@ use super::options::DiskLogOptions;
 use super::reader::DiskReader;
 use super::recover::{recover, take_lock};
 use super::scrub::{Damage, Scrubber};
-use super::submit::make_group;
 use crate::api::{
     Append, Appended, CommitGuard, Durability, Log, LogMetrics, LostRows, Pending, Producer, ReadSpec,
     Reader, Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
 };
+use crate::batch::Limits;
 use crate::error::{LogError, Result};
 use crate::memory::MemoryReader;
 use crate::pending::{Known, promise};
 use crate::streams::Change;
+use crate::submit::make_group;
+
+/// The most that one batch takes; a larger append becomes several batches of one group.
+const LIMITS: Limits = Limits { rows: 1 << 20, header_bytes: 16 << 20, total_bytes: 64 << 20 };
 
 /// A log on disk. Dropped without [`Log::close`], it stops as if the process had been killed.
 pub struct DiskLog {
@@ -188,8 +192,8 @@ impl Log for DiskLog {
             return Known::boxed(Err(refusal));
         }
         let (promise, answer) = promise(&self.inner.world.tasks);
-        let pushed =
-            make_group(&self.inner.view, &group, promise).and_then(|group| self.inner.queue.push(group));
+        let pushed = make_group(&self.inner.view, &group, &LIMITS, promise)
+            .and_then(|group| self.inner.queue.push(group));
         match pushed {
             Ok(()) => {
                 self.committer.wake();

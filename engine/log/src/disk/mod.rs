@@ -28,9 +28,7 @@ mod index;
 mod inner;
 mod layout;
 mod log;
-mod metrics;
 mod options;
-mod queue;
 mod reader;
 mod rebuild;
 mod recent;
@@ -42,7 +40,6 @@ mod scrub;
 mod seal;
 mod segment;
 mod store;
-mod submit;
 mod verify;
 
 pub(crate) use index::FileRows;

@@ -24,7 +24,7 @@ use super::index::{Entry, Summary};
 use super::layout::{BLOCK, check_block, is_zero, seal_block, u32_at, u64_at};
 use super::store;
 use crate::error::{LogError, Result};
-use crate::producers::{Remembered, Snapshot};
+use crate::producers::{Snapshot, decode_producers, encode_producers};
 
 const SEAL_MAGIC: [u8; 8] = *b"HWSEALED";
 const ENTRY_BYTES: usize = 64;
@@ -199,20 +199,6 @@ fn encode_times(
     }
 }
 
-fn encode_producers(out: &mut Vec<u8>, producers: &[Snapshot]) {
-    out.put_u32_le(producers.len() as u32);
-    for one in producers {
-        out.put_u64_le(one.producer);
-        out.put_u32_le(one.epoch);
-        out.put_u32_le(one.recent.len() as u32);
-        for append in &one.recent {
-            out.put_u64_le(append.sequence);
-            out.put_u64_le(append.first);
-            out.put_u64_le(append.next);
-        }
-    }
-}
-
 type Times = (Option<(EventTime, EventTime)>, (EventTime, EventTime));
 
 fn decode_times(bytes: &mut &[u8]) -> std::result::Result<Times, bytes::TryGetError> {
@@ -231,23 +217,6 @@ fn decode_entry(bytes: &mut &[u8]) -> std::result::Result<Entry, bytes::TryGetEr
     let rows = bytes.try_get_u32_le()?;
     let (event_time, arrival) = decode_times(bytes)?;
     Ok(Entry { at, bytes: total, header, first, rows, event_time, arrival })
-}
-
-fn decode_producers(bytes: &mut &[u8]) -> std::result::Result<Vec<Snapshot>, bytes::TryGetError> {
-    let mut producers = Vec::new();
-    for _ in 0..bytes.try_get_u32_le()? {
-        let (producer, epoch) = (bytes.try_get_u64_le()?, bytes.try_get_u32_le()?);
-        let mut recent = Vec::new();
-        for _ in 0..bytes.try_get_u32_le()? {
-            recent.push(Remembered {
-                sequence: bytes.try_get_u64_le()?,
-                first: bytes.try_get_u64_le()?,
-                next: bytes.try_get_u64_le()?,
-            });
-        }
-        producers.push(Snapshot { producer, epoch, recent });
-    }
-    Ok(producers)
 }
 
 fn decode_summary(mut bytes: &[u8]) -> std::result::Result<(Vec<List>, Vec<ShardPart>), bytes::TryGetError> {
@@ -333,6 +302,7 @@ pub(crate) fn read_list(file: &dyn DiskFile, segment: &Segment, place: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::producers::Remembered;
 
     fn entry(at: u64, first: u64) -> Entry {
         Entry {

@@ -5,18 +5,15 @@ use arrow::array::RecordBatch;
 use headwater_core::EventTime;
 use parking_lot::RwLock;
 
-use super::queue::{Group, Part, Rows};
 use crate::admit::admit;
 use crate::api::{Append, Durability};
 use crate::batch::{Arrivals, Limits, Source, prepare};
 use crate::error::{LogError, Result};
 use crate::pending::Promise;
+use crate::queue::{Group, Part, Rows};
 use crate::sequencer::Ask;
 use crate::streams::Stream;
 use crate::view::View;
-
-/// The most that one batch takes; a larger append becomes several batches of one group.
-const LIMITS: Limits = Limits { rows: 1 << 20, header_bytes: 16 << 20, total_bytes: 64 << 20 };
 
 /// An append that was found to fit its stream.
 struct Admitted {
@@ -25,8 +22,13 @@ struct Admitted {
     source: Source,
 }
 
-/// Checks and encodes appends.
-pub(crate) fn make_group(view: &RwLock<View>, appends: &[Append], promise: Promise) -> Result<Group> {
+/// Checks and encodes appends. What one batch cannot take within `limits` becomes several.
+pub(crate) fn make_group(
+    view: &RwLock<View>,
+    appends: &[Append],
+    limits: &Limits,
+    promise: Promise,
+) -> Result<Group> {
     let admitted = {
         let view = view.read();
         let one = |append: &Append| admit_one(view.streams.get(append.stream)?, append);
@@ -42,7 +44,7 @@ pub(crate) fn make_group(view: &RwLock<View>, appends: &[Append], promise: Promi
                 let rows = Rows::Memory { rows: one.rows.clone(), event_time: one.source.event_time };
                 parts.push(Part { ask, skip: 0, rows });
             }
-            Durability::Disk | Durability::Process => encode(ask, &one.source, &one.rows, 0, &mut parts)?,
+            Durability::Disk | Durability::Process => encode(ask, one, &one.rows, 0, limits, &mut parts)?,
         }
     }
     let bytes = parts.iter().map(Part::bytes).sum();
@@ -67,19 +69,26 @@ fn admit_one(stream: &Stream, append: &Append) -> Result<Admitted> {
 }
 
 /// Encodes rows as one batch, or as two halves if they are too many for one.
-fn encode(ask: usize, source: &Source, rows: &RecordBatch, skip: u64, parts: &mut Vec<Part>) -> Result<()> {
+fn encode(
+    ask: usize,
+    from: &Admitted,
+    rows: &RecordBatch,
+    skip: u64,
+    limits: &Limits,
+    parts: &mut Vec<Part>,
+) -> Result<()> {
     // When a batch gets its arrival it gets its place; until then it is any time.
     let arrivals = Arrivals::Same(EventTime(0));
-    match prepare(source, rows, &arrivals, &LIMITS) {
+    match prepare(&from.source, rows, &arrivals, limits) {
         Ok(prepared) => {
             parts.push(Part { ask, skip, rows: Rows::File(prepared) });
             Ok(())
         }
         Err(LogError::TooLarge { .. }) if rows.num_rows() > 1 => {
             let half = rows.num_rows() / 2;
-            encode(ask, source, &rows.slice(0, half), skip, parts)?;
+            encode(ask, from, &rows.slice(0, half), skip, limits, parts)?;
             let rest = rows.slice(half, rows.num_rows() - half);
-            encode(ask, source, &rest, skip + half as u64, parts)
+            encode(ask, from, &rest, skip + half as u64, limits, parts)
         }
         Err(error) => Err(error),
     }

@@ -1,0 +1,9 @@
+//! The log on topics, with a broker in memory that fails as brokers do.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod broker;
+mod conformance;
+mod fences;
+mod outages;
+mod reopening;
+mod rows;
