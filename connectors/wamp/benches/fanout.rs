@@ -3,7 +3,7 @@
 //!     cargo bench -p headwater-wamp
 //!
 //! The load is the same for both: RawSocket, JSON, one argument of 100 letters; publishers and subscribers are tasks of this process.
-//! Prints the set-up, and one line of JSON for each router and case.
+//! Prints the set-up, one line of JSON for each router and case with the medians of several runs, and one with the ratios.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
 
 #[path = "../tests/connector/crossbar.rs"]
@@ -26,6 +26,11 @@ use peer::Peer;
 
 const PADDING: usize = 100;
 
+const RUNS: usize = 5;
+
+/// How many subscribers there are, and how many events each hears.
+const CASES: [(usize, usize); 2] = [(1, 20_000), (100, 1_000)];
+
 /// How many events a second are published while delays are measured: far below what either router can do.
 const PACE: u32 = 500;
 
@@ -40,22 +45,57 @@ async fn main() {
     let port = listener.address().unwrap().port();
     let running = listener.serve(Router::new(World::real(), options));
     let cores = std::thread::available_parallelism().unwrap();
-    println!("{cores} cores, debug assertions {}, {PADDING} letters an event", cfg!(debug_assertions));
-    measure_all("headwater", port).await;
+    println!(
+        "{cores} cores, debug assertions {}, {PADDING} letters an event, {RUNS} runs",
+        cfg!(debug_assertions)
+    );
+    let ours = measure_all("headwater", port).await;
     running.stop().await;
     if let Some(crossbar) = crossbar::Crossbar::start().await {
-        measure_all("crossbar 26.10.1", crossbar.rawsocket).await;
+        let theirs = measure_all("crossbar 26.10.1", crossbar.rawsocket).await;
+        for ((ours, theirs), (subscribers, _)) in ours.iter().zip(&theirs).zip(CASES) {
+            println!(
+                r#"{{"subscribers":{subscribers},"deliveries_ratio":{:.1},"p50_ratio":{:.2},"p99_ratio":{:.2}}}"#,
+                ours.rate / theirs.rate,
+                ours.p50 / theirs.p50,
+                ours.p99 / theirs.p99,
+            );
+        }
     }
 }
 
-async fn measure_all(router: &str, port: u16) {
-    for (subscribers, events) in [(1, 20_000), (100, 1_000)] {
-        let rate = throughput(port, subscribers, events).await;
-        let (p50, p99) = delays(port, subscribers, 1_000).await;
+/// What one router does in one case.
+struct Measured {
+    /// Deliveries a second.
+    rate: f64,
+    /// Of the way from publisher to subscriber, in microseconds.
+    p50: f64,
+    p99: f64,
+}
+
+async fn measure_all(router: &str, port: u16) -> Vec<Measured> {
+    let mut all = Vec::new();
+    for (subscribers, events) in CASES {
+        let (mut rates, mut p50s, mut p99s) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            rates.push(throughput(port, subscribers, events).await);
+            let (p50, p99) = delays(port, subscribers, 1_000).await;
+            p50s.push(p50 as f64);
+            p99s.push(p99 as f64);
+        }
+        let measured = Measured { rate: median(rates), p50: median(p50s), p99: median(p99s) };
+        let Measured { rate, p50, p99 } = &measured;
         println!(
             r#"{{"router":"{router}","subscribers":{subscribers},"deliveries_per_second":{rate:.0},"p50_us":{p50},"p99_us":{p99}}}"#
         );
+        all.push(measured);
     }
+    all
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 async fn subscribe(port: u16, count: usize) -> Vec<Peer> {
