@@ -48,7 +48,7 @@ def compile_peer(jars, into):
     services.mkdir(parents=True)
     sources = sorted(str(path) for path in (HERE / "flink").glob("*.java"))
     subprocess.run(["javac", "-d", str(into), "-cp", f"{jars}/*", *sources], check=True)
-    (services / "org.apache.flink.table.factories.Factory").write_text("NexmarkFactory\n")
+    (services / "org.apache.flink.table.factories.Factory").write_text("NexmarkFactory\nSideInputFactory\n")
     (into / "log4j2.properties").write_text("rootLogger.level = OFF\n")
 
 
@@ -58,8 +58,9 @@ def run_flink(jars, classes, query, args, work):
     command = [
         "java", f"-Xmx{args.flink_heap}", *OPENED, f"-Dlog4j2.configurationFile={classes / 'log4j2.properties'}",
         "-cp", f"{classes}:{jars}/*", "Nexmark", str(QUERIES / "tables.sql"), str(QUERIES / f"{query}.sql"),
-        str(args.events), str(args.workers), str(checkpoints),
+        str(args.events), str(args.workers), str(checkpoints), str(work),
     ]
+    (work / "side_input.csv").write_text("".join(f"{key},value {key}\n" for key in range(10_000)))
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=work)
     complaint = process.stderr.read().decode(errors="replace")

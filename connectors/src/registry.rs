@@ -52,14 +52,23 @@ pub fn add(connector: &'static Connector) {
 pub type MakeLookup = fn(Context, Wanted, &mut Options) -> Result<Box<dyn Lookup>>;
 
 /// Connectors in whose tables rows can be looked up, by name.
-static LOOKUPS: Mutex<Vec<(&'static str, MakeLookup)>> = Mutex::new(Vec::new());
+const LOOKUPS: &[(&str, MakeLookup)] = &[("filesystem", files::lookup), ("single_file", files::lookup)];
+
+/// Those of crates of their own.
+static ADDED_LOOKUPS: Mutex<Vec<(&'static str, MakeLookup)>> = Mutex::new(Vec::new());
 
 /// Says that rows can be looked up in the tables of a connector; twice is once.
 pub fn add_lookup(name: &'static str, make: MakeLookup) {
-    let mut lookups = LOOKUPS.lock();
+    let mut lookups = ADDED_LOOKUPS.lock();
     if lookups.iter().all(|(known, _)| *known != name) {
         lookups.push((name, make));
     }
+}
+
+/// How a table of a connector is made in which rows are looked up.
+fn lookup_of(name: &str) -> Option<MakeLookup> {
+    let added = ADDED_LOOKUPS.lock().clone();
+    LOOKUPS.iter().chain(&added).find(|(known, _)| *known == name).map(|(_, make)| *make)
 }
 
 /// Makes a table to look rows up in.
@@ -70,11 +79,8 @@ pub fn make_lookup(
     options: Options,
 ) -> Result<Box<dyn Lookup>> {
     let found = connector(name)?;
-    let lookups = LOOKUPS.lock().clone();
-    let Some((_, make)) = lookups.iter().find(|(known, _)| *known == found.name) else {
-        return Err(wrong_role(found, "table to look rows up in", |one| {
-            LOOKUPS.lock().iter().any(|(known, _)| *known == one.name)
-        }));
+    let Some(make) = lookup_of(found.name) else {
+        return Err(wrong_role(found, "table to look rows up in", |one| lookup_of(one.name).is_some()));
     };
     make_with(|context, options| make(context, wanted, options), context, options, "lookup")
 }

@@ -1,5 +1,7 @@
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Map;
 
 import org.apache.flink.configuration.Configuration;
@@ -12,8 +14,8 @@ import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
 
 /**
- * Runs one query of Nexmark in Flink, in this process, until its last row: Nexmark TABLES.sql QUERY.sql EVENTS WORKERS CHECKPOINTS [print].
- * The rows go to Flink's connector 'blackhole', or with 'print' the changes go to standard output.
+ * Runs one query of Nexmark in Flink, in this process, until its last row: Nexmark TABLES.sql QUERY.sql EVENTS WORKERS CHECKPOINTS FILES [print].
+ * FILES is the folder of what a query reads beside the tables. The rows go to Flink's connector 'blackhole', or with 'print' the changes go to standard output.
  */
 public final class Nexmark {
     public static void main(String[] args) throws Exception {
@@ -36,25 +38,49 @@ public final class Nexmark {
             Map.entry("taskmanager.numberOfTaskSlots", Integer.toString(workers))));
         TableEnvironment flink = TableEnvironment.create(
             EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(settings).build());
-        String tables = Files.readString(Path.of(args[0]))
-            .replaceAll("(?m)^--.*$", "")
-            .replace("connector =", "'connector' =")
+        String tables = plain(args[0])
             .replace("'10000'", "'" + args[2] + "'")
             .replace("'100'", "'10000'")
             .replace("'table' =", "'readers' = '" + workers + "', 'table' =");
         for (String statement : tables.split(";")) {
-            if (!statement.isBlank()) {
-                flink.executeSql(statement);
-            }
+            prepare(flink, statement);
         }
-        Table query = flink.sqlQuery(Files.readString(Path.of(args[1])));
-        if (args.length > 5) {
+        // A query's file holds what it needs, and then the query.
+        String[] statements = plain(args[1])
+            .replace("'connector' = 'filesystem', 'path' = 'side_input", "'connector' = 'side-input', 'path' = 'side_input")
+            .replace("'path' = '", "'path' = '" + args[5] + "/")
+            .split(";");
+        for (String statement : Arrays.copyOf(statements, statements.length - 1)) {
+            prepare(flink, statement);
+        }
+        String last = statements[statements.length - 1];
+        if (last.contains("INSERT INTO")) {
+            flink.executeSql(last).await();
+            return;
+        }
+        Table query = flink.sqlQuery(last);
+        if (args.length > 6) {
             TableResult result = query.execute();
             try (CloseableIterator<Row> rows = result.collect()) {
                 rows.forEachRemaining(System.out::println);
             }
         } else {
             query.insertInto(TableDescriptor.forConnector("blackhole").build()).execute().await();
+        }
+    }
+
+    /** A file without comments, in which options have quotes around their names, too. */
+    private static String plain(String file) throws IOException {
+        return Files.readString(Path.of(file))
+            .replaceAll("(?m)^--.*$", "")
+            .replaceAll("([(,] *)([a-z]+) = '", "$1'$2' = '");
+    }
+
+    private static void prepare(TableEnvironment flink, String statement) {
+        if (statement.contains("FUNCTION IF NOT EXISTS count_char")) {
+            flink.createTemporarySystemFunction("count_char", CountChar.class);
+        } else if (!statement.isBlank()) {
+            flink.executeSql(statement);
         }
     }
 }

@@ -7,6 +7,9 @@
 //! | `source.monitor-interval` | look for new files this often, and never end |
 //! | `sink.rolling-policy.file-size` | end a file at this size; 128 MiB unless set |
 //! | `sink.rolling-policy.rollover-interval` | end a file after this long; a minute unless set |
+//! | `partition-by` | sink: folders by these columns; those of `PARTITIONED BY` unless set |
+//! | `lookup.full-cache.periodic-reload.interval` | rows that are looked up: read the files anew this often; once unless set |
+//! | `lookup.cache` | `FULL` alone: all rows are kept in memory |
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,11 +17,14 @@ use std::time::Duration;
 use headwater_ingest::{Format, Options};
 
 use super::listing::Place;
+use super::lookup::FileLookup;
+use super::partitions::Partitions;
 use super::rolled_sink::RolledSink;
 use super::single_sink::SingleSink;
 use super::source::FileSource;
 use crate::connector::{Context, Sink, Source};
 use crate::error::Result;
+use crate::lookup::{Lookup, Wanted};
 use crate::registry::Connector;
 
 /// The entry of the registry for directories.
@@ -47,9 +53,24 @@ pub(super) struct Rolling {
 
 fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
     let given = options.require("path")?;
+    // What a sink does with it.
+    let _ = options.get("partition-by");
     let path = Place::parse(&given).map_err(|reason| options.bad("path", &given, reason))?;
     let monitor = options.duration("source.monitor-interval")?;
     Ok(Box::new(FileSource::new(context, path, monitor)?))
+}
+
+/// Makes a table of files in which rows are looked up.
+pub(crate) fn lookup(context: Context, wanted: Wanted, options: &mut Options) -> Result<Box<dyn Lookup>> {
+    let given = options.require("path")?;
+    let path = Place::parse(&given).map_err(|reason| options.bad("path", &given, reason))?;
+    options.parse_with("lookup.cache", |text| match text.trim().eq_ignore_ascii_case("full") {
+        true => Ok(()),
+        false => Err("files are read as a whole, and kept: FULL".to_owned()),
+    })?;
+    let _ = options.get("partition-by");
+    let reload = options.duration("lookup.full-cache.periodic-reload.interval")?;
+    Ok(Box::new(FileLookup::new(context, wanted, path, reload)))
 }
 
 fn rolled_sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
@@ -63,7 +84,11 @@ fn rolled_sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>>
         age_max: age.or(arroyo_age).unwrap_or(Duration::from_secs(60)),
     };
     let format = context.format.unwrap_or(Format::JsonLines);
-    Ok(Box::new(RolledSink::new(context, path, format, rolling)?))
+    let partitions = options.parse_with("partition-by", |names| {
+        let names = names.split(',').map(|name| name.trim().to_owned()).collect();
+        Partitions::new(&context.schema, names)
+    })?;
+    Ok(Box::new(RolledSink::new(context, path, format, rolling, partitions)?))
 }
 
 fn single_sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {

@@ -2,6 +2,9 @@
 //!
 //! A file is written under a name that begins with a dot, synced, and renamed. So a name without a dot is a promise: all rows from
 //! FIRST to NEXT are in it. When the sink is opened it goes on after the greatest NEXT of each shard.
+//!
+//! With partitions the rows of a stretch lie in several files. These get their names as a manifest says ([`super::manifest`]), all or none
+//! of them.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -9,17 +12,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use headwater_core::world::{Disk, DiskFile, Open};
 use headwater_core::{Sequence, ShardId};
 use headwater_ingest::{Encoder, Format};
 
 use super::config::Rolling;
+use super::manifest::{self, Manifest};
+use super::partitions::Partitions;
 use crate::connector::{Context, Cursor, Delivery, Sink};
 use crate::error::{ConnectorError, Result};
 
 /// How many encoded bytes are gathered before they are written.
 const WRITE_AT: usize = 1 << 20;
+
+/// How many files are written at once before they are ended.
+const PARTS_MAX: usize = 512;
 
 /// Writes files that are named by the rows in them.
 pub(super) struct RolledSink {
@@ -27,7 +36,11 @@ pub(super) struct RolledSink {
     dir: PathBuf,
     format: Format,
     rolling: Rolling,
-    parts: BTreeMap<ShardId, Part>,
+    partitions: Option<Partitions>,
+    /// What is being written, by shard and folder.
+    parts: BTreeMap<(ShardId, String), Part>,
+    /// The newest manifest of each shard.
+    manifests: BTreeMap<ShardId, Manifest>,
 }
 
 /// A file that is being written.
@@ -42,9 +55,22 @@ struct Part {
 }
 
 impl RolledSink {
-    pub(super) fn new(context: Context, dir: PathBuf, format: Format, rolling: Rolling) -> Result<Self> {
-        Encoder::new(format, context.schema.clone(), &context.format_options)?;
-        Ok(Self { context, dir, format, rolling, parts: BTreeMap::new() })
+    pub(super) fn new(
+        context: Context,
+        dir: PathBuf,
+        format: Format,
+        rolling: Rolling,
+        partitions: Option<Partitions>,
+    ) -> Result<Self> {
+        let (parts, manifests) = (BTreeMap::new(), BTreeMap::new());
+        let sink = Self { context, dir, format, rolling, partitions, parts, manifests };
+        sink.encoder()?;
+        Ok(sink)
+    }
+
+    fn encoder(&self) -> Result<Encoder> {
+        let schema = self.partitions.as_ref().map_or_else(|| self.context.schema.clone(), Partitions::schema);
+        Ok(Encoder::new(self.format, schema, &self.context.format_options)?)
     }
 
     fn disk(&self) -> &dyn Disk {
@@ -60,25 +86,35 @@ impl RolledSink {
         format!("{}-{}-", self.context.stream, self.context.stream_id)
     }
 
-    /// Goes through the directory: removes what was never finished, and finds how far each shard is.
-    fn look(&self) -> io::Result<BTreeMap<ShardId, Sequence>> {
+    /// Goes through the directory: does what was promised, removes what was never finished, and finds how far each shard is.
+    fn look(&mut self) -> io::Result<BTreeMap<ShardId, Sequence>> {
         self.disk().create_dir(&self.dir)?;
         let stem = self.stem();
-        let mut reached = BTreeMap::new();
+        self.manifests = manifest::take_up(self.disk(), &self.dir, &stem)?;
+        let mut reached: BTreeMap<ShardId, Sequence> = BTreeMap::new();
+        let mut reaches = |shard, next| {
+            let reached = reached.entry(shard).or_default();
+            *reached = (*reached).max(next);
+        };
+        for (shard, manifest) in &self.manifests {
+            reaches(*shard, manifest.next);
+        }
         for entry in self.disk().list(&self.dir)? {
             if entry.name.strip_prefix('.').is_some_and(|name| name.starts_with(&stem)) {
-                self.disk().remove(&self.dir.join(&entry.name))?;
+                if !manifest::is_one(&entry.name) {
+                    self.disk().remove(&self.dir.join(&entry.name))?;
+                }
             } else if let Some((shard, next)) = entry.name.strip_prefix(&stem).and_then(read_name) {
-                let reached: &mut Sequence = reached.entry(shard).or_default();
-                *reached = next.max(*reached);
+                reaches(shard, next);
             }
         }
         Ok(reached)
     }
 
-    fn begin(&self, delivery: &Delivery) -> Result<Part> {
-        let hidden =
-            self.dir.join(format!(".{}{:05}-{:020}", self.stem(), delivery.shard.0, delivery.first.0));
+    fn begin(&self, shard: ShardId, first: Sequence) -> Result<Part> {
+        let nth = self.parts.keys().filter(|(of, _)| *of == shard).count();
+        let nth = if self.partitions.is_some() { format!("-{nth}") } else { String::new() };
+        let hidden = self.dir.join(format!(".{}{:05}-{:020}{nth}", self.stem(), shard.0, first.0));
         let opened = match self.disk().open(&hidden, Open::Create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.disk().open(&hidden, Open::Write).and_then(|file| file.set_len(0).map(|()| file))
@@ -88,23 +124,54 @@ impl RolledSink {
         Ok(Part {
             file: opened.map_err(|error| self.failed(error))?,
             hidden,
-            first: delivery.first,
-            next: delivery.first,
-            encoder: Encoder::new(self.format, self.context.schema.clone(), &self.context.format_options)?,
+            first,
+            next: first,
+            encoder: self.encoder()?,
             buffer: Vec::new(),
             written: 0,
         })
     }
 
-    /// Ends a file and gives it its name.
-    fn end(&self, shard: ShardId, mut part: Part) -> Result<()> {
+    /// Takes rows into the file of a folder.
+    fn write(
+        &mut self,
+        shard: ShardId,
+        folder: String,
+        rows: &RecordBatch,
+        delivery: &Delivery,
+    ) -> Result<()> {
+        let mut part = match self.parts.remove(&(shard, folder.clone())) {
+            Some(part) => part,
+            None => self.begin(shard, delivery.first)?,
+        };
+        part.encoder.encode(rows, &mut part.buffer)?;
+        part.next = delivery.next();
+        if part.buffer.len() >= WRITE_AT {
+            write_at(part.file.as_ref(), &part.buffer, part.written).map_err(|error| self.failed(error))?;
+            part.written += part.buffer.len() as u64;
+            part.buffer.clear();
+        }
+        self.parts.insert((shard, folder), part);
+        Ok(())
+    }
+
+    /// Ends a file, and says what its name is to be.
+    fn end(&self, shard: ShardId, mut part: Part) -> Result<String> {
         part.encoder.finish(&mut part.buffer)?;
         let (stem, extension) = (self.stem(), self.format.extension());
-        let name = format!("{stem}{:05}-{:020}-{:020}.{extension}", shard.0, part.first.0, part.next.0);
-        let ended = write_at(part.file.as_ref(), &part.buffer, part.written)
-            .and_then(|()| part.file.sync())
-            .and_then(|()| self.disk().rename(&part.hidden, &self.dir.join(name)));
-        ended.map_err(|error| self.failed(error))
+        let ended = write_at(part.file.as_ref(), &part.buffer, part.written).and_then(|()| part.file.sync());
+        ended.map_err(|error| self.failed(error))?;
+        Ok(format!("{stem}{:05}-{:020}-{:020}.{extension}", shard.0, part.first.0, part.next.0))
+    }
+
+    /// Gives the files of a shard their names, together.
+    fn name_together(&mut self, shard: ShardId, files: Vec<(String, String)>, next: Sequence) -> Result<()> {
+        let manifest = Manifest { files, next };
+        let before = self.manifests.get(&shard);
+        let named = manifest.carry_out(self.disk(), &self.dir, &self.stem(), shard, before);
+        named.map_err(|error| self.failed(error))?;
+        self.manifests.insert(shard, manifest);
+        Ok(())
     }
 }
 
@@ -132,24 +199,40 @@ impl Sink for RolledSink {
     }
 
     async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
-        let mut part = match self.parts.remove(&delivery.shard) {
-            Some(part) => part,
-            None => self.begin(&delivery)?,
+        let shard = delivery.shard;
+        let Some(partitions) = &self.partitions else {
+            return self.write(shard, String::new(), &delivery.rows, &delivery);
         };
-        part.encoder.encode(&delivery.rows, &mut part.buffer)?;
-        part.next = delivery.next();
-        if part.buffer.len() >= WRITE_AT {
-            write_at(part.file.as_ref(), &part.buffer, part.written).map_err(|error| self.failed(error))?;
-            part.written += part.buffer.len() as u64;
-            part.buffer.clear();
+        let split = partitions.split(&delivery.rows);
+        for (folder, rows) in split.map_err(|error| ConnectorError::unfit("part rows by folder", error))? {
+            self.write(shard, folder, &rows, &delivery)?;
         }
-        self.parts.insert(delivery.shard, part);
+        // Also of a file into which none of these rows went: all that is flushed together ends together.
+        self.parts
+            .range_mut((shard, String::new())..)
+            .take_while(|((of, _), _)| *of == shard)
+            .for_each(|(_, part)| part.next = delivery.next());
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<String> {
-        for (shard, part) in std::mem::take(&mut self.parts) {
-            self.end(shard, part)?;
+        let mut together: BTreeMap<ShardId, Vec<(String, String)>> = BTreeMap::new();
+        let mut reached: BTreeMap<ShardId, Sequence> = BTreeMap::new();
+        for ((shard, folder), part) in std::mem::take(&mut self.parts) {
+            let (hidden, next) = (part.hidden.clone(), part.next);
+            let name = self.end(shard, part)?;
+            if self.partitions.is_none() {
+                let named = self.disk().rename(&hidden, &self.dir.join(name));
+                named.map_err(|error| self.failed(error))?;
+                continue;
+            }
+            let hidden = hidden.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            together.entry(shard).or_default().push((hidden, format!("{folder}/{name}")));
+            reached.insert(shard, next);
+        }
+        for (shard, files) in together {
+            let next = reached.get(&shard).copied().unwrap_or_default();
+            self.name_together(shard, files, next)?;
         }
         self.disk().sync_dir(&self.dir).map_err(|error| self.failed(error))?;
         Ok(String::new())
@@ -157,7 +240,7 @@ impl Sink for RolledSink {
 
     fn is_full(&self) -> bool {
         let size = |part: &Part| part.written + part.buffer.len() as u64 + part.encoder.buffered() as u64;
-        self.parts.values().any(|part| size(part) >= self.rolling.bytes_max)
+        self.parts.len() >= PARTS_MAX || self.parts.values().any(|part| size(part) >= self.rolling.bytes_max)
     }
 
     fn linger(&self) -> Duration {

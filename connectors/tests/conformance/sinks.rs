@@ -59,6 +59,36 @@ fn rolled_files_hold_each_row_once() {
 }
 
 #[test]
+fn files_in_folders_hold_each_row_once() {
+    for shards in [1, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let lab = Lab::new(shards);
+        let options = [
+            ("path", dir.path().to_str().unwrap()),
+            ("sink.rolling-policy.rollover-interval", "3 ms"),
+            ("partition-by", "text"),
+        ];
+        live(&lab, &def("filesystem", &options), 240);
+        let mut found = Vec::new();
+        for folder in std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap()) {
+            let name = folder.file_name().into_string().unwrap();
+            if name.starts_with('.') {
+                assert!(name.ends_with(".manifest"), "{name} is left");
+                continue;
+            }
+            for file in std::fs::read_dir(folder.path()).unwrap() {
+                let row = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                let row: serde_json::Value = serde_json::from_str(row.trim()).unwrap();
+                assert_eq!(name, format!("text=row {}", row["n"]));
+                assert!(row.get("text").is_none(), "{row}");
+                found.push(row["n"].as_i64().unwrap());
+            }
+        }
+        assert_dense(found, 240);
+    }
+}
+
+#[test]
 fn a_growing_file_holds_each_row_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("out/rows.jsonl");

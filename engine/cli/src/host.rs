@@ -267,7 +267,10 @@ fn delivery_of(delivery: &TriggerDelivery) -> std::result::Result<DeliveryDef, S
 fn def_of(table: &StreamDef) -> std::result::Result<ConnectorDef, String> {
     let of_the_connector = |(key, _): &(&String, &String)| !OF_THE_STREAM.contains(&key.as_str());
     let options = table.options.iter().filter(of_the_connector);
-    let options: BTreeMap<_, _> = options.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut options: BTreeMap<_, _> = options.map(|(key, value)| (key.clone(), value.clone())).collect();
+    if table.connector.as_deref() == Some("filesystem") && !table.partition_by.is_empty() {
+        options.entry("partition-by".to_owned()).or_insert_with(|| table.partition_by.join(","));
+    }
     Ok(ConnectorDef {
         name: table.name.clone(),
         connector: table.connector.clone().unwrap_or_default(),

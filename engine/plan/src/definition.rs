@@ -53,19 +53,31 @@ const DATABASES: [&str; 3] = ["jdbc", "mysql", "postgres"];
 /// The connector that keeps nothing, known by name for the same reason.
 const BLACK_HOLE: &str = "blackhole";
 
+/// Connectors of files, in whose tables rows are looked up, too.
+const FILES: [&str; 2] = ["filesystem", "single_file"];
+
 /// The last column of a changelog: how often its row is added or, below zero, retracted.
 pub const WEIGHT: &str = "_weight";
 
 impl StreamDef {
     /// Whether it is a table of a database.
     pub fn is_database(&self) -> bool {
+        self.is_of(&DATABASES)
+    }
+
+    /// Whether it is a table of files.
+    pub fn is_files(&self) -> bool {
+        self.is_of(&FILES)
+    }
+
+    fn is_of(&self, connectors: &[&str]) -> bool {
         let connector = self.connector.as_deref().unwrap_or_default();
-        DATABASES.iter().any(|known| connector.eq_ignore_ascii_case(known))
+        connectors.iter().any(|known| connector.eq_ignore_ascii_case(known))
     }
 
     /// Whether it is a black hole: what jobs write into it is counted and kept nowhere, so that it takes changes as well as additions.
     pub fn is_black_hole(&self) -> bool {
-        self.connector.as_deref().is_some_and(|connector| connector.eq_ignore_ascii_case(BLACK_HOLE))
+        self.is_of(&[BLACK_HOLE])
     }
 
     /// Whether its rows are what a procedure answers: there are none but for a key, for which it is asked.
@@ -75,7 +87,7 @@ impl StreamDef {
 
     /// Whether jobs can look rows up in it.
     pub fn can_be_asked(&self) -> bool {
-        self.is_database() || self.is_procedure()
+        self.is_database() || self.is_procedure() || self.is_files()
     }
 
     /// Whether a query sees not its changes but the rows that they lead to: of each key the newest one, unless that was deleted.

@@ -21,6 +21,7 @@ mod functions;
 mod job_metrics;
 mod lookup;
 mod metadata;
+mod moments;
 mod names;
 mod own_streams;
 pub mod parse;

@@ -1,4 +1,4 @@
-//! Joins with tables of databases and of procedures, which are asked for the rows of each key:
+//! Joins with tables of databases, of files and of procedures, which are asked for the rows of each key:
 //! `JOIN dim FOR SYSTEM_TIME AS OF PROCTIME() AS d ON s.k = d.k`.
 //!
 //! In the syntax tree such a table gets a name of its own, [`LOOKUP`] before the table's, and its time goes: there is only now. All
@@ -8,15 +8,16 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query as Ast, Select, Spanned, TableAlias, TableFactor,
-    TableVersion, Visit, VisitMut, Visitor, VisitorMut,
+    Ident, ObjectName, ObjectNamePart, Query as Ast, Select, Spanned, TableAlias, TableFactor, TableVersion,
+    Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use crate::catalog::Catalog;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError};
+use crate::moments::{Moments, factors_of, is_now};
 use crate::names::Mode;
-use crate::parse::{name_of, normal, position};
+use crate::parse::{name_of, position};
 use crate::script::Script;
 use crate::statement::Query;
 
@@ -32,25 +33,49 @@ pub(crate) fn looked_up_name(name: &str) -> Option<&str> {
 
 /// The tables that a query looks rows up in, and does not read otherwise.
 pub fn looked_up(query: &Query, catalog: &Catalog) -> BTreeSet<String> {
-    let mut names = Mentioned::default();
+    let mut names =
+        Mentioned { moments: Moments::new(catalog), looked_up: BTreeSet::new(), plain: BTreeSet::new() };
     let _ = query.ast.visit(&mut names);
     let is_looked_up = |name: &String| !names.plain.contains(name) && table_of(catalog, name).is_some();
-    names.versioned.iter().filter(|name| is_looked_up(name)).cloned().collect()
+    names.looked_up.iter().filter(|name| is_looked_up(name)).cloned().collect()
 }
 
-#[derive(Default)]
-struct Mentioned {
-    versioned: BTreeSet<String>,
+/// The tables that a query names, by how it reads them.
+struct Mentioned<'a> {
+    moments: Moments<'a>,
+    looked_up: BTreeSet<String>,
     plain: BTreeSet<String>,
 }
 
-impl Visitor for Mentioned {
+impl Visitor for Mentioned<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &Ast) -> ControlFlow<()> {
+        self.moments.enter(query);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Ast) -> ControlFlow<()> {
+        self.moments.leave();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        let moments = self.moments.in_select(select);
+        for factor in factors_of(select) {
+            if let TableFactor::Table { name, version: Some(TableVersion::ForSystemTimeAsOf(time)), .. } =
+                factor
+            {
+                let now = is_now(time, &moments);
+                if now { &mut self.looked_up } else { &mut self.plain }.insert(name_of(name));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { name, version, .. } = factor {
-            let versioned = matches!(version, Some(TableVersion::ForSystemTimeAsOf(_)));
-            if versioned { &mut self.versioned } else { &mut self.plain }.insert(name_of(name));
+        if let TableFactor::Table { name, version: None, .. } = factor {
+            self.plain.insert(name_of(name));
         }
         ControlFlow::Continue(())
     }
@@ -62,7 +87,7 @@ fn table_of<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a StreamDef> {
 
 /// Gives the tables that a query looks rows up in their names.
 pub(crate) fn rewrite(query: &mut Ast, catalog: &Catalog, mode: Mode, script: &Script) -> Result<()> {
-    match query.visit(&mut Rewrite { catalog, mode, script }) {
+    match query.visit(&mut Rewrite { catalog, mode, script, moments: Moments::new(catalog) }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -72,13 +97,24 @@ struct Rewrite<'a> {
     catalog: &'a Catalog,
     mode: Mode,
     script: &'a Script,
+    moments: Moments<'a>,
 }
 
 impl VisitorMut for Rewrite<'_> {
     type Break = SqlError;
 
+    fn pre_visit_query(&mut self, query: &mut Ast) -> ControlFlow<SqlError> {
+        self.moments.enter(query);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Ast) -> ControlFlow<SqlError> {
+        self.moments.leave();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
-        let times = self.times_of(select);
+        let times = self.moments.in_select(select);
         for from in &mut select.from {
             let joined = from.joins.iter_mut().map(|join| (&mut join.relation, true));
             for (factor, is_joined) in std::iter::once((&mut from.relation, false)).chain(joined) {
@@ -93,37 +129,23 @@ impl VisitorMut for Rewrite<'_> {
 }
 
 impl Rewrite<'_> {
-    /// The columns `AS PROCTIME()` of the tables that a SELECT reads.
-    fn times_of(&self, select: &Select) -> BTreeSet<String> {
-        let joined = select.from.iter().flat_map(|from| from.joins.iter().map(|join| &join.relation));
-        let factors = select.from.iter().map(|from| &from.relation).chain(joined);
-        let names = factors.filter_map(|factor| match factor {
-            TableFactor::Table { name, .. } => Some(name_of(name)),
-            _ => None,
-        });
-        names
-            .filter_map(|name| self.catalog.stream(&name))
-            .flat_map(|stream| stream.proctime.clone())
-            .collect()
-    }
-
     fn rename(&self, factor: &mut TableFactor, is_joined: bool, times: &BTreeSet<String>) -> Result<()> {
         let TableFactor::Table { name, alias, version, .. } = factor else { return Ok(()) };
         let Some(TableVersion::ForSystemTimeAsOf(time)) = version else { return Ok(()) };
         let table = name_of(name);
-        if table_of(self.catalog, &table).is_none() {
+        let Some(def) = table_of(self.catalog, &table) else {
             return match version {
                 // What has versions of its own is somebody else's.
                 Some(TableVersion::ForSystemTimeAsOf(time)) if is_now(time, times) => Err(SqlError::new(
                     Mistake::NotStreaming,
                     format!(
-                        "'{table}' is no table of a database or procedure, in which rows can be looked up as they are now"
+                        "'{table}' is no table of a database, of files or a procedure, in which rows can be looked up as they are now"
                     ),
                 )
-                .hint("CREATE TABLE ... WITH (connector = 'jdbc', url = ...)")),
+                .hint("CREATE TABLE ... WITH (connector = 'jdbc', url = ...), or connector = 'filesystem'")),
                 _ => Ok(()),
             };
-        }
+        };
         let refused = |message: String| Err(SqlError::new(Mistake::NotStreaming, message).hint(HINT));
         if !is_joined {
             return refused(format!(
@@ -131,6 +153,10 @@ impl Rewrite<'_> {
             ));
         }
         if !is_now(time, times) {
+            // Files may have versions of their own, as any stream.
+            if def.is_files() {
+                return Ok(());
+            }
             return refused(format!("'{table}' has no versions: it is looked up as it is now"));
         }
         if self.mode == Mode::Batch {
@@ -146,19 +172,5 @@ impl Rewrite<'_> {
         *version = None;
         *name = ObjectName::from(vec![Ident::with_quote('"', LOOKUP), Ident::with_quote('"', table)]);
         Ok(())
-    }
-}
-
-/// Whether a time is the one at which the row is processed.
-fn is_now(time: &Expr, times: &BTreeSet<String>) -> bool {
-    match time {
-        Expr::Function(function) => {
-            let name = name_of(&function.name).to_lowercase();
-            matches!(name.as_str(), "proctime" | "now" | "current_timestamp" | "localtimestamp")
-        }
-        Expr::Identifier(name) => times.contains(&normal(name)),
-        Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|name| times.contains(&normal(name))),
-        Expr::Nested(inner) => is_now(inner, times),
-        _ => false,
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The events are made up by the connector `nexmark`, and either appended beforehand (`--source log`) or while the query runs (`--source
 //! generator`). Each query runs alone, from its creation until its input is at its end, checkpoints on: as a job into a black hole, as
-//! peers are measured, or (`--into view`) as a materialized view whose rows all go to the log. CPU time is that of the whole process;
-//! memory is the most that it held while the query ran.
+//! peers are measured, or (`--into view`) as a materialized view whose rows all go to the log. A query that writes into a table of its
+//! own, q10, does that, and ends when all of it is there. CPU time is that of the whole process; memory is the most that it held while
+//! the query ran.
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,9 +31,12 @@ macro_rules! queries {
 }
 
 queries!(
-    "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q11", "q15", "q16", "q17", "q18", "q19", "q20",
-    "q21", "q22",
+    "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q10", "q11", "q12", "q13", "q14", "q15", "q16",
+    "q17", "q18", "q19", "q20", "q21", "q22",
 );
+
+/// How many rows the file has that q13 looks rows up in.
+const SIDE_ROWS: u64 = 10_000;
 
 /// How often a query is looked at.
 const LOOK: Duration = Duration::from_millis(2);
@@ -59,6 +63,7 @@ impl Into {
     /// The statements that start a query.
     fn start(self, name: &str, sql: &str) -> String {
         match self {
+            _ if target_of(sql).is_some() => format!("CREATE JOB nexmark_{name} AS {sql}"),
             Into::Blackhole => format!(
                 "CREATE TABLE nowhere_{name} WITH (connector = 'blackhole');
                  CREATE JOB nexmark_{name} AS INSERT INTO nowhere_{name} {sql}"
@@ -68,12 +73,18 @@ impl Into {
     }
 
     /// The statements after which it is as if the query had never been.
-    fn end(self, name: &str) -> String {
-        match self {
-            Into::Blackhole => format!("DROP JOB nexmark_{name}; DROP TABLE nowhere_{name}"),
-            Into::View => format!("DROP MATERIALIZED VIEW nexmark_{name}"),
+    fn end(self, name: &str, sql: &str) -> String {
+        match (self, target_of(sql)) {
+            (_, Some(table)) => format!("DROP JOB nexmark_{name}; DROP TABLE {table}"),
+            (Into::Blackhole, None) => format!("DROP JOB nexmark_{name}; DROP TABLE nowhere_{name}"),
+            (Into::View, None) => format!("DROP MATERIALIZED VIEW nexmark_{name}"),
         }
     }
+}
+
+/// The table that a query writes into, if it is one that does.
+fn target_of(sql: &str) -> Option<&str> {
+    sql.strip_prefix("INSERT INTO ").and_then(|rest| rest.split_whitespace().next())
 }
 
 /// The queries of the Nexmark auction
@@ -150,8 +161,9 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
             filled(&engine, args.events).await?;
             for ((name, sql), taken) in chosen.iter().zip(&mut taken) {
                 for _ in 0..args.common.runs {
-                    taken.push(time(&engine, name, sql, args.into, &[], args.events).await?);
-                    engine.execute(&args.into.end(name)).await?;
+                    let query = Timed { name, sql, into: args.into, dir: dir.path() };
+                    taken.push(query.time(&engine, &[], args.events).await?);
+                    query.end(&engine).await?;
                 }
             }
             engine.close().await?;
@@ -161,7 +173,8 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
                 for _ in 0..args.common.runs {
                     let dir = args.common.workspace()?;
                     let engine = args.open(dir.path())?;
-                    taken.push(time(&engine, name, sql, args.into, &tables_of(sql), args.events).await?);
+                    let query = Timed { name, sql, into: args.into, dir: dir.path() };
+                    taken.push(query.time(&engine, &tables_of(sql), args.events).await?);
                     engine.close().await?;
                 }
             }
@@ -240,38 +253,80 @@ async fn filled(engine: &Engine, events: u64) -> Result<()> {
     Ok(())
 }
 
-/// Runs a query from its creation to its end, and from that of the tables that are not there yet.
-async fn time(
-    engine: &Engine,
-    name: &str,
-    sql: &str,
+/// A query that is timed.
+struct Timed<'a> {
+    name: &'a str,
+    /// Its file: what it needs beside the tables, and then the query.
+    sql: &'a str,
     into: Into,
-    tables: &[&str],
-    events: u64,
-) -> Result<Taken> {
-    let world = World::real();
-    memory::forget_peak();
-    let (started, cpu) = (world.clock.monotonic(), cpu_seconds()?);
-    make_tables(engine, tables, events).await?;
-    engine.execute(&into.start(name, sql)).await.context(name.to_owned())?;
-    loop {
-        let query = format!("nexmark_{name}");
-        let Some(job) = engine.jobs().into_iter().find(|job| job.name == query) else {
-            bail!("{name} is gone")
-        };
-        match job.state {
-            JobState::Finished => {
-                return Ok(Taken {
-                    seconds: (world.clock.monotonic() - started).as_secs_f64(),
-                    cpu: cpu_seconds()? - cpu,
-                    rows: job.rows_out,
-                    state: job.state_bytes,
-                    memory: memory::peak().unwrap_or_default(),
-                });
-            }
-            JobState::Failed => bail!("{name}: {}", job.error.unwrap_or_default()),
-            _ => tokio::time::sleep(LOOK).await,
+    /// The folder of the files that it names.
+    dir: &'a Path,
+}
+
+impl Timed<'_> {
+    /// The statements before the query, and the query.
+    fn parts(&self) -> (String, String) {
+        let sql = self.sql.replace("path = '", &format!("path = '{}/", self.dir.display()));
+        match sql.rsplit_once(";\n") {
+            Some((before, query)) => (format!("{before};"), query.trim().to_owned()),
+            None => (String::new(), sql),
         }
+    }
+
+    /// Makes what the query needs beside the tables.
+    async fn prepare(&self, engine: &Engine, statements: &str) -> Result<()> {
+        if statements.contains("side_input.csv") {
+            let rows: String = (0..SIDE_ROWS).map(|key| format!("{key},value {key}\n")).collect();
+            tokio::fs::write(self.dir.join("side_input.csv"), rows).await?;
+        }
+        if !statements.is_empty() {
+            engine.execute(statements).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs it from its creation to its end, and from that of the tables that are not there yet.
+    async fn time(&self, engine: &Engine, tables: &[&str], events: u64) -> Result<Taken> {
+        let (name, world) = (self.name, World::real());
+        let (before, query) = self.parts();
+        memory::forget_peak();
+        let (started, cpu) = (world.clock.monotonic(), cpu_seconds()?);
+        make_tables(engine, tables, events).await?;
+        self.prepare(engine, &before).await.context(name.to_owned())?;
+        engine.execute(&self.into.start(name, &query)).await.context(name.to_owned())?;
+        loop {
+            let view = format!("nexmark_{name}");
+            let Some(job) = engine.jobs().into_iter().find(|job| job.name == view) else {
+                bail!("{name} is gone")
+            };
+            match job.state {
+                JobState::Finished => {
+                    if target_of(&query).is_some() {
+                        // What is still to be written into the table is written when it is dropped.
+                        engine.wait_bounded().await?;
+                        engine.execute(&self.into.end(name, &query)).await?;
+                    }
+                    return Ok(Taken {
+                        seconds: (world.clock.monotonic() - started).as_secs_f64(),
+                        cpu: cpu_seconds()? - cpu,
+                        rows: job.rows_out,
+                        state: job.state_bytes,
+                        memory: memory::peak().unwrap_or_default(),
+                    });
+                }
+                JobState::Failed => bail!("{name}: {}", job.error.unwrap_or_default()),
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Makes it as if it had never been.
+    async fn end(&self, engine: &Engine) -> Result<()> {
+        let (_, query) = self.parts();
+        if target_of(&query).is_none() {
+            engine.execute(&self.into.end(self.name, &query)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -306,12 +361,21 @@ mod tests {
         engine.execute(TABLES).await.unwrap();
         filled(&engine, 10_000).await.unwrap();
         for (name, sql) in QUERIES {
-            time(&engine, name, sql, Into::Blackhole, &[], 10_000).await.unwrap();
-            engine.execute(&Into::Blackhole.end(name)).await.unwrap();
-            time(&engine, name, sql, Into::View, &[], 10_000).await.unwrap();
+            let query = Timed { name, sql, into: Into::Blackhole, dir: dir.path() };
+            query.time(&engine, &[], 10_000).await.unwrap();
+            query.end(&engine).await.unwrap();
+            if sql.contains("INSERT INTO") {
+                check_files(&engine, dir.path()).await;
+                continue;
+            }
+            let query = Timed { into: Into::View, ..query };
+            query.time(&engine, &[], 10_000).await.unwrap();
             let found = rows(&engine, &format!("SELECT * FROM nexmark_{name}")).await.unwrap();
             // Bids of one price come in the order of time; a batch puts them in any, unless told.
-            let settled = sql.replace("ORDER BY price DESC", "ORDER BY price DESC, `dateTime`");
+            let (_, settled) = query.parts();
+            let settled = settled.replace("ORDER BY price DESC", "ORDER BY price DESC, `dateTime`");
+            // A batch reads the file that is looked up as any other table.
+            let settled = settled.replace("FOR SYSTEM_TIME AS OF B.p_time ", "");
             let expected = rows(&engine, &settled).await.unwrap();
             assert!(!expected.is_empty(), "{name} says nothing");
             let more: Vec<_> =
@@ -323,6 +387,33 @@ mod tests {
         engine.close().await.unwrap();
     }
 
+    /// Each bid is in a file, in the folder of its minute.
+    async fn check_files(engine: &Engine, dir: &Path) {
+        let mut found: BTreeMap<String, u64> = BTreeMap::new();
+        for day in std::fs::read_dir(dir.join("bid_files")).unwrap().map(|entry| entry.unwrap()) {
+            let name = day.file_name().into_string().unwrap();
+            if name.starts_with('.') {
+                continue;
+            }
+            for minute in std::fs::read_dir(day.path()).unwrap().map(|entry| entry.unwrap()) {
+                let folder = format!("{name}/{}", minute.file_name().into_string().unwrap());
+                for file in std::fs::read_dir(minute.path()).unwrap() {
+                    let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                    for line in text.lines().filter(|line| !line.starts_with("auction")) {
+                        let first: Vec<&str> = line.split(',').take(3).collect();
+                        *found.entry(format!("{folder} | {}", first.join(" | "))).or_default() += 1;
+                    }
+                }
+            }
+        }
+        let expected =
+            "SELECT 'dt=2026-01-01/hm=00%3A0' || minute(`dateTime`), auction, bidder, price FROM bid";
+        let expected = rows(engine, expected).await.unwrap();
+        let missing: Vec<_> =
+            expected.iter().filter(|(line, n)| found.get(*line) != Some(n)).take(3).collect();
+        assert!(missing.is_empty() && found.len() == expected.len(), "{}: {missing:?}", found.len());
+    }
+
     #[test]
     fn a_query_names_its_tables() {
         let of = |name: &str| tables_of(QUERIES.iter().find(|(query, _)| *query == name).unwrap().1);
@@ -332,6 +423,8 @@ mod tests {
         assert_eq!(of("q7"), ["bid"]);
         assert_eq!(of("q8"), ["person", "auction"]);
         assert_eq!(of("q9"), ["auction", "bid"]);
+        assert_eq!(of("q12"), ["bid"]);
+        assert_eq!(of("q13"), ["bid"]);
         assert_eq!(of("q20"), ["auction", "bid"]);
     }
 

@@ -1,0 +1,111 @@
+//! Partitions of a table as folders, as Hive, Spark and Flink have them: `dt=2026-01-01/hm=00%3A05/...`.
+//!
+//! A folder stands for one value of each partition column, and the files in it lack these columns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+/// The folder of rows whose value is NULL or empty.
+const NO_VALUE: &str = "__DEFAULT_PARTITION__";
+
+/// Which columns are folders, and which are in the files.
+pub(super) struct Partitions {
+    names: Vec<String>,
+    folders: Vec<usize>,
+    rest: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl Partitions {
+    /// The partitions by these columns of a table; what is wrong with them, if they are not columns or all of them.
+    pub(super) fn new(schema: &Schema, names: Vec<String>) -> Result<Self, String> {
+        let place = |name: &String| schema.index_of(name).map_err(|_| format!("there is no column '{name}'"));
+        let folders = names.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let rest: Vec<usize> =
+            (0..schema.fields().len()).filter(|column| !folders.contains(column)).collect();
+        if rest.is_empty() {
+            return Err("a file needs a column that is not a folder".to_owned());
+        }
+        let schema = Arc::new(schema.project(&rest).map_err(|error| error.to_string())?);
+        Ok(Self { names, folders, rest, schema })
+    }
+
+    /// The columns in the files.
+    pub(super) fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The rows of each folder, in their order.
+    pub(super) fn split(&self, rows: &RecordBatch) -> Result<Vec<(String, RecordBatch)>, ArrowError> {
+        let columns = self.folders.iter().map(|column| cast(rows.column(*column), &DataType::Utf8));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut split: Vec<(String, Vec<u32>)> = Vec::new();
+        for row in 0..rows.num_rows() {
+            let mut folder = String::new();
+            for (name, column) in self.names.iter().zip(&columns) {
+                let column = column.as_string::<i32>();
+                let value = if column.is_null(row) { "" } else { column.value(row) };
+                if !folder.is_empty() {
+                    folder.push('/');
+                }
+                escape(name, &mut folder);
+                folder.push('=');
+                escape(if value.is_empty() { NO_VALUE } else { value }, &mut folder);
+            }
+            let place = *places.entry(folder).or_insert_with_key(|folder| {
+                split.push((folder.clone(), Vec::new()));
+                split.len() - 1
+            });
+            split[place].1.push(row as u32);
+        }
+        let rest = rows.project(&self.rest)?;
+        let of = |(folder, rows): (String, Vec<u32>)| {
+            Ok((folder, take_record_batch(&rest, &UInt32Array::from(rows))?))
+        };
+        split.into_iter().map(of).collect()
+    }
+}
+
+/// Writes a text so that it can be part of a path everywhere.
+fn escape(text: &str, into: &mut String) {
+    for c in text.chars() {
+        let is_special = c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c);
+        // A folder must not be that above.
+        if is_special || (c == '.' && text.chars().all(|c| c == '.')) {
+            into.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            into.push(c);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn each_row_is_in_the_folder_of_its_values() {
+        let text = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as _;
+        let rows = RecordBatch::try_from_iter([
+            ("hm", text(vec![Some("10:01"), Some(".."), Some("10:01"), None])),
+            ("n", Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as _),
+        ])
+        .unwrap();
+        let partitions = Partitions::new(&rows.schema(), vec!["hm".to_owned()]).unwrap();
+        let split = partitions.split(&rows).unwrap();
+        let found: Vec<(&str, usize)> =
+            split.iter().map(|(folder, rows)| (folder.as_str(), rows.num_rows())).collect();
+        assert_eq!(found, [("hm=10%3A01", 2), ("hm=%2E%2E", 1), ("hm=__DEFAULT_PARTITION__", 1)]);
+        assert_eq!(split[0].1.num_columns(), 1);
+        let all = vec!["n".to_owned(), "hm".to_owned()];
+        assert!(Partitions::new(&rows.schema(), all).is_err_and(|error| error.contains("not a folder")));
+    }
+}
