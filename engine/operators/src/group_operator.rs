@@ -270,14 +270,15 @@ impl GroupOperator {
             return Ok(());
         }
         let mut gone: Vec<u32> = Vec::new();
-        for (end, number) in self.ends.due(self.watermark) {
+        for (_, number) in self.ends.due(self.watermark) {
             let group = &mut self.groups[number as usize];
             if group.rows == 0 {
                 group.scheduled = false;
                 continue;
             }
             match self.what.ttl.map(|ttl| group.lasts_until(ttl, self.watermark)) {
-                Some(until) if until > end => {
+                // Not by the end that was noted: a group that was restored since has another one noted, and goes in the same step.
+                Some(until) if self.watermark <= until => {
                     self.ends.push(until, number);
                     self.soil(number);
                 }

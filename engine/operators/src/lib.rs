@@ -31,6 +31,7 @@ mod stateless;
 mod temporal;
 pub mod triggers;
 mod unnest;
+mod values;
 pub mod windows;
 
 pub use aggregates::AggregateCall;
@@ -50,6 +51,7 @@ pub use stateless::{FilterSpec, ProjectSpec};
 pub use temporal::{TemporalInput, TemporalJoin, TemporalJoinSpec};
 pub use triggers::{FiringColumn, Memory, Rearm, Remembered, Trigger, TriggerSpec, When};
 pub use unnest::{UnnestSpec, Unnested};
+pub use values::ValuesSpec;
 pub use windows::{
     AssignWindowsSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec, WindowAggregate,
     WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,

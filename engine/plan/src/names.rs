@@ -367,6 +367,15 @@ impl ContextProvider for Names<'_> {
                     .hint_if(did_you_mean(name, known)),
             ));
         };
+        if self.world.mode == Mode::Stream {
+            let message = format!("{name}() is read once, and there is nothing to go on with");
+            return Err(refused(SqlError::new(Mistake::NotStreaming, message).hint(match name {
+                "read_text" => {
+                    "make a table of the same place: CREATE TABLE lines (line STRING) WITH (connector = 'filesystem', path = ..., format = 'raw')"
+                }
+                _ => "INSERT INTO ... SELECT runs once",
+            })));
+        }
         let state = &self.world.state;
         let context =
             SimplifyContext::builder().with_config_options(Arc::clone(state.config_options())).build();

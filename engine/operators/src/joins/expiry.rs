@@ -17,10 +17,15 @@ impl Expiry {
 
     /// The next row that has ended.
     pub(super) fn pop(&mut self, watermark: i64) -> Option<u32> {
-        let Reverse((end, _, row)) = *self.0.peek()?;
-        (watermark > end).then(|| {
+        self.pop_entry(watermark).map(|(_, _, row)| row)
+    }
+
+    /// The same with the row's end and its sequence number, by which a row is told whose number has been used again.
+    pub(super) fn pop_entry(&mut self, watermark: i64) -> Option<(i64, u64, u32)> {
+        let Reverse(entry) = *self.0.peek()?;
+        (watermark > entry.0).then(|| {
             self.0.pop();
-            row
+            entry
         })
     }
 

@@ -1,6 +1,7 @@
 //! Joins of two inputs that go on for ever.
 
 mod expiry;
+mod lasting;
 mod operator;
 mod rows;
 mod spec;

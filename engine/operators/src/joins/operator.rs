@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::EventTime;
 
 use super::expiry::Expiry;
+use super::lasting::Lasting;
 use super::rows::RowStore;
 use super::spec::{Join, JoinKind};
 use crate::api::{Changes, Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
@@ -40,6 +41,8 @@ pub(super) struct JoinOperator {
     pub(super) slots: Vec<u32>,
     pub(super) sides: [RowStore; 2],
     expiry: [Expiry; 2],
+    /// When rows without an end are forgotten, if they are.
+    pub(super) lasting: Option<Lasting>,
     deltas: Deltas,
     /// Whether the same pair may be in a step's changes more than once.
     add_up: bool,
@@ -47,6 +50,8 @@ pub(super) struct JoinOperator {
     spent: [Vec<u32>; 2],
     /// Rows that stay until the end of the step only.
     passing: [Vec<u32>; 2],
+    /// The same, and they are counted among the rows of their key until then.
+    done: [Vec<u32>; 2],
     pub(super) watermark: i64,
     /// The number of keys at which it is worth looking for those without rows.
     vacant_at: usize,
@@ -82,10 +87,12 @@ impl JoinOperator {
             slots: Vec::new(),
             sides: [side(0)?, side(1)?],
             expiry: Default::default(),
+            lasting: what.ttl.map(Lasting::new),
             deltas: Deltas::default(),
             add_up: !says_once,
             spent: Default::default(),
             passing: Default::default(),
+            done: Default::default(),
             watermark: i64::MIN,
             vacant_at: VACANT_MIN,
             restoring: None,
@@ -138,7 +145,17 @@ impl JoinOperator {
             if lonely && !self.says_unmatched(side) {
                 continue;
             }
-            let (row, fresh) = self.sides[side].add(key, slot, encoded.bytes(row), weight);
+            let bytes = encoded.bytes(row);
+            let weight = match &mut self.lasting {
+                Some(lasting) if !lonely && !self.what.passes(side) => {
+                    lasting.settle(side, bytes, weight, self.sides[side].weight_of(bytes))
+                }
+                _ => weight,
+            };
+            if weight == 0 {
+                continue;
+            }
+            let (row, fresh) = self.sides[side].add(key, slot, bytes, weight);
             if lonely {
                 self.deltas.push_alone(side, row, slot, weight);
                 self.passing[side].push(row);
@@ -147,9 +164,21 @@ impl JoinOperator {
             if self.sides[side].entry(row).weight == 0 {
                 self.spent[side].push(row);
             }
+            if self.what.passes(side) {
+                self.done[side].push(row);
+            } else if let Some(lasting) = &mut self.lasting {
+                lasting.change(side, row, fresh);
+            }
             arrivals.push(Arrival { row, weight, fresh, matches: 0 });
         }
         Ok(arrivals)
+    }
+
+    /// Whether matches are counted by row, and not by key: where they depend on more than the key, and where rows are forgotten that
+    /// have been a match.
+    fn counts_by_row(&self) -> bool {
+        let tracks = (0..2).any(|side| self.what.kind.tracks(side));
+        self.what.residual.is_some() || (self.lasting.is_some() && tracks)
     }
 
     /// Whether a side's rows without a match come out.
@@ -207,7 +236,12 @@ impl JoinOperator {
 
     /// Puts candidates before the residual.
     fn judge(&mut self, side: usize, arrivals: &mut [Arrival], candidates: &[(u32, u32)]) -> Result<()> {
-        let Some(residual) = self.what.residual.clone() else { return Ok(()) };
+        let Some(residual) = self.what.residual.clone() else {
+            for (nth, row) in candidates {
+                self.match_pair(side, &mut arrivals[*nth as usize], *row);
+            }
+            return Ok(());
+        };
         if candidates.is_empty() {
             return Ok(());
         }
@@ -362,6 +396,14 @@ impl JoinOperator {
                     self.sides[side].remove(row);
                 }
             }
+            for row in std::mem::take(&mut self.done[side]) {
+                let store = &mut self.sides[side];
+                if !store.is_gone(row) {
+                    let (key, weight) = (store.entry(row).key, store.entry(row).weight);
+                    store.totals[key as usize] -= weight;
+                    store.remove(row);
+                }
+            }
             for row in std::mem::take(&mut self.spent[side]) {
                 if !self.sides[side].is_gone(row) && self.sides[side].entry(row).weight == 0 {
                     self.sides[side].remove(row);
@@ -408,9 +450,9 @@ impl Operator for JoinOperator {
             return Ok(());
         }
         let mut arrivals = self.arrive(input, &rows)?;
-        match self.what.residual {
-            None => self.meet_all(input, &arrivals),
-            Some(_) => self.meet_some(input, &mut arrivals)?,
+        match self.counts_by_row() {
+            false => self.meet_all(input, &arrivals),
+            true => self.meet_some(input, &mut arrivals)?,
         }
         self.schedule(input, &rows, &arrivals)
     }
@@ -423,6 +465,9 @@ impl Operator for JoinOperator {
             self.expire();
         }
         self.emit(clock, out)?;
+        if let Some(lasting) = &mut self.lasting {
+            lasting.pass(self.watermark, &mut self.sides);
+        }
         self.sweep();
         Ok(())
     }
@@ -436,13 +481,19 @@ impl Operator for JoinOperator {
     }
 
     fn due(&self) -> Option<EventTime> {
-        self.expiry.iter().filter_map(Expiry::next).min()
+        // When restored rows end is found out with the next step.
+        if self.restoring.is_some() {
+            return Some(EventTime::MIN);
+        }
+        let lasting = self.lasting.as_ref().and_then(Lasting::next);
+        self.expiry.iter().filter_map(Expiry::next).chain(lasting).min()
     }
 
     fn state_size(&self) -> StateSize {
         let bytes = self.keys.size()
             + self.sides.iter().map(RowStore::size).sum::<usize>()
-            + self.expiry.iter().map(Expiry::size).sum::<usize>();
+            + self.expiry.iter().map(Expiry::size).sum::<usize>()
+            + self.lasting.as_ref().map_or(0, Lasting::size);
         let entries = self.sides.iter().map(RowStore::len).sum::<usize>();
         StateSize { entries: entries as u64, bytes: bytes as u64 }
     }

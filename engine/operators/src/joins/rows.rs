@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow_row::{RowConverter, SortField};
 use hashbrown::HashTable;
 
+use super::lasting::UNDATED;
 use crate::deltas::NONE;
 use crate::error::Result;
 use crate::groups::hash_bytes;
@@ -31,6 +32,8 @@ pub(super) struct Entry {
     /// Its place among the rows of its slot, in the order of arrival; names it in snapshots.
     pub(super) sequence: u64,
     hash: u64,
+    /// The watermark behind the step that last changed it, where rows are forgotten by it.
+    pub(super) at: i64,
     /// The slot of its key.
     pub(super) slot: u32,
     /// Noted in `dirty`.
@@ -131,21 +134,27 @@ impl RowStore {
         &mut self.entries[row as usize]
     }
 
+    /// The row of these bytes, if rows are looked up and it is there.
+    fn find(&self, hash: u64, bytes: &[u8]) -> Option<u32> {
+        let same = |row: &u32| {
+            let entry = &self.entries[*row as usize];
+            entry.hash == hash && &self.arena[entry.offset..entry.offset + entry.len as usize] == bytes
+        };
+        self.lookup.as_ref()?.find(hash, same).copied()
+    }
+
+    /// How often a row is there.
+    pub(super) fn weight_of(&self, bytes: &[u8]) -> i64 {
+        self.find(self.hash(bytes), bytes).map_or(0, |row| self.entries[row as usize].weight)
+    }
+
     /// Adds to a row's weight. Answers its number and whether it was not there before.
     pub(super) fn add(&mut self, key: u32, slot: u32, bytes: &[u8], weight: i64) -> (u32, bool) {
-        let Self { lookup, entries, arena, .. } = self;
-        let mut hash = 0;
-        if let Some(table) = lookup {
-            hash = hash_bytes(bytes);
-            let same = |row: &u32| {
-                let entry = &entries[*row as usize];
-                entry.hash == hash && &arena[entry.offset..entry.offset + entry.len as usize] == bytes
-            };
-            if let Some(row) = table.find(hash, same).copied() {
-                self.entries[row as usize].weight += weight;
-                self.touch(row);
-                return (row, false);
-            }
+        let hash = self.hash(bytes);
+        if let Some(row) = self.find(hash, bytes) {
+            self.entries[row as usize].weight += weight;
+            self.touch(row);
+            return (row, false);
         }
         let sequence = self.next_sequence;
         self.next_sequence += 1;
@@ -168,6 +177,7 @@ impl RowStore {
             matches: 0,
             sequence,
             hash,
+            at: UNDATED,
             slot,
             dirty: false,
             saved: false,

@@ -58,6 +58,8 @@ pub struct JoinInput {
     pub changes: Changes,
     /// Until when a row can find a match, if there is an end to it.
     pub time: Option<JoinTime>,
+    /// Whether all its rows come with the first step. Then the other side's rows are not kept beyond the step in which they come.
+    pub is_complete: bool,
 }
 
 /// Until when a row can find a match.
@@ -84,6 +86,9 @@ pub struct Join {
     pub residual: Option<Arc<dyn PhysicalExpr>>,
     /// Whether NULL equals NULL, as it does for INTERSECT and EXCEPT.
     pub null_equals_null: bool,
+    /// After how many nanoseconds of event time without a change a row is forgotten, of a join whose rows have no end; what was said of
+    /// it stays said.
+    pub ttl: Option<i64>,
 }
 
 impl Join {
@@ -94,6 +99,12 @@ impl Join {
     /// Whether rows end with the watermark.
     pub(super) fn is_bounded(&self) -> bool {
         self.left.time.is_some()
+    }
+
+    /// Whether a side's rows are done with at the end of their step: they have met all rows that there will be of the other side, and
+    /// none of these is said by itself.
+    pub(super) fn passes(&self, side: usize) -> bool {
+        self.input(1 - side).is_complete && !self.kind.tracks(1 - side) && !self.is_bounded()
     }
 
     /// The columns of both sides, as the residual sees them.
@@ -130,6 +141,9 @@ impl JoinSpec {
         if left.time.is_some() != right.time.is_some() {
             return wrong("one side ends with the watermark and the other does not".to_owned());
         }
+        if left.time.is_some() && what.ttl.is_some() {
+            return wrong("rows that end with the watermark are not forgotten before".to_owned());
+        }
         let updates = [left, right].iter().any(|side| side.changes != Changes::AppendOnly);
         if left.time.is_some() && updates {
             return wrong(
@@ -158,6 +172,10 @@ fn output_schema(what: &Join) -> SchemaRef {
 fn changes_of(what: &Join) -> Changes {
     use Changes::{AppendOnly, Retracting, Updating};
     let only_added = what.left.changes == AppendOnly && what.right.changes == AppendOnly;
+    // What is said of a row before the other side's rows have come is taken back in the same step.
+    if only_added && (0..2).any(|side| what.passes(side)) {
+        return AppendOnly;
+    }
     if what.is_bounded() || (only_added && matches!(what.kind, JoinKind::Inner | JoinKind::Semi)) {
         return AppendOnly;
     }
@@ -190,7 +208,7 @@ impl OperatorSpec for JoinSpec {
     fn name(&self) -> &'static str {
         match self.what.left.time {
             None => "Join",
-            Some(time) if time.late_after < 0 => "WindowJoin",
+            Some(time) if time.keep == time.late_after && time.keep != 0 => "WindowJoin",
             Some(_) => "IntervalJoin",
         }
     }
@@ -203,6 +221,9 @@ impl OperatorSpec for JoinSpec {
         let mut text = format!("{}, keys=[{}]", format!("{kind:?}").to_lowercase(), keys.join(", "));
         if let Some(residual) = &self.what.residual {
             text.push_str(&format!(", where {residual}"));
+        }
+        if let Some(ttl) = self.what.ttl {
+            text.push_str(&format!(", ttl={:?}", std::time::Duration::from_nanos(ttl.unsigned_abs())));
         }
         if self.name() == "IntervalJoin"
             && let (Some(a), Some(b)) = (left.time, right.time)
@@ -223,7 +244,13 @@ impl OperatorSpec for JoinSpec {
     }
 
     fn state_bound(&self) -> StateBound {
-        if self.what.is_bounded() { StateBound::Watermark } else { StateBound::GrowsWithRows }
+        if self.what.is_bounded() || self.what.ttl.is_some() {
+            StateBound::Watermark
+        } else if (0..2).any(|side| self.what.passes(side)) {
+            StateBound::None
+        } else {
+            StateBound::GrowsWithRows
+        }
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {

@@ -1,6 +1,7 @@
 //! A join's state in snapshots.
 //!
-//! Tables: `watermark`: one row, `$watermark`; `left` and `right`: `$slot`, `$sequence`, `$weight`, `$matches`, then the side's columns.
+//! Tables: `watermark`: one row, `$watermark`; `left` and `right`: `$slot`, `$sequence`, `$weight`, `$matches`, where rows are forgotten
+//! `$at`, the watermark behind the step that last changed the row, then the side's columns.
 //! An entry is named by slot and sequence number: a slot belongs to one instance at a time, and each instance goes on behind the
 //! greatest number that it was given.
 
@@ -16,14 +17,17 @@ use crate::windows::{check_schema, key_columns, push_entries, push_watermark, re
 
 const TABLES: [&str; 2] = ["left", "right"];
 
-/// The columns before a side's own.
-const OWN: usize = 4;
-
 impl JoinOperator {
+    /// How many columns there are before a side's own.
+    fn own(&self) -> usize {
+        4 + usize::from(self.what.ttl.is_some())
+    }
+
     fn state_schema(&self, side: usize) -> SchemaRef {
         let own = [("$slot", DataType::UInt32), ("$sequence", DataType::UInt64)]
             .into_iter()
             .chain([("$weight", DataType::Int64), ("$matches", DataType::Int64)])
+            .chain(self.what.ttl.map(|_| ("$at", DataType::Int64)))
             .map(|(name, kind)| Arc::new(Field::new(name, kind, false)));
         let fields = self.what.input(side).schema.fields().iter().cloned();
         Arc::new(Schema::new(own.chain(fields).collect::<Vec<_>>()))
@@ -63,6 +67,9 @@ impl JoinOperator {
                 each(|entry| entry.weight),
                 each(|entry| entry.matches),
             ];
+            if self.what.ttl.is_some() {
+                columns.push(each(|entry| entry.at));
+            }
             columns.extend(store.columns(put.iter().copied())?);
             push_entries(TABLES[side], RecordBatch::try_new(schema, columns)?, slots, out);
             put.iter().for_each(|row| store.entry_mut(*row).saved = true);
@@ -95,7 +102,8 @@ impl JoinOperator {
         check_schema(self.name, &entries.rows, &self.state_schema(side))?;
         let weights = named(2).as_primitive::<Int64Type>().values();
         let matches = named(3).as_primitive::<Int64Type>().values();
-        let columns = self.sides[side].batch_columns(&entries.rows, OWN).to_vec();
+        let at = self.what.ttl.map(|_| named(4).as_primitive::<Int64Type>().values());
+        let columns = self.sides[side].batch_columns(&entries.rows, self.own()).to_vec();
         let rows = Arc::clone(&self.what.input(side).schema);
         let rows = RecordBatch::try_new(rows, columns.clone())?;
         let keys = self.intern(&key_columns(&rows, &self.what.input(side).keys), rows.num_rows())?;
@@ -112,6 +120,7 @@ impl JoinOperator {
             store.totals[key as usize] += weights[nth] - store.entry(row).weight;
             let entry = store.entry_mut(row);
             (entry.weight, entry.matches, entry.saved) = (weights[nth], matches[nth], true);
+            entry.at = at.map_or(entry.at, |at| at[nth]);
         }
         self.restoring = Some(known);
         Ok(())
@@ -131,6 +140,9 @@ impl JoinOperator {
         let Some(known) = self.restoring.take() else { return };
         for (side, known) in known.into_iter().enumerate() {
             self.sides[side].sort_lists();
+            if let Some(lasting) = &mut self.lasting {
+                known.values().for_each(|row| lasting.restore(side, *row, &self.sides[side]));
+            }
             let Some(time) = self.what.input(side).time else { continue };
             let mut rows: Vec<u32> = known.into_values().collect();
             rows.sort_unstable();

@@ -7,6 +7,9 @@ const GARBAGE_MIN: usize = 1 << 16;
 
 const DIRTY_MIN: usize = 1 << 12;
 
+/// The time of a row that came before any watermark; the first one gives it another.
+pub(super) const UNDATED: i64 = i64::MIN;
+
 /// A row.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
@@ -15,6 +18,8 @@ pub(super) struct Entry {
     /// How many bytes there are before the columns.
     head: u32,
     pub(super) weight: i64,
+    /// The watermark behind the step in which it came, where lists are forgotten by it.
+    pub(super) at: i64,
     /// The slot of its list.
     pub(super) slot: u32,
     /// Changed since the last snapshot.
@@ -35,6 +40,8 @@ pub(super) struct List {
     pub(super) total: i64,
     /// What could be seen of it before this step, as a stretch of the operator's notes.
     pub(super) before: Option<(u32, u32)>,
+    /// Whether it is noted when it may be forgotten.
+    pub(super) scheduled: bool,
 }
 
 /// All lists of an instance.
@@ -125,6 +132,7 @@ impl Lists {
             len: len(bytes.len()),
             head: len(head),
             weight,
+            at: UNDATED,
             slot,
             dirty: false,
             saved: false,
@@ -158,6 +166,23 @@ impl Lists {
             self.entries[last as usize].weight = 0;
             gone(last);
         }
+    }
+
+    /// Takes a row off its list.
+    pub(super) fn leave(&mut self, list: u32, row: u32) {
+        let weight = std::mem::take(&mut self.entries[row as usize].weight);
+        let list = &mut self.lists[list as usize];
+        list.rows.retain(|other| *other != row);
+        list.total -= weight;
+    }
+
+    /// Takes off all rows, and answers them.
+    pub(super) fn empty(&mut self, list: u32) -> Vec<u32> {
+        let list = &mut self.lists[list as usize];
+        list.total = 0;
+        let rows = std::mem::take(&mut list.rows);
+        rows.iter().for_each(|row| self.entries[*row as usize].weight = 0);
+        rows
     }
 
     /// The rows that can be seen of a list, each with how often, in order.

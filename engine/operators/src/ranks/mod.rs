@@ -1,5 +1,6 @@
 //! The first rows of each partition, by an order: top-N and deduplication.
 
+mod lasting;
 mod lists;
 mod operator;
 mod spec;

@@ -39,9 +39,11 @@ pub(super) struct TopNOperator {
     /// What could be seen of the touched lists.
     before: Vec<(u32, i64)>,
     /// Rows that may be on no list any more.
-    spent: Vec<u32>,
+    pub(super) spent: Vec<u32>,
+    /// Rows that have come in this step, with their lists, where lists are forgotten.
+    pub(super) arrived: Vec<(u32, u32)>,
     deltas: Deltas,
-    ends: Ends,
+    pub(super) ends: Ends,
     pub(super) watermark: i64,
     vacant_at: usize,
 }
@@ -64,6 +66,7 @@ impl TopNOperator {
             touched: Vec::new(),
             before: Vec::new(),
             spent: Vec::new(),
+            arrived: Vec::new(),
             deltas: Deltas::default(),
             ends: Ends::default(),
             watermark: i64::MIN,
@@ -164,6 +167,9 @@ impl TopNOperator {
             if self.lists.entry(place).weight == 0 {
                 self.spent.push(place);
             }
+            if self.what.ttl.is_some() && (weight > 0 || self.lists.entry(place).weight < 0) {
+                self.arrived.push((list, place));
+            }
             if self.only_adds() {
                 self.lists.cut(list, self.what.limit(), |row| self.spent.push(row));
             }
@@ -233,12 +239,7 @@ impl TopNOperator {
                     self.deltas.push([*row, if self.what.numbered { number } else { 0 }], slot, 1);
                 }
             }
-            let list = &mut self.lists.lists[list as usize];
-            list.total = 0;
-            for row in std::mem::take(&mut list.rows) {
-                self.lists.entry_mut(row).weight = 0;
-                self.spent.push(row);
-            }
+            self.spent.extend(self.lists.empty(list));
         }
     }
 
@@ -308,8 +309,8 @@ impl TopNOperator {
         Ok(())
     }
 
-    /// Puts rows of a snapshot on their lists, with these weights.
-    pub(super) fn put(&mut self, batch: &RecordBatch, weights: &[i64]) -> Result<()> {
+    /// Puts rows of a snapshot on their lists, with these weights and, where lists are forgotten, times.
+    pub(super) fn put(&mut self, batch: &RecordBatch, weights: &[i64], at: Option<&[i64]>) -> Result<()> {
         self.remove(batch)?;
         let lists = self.intern(batch)?;
         let order = self.encode_order(batch)?;
@@ -319,6 +320,9 @@ impl TopNOperator {
             let bytes = columns.row(row).data();
             let place = self.lists.add(list, self.slots[list as usize], order, bytes, weights[row]);
             self.lists.entry_mut(place).saved = true;
+            if let Some(at) = at {
+                self.restore_time(list, place, at[row]);
+            }
         }
         Ok(())
     }
@@ -347,12 +351,18 @@ impl Operator for TopNOperator {
         if self.what.closes.is_some() {
             self.close();
         }
+        if self.what.ttl.is_some() {
+            self.date();
+        }
         let mut now = Vec::new();
         for list in std::mem::take(&mut self.touched) {
             self.compare(list, &mut now);
         }
         self.emit(clock, out)?;
         self.before.clear();
+        if self.what.ttl.is_some() {
+            self.forget_old();
+        }
         self.sweep();
         Ok(())
     }

@@ -34,6 +34,9 @@ pub struct TopN {
     pub changes: Changes,
     /// When a list ends, if it does. Then its rows come out at its end, and are never retracted.
     pub closes: Option<Closing>,
+    /// After how many nanoseconds of event time in which no row has come into it a list without an end is forgotten; what was said of it
+    /// stays said.
+    pub ttl: Option<i64>,
 }
 
 impl TopN {
@@ -59,6 +62,10 @@ impl TopNSpec {
         }
         if what.closes.is_some() && what.changes != Changes::AppendOnly {
             let reason = "lists that end with the watermark take rows that are only ever added";
+            return Err(OperatorError::unsupported("TopN", reason));
+        }
+        if what.closes.is_some() && what.ttl.is_some() {
+            let reason = "lists that end with the watermark are not forgotten before";
             return Err(OperatorError::unsupported("TopN", reason));
         }
         let number = Arc::new(Field::new(&what.number, DataType::UInt64, false));
@@ -92,7 +99,9 @@ impl OperatorSpec for TopNSpec {
             })
             .collect();
         let (first, last) = (skip + 1, skip + take);
-        format!("{first}..={last}, keys=[{}], order=[{}]", self.names().join(", "), order.join(", "))
+        let ttl = self.what.ttl.map(|ttl| std::time::Duration::from_nanos(ttl.unsigned_abs()));
+        let ttl = ttl.map(|ttl| format!(", ttl={ttl:?}")).unwrap_or_default();
+        format!("{first}..={last}, keys=[{}], order=[{}]{ttl}", self.names().join(", "), order.join(", "))
     }
 
     fn schema(&self) -> SchemaRef {
@@ -114,7 +123,7 @@ impl OperatorSpec for TopNSpec {
     }
 
     fn state_bound(&self) -> StateBound {
-        match (self.what.closes.is_some(), &self.what.changes) {
+        match (self.what.closes.is_some() || self.what.ttl.is_some(), &self.what.changes) {
             (true, _) => StateBound::Watermark,
             // Rows behind the last number may be needed again when one before it is retracted.
             (false, changes) if *changes != Changes::AppendOnly => StateBound::GrowsWithRows,

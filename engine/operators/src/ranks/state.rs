@@ -1,7 +1,7 @@
 //! A top-N's state in snapshots.
 //!
-//! Tables: `watermark`: one row, `$watermark`; `rows`: the input's columns, and `$weight`. A row is named by its columns: deletes hold them
-//! alone.
+//! Tables: `watermark`: one row, `$watermark`; `rows`: the input's columns, `$weight` and, where lists are forgotten, `$at`, the watermark
+//! behind the step in which the row came. A row is named by its columns: deletes hold them alone.
 
 use std::sync::Arc;
 
@@ -17,8 +17,9 @@ const TABLE: &str = "rows";
 
 impl TopNOperator {
     fn state_schema(&self) -> SchemaRef {
-        let weight = Arc::new(Field::new("$weight", DataType::Int64, false));
-        let fields = self.what.input.fields().iter().cloned().chain([weight]);
+        let own = |name: &str| Arc::new(Field::new(name, DataType::Int64, false));
+        let more = [own("$weight")].into_iter().chain(self.what.ttl.map(|_| own("$at")));
+        let fields = self.what.input.fields().iter().cloned().chain(more);
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
@@ -52,6 +53,10 @@ impl TopNOperator {
         let mut columns = self.decode(put.iter().copied())?;
         let weights = put.iter().map(|row| self.lists.entry(*row).weight);
         columns.push(Arc::new(Int64Array::from_iter_values(weights)));
+        if self.what.ttl.is_some() {
+            let at = put.iter().map(|row| self.lists.entry(*row).at);
+            columns.push(Arc::new(Int64Array::from_iter_values(at)));
+        }
         push_entries(TABLE, RecordBatch::try_new(self.state_schema(), columns)?, self.slots_of(&put), out);
         put.into_iter().for_each(|row| self.lists.entry_mut(row).saved = true);
         Ok(())
@@ -74,6 +79,7 @@ impl TopNOperator {
         let width = self.what.input.fields().len();
         let rows =
             RecordBatch::try_new(Arc::clone(&self.what.input), entries.rows.columns()[..width].to_vec())?;
-        self.put(&rows, entries.rows.column(width).as_primitive::<Int64Type>().values())
+        let own = |nth: usize| entries.rows.column(width + nth).as_primitive::<Int64Type>().values();
+        self.put(&rows, own(0), self.what.ttl.map(|_| &own(1)[..]))
     }
 }

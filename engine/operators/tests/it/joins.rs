@@ -65,8 +65,21 @@ fn spec(
     changes: Changes,
     times: [Option<JoinTime>; 2],
 ) -> Arc<dyn OperatorSpec> {
-    let side = |time| JoinInput { schema: schema(), keys: vec![0], changes: changes.clone(), time };
-    let what = Join { kind, left: side(times[0]), right: side(times[1]), residual, null_equals_null: false };
+    let side = |time| JoinInput {
+        schema: schema(),
+        keys: vec![0],
+        changes: changes.clone(),
+        time,
+        is_complete: false,
+    };
+    let what = Join {
+        kind,
+        left: side(times[0]),
+        right: side(times[1]),
+        residual,
+        null_equals_null: false,
+        ttl: None,
+    };
     Arc::new(JoinSpec::try_new(what).unwrap())
 }
 

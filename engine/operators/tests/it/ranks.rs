@@ -34,6 +34,7 @@ fn spec(
         numbered,
         changes,
         closes,
+        ttl: None,
     };
     Arc::new(TopNSpec::try_new(what).unwrap())
 }

@@ -145,13 +145,6 @@ pub(super) fn time_behind(flow: &Flow, keys: &[usize], closes: Option<Closing>) 
     if closes.is_none() {
         return Time::default();
     }
-    let place = |column: usize| keys.iter().position(|key| *key == column);
-    let ends = flow.time.ends.iter().filter_map(|(column, after)| Some((place(*column)?, *after)));
-    let ends: Vec<_> = ends.collect();
-    Time {
-        columns: ends.iter().map(|(column, _)| *column).collect(),
-        ends,
-        delay: flow.time.delay,
-        per_key: None,
-    }
+    let from: Vec<_> = keys.iter().copied().map(Some).collect();
+    flow.time.at_ends(&from)
 }

@@ -19,6 +19,8 @@ pub(super) struct Flow {
     pub(super) schema: SchemaRef,
     pub(super) changes: Changes,
     pub(super) time: Time,
+    /// Whether all its rows come with the job's first step.
+    pub(super) is_complete: bool,
     /// What the last operator computes from what, if it is a projection: the next one is merged with it.
     projected: Option<Projected>,
 }
@@ -37,8 +39,9 @@ pub(super) type Exprs = Vec<(Arc<dyn PhysicalExpr>, String)>;
 pub(super) struct Time {
     /// The columns by which windows can close: the source's own time, or a window's.
     pub(super) columns: Vec<usize>,
-    /// Those of them that stand for a whole window, which ends when the watermark is more than so many nanoseconds past them: -1
-    /// for its end, which does not belong to it.
+    /// Columns that stand for a whole window, which ends when the watermark is more than so many nanoseconds past them: -1 for its
+    /// end, which does not belong to it. Of several, that of the end comes before that of the start, from which the end may lie further
+    /// than it must. A window's start is here and not among `columns`: windows over it would close before its rows come.
     pub(super) ends: Vec<(usize, i64)>,
     /// How far behind the watermark these columns may lie, in nanoseconds.
     pub(super) delay: i64,
@@ -58,6 +61,15 @@ pub(super) struct PerKeyColumns {
 }
 
 impl Time {
+    /// Behind an operator that gives out what belongs to a window when that ends; `from` as in [`Self::follow`]. Only bounds of windows
+    /// are times there.
+    pub(super) fn at_ends(&self, from: &[Option<usize>]) -> Self {
+        let mut time = Self { per_key: None, ..self.clone() };
+        time.follow(from);
+        time.columns.retain(|column| time.ends.iter().any(|(end, _)| end == column));
+        time
+    }
+
     /// The same behind an operator with other columns. `from` says for each of them which old one it is, if it is one unchanged.
     pub(super) fn follow(&mut self, from: &[Option<usize>]) {
         let place = |old: usize| from.iter().position(|column| *column == Some(old));
@@ -76,7 +88,7 @@ impl Time {
 
 impl Flow {
     pub(super) fn new(inputs: Vec<StageInput>, schema: SchemaRef, changes: Changes, time: Time) -> Self {
-        Self { inputs, operators: Vec::new(), schema, changes, time, projected: None }
+        Self { inputs, operators: Vec::new(), schema, changes, time, is_complete: false, projected: None }
     }
 
     /// Adds an operator; rows have its columns from here on.

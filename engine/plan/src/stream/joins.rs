@@ -51,11 +51,18 @@ impl Lower<'_> {
         let names = pair_names(&left, &right)?;
         let residual = residual.map(|expr| self.physical(&expr, &names)).transpose()?;
         let bounds = times.map(|(left, right)| [left, right]);
+        // A table that the query brings along stays.
+        let stays = left.flow.is_complete || right.flow.is_complete;
+        let ttl = self.options.ttl.filter(|_| bounds.is_none() && !stays);
+        if ttl.is_some() {
+            self.check_timed("'ttl'")?;
+        }
         let input = |side: &Side<'_>, time: Option<JoinTime>| JoinInput {
             schema: Arc::clone(&side.flow.schema),
             keys: side.keys.clone(),
             changes: side.flow.changes.clone(),
             time,
+            is_complete: side.flow.is_complete,
         };
         let what = Join {
             kind,
@@ -63,8 +70,11 @@ impl Lower<'_> {
             right: input(&right, bounds.map(|bounds| bounds[1])),
             residual,
             null_equals_null: join.null_equality == NullEquality::NullEqualsNull,
+            ttl,
         };
-        let time = time_behind(&left, &right, kind, bounds);
+        let time = time_behind(&left, &right, kind, bounds)
+            .or_else(|| time_beside(&left, &right, kind))
+            .unwrap_or_default();
         let widths = [&left, &right].map(|side| (side.node.fields().len(), side.flow.schema.fields().len()));
         let operator: Arc<dyn OperatorSpec> = Arc::new(JoinSpec::try_new(what).map_err(external)?);
         let (schema, changes) = (operator.schema(), operator.changes());
@@ -125,16 +135,19 @@ impl Lower<'_> {
             side.flow.time.ends.iter().find(|(end, _)| *end == column).map(|(_, after)| *after)
         };
         let is_time = |side: &Side<'_>, column: usize| side.flow.time.columns.contains(&column);
-        for (a, b) in left.keys.iter().zip(&right.keys) {
-            match (end(left, *a), end(right, *b)) {
+        let mut pairs: Vec<_> = left.keys.iter().copied().zip(right.keys.iter().copied()).collect();
+        // Behind a join by a window's end there is a time, behind one by its start there is none.
+        pairs.sort_by_key(|(a, _)| !is_time(left, *a));
+        for (a, b) in pairs {
+            match (end(left, a), end(right, b)) {
                 (Some(x), Some(y)) if x == y => {
                     let time = |column| JoinTime { column, keep: x, late_after: x };
-                    return Ok(Some((time(*a), time(*b))));
+                    return Ok(Some((time(a), time(b))));
                 }
-                _ if is_time(left, *a) && is_time(right, *b) => {
-                    let after = end(left, *a).max(end(right, *b)).unwrap_or_default().max(0);
+                _ if is_time(left, a) && is_time(right, b) => {
+                    let after = end(left, a).max(end(right, b)).unwrap_or_default().max(0);
                     let time = |column| JoinTime { column, keep: after, late_after: after };
-                    return Ok(Some((time(*a), time(*b))));
+                    return Ok(Some((time(a), time(b))));
                 }
                 _ => {}
             }
@@ -225,12 +238,19 @@ pub(super) fn pair_names(left: &Side<'_>, right: &Side<'_>) -> Result<DFSchema> 
 }
 
 /// What is known of time behind the join: the columns that tie the sides, of sides that are never filled with nulls.
-fn time_behind(left: &Side<'_>, right: &Side<'_>, kind: JoinKind, bounds: Option<[JoinTime; 2]>) -> Time {
-    let Some([a, b]) = bounds else { return Time::default() };
+fn time_behind(
+    left: &Side<'_>,
+    right: &Side<'_>,
+    kind: JoinKind,
+    bounds: Option<[JoinTime; 2]>,
+) -> Option<Time> {
+    let [a, b] = bounds?;
     let (mut columns, mut ends) = (Vec::new(), Vec::new());
     let width = left.flow.schema.fields().len();
     let mut add = |side: &Side<'_>, time: JoinTime, offset: usize| {
-        columns.push(time.column + offset);
+        if side.flow.time.columns.contains(&time.column) {
+            columns.push(time.column + offset);
+        }
         let end = side.flow.time.ends.iter().find(|(column, _)| *column == time.column);
         ends.extend(end.map(|(column, after)| (column + offset, *after)));
     };
@@ -247,7 +267,27 @@ fn time_behind(left: &Side<'_>, right: &Side<'_>, kind: JoinKind, bounds: Option
         // Rows that wait are not of their window's time any more.
         ends.clear();
     }
-    Time { columns, ends, delay: before.saturating_add(kept), per_key: None }
+    Some(Time { columns, ends, delay: before.saturating_add(kept), per_key: None })
+}
+
+/// What is known of time beside a table whose rows are all there: the other side's rows come out in the step in which they come.
+fn time_beside(left: &Side<'_>, right: &Side<'_>, kind: JoinKind) -> Option<Time> {
+    let width = left.flow.schema.fields().len();
+    let (side, offset) = match kind {
+        JoinKind::Inner | JoinKind::Right if left.flow.is_complete => (right, width),
+        JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti if right.flow.is_complete => {
+            (left, 0)
+        }
+        _ => return None,
+    };
+    let time = &side.flow.time;
+    let is_timed = side.flow.is_append_only() && time.per_key.is_none();
+    is_timed.then(|| Time {
+        columns: time.columns.iter().map(|column| column + offset).collect(),
+        ends: time.ends.iter().map(|(column, after)| (column + offset, *after)).collect(),
+        delay: time.delay,
+        per_key: None,
+    })
 }
 
 /// Leaves out the keys that were computed for the join.

@@ -13,7 +13,7 @@ use super::flow::{Flow, Time, external, names_of};
 use super::lookup::looked_up;
 use super::ranks::{is_window, uses_last_column};
 use super::refuse::refusal;
-use super::windowed::{AFTER_END, AFTER_TIME};
+use super::windowed::{AFTER_END, AFTER_TIME, after_start};
 use crate::as_of::Versions;
 use crate::catalog::Catalog;
 use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
@@ -80,10 +80,8 @@ impl<'a> Lower<'a> {
                     (None, None) => Err(cannot(plan)),
                 }
             }
-            LogicalPlan::EmptyRelation(_) => Err(refused(
-                SqlError::new(Mistake::NotStreaming, "the query reads no stream")
-                    .hint("without a stream there is nothing to go on with: run it as a bounded query"),
-            )),
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::EmptyRelation(relation) => Ok(self.empty_relation(relation)),
             other => Err(cannot(other)),
         }
     }
@@ -208,7 +206,7 @@ impl<'a> Lower<'a> {
         let assign = AssignWindowsSpec::try_new(kind, Arc::clone(&flow.schema), time).map_err(external)?;
         flow.push(assign.with_lateness(self.options.lateness.unwrap_or(0)));
         flow.time.columns.extend([own + 2, own + 1]);
-        flow.time.ends.extend([(own + 2, AFTER_TIME), (own + 1, AFTER_END)]);
+        flow.time.ends.extend([(own + 2, AFTER_TIME), (own + 1, AFTER_END), (own, after_start(kind))]);
         Ok(flow)
     }
 

@@ -29,6 +29,7 @@ mod source;
 mod target;
 mod temporal;
 mod unnest;
+mod values;
 mod windowed;
 
 pub(crate) use decide::Decide;

@@ -118,25 +118,15 @@ impl Lower<'_> {
         let time = match closes {
             None => Time::default(),
             // Rows come out when their window has ended; other times may lie anywhere before.
-            Some(_) => Time {
-                columns: flow
-                    .time
-                    .ends
-                    .iter()
-                    .map(|(column, _)| *column)
-                    .filter(|c| partition.contains(c))
-                    .collect(),
-                ends: flow
-                    .time
-                    .ends
-                    .iter()
-                    .copied()
-                    .filter(|(column, _)| partition.contains(column))
-                    .collect(),
-                delay: flow.time.delay,
-                per_key: None,
-            },
+            Some(_) => {
+                let kept = |column: usize| Some(column).filter(|column| partition.contains(column));
+                flow.time.at_ends(&(0..flow.schema.fields().len()).map(kept).collect::<Vec<_>>())
+            }
         };
+        let ttl = self.options.ttl.filter(|_| closes.is_none() && !partition.is_empty());
+        if ttl.is_some() {
+            self.check_timed("'ttl'")?;
+        }
         let what = TopN {
             input: Arc::clone(&flow.schema),
             partition: partition.clone(),
@@ -147,6 +137,7 @@ impl Lower<'_> {
             numbered,
             changes: flow.changes.clone(),
             closes,
+            ttl,
         };
         let operator: Arc<dyn OperatorSpec> = Arc::new(TopNSpec::try_new(what).map_err(external)?);
         let (schema, changes) = (operator.schema(), operator.changes());

@@ -77,12 +77,16 @@ pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
             "DISTINCT ON does not run as a stream",
             "SELECT key, LAST_VALUE(value ORDER BY ts) ... GROUP BY key",
         ),
-        LogicalPlan::Values(_) => not_streaming(
-            "VALUES has an end, so that there is nothing to go on with",
-            "INSERT INTO ... VALUES ... runs once",
-        ),
         _ => return None,
     })
+}
+
+/// Why a query without a stream does not.
+pub(super) fn no_stream() -> SqlError {
+    not_streaming(
+        "the query reads no stream, so that there is nothing to go on with",
+        "run it as a bounded query; INSERT INTO ... VALUES ... runs once",
+    )
 }
 
 const SUBQUERY: &str = "a subquery of this kind does not run as a stream";

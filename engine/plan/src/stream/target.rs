@@ -120,6 +120,7 @@ fn one_row_for_each_key(lower: &mut Lower<'_>, flow: Flow, stream: &StreamDef) -
         numbered: false,
         changes: flow.changes.clone(),
         closes: None,
+        ttl: None,
     };
     let operator: Arc<dyn OperatorSpec> = Arc::new(TopNSpec::try_new(what).map_err(external)?);
     let (schema, changes) = (operator.schema(), operator.changes());

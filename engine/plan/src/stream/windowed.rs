@@ -13,7 +13,7 @@ use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use headwater_operators::{
     AggregateCall, Changes, OperatorSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec,
-    WindowAggregate, WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowPartialSpec,
+    WindowAggregate, WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,
 };
 
 use super::flow::{Flow, Time, external, names_of};
@@ -29,6 +29,11 @@ const COLUMNS: [WindowColumn; 3] = [WindowColumn::Start, WindowColumn::End, Wind
 /// How far the watermark must be past a window's end, and past its `window_time`, for the window to have ended, less one.
 pub(super) const AFTER_END: i64 = -1;
 pub(super) const AFTER_TIME: i64 = 999_999;
+
+/// The same of a window's start: all windows that begin there have ended.
+pub(super) fn after_start(kind: WindowKind) -> i64 {
+    kind.size().saturating_add(AFTER_END)
+}
 
 /// An aggregate in terms of a window function's columns.
 struct OverWindow<'a> {
@@ -103,13 +108,17 @@ impl Lower<'_> {
         };
         let (closes, delay) = (parts.per_key.is_none(), flow.time.delay);
         let (input, schema) = self.aggregate_stages(flow, window.windowing, parts)?;
-        let wanted = [(WindowColumn::Time, AFTER_TIME), (WindowColumn::End, AFTER_END)];
+        let mut wanted = vec![(WindowColumn::Time, AFTER_TIME), (WindowColumn::End, AFTER_END)];
+        if let Bounds::Fixed(kind) = window.windowing.bounds() {
+            wanted.push((WindowColumn::Start, after_start(kind)));
+        }
         let place = |bound: WindowColumn| output.iter().position(|column| column.from == bound);
         let ends =
             wanted.iter().filter(|_| closes).filter_map(|(bound, after)| Some((place(*bound)?, *after)));
         let ends: Vec<_> = ends.collect();
-        let time =
-            Time { columns: ends.iter().map(|(column, _)| *column).collect(), ends, delay, per_key: None };
+        let is_time = |column: &usize| output[*column].from != WindowColumn::Start;
+        let columns = ends.iter().map(|(column, _)| *column).filter(is_time).collect();
+        let time = Time { columns, ends, delay, per_key: None };
         let mut flow = Flow::new(vec![input], schema, Changes::AppendOnly, time);
         self.finish_windowed(&mut flow, &over, &output, aggregate)?;
         Ok(Some(flow))

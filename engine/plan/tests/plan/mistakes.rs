@@ -158,6 +158,7 @@ const CASES: &[&str] = &[
     "SELECT random() FROM weather",
     "SELECT 1",
     "VALUES (1)",
+    "SELECT value FROM generate_series(1, 3)",
     "SELECT * FROM out",
     "SELECT * FROM files",
     // Into a target.

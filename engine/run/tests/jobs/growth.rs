@@ -18,9 +18,6 @@ use headwater_plan::{Parsed, Statement, parse};
 
 use crate::machine::Machine;
 
-/// What grows all the same: a top-N of each day, which the start of a day does not end.
-const GROWS: [&str; 1] = ["hottest_stations"];
-
 /// Rows of each stream in a stretch: as many as windows of 2, 3, 4, 6 and 12 rows of each of three keys fit into.
 const ROWS: i64 = 36;
 
@@ -136,7 +133,6 @@ fn check(name: &str, text: &str, prelude: &str) -> usize {
             _ => (None, parsed.text.clone()),
         };
         if let Some(job) = job {
-            growing.extend(GROWS.iter().filter(|grows| **grows == job).map(|grows| (*grows).to_owned()));
             let explain = match sql.rsplit_once("; CREATE") {
                 Some((settings, create)) => format!("{settings}; EXPLAIN CREATE{create}"),
                 None => format!("EXPLAIN {sql}"),

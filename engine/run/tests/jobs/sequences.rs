@@ -115,6 +115,10 @@ async fn lines_of_files_are_read_without_the_log() {
         format!("SELECT max(sequence_occurrences(line, 'R', 'overlapping')) FROM read_text('{at}/a.log')");
     assert_eq!(ask(&all).await, ["6"]);
     assert!(engine.execute("SELECT * FROM read_text(1)").await.is_err());
+    // A job needs a table, from which it goes on.
+    let job = format!("CREATE MATERIALIZED VIEW errors AS SELECT line FROM read_text('{at}/b.log')");
+    let refused = engine.execute(&job).await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("make a table of the same place: CREATE TABLE lines"), "{refused}");
     let nothing = engine.execute(&format!("SELECT count(*) FROM read_text('{at}/*.txt')")).await.unwrap();
     let Some(headwater_run::Answer::Rows(rows)) = nothing.into_iter().last() else { panic!("no rows") };
     let error = futures::TryStreamExt::try_collect::<Vec<_>>(rows).await.unwrap_err().to_string();

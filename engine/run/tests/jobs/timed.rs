@@ -68,6 +68,25 @@ fn queries() -> Vec<String> {
          ON c.window_end = m.e AND c.n >= m.m"
     ));
     queries.push(format!("SELECT DISTINCT window_end, n FROM {COUNTS}"));
+    // By the start alone, also of windows of several sizes that begin there.
+    queries.push(format!(
+        "SELECT window_start, k, n, rn FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start ORDER BY n DESC, k) AS rn \
+         FROM {COUNTS}) AS t WHERE rn <= 2"
+    ));
+    queries.push(format!(
+        "SELECT start, k, v, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k, start ORDER BY ts DESC, v) AS rn \
+         FROM (SELECT k, v, ts, window_start AS start FROM {WINDOWS}) AS w) AS t WHERE rn = 1"
+    ));
+    queries.push(
+        "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start ORDER BY n DESC, window_end) AS rn FROM \
+         (SELECT window_start, window_end, COUNT(*) AS n FROM CUMULATE(TABLE a, DESCRIPTOR(ts), INTERVAL '1' SECOND, INTERVAL '3' SECOND) \
+         GROUP BY window_start, window_end) AS c) AS t WHERE rn = 2"
+            .to_owned(),
+    );
+    queries.push(format!("SELECT window_start, MAX(n) AS n FROM {COUNTS} GROUP BY window_start"));
+    queries.push(format!(
+        "SELECT l.window_start, l.k, l.v, r.v AS w FROM {WINDOWS} LEFT JOIN {OTHERS} ON l.window_start = r.window_start AND l.k = r.k"
+    ));
     queries
 }
 
@@ -134,7 +153,7 @@ fn what_ends_with_the_watermark_says_what_the_batch_gives() {
     let queries = queries();
     seeds::each(
         "-p headwater-run what_ends_with_the_watermark_says_what_the_batch_gives",
-        0..60,
+        0..90,
         |seed, _story| life(seed, &queries[seed as usize % queries.len()]),
     );
 }
