@@ -28,6 +28,8 @@ pub(super) struct Reader {
 /// A text within a script.
 pub(super) struct Quoted {
     pub(super) text: String,
+    /// Whether each quote in it stands twice in the script.
+    doubled: bool,
     /// Where it begins, behind the quote.
     pub(super) position: Position,
     pub(super) script: Script,
@@ -36,7 +38,7 @@ pub(super) struct Quoted {
 impl Quoted {
     /// Reads it by itself, and says where its first word stands. Places in it are places in the script.
     pub(super) fn reader(self) -> Result<(Reader, Position)> {
-        let reader = Reader::part(&self.text, self.position, self.script)?;
+        let reader = Reader::part(&self.text, self.position, self.doubled, self.script)?;
         let first = reader.position();
         Ok((reader, first))
     }
@@ -44,22 +46,24 @@ impl Quoted {
 
 impl Reader {
     pub(super) fn new(text: &str) -> Result<Self> {
-        Self::part(text, Position { line: 1, column: 1 }, Script::new(text))
+        Self::part(text, Position { line: 1, column: 1 }, false, Script::new(text))
     }
 
-    /// Reads a text that begins at a place of a script.
-    fn part(text: &str, start: Position, script: Script) -> Result<Self> {
+    /// Reads a text that begins at a place of a script. `doubled`: its quotes stand twice there.
+    fn part(text: &str, start: Position, doubled: bool, script: Script) -> Result<Self> {
+        let lines: Vec<&str> = if doubled { text.lines().collect() } else { Vec::new() };
+        let moved = |place: Position| moved(place, start, &lines);
         let mut tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| {
-            let place = moved(position(error.location), start);
+            let place = moved(position(error.location));
             SqlError::new(Mistake::Syntax, lower_first(&error.message)).at(place, &script)
         })?;
         for TokenWithSpan { span, .. } in &mut tokens {
             for place in [&mut span.start, &mut span.end] {
-                let Position { line, column } = moved(position(*place), start);
+                let Position { line, column } = moved(position(*place));
                 *place = Location { line, column };
             }
         }
-        let end = moved(end_of(text), start);
+        let end = moved(end_of(text));
         let mut tokens = unify_patterns(tokens, &script)?;
         let as_of = AsOfJoins::take(&mut tokens);
         Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script, end, as_of })
@@ -68,17 +72,17 @@ impl Reader {
     /// A text in quotes or dollars.
     pub(super) fn quoted(&mut self, what: &str) -> Result<Quoted> {
         let Position { line, column } = self.position();
-        let (text, quote) = match self.peek() {
-            Token::SingleQuotedString(text) => (text.clone(), 1),
+        let (text, doubled, quote) = match self.peek() {
+            Token::SingleQuotedString(text) => (text.clone(), true, 1),
             Token::DollarQuotedString(quoted) => {
                 let tag = quoted.tag.as_deref().unwrap_or_default();
-                (quoted.value.clone(), 2 + tag.chars().count() as u64)
+                (quoted.value.clone(), false, 2 + tag.chars().count() as u64)
             }
             _ => return Err(self.expected(what)),
         };
         self.next();
         let position = Position { line, column: column + quote };
-        Ok(Quoted { text, position, script: self.script.clone() })
+        Ok(Quoted { text, doubled, position, script: self.script.clone() })
     }
 
     pub(super) fn script(&self) -> &Script {
@@ -291,9 +295,12 @@ fn parse_place(text: &str) -> Option<Position> {
     Some(Position { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
 }
 
-/// A place in a text that begins elsewhere.
-fn moved(place: Position, start: Position) -> Position {
-    let column = if place.line == 1 { place.column + start.column - 1 } else { place.column };
+/// A place in a text that begins elsewhere. `lines`: those of the text, if its quotes are doubled there.
+fn moved(place: Position, start: Position, lines: &[&str]) -> Position {
+    let line = lines.get(usize::try_from(place.line - 1).unwrap_or(usize::MAX)).unwrap_or(&"");
+    let before = usize::try_from(place.column - 1).unwrap_or(usize::MAX);
+    let column = place.column + line.chars().take(before).filter(|c| *c == '\'').count() as u64;
+    let column = if place.line == 1 { column + start.column - 1 } else { column };
     Position { line: place.line + start.line - 1, column }
 }
 

@@ -92,6 +92,8 @@ const MISTAKES: &[&str] = &[
     "CREATE FUNCTION g(temp DOUBLE)\nRETURNS DOUBLE AS 'tmep + 1'",
     "CREATE FUNCTION g(temp DOUBLE) RETURNS DOUBLE AS $$\n  temp +\n  celsus(temp)\n$$",
     "CREATE FUNCTION g(temp DOUBLE) RETURNS DOUBLE AS '(temp'",
+    "CREATE FUNCTION g(site STRING) RETURNS STRING AS 'COALESCE(''it''''s'', ''no'') || stie'",
+    "CREATE FUNCTION g(site STRING) RETURNS STRING AS '\n  ''a'' || site || stie'",
     "CREATE FUNCTION g(temp DOUBLE) RETURNS DOUBLE AS 'temp temp'",
     "CREATE FUNCTION g(temp DOUBLE) RETURNS STRING RETURN temp + 1",
     "CREATE FUNCTION g(temp STRING) RETURNS DOUBLE RETURN abs(temp)",
