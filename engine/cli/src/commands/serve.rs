@@ -36,7 +36,7 @@ pub(crate) struct Serve {
     /// Where to serve WAMP, over WebSocket and RawSocket; not at all unless given here or in the file
     #[arg(long, value_name = "ADDR", env = "HEADWATER_WAMP")]
     wamp: Option<SocketAddr>,
-    /// Where to serve MQTT; not at all unless given here or in the file
+    /// Where to serve MQTT, over TCP and WebSocket; not at all unless given here or in the file
     #[arg(long, value_name = "ADDR", env = "HEADWATER_MQTT")]
     mqtt: Option<SocketAddr>,
     /// A file with settings, in TOML; the command line wins
