@@ -1,4 +1,5 @@
 //! A topic in, a topic out, through the binary, which is killed in between; Kafka's own console clients at both ends.
+//! And a log that is kept in topics.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -106,4 +107,80 @@ async fn a_topic_flows_into_a_stream_and_a_jobs_result_into_a_topic_once_through
     found.sort_unstable();
     assert_eq!(found, (0..600).filter(|n| n % 3 == 0).map(|n| n * 2).collect::<Vec<u64>>());
     assert_eq!(server.terminate(), Some(0));
+}
+
+/// The log is at the broker: a server with an empty data directory, on another machine perhaps, takes it over, with its streams and
+/// what its jobs have computed; the one before is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_in_topics_outlives_its_server_and_its_directory() {
+    let Some(kafka) = Kafka::of() else { return };
+    let (name, address) = (format!("binary-{}", std::process::id()), kafka.address.clone());
+    let serve = |data: &Path| {
+        let property = format!("bootstrap.servers={address}");
+        let data = data.to_str().unwrap();
+        Server::start(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            data,
+            "--log",
+            "kafka",
+            "--log-name",
+            &name,
+            "--log-property",
+            &property,
+        ])
+    };
+    let minute = |n: u32| format!("2026-03-01T10:{:02}:{:02}Z", n / 60, n % 60);
+    let post = |numbers: std::ops::Range<u32>| {
+        numbers
+            .map(|n| format!("{{\"device\":\"d{}\",\"ts\":\"{}\",\"n\":{n}}}\n", n % 4, minute(n)))
+            .collect::<String>()
+    };
+    let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let server = serve(dirs[0].path());
+    server
+        .sql(
+            "CREATE STREAM readings (device STRING, ts TIMESTAMP(3), n BIGINT, WATERMARK FOR ts AS ts)
+                 PARTITIONED BY (device) WITH (shards = 2, 'clock.guard' = 'none');
+             CREATE STREAM per_minute (device STRING, w TIMESTAMP(3), rows_in BIGINT, total BIGINT);
+             CREATE JOB counting AS INSERT INTO per_minute
+                 SELECT device, window_start, COUNT(*), SUM(n)
+                 FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
+                 GROUP BY device, window_start, window_end;",
+        )
+        .await;
+    server.post("/v1/streams/readings", &post(0..600)).await;
+    let done = "SELECT COUNT(*) AS n FROM per_minute";
+    // The last minute is open. The devices of one shard come after those of the other, so that time waits for both.
+    server.wait_until(done, |rows| rows == [json!({"n": 36})]).await;
+    let results = "SELECT device, w, rows_in, total FROM per_minute ORDER BY w, device";
+    let before = server.rows(results).await;
+    server.kill();
+
+    // Nothing of the first directory is needed.
+    let server = serve(dirs[1].path());
+    assert_eq!(server.rows(results).await, before);
+    server.post("/v1/streams/readings", &post(600..1_200)).await;
+    server.wait_until(done, |rows| rows == [json!({"n": 76})]).await;
+
+    // The second server is not dead, and the third takes the log all the same.
+    let third = serve(dirs[2].path());
+    let (status, error) = server.post_badly("/v1/streams/readings", &post(1_200..1_201)).await;
+    assert!(status >= 500 && error["code"] == "HW1018", "{status} {error}");
+    server.kill();
+    third.post("/v1/streams/readings", &post(1_200..1_260)).await;
+    let rows = third.wait_until(done, |rows| rows == [json!({"n": 80})]).await;
+    assert_eq!(rows.len(), 1);
+    for row in third.rows(results).await {
+        let (device, w) = (row["device"].as_str().unwrap(), row["w"].as_str().unwrap());
+        let minute: u64 = w[14..16].parse().unwrap();
+        let device: u64 = device[1..].parse().unwrap();
+        let numbers = (minute * 60..minute * 60 + 60).filter(|n| n % 4 == device);
+        assert_eq!((&row["rows_in"], &row["total"]), (&json!(15), &json!(numbers.sum::<u64>())), "{row}");
+    }
+    let counted = third.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT n) AS d FROM readings").await;
+    assert_eq!(counted, [json!({"n": 1_260, "d": 1_260})]);
+    assert_eq!(third.terminate(), Some(0));
 }

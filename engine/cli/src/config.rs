@@ -7,6 +7,9 @@
 //! checkpoint_seconds = 10
 //! state_memory_mib = 4096
 //!
+//! [log.kafka]                                                              # the log in topics; in the data directory unless given
+//! "properties.bootstrap.servers" = "127.0.0.1:9092"
+//!
 //! [limits]
 //! body_bytes_max = 67108864
 //! tails_max = 256
@@ -45,6 +48,8 @@ use headwater_serve::ServeOptions;
 use headwater_wamp::gateway::WampConfig;
 use serde::Deserialize;
 
+use crate::log_place::LogConfig;
+
 /// What the file may say. Anything else in it is an error.
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +60,9 @@ pub(crate) struct Config {
     pub checkpoint_seconds: Option<u64>,
     pub checkpoints: Option<String>,
     pub state_memory_mib: Option<u64>,
+    /// Where the log is, if not in the data directory.
+    #[serde(default)]
+    pub log: LogConfig,
     #[serde(default)]
     pub limits: Limits,
     /// What it may say is in `connectors/wamp`.

@@ -11,6 +11,7 @@ mod demo;
 mod exit;
 mod gateways;
 mod host;
+mod log_place;
 mod logging;
 mod memory;
 mod open;

@@ -12,6 +12,7 @@ use headwater_log::DiskLogOptions;
 use headwater_run::{Engine, EngineOptions};
 
 use crate::host::Connectors;
+use crate::log_place::LogPlace;
 use crate::memory::machine_memory;
 
 /// Where the data is and how the engine runs on it.
@@ -25,6 +26,9 @@ pub(crate) struct EngineArgs {
     /// What triggers may reach: the configuration file says it
     #[arg(skip)]
     pub allowed: Allowed,
+    /// Where the log is
+    #[arg(skip)]
+    pub log: LogPlace,
 }
 
 /// What can be tuned; the defaults suit most machines.
@@ -76,7 +80,10 @@ impl EngineArgs {
         headwater_aws::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
         headwater_connectors::add_actuator(headwater_aws::ACTUATOR);
         let connectors = Arc::new(Connectors::new(world.clone(), self.allowed.clone()));
-        Engine::open(world, options, connectors)
-            .with_context(|| format!("cannot open {}", self.data.display()))
+        match self.log.open(&world)? {
+            Some(log) => Engine::open_with_log(world, options, log, connectors),
+            None => Engine::open(world, options, connectors),
+        }
+        .with_context(|| format!("cannot open {}", self.data.display()))
     }
 }

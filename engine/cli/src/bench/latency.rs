@@ -56,9 +56,13 @@ pub(crate) async fn run(common: &Common) -> Result<Report> {
     let syncs = time_syncs(&world, &dir.path().join("syncs"))?;
     quantiles(&mut report, "fdatasync of 4 KiB, by itself", &syncs, None);
 
-    let engine =
-        EngineArgs { data: dir.path().join("data"), tuning: Tuning::default(), allowed: Default::default() }
-            .open()?;
+    let engine = EngineArgs {
+        data: dir.path().join("data"),
+        tuning: Tuning::default(),
+        allowed: Default::default(),
+        log: Default::default(),
+    }
+    .open()?;
     let measured = Box::pin(measure(&world, &engine)).await;
     engine.close().await?;
     let (after_ack, after_due) = measured?;

@@ -200,7 +200,8 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
 impl Nexmark {
     fn open(&self, dir: &Path) -> Result<Engine> {
         let tuning = Tuning { workers: self.workers, ..Tuning::default() };
-        EngineArgs { data: dir.join("data"), tuning, allowed: Default::default() }.open()
+        EngineArgs { data: dir.join("data"), tuning, allowed: Default::default(), log: Default::default() }
+            .open()
     }
 }
 
@@ -356,8 +357,14 @@ mod tests {
     async fn every_query_says_what_the_batch_says() {
         let dir = tempfile::tempdir().unwrap();
         let tuning = Tuning { workers: Some(3), ..Tuning::default() };
-        let engine =
-            EngineArgs { data: dir.path().join("data"), tuning, allowed: Default::default() }.open().unwrap();
+        let engine = EngineArgs {
+            data: dir.path().join("data"),
+            tuning,
+            allowed: Default::default(),
+            log: Default::default(),
+        }
+        .open()
+        .unwrap();
         engine.execute(TABLES).await.unwrap();
         filled(&engine, 10_000).await.unwrap();
         for (name, sql) in QUERIES {

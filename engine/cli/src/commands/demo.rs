@@ -47,7 +47,9 @@ impl Demo {
         let temporary = tempfile::Builder::new().prefix("headwater-demo-").tempdir()?;
         let data = self.data.unwrap_or_else(|| temporary.path().join("data"));
         say(format_args!("data in {}", data.display()))?;
-        let engine = EngineArgs { data, tuning: self.tuning, allowed: Default::default() }.open()?;
+        let engine =
+            EngineArgs { data, tuning: self.tuning, allowed: Default::default(), log: Default::default() }
+                .open()?;
         let ended = serve_and_show(&engine, self.listen, self.exit).await;
         engine.close().await?;
         ended

@@ -86,7 +86,13 @@ impl Replay {
         };
         let rows = match self.data {
             Some(data) => {
-                let engine = EngineArgs { data, tuning: self.tuning, allowed: Default::default() }.open()?;
+                let engine = EngineArgs {
+                    data,
+                    tuning: self.tuning,
+                    allowed: Default::default(),
+                    log: Default::default(),
+                }
+                .open()?;
                 let report = engine.replay(spec.clone()).await;
                 engine.close().await?;
                 let report = report?;

@@ -11,6 +11,7 @@ use headwater_serve::{ServeOptions, Server};
 
 use crate::config::Config;
 use crate::gateways::Gateways;
+use crate::log_place::{LogArgs, LogPlace};
 use crate::open::{EngineArgs, Tuning};
 use crate::output;
 use crate::signals::Stop;
@@ -44,6 +45,8 @@ pub(crate) struct Serve {
     config: Option<PathBuf>,
     #[command(flatten)]
     tuning: Tuning,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Where to listen when nobody says.
@@ -61,13 +64,14 @@ impl Serve {
             checkpoints: self.tuning.checkpoints.or(config.checkpoints),
             state_memory_mib: self.tuning.state_memory_mib.or(config.state_memory_mib),
         };
+        let log = LogPlace::of(&self.log, config.log)?;
         let data = self.data.or(config.data).unwrap_or_else(|| "headwater-data".into());
         let mut options = ServeOptions::new(self.listen.or(config.listen).unwrap_or(usual_address()));
         config.limits.apply(&mut options);
 
         let mut gateways = Gateways::new((self.wamp, config.wamp), (self.mqtt, config.mqtt))?;
 
-        let engine = EngineArgs { data: data.clone(), tuning, allowed }.open()?;
+        let engine = EngineArgs { data: data.clone(), tuning, allowed, log }.open()?;
         let served = match gateways.start(&engine, &data).await {
             Ok(()) => serve(&engine, options).await,
             Err(error) => Err(error),

@@ -45,9 +45,15 @@ impl Sql {
     pub async fn run(self) -> Result<ExitCode> {
         let format = self.format.unwrap_or_else(OutputFormat::usual);
         let session = match self.data {
-            Some(data) => {
-                Session::Local(EngineArgs { data, tuning: self.tuning, allowed: Default::default() }.open()?)
-            }
+            Some(data) => Session::Local(
+                EngineArgs {
+                    data,
+                    tuning: self.tuning,
+                    allowed: Default::default(),
+                    log: Default::default(),
+                }
+                .open()?,
+            ),
             None => Session::Remote(Client::of(self.url.as_deref())?),
         };
         let ended = match &self.command {

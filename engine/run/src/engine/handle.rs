@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use headwater_core::{EventTime, World};
 use headwater_ingest::Ingest;
-use headwater_log::Log;
+use headwater_log::{DiskLog, Log, MemoryLog};
 use headwater_plan::statement::Show;
 use headwater_plan::{Entry, Parsed, Statement, parse};
 
@@ -52,7 +52,21 @@ impl Engine {
         options: EngineOptions,
         connectors: Arc<dyn ConnectorHost>,
     ) -> Result<Self> {
-        Ok(Self(Inner::open(world, options, connectors, runtime)?))
+        let log: Arc<dyn Log> = match &options.data {
+            Some(dir) => DiskLog::open(world.clone(), dir, options.log.clone())?,
+            None => MemoryLog::new(world.clone()),
+        };
+        Ok(Self(Inner::open(world, options, log, connectors, runtime)?))
+    }
+
+    /// [`Engine::open`] on a log that is somewhere else: the data directory is for checkpoints and what memory cannot hold.
+    pub fn open_with_log(
+        world: World,
+        options: EngineOptions,
+        log: Arc<dyn Log>,
+        connectors: Arc<dyn ConnectorHost>,
+    ) -> Result<Self> {
+        Ok(Self(Inner::open(world, options, log, connectors, tokio::runtime::Handle::current())?))
     }
 
     /// The log.

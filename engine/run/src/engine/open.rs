@@ -9,7 +9,7 @@ use headwater_archive::History;
 use headwater_core::{StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_ingest::dead_letter::system_stream;
-use headwater_log::{DiskLog, Log, MemoryLog, Retention, StreamSpec};
+use headwater_log::{Log, Retention, StreamSpec};
 use headwater_operators::OperatorError;
 use headwater_plan::{Catalog, Entry, Planner, Statement, StreamDef, own_streams, parse_one};
 use parking_lot::Mutex;
@@ -26,17 +26,14 @@ use crate::table::ReadText;
 const CLOCK_GUARD: &str = "clock.guard";
 
 impl Inner {
-    /// Opens the log and starts everything.
+    /// Folds the catalog from the log and starts everything.
     pub fn open(
         world: World,
         options: EngineOptions,
+        log: Arc<dyn Log>,
         connectors: Arc<dyn ConnectorHost>,
         runtime: tokio::runtime::Handle,
     ) -> Result<Arc<Self>> {
-        let log: Arc<dyn Log> = match &options.data {
-            Some(dir) => DiskLog::open(world.clone(), dir, options.log.clone())?,
-            None => MemoryLog::new(world.clone()),
-        };
         let history = History::new(log);
         let log: Arc<dyn Log> = Arc::clone(&history) as _;
         let ingest = Arc::new(Ingest::new(world.clone(), Arc::clone(&log))?);
