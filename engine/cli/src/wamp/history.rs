@@ -283,3 +283,7 @@ fn topic_of<'a>(def: &'a StreamDef, realm: &str) -> Option<(&'a str, Match)> {
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;
