@@ -1,10 +1,12 @@
-//! Records that the Kinesis Producer Library has aggregated, taken apart.
+//! Records as the Kinesis Producer Library aggregates them: taken apart, and put together.
 //!
 //! ```text
 //!  F3 89 9A C2 | AggregatedRecord, as Protocol Buffers | MD5 of that, 16 bytes
 //! ```
 //!
 //! As in the library's `aggregation-format.md`. What has the magic but not the sum is a record like another.
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
@@ -73,8 +75,33 @@ pub(super) fn take_apart(data: &Bytes, range: Option<(u128, u128)>) -> Option<Ve
     Some(users)
 }
 
+/// A record's data that holds several: partition key, explicit hash key and data of each.
+pub(super) fn put_together<'a>(users: impl Iterator<Item = (&'a str, Option<&'a str>, &'a Bytes)>) -> Bytes {
+    let mut aggregated = AggregatedRecord::default();
+    let (mut keys, mut hash_keys) = (HashMap::new(), HashMap::new());
+    for (key, explicit, data) in users {
+        let partition_key_index = place_in(&mut aggregated.partition_key_table, &mut keys, key);
+        let table = &mut aggregated.explicit_hash_key_table;
+        let explicit_hash_key_index = explicit.map(|explicit| place_in(table, &mut hash_keys, explicit));
+        let data = data.clone();
+        aggregated.records.push(Record { partition_key_index, explicit_hash_key_index, data });
+    }
+    let message = aggregated.encode_to_vec();
+    [&MAGIC[..], &message, &Md5::digest(&message)[..]].concat().into()
+}
+
+/// How many bytes a record takes in an aggregated one at most, besides its data and its keys.
+pub(super) const OVERHEAD: usize = 32;
+
+fn place_in<'a>(table: &mut Vec<String>, places: &mut HashMap<&'a str, u64>, key: &'a str) -> u64 {
+    *places.entry(key).or_insert_with(|| {
+        table.push(key.to_owned());
+        table.len() as u64 - 1
+    })
+}
+
 /// The hash key by which a record finds its shard: the explicit one, or the MD5 of the partition key.
-fn hash_key(partition_key: &str, explicit: Option<&str>) -> u128 {
+pub(super) fn hash_key(partition_key: &str, explicit: Option<&str>) -> u128 {
     explicit
         .and_then(|explicit| explicit.parse().ok())
         .unwrap_or_else(|| u128::from_be_bytes(Md5::digest(partition_key).into()))
@@ -109,6 +136,13 @@ mod tests {
             .collect();
         assert_eq!(told, [("a", None, &b"one"[..]), ("b", None, b"two"), ("a", Some("7"), b"three")]);
         assert!(users.iter().map(|user| user.sub_sequence).eq(0..3));
+    }
+
+    #[test]
+    fn what_is_put_together_comes_apart_again() {
+        let data = ["one", "two", "three"].map(|text| Bytes::from_static(text.as_bytes()));
+        let users = [("a", None, &data[0]), ("b", None, &data[1]), ("a", Some("7"), &data[2])];
+        assert_eq!(put_together(users.into_iter()), Bytes::from(aggregated()), "as the library writes it");
     }
 
     #[test]

@@ -65,7 +65,20 @@ pub(super) struct SinkOptions {
     pub records_max: usize,
     pub bytes_max: usize,
     pub linger: Duration,
+    pub aggregation: Option<Aggregation>,
 }
+
+/// How many rows go as one record.
+#[derive(Clone, Copy)]
+pub(super) struct Aggregation {
+    pub count_max: usize,
+    pub bytes_max: usize,
+}
+
+/// Unless set, and at most: rows and bytes of an aggregated record. A record may have 1 MiB, keys included.
+const AGGREGATED_ROWS: usize = 10_000;
+const AGGREGATED_BYTES: usize = 51_200;
+const AGGREGATED_BYTES_MAX: usize = 1_000_000;
 
 fn place(options: &mut Options) -> Result<(StreamRef, Access)> {
     let arn = options.parse_with("stream.arn", |text| match text.starts_with("arn:") {
@@ -206,7 +219,9 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
     for option in ["sink.flush-buffer.timeout", "batch-flush-interval-millis"] {
         linger = linger.or(options.parse::<u64>(option)?);
     }
+    let aggregation = aggregation(options)?;
     let options = SinkOptions {
+        aggregation,
         partitioner,
         explicit_hash_key,
         key_field: (!key_field.is_empty()).then_some(key_field),
@@ -215,6 +230,24 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
         linger: Duration::from_millis(linger.unwrap_or(200)),
     };
     Ok(Box::new(Putting::new(context, access, stream, options)?))
+}
+
+fn aggregation(options: &mut Options) -> Result<Option<Aggregation>> {
+    const SIZE: &str = "sink.producer.aggregation-max-size";
+    let count_max = at_most(options, &["sink.producer.aggregation-max-count"], AGGREGATED_ROWS)?;
+    let given = options.parse_with(SIZE, |text| match text.trim().parse::<usize>() {
+        Ok(bytes) if (1..=AGGREGATED_BYTES_MAX).contains(&bytes) => Ok(bytes),
+        _ => Err(format!("it is a number of bytes from 1 to {AGGREGATED_BYTES_MAX}")),
+    })?;
+    let mut enabled = None;
+    for option in ["sink.producer.aggregation-enabled", "sink.aggregation-enabled"] {
+        enabled = enabled.or(options.flag(option)?);
+    }
+    if given.is_some() && enabled != Some(true) {
+        return Err(options.bad(SIZE, "", "it needs sink.producer.aggregation-enabled").into());
+    }
+    let bytes_max = given.unwrap_or(AGGREGATED_BYTES);
+    Ok((enabled == Some(true)).then_some(Aggregation { count_max, bytes_max }))
 }
 
 /// A number from 1 to `most`, which it is unless set.

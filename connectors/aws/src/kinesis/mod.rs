@@ -20,6 +20,9 @@
 //! | `sink.key-field` | the field of a JSON record that holds the row's key; `_key` unless set, the empty text for none |
 //! | `sink.batch.max-size`, `records_per_batch` | records of a request; 500, the most there may be, unless set |
 //! | `sink.batch.max-size-in-bytes`, `batch_max_buffer_size` | bytes of a request; 5 MiB, the most there may be, unless set |
+//! | `sink.producer.aggregation-enabled`, `sink.aggregation-enabled` | `true`: many rows in one record, as the library does it; see below |
+//! | `sink.producer.aggregation-max-count` | rows of such a record at most; 10,000 unless set |
+//! | `sink.producer.aggregation-max-size` | its bytes; 51,200 unless set, as the library has it; one row always goes |
 //! | `sink.flush-buffer.timeout`, `batch_flush_interval_millis` | how many milliseconds a row may wait; 200 unless set |
 //!
 //! The positions are `TRIM_HORIZON` (`earliest`), `LATEST`, `AT_TIMESTAMP`, `AT_SEQUENCE_NUMBER` and `AFTER_SEQUENCE_NUMBER`; shards that
@@ -46,6 +49,11 @@
 //! its parents. A source that begins at `LATEST` stores the moment at once, so that nothing is lost if it dies before the first
 //! record. What retention removes there before it is read is lost, and logged.
 //!
+//! With aggregation a record holds rows of one shard, by the hash of their keys, and each shard has one record under way. So one key is no
+//! slower than many, and a shard's 1,000 records a second hold as many rows as fit. The sink compares the shard that took a record with the
+//! one it was made for: after resharding the rows that another shard is responsible for go again, as readers of the new shard drop them.
+//! A record with one row is an ordinary one. Who reads must take records apart, as KCL, Flink and this source do.
+//!
 //! A sink writes each row at least once. Rows of one partition key stay in order: of each key one record is under way at a time, and the
 //! next follows when that has arrived. So many keys make a sink fast, and a single one waits for an answer per row. A row that may come
 //! twice is recognised by the field `_key`, which is `STREAM-ID/SHARD/SEQUENCE`; with random keys it is the partition key, too. A row
@@ -54,11 +62,13 @@
 mod aggregate;
 mod config;
 mod fanout;
+mod packing;
 mod polling;
 mod position;
 mod shards;
 mod sink;
 mod source;
 mod stream;
+mod waiting;
 
 pub use config::CONNECTOR;

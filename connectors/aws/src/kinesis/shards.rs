@@ -121,7 +121,7 @@ impl Shards {
 }
 
 /// The least and the greatest hash key of a shard.
-fn range_of(shard: &Shard) -> Option<(u128, u128)> {
+pub(super) fn range_of(shard: &Shard) -> Option<(u128, u128)> {
     let range = shard.hash_key_range.as_ref()?;
     Some((range.starting_hash_key.parse().ok()?, range.ending_hash_key.parse().ok()?))
 }

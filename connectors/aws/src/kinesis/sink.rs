@@ -6,14 +6,13 @@ use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
-use bytes::Bytes;
 use headwater_connectors::{ConnectorError, Context, Cursor, Delivery, Result, Sink};
 use md5::{Digest, Md5};
 
 use super::config::{Partitioner, SinkOptions};
 use super::stream::StreamRef;
+use super::waiting::{Record, Row, Waiting, open_shards};
 use crate::access::{Access, failed, is_unfit, pause};
-use crate::lanes::Lanes;
 use crate::message::{Delivered, MessageWriter};
 
 /// How often in a row nothing at all may arrive before it counts as an outage.
@@ -23,7 +22,7 @@ const PATIENCE: u32 = 8;
 const ROWS_BEFORE_FLUSH: usize = 8_192;
 
 /// The longest partition key, in characters.
-const KEY_CHARS_MAX: usize = 256;
+pub(super) const KEY_CHARS_MAX: usize = 256;
 
 /// Puts rows as records.
 pub(super) struct Putting {
@@ -33,18 +32,11 @@ pub(super) struct Putting {
     options: SinkOptions,
     messages: MessageWriter,
     client: Option<Client>,
-    lanes: Lanes<Row>,
+    waiting: Waiting,
     delivered: usize,
     failures: u32,
     /// How many rows go alone, as one of them made a request fail.
     alone: usize,
-}
-
-/// A row on its way. Its lane's key is its partition key.
-struct Row {
-    data: Bytes,
-    explicit_hash_key: Option<String>,
-    delivered: Delivered,
 }
 
 impl Putting {
@@ -62,7 +54,7 @@ impl Putting {
             options,
             messages,
             client: None,
-            lanes: Lanes::default(),
+            waiting: Waiting::default(),
             delivered: 0,
             failures: 0,
             alone: 0,
@@ -112,15 +104,13 @@ impl Putting {
         let Some(client) = &self.client else {
             return Err(ConnectorError::outage(what(), "the sink is not open"));
         };
-        let size = |row: &Row| row.data.len() + KEY_CHARS_MAX;
-        let most = if self.alone > 0 { 1 } else { self.options.records_max };
-        let taken = self.lanes.take(most, self.options.bytes_max, size);
-        self.alone = self.alone.saturating_sub(taken.len());
-        let entry = |(key, row): &(Bytes, Row)| {
+        let taken = self.waiting.take(&self.options, self.alone > 0);
+        self.alone = self.alone.saturating_sub(taken.iter().map(Record::rows).sum());
+        let entry = |record: &Record| {
             PutRecordsRequestEntry::builder()
-                .data(Blob::new(row.data.as_ref()))
-                .partition_key(String::from_utf8_lossy(key))
-                .set_explicit_hash_key(row.explicit_hash_key.clone())
+                .data(Blob::new(record.data().as_ref()))
+                .partition_key(record.partition_key())
+                .set_explicit_hash_key(record.explicit_hash_key().map(str::to_owned))
                 .build()
                 .map_err(|error| ConnectorError::refused(what(), error))
         };
@@ -134,16 +124,29 @@ impl Putting {
         };
         let (mut arrived, mut reason) = (0, None);
         let mut results = answer.records.into_iter();
-        for (key, row) in taken {
+        let mut astray = Vec::new();
+        for record in taken {
             match results.next() {
                 Some(result) if result.error_code.is_none() => {
                     arrived += 1;
-                    self.lanes.arrived(key);
+                    let shard = result.shard_id.unwrap_or_default();
+                    if record.is_astray(&shard) {
+                        astray.push((record, shard));
+                    } else {
+                        self.waiting.arrived(record);
+                    }
                 }
                 result => {
                     reason = result.and_then(|result| result.error_message.or(result.error_code)).or(reason);
-                    self.lanes.refused(key, row);
+                    self.waiting.refused(record);
                 }
+            }
+        }
+        if !astray.is_empty() {
+            self.waiting.reshard(open_shards(&self.stream, client).await?);
+            for (record, shard) in astray {
+                tracing::debug!(stream = self.stream.shown(), shard, "a record came to another shard");
+                self.waiting.arrived_at(record, &shard);
             }
         }
         let Some(reason) = reason else {
@@ -160,16 +163,14 @@ impl Putting {
     }
 
     /// One of these rows is no good: if it is the only one, it is parked; otherwise they go again, one by one.
-    async fn set_aside(&mut self, mut taken: Vec<(Bytes, Row)>, error: ConnectorError) -> Result<()> {
-        if taken.len() == 1
-            && let Some((key, row)) = taken.pop()
-        {
+    async fn set_aside(&mut self, taken: Vec<Record>, error: ConnectorError) -> Result<()> {
+        let rows: usize = taken.iter().map(Record::rows).sum();
+        if rows > 1 {
+            self.alone = rows;
+            taken.into_iter().for_each(|record| self.waiting.refused(record));
+        } else if let Some(row) = taken.into_iter().next().and_then(|record| self.waiting.arrived(record)) {
             row.delivered.park(&self.context.parking, error).await?;
-            self.lanes.arrived(key);
-            return Ok(());
         }
-        self.alone = taken.len();
-        taken.into_iter().for_each(|(key, row)| self.lanes.refused(key, row));
         Ok(())
     }
 }
@@ -182,6 +183,9 @@ impl Sink for Putting {
         let found = client.describe_stream_summary();
         let found = found.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn()).send().await;
         found.map_err(|error| failed(format!("describe {}", self.stream.shown()), &error))?;
+        if self.options.aggregation.is_some() {
+            self.waiting.reshard(open_shards(&self.stream, &client).await?);
+        }
         self.client = Some(client);
         Ok(stored)
     }
@@ -200,19 +204,24 @@ impl Sink for Putting {
             let delivered = Delivered::of(&delivery, at);
             match hash_key {
                 Ok(explicit_hash_key) => {
-                    self.lanes.push(Bytes::from(key), Row { data, explicit_hash_key, delivered });
+                    self.waiting.push(Row { partition_key: key, data, explicit_hash_key, delivered });
                 }
                 Err(reason) => delivered.park(&self.context.parking, reason).await?,
             }
         }
-        while self.lanes.len() >= self.options.records_max {
+        // Records are filled as far as what waits for a flush goes.
+        let enough = match &self.options.aggregation {
+            Some(_) => ROWS_BEFORE_FLUSH,
+            None => self.options.records_max,
+        };
+        while self.waiting.len() >= enough {
             self.put_some().await?;
         }
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<String> {
-        while self.lanes.len() > 0 {
+        while self.waiting.len() > 0 {
             self.put_some().await?;
         }
         self.delivered = 0;

@@ -404,3 +404,123 @@ fn what_is_not_there_is_told_and_what_is_away_is_waited_for() {
     assert!(status.last_error.unwrap().starts_with("HW5004: "));
     running.stop();
 }
+
+/// The records of a stream as they lie there, shard by shard: the user records of each, taken apart by the deaggregator that the library's
+/// authors have written.
+fn aggregated(peer: &mut Peer, stream: &str) -> Vec<Vec<(String, Value)>> {
+    let mut all = Vec::new();
+    let shards = peer.call("list_shards", json!({"StreamName": stream}))["Shards"].clone();
+    for shard in shards.as_array().unwrap() {
+        let range = &shard["HashKeyRange"];
+        let ask =
+            json!({"StreamName": stream, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"});
+        let mut iterator = peer.call("get_shard_iterator", ask)["ShardIterator"].clone();
+        loop {
+            let answer = peer.call("get_records", json!({"ShardIterator": iterator, "$deaggregate": range}));
+            let records = answer["Records"].as_array().unwrap();
+            for users in records {
+                let user = |user: &Value| {
+                    let row = serde_json::from_str(user["Data"].as_str().unwrap()).unwrap();
+                    (user["PartitionKey"].as_str().unwrap().to_owned(), row)
+                };
+                all.push(users.as_array().unwrap().iter().map(user).collect());
+            }
+            if (records.is_empty() && answer["MillisBehindLatest"] == 0)
+                || answer["NextShardIterator"].is_null()
+            {
+                break;
+            }
+            iterator = answer["NextShardIterator"].clone();
+        }
+    }
+    all
+}
+
+fn rows_go_aggregated(variable: &str) {
+    let Some(mut peer) = Peer::of("kinesis", variable) else { return };
+    let stream = &create(&mut peer, "packed", 2);
+    let lab = lab(1, &[]);
+    let options = peer.options(&[
+        ("stream", stream),
+        ("sink.partition-key", "text"),
+        ("sink.producer.aggregation-enabled", "true"),
+        ("sink.producer.aggregation-max-count", "50"),
+    ]);
+    let def = def("kinesis", &options);
+    let fill = |range: std::ops::Range<i64>| {
+        let numbers = arrow::array::Int64Array::from_iter_values(range.clone());
+        let keys = arrow::array::StringArray::from_iter_values(range.map(|n| format!("k{}", n % 10)));
+        let rows = arrow::array::RecordBatch::try_from_iter([
+            ("n", std::sync::Arc::new(numbers) as arrow::array::ArrayRef),
+            ("text", std::sync::Arc::new(keys)),
+        ]);
+        lab.ingest.append_batch("events", "test", rows.unwrap()).unwrap();
+    };
+    // One life delivers, and a shard is split in the middle of it: what was meant for it finds its children.
+    fill(0..1_000);
+    let running = Running::sink(&lab, &def);
+    let taken = || running.handle.as_ref().unwrap().status().rows;
+    running.until("the first rows are taken", || taken() == 1_000);
+    let shards = peer.call("list_shards", json!({"StreamName": stream}))["Shards"].clone();
+    let split = json!({"StreamName": stream, "ShardToSplit": shards[0]["ShardId"],
+                       "NewStartingHashKey": "85070591730234615865843651857942052864"});
+    peer.call("split_shard", split);
+    until_active(&mut peer, stream);
+    fill(1_000..2_000);
+    running.until("the others are taken", || taken() == 2_000);
+    running.stop();
+
+    let records = aggregated(&mut peer, stream);
+    assert!(records.iter().all(|users| users.len() <= 50));
+    assert!(records.len() < 200, "{} records for 2,000 rows", records.len());
+    let users: Vec<(String, Value)> = records.into_iter().flatten().collect();
+    assert!(users.iter().all(|(key, row)| row["text"] == key.as_str()));
+    assert_delivered(&users, 2_000);
+
+    // And this is how a source takes them apart.
+    let read = crate::work::lab(1, &[]);
+    let running = Running::source(&read, &source(&peer, stream, &[("source.offset", "earliest")]));
+    running.until("all is read", || {
+        let mut numbers = read.numbers("events", "n");
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len() == 2_000
+    });
+    running.stop();
+}
+
+#[test]
+fn rows_go_aggregated_into_kinesalite_through_a_split() {
+    rows_go_aggregated(KINESALITE);
+}
+
+#[test]
+fn rows_go_aggregated_into_kinesis_mock_through_a_split() {
+    rows_go_aggregated(KINESIS_MOCK);
+}
+
+#[test]
+fn a_row_too_large_for_a_record_is_parked_and_its_neighbours_go_on() {
+    let Some(mut peer) = Peer::of("kinesis", KINESALITE) else { return };
+    let stream = &create(&mut peer, "packed-parked", 1);
+    let lab = lab(1, &[]);
+    let large = arrow::array::RecordBatch::try_from_iter([
+        ("n", std::sync::Arc::new(arrow::array::Int64Array::from(vec![0, 1, 2])) as arrow::array::ArrayRef),
+        (
+            "text",
+            std::sync::Arc::new(arrow::array::StringArray::from(vec![
+                "9".to_owned(),
+                "0".repeat(1_200_000),
+                "8".to_owned(),
+            ])),
+        ),
+    ]);
+    lab.ingest.append_batch("events", "test", large.unwrap()).unwrap();
+    let options = peer.options(&[("stream", stream), ("sink.aggregation-enabled", "true")]);
+    let status = lab.sink_life(&def("kinesis", &options), None).unwrap();
+    assert_eq!((status.state, status.dead_letters), (State::Stopped, 1), "{:?}", status.last_error);
+    let users = aggregated(&mut peer, stream).into_iter().flatten();
+    let mut found: Vec<_> = users.map(|(_, row)| row["n"].as_i64().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, [0, 2]);
+}

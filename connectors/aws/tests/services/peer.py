@@ -4,13 +4,17 @@ In:  {"service": "kinesis", "url": "http://..", "call": "put_records", "args": {
 Out: {"ok": answer} or {"error": code}
 
 Bytes come out as text. An argument {"$aggregate": [[key, explicit hash key or null, text], ..]} becomes the data of one record that
-the aggregator for the Kinesis Producer Library makes.
+the aggregator for the Kinesis Producer Library makes. With an argument "$deaggregate", a shard's range of hash keys, each record of the
+answer becomes the list of records that the deaggregator finds in it; of those in another range none is kept, as its consumers do.
 """
 
+import base64
+import hashlib
 import json
 import sys
 
 import aws_kinesis_agg.aggregator
+import aws_kinesis_agg.deaggregator
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -38,6 +42,22 @@ def aggregate(records):
     return aggregator.clear_and_get().get_contents()[2]
 
 
+def deaggregate(record, keys):
+    """The user records of a record, in the form that Lambda functions get them."""
+    data = base64.b64encode(record["Data"]).decode()
+    outer = {"data": data, "partitionKey": record["PartitionKey"], "sequenceNumber": record["SequenceNumber"]}
+    outer = {"kinesis": {"kinesisSchemaVersion": "1.0", "approximateArrivalTimestamp": 0, **outer}}
+    users = []
+    for user in aws_kinesis_agg.deaggregator.deaggregate_records([outer]):
+        user = user["kinesis"]
+        explicit = user.get("explicitHashKey")
+        hashed = int(explicit) if explicit else int(hashlib.md5(user["partitionKey"].encode()).hexdigest(), 16)
+        is_ours = int(keys["StartingHashKey"]) <= hashed <= int(keys["EndingHashKey"])
+        if is_ours or not user.get("aggregated", True):
+            users.append({"PartitionKey": user["partitionKey"], "Data": base64.b64decode(user["data"])})
+    return users
+
+
 def prepare(value):
     if isinstance(value, dict):
         if "$aggregate" in value:
@@ -55,8 +75,11 @@ def show(value):
 for line in sys.stdin:
     ask = json.loads(line)
     try:
+        keys = ask["args"].pop("$deaggregate", None)
         answer = getattr(client(ask["service"], ask["url"]), ask["call"])(**prepare(ask["args"]))
         answer.pop("ResponseMetadata", None)
+        if keys:
+            answer["Records"] = [deaggregate(record, keys) for record in answer["Records"]]
         said = {"ok": answer}
     except ClientError as error:
         said = {"error": error.response["Error"]["Code"]}
