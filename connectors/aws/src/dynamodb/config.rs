@@ -5,7 +5,7 @@ use headwater_ingest::Options;
 
 use super::sink::Writing;
 use crate::access::Access;
-use crate::message::column_for;
+use crate::message::{KeyColumns, column_for};
 
 /// The entry of the registry.
 pub const CONNECTOR: Connector = Connector {
@@ -23,6 +23,8 @@ pub(super) enum Mode {
     Update,
     /// Rows replace items, many at a time.
     Batch,
+    /// As `Update`, and rows that belong together change their items all at once.
+    Transaction,
 }
 
 /// What a sink's options say.
@@ -31,6 +33,8 @@ pub(super) struct SinkOptions {
     pub mode: Mode,
     /// Columns whose values are added.
     pub add: Vec<String>,
+    /// The columns by whose values rows belong together.
+    pub together: Option<KeyColumns>,
     pub parallelism: usize,
 }
 
@@ -41,7 +45,8 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
     let mode = options.parse_with("sink.mode", |text| match text.trim().to_ascii_lowercase().as_str() {
         "update" => Ok(Mode::Update),
         "batch" => Ok(Mode::Batch),
-        _ => Err("it is update or batch".to_owned()),
+        "transaction" => Ok(Mode::Transaction),
+        _ => Err("it is update, batch or transaction".to_owned()),
     })?;
     let mode = mode.unwrap_or(Mode::Update);
     let add = options.parse_with("sink.add", |text| {
@@ -50,9 +55,7 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
             let field = context.schema.field_with_name(name);
             match field.map(|field| field.data_type()) {
                 Ok(kind) if kind.is_numeric() && mode == Mode::Update => Ok(name.to_owned()),
-                Ok(kind) if kind.is_numeric() => {
-                    Err("sink.mode = 'batch' replaces, and adds nothing".to_owned())
-                }
+                Ok(kind) if kind.is_numeric() => Err("only sink.mode = 'update' adds".to_owned()),
                 Ok(kind) => Err(format!("column {name} is {kind}, no number")),
                 Err(_) => Err(format!("the table has no column {name}")),
             }
@@ -63,7 +66,19 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
         Ok(number) if (1..=256).contains(&number) => Ok(number),
         _ => Err("it is a number from 1 to 256".to_owned()),
     })?;
-    let options =
-        SinkOptions { table, mode, add: add.unwrap_or_default(), parallelism: parallelism.unwrap_or(16) };
+    let together =
+        options.parse_with("sink.transaction-by", |names| KeyColumns::find(&context.schema, names, "|"))?;
+    if together.is_some() != (mode == Mode::Transaction) {
+        let reason =
+            "it and sink.mode = 'transaction' go together: rows with the same value are written whole";
+        return Err(options.bad("sink.transaction-by", "", reason).into());
+    }
+    let options = SinkOptions {
+        table,
+        mode,
+        add: add.unwrap_or_default(),
+        together,
+        parallelism: parallelism.unwrap_or(16),
+    };
     Ok(Box::new(Writing::new(context, access, options)?))
 }

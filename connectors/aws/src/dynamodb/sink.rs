@@ -1,18 +1,20 @@
 //! Writes rows as items.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use bytes::Bytes;
 use futures::future::join_all;
 use headwater_connectors::{ConnectorError, Context, Cursor, Delivery, Result, Sink};
 
+use super::change::{CONDITION, Change};
 use super::config::{Mode, SinkOptions};
 use super::item::{Item, Key, items};
+use super::transaction::{self, ITEMS_MAX, Outcome};
 use crate::access::{Access, failed, is_passing, is_unfit, pause};
 use crate::lanes::Lanes;
 use crate::message::{Delivered, MessageWriter};
@@ -34,6 +36,8 @@ pub(super) struct Writing {
     lines: MessageWriter,
     open: Option<(Client, Key)>,
     lanes: Lanes<Row>,
+    /// Rows that are to be written whole, oldest first.
+    transactions: VecDeque<Vec<Row>>,
     delivered: usize,
     failures: u32,
     /// How many rows go alone, as one of them made a request fail.
@@ -41,9 +45,9 @@ pub(super) struct Writing {
 }
 
 /// A row on its way. Its lane is its item's.
-struct Row {
-    item: Item,
-    delivered: Delivered,
+pub(super) struct Row {
+    pub item: Item,
+    pub delivered: Delivered,
 }
 
 impl Writing {
@@ -52,51 +56,41 @@ impl Writing {
             return Err(ConnectorError::refused("write items", "a table has no format; leave it out"));
         }
         let lines = MessageWriter::new(&context, None)?;
-        let lanes = Lanes::default();
-        Ok(Self { context, access, options, lines, open: None, lanes, delivered: 0, failures: 0, alone: 0 })
+        Ok(Self {
+            context,
+            access,
+            options,
+            lines,
+            open: None,
+            lanes: Lanes::default(),
+            transactions: VecDeque::new(),
+            delivered: 0,
+            failures: 0,
+            alone: 0,
+        })
     }
 
     fn what(&self) -> String {
         format!("write to table {}", self.options.table)
     }
 
+    /// The attribute in which an item remembers a row.
+    fn offset_name(&self, row: &Row) -> String {
+        let (id, created) = (self.context.stream_id, self.context.created.0);
+        format!("_offset_{id}_{created:x}_{}", row.delivered.shard())
+    }
+
     /// Changes the item of a row, unless it has seen the row already.
     #[allow(clippy::result_large_err, reason = "the client's own error, which is looked at right away")]
     async fn update(&self, client: &Client, row: &Row) -> Result<(), SdkError<UpdateItemError>> {
-        let (id, created) = (self.context.stream_id, self.context.created.0);
-        let offset = format!("_offset_{id}_{created:x}_{}", row.delivered.shard());
-        let mut names = HashMap::from([("#o".to_owned(), offset)]);
-        let sequence = AttributeValue::N(row.delivered.sequence.to_string());
-        let mut values = HashMap::from([(":o".to_owned(), sequence)]);
-        let (mut set, mut add, mut remove) = (vec!["#o = :o".to_owned()], Vec::new(), Vec::new());
-        for (nth, (name, value)) in row.item.rest.iter().enumerate() {
-            let is_added = self.options.add.contains(name);
-            match value {
-                Some(value) => {
-                    values.insert(format!(":v{nth}"), value.clone());
-                    if is_added {
-                        add.push(format!("#c{nth} :v{nth}"));
-                    } else {
-                        set.push(format!("#c{nth} = :v{nth}"));
-                    }
-                }
-                // Nothing to add changes nothing.
-                None if is_added => continue,
-                None => remove.push(format!("#c{nth}")),
-            }
-            names.insert(format!("#c{nth}"), name.clone());
-        }
-        let clauses = [("SET", set), ("ADD", add), ("REMOVE", remove)];
-        let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
-        let expression: Vec<_> =
-            clauses.map(|(verb, parts)| format!("{verb} {}", parts.join(", "))).collect();
+        let change = Change::of(&row.item, self.offset_name(row), row.delivered.sequence, &self.options.add);
         let request = client.update_item().table_name(&self.options.table);
         let request = request
             .set_key(Some(row.item.key.clone()))
-            .update_expression(expression.join(" "))
-            .condition_expression("attribute_not_exists(#o) OR #o < :o")
-            .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(Some(values));
+            .update_expression(change.expression)
+            .condition_expression(CONDITION)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values));
         match request.send().await {
             Err(error)
                 if error
@@ -205,20 +199,56 @@ impl Writing {
         match self.options.mode {
             Mode::Update => self.update_some().await,
             Mode::Batch => self.replace_some().await,
+            Mode::Transaction => self.write_whole().await,
         }
+    }
+
+    /// Writes what waits to be written whole, one transaction after the other.
+    async fn write_whole(&mut self) -> Result<()> {
+        while let Some(mut rows) = self.transactions.pop_front() {
+            if rows.len() > ITEMS_MAX {
+                let reason =
+                    format!("{} items belong together with it, a transaction takes {ITEMS_MAX}", rows.len());
+                self.park_all(rows, &reason).await?;
+                continue;
+            }
+            loop {
+                let Some((client, _)) = &self.open else { return Err(self.closed()) };
+                let (table, what) = (&self.options.table, self.what());
+                let offset = |row: &Row| self.offset_name(row);
+                match transaction::write(client, table, &what, &rows, offset).await? {
+                    Outcome::Done => {
+                        self.failures = 0;
+                        break;
+                    }
+                    Outcome::Seen(seen) => seen.into_iter().rev().for_each(|at| drop(rows.remove(at))),
+                    Outcome::Busy(reason) => self.settle(0, Some(reason)).await?,
+                    Outcome::Unfit(reason) => {
+                        self.park_all(rows, &reason.to_string()).await?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn park_all(&self, rows: Vec<Row>, reason: &str) -> Result<()> {
+        for row in rows {
+            row.delivered.park(&self.context.parking, reason).await?;
+        }
+        Ok(())
     }
 
     fn closed(&self) -> ConnectorError {
         ConnectorError::outage(self.what(), "the sink is not open")
     }
 
-    /// The rows of a delivery with their lanes. Of those of one item only the last, unless something is added: what comes after
-    /// replaces all that came before. A row that is no item is parked.
+    /// The rows of a delivery with their lanes. A row that is no item is parked.
     async fn rows(&self, delivery: &Delivery) -> Result<Vec<(Bytes, Row)>> {
         let Some((_, key)) = &self.open else { return Err(self.closed()) };
         let lines = self.lines.write(&delivery.rows, |_| String::new())?;
         let mut rows = Vec::with_capacity(lines.len());
-        let mut place: HashMap<Bytes, usize> = HashMap::new();
         for (at, item) in items(&delivery.rows, &lines, key)?.into_iter().enumerate() {
             let delivered = Delivered::of(delivery, at);
             let item = match item {
@@ -228,17 +258,28 @@ impl Writing {
                     continue;
                 }
             };
-            let lane = key.lane(&item);
-            let row = Row { item, delivered };
+            rows.push((key.lane(&item), Row { item, delivered }));
+        }
+        Ok(rows)
+    }
+
+    /// Of the rows of one item only the last, unless something is added: what comes after replaces all that came before.
+    fn newest(&self, rows: Vec<(Bytes, Row)>) -> Vec<(Bytes, Row)> {
+        if !self.options.add.is_empty() {
+            return rows;
+        }
+        let mut place: HashMap<Bytes, usize> = HashMap::new();
+        let mut newest = Vec::with_capacity(rows.len());
+        for (lane, row) in rows {
             match place.get(&lane) {
-                Some(at) if self.options.add.is_empty() => rows[*at] = (lane, row),
-                _ => {
-                    place.insert(lane.clone(), rows.len());
-                    rows.push((lane, row));
+                Some(at) => newest[*at] = (lane, row),
+                None => {
+                    place.insert(lane.clone(), newest.len());
+                    newest.push((lane, row));
                 }
             }
         }
-        Ok(rows)
+        newest
     }
 }
 
@@ -262,7 +303,15 @@ impl Sink for Writing {
 
     async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
         self.delivered += delivery.rows.num_rows();
-        for (lane, row) in self.rows(&delivery).await? {
+        let rows = self.rows(&delivery).await?;
+        if let Some(together) = &self.options.together {
+            let values = together.keys(&delivery.rows)?;
+            let value = |row: &Row| values[(row.delivered.sequence.0 - delivery.first.0) as usize].clone();
+            let rows = rows.into_iter().map(|(lane, row)| (lane, value(&row), row)).collect();
+            self.transactions.extend(transaction::runs(rows));
+            return Ok(());
+        }
+        for (lane, row) in self.newest(rows) {
             self.lanes.push(lane, row);
         }
         let enough = BATCH.max(self.options.parallelism);
@@ -273,7 +322,7 @@ impl Sink for Writing {
     }
 
     async fn flush(&mut self) -> Result<String> {
-        while self.lanes.len() > 0 {
+        while self.lanes.len() > 0 || !self.transactions.is_empty() {
             self.write_some().await?;
         }
         self.delivered = 0;

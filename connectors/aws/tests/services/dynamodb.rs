@@ -1,4 +1,4 @@
-//! DynamoDB: dynalite and moto.
+//! DynamoDB: dynalite and moto; transactions in moto alone, as the other has none.
 
 use std::sync::Arc;
 
@@ -195,4 +195,73 @@ fn a_table_that_does_not_fit_is_told() {
     assert!(error.contains("its key has the attribute device, for which there is no column"), "{error}");
     let error = told("nowhere");
     assert!(error.contains("ResourceNotFoundException"), "{error}");
+}
+
+/// Rows of one `slot` belong together: of each slot all devices have the same `n`, whenever somebody looks.
+#[test]
+fn rows_that_belong_together_are_written_whole_through_deaths() {
+    let Some(mut peer) = Peer::of("dynamodb", MOTO) else { return };
+    let table = &create(&mut peer, "whole", false);
+    // A step is a batch: three devices, the same n.
+    let step = |n: i64| {
+        RecordBatch::try_from_iter([
+            ("device", Arc::new(StringArray::from(vec!["a", "b", "c"])) as ArrayRef),
+            ("n", Arc::new(Int64Array::from(vec![n; 3]))),
+        ])
+        .unwrap()
+    };
+    let lab = lab(&step(0), 1);
+    let options =
+        peer.options(&[("table-name", table), ("sink.mode", "transaction"), ("sink.transaction-by", "n")]);
+    let def = def("dynamodb", &options);
+    let mut n = 0;
+    for millis in LIVES.iter().map(|millis| Some(*millis)).chain([None]) {
+        for _ in 0..20 {
+            lab.ingest.append_batch("events", "test", step(n)).unwrap();
+            n += 1;
+        }
+        let status = lab.sink_life(&def, millis);
+        let found = items(&mut peer, table);
+        let values: Vec<_> = found.iter().map(|item| item["n"]["N"].clone()).collect();
+        assert!(
+            values.is_empty() || (values.len() == 3 && values.iter().all(|value| *value == values[0])),
+            "{values:?}"
+        );
+        if millis.is_none() {
+            assert_eq!((status.unwrap().state, &values[0]), (State::Stopped, &json!((n - 1).to_string())));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_written_whole_is_parked_whole() {
+    let Some(mut peer) = Peer::of("dynamodb", MOTO) else { return };
+    let table = &create(&mut peer, "whole-parked", false);
+    let rows = |devices: Vec<String>, n: i64| {
+        let ns = Int64Array::from(vec![n; devices.len()]);
+        RecordBatch::try_from_iter([
+            ("device", Arc::new(StringArray::from(devices)) as ArrayRef),
+            ("n", Arc::new(ns)),
+        ])
+        .unwrap()
+    };
+    let named = |count: usize| (0..count).map(|nth| format!("d{nth:03}")).collect::<Vec<_>>();
+    let lab = lab(&rows(named(1), 0), 1);
+    // A hundred are as many as there may be; one more is too many. Of rows of one item the last counts.
+    for (devices, n) in [(named(100), 1), (named(101), 2), ([named(2), named(2)].concat(), 3)] {
+        lab.ingest.append_batch("events", "test", rows(devices, n)).unwrap();
+    }
+    let options =
+        peer.options(&[("table-name", table), ("sink.mode", "transaction"), ("sink.transaction-by", "n")]);
+    let status = lab.sink_life(&def("dynamodb", &options), None).unwrap();
+    assert_eq!((status.state, status.dead_letters), (State::Stopped, 101), "{:?}", status.last_error);
+    let reasons = crate::work::texts(&lab, "system.dead_letters", "reason");
+    assert!(
+        reasons[0].contains("101 items belong together with it, a transaction takes 100"),
+        "{}",
+        reasons[0]
+    );
+    let found = items(&mut peer, table);
+    let of = |n: &str| found.iter().filter(|item| item["n"]["N"] == n).count();
+    assert_eq!((of("1"), of("2"), of("3")), (98, 0, 2));
 }
