@@ -29,7 +29,7 @@ async fn echo(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(async move {
             let choose = |_: &Offers| Ok(((), None));
-            let accepted = accept(stream, MESSAGE_BYTES_MAX, choose).await;
+            let accepted = accept(stream, MESSAGE_BYTES_MAX, true, choose).await;
             let Ok((mut socket, ())) = accepted else { return };
             loop {
                 let mut frame = Vec::new();

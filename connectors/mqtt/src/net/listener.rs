@@ -125,10 +125,11 @@ async fn serve(
     // Small packets go at once, and who is silent for long is looked after. An error here only makes them slower.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let is_local = stream.local_addr().is_ok_and(|own| own.ip().is_loopback());
     let served = match tls {
-        None => greet(stream, broker).await,
+        None => greet(stream, is_local, broker).await,
         Some(tls) => match tokio::time::timeout(broker.options().connect_timeout, tls.accept(stream)).await {
-            Ok(Ok(stream)) => greet(stream, broker).await,
+            Ok(Ok(stream)) => greet(stream, is_local, broker).await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         },
@@ -140,7 +141,7 @@ async fn serve(
 }
 
 /// Serves a client, whatever it speaks over. A request of HTTP begins with a letter, which no packet of a client's does at first.
-async fn greet<S: Stream>(stream: S, broker: Arc<Broker>) -> io::Result<()> {
+async fn greet<S: Stream>(stream: S, is_local: bool, broker: Arc<Broker>) -> io::Result<()> {
     let patience = broker.options().connect_timeout;
     // One byte is looked at and left there; what follows is read past this buffer.
     let mut stream = BufReader::with_capacity(1, stream);
@@ -148,7 +149,7 @@ async fn greet<S: Stream>(stream: S, broker: Arc<Broker>) -> io::Result<()> {
     match first {
         None => Ok(()),
         // In a box: a connection over TCP is no larger for it.
-        Some(b'G') => Box::pin(websocket::serve(stream, broker)).await,
+        Some(b'G') => Box::pin(websocket::serve(stream, is_local, broker)).await,
         Some(_) => pump(stream, broker).await,
     }
 }

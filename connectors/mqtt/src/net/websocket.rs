@@ -23,22 +23,22 @@ const BETWEEN_BYTES: usize = 16 << 10;
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// Serves a client that asks for a WebSocket until its connection ends.
-pub(super) async fn serve<S: Stream>(stream: S, broker: Arc<Broker>) -> io::Result<()> {
+pub(super) async fn serve<S: Stream>(stream: S, is_local: bool, broker: Arc<Broker>) -> io::Result<()> {
     let (patience, bytes_max) = (broker.options().connect_timeout, broker.options().packet_bytes_max);
-    let socket = timeout(patience, upgrade(stream, bytes_max)).await??;
+    let socket = timeout(patience, upgrade(stream, is_local, bytes_max)).await??;
     let (near, far) = tokio::io::duplex(BETWEEN_BYTES);
     let (pumped, carried) = tokio::join!(pump(near, broker), carry(socket, far));
     pumped.and(carried)
 }
 
-async fn upgrade<S: Stream>(stream: S, packet_bytes_max: u32) -> io::Result<Socket<S>> {
+async fn upgrade<S: Stream>(stream: S, is_local: bool, packet_bytes_max: u32) -> io::Result<Socket<S>> {
     let choose = |offers: &Offers| {
         let name = offers.iter().find(|offer| NAMES.contains(offer)).ok_or("offer the subprotocol mqtt")?;
         Ok(((), Some(name.to_owned())))
     };
     // A message may hold several packets.
     let message_bytes_max = usize::try_from(packet_bytes_max).unwrap_or(usize::MAX).max(BETWEEN_BYTES);
-    Ok(accept(stream, message_bytes_max, choose).await?.0)
+    Ok(accept(stream, message_bytes_max, is_local, choose).await?.0)
 }
 
 /// Carries bytes to and fro until one side ends.

@@ -10,6 +10,7 @@ use ring::digest;
 use tokio::io::AsyncWriteExt as _;
 
 use super::deflate::Deflate;
+use super::origin::is_stranger;
 use super::socket::{Side, Socket};
 use crate::{Inbox, Stream};
 
@@ -38,10 +39,12 @@ struct Asked {
     deflate: Option<Deflate>,
 }
 
-/// Answers a client. `choose` makes of its offers what is agreed and how that is called, or says why not.
+/// Answers a client. `choose` makes of its offers what is agreed and how that is called, or says why not. One that comes over loopback
+/// (`is_local`) must not be a page of strangers.
 pub async fn accept<S, T>(
     stream: S,
     message_bytes_max: usize,
+    is_local: bool,
     choose: impl FnOnce(&Offers) -> Result<(T, Option<String>), &'static str>,
 ) -> io::Result<(Socket<S>, T)>
 where
@@ -49,7 +52,7 @@ where
 {
     let mut inbox = Inbox::new(stream);
     let length = head(&mut inbox).await?;
-    let agreed = read_request(&inbox.bytes[..length]).and_then(|asked| {
+    let agreed = read_request(&inbox.bytes[..length], is_local).and_then(|asked| {
         let chosen = choose(&asked.offers)?;
         Ok((asked, chosen))
     });
@@ -136,7 +139,7 @@ async fn head<S: Stream>(inbox: &mut Inbox<S>) -> io::Result<usize> {
 }
 
 /// What a request that asks for a WebSocket says.
-fn read_request(head: &[u8]) -> Result<Asked, &'static str> {
+fn read_request(head: &[u8], is_local: bool) -> Result<Asked, &'static str> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     request.parse(head).map_err(|_| "this is not HTTP")?;
@@ -149,6 +152,9 @@ fn read_request(head: &[u8]) -> Result<Asked, &'static str> {
     };
     if !has("upgrade", "websocket") || !has("connection", "upgrade") {
         return Err("WebSocket is spoken here: ask for an upgrade");
+    }
+    if is_local && is_stranger(field(headers, "host"), field(headers, "origin")) {
+        return Err("a page of another site does not get to a server on this machine");
     }
     if field(headers, "sec-websocket-version") != Some("13") {
         return Err("the version of WebSocket is 13");
@@ -188,10 +194,19 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc_is_answered_as_there() {
-        let asked = read_request(GOOD.as_bytes()).unwrap();
+        let asked = read_request(GOOD.as_bytes(), false).unwrap();
         assert_eq!(answer_to(&asked.key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(asked.offers.0, ["chat", "wamp.2.json"]);
         assert_eq!(asked.deflate, None);
+    }
+
+    #[test]
+    fn over_loopback_strangers_are_refused() {
+        let local = GOOD.replace("Host: x", "Host: 127.0.0.1:8080");
+        assert!(read_request(local.as_bytes(), true).is_ok());
+        let page = local.replace("Upgrade: WebSocket", "Origin: https://evil.example\r\nUpgrade: WebSocket");
+        assert!(read_request(page.as_bytes(), true).is_err() && read_request(page.as_bytes(), false).is_ok());
+        assert!(read_request(GOOD.as_bytes(), true).is_err());
     }
 
     #[test]
@@ -205,7 +220,7 @@ mod tests {
             ("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="),
             ("Sec-WebSocket-Key", "X-Key"),
         ] {
-            assert!(read_request(GOOD.replace(part, other).as_bytes()).is_err(), "{other}");
+            assert!(read_request(GOOD.replace(part, other).as_bytes(), false).is_err(), "{other}");
         }
     }
 
@@ -215,7 +230,7 @@ mod tests {
         let world = World::real();
         let asked = request(&world, near, ("x", "/"), "chat", 1_000);
         let choose = |offers: &Offers| Ok((offers.iter().count(), offers.iter().next().map(str::to_owned)));
-        let (asked, answered) = tokio::join!(asked, accept(far, 1_000, choose));
+        let (asked, answered) = tokio::join!(asked, accept(far, 1_000, false, choose));
         assert_eq!(answered.unwrap().1, 1);
         asked.unwrap();
     }

@@ -3,6 +3,7 @@
 mod deflate;
 mod frame;
 mod handshake;
+mod origin;
 mod socket;
 
 pub use handshake::{Offers, accept, request};

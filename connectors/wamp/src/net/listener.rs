@@ -118,13 +118,14 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
     let is_full = place.is_none();
+    let is_local = stream.local_addr().is_ok_and(|own| own.ip().is_loopback());
     let served = match tls {
-        None => greet(stream, Transported { address, is_secure: false, is_full }, router).await,
+        None => greet(stream, Transported { address, is_secure: false, is_local, is_full }, router).await,
         Some(tls) => {
             let patience = router.options().handshake_timeout;
             match tokio::time::timeout(patience, tls.accept(stream)).await {
                 Ok(Ok(stream)) => {
-                    greet(stream, Transported { address, is_secure: true, is_full }, router).await
+                    greet(stream, Transported { address, is_secure: true, is_local, is_full }, router).await
                 }
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -142,6 +143,8 @@ async fn serve(
 struct Transported {
     address: SocketAddr,
     is_secure: bool,
+    /// It came over loopback.
+    is_local: bool,
     is_full: bool,
 }
 
@@ -212,7 +215,7 @@ where
         return stream.shutdown().await;
     }
     let options = router.options();
-    let accepted = websocket::accept(stream, options.message_bytes_max);
+    let accepted = websocket::accept(stream, options.message_bytes_max, known.is_local);
     let socket = tokio::time::timeout(options.handshake_timeout, accepted).await??;
     let serializer = socket.subprotocol().serializer;
     let transport = known.describe("websocket", serializer.name());

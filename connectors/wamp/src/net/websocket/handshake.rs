@@ -12,13 +12,14 @@ use super::{Subprotocol, WebSocket};
 pub(in crate::net) async fn accept<S: Stream>(
     stream: S,
     message_bytes_max: usize,
+    is_local: bool,
 ) -> io::Result<WebSocket<S>> {
     let choose = |offers: &Offers| {
         let chosen = offers.iter().find_map(Subprotocol::from_name);
         let chosen = chosen.ok_or("offer a subprotocol, such as wamp.2.json")?;
         Ok((chosen, Some(chosen.name())))
     };
-    let (socket, chosen) = websocket::accept(stream, message_bytes_max, choose).await?;
+    let (socket, chosen) = websocket::accept(stream, message_bytes_max, is_local, choose).await?;
     Ok(WebSocket::new(socket, chosen))
 }
 
@@ -44,7 +45,7 @@ mod tests {
         let wanted = Subprotocol::from_name("wamp.2.cbor").unwrap();
         let world = World::real();
         let asked = request(&world, near, ("x", "/"), wanted, 1_000);
-        let (asked, answered) = tokio::join!(asked, accept(far, 1_000));
+        let (asked, answered) = tokio::join!(asked, accept(far, 1_000, false));
         assert_eq!(answered.unwrap().subprotocol(), wanted);
         asked.unwrap();
     }
