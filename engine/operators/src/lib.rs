@@ -49,7 +49,10 @@ pub use patterns::{MatchRecognize, MatchRecognizeSpec};
 pub use ranks::{TopN, TopNSpec};
 pub use stateless::{FilterSpec, ProjectSpec};
 pub use temporal::{TemporalInput, TemporalJoin, TemporalJoinSpec};
-pub use triggers::{FiringColumn, Memory, Rearm, Remembered, Trigger, TriggerSpec, When};
+pub use triggers::{
+    FiringColumn, Memory, Rearm, Remembered, Trigger, TriggerRoster, TriggerShared, TriggerSpec, When,
+    entries_of_one,
+};
 pub use unnest::{UnnestSpec, Unnested};
 pub use values::ValuesSpec;
 pub use windows::{

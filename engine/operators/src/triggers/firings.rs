@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{
     SortColumn, SortOptions, concat_batches, interleave, lexsort_to_indices, take_record_batch,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::machine::Fires;
-use super::spec::Trigger;
+use super::spec::Shared;
 use super::store::RowStore;
 use crate::error::Result;
 use crate::windows::window_column;
@@ -39,22 +39,25 @@ pub(super) enum Shown {
 /// What has fired in a batch.
 #[derive(Default)]
 pub(super) struct Fired {
+    triggers: Vec<i64>,
     fires: Vec<Fires>,
     keys: Vec<u32>,
     shown: Vec<Shown>,
 }
 
 impl Fired {
-    pub(super) fn push(&mut self, fires: Fires, key: u32, shown: Shown) {
+    pub(super) fn push(&mut self, trigger: i64, fires: Fires, key: u32, shown: Shown) {
+        self.triggers.push(trigger);
         self.fires.push(fires);
         self.keys.push(key);
         self.shown.push(shown);
     }
 
-    /// The firings as columns. `kept` holds the keys' newest rows.
+    /// The firings as columns. `kept` holds the keys' newest rows. A schema with one column more than `shared` names has the triggers'
+    /// numbers first.
     pub(super) fn batch(
         self,
-        trigger: &Trigger,
+        shared: &Shared,
         schema: &SchemaRef,
         rows: &RecordBatch,
         kept: Option<&RowStore>,
@@ -77,15 +80,15 @@ impl Fired {
             .collect();
         let kept = match kept {
             Some(kept) => kept.columns(&wanted)?,
-            None => trigger
+            None => shared
                 .input
                 .fields()
                 .iter()
                 .map(|field| arrow::array::new_empty_array(field.data_type()))
                 .collect(),
         };
-        let time = trigger.input.field(trigger.time).data_type();
-        let columns = trigger.output.iter().map(|(column, _)| -> Result<ArrayRef> {
+        let time = shared.input.field(shared.time).data_type();
+        let columns = shared.output.iter().map(|(column, _)| -> Result<ArrayRef> {
             Ok(match column {
                 FiringColumn::At => window_column(self.fires.iter().map(|fires| fires.at), time)?,
                 FiringColumn::Since => window_column(self.fires.iter().map(|fires| fires.since), time)?,
@@ -98,21 +101,29 @@ impl Fired {
                 }
             })
         });
-        Ok(Some(RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_>>()?)?))
+        let mut all: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        if schema.fields().len() > shared.output.len() {
+            all.push(Arc::new(Int64Array::from(self.triggers.clone())));
+        }
+        for column in columns {
+            all.push(column?);
+        }
+        Ok(Some(RecordBatch::try_new(Arc::clone(schema), all)?))
     }
 }
 
-/// The columns that come out.
-pub(super) fn schema_of(trigger: &Trigger) -> SchemaRef {
-    let time = trigger.input.field(trigger.time).data_type();
+/// The columns that come out; of a set, the trigger's number first.
+pub(super) fn schema_of(shared: &Shared, of_set: bool) -> SchemaRef {
+    let time = shared.input.field(shared.time).data_type();
     let field = |(column, name): &(FiringColumn, String)| match column {
         FiringColumn::At | FiringColumn::Since => Field::new(name, time.clone(), false),
         FiringColumn::Cause => Field::new(name, DataType::Utf8, false),
         FiringColumn::Input(column) => {
-            Field::new(name, trigger.input.field(*column).data_type().clone(), true)
+            Field::new(name, shared.input.field(*column).data_type().clone(), true)
         }
     };
-    Arc::new(Schema::new(trigger.output.iter().map(field).collect::<Vec<_>>()))
+    let number = of_set.then(|| Field::new("$trigger", DataType::Int64, false));
+    Arc::new(Schema::new(number.into_iter().chain(shared.output.iter().map(field)).collect::<Vec<_>>()))
 }
 
 /// A step's firings in order: by these columns, then as they came.

@@ -52,10 +52,12 @@ pub(super) struct State {
     pub(super) since: i64,
     /// The greatest event time of the key's rows.
     pub(super) last: i64,
+    /// Whether a timer is set that will look at it.
+    pub(super) timed: bool,
 }
 
 impl State {
-    pub(super) const NEW: Self = Self { phase: Phase::Armed, since: i64::MIN, last: i64::MIN };
+    pub(super) const NEW: Self = Self { phase: Phase::Armed, since: i64::MIN, last: i64::MIN, timed: false };
 }
 
 /// Why a trigger fired.

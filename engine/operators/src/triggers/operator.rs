@@ -1,118 +1,155 @@
-//! The operator behind [`super::TriggerSpec`].
-//!
-//! Tables of a snapshot, in this order:
-//! - `watermark`: one row, `$watermark`.
-//! - `keys`: keys, `$phase`, `$since`, `$last`, the earlier values that conditions look at, the newest row if time can fire.
-//! - `ago0`, `ago1`, ..: keys, `$time`, `$value`: all that is kept of the value some time ago.
+//! The operator behind [`super::TriggerSpec`]. What it keeps goes to a checkpoint by [`super::tables`].
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::{is_not_null, take};
-use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema, SchemaRef};
-use datafusion::physical_expr::PhysicalExpr;
+use arrow::datatypes::SchemaRef;
 use headwater_core::EventTime;
 
-use super::ago::Ago;
 use super::firings::{Fired, Shown, in_order};
-use super::history::{History, Kept, Locals};
-use super::machine::{Phase, Rules, State};
-use super::spec::{Memory, NAME, Trigger, When};
+use super::machine::{Cause, Fires, Phase, State};
+use super::memory::Locals;
+use super::roster::TriggerRoster;
+use super::spec::NAME;
+use super::states::{Latest, States};
 use super::store::RowStore;
+use super::team::{Kind, Remembered, Team, Which};
 use super::wheel::Wheel;
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
-use crate::error::{OperatorError, Result};
+use crate::error::Result;
 use crate::groups::KeyTable;
-use crate::stateless::evaluate_mask;
-use crate::windows::{
-    Sorting, Times, check_schema, key_columns, push_entries, push_watermark, read_watermark, slots,
-};
+use crate::windows::{Sorting, Times, key_columns};
 
 pub(super) struct TriggerOperator {
-    what: Arc<Trigger>,
+    pub(super) roster: Arc<TriggerRoster>,
     name: Arc<str>,
-    rules: Rules,
     schema: SchemaRef,
     order: Vec<usize>,
-    /// The input's columns and those of memory.
-    wide: SchemaRef,
-    keys: KeyTable,
-    states: Vec<State>,
-    history: History,
-    ago: Vec<Ago>,
-    /// The newest row of each key, if time can make it fire.
-    newest: Option<RowStore>,
+    pub(super) keys: KeyTable,
+    pub(super) team: Team,
+    pub(super) states: States,
+    pub(super) latest: Latest,
+    /// The newest row of each key, if time can make some trigger fire.
+    pub(super) newest: Option<RowStore>,
     wheel: Wheel,
-    /// By key: whether the wheel has a timer for it.
-    scheduled: Vec<bool>,
-    /// Keys that wait for time.
+    /// Triggers that wait for time at a key.
     holding: usize,
     dirty: Vec<bool>,
     dirty_keys: Vec<u32>,
     locals: Locals,
     fired: Vec<RecordBatch>,
-    watermark: i64,
+    pub(super) watermark: i64,
+}
+
+/// A batch whose rows are judged.
+struct Judged<'a> {
+    rows: &'a Rows,
+    times: &'a Times,
+    keys: &'a [u32],
+    /// For each row the key's row before it in the batch.
+    before: Vec<Option<u32>>,
+    /// For each row the greatest time of the key's rows in the batch, up to it.
+    latest: Vec<i64>,
+}
+
+impl<'a> Judged<'a> {
+    fn new(rows: &'a Rows, times: &'a Times, keys: &'a [u32], locals: &Locals) -> Self {
+        let mut newest: Vec<Option<u32>> = vec![None; locals.keys.len()];
+        let (mut before, mut latest) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        for (row, local) in locals.of_row.iter().enumerate() {
+            let last = newest[*local as usize].replace(row as u32);
+            let time = times.get(row).unwrap_or(i64::MIN);
+            latest.push(last.map_or(time, |last: u32| time.max(latest[last as usize])));
+            before.push(last);
+        }
+        Self { rows, times, keys, before, latest }
+    }
+
+    fn time(&self, row: usize) -> i64 {
+        self.times.get(row).unwrap_or(i64::MIN)
+    }
+
+    /// Time has come so far when the row is judged.
+    fn now(&self, row: usize) -> i64 {
+        self.time(row).max(self.rows.clock(row).0)
+    }
+
+    /// What is shown by a firing between the key's row before and this one.
+    fn shown_before(&self, row: usize) -> Shown {
+        self.before[row].map_or(Shown::Kept, Shown::Row)
+    }
+
+    fn latest_before(&self, row: usize) -> i64 {
+        self.before[row].map_or(i64::MIN, |before| self.latest[before as usize])
+    }
 }
 
 impl TriggerOperator {
-    pub(super) fn try_new(what: &Arc<Trigger>, schema: &SchemaRef, order: &[usize]) -> Result<Self> {
-        let types = what.keys.iter().map(|key| what.input.field(*key).data_type().clone()).collect();
-        let wide = Arc::new(what.columns_of_conditions()?);
-        let own = what.input.fields().len();
-        let (mut kept, mut kinds, mut ago) = (Vec::new(), Vec::new(), Vec::new());
-        for (remembered, field) in what.remembered.iter().zip(&wide.fields()[own..]) {
-            let (expr, kind) = (Arc::clone(&remembered.expr), field.data_type().clone());
-            match remembered.memory {
-                Memory::Ago(back) => ago.push(Ago::new(expr, back, kind)?),
-                memory => {
-                    kept.push(Kept { expr, values_only: memory == Memory::Value });
-                    kinds.push(kind);
-                }
-            }
-        }
-        let columns = || what.input.fields().iter().map(|field| field.data_type().clone()).collect();
-        let newest = what.hold.map(|_| RowStore::new(columns())).transpose()?;
-        Ok(Self {
-            name: Arc::from(NAME),
-            rules: what.rules(),
+    pub(super) fn try_new(
+        roster: &Arc<TriggerRoster>,
+        schema: &SchemaRef,
+        order: &[usize],
+        is_set: bool,
+    ) -> Result<Self> {
+        let shared = roster.shared();
+        let types = shared.keys.iter().map(|key| shared.input.field(*key).data_type().clone()).collect();
+        let mut operator = Self {
+            roster: Arc::clone(roster),
+            name: Arc::from(if is_set { super::spec::SET } else { NAME }),
             schema: Arc::clone(schema),
             order: order.to_vec(),
-            wide,
             keys: KeyTable::new(types)?,
-            states: Vec::new(),
-            history: History::new(kept, kinds)?,
-            ago,
-            newest,
+            team: Team::default(),
+            states: States::default(),
+            latest: Latest::default(),
+            newest: None,
             wheel: Wheel::new(),
-            scheduled: Vec::new(),
             holding: 0,
             dirty: Vec::new(),
             dirty_keys: Vec::new(),
             locals: Locals::default(),
             fired: Vec::new(),
             watermark: i64::MIN,
-            what: Arc::clone(what),
-        })
+        };
+        operator.follow_roster()?;
+        Ok(operator)
     }
 
-    fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+    fn follow_roster(&mut self) -> Result<()> {
+        if !self.team.follow(&self.roster, self.keys.len())? {
+            return Ok(());
+        }
+        let team = &self.team;
+        self.states.retain(|number| team.get(number).is_some());
+        let silent = team.live().flat_map(|(_, live)| &live.silent);
+        self.holding = self.states.holding() + silent.filter(|state| state.phase == Phase::Holding).count();
+        if team.timed && self.newest.is_none() {
+            let types = self.roster.shared().input.fields().iter().map(|field| field.data_type().clone());
+            let mut newest = RowStore::new(types.collect())?;
+            newest.resize(self.keys.len());
+            self.newest = Some(newest);
+        }
+        Ok(())
+    }
+
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let mut keys = Vec::new();
         self.keys.intern(columns, rows, &mut keys)?;
         let known = self.keys.len();
-        self.states.resize(known, State::NEW);
-        self.scheduled.resize(known, false);
-        self.dirty.resize(known, false);
-        self.history.store.resize(known);
-        self.ago.iter_mut().for_each(|ago| ago.resize(known));
-        if let Some(newest) = &mut self.newest {
-            newest.resize(known);
+        if known > self.dirty.len() {
+            self.dirty.resize(known, false);
+            self.team.resize(known);
+            if let Some(newest) = &mut self.newest {
+                newest.resize(known);
+            }
         }
         Ok(keys)
     }
 
     /// The rows that have an event time; the others go where late rows go.
     fn with_time(&self, rows: Rows, out: &mut Output) -> Result<Rows> {
-        let time = rows.batch.column(self.what.time);
+        let time = rows.batch.column(self.roster.shared().time);
         if time.null_count() == 0 {
             return Ok(rows);
         }
@@ -123,58 +160,117 @@ impl TriggerOperator {
         rows.filter(&has_time)
     }
 
-    /// The batch with the columns of memory behind its own.
-    fn widen(&mut self, batch: &RecordBatch, keys: &[u32], times: &Times) -> Result<RecordBatch> {
-        let mut of_rows = self.history.look_back(batch, &self.locals, NAME)?.into_iter();
-        let mut columns = batch.columns().to_vec();
-        let mut ago = self.ago.iter_mut();
-        for remembered in &self.what.remembered {
-            columns.extend(match remembered.memory {
-                Memory::Ago(_) => match ago.next() {
-                    Some(ago) => Some(ago.look_back(batch, times, keys, NAME)?),
-                    None => None,
-                },
-                _ => of_rows.next(),
-            });
-        }
-        Ok(RecordBatch::try_new(Arc::clone(&self.wide), columns)?)
-    }
-
-    /// Passes the rows to their keys' machines, in order.
+    /// Lets one trigger judge the rows that concern it.
     fn judge(
         &mut self,
-        rows: &Rows,
-        keys: &[u32],
-        times: &Times,
-        when: &BooleanArray,
-        until: Option<&BooleanArray>,
-    ) -> Fired {
-        let mut fired = Fired::default();
-        // By local key: its newest row in this batch.
-        let mut newest: Vec<Shown> = vec![Shown::Kept; self.locals.keys.len()];
-        for (row, key) in keys.iter().enumerate() {
-            let Some(time) = times.get(row) else { continue };
-            let state = &mut self.states[*key as usize];
-            let before = state.phase;
-            let local = self.locals.of_row[row] as usize;
-            if let Some(fires) = self.rules.pass(state, time.max(rows.clock(row).0)) {
-                fired.push(fires, *key, newest[local]);
+        number: u32,
+        which: &Which,
+        judged: &Judged<'_>,
+        remembered: &mut Remembered,
+        fired: &mut Fired,
+    ) -> Result<()> {
+        let Some(live) = self.team.get(number) else { return Ok(()) };
+        let (id, kind) = (live.member.id, live.kind);
+        let at_once = |row: usize, fired: &mut Fired| {
+            let at = judged.time(row);
+            fired.push(
+                id,
+                Fires { at, cause: Cause::Row, since: at },
+                judged.keys[row],
+                Shown::Row(row as u32),
+            );
+        };
+        if kind == (Kind::Momentary { exact: true }) {
+            (0..which.len()).for_each(|nth| at_once(which.row(nth), fired));
+            return Ok(());
+        }
+        let batch = &judged.rows.batch;
+        let when = self.team.when(number, live, which, batch, remembered)?;
+        let is = |nth: usize| when.is_valid(nth).then(|| when.value(nth));
+        match kind {
+            Kind::Momentary { .. } => {
+                let fires = (0..which.len()).filter(|nth| is(*nth) == Some(true));
+                fires.for_each(|nth| at_once(which.row(nth), fired));
             }
-            newest[local] = Shown::Row(row as u32);
-            let is = when.is_valid(row).then(|| when.value(row));
-            let ends = until.is_some_and(|until| until.is_valid(row) && until.value(row));
-            if let Some(fires) = self.rules.row(state, time, is, ends) {
-                fired.push(fires, *key, Shown::Row(row as u32));
+            Kind::Silent => {
+                (0..which.len()).for_each(|nth| self.hear(number, which.row(nth), is(nth), judged, fired))
             }
-            self.holding += usize::from(state.phase == Phase::Holding);
-            self.holding -= usize::from(before == Phase::Holding);
-            if let Some(deadline) = self.rules.deadline(state)
-                && !std::mem::replace(&mut self.scheduled[*key as usize], true)
-            {
-                self.wheel.push(deadline, *key);
+            Kind::Stateful => {
+                let until = live.member.until.as_ref();
+                let until = until.map(|until| live.evaluate(number, until, which, batch, remembered));
+                let until: Option<BooleanArray> = until.transpose()?;
+                for nth in 0..which.len() {
+                    let ends = until.as_ref().is_some_and(|until| until.is_valid(nth) && until.value(nth));
+                    self.step(number, which.row(nth), is(nth), ends, judged, fired);
+                }
             }
         }
-        fired
+        Ok(())
+    }
+
+    /// A row for a trigger that waits for silence.
+    fn hear(
+        &mut self,
+        number: u32,
+        row: usize,
+        counts: Option<bool>,
+        judged: &Judged<'_>,
+        fired: &mut Fired,
+    ) {
+        let key = judged.keys[row];
+        let Some(live) = self.team.get_mut(number) else { return };
+        let (id, rules) = (live.member.id, live.rules);
+        let state = &mut live.silent[key as usize];
+        let before = state.phase;
+        if let Some(fires) = rules.pass(state, judged.now(row)) {
+            fired.push(id, fires, key, judged.shown_before(row));
+        }
+        rules.row(state, judged.time(row), counts, false);
+        self.holding += usize::from(state.phase == Phase::Holding);
+        self.holding -= usize::from(before == Phase::Holding);
+        if let Some(deadline) = rules.deadline(state)
+            && !std::mem::replace(&mut state.timed, true)
+        {
+            self.wheel.push(deadline, key, number);
+        }
+    }
+
+    /// A row for a trigger that has states.
+    fn step(
+        &mut self,
+        number: u32,
+        row: usize,
+        is: Option<bool>,
+        ends: bool,
+        judged: &Judged<'_>,
+        fired: &mut Fired,
+    ) {
+        let key = judged.keys[row];
+        let known = self.states.get(key, number);
+        if known.is_none() && is != Some(true) {
+            return;
+        }
+        let Some(live) = self.team.get(number) else { return };
+        let (id, rank, rules) = (live.member.id, live.member.rank, live.rules);
+        let mut state = known.unwrap_or_else(|| {
+            let last = self.latest.since(key, rank).max(judged.latest_before(row));
+            State { last, ..State::NEW }
+        });
+        let before = state.phase;
+        if let Some(fires) = rules.pass(&mut state, judged.now(row)) {
+            fired.push(id, fires, key, judged.shown_before(row));
+        }
+        if let Some(fires) = rules.row(&mut state, judged.time(row), is, ends) {
+            fired.push(id, fires, key, Shown::Row(row as u32));
+        }
+        self.holding += usize::from(state.phase == Phase::Holding);
+        self.holding -= usize::from(before == Phase::Holding);
+        if let Some(deadline) = rules.deadline(&state)
+            && !std::mem::replace(&mut state.timed, true)
+        {
+            self.wheel.push(deadline, key, number);
+        }
+        self.states.put(key, number, state);
     }
 
     /// Lets time fire what is due.
@@ -182,21 +278,69 @@ impl TriggerOperator {
         let mut due = Vec::new();
         self.wheel.advance(watermark, &mut due);
         let mut fired = Fired::default();
-        for key in due {
-            self.scheduled[key as usize] = false;
-            let state = &mut self.states[key as usize];
-            if let Some(fires) = self.rules.pass(state, watermark) {
-                fired.push(fires, key, Shown::Kept);
+        for (key, number) in due {
+            let Some(live) = self.team.get(number) else { continue };
+            let (id, rules, is_silent) = (live.member.id, live.rules, live.kind == Kind::Silent);
+            let state =
+                if is_silent { Some(live.silent[key as usize]) } else { self.states.get(key, number) };
+            let Some(mut state) = state else { continue };
+            state.timed = false;
+            if let Some(fires) = rules.pass(&mut state, watermark) {
+                fired.push(id, fires, key, Shown::Kept);
                 self.holding -= 1;
                 self.touch(key);
-            } else if let Some(deadline) = self.rules.deadline(state) {
-                self.scheduled[key as usize] = true;
-                self.wheel.push(deadline, key);
+            } else if let Some(deadline) = rules.deadline(&state) {
+                state.timed = true;
+                self.wheel.push(deadline, key, number);
             }
+            self.put_state(key, number, state);
         }
-        let none = RecordBatch::new_empty(Arc::clone(&self.what.input));
-        self.fired.extend(fired.batch(&self.what, &self.schema, &none, self.newest.as_ref())?);
+        let none = RecordBatch::new_empty(Arc::clone(&self.roster.shared().input));
+        self.fired.extend(fired.batch(self.roster.shared(), &self.schema, &none, self.newest.as_ref())?);
         Ok(())
+    }
+
+    fn put_state(&mut self, key: u32, number: u32, state: State) {
+        match self.team.get_mut(number) {
+            Some(live) if live.kind == Kind::Silent => live.silent[key as usize] = state,
+            Some(_) => self.states.put(key, number, state),
+            None => {}
+        }
+    }
+
+    /// Puts a state of a checkpoint in its place, and its timer.
+    pub(super) fn restore_state(&mut self, key: u32, number: u32, mut state: State) {
+        let Some(live) = self.team.get(number) else { return };
+        self.holding += usize::from(state.phase == Phase::Holding);
+        if let Some(deadline) = live.rules.deadline(&state) {
+            state.timed = true;
+            self.wheel.push(deadline, key, number);
+        }
+        self.put_state(key, number, state);
+    }
+
+    /// Forgets what triggers were doing at some keys, before a newer checkpoint of them is restored.
+    pub(super) fn clear(&mut self, keys: &[u32]) {
+        for key in keys {
+            let states = self.states.at(*key).iter().filter(|(_, state)| state.phase == Phase::Holding);
+            self.holding -= states.count();
+            self.states.clear(*key);
+            self.latest.clear(*key);
+        }
+        for live in self.team.live_mut() {
+            for key in keys.iter().filter(|_| live.kind == Kind::Silent) {
+                let before = std::mem::replace(&mut live.silent[*key as usize], State::NEW);
+                self.holding -= usize::from(before.phase == Phase::Holding);
+            }
+            live.agos.iter_mut().for_each(|ago| ago.clear(keys));
+        }
+    }
+
+    /// The keys that have changed since this was last called, or all.
+    pub(super) fn take_changed(&mut self, full: bool) -> Vec<u32> {
+        let dirty = std::mem::take(&mut self.dirty_keys);
+        dirty.iter().for_each(|key| self.dirty[*key as usize] = false);
+        if full { (0..self.dirty.len() as u32).collect() } else { dirty }
     }
 
     fn touch(&mut self, key: u32) {
@@ -205,109 +349,17 @@ impl TriggerOperator {
         }
     }
 
-    /// The columns of the table `keys`.
-    fn state_schema(&self) -> SchemaRef {
-        let mut fields: Vec<_> = self
-            .what
-            .keys
-            .iter()
-            .map(|key| self.what.input.field(*key).clone().with_nullable(true))
-            .collect();
-        fields.push(Field::new("$phase", DataType::Int8, false));
-        fields.push(Field::new("$since", DataType::Int64, false));
-        fields.push(Field::new("$last", DataType::Int64, false));
-        let own = self.what.input.fields().len();
-        let remembered = self.what.remembered.iter().zip(&self.wide.fields()[own..]);
-        let remembered = remembered.filter(|(remembered, _)| !matches!(remembered.memory, Memory::Ago(_)));
-        fields.extend(remembered.map(|(_, field)| field.as_ref().clone()));
-        if self.newest.is_some() {
-            let row = self.what.input.fields().iter();
-            fields.extend(row.map(|field| field.as_ref().clone().with_nullable(true)));
-        }
-        Arc::new(Schema::new(fields))
-    }
-
-    fn ago_schema(&self, ago: &Ago) -> SchemaRef {
-        let mut fields: Vec<_> = self
-            .what
-            .keys
-            .iter()
-            .map(|key| self.what.input.field(*key).clone().with_nullable(true))
-            .collect();
-        fields.push(Field::new("$time", DataType::Int64, false));
-        fields.push(Field::new("$value", ago.kind().clone(), true));
-        Arc::new(Schema::new(fields))
-    }
-
-    fn restore_keys(&mut self, rows: &RecordBatch) -> Result<()> {
-        check_schema(NAME, rows, &self.state_schema())?;
-        let width = self.what.keys.len();
-        let keys = self.intern(&rows.columns()[..width], rows.num_rows())?;
-        let phases = rows.column(width).as_primitive::<Int8Type>();
-        let since = rows.column(width + 1).as_primitive::<Int64Type>();
-        let last = rows.column(width + 2).as_primitive::<Int64Type>();
-        for (row, key) in keys.iter().enumerate() {
-            let phase = match phases.value(row) {
-                0 => Phase::Armed,
-                1 => Phase::Holding,
-                2 => Phase::Fired,
-                other => {
-                    return Err(OperatorError::bad_checkpoint(NAME, format!("there is no phase {other}")));
-                }
-            };
-            let state = State { phase, since: since.value(row), last: last.value(row) };
-            let before = std::mem::replace(&mut self.states[*key as usize], state);
-            self.holding += usize::from(phase == Phase::Holding);
-            self.holding -= usize::from(before.phase == Phase::Holding);
-            if let Some(deadline) = self.rules.deadline(&state)
-                && !std::mem::replace(&mut self.scheduled[*key as usize], true)
-            {
-                self.wheel.push(deadline, *key);
+    /// Keeps what later rows and time ask of these.
+    fn keep(&mut self, judged: &Judged<'_>, epoch: u32) -> Result<()> {
+        let last = self.locals.last_rows();
+        if self.team.keyed {
+            self.latest.resize(self.keys.len());
+            for (key, row) in self.locals.keys.iter().zip(last.values()) {
+                self.latest.push(*key, epoch, judged.latest[*row as usize]);
             }
         }
-        let mut columns = rows.columns()[width + 3..].to_vec();
-        let row = columns
-            .split_off(columns.len() - self.newest.as_ref().map_or(0, |_| self.what.input.fields().len()));
-        self.history.store.put(&keys, &columns)?;
-        match &mut self.newest {
-            Some(newest) => newest.put(&keys, &row),
-            None => Ok(()),
-        }
-    }
-
-    /// The entries of a key are all that it has.
-    fn restore_ago(&mut self, nth: usize, entries: &StateEntries) -> Result<()> {
-        check_schema(NAME, &entries.rows, &self.ago_schema(&self.ago[nth]))?;
-        let width = self.what.keys.len();
-        let keys = self.intern(&entries.rows.columns()[..width], entries.rows.num_rows())?;
-        self.ago[nth].clear(&keys);
-        let times = entries.rows.column(width).as_primitive::<Int64Type>().values().clone();
-        self.ago[nth].put(&keys, &times, entries.rows.column(width + 1))
-    }
-}
-
-impl Operator for TriggerOperator {
-    fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
-        let rows = self.with_time(rows, out)?;
-        let batch = &rows.batch;
-        let times = Times::new(batch.column(self.what.time), NAME)?;
-        let keys = self.intern(&key_columns(batch, &self.what.keys), rows.len())?;
-        self.locals.find(&keys, self.keys.len());
-        let wide = self.widen(batch, &keys, &times)?;
-        let when: &Arc<dyn PhysicalExpr> = match &self.what.when {
-            When::True(condition) | When::Silent(condition) => condition,
-        };
-        let when = evaluate_mask(when, &wide, NAME)?;
-        let until = self.what.until.as_ref().map(|until| evaluate_mask(until, &wide, NAME)).transpose()?;
-        let fired = self.judge(&rows, &keys, &times, &when, until.as_ref());
-        self.fired.extend(fired.batch(&self.what, &self.schema, batch, self.newest.as_ref())?);
         if let Some(newest) = &mut self.newest {
-            let mut last: Vec<u32> = vec![0; self.locals.keys.len()];
-            for (row, local) in self.locals.of_row.iter().enumerate() {
-                last[*local as usize] = row as u32;
-            }
-            let last = UInt32Array::from(last);
-            let columns = batch.columns().iter().map(|column| Ok(take(column, &last, None)?));
+            let columns = judged.rows.batch.columns().iter().map(|column| Ok(take(column, &last, None)?));
             newest.put(&self.locals.keys, &columns.collect::<Result<Vec<_>>>()?)?;
         }
         for local in 0..self.locals.keys.len() {
@@ -315,11 +367,42 @@ impl Operator for TriggerOperator {
         }
         Ok(())
     }
+}
+
+impl Operator for TriggerOperator {
+    fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        let rows = self.with_time(rows, out)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.follow_roster()?;
+        let batch = &rows.batch;
+        let shared = self.roster.shared();
+        let times = Times::new(batch.column(shared.time), NAME)?;
+        let keys = key_columns(batch, &shared.keys);
+        let keys = self.intern(&keys, rows.len())?;
+        self.locals.find(&keys, self.keys.len());
+        let epoch = self.team.epoch(&self.roster, batch);
+        let mut remembered = self.team.look_back(&self.roster, batch, &times, &keys, &self.locals, epoch)?;
+        let concerned = self.team.concerned(batch, &remembered, &self.locals, &self.states)?;
+        let judged = Judged::new(&rows, &times, &keys, &self.locals);
+        let mut fired = Fired::default();
+        for (number, which) in &concerned {
+            let judgement = self.judge(*number, which, &judged, &mut remembered, &mut fired);
+            judgement.inspect_err(|error| {
+                let id = self.team.get(*number).map(|live| live.member.id);
+                id.into_iter().for_each(|id| self.roster.blame(id, &error.to_string()));
+            })?;
+        }
+        self.fired.extend(fired.batch(self.roster.shared(), &self.schema, batch, self.newest.as_ref())?);
+        self.keep(&judged, epoch)
+    }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
         let clock = self.watermark;
         self.watermark = self.watermark.max(watermark.0);
-        if self.newest.is_some() && watermark != EventTime::MAX {
+        self.follow_roster()?;
+        if self.team.timed && watermark != EventTime::MAX {
             self.pass(self.watermark)?;
         }
         let fired = std::mem::take(&mut self.fired);
@@ -330,49 +413,12 @@ impl Operator for TriggerOperator {
     }
 
     fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
-        push_watermark(self.watermark, out)?;
-        let dirty = std::mem::take(&mut self.dirty_keys);
-        dirty.iter().for_each(|key| self.dirty[*key as usize] = false);
-        let changed: Vec<u32> = if full { (0..self.states.len() as u32).collect() } else { dirty };
-        let mut columns = self.keys.columns(&changed)?;
-        let of_keys = slots(&columns, changed.len())?;
-        let states = || changed.iter().map(|key| self.states[*key as usize]);
-        columns.push(Arc::new(Int8Array::from_iter_values(states().map(|state| state.phase as i8))));
-        columns.push(Arc::new(Int64Array::from_iter_values(states().map(|state| state.since))));
-        columns.push(Arc::new(Int64Array::from_iter_values(states().map(|state| state.last))));
-        columns.extend(self.history.store.columns(&changed)?);
-        if let Some(newest) = &self.newest {
-            columns.extend(newest.columns(&changed)?);
-        }
-        let rows = RecordBatch::try_new(self.state_schema(), columns)?;
-        push_entries("keys", rows, of_keys, out);
-        for (nth, ago) in self.ago.iter().enumerate() {
-            let (of, times, values) = ago.state(&changed)?;
-            let mut columns = self.keys.columns(&of)?;
-            let slots = slots(&columns, of.len())?;
-            columns.extend([Arc::new(Int64Array::from(times)) as ArrayRef, values]);
-            push_entries(
-                &format!("ago{nth}"),
-                RecordBatch::try_new(self.ago_schema(ago), columns)?,
-                slots,
-                out,
-            );
-        }
-        Ok(())
+        self.write_tables(full, out)
     }
 
     fn restore(&mut self, entries: &StateEntries) -> Result<()> {
-        match entries.table.as_str() {
-            "watermark" => {
-                self.watermark = self.watermark.max(read_watermark(&entries.rows));
-                Ok(())
-            }
-            "keys" => self.restore_keys(&entries.rows),
-            other => match other.strip_prefix("ago").and_then(|nth| nth.parse::<usize>().ok()) {
-                Some(nth) if nth < self.ago.len() => self.restore_ago(nth, entries),
-                _ => Err(OperatorError::bad_checkpoint(NAME, format!("there is no table {other:?}"))),
-            },
-        }
+        self.follow_roster()?;
+        self.read_table(entries)
     }
 
     fn waits_for_time(&self) -> bool {
@@ -380,10 +426,9 @@ impl Operator for TriggerOperator {
     }
 
     fn state_size(&self) -> StateSize {
-        let ago: usize = self.ago.iter().map(Ago::size).sum();
         let newest = self.newest.as_ref().map_or(0, RowStore::size);
-        let states = self.states.capacity() * (size_of::<State>() + 2);
-        let bytes = self.keys.size() + states + self.history.store.size() + ago + newest + self.wheel.size();
-        StateSize { entries: self.states.len() as u64, bytes: bytes as u64 }
+        let own = self.states.size() + self.latest.size() + self.dirty.capacity();
+        let bytes = self.keys.size() + own + self.team.size() + newest + self.wheel.size();
+        StateSize { entries: self.dirty.len() as u64, bytes: bytes as u64 }
     }
 }

@@ -8,10 +8,18 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::firings::{FiringColumn, schema_of};
 use super::machine::{Rearm, Rules};
 use super::operator::TriggerOperator;
+use super::roster::TriggerRoster;
 use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
 use crate::error::{OperatorError, Result};
 
 pub(super) const NAME: &str = "Trigger";
+pub(super) const SET: &str = "TriggerSet";
+
+/// The number of a trigger that is alone.
+pub(super) const ALONE: i64 = 0;
+
+/// And its rank: no other comes before it.
+pub(super) const FIRST: u32 = 1;
 
 /// A trigger over rows of one stream.
 #[derive(Clone, Debug)]
@@ -65,48 +73,74 @@ pub enum Memory {
     Ago(i64),
 }
 
-/// A trigger as an operator: rows in, firings out.
+/// A trigger, or a set of them, as an operator: rows in, firings out.
 #[derive(Clone, Debug)]
 pub struct TriggerSpec {
-    what: Arc<Trigger>,
+    roster: Arc<TriggerRoster>,
+    /// The trigger, if there is one alone.
+    what: Option<Arc<Trigger>>,
     schema: SchemaRef,
     order: Vec<usize>,
 }
 
 impl TriggerSpec {
-    /// Checks columns and conditions.
+    /// One trigger alone. Checks columns and conditions.
     pub fn try_new(what: Trigger) -> Result<Self> {
-        let wide = what.columns_of_conditions()?;
-        let mut conditions = vec![match &what.when {
-            When::True(condition) | When::Silent(condition) => condition,
-        }];
-        conditions.extend(&what.until);
-        for condition in conditions {
-            let kind = condition.data_type(&wide)?;
-            if kind != DataType::Boolean {
-                let reason = format!("the condition {condition} is {kind}, not boolean");
-                return Err(OperatorError::unsupported(NAME, reason));
-            }
-        }
-        if !matches!(what.input.field(what.time).data_type(), DataType::Timestamp(..)) {
+        let what = Arc::new(what);
+        let roster = TriggerRoster::of(&what);
+        roster.add(ALONE, FIRST, Vec::new(), &what)?;
+        Self::over(Arc::new(roster), Some(what))
+    }
+
+    /// One trigger alone that judges the rows from one on, for each shard: `place` and `from` as in [`TriggerRoster`].
+    pub fn try_new_from(what: Trigger, place: (usize, usize), from: Vec<i64>) -> Result<Self> {
+        let what = Arc::new(what);
+        let roster = TriggerRoster::new(what.shared(), place);
+        roster.add(ALONE, FIRST, from, &what)?;
+        Self::over(Arc::new(roster), Some(what))
+    }
+
+    /// The triggers of a roster, whoever is on it at the time. The first column that comes out is the number of the trigger.
+    pub fn of_set(roster: Arc<TriggerRoster>) -> Result<Self> {
+        Self::over(roster, None)
+    }
+
+    fn over(roster: Arc<TriggerRoster>, what: Option<Arc<Trigger>>) -> Result<Self> {
+        let shared = roster.shared();
+        if !matches!(shared.input.field(shared.time).data_type(), DataType::Timestamp(..)) {
             return Err(OperatorError::unsupported(NAME, "event time must be a timestamp"));
         }
-        if what.hold.is_none() && matches!(what.when, When::Silent(_)) {
-            return Err(OperatorError::unsupported(NAME, "silence must last for some time"));
-        }
+        let ahead = usize::from(what.is_none());
         let place = |wanted: FiringColumn| {
-            what.output
+            shared
+                .output
                 .iter()
                 .position(|(column, _)| *column == wanted)
+                .map(|place| place + ahead)
                 .ok_or_else(|| OperatorError::unsupported(NAME, format!("{wanted:?} must come out")))
         };
-        let mut order = vec![place(FiringColumn::At)?];
-        for key in &what.keys {
+        let mut order = Vec::new();
+        order.extend(what.is_none().then_some(0));
+        order.push(place(FiringColumn::At)?);
+        for key in &shared.keys {
             order.push(place(FiringColumn::Input(*key))?);
         }
-        let schema = schema_of(&what);
-        Ok(Self { what: Arc::new(what), schema, order })
+        let schema = schema_of(shared, what.is_none());
+        Ok(Self { roster, what, schema, order })
     }
+}
+
+/// What the triggers of a set have in common.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Shared {
+    /// The rows that come in.
+    pub input: SchemaRef,
+    /// The input columns that tell one key from another; none: all rows are one key's.
+    pub keys: Vec<usize>,
+    /// The input column that carries event time.
+    pub time: usize,
+    /// The columns that come out and their names; the time of the firing and all keys among them.
+    pub output: Vec<(FiringColumn, String)>,
 }
 
 impl Trigger {
@@ -120,40 +154,79 @@ impl Trigger {
         Ok(Schema::new(fields))
     }
 
+    /// What it has in common with others over the same rows.
+    pub fn shared(&self) -> Shared {
+        let (input, keys, output) = (Arc::clone(&self.input), self.keys.clone(), self.output.clone());
+        Shared { input, keys, time: self.time, output }
+    }
+
+    /// Checks columns and conditions.
+    pub(super) fn check(&self) -> Result<()> {
+        let wide = self.columns_of_conditions()?;
+        let mut conditions = vec![self.condition()];
+        conditions.extend(&self.until);
+        for condition in conditions {
+            let kind = condition.data_type(&wide)?;
+            if kind != DataType::Boolean {
+                let reason = format!("the condition {condition} is {kind}, not boolean");
+                return Err(OperatorError::unsupported(NAME, reason));
+            }
+        }
+        if self.hold.is_none() && matches!(self.when, When::Silent(_)) {
+            return Err(OperatorError::unsupported(NAME, "silence must last for some time"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn condition(&self) -> &Arc<dyn PhysicalExpr> {
+        match &self.when {
+            When::True(condition) | When::Silent(condition) => condition,
+        }
+    }
+
     pub(super) fn rules(&self) -> Rules {
         Rules { hold: self.hold, silence: matches!(self.when, When::Silent(_)), rearm: self.rearm }
     }
-}
-
-impl OperatorSpec for TriggerSpec {
-    fn name(&self) -> &'static str {
-        NAME
-    }
 
     fn describe(&self) -> String {
-        let what = &self.what;
         let seconds = |nanos: i64| format!("{}s", nanos as f64 / 1e9);
-        let names: Vec<_> = what.keys.iter().map(|key| what.input.field(*key).name().as_str()).collect();
-        let mut text = match &what.when {
+        let mut text = match &self.when {
             When::True(condition) => format!("when={condition}"),
             When::Silent(counts) => format!("silent={counts}"),
         };
-        if let Some(hold) = what.hold {
+        if let Some(hold) = self.hold {
             text += &format!(", for={}", seconds(hold));
         }
-        match (what.rearm, &what.until) {
+        match (self.rearm, &self.until) {
             (Rearm::Until, Some(until)) => text += &format!(", until={until}"),
             (Rearm::After(wait), _) => text += &format!(", rearm={}", seconds(wait)),
             _ => {}
         }
-        for (nth, remembered) in what.remembered.iter().enumerate() {
+        for (nth, remembered) in self.remembered.iter().enumerate() {
             text += &match remembered.memory {
                 Memory::Row => format!(", ${nth}=prev({})", remembered.expr),
                 Memory::Value => format!(", ${nth}=prev value({})", remembered.expr),
                 Memory::Ago(back) => format!(", ${nth}=ago({}, {})", remembered.expr, seconds(back)),
             };
         }
-        text + &format!(", keys=[{}]", names.join(", "))
+        text
+    }
+}
+
+impl OperatorSpec for TriggerSpec {
+    fn name(&self) -> &'static str {
+        if self.what.is_some() { NAME } else { SET }
+    }
+
+    fn describe(&self) -> String {
+        let shared = self.roster.shared();
+        let names = shared.keys.iter().map(|key| shared.input.field(*key).name().as_str());
+        let keys = format!("keys=[{}]", names.collect::<Vec<_>>().join(", "));
+        match &self.what {
+            Some(what) => format!("{keys}, {}", what.describe()),
+            // Who is on the roster is not part of the plan: triggers come and go.
+            None => keys,
+        }
     }
 
     fn schema(&self) -> SchemaRef {
@@ -169,11 +242,13 @@ impl OperatorSpec for TriggerSpec {
     }
 
     fn state_bound(&self) -> StateBound {
-        let names = self.what.keys.iter().map(|key| self.what.input.field(*key).name().clone()).collect();
-        if self.what.keys.is_empty() { StateBound::None } else { StateBound::Grows(names) }
+        let shared = self.roster.shared();
+        let names = shared.keys.iter().map(|key| shared.input.field(*key).name().clone()).collect();
+        if shared.keys.is_empty() { StateBound::None } else { StateBound::Grows(names) }
     }
 
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
-        Ok(Box::new(TriggerOperator::try_new(&self.what, &self.schema, &self.order)?))
+        let names_triggers = self.what.is_none();
+        Ok(Box::new(TriggerOperator::try_new(&self.roster, &self.schema, &self.order, names_triggers)?))
     }
 }

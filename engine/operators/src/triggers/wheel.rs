@@ -9,12 +9,15 @@
 //! a slot's beginning, its timers move down to lower levels; those of level 0 are due. So a timer is pushed once, moves at most
 //! seven times and takes 16 bytes, however many there are.
 
-/// Timers that name a key by its number. Time never moves back.
+/// Timers that name a key and a trigger by their numbers. Time never moves back.
 pub(super) struct Wheel {
     now: u64,
-    slots: Vec<Vec<(u64, u32)>>,
+    slots: Vec<Vec<Timer>>,
     len: usize,
 }
+
+/// When, the key, the trigger: 16 bytes.
+type Timer = (u64, u32, u32);
 
 const LEVELS: usize = 8;
 const SLOTS: usize = 256;
@@ -25,35 +28,35 @@ impl Wheel {
     }
 
     /// Sets a timer. One whose time has come is due at the next [`Wheel::advance`].
-    pub(super) fn push(&mut self, time: i64, key: u32) {
-        self.place(unsigned(time).max(self.now), key);
+    pub(super) fn push(&mut self, time: i64, key: u32, trigger: u32) {
+        self.place((unsigned(time).max(self.now), key, trigger));
         self.len += 1;
     }
 
-    /// Puts time forward and takes out the keys whose timers are due, in order of time.
-    pub(super) fn advance(&mut self, to: i64, due: &mut Vec<u32>) {
+    /// Puts time forward and takes out the keys and triggers whose timers are due, in order of time.
+    pub(super) fn advance(&mut self, to: i64, due: &mut Vec<(u32, u32)>) {
         let to = unsigned(to);
         while let Some((level, slot, start)) = self.next().filter(|(_, _, start)| *start <= to) {
             self.now = self.now.max(start);
             let timers = std::mem::take(&mut self.slots[level * SLOTS + slot]);
             if level == 0 {
                 self.len -= timers.len();
-                due.extend(timers.iter().map(|(_, key)| *key));
+                due.extend(timers.iter().map(|(_, key, trigger)| (*key, *trigger)));
             } else {
-                timers.into_iter().for_each(|(time, key)| self.place(time, key));
+                timers.into_iter().for_each(|timer| self.place(timer));
             }
         }
         self.now = self.now.max(to);
     }
 
     pub(super) fn size(&self) -> usize {
-        self.slots.iter().map(|slot| slot.capacity() * size_of::<(u64, u32)>()).sum::<usize>()
-            + self.slots.capacity() * size_of::<Vec<(u64, u32)>>()
+        self.slots.iter().map(|slot| slot.capacity() * size_of::<Timer>()).sum::<usize>()
+            + self.slots.capacity() * size_of::<Vec<Timer>>()
     }
 
-    fn place(&mut self, time: u64, key: u32) {
-        let level = (63 - ((time ^ self.now) | 1).leading_zeros() as usize) / 8;
-        self.slots[level * SLOTS + digit(time, level)].push((time, key));
+    fn place(&mut self, timer: Timer) {
+        let level = (63 - ((timer.0 ^ self.now) | 1).leading_zeros() as usize) / 8;
+        self.slots[level * SLOTS + digit(timer.0, level)].push(timer);
     }
 
     /// The first slot with timers: its level, its number, the time at which it begins.
@@ -99,7 +102,7 @@ mod tests {
             for (number, (pushed, step, scale)) in moves.into_iter().enumerate() {
                 for after in pushed {
                     let time = now.saturating_add(after.saturating_mul(1 << scale));
-                    wheel.push(time, number as u32);
+                    wheel.push(time, number as u32, 7);
                     list.push((time, number as u32));
                 }
                 now = if now == i64::MIN { -1_000 } else { now.saturating_add(step << scale) };
@@ -107,6 +110,7 @@ mod tests {
                 wheel.advance(now, &mut due);
                 let mut expect: Vec<u32> = list.iter().filter(|(time, _)| *time <= now).map(|(_, key)| *key).collect();
                 list.retain(|(time, _)| *time > now);
+                let mut due: Vec<u32> = due.iter().map(|(key, _)| *key).collect();
                 due.sort_unstable();
                 expect.sort_unstable();
                 prop_assert_eq!(due, expect);
@@ -119,7 +123,7 @@ mod tests {
     fn a_million_timers_take_less_than_a_hundred_bytes_each() {
         let mut wheel = Wheel::new();
         for key in 0..1_000_000_u32 {
-            wheel.push(1_700_000_000_000_000_000 + i64::from(key % 1_000) * 60_000_000_000, key);
+            wheel.push(1_700_000_000_000_000_000 + i64::from(key % 1_000) * 60_000_000_000, key, 0);
         }
         assert!(wheel.size() < 100 * 1_000_000, "{}", wheel.size());
         let mut due = Vec::new();

@@ -16,5 +16,6 @@ mod ranks;
 mod revises;
 mod sessions;
 mod state;
+mod trigger_sets;
 mod triggers;
 mod windows;

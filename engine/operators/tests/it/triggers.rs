@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_expr::PhysicalExpr;
@@ -15,7 +16,7 @@ use crate::data::{Event, SECOND, Scenario, rows, schema};
 use crate::harness::{Between, Step, lines, run};
 
 /// A condition over a row and the rows of its key before it, as SQL over columns and memory, and as plain code.
-struct Case {
+pub struct Case {
     remembered: &'static [(&'static str, Memory)],
     when: &'static str,
     is: fn(&Event, &[Event]) -> Option<bool>,
@@ -53,7 +54,58 @@ fn above_ten_seconds_ago(event: &Event, before: &[Event]) -> Option<bool> {
     (event.ts? >= newest).then_some(event.float? > found?.float?)
 }
 
-const CASES: [Case; 11] = [
+fn crosses(event: &Event, before: &[Event]) -> Option<bool> {
+    let was = before.iter().rev().find_map(|event| event.number).is_some_and(|number| number > 8);
+    Some(event.number? > 8 && !was)
+}
+
+fn falls(event: &Event, before: &[Event]) -> Option<bool> {
+    let was = before.iter().rev().find_map(|event| event.float).is_some_and(|float| float <= -2.5);
+    Some(event.float? <= -2.5 && !was)
+}
+
+/// NULL where neither is false, as SQL has it.
+fn is_text(event: &Event, _: &[Event]) -> Option<bool> {
+    match (event.text.as_ref().map(|text| text == "text 3"), event.number.map(|number| number > -5)) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+pub const CASES: [Case; 15] = [
+    Case {
+        remembered: &[("n", Memory::Value)],
+        when: "n > 8 AND (\"$0\" > 8) IS NOT TRUE",
+        is: crosses,
+        silent: false,
+        hold: None,
+        rearm: Rearm::Freely,
+    },
+    Case {
+        remembered: &[("f", Memory::Value)],
+        when: "f <= -2.5 AND (\"$0\" <= -2.5) IS NOT TRUE",
+        is: falls,
+        silent: false,
+        hold: None,
+        rearm: Rearm::Until,
+    },
+    Case {
+        remembered: &[],
+        when: "s = 'text 3' AND n > -5",
+        is: is_text,
+        silent: false,
+        hold: None,
+        rearm: Rearm::Freely,
+    },
+    Case {
+        remembered: &[],
+        when: "s = 'text 3' AND n > -5",
+        is: is_text,
+        silent: false,
+        hold: Some(2 * SECOND),
+        rearm: Rearm::Freely,
+    },
     Case { remembered: &[], when: "n > 8", is: above, silent: false, hold: None, rearm: Rearm::Freely },
     Case { remembered: &[], when: "n > 8", is: above, silent: false, hold: None, rearm: Rearm::Until },
     Case {
@@ -133,13 +185,16 @@ const CASES: [Case; 11] = [
 const UNTIL: &str = "n < -8";
 
 fn spec(case: &Case) -> Arc<dyn OperatorSpec> {
+    Arc::new(TriggerSpec::try_new(trigger(case, schema())).unwrap())
+}
+
+pub fn trigger(case: &Case, input: SchemaRef) -> Trigger {
     let state = SessionContext::new().state();
     let physical = |sql: &str, schema: &arrow::datatypes::Schema| -> Arc<dyn PhysicalExpr> {
         let names = DFSchema::try_from(schema.clone()).unwrap();
         let expr = state.create_logical_expr(sql, &names).unwrap();
         state.create_physical_expr(expr, &names).unwrap()
     };
-    let input = schema();
     let mut fields = input.fields().to_vec();
     let mut remembered = Vec::new();
     for (nth, (column, memory)) in case.remembered.iter().enumerate() {
@@ -154,7 +209,7 @@ fn spec(case: &Case) -> Arc<dyn OperatorSpec> {
         (FiringColumn::Since, "since".to_owned()),
     ];
     output.extend((0..6).map(|nth| (FiringColumn::Input(nth), input.field(nth).name().clone())));
-    let trigger = Trigger {
+    Trigger {
         keys: vec![1],
         time: 0,
         remembered,
@@ -164,8 +219,7 @@ fn spec(case: &Case) -> Arc<dyn OperatorSpec> {
         until: (case.rearm == Rearm::Until).then(|| physical(UNTIL, &wide)),
         output,
         input,
-    };
-    Arc::new(TriggerSpec::try_new(trigger).unwrap())
+    }
 }
 
 /// What one key says: looks at its rows one after the other, and at the time between them.
@@ -218,9 +272,14 @@ fn model_of_key(case: &Case, events: &[Event], end: i64) -> Vec<(i64, &'static s
 }
 
 fn model(case: &Case, scenario: &Scenario) -> Vec<String> {
+    model_from(case, scenario, 0)
+}
+
+/// What a trigger says that begins with the row of this number.
+pub fn model_from(case: &Case, scenario: &Scenario, first: usize) -> Vec<String> {
     let end = scenario.steps.iter().map(|step| step.1).filter(|time| *time < i64::MAX).max().unwrap();
     let mut keys: BTreeMap<Option<String>, Vec<Event>> = BTreeMap::new();
-    for event in scenario.events().into_iter().filter(|event| event.ts.is_some()) {
+    for event in scenario.events().into_iter().skip(first).filter(|event| event.ts.is_some()) {
         keys.entry(event.key.clone()).or_default().push(event);
     }
     let mut all = Vec::new();

@@ -1,0 +1,483 @@
+//! The triggers that one operator has at the time, what they have in common, and who of them has to look at which rows.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use datafusion::physical_expr::PhysicalExpr;
+use hashbrown::{HashMap, HashSet};
+
+use super::ago::Ago;
+use super::guard::Guard;
+use super::index::{Before, Candidate, Ladder, Points};
+use super::machine::{Rearm, Rules, State};
+use super::memory::{Locals, Seen, Slot, table_of};
+use super::roster::{Member, Narrow, TriggerRoster};
+use super::spec::{Memory, NAME};
+use super::states::States;
+use crate::error::Result;
+use crate::stateless::evaluate_mask;
+use crate::windows::Times;
+
+/// The triggers of an operator.
+#[derive(Default)]
+pub(super) struct Team {
+    /// Of the roster that it follows.
+    version: Option<u64>,
+    members: Vec<Arc<Member>>,
+    /// By number; a number is not used again.
+    live: Vec<Option<Live>>,
+    numbers: HashMap<i64, u32>,
+    pub(super) slots: Vec<Slot>,
+    points: Vec<Points>,
+    ladders: Vec<Ladder>,
+    /// Those that look at every row.
+    everywhere: Vec<u32>,
+    /// Those that remember for themselves.
+    with_agos: Vec<u32>,
+    /// How many different conditions those have.
+    conditions: usize,
+    /// Whether one of them can fire by time.
+    pub(super) timed: bool,
+    /// Whether what one of them does at a row depends on what it did before.
+    pub(super) keyed: bool,
+}
+
+/// A trigger and what it keeps for itself.
+pub(super) struct Live {
+    pub(super) member: Arc<Member>,
+    pub(super) rules: Rules,
+    pub(super) kind: Kind,
+    /// Of silence: its state at every key.
+    pub(super) silent: Vec<State>,
+    pub(super) agos: Vec<Ago>,
+    looks: Vec<Look>,
+    /// Equal conditions over the same columns have the same number.
+    condition: usize,
+}
+
+/// How much a trigger keeps in mind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing: each row for which its condition is true fires. With `exact` its guard tells.
+    Momentary { exact: bool },
+    /// What it is doing at some keys.
+    Stateful,
+    /// How long each key has been silent.
+    Silent,
+}
+
+/// Where a remembered column is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Look {
+    Slot(usize),
+    Ago(usize),
+}
+
+/// What was remembered before each row of a batch.
+pub(super) struct Remembered {
+    slots: Vec<Seen>,
+    /// By trigger.
+    agos: HashMap<u32, Vec<ArrayRef>>,
+    epoch: u32,
+    /// What conditions said of the whole batch, by their numbers.
+    said: Vec<Option<BooleanArray>>,
+}
+
+/// Which rows of a batch.
+pub(super) enum Which {
+    /// All of them, so many.
+    All(usize),
+    /// These, ascending.
+    Some(UInt32Array),
+}
+
+impl Which {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::All(rows) => *rows,
+            Self::Some(rows) => rows.len(),
+        }
+    }
+
+    pub(super) fn row(&self, nth: usize) -> usize {
+        match self {
+            Self::All(_) => nth,
+            Self::Some(rows) => rows.value(nth) as usize,
+        }
+    }
+
+    fn indices(&self) -> Option<&UInt32Array> {
+        match self {
+            Self::All(_) => None,
+            Self::Some(rows) => Some(rows),
+        }
+    }
+}
+
+impl Team {
+    pub(super) fn get(&self, number: u32) -> Option<&Live> {
+        self.live.get(number as usize).and_then(Option::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Live> {
+        self.live.get_mut(number as usize).and_then(Option::as_mut)
+    }
+
+    pub(super) fn number_of(&self, id: i64) -> Option<u32> {
+        self.numbers.get(&id).copied()
+    }
+
+    /// All of them, with their numbers.
+    pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Live)> {
+        (0..).zip(&self.live).filter_map(|(number, live)| Some((number, live.as_ref()?)))
+    }
+
+    pub(super) fn live_mut(&mut self) -> impl Iterator<Item = &mut Live> {
+        self.live.iter_mut().flatten()
+    }
+
+    /// Takes over who has come and who has gone. `false`: nobody.
+    pub(super) fn follow(&mut self, roster: &TriggerRoster, keys: usize) -> Result<bool> {
+        let version = roster.version();
+        if self.version == Some(version) {
+            return Ok(false);
+        }
+        self.members = roster.members();
+        let stays: HashSet<i64> = self.members.iter().map(|member| member.id).collect();
+        self.numbers.retain(|id, _| stays.contains(id));
+        for live in &mut self.live {
+            if live.as_ref().is_some_and(|live| !stays.contains(&live.member.id)) {
+                *live = None;
+            }
+        }
+        for member in &self.members {
+            if !self.numbers.contains_key(&member.id) {
+                self.numbers.insert(member.id, self.live.len() as u32);
+                self.live.push(Some(Live::new(member, keys)?));
+            }
+        }
+        self.assign_slots(keys)?;
+        self.index()?;
+        let timed = self.live().any(|(_, live)| live.rules.hold.is_some());
+        let keyed = self.live().any(|(_, live)| live.kind == Kind::Stateful);
+        (self.timed, self.keyed) = (timed, keyed);
+        self.version = Some(version);
+        Ok(true)
+    }
+
+    /// Gives each remembered column a slot, the same for the same expression.
+    fn assign_slots(&mut self, keys: usize) -> Result<()> {
+        let mut former: HashMap<String, Slot> =
+            self.slots.drain(..).map(|slot| (slot.table.clone(), slot)).collect();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for live in self.live.iter_mut().flatten() {
+            let trigger = Arc::clone(&live.member.trigger);
+            let mut agos = 0;
+            live.looks.clear();
+            for remembered in &trigger.remembered {
+                let values_only = match remembered.memory {
+                    Memory::Ago(_) => {
+                        live.looks.push(Look::Ago(agos));
+                        agos += 1;
+                        continue;
+                    }
+                    memory => memory == Memory::Value,
+                };
+                let table = table_of(&remembered.expr, values_only);
+                let place = match places.get(&table) {
+                    Some(place) => *place,
+                    None => {
+                        let mut slot = match former.remove(&table) {
+                            Some(slot) => slot,
+                            None => {
+                                let kind = remembered.expr.data_type(&trigger.input)?;
+                                Slot::new(&remembered.expr, values_only, kind)?
+                            }
+                        };
+                        slot.resize(keys);
+                        self.slots.push(slot);
+                        places.insert(table, self.slots.len() - 1);
+                        self.slots.len() - 1
+                    }
+                };
+                live.looks.push(Look::Slot(place));
+            }
+        }
+        Ok(())
+    }
+
+    fn index(&mut self) -> Result<()> {
+        (self.points, self.ladders, self.everywhere) = (Vec::new(), Vec::new(), Vec::new());
+        let mut conditions: HashMap<(Arc<dyn PhysicalExpr>, Vec<Column>), usize> = HashMap::new();
+        for number in 0..self.live.len() as u32 {
+            let Some(live) = &mut self.live[number as usize] else { continue };
+            let (member, rank) = (Arc::clone(&live.member), live.member.rank);
+            let (bound, before) = match &member.guard {
+                Guard::Point { x, value, also, .. } => {
+                    let place = match self.points.iter().position(|points| points.is_of(x)) {
+                        Some(place) => place,
+                        None => {
+                            self.points.push(Points::new(x, value)?);
+                            self.points.len() - 1
+                        }
+                    };
+                    self.points[place].add(value, also.as_ref(), number)?;
+                    continue;
+                }
+                Guard::Level { bound, .. } => (bound, None),
+                Guard::Crossing { bound, before, .. } => match live.looks[*before] {
+                    Look::Slot(slot) => (bound, Some(slot)),
+                    Look::Ago(_) => (bound, None),
+                },
+                Guard::Unknown => {
+                    let columns = live.columns_of(&member.when);
+                    let condition = (Arc::clone(member.when.expr()), columns);
+                    let next = conditions.len();
+                    live.condition = *conditions.entry(condition).or_insert(next);
+                    self.everywhere.push(number);
+                    continue;
+                }
+            };
+            let place = match self.ladders.iter().position(|ladder| ladder.is_of(bound, before)) {
+                Some(place) => place,
+                None => {
+                    self.ladders.push(Ladder::new(bound, before));
+                    self.ladders.len() - 1
+                }
+            };
+            self.ladders[place].add(bound, number, rank);
+        }
+        self.ladders.iter_mut().for_each(Ladder::settle);
+        self.conditions = conditions.len();
+        let with_agos = self.live().filter(|(_, live)| !live.agos.is_empty());
+        self.with_agos = with_agos.map(|(number, _)| number).collect();
+        Ok(())
+    }
+
+    pub(super) fn resize(&mut self, keys: usize) {
+        self.slots.iter_mut().for_each(|slot| slot.resize(keys));
+        self.live_mut().for_each(|live| live.resize(keys));
+    }
+
+    /// The rank of the newest trigger that judges these rows.
+    pub(super) fn epoch(&self, roster: &TriggerRoster, batch: &RecordBatch) -> u32 {
+        roster.epoch(&self.members, batch)
+    }
+
+    /// What was remembered before each row; the batch's own values are then remembered.
+    pub(super) fn look_back(
+        &mut self,
+        roster: &TriggerRoster,
+        batch: &RecordBatch,
+        times: &Times,
+        keys: &[u32],
+        locals: &Locals,
+        epoch: u32,
+    ) -> Result<Remembered> {
+        let mut slots = Vec::with_capacity(self.slots.len());
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            let seen = slot.look_back(batch, locals, epoch, NAME);
+            slots.push(seen.inspect_err(|error| {
+                let looks = |live: &&Live| live.looks.contains(&Look::Slot(place));
+                let to_blame = self.live.iter().flatten().filter(looks);
+                to_blame.for_each(|live| roster.blame(live.member.id, &error.to_string()));
+            })?);
+        }
+        let mut agos = HashMap::new();
+        for number in &self.with_agos {
+            let live = self.live[*number as usize].as_mut();
+            if let Some(live) = live.filter(|live| live.member.rank <= epoch) {
+                let columns = live.agos.iter_mut().map(|ago| ago.look_back(batch, times, keys, NAME));
+                let columns = columns.collect::<Result<_>>();
+                let id = live.member.id;
+                agos.insert(*number, columns.inspect_err(|error| roster.blame(id, &error.to_string()))?);
+            }
+        }
+        Ok(Remembered { slots, agos, epoch, said: vec![None; self.conditions] })
+    }
+
+    /// Who has to look at which rows, by number.
+    pub(super) fn concerned(
+        &self,
+        batch: &RecordBatch,
+        remembered: &Remembered,
+        locals: &Locals,
+        states: &States,
+    ) -> Result<Vec<(u32, Which)>> {
+        let epoch = remembered.epoch;
+        let mut found: Vec<Candidate> = Vec::new();
+        for points in &self.points {
+            points.find(batch, NAME, &mut found)?;
+        }
+        for ladder in &self.ladders {
+            let before = ladder.before.map(|slot| {
+                let seen = &remembered.slots[slot];
+                Before { column: &seen.column, epochs: &seen.epochs }
+            });
+            ladder.find(batch, before, epoch, NAME, &mut found)?;
+        }
+        if self.keyed {
+            self.follow_keys(locals, states, &mut found);
+        }
+        found.sort_unstable();
+        found.dedup();
+        let everywhere = self.everywhere.iter().map(|number| (*number, Which::All(batch.num_rows())));
+        let mut all: Vec<(u32, Which)> = everywhere.collect();
+        for own in found.chunk_by(|one, other| one.0 == other.0) {
+            let rows = UInt32Array::from_iter_values(own.iter().map(|(_, row)| *row));
+            all.push((own[0].0, Which::Some(rows)));
+        }
+        let begun =
+            |(number, _): &(u32, Which)| self.get(*number).is_some_and(|live| live.member.rank <= epoch);
+        all.retain(begun);
+        Ok(all)
+    }
+
+    /// A trigger that is not armed at a key, or may not be after one of these rows, looks at all rows of the key.
+    fn follow_keys(&self, locals: &Locals, states: &States, found: &mut Vec<Candidate>) {
+        let follows = |number: u32| {
+            let guarded = |live: &&Live| !matches!(live.member.guard, Guard::Unknown);
+            self.get(number).filter(guarded).is_some_and(|live| live.kind == Kind::Stateful)
+        };
+        let mut pairs: Vec<(u32, u32)> = Vec::new();
+        for (local, key) in (0..).zip(&locals.keys) {
+            let away = states.at(*key).iter().map(|(number, _)| *number);
+            pairs.extend(away.filter(|number| follows(*number)).map(|number| (local, number)));
+        }
+        let local_of = |row: u32| locals.of_row[row as usize];
+        let guarded = found.iter().filter(|(number, _)| follows(*number));
+        pairs.extend(guarded.map(|(number, row)| (local_of(*row), *number)));
+        if pairs.is_empty() {
+            return;
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut of_local: Vec<(usize, usize)> = vec![(0, 0); locals.keys.len()];
+        let mut from = 0;
+        for own in pairs.chunk_by(|one, other| one.0 == other.0) {
+            of_local[own[0].0 as usize] = (from, from + own.len());
+            from += own.len();
+        }
+        for (row, local) in (0..).zip(&locals.of_row) {
+            let (from, to) = of_local[*local as usize];
+            found.extend(pairs[from..to].iter().map(|(_, number)| (*number, row)));
+        }
+    }
+
+    /// What a trigger's WHEN says of rows.
+    pub(super) fn when(
+        &self,
+        number: u32,
+        live: &Live,
+        which: &Which,
+        batch: &RecordBatch,
+        remembered: &mut Remembered,
+    ) -> Result<BooleanArray> {
+        let shared = matches!(which, Which::All(_)) && live.sees_all(remembered);
+        if let Some(said) = remembered.said.get(live.condition).filter(|_| shared).and_then(Option::as_ref) {
+            return Ok(said.clone());
+        }
+        let said = live.evaluate(number, &live.member.when, which, batch, remembered)?;
+        if shared && let Some(place) = remembered.said.get_mut(live.condition) {
+            *place = Some(said.clone());
+        }
+        Ok(said)
+    }
+
+    pub(super) fn size(&self) -> usize {
+        let slots: usize = self.slots.iter().map(Slot::size).sum();
+        let own = |live: &Live| {
+            live.agos.iter().map(Ago::size).sum::<usize>() + live.silent.capacity() * size_of::<State>()
+        };
+        slots + self.live().map(|(_, live)| own(live)).sum::<usize>()
+    }
+}
+
+/// A column that a condition looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Column {
+    Own(usize),
+    Slot(usize),
+    /// Of one trigger alone.
+    Ago(i64, usize),
+}
+
+impl Live {
+    fn new(member: &Arc<Member>, keys: usize) -> Result<Self> {
+        let rules = member.trigger.rules();
+        let exact = match &member.guard {
+            Guard::Level { exact, .. } | Guard::Crossing { exact, .. } | Guard::Point { exact, .. } => *exact,
+            Guard::Unknown => false,
+        };
+        let kind = match (rules.silence, rules.hold, rules.rearm) {
+            (true, ..) => Kind::Silent,
+            (false, None, Rearm::Freely) => Kind::Momentary { exact },
+            _ => Kind::Stateful,
+        };
+        let agos = member.trigger.remembered.iter().filter_map(|remembered| match remembered.memory {
+            Memory::Ago(back) => Some((remembered, back)),
+            Memory::Row | Memory::Value => None,
+        });
+        let agos = agos.map(|(remembered, back)| {
+            let kind = remembered.expr.data_type(&member.trigger.input)?;
+            Ago::new(Arc::clone(&remembered.expr), back, kind)
+        });
+        let agos = agos.collect::<Result<_>>()?;
+        let member = Arc::clone(member);
+        let mut live =
+            Self { member, rules, kind, silent: Vec::new(), agos, looks: Vec::new(), condition: usize::MAX };
+        live.resize(keys);
+        Ok(live)
+    }
+
+    fn resize(&mut self, keys: usize) {
+        if self.kind == Kind::Silent {
+            self.silent.resize(keys, State::NEW);
+        }
+        self.agos.iter_mut().for_each(|ago| ago.resize(keys));
+    }
+
+    fn columns_of(&self, narrow: &Narrow) -> Vec<Column> {
+        let own = self.member.trigger.input.fields().len();
+        let column = |column: &usize| match column.checked_sub(own).map(|nth| self.looks[nth]) {
+            None => Column::Own(*column),
+            Some(Look::Slot(slot)) => Column::Slot(slot),
+            Some(Look::Ago(nth)) => Column::Ago(self.member.id, nth),
+        };
+        narrow.columns.iter().map(column).collect()
+    }
+
+    /// Whether it may see all that was remembered, as every other trigger.
+    fn sees_all(&self, remembered: &Remembered) -> bool {
+        self.looks.iter().all(|look| match look {
+            Look::Slot(slot) => remembered.slots[*slot].oldest >= self.member.rank,
+            Look::Ago(_) => true,
+        })
+    }
+
+    /// What one of its conditions says of rows.
+    pub(super) fn evaluate(
+        &self,
+        number: u32,
+        narrow: &Narrow,
+        which: &Which,
+        batch: &RecordBatch,
+        remembered: &Remembered,
+    ) -> Result<BooleanArray> {
+        let rows = which.indices();
+        let at_rows = |column: &ArrayRef| -> Result<ArrayRef> {
+            Ok(match rows {
+                Some(rows) => take(column, rows, None)?,
+                None => Arc::clone(column),
+            })
+        };
+        let columns = self.columns_of(narrow).into_iter().map(|column| match column {
+            Column::Own(column) => at_rows(batch.column(column)),
+            Column::Slot(slot) => remembered.slots[slot].to(self.member.rank, rows),
+            Column::Ago(_, nth) => at_rows(&remembered.agos[&number][nth]),
+        });
+        let narrowed = narrow.batch(columns.collect::<Result<_>>()?, which.len())?;
+        evaluate_mask(narrow.expr(), &narrowed, NAME)
+    }
+}
