@@ -6,7 +6,9 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
-use headwater_operators::{Changes, Memory, OperatorSpec, Rearm, Remembered, Trigger, TriggerSpec, When};
+use headwater_operators::{
+    Changes, Memory, OperatorSpec, Rearm, Remembered, Trigger, TriggerRoster, TriggerSpec, When,
+};
 
 use super::columns::{column, firing_columns, quoted};
 use super::condition::{Looks, Meaning, Reading, Remembering};
@@ -33,6 +35,39 @@ pub struct TriggerPlan {
     pub timed: bool,
     /// The columns that tell one key from another.
     pub keys: Vec<String>,
+    /// What it looks at and waits for.
+    pub trigger: Arc<Trigger>,
+    /// The columns of its rows that hold their shard and their sequence number; `None` for those of a view.
+    pub place: Option<(usize, usize)>,
+}
+
+impl TriggerPlan {
+    /// A plan for a set of triggers over the same rows: whoever is on the roster at the time.
+    pub fn of_set(&self, roster: &Arc<TriggerRoster>) -> Result<Dataflow> {
+        let operator = TriggerSpec::of_set(Arc::clone(roster)).map_err(|error| wrong(error.to_string()))?;
+        Ok(self.with_operator(operator, 1))
+    }
+
+    /// The plan of this trigger as one that judges nothing before a row of each shard: `from` as in [`TriggerRoster::add`].
+    pub fn as_member(&self, from: Vec<i64>) -> Result<Dataflow> {
+        let what = self.trigger.as_ref().clone();
+        let operator = match self.place {
+            Some(place) => TriggerSpec::try_new_from(what, place, from),
+            None => TriggerSpec::try_new(what),
+        };
+        Ok(self.with_operator(operator.map_err(|error| wrong(error.to_string()))?, 0))
+    }
+
+    fn with_operator(&self, operator: TriggerSpec, event_time: usize) -> Dataflow {
+        let mut dataflow = self.dataflow.clone();
+        let schema = operator.schema();
+        if let Some(stage) = dataflow.stages.last_mut() {
+            stage.operators = vec![Arc::new(operator)];
+            stage.schema = Arc::clone(&schema);
+        }
+        dataflow.result = ResultSpec { schema, event_time: Some(event_time), ..dataflow.result };
+        dataflow
+    }
 }
 
 /// Plans a trigger.
@@ -43,6 +78,9 @@ pub(crate) fn plan(world: World<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
     let trigger = trigger(world, def, &input, keys.clone(), time)?;
     let timed = trigger.hold.is_some();
     let names = keys.iter().map(|key| input.field(*key).name().clone()).collect();
+    let column = |name: &str| input.index_of(name).ok();
+    let place = column(METADATA_COLUMNS[0]).zip(column(METADATA_COLUMNS[1]));
+    let what = Arc::new(trigger.clone());
     let operator = TriggerSpec::try_new(trigger).map_err(|error| wrong(error.to_string()))?;
     let schema = operator.schema();
     let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
@@ -65,7 +103,8 @@ pub(crate) fn plan(world: World<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
         }
         _ => None,
     };
-    Ok(TriggerPlan { dataflow, insert, timed, keys: names })
+    let place = place.filter(|_| world.catalog.stream(&def.on).is_some());
+    Ok(TriggerPlan { dataflow, insert, timed, keys: names, trigger: what, place })
 }
 
 /// The rows that the trigger looks at, and the column that is its time.

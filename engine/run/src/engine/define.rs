@@ -35,8 +35,12 @@ impl Inner {
         check_own_streams(&parsed)?;
         let beside = self.beside(&parsed).await?;
         let switched = match &parsed.statement {
-            Statement::PauseJob(name) => Some((name.value.clone(), JobState::Running)),
-            Statement::ResumeJob(name) => Some((name.value.clone(), JobState::Paused)),
+            Statement::PauseJob(name) | Statement::PauseTrigger(name) => {
+                Some((name.value.clone(), JobState::Running))
+            }
+            Statement::ResumeJob(name) | Statement::ResumeTrigger(name) => {
+                Some((name.value.clone(), JobState::Paused))
+            }
             _ => None,
         };
         let defined = self.define_alone(parsed, beside).await?;
@@ -48,6 +52,17 @@ impl Inner {
 
     /// Waits until a job has left a state: it pauses when the step is done that is under way.
     async fn await_switch(&self, job: &str, before: JobState) {
+        let member = {
+            let state = self.state.lock();
+            let runs = state.status(job, &*self.log).is_some_and(|status| status.state == JobState::Running);
+            state.set_of(job).map(|(_, set, id)| (Arc::clone(&set.members), id, runs))
+        };
+        if let Some((members, id, runs)) = member {
+            if runs && before == JobState::Running {
+                let _ = tokio::time::timeout(SWITCH_PATIENCE, members.await_gone(id)).await;
+            }
+            return;
+        }
         let watch = self.state.lock().jobs.get(job).map(|job| job.watch());
         if let Some(mut watch) = watch {
             // One that is still catching up with its journal takes longer than anybody wants to wait; it pauses then.
@@ -68,6 +83,17 @@ impl Inner {
             return Ok(None);
         }
         self.check_open()?;
+        if let Statement::CreateTrigger(trigger) = &parsed.statement
+            && self.catalog().apply(parsed).is_ok()
+            && let Some(trigger) = self.catalog().trigger(&trigger.name.value).map(Arc::clone)
+        {
+            let _one_at_a_time = self.defining.lock().await;
+            let inner = Arc::clone(self);
+            let work = move || inner.go_alone(&trigger);
+            tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|error| RunError::Invalid(error.to_string()))??;
+        }
         let (inner, parsed) = (Arc::clone(self), parsed.clone());
         let work = move || inner.build_beside(&parsed);
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
@@ -241,7 +267,7 @@ impl Inner {
                 self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
-                self.start_job(entry)?;
+                self.start_trigger(trigger)?;
                 return self.start_delivery(trigger);
             }
             Entry::Job(_) | Entry::MaterializedView(_) => {
@@ -283,6 +309,7 @@ impl Inner {
                 let before = self.catalog().trigger(&trigger.name).map(Arc::clone);
                 let replaced = self
                     .check_delivery(after, trigger)
+                    .and_then(|()| before.as_ref().map_or(Ok(()), |before| self.go_alone(before)))
                     .and_then(|()| self.replace_job(after, entry, parsed, beside));
                 // Who delivers was stopped, and goes on from the firing that it had come to.
                 let in_force = if replaced.is_ok() { Some(Arc::clone(trigger)) } else { before };
@@ -315,6 +342,9 @@ impl Inner {
         }
         let kind = entry.kind();
         let is_job = matches!(kind, Kind::Job | Kind::MaterializedView | Kind::Trigger);
+        if kind == Kind::Trigger {
+            self.retire(name)?;
+        }
         if is_job || matches!(kind, Kind::Alarm | Kind::ScalingGroup) {
             self.remove_job(name)?;
         }
@@ -340,6 +370,8 @@ impl Inner {
         if from.schema != to.schema {
             // Who writes there begins again with the new columns, which are empty.
             let writers: Vec<&Entry> = after.entries().filter(|entry| writes_into(entry, &to.name)).collect();
+            let triggers = writers.iter().filter_map(|writer| after.trigger(writer.name()));
+            triggers.into_iter().try_for_each(|trigger| self.go_alone(trigger))?;
             writers.iter().for_each(|writer| self.stop_job(writer.name()));
             let evolved = self.log.evolve(info.id, Arc::clone(&to.schema));
             if evolved.is_ok() {
@@ -357,20 +389,29 @@ impl Inner {
         Ok(())
     }
 
-    fn pause(&self, name: &Name, parsed: &Parsed, paused: bool) -> Result<Defined> {
+    fn pause(self: &Arc<Self>, name: &Name, parsed: &Parsed, paused: bool) -> Result<Defined> {
+        let catalog = self.catalog();
+        let trigger = catalog.trigger(&name.value);
         let known = self.state.lock().jobs.contains_key(&name.value);
-        if !known {
+        if !known && trigger.is_none() {
             return Err(RunError::NoJob { name: name.value.clone() });
         }
         self.note(&name.value, parsed)?;
-        let mut state = self.state.lock();
-        if paused {
-            state.paused.insert(name.value.clone());
-        } else {
-            state.paused.remove(&name.value);
+        {
+            let mut state = self.state.lock();
+            if paused {
+                state.paused.insert(name.value.clone());
+            } else {
+                state.paused.remove(&name.value);
+            }
         }
-        if let Some(job) = state.jobs.get(&name.value) {
-            job.set_paused(paused);
+        match trigger {
+            Some(trigger) if !paused => self.go_on(trigger)?,
+            Some(trigger) if self.ask_to_leave(trigger)? => {}
+            _ => {
+                let state = self.state.lock();
+                state.jobs.get(&name.value).into_iter().for_each(|job| job.set_paused(paused));
+            }
         }
         Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
     }

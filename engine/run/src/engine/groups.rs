@@ -18,7 +18,7 @@ impl Inner {
         }
         if let Actuator::Host { name, options } = &group.actuator
             && let (true, Some(job)) = (name == "job", options.get("job"))
-            && !self.state.lock().jobs.contains_key(job)
+            && self.state.lock().job(job).is_none()
         {
             let reason = format!("there is no job '{job}'");
             return Err(RunError::Actuator { group: group.name.clone(), reason });

@@ -194,7 +194,12 @@ impl Engine {
 
     /// All jobs, by name. Materialized views are jobs, too.
     pub fn jobs(&self) -> Vec<JobStatus> {
-        self.0.state.lock().jobs.values().map(|job| job.status()).collect()
+        self.0.state.lock().statuses(&*self.0.log)
+    }
+
+    /// How a job does.
+    pub fn job(&self, name: &str) -> Option<JobStatus> {
+        self.0.state.lock().status(name, &*self.0.log)
     }
 
     /// All jobs as `system.jobs` has them: MapReduce jobs are behind the others.
@@ -224,7 +229,7 @@ impl Engine {
         while let Some(name) = self.next_bounded() {
             let mut watch = {
                 let state = self.0.state.lock();
-                match state.jobs.get(&name) {
+                match state.job(&name) {
                     Some(job) => job.watch(),
                     None => continue,
                 }
@@ -265,8 +270,8 @@ impl Engine {
     /// A running job all of whose sources end.
     fn next_bounded(&self) -> Option<String> {
         let state = self.0.state.lock();
-        let running =
-            state.jobs.values().map(|job| job.status()).filter(|status| status.state == JobState::Running);
+        let all = state.statuses(&*self.0.log).into_iter();
+        let running = all.filter(|status| status.state == JobState::Running);
         let ends = |name: &String| {
             state.ends.contains_key(name)
                 || state.connectors.get(name).is_some_and(|connector| connector.is_bounded())
@@ -284,10 +289,10 @@ impl Engine {
     async fn end_target_of(&self, job: &str) -> Result<()> {
         let (target, last) = {
             let state = self.0.state.lock();
-            let Some(target) = state.jobs.get(job).map(|job| job.status().target) else { return Ok(()) };
-            let writers =
-                state.jobs.values().map(|job| job.status()).filter(|status| status.target == target);
-            let last = writers.into_iter().all(|status| status.state == JobState::Finished);
+            let Some(target) = state.status(job, &*self.0.log).map(|job| job.target) else { return Ok(()) };
+            let all = state.statuses(&*self.0.log).into_iter();
+            let last =
+                all.filter(|status| status.target == target).all(|status| status.state == JobState::Finished);
             let read = state.catalog.entries().any(|entry| {
                 matches!(
                     entry,

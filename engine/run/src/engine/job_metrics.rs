@@ -37,7 +37,7 @@ impl Inner {
     }
 
     fn measure_once(&self) -> Result<()> {
-        let all: Vec<JobStatus> = self.state.lock().jobs.values().map(|job| job.status()).collect();
+        let all: Vec<JobStatus> = self.state.lock().statuses(&*self.log);
         if all.is_empty() {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl Inner {
     /// Sets how many workers compute a job's steps; answers how many do. `None` only asks.
     pub fn set_workers(&self, job: &str, workers: Option<usize>) -> Result<usize> {
         let state = self.state.lock();
-        let handle = state.jobs.get(job).ok_or_else(|| RunError::NoJob { name: job.to_owned() })?;
+        let handle = state.job(job).ok_or_else(|| RunError::NoJob { name: job.to_owned() })?;
         let status = handle.status();
         if matches!(status.state, JobState::Failed | JobState::Finished) {
             return Err(RunError::Invalid(format!("job {job} is {}", status.state.as_str())));

@@ -18,10 +18,14 @@ use object_store::ObjectStore;
 
 use super::events::{self, Event};
 use super::open::spec_of;
+use super::sets::Course;
 use super::state::{EngineTables, Inner};
 use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::error::{Result, RunError};
-use crate::job::{Blobs, DiskBlobs, JobHandle, JobPlan, Limits, ObjectBlobs, Start, WEIGHT, journal_schema};
+use crate::job::{
+    Blobs, DiskBlobs, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results, Start, WEIGHT,
+    journal_schema,
+};
 use crate::late::LateRows;
 use crate::options::LookupTable;
 
@@ -98,21 +102,35 @@ impl Inner {
             Some((trigger, plan)) => (self.copies_of(trigger, plan)?, trigger_idle_timeouts(&catalog, plan)),
             None => (None, processing_timeouts(idle_timeouts(&catalog), &dataflow)),
         };
-        let start = match start_at(entry) {
-            StartAt::Earliest => Start::At(From::Earliest),
-            StartAt::Latest => self.start_at_newest(name, &dataflow, &journal)?,
+        let course = if trigger.is_some() { self.course_of(name)? } else { None };
+        let (dataflow, journal, start, reached) = match (course, &trigger) {
+            (Some(Course { journal, from, start, reached }), Some((_, plan))) => {
+                (plan.as_member(from)?, journal, start, reached)
+            }
+            _ => {
+                let journal = Journal::of(journal);
+                let start = match start_at(entry) {
+                    StartAt::Earliest => Start::At(From::Earliest),
+                    StartAt::Latest => self.start_at_newest(name, &dataflow, &journal)?,
+                };
+                (dataflow, journal, start, EventTime::MIN)
+            }
+        };
+        let target_def = catalog.stream(target.spec.name.as_str());
+        let results = match target_def.is_some_and(|def| def.is_black_hole()) {
+            true => Results::Counted(target),
+            false => Results::to(target, copies)?,
         };
         let plan = JobPlan {
             name: name.to_owned(),
-            keeps_nothing: catalog.stream(target.spec.name.as_str()).is_some_and(|def| def.is_black_hole()),
-            target,
-            copies,
+            results,
             journal,
             eras: self.eras_of(name),
             late: self.late_rows(&dataflow)?,
             memory: self.memory.clone(),
             blobs: self.checkpoints_of(name)?,
             start,
+            reached,
             workers: self.options.workers,
             limits: self.limits(),
             checkpoint_interval: self.options.checkpoint_interval,
@@ -162,7 +180,7 @@ impl Inner {
         Limits { rows: self.options.step_rows_max, bytes: self.options.step_bytes_max }
     }
 
-    fn late_rows(&self, dataflow: &Dataflow) -> Result<LateRows> {
+    pub(super) fn late_rows(&self, dataflow: &Dataflow) -> Result<LateRows> {
         let names: Vec<_> = dataflow.sources.iter().map(|source| source.stream.to_string()).collect();
         let into = dataflow.late.as_ref().map_or(LATE_ROWS, |stream| stream.as_str());
         LateRows::new(self.log.stream_named(into)?, dataflow.late.is_some(), names.join(", "))
@@ -248,7 +266,7 @@ pub(super) fn journal_spec(job: &str) -> Result<StreamSpec> {
 }
 
 /// The stream of a materialized view: the query's columns, and a weight if rows change.
-fn view_spec(name: &str, dataflow: &Dataflow) -> Result<StreamSpec> {
+pub(super) fn view_spec(name: &str, dataflow: &Dataflow) -> Result<StreamSpec> {
     let name = StreamName::new(name).map_err(|error| RunError::Invalid(error.to_string()))?;
     let updating = dataflow.result.changes != Changes::AppendOnly;
     let time = dataflow.result.event_time.filter(|_| !updating);

@@ -17,6 +17,7 @@ mod open;
 mod procedures;
 mod programs;
 mod query;
+mod sets;
 mod settings;
 mod show;
 mod state;

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::archives::reconcile_holds;
 use super::events::{self, Event};
+use super::sets::set_named_by;
 use super::state::{Inner, State};
 use crate::error::{Result, RunError};
 use crate::job::StateMemory;
@@ -73,7 +74,18 @@ impl Inner {
                 tracing::error!(archive = archive.name, code = %error.code(), %error, "the archive cannot start");
             }
         }
+        self.start_sets()?;
         for entry in catalog.entries() {
+            let in_set = self.state.lock().set_of(entry.name()).is_some();
+            if let Entry::Trigger(trigger) = entry
+                && in_set
+            {
+                if let Err(error) = self.start_delivery(trigger) {
+                    let code = error.code();
+                    tracing::error!(trigger = trigger.name, %code, %error, "nothing is delivered");
+                }
+                continue;
+            }
             match entry {
                 Entry::ScalingGroup(group) => {
                     if let Err(error) = self.start_group(group) {
@@ -193,8 +205,11 @@ fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<Catalog> {
             }
         }
     }
-    let kept: BTreeSet<&str> = catalog.names().collect();
-    for info in log.streams() {
+    let mut kept: BTreeSet<&str> = catalog.names().collect();
+    let streams = log.streams();
+    let firings = streams.iter().filter(|info| catalog.trigger(info.spec.name.as_str()).is_some());
+    kept.extend(firings.filter_map(|info| set_named_by(info)));
+    for info in &streams {
         let name = info.spec.name.as_str();
         let owner = name.strip_prefix("system.journal.").unwrap_or(name);
         if !kept.contains(owner) && (owner != name || !info.spec.name.is_system()) {

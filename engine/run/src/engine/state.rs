@@ -13,6 +13,7 @@ use headwater_plan::{Catalog, Entry, FunctionDef, Planner, Procedure, Tables};
 use parking_lot::Mutex;
 
 use super::events::CATALOG;
+use super::sets::TriggerSet;
 use crate::error::{Result, RunError};
 use crate::job::{Eras, JobHandle, Lease, StateMemory, WEIGHT};
 use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector, RunningPrograms};
@@ -41,7 +42,10 @@ pub(crate) struct Inner {
 #[derive(Default)]
 pub(crate) struct State {
     pub catalog: Catalog,
+    /// Jobs, materialized views, alarms, triggers that are not in a set, and sets.
     pub jobs: BTreeMap<String, JobHandle>,
+    /// Sets of triggers, by the names of their jobs.
+    pub sets: BTreeMap<String, TriggerSet>,
     pub folds: HashMap<String, Arc<ViewFold>>,
     pub connectors: BTreeMap<String, Arc<dyn RunningConnector>>,
     pub archives: BTreeMap<String, Arc<Archive>>,
@@ -86,7 +90,7 @@ impl Inner {
     /// How all jobs do, by name; MapReduce jobs are behind the others.
     pub fn job_statuses(&self) -> Vec<crate::JobStatus> {
         let state = self.state.lock();
-        let jobs = state.jobs.values().map(JobHandle::status);
+        let jobs = state.statuses(&*self.log).into_iter();
         jobs.chain(state.programs.values().map(|programs| programs.status())).collect()
     }
 

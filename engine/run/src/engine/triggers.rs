@@ -1,7 +1,7 @@
 //! Triggers: the jobs behind them, how they fare, and their tests.
 //!
-//! A trigger is a job whose results are its firings, in a stream of the trigger's name. One that starts with the newest row begins its
-//! journal with a step that takes nothing, so that it is known for ever which row was its first.
+//! A trigger is a job whose results are its firings, in a stream of the trigger's name; most share one job ([`super::sets`]). One that
+//! starts with the newest row begins its journal with a step that takes nothing, so that it is known for ever which row was its first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerD
 use super::jobs::idle_timeouts;
 use super::state::Inner;
 use crate::error::{Result, RunError};
-use crate::job::{Copies, Eras, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos};
+use crate::job::{Copies, Eras, Journal, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos};
 use crate::options::TriggerDelivery;
 
 /// After how long without rows time goes on by itself, for a trigger that can fire by time over a stream that says nothing of it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What TEST TRIGGER writes as the cause.
 const TEST: &str = "test";
@@ -50,14 +50,14 @@ impl Inner {
     }
 
     /// Where a job starts that begins with the rows that come after it was created, when there is no checkpoint.
-    pub fn start_at_newest(&self, job: &str, dataflow: &Dataflow, journal: &StreamInfo) -> Result<Start> {
+    pub fn start_at_newest(&self, job: &str, dataflow: &Dataflow, journal: &Journal) -> Result<Start> {
         if first_cut(&*self.log, journal, job, &self.eras_of(job))?.is_none() {
             let end = |next: Sequence| ShardCut { next, idle: false, ended: false };
             let sources = dataflow.sources.iter().map(|source| {
                 let info = self.log.stream_named(source.stream.as_str())?;
                 Ok(self.log.bounds(info.id)?.iter().map(|bounds| end(bounds.next)).collect())
             });
-            begin_at(&*self.log, journal, sources.collect::<Result<_>>()?)?;
+            begin_at(&*self.log, journal.own(), sources.collect::<Result<_>>()?)?;
         }
         first_place(self, job, &self.eras_of(job))
     }
@@ -130,7 +130,7 @@ impl Inner {
     fn status_of(&self, trigger: &TriggerDef) -> TriggerStatus {
         let (job, delivery) = {
             let state = self.state.lock();
-            let job = state.jobs.get(&trigger.name).map(|job| job.status());
+            let job = state.status(&trigger.name, &*self.log);
             (job, state.connectors.get(&trigger.name).map(Arc::clone))
         };
         let delivery = delivery.map(|delivery| delivery.status());
@@ -219,7 +219,10 @@ pub(crate) fn start_at(entry: &Entry) -> StartAt {
 
 /// The first row of a job that began with what came after it was created, by its journal; for the sources of the last of `eras`.
 pub(crate) fn first_place(inner: &Inner, job: &str, eras: &Eras) -> Result<Start> {
-    let journal = inner.log.stream_named(&format!("system.journal.{job}"))?;
+    if let Some(course) = inner.course_of(job)? {
+        return Ok(course.start);
+    }
+    let journal = Journal::of(inner.log.stream_named(&format!("system.journal.{job}"))?);
     let shards = first_cut(&*inner.log, &journal, job, eras)?.unwrap_or_default();
     let place = |cut: &ShardCut| (cut.next, NEW_CLOCK);
     Ok(Start::Resume(shards.iter().map(|shards| shards.iter().map(place).collect()).collect()))

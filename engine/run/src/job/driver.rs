@@ -22,15 +22,16 @@ use headwater_operators::{OperatorError, StateSize};
 use headwater_plan::Dataflow;
 
 use super::blobs::Blobs;
-use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Place, Restored};
+use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Restored};
+use super::clock::ShardClock;
 use super::eras::Eras;
 use super::handle::{Shared, hold_back};
 use super::histogram::Histogram;
-use super::journal::{self, Entry, JournalReader};
+use super::journal::{self, Entry, Journal, JournalReader};
 use super::pace::Pace;
 use super::pipeline::{Limits, Pipeline, ShardCut, Start, Step};
-use super::sink::{Copies, Sink};
-use super::spill::StateMemory;
+use super::sink::Results;
+use super::spill::{StateMemory, StatePart};
 use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::late::LateRows;
@@ -42,6 +43,9 @@ const IN_FLIGHT_MAX: usize = 4;
 /// How often the state is measured while steps follow one another: it costs as much as there is state.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How soon a turn is tried again that somebody stood in the way of.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
+
 /// When all is quiet, how often time goes on by the wall clock.
 const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -52,13 +56,9 @@ pub(crate) struct JobPlan {
     /// What it computes.
     pub dataflow: Arc<Dataflow>,
     /// Where its results go.
-    pub target: Arc<StreamInfo>,
-    /// Whether its results are only counted: the target is a black hole.
-    pub keeps_nothing: bool,
-    /// A second stream that they go into, changed.
-    pub copies: Option<Copies>,
+    pub results: Results,
     /// Its journal.
-    pub journal: Arc<StreamInfo>,
+    pub journal: Journal,
     /// The eras of the journal, the last of which is this definition's.
     pub eras: Eras,
     /// Where late rows go.
@@ -67,8 +67,10 @@ pub(crate) struct JobPlan {
     pub memory: Option<Arc<StateMemory>>,
     /// Where its checkpoints lie.
     pub blobs: Arc<dyn Blobs>,
-    /// Where it starts when there is no checkpoint and no journal.
+    /// Where it starts when there is no checkpoint.
     pub start: Start,
+    /// What its watermark is there.
+    pub reached: EventTime,
     /// How many workers compute a step.
     pub workers: usize,
     /// How much a step takes.
@@ -87,23 +89,21 @@ pub(crate) struct JobPlan {
 
 /// What does a job's work, one turn at a time.
 pub(super) struct Driver {
-    world: World,
-    log: Arc<dyn Log>,
-    plan: JobPlan,
+    pub(super) world: World,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) plan: JobPlan,
     shared: Arc<Shared>,
-    pipeline: Pipeline,
+    pub(super) pipeline: Pipeline,
     pace: Pace,
-    /// What makes appends of results; `None`: they are only counted.
-    sink: Option<Sink>,
-    checkpointer: Checkpointer,
-    producer: Producer,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) producer: Producer,
     /// The journal's steps that are still to be done again.
-    redo: Option<JournalReader>,
+    pub(super) redo: Option<JournalReader>,
     /// Groups that the log has not acknowledged yet.
     in_flight: VecDeque<Box<dyn Pending>>,
     /// The cut of the last step.
-    cut: Vec<Vec<ShardCut>>,
-    step: u64,
+    pub(super) cut: Vec<Vec<ShardCut>>,
+    pub(super) step: u64,
     last_checkpoint: Duration,
     checkpoint_began: Duration,
     /// The wall clock and the greatest watermark when rows last came: from here time goes on when all is quiet.
@@ -112,17 +112,25 @@ pub(super) struct Driver {
     last_advance: Option<Duration>,
     step_times: Histogram,
     checkpoint_times: Histogram,
-    counters: Counters,
+    pub(super) counters: Counters,
     /// When the state was measured, and how large it was.
     measured: Option<(Duration, StateSize)>,
     stopped: bool,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Counters {
+pub(super) struct Counters {
     rows_in: u64,
     rows_out: u64,
     rows_late: u64,
+}
+
+impl Counters {
+    /// Those of a checkpoint.
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        let Manifest { rows_in, rows_out, rows_late, .. } = *manifest;
+        Self { rows_in, rows_out, rows_late }
+    }
 }
 
 impl Driver {
@@ -151,30 +159,26 @@ impl Driver {
             manifest.places.iter().map(|shards| shards.iter().map(cut_of).collect()).collect();
         let redo =
             JournalReader::open(&*log, &plan.journal, &plan.name, manifest.step, cut.clone(), &plan.eras)?;
-        let producer = producer_of(&*log, &plan.name, &plan.journal, manifest.step)?;
+        let step = manifest.step.max(plan.journal.begins());
+        let producer = producer_of(&*log, &plan.name, plan.journal.own(), step)?;
         let checkpointer =
             Checkpointer::new(Arc::clone(&plan.blobs), world.clone(), &plan.name, restored.as_ref());
         let now = world.clock.monotonic();
         pipeline.count_quiet_from(now);
-        Ok(Self {
-            sink: (!plan.keeps_nothing).then(|| Sink::new(Arc::clone(&plan.target))).transpose()?,
+        let driver = Self {
             pace: Pace::new(plan.limits),
             producer,
             redo: Some(redo),
             in_flight: VecDeque::new(),
             cut,
-            step: manifest.step,
+            step,
             last_checkpoint: now,
             checkpoint_began: now,
             last_rows: world.clock.now(),
             last_advance: None,
             step_times: Histogram::default(),
             checkpoint_times: Histogram::default(),
-            counters: Counters {
-                rows_in: manifest.rows_in,
-                rows_out: manifest.rows_out,
-                rows_late: manifest.rows_late,
-            },
+            counters: Counters::of(&manifest),
             measured: None,
             stopped: false,
             world,
@@ -183,12 +187,20 @@ impl Driver {
             pipeline,
             checkpointer,
             plan,
-        })
+        };
+        driver.note_place();
+        Ok(driver)
     }
 
     /// Takes a step, or says what it waits for.
     pub(super) fn turn(&mut self) -> Turn {
+        let members = self.members();
+        let between = members.as_ref().map(|members| members.begin_step());
+        if between.as_ref().is_some_and(Option::is_none) {
+            return Turn::Wait(Some(TRY_AGAIN));
+        }
         if self.stopped {
+            members.iter().for_each(|members| members.forget_retired());
             return self.rest();
         }
         // A panic is a defect of the engine, but it must not take other jobs with it, nor pass for a running job.
@@ -199,6 +211,12 @@ impl Driver {
             Ok(Err(RunError::Operator { source: OperatorError::Stopped { .. }, .. })) => {
                 self.stopped = true;
                 return Turn::Again;
+            }
+            Ok(Err(_)) if members.as_ref().is_some_and(|members| members.eject_blamed()) => {
+                match self.start_over() {
+                    Ok(()) => return Turn::Again,
+                    Err(error) => error,
+                }
             }
             Ok(Err(error)) => error,
             Err(panic) => {
@@ -226,6 +244,10 @@ impl Driver {
 
     fn try_turn(&mut self) -> Result<Turn> {
         self.poll_checkpoint();
+        if let Some(members) = self.members().filter(|members| members.has_retired()) {
+            self.drain()?;
+            members.forget_retired();
+        }
         if self.redo.is_some() {
             if self.shared.control.lock().closing {
                 // What was redone so far is in the log and in the last checkpoint already.
@@ -256,8 +278,10 @@ impl Driver {
         }
         self.set_state(JobState::Running, None);
         self.collect_acknowledged()?;
+        self.release_members()?;
         let now = self.world.clock.monotonic();
-        let step = match self.pipeline.step_live(self.pace.limits(), now)? {
+        let ends = self.end_of_step();
+        let step = match self.pipeline.step_up_to(ends.as_deref(), self.pace.limits(), now)? {
             Some(step) => {
                 self.last_rows = self.world.clock.now();
                 Some(step)
@@ -363,20 +387,14 @@ impl Driver {
     fn commit(&mut self, step: Step) -> Result<()> {
         self.step += 1;
         self.producer.sequence = self.step;
-        let (mut group, rows_out) = match &self.sink {
-            Some(sink) => sink.appends(&step.output.rows, self.producer)?,
-            None => (Vec::new(), step.output.count()),
-        };
-        if let Some(copies) = &self.plan.copies {
-            group.extend(copies.appends(&step.output.rows, self.producer)?);
-        }
+        let (mut group, rows_out) = self.plan.results.appends(&step.output, self.producer)?;
         let (late, rows_late) = self.plan.late.appends(&self.plan.name, &step.output.late, self.producer)?;
         group.extend(late);
         let answers = step.output.answers;
         let entry = Entry { step: self.step, cut: step.cut, watermark: step.watermark, answers };
         let line = journal::encode(&entry, &self.cut)?;
         let producer = Some(self.producer);
-        group.push(Append { producer, ..Append::new(self.plan.journal.id, ShardId(0), line) });
+        group.push(Append { producer, ..Append::new(self.plan.journal.own().id, ShardId(0), line) });
         self.cut = entry.cut.shards;
         self.pace.note(step.rows_in, rows_out + rows_late);
         self.counters.rows_in += step.rows_in;
@@ -386,6 +404,7 @@ impl Driver {
             self.wait_oldest()?;
         }
         self.in_flight.push_back(self.log.submit(group));
+        self.note_place();
         Ok(())
     }
 
@@ -421,6 +440,7 @@ impl Driver {
         self.counters.rows_out += step.output.count();
         self.counters.rows_late +=
             step.output.late.iter().map(|late| late.batch.num_rows() as u64).sum::<u64>();
+        self.note_place();
         self.update_status()?;
         Ok(Turn::Again)
     }
@@ -467,27 +487,40 @@ impl Driver {
     fn start_checkpoint(&mut self) -> Result<()> {
         // A checkpoint must not be ahead of the journal.
         self.drain()?;
+        let full = self.checkpointer.wants_full();
+        let state = self.take_state(full)?;
+        self.begin_checkpoint(Checkpoint { manifest: self.manifest(), state }, full);
+        Ok(())
+    }
+
+    /// Begins to write a checkpoint of what was taken just now.
+    pub(super) fn begin_checkpoint(&mut self, checkpoint: Checkpoint, full: bool) {
         self.checkpoint_began = self.world.clock.monotonic();
         self.last_checkpoint = self.checkpoint_began;
-        let full = self.checkpointer.wants_full();
-        let job = self.plan.name.clone();
+        self.checkpointer.start(checkpoint, full);
+    }
+
+    /// What has changed in the state since it was last taken, or all of it.
+    pub(super) fn take_state(&mut self, full: bool) -> Result<Vec<(usize, StatePart)>> {
         let state = self.pipeline.executor().snapshot(full);
-        let state = state.map_err(|source| RunError::Operator { job: job.clone(), source })?;
+        state.map_err(|source| RunError::Operator { job: self.plan.name.clone(), source })
+    }
+
+    /// Where the job is, for a checkpoint.
+    pub(super) fn manifest(&self) -> Manifest {
         let places = self.pipeline.places();
+        let of_shards = |shards: Vec<(Sequence, ShardClock)>| {
+            shards.into_iter().map(|(next, clock)| checkpoint::Place::new(next, clock)).collect()
+        };
         let plan = self.plan.dataflow.fingerprint();
-        let manifest = Manifest {
+        Manifest {
             watermark: self.pipeline.watermark().0,
-            places: places
-                .into_iter()
-                .map(|shards| shards.into_iter().map(|(next, clock)| Place::new(next, clock)).collect())
-                .collect(),
+            places: places.into_iter().map(of_shards).collect(),
             rows_in: self.counters.rows_in,
             rows_out: self.counters.rows_out,
             rows_late: self.counters.rows_late,
-            ..Manifest::after(self.step, &job, plan, self.plan.eras.began())
-        };
-        self.checkpointer.start(Checkpoint { manifest, state }, full);
-        Ok(())
+            ..Manifest::after(self.step, &self.plan.name, plan, self.plan.eras.began())
+        }
     }
 
     fn poll_checkpoint(&mut self) {
@@ -510,12 +543,18 @@ impl Driver {
         }
     }
 
-    /// The last checkpoint: waits for everything.
-    fn save(&mut self) -> Result<()> {
+    /// Waits until what was said is in the log, and until no checkpoint is being written.
+    pub(super) fn settle(&mut self) -> Result<()> {
         self.drain()?;
         if let Some(result) = self.checkpointer.wait() {
             self.note_checkpoint(result);
         }
+        Ok(())
+    }
+
+    /// The last checkpoint: waits for everything.
+    fn save(&mut self) -> Result<()> {
+        self.settle()?;
         if self.checkpointer.newest().unwrap_or(0) < self.step {
             self.start_checkpoint()?;
             if let Some(result) = self.checkpointer.wait() {
@@ -581,10 +620,10 @@ impl Driver {
     }
 }
 
-fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Restored>) -> Result<Pipeline> {
+pub(super) fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Restored>) -> Result<Pipeline> {
     let start = match restored {
         Some(restored) => {
-            let shards = |shards: &Vec<Place>| shards.iter().map(|place| place.get()).collect();
+            let shards = |shards: &Vec<checkpoint::Place>| shards.iter().map(|place| place.get()).collect();
             Start::Resume(restored.manifest.places.iter().map(shards).collect())
         }
         None => plan.start.clone(),
@@ -600,11 +639,13 @@ fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Restored>) -> 
             restore.map_err(|source| RunError::Operator { job: plan.name.clone(), source })
         })?;
         pipeline.restore_watermark(EventTime(restored.manifest.watermark));
+    } else if plan.reached > EventTime::MIN {
+        pipeline.restore_watermark(plan.reached);
     }
     Ok(pipeline)
 }
 
-fn cut_of(place: &Place) -> ShardCut {
+pub(super) fn cut_of(place: &checkpoint::Place) -> ShardCut {
     let (next, clock) = place.get();
     ShardCut { next, idle: clock.idle, ended: clock.ended }
 }

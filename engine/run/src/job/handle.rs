@@ -94,6 +94,11 @@ impl JobHandle {
         self.waker.wake();
     }
 
+    /// Lets it look whether there is something to do.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
     /// Says where the shards of a stream end.
     pub fn end_stream(&self, stream: &str, ends: Vec<Sequence>) {
         self.shared.control.lock().ends.push((stream.to_owned(), ends));
@@ -154,5 +159,5 @@ pub(super) fn hold_back(shared: Arc<Shared>) -> Patience {
 fn new_status(plan: &JobPlan) -> JobStatus {
     let state = if plan.paused { JobState::Paused } else { JobState::Running };
     let workers = plan.workers.min(SLOTS as usize);
-    JobStatus { state, workers, ..JobStatus::new(plan.name.clone(), plan.target.spec.name.to_string()) }
+    JobStatus { state, workers, ..JobStatus::new(plan.name.clone(), plan.results.target().to_owned()) }
 }

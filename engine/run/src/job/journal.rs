@@ -14,6 +14,7 @@
 //! | advance | where time was put because all shards were idle |
 //! | watermark | the job's watermark after the step |
 //! | answer | what a table outside said to the step, as an Arrow IPC stream; `shard` is the stage that asked, source -1 |
+//! | member | in the journal of a set of triggers: the trigger that the row is about ([`super::membership`]); such a row is no step's |
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub(crate) fn schema() -> SchemaRef {
         Field::new("advance", time(), true),
         Field::new("watermark", time(), false),
         Field::new("answer", DataType::Binary, true),
+        Field::new("member", DataType::Int64, true),
     ]))
 }
 
@@ -95,6 +97,7 @@ pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBa
             Arc::new(TimestampNanosecondArray::from(vec![advance; count]).with_timezone("UTC")),
             Arc::new(TimestampNanosecondArray::from_value(entry.watermark.0, count).with_timezone("UTC")),
             Arc::new(answers.collect::<BinaryArray>()),
+            Arc::new(Int64Array::new_null(count)),
         ],
     )?)
 }
@@ -109,19 +112,69 @@ fn read_answer(bytes: &[u8]) -> Result<Option<RecordBatch>> {
     Ok(StreamReader::try_new(bytes, None)?.next().transpose()?)
 }
 
+/// Where the steps of a job are written down.
+///
+/// Those of a trigger that left its set are in two journals: in the set's as long as it was there, then in its own. They are counted
+/// through.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    former: Option<Part>,
+    own: Part,
+}
+
+/// The steps of one journal from behind `after` up to `until`.
+#[derive(Clone)]
+struct Part {
+    info: Arc<StreamInfo>,
+    after: u64,
+    until: u64,
+}
+
+impl Journal {
+    /// All of a stream.
+    pub fn of(info: Arc<StreamInfo>) -> Self {
+        Self { former: None, own: Part { info, after: 0, until: u64::MAX } }
+    }
+
+    /// That of a trigger which came to a set after a step.
+    pub fn within(set: Arc<StreamInfo>, came: u64) -> Self {
+        Self { former: None, own: Part { info: set, after: came, until: u64::MAX } }
+    }
+
+    /// And left it after another one, to go on with a journal of its own.
+    pub fn left(self, left: u64, own: Arc<StreamInfo>) -> Self {
+        let former = Some(Part { until: left, ..self.own });
+        Self { former, own: Part { info: own, after: left, until: u64::MAX } }
+    }
+
+    /// The step that its first one follows on.
+    pub fn begins(&self) -> u64 {
+        self.former.as_ref().unwrap_or(&self.own).after
+    }
+
+    /// The stream that goes on.
+    pub fn own(&self) -> &Arc<StreamInfo> {
+        &self.own.info
+    }
+
+    /// The number of the last step; 0: there is none.
+    pub fn last_step(&self, log: &dyn Log) -> Result<u64> {
+        Ok(last_step(log, &self.own.info)?.max(self.own.after))
+    }
+}
+
 /// The cut of the first step of a journal.
 pub(crate) fn first_cut(
     log: &dyn Log,
-    info: &StreamInfo,
+    journal: &Journal,
     job: &str,
     eras: &Eras,
 ) -> Result<Option<Vec<Vec<ShardCut>>>> {
-    let entry = JournalReader::open(log, info, job, 0, Vec::new(), eras)?.next()?;
+    let entry = JournalReader::open(log, journal, job, 0, Vec::new(), eras)?.next()?;
     Ok(entry.map(|entry| entry.cut.shards))
 }
 
-/// The number of a journal's last step; 0: it has none.
-pub(crate) fn last_step(log: &dyn Log, info: &StreamInfo) -> Result<u64> {
+fn last_step(log: &dyn Log, info: &StreamInfo) -> Result<u64> {
     let bounds = log.bounds(info.id)?[0];
     if bounds.first == bounds.next {
         return Ok(0);
@@ -148,6 +201,10 @@ pub(crate) fn begin_at(log: &dyn Log, info: &StreamInfo, shards: Vec<Vec<ShardCu
 pub(crate) struct JournalReader {
     job: String,
     reader: Box<dyn Reader>,
+    /// What is read ends with this step, and this is read then.
+    then: Option<(u64, Box<dyn Reader>)>,
+    /// The journal begins behind this step; earlier ones only tell where the shards were.
+    begins: u64,
     eras: Eras,
     /// The cut as of the last entry, which each entry's rows change, as its era counts sources.
     shards: Vec<Vec<ShardCut>>,
@@ -160,20 +217,29 @@ impl JournalReader {
     /// sources of the last of `eras`.
     pub fn open(
         log: &dyn Log,
-        info: &StreamInfo,
+        journal: &Journal,
         job: &str,
         after: u64,
         shards: Vec<Vec<ShardCut>>,
         eras: &Eras,
     ) -> Result<Self> {
-        let reader = Self::read(log, info, after)?;
-        Ok(Self { job: job.to_owned(), reader, eras: eras.clone(), shards, rows: None, last_step: after })
+        let former = journal.former.as_ref().filter(|former| after < former.until);
+        let part = former.unwrap_or(&journal.own);
+        // What one of a set had not come to is read, too: for the cut that it begins with.
+        let last_step = if after < part.after && shards.is_empty() { 0 } else { after };
+        let reader = Self::read(log, &part.info, last_step)?;
+        let then = match former {
+            Some(former) => Some((former.until, Self::read(log, &journal.own.info, former.until)?)),
+            None => None,
+        };
+        let (job, eras) = (job.to_owned(), eras.clone());
+        Ok(Self { job, reader, then, begins: part.after, eras, shards, rows: None, last_step })
     }
 
     /// Goes on, at the end, with what has been written since.
-    pub fn follow(&mut self, log: &dyn Log, info: &StreamInfo) -> Result<()> {
-        self.reader = Self::read(log, info, self.last_step)?;
-        self.rows = None;
+    pub fn follow(&mut self, log: &dyn Log, journal: &Journal) -> Result<()> {
+        let (job, shards) = (std::mem::take(&mut self.job), std::mem::take(&mut self.shards));
+        *self = Self::open(log, journal, &job, self.last_step, shards, &self.eras)?;
         Ok(())
     }
 
@@ -190,13 +256,35 @@ impl JournalReader {
 
     /// The next step behind the one it started after, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<Entry>> {
+        loop {
+            match self.next_here()? {
+                Some(entry) if entry.step <= self.begins => {}
+                Some(entry) => return Ok(Some(entry)),
+                None => match self.then.take() {
+                    Some((_, reader)) => (self.reader, self.rows) = (reader, None),
+                    None => return Ok(None),
+                },
+            }
+        }
+    }
+
+    /// The next step of the stream that is read.
+    fn next_here(&mut self) -> Result<Option<Entry>> {
+        let until = self.then.as_ref().map_or(u64::MAX, |(until, _)| *until);
         let mut entry: Option<Entry> = None;
         loop {
             let Some((batch, row)) = self.row()? else { break };
+            if member_of(&batch, row).is_some() {
+                self.advance();
+                continue;
+            }
             let step = batch.column(0).as_primitive::<Int64Type>().value(row) as u64;
             if step <= self.last_step {
                 self.advance();
                 continue;
+            }
+            if step > until {
+                break;
             }
             match &entry {
                 Some(open) if open.step != step => break,
@@ -248,11 +336,8 @@ impl JournalReader {
 
     fn apply(&mut self, batch: &RecordBatch, row: usize) {
         let source = batch.column(1).as_primitive::<Int32Type>().value(row);
-        let shard = batch.column(2).as_primitive::<Int32Type>().value(row);
-        if source < 0 || shard < 0 {
-            return;
-        }
-        let (source, shard) = (source as usize, shard as usize);
+        let Some((shard, cut)) = cut_of_row(batch, row) else { return };
+        let source = source as usize;
         let unread = ShardCut { next: Sequence::ZERO, idle: false, ended: false };
         if self.shards.len() <= source {
             self.shards.resize(source + 1, Vec::new());
@@ -260,12 +345,26 @@ impl JournalReader {
         if self.shards[source].len() <= shard {
             self.shards[source].resize(shard + 1, unread);
         }
-        self.shards[source][shard] = ShardCut {
-            next: Sequence(batch.column(3).as_primitive::<Int64Type>().value(row) as u64),
-            idle: batch.column(4).as_boolean().value(row),
-            ended: batch.column(5).as_boolean().value(row),
-        };
+        self.shards[source][shard] = cut;
     }
+}
+
+/// The shard that a row is about and its cut; `None`: it is about none.
+pub(super) fn cut_of_row(batch: &RecordBatch, row: usize) -> Option<(usize, ShardCut)> {
+    let source = batch.column(1).as_primitive::<Int32Type>().value(row);
+    let shard = batch.column(2).as_primitive::<Int32Type>().value(row);
+    let cut = ShardCut {
+        next: Sequence(batch.column(3).as_primitive::<Int64Type>().value(row) as u64),
+        idle: batch.column(4).as_boolean().value(row),
+        ended: batch.column(5).as_boolean().value(row),
+    };
+    (source >= 0 && shard >= 0).then_some((shard as usize, cut))
+}
+
+/// The trigger that a row is about, if it is about one.
+pub(super) fn member_of(batch: &RecordBatch, row: usize) -> Option<i64> {
+    let members = batch.column_by_name("member")?.as_primitive_opt::<Int64Type>()?;
+    members.is_valid(row).then(|| members.value(row))
 }
 
 /// What a table said, if the row has that. Journals of old have no column for it.
@@ -276,7 +375,7 @@ fn answer_of(batch: &RecordBatch, row: usize) -> Result<Option<Answer>> {
     Ok(read_answer(answers.value(row))?.map(|answer| (stage as usize, answer)))
 }
 
-fn times(batch: &RecordBatch, row: usize) -> (Option<EventTime>, EventTime) {
+pub(super) fn times(batch: &RecordBatch, row: usize) -> (Option<EventTime>, EventTime) {
     let advance = batch.column(6).as_primitive::<TimestampNanosecondType>();
     let watermark = batch.column(7).as_primitive::<TimestampNanosecondType>();
     (advance.is_valid(row).then(|| EventTime(advance.value(row))), EventTime(watermark.value(row)))

@@ -18,9 +18,12 @@ mod histogram;
 mod journal;
 mod keyed;
 mod lookup;
+mod members;
+mod membership;
 mod pace;
 mod parts;
 mod pipeline;
+mod set;
 mod sink;
 mod source;
 mod spill;
@@ -32,10 +35,12 @@ pub(crate) use driver::{JobPlan, producer_of};
 pub(crate) use eras::{Era, Eras, place_of};
 pub(crate) use handle::JobHandle;
 pub(crate) use journal::{
-    Entry, JournalReader, begin_at, encode as journal_line, first_cut, last_step, schema as journal_schema,
+    Entry, Journal, JournalReader, begin_at, encode as journal_line, first_cut, schema as journal_schema,
 };
+pub(crate) use members::{Coming, Leaving, Members, member_id};
+pub(crate) use membership::{Membership, memberships};
 pub(crate) use pipeline::{Cut, Limits, Pipeline, ShardCut, Start};
 pub use sink::fit;
-pub(crate) use sink::{Copies, Sink, WEIGHT};
+pub(crate) use sink::{Copies, Results, Sink, WEIGHT};
 pub(crate) use source::metadata_columns;
 pub(crate) use spill::{Lease, StateMemory, StatePart};

@@ -229,11 +229,25 @@ impl Pipeline {
 
     /// Takes what is there. `None`: nothing is, and no shard has ended since the last step.
     pub fn step_live(&mut self, limits: Limits, now: Duration) -> Result<Option<Step>> {
+        self.step_up_to(None, limits, now)
+    }
+
+    /// Takes what is there up to an end for each shard of each source, or without one.
+    pub fn step_up_to(
+        &mut self,
+        ends: Option<&[Vec<Sequence>]>,
+        limits: Limits,
+        now: Duration,
+    ) -> Result<Option<Step>> {
         let shards = self.sources.iter().map(|source| source.shards.len()).sum::<usize>().max(1);
-        let until =
-            Until::Budget { rows: (limits.rows / shards).max(1), bytes: (limits.bytes / shards).max(1) };
+        let (rows, bytes) = ((limits.rows / shards).max(1), (limits.bytes / shards).max(1));
+        let end = |source: usize, shard: usize| ends.and_then(|ends| ends.get(source)?.get(shard)).copied();
+        let until = |source, shard| {
+            let end = end(source, shard).unwrap_or(Sequence(u64::MAX));
+            Until::Budget { rows, bytes, end }
+        };
         let before: Vec<_> = self.places();
-        let morsels = self.take(|_, _| until, now)?;
+        let morsels = self.take(until, now)?;
         if self.places() == before {
             return Ok(None);
         }

@@ -11,7 +11,8 @@ use headwater_core::{ShardId, StreamId};
 use headwater_log::{Append, Producer, StreamInfo};
 use headwater_operators::Rows;
 
-use super::exec::concat;
+use super::exec::{StepOutput, concat};
+use super::members::Members;
 use crate::error::{Result, RunError};
 
 /// The last column of a changelog: how often its row is added or retracted.
@@ -41,6 +42,53 @@ impl Copies {
             Ok(rows.with_batch(fit(schema, columns.collect::<Result<_>>()?)?))
         });
         Ok(self.sink.appends(&copied.collect::<Result<Vec<_>>>()?, producer)?.0)
+    }
+}
+
+/// Where the results of a job go.
+pub(crate) enum Results {
+    /// Into a stream, and changed into a second one.
+    Stream {
+        /// The stream.
+        sink: Sink,
+        /// The second one.
+        copies: Option<Copies>,
+    },
+    /// Nowhere, as the stream is a black hole: they are only counted.
+    Counted(Arc<StreamInfo>),
+    /// Into the streams of a set's triggers.
+    Members(Arc<Members>),
+}
+
+impl Results {
+    /// Into a stream alone.
+    pub fn to(target: Arc<StreamInfo>, copies: Option<Copies>) -> Result<Self> {
+        Ok(Self::Stream { sink: Sink::new(target)?, copies })
+    }
+
+    /// The name of the stream; a set has none.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Stream { sink, .. } => sink.info.spec.name.as_str(),
+            Self::Counted(target) => target.spec.name.as_str(),
+            Self::Members(_) => "",
+        }
+    }
+
+    /// The appends of what a step says, and how many results they hold.
+    pub fn appends(&self, said: &StepOutput, producer: Producer) -> Result<(Vec<Append>, u64)> {
+        let rows = &said.rows;
+        match self {
+            Self::Stream { sink, copies } => {
+                let (mut group, count) = sink.appends(rows, producer)?;
+                if let Some(copies) = copies {
+                    group.extend(copies.appends(rows, producer)?);
+                }
+                Ok((group, count))
+            }
+            Self::Counted(_) => Ok((Vec::new(), said.count())),
+            Self::Members(members) => members.appends(rows, producer),
+        }
     }
 }
 

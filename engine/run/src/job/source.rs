@@ -29,6 +29,8 @@ pub(crate) enum Until {
         rows: usize,
         /// Bytes in memory, at most; one batch of the log may pass it.
         bytes: usize,
+        /// No row from here on.
+        end: Sequence,
     },
     /// Exactly up to this sequence number: the journal says so.
     Cut(Sequence),
@@ -116,7 +118,9 @@ impl ShardInput {
         let (mut rows, mut bytes) = (0, 0);
         loop {
             let within = match until {
-                Until::Budget { rows: rows_max, bytes: bytes_max } => rows < rows_max && bytes < bytes_max,
+                Until::Budget { rows: rows_max, bytes: bytes_max, end } => {
+                    rows < rows_max && bytes < bytes_max && self.position() < end
+                }
                 Until::Cut(cut) => self.position() < cut,
             };
             if !within {
@@ -138,7 +142,9 @@ impl ShardInput {
                 };
             };
             let within = match until {
-                Until::Budget { rows: rows_max, .. } => rows_max - rows,
+                Until::Budget { rows: rows_max, end, .. } => {
+                    (rows_max - rows).min(end.0.saturating_sub(read.first.0) as usize)
+                }
                 Until::Cut(cut) => cut.0.saturating_sub(read.first.0) as usize,
             };
             self.rest = split(&mut read, within);

@@ -173,6 +173,14 @@ pub(crate) enum StatePart {
 }
 
 impl StatePart {
+    /// The entries.
+    pub fn entries(&self) -> Result<StateEntries, String> {
+        match self {
+            Self::Here(entries) => Ok(entries.clone()),
+            Self::Away(spilled) => spilled.entries(),
+        }
+    }
+
     /// Appends its bytes to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<Part, String> {
         match self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headwater_core::EventTime;
-use headwater_log::{From, StreamInfo};
+use headwater_log::From;
 use headwater_operators::Rows;
 use headwater_plan::Dataflow;
 
@@ -11,7 +11,7 @@ use super::difference::Difference;
 use super::replacement::{Replacement, names};
 use crate::engine::{Inner, first_place};
 use crate::error::{Result, RunError};
-use crate::job::{Cut, Era, JournalReader, Pipeline, ShardClock, Start, StatePart};
+use crate::job::{Cut, Era, Journal, JournalReader, Pipeline, ShardClock, Start, StatePart};
 
 /// How often a table outside is asked for the rows of history.
 const LOOKUP_ATTEMPTS: u32 = 3;
@@ -76,7 +76,7 @@ pub(crate) struct Rebuild {
     new: Side,
     /// The old definition, if what it has said is to be corrected.
     old: Option<(Side, Difference)>,
-    journal: Arc<StreamInfo>,
+    journal: Journal,
 }
 
 impl Rebuild {
@@ -89,7 +89,7 @@ impl Rebuild {
             true => Some((Side::open(inner, of, &of.former, from, &all)?, Difference::new(&of.target)?)),
             false => None,
         };
-        Ok(Self { new, old, journal: Arc::clone(&of.journal) })
+        Ok(Self { new, old, journal: of.journal.clone() })
     }
 
     /// Does all steps that the journal has by now; how many there were.

@@ -12,7 +12,7 @@ use super::rebuild::Rebuild;
 use crate::JobState;
 use crate::engine::{Inner, result_schema, start_at};
 use crate::error::{Result, RunError};
-use crate::job::{WEIGHT, place_of};
+use crate::job::{Journal, WEIGHT, place_of};
 use crate::replay::place_at;
 
 /// One definition after another.
@@ -36,7 +36,7 @@ pub(crate) struct Replacement {
     /// Where the results go.
     pub target: Arc<StreamInfo>,
     /// The job's journal.
-    pub journal: Arc<StreamInfo>,
+    pub journal: Journal,
 }
 
 /// A replacement that was prepared beside the job, without holding anybody up.
@@ -71,14 +71,19 @@ impl Replacement {
             inner.state.lock().jobs.get(&name).map(|job| (Arc::clone(job.dataflow()), job.status().state));
         let (former, can_hand_over) = match running {
             Some((dataflow, state)) => (dataflow, state != JobState::Failed),
-            None => (Arc::new(inner.plan_of(catalog, &before, None)?), false),
+            None => {
+                // A trigger of a set leaves that first, with its state.
+                let status = inner.state.lock().status(&name, &*inner.log);
+                let can = status.is_some_and(|status| status.state != JobState::Failed);
+                (Arc::new(inner.plan_to_run(catalog, &before)?), can)
+            }
         };
-        let dataflow = Arc::new(inner.plan_of(after, entry, None)?);
+        let dataflow = Arc::new(inner.plan_to_run(after, entry)?);
         let target = match entry {
             Entry::Job(job) => inner.log.stream_named(&job.target)?,
             _ => inner.log.stream_named(&name)?,
         };
-        let journal = inner.log.stream_named(&format!("system.journal.{name}"))?;
+        let journal = inner.journal_of(&name)?;
         let is_changelog = target.spec.schema.fields().last().is_some_and(|field| field.name() == WEIGHT);
         let corrects = is_changelog || matches!(entry, Entry::MaterializedView(_));
         let succession = match corrects {
@@ -125,8 +130,8 @@ impl Replacement {
 
     /// The watermark as far as the job has come.
     pub fn watermark(&self, inner: &Inner) -> EventTime {
-        let state = inner.state.lock();
-        state.jobs.get(&self.name).map_or(EventTime::MIN, |job| job.status().watermark)
+        let status = inner.state.lock().status(&self.name, &*inner.log);
+        status.map_or(EventTime::MIN, |job| job.watermark)
     }
 
     /// Where reading of history starts.

@@ -12,7 +12,7 @@ use crate::engine::{Event, Inner, Replaced, append_event, event_append};
 use crate::error::{Result, RunError};
 use crate::job::{
     Cut, Entry as Line, Era, Manifest, Place, Restored, ShardClock, ShardCut, Sink, StatePart, Writer,
-    journal_line, last_step, place_of, producer_of, restore,
+    journal_line, place_of, producer_of, restore,
 };
 
 /// So many steps may be left when the job is asked to stop.
@@ -62,7 +62,7 @@ impl Inner {
             None => (planned, None),
         };
         let (name, before) = (replacement.name.clone(), replacement.before.clone());
-        let has_steps = last_step(&*self.log, &replacement.journal)? > 0;
+        let has_steps = replacement.journal.last_step(&*self.log)? > 0;
         if replacement.is_the_same() || !has_steps {
             return self.replace_unsaid(after, &replacement, parsed);
         }
@@ -119,7 +119,7 @@ impl Inner {
     ) -> Result<Era> {
         let name = replacement.name.clone();
         let bad = |reason: String| RunError::Checkpoint { job: name.clone(), reason };
-        let last = last_step(&*self.log, &replacement.journal)?;
+        let last = replacement.journal.last_step(&*self.log)?;
         let blobs = self.checkpoints_of(&name)?;
         let old_era = self.eras_of(&name).began();
         let (saved, _) = restore(&*blobs, &replacement.former.fingerprint(), old_era).map_err(bad)?;
@@ -174,12 +174,12 @@ impl Inner {
             }
         }
         writer.finish().map_err(bad)?;
-        let producer = producer_of(&*self.log, &name, &replacement.journal, era.step)?;
+        let producer = producer_of(&*self.log, &name, replacement.journal.own(), era.step)?;
         let sink = Sink::new(Arc::clone(&replacement.target))?;
         let (mut group, _) = sink.appends(&corrections, producer)?;
         let line =
             Line { step: era.step, cut: reached.cut, watermark: reached.watermark, answers: Vec::new() };
-        let line = Append::new(replacement.journal.id, ShardId(0), journal_line(&line, &[])?);
+        let line = Append::new(replacement.journal.own().id, ShardId(0), journal_line(&line, &[])?);
         let replaced = Replaced { statement: parsed.text.clone(), era: era.clone() };
         let event = Event::Replace { name: name.clone(), replaced };
         group.push(Append { producer: Some(producer), ..line });

@@ -96,7 +96,7 @@ struct Replay {
 
 impl Replay {
     fn open(
-        inner: &Inner,
+        inner: &Arc<Inner>,
         entry: &Entry,
         definition: &Definition,
         spec: &ReplaySpec,
@@ -110,9 +110,16 @@ impl Replay {
             // A row that is late for nobody may come at any time, and a session may go on for ever.
             _ => EventTime::MAX,
         };
-        let dataflow = Arc::clone(&definition.dataflow);
+        let course = if obeys(entry, definition, spec) { inner.course_of(entry.name())? } else { None };
+        let dataflow = match &course {
+            Some(_) => Arc::new(inner.plan_to_run(&inner.catalog(), entry)?),
+            None => Arc::clone(&definition.dataflow),
+        };
         let mut pipeline =
             Pipeline::open(&*inner.log, dataflow, inner.options.workers, &start, inner.lease())?;
+        if let Some(course) = course {
+            pipeline.restore_watermark(course.reached);
+        }
         let lookups = inner.lookups_of(&inner.catalog(), &definition.dataflow)?;
         pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
         let report = ReplayReport {
@@ -130,7 +137,7 @@ impl Replay {
 
     /// Does the steps of the journal again. Those that lie before the place where the pipeline begins take nothing.
     fn obey(&mut self, inner: &Inner, job: &str) -> Result<()> {
-        let journal = inner.log.stream_named(&format!("system.journal.{job}"))?;
+        let journal = inner.journal_of(job)?;
         let eras = inner.eras_of(job);
         let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new(), &eras)?;
         while let Some(entry) = entries.next()? {

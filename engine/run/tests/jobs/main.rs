@@ -31,6 +31,7 @@ mod spill;
 mod streaming;
 mod stretch;
 mod timed;
+mod trigger_sets;
 mod triggers;
 mod updating;
 mod values;
