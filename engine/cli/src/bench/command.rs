@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 use super::kafka::Kafka;
 use super::nexmark::Nexmark;
 use super::sequences::Sequences;
-use super::{alarms, append, archive, json, kafka, latency, nexmark, open, patterns, replay, sequences};
+use super::{
+    alarms, append, archive, json, kafka, latency, nexmark, open, patterns, replay, sequences, triggers,
+};
 
 const EXAMPLE: &str = "\
 Example:
@@ -50,6 +52,9 @@ enum What {
     /// 100,000 alarms over one stream, evaluated for one minute
     #[command(after_help = "Example:\n  headwater bench alarms")]
     Alarms(Common),
+    /// 10,000 triggers over one stream beside 10; a timer for each of a million keys
+    #[command(after_help = "Example:\n  headwater bench triggers --runs 1")]
+    Triggers(Common),
     /// A row pattern over a thousand devices, beside a filter over the same rows
     #[command(after_help = "Example:\n  headwater bench patterns")]
     Patterns(Common),
@@ -100,6 +105,7 @@ impl Bench {
             What::Append(common) => append::run(&common)?.write(common.json),
             What::Replay(common) => replay::run(&common)?.write(common.json),
             What::Alarms(common) => alarms::run(&common)?.write(common.json),
+            What::Triggers(common) => triggers::run(&common)?.write(common.json),
             What::Patterns(common) => patterns::run(&common)?.write(common.json),
             What::Json(common) => json::run(&common)?.write(common.json),
             What::Open { common, gib } => open::run(&common, gib)?.write(common.json),

@@ -10,8 +10,10 @@ mod latency;
 mod nexmark;
 mod open;
 mod patterns;
+mod process;
 mod replay;
 mod report;
 mod sequences;
+mod triggers;
 
 pub(crate) use command::Bench;
