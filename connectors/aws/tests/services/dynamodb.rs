@@ -198,6 +198,19 @@ fn a_table_that_does_not_fit_is_told() {
 }
 
 /// Rows of one `slot` belong together: of each slot all devices have the same `n`, whenever somebody looks.
+/// What is found once it is as it should be. A request outlives the sink that sent it, and Moto shows a transaction that it is in the
+/// middle of; but nobody finishes what was left half done.
+#[expect(clippy::disallowed_methods, reason = "an emulator's clock is the real one")]
+fn settled<T, E: std::fmt::Debug>(mut look: impl FnMut() -> Result<T, E>) -> T {
+    for _ in 0..100 {
+        if let Ok(found) = look() {
+            return found;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    look().unwrap()
+}
+
 #[test]
 fn rows_that_belong_together_are_written_whole_through_deaths() {
     let Some(mut peer) = Peer::of("dynamodb", MOTO) else { return };
@@ -221,12 +234,12 @@ fn rows_that_belong_together_are_written_whole_through_deaths() {
             n += 1;
         }
         let status = lab.sink_life(&def, millis);
-        let found = items(&mut peer, table);
-        let values: Vec<_> = found.iter().map(|item| item["n"]["N"].clone()).collect();
-        assert!(
-            values.is_empty() || (values.len() == 3 && values.iter().all(|value| *value == values[0])),
-            "{values:?}"
-        );
+        let values = settled(|| {
+            let found = items(&mut peer, table);
+            let values: Vec<_> = found.iter().map(|item| item["n"]["N"].clone()).collect();
+            let whole = values.is_empty() || (values.len() == 3 && values.iter().all(|n| *n == values[0]));
+            if whole { Ok(values) } else { Err(values) }
+        });
         if millis.is_none() {
             assert_eq!((status.unwrap().state, &values[0]), (State::Stopped, &json!((n - 1).to_string())));
         }
