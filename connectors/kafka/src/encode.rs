@@ -22,6 +22,8 @@ pub(crate) struct MessageEncoder {
     about: AboutColumns,
     /// Whether a retracted row is a message without value, and only the last change of a key is written.
     is_upsert: bool,
+    /// How many bytes a row took lately.
+    row_bytes: usize,
 }
 
 /// One of the two parts of a message.
@@ -82,7 +84,7 @@ impl MessageEncoder {
         let key_part = key.as_ref().map(|key| {
             Part::new(schema, columns(&|name| in_key(name)), key.format, &key.options, &key.prefix)
         });
-        Ok(Self { value, key: key_part.transpose()?, about, is_upsert })
+        Ok(Self { value, key: key_part.transpose()?, about, is_upsert, row_bytes: 0 })
     }
 
     /// The schema of the value (part 0) or the key (part 1), if its format has one.
@@ -101,7 +103,7 @@ impl MessageEncoder {
 
     /// The messages of some rows.
     pub fn encode(&mut self, rows: &RecordBatch) -> Result<Encoded> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(self.row_bytes * rows.num_rows());
         let keys = self.keys(rows, &mut bytes)?;
         let timestamps = self.timestamps(rows)?;
         let headers = self.headers(rows)?;
@@ -124,6 +126,7 @@ impl MessageEncoder {
         } else {
             messages.extend(values.into_iter().map(|(row, value)| out(row, Some(value))));
         }
+        self.row_bytes = bytes.len() / rows.num_rows().max(1);
         Ok(Encoded { bytes, messages })
     }
 

@@ -13,6 +13,7 @@
 //! - After a transaction of which nobody knows how it ended the producer is dropped, and what is there is read back.
 
 mod about;
+mod answers;
 mod batch;
 mod cluster;
 mod config;

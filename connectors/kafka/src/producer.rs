@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
+use crate::answers;
 use crate::cluster::{Cluster, Notes};
 use crate::encode::{Encoded, Out};
 
@@ -71,7 +72,7 @@ impl ProducerContext for Ledger {
 
 /// A producer to one topic.
 pub(crate) struct TopicProducer {
-    producer: ThreadedProducer<Ledger>,
+    producer: BaseProducer<Ledger>,
     cluster: Cluster,
     topic: String,
     notes: Notes,
@@ -95,7 +96,7 @@ impl TopicProducer {
         let ledger = Ledger::default();
         let (notes, heard) = (ledger.notes.clone(), Arc::clone(&ledger.heard));
         let producer = cluster.producer_config(&own).create_with_context(ledger);
-        let producer: ThreadedProducer<Ledger> =
+        let producer: BaseProducer<Ledger> =
             producer.map_err(|error| cluster.failed("connect", &error, &notes))?;
         let opened = Self {
             producer,
@@ -114,6 +115,7 @@ impl TopicProducer {
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> ConnectorError {
+        answers::listen(&self.producer);
         let what = format!("{what} to topic {}", self.topic);
         let fatal = self.producer.client().fatal_error();
         // A message that was purged because of the fence says only that it was purged.
@@ -162,31 +164,35 @@ impl TopicProducer {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
                     record = again;
-                    self.producer.poll(Duration::from_millis(5));
-                    self.check()?;
+                    answers::rest();
+                    self.take_answers()?;
                 }
                 Err((error, _)) => return Err(self.failed("write", &error)),
             }
         }
     }
 
+    /// Takes the answers that are there, without waiting: their messages take memory until then, and one that was not written is told
+    /// before more are sent.
+    pub fn take_answers(&self) -> Result<()> {
+        answers::take(&self.producer);
+        self.check()
+    }
+
     /// Whether all that was heard is good.
     fn check(&self) -> Result<()> {
-        match &self.heard.lock().failed {
-            Some(error) => Err(self.failed("write", error)),
-            None => Ok(()),
-        }
+        // What else is to be heard of a failure is noted where this is.
+        let failed = self.heard.lock().failed.clone();
+        failed.map_or(Ok(()), |error| Err(self.failed("write", &error)))
     }
 
     /// Makes everything that was sent safe: commits the transaction, or waits for all answers. After an error nobody knows what is
     /// there: this producer is of no use any more.
     pub fn commit(&mut self) -> Result<BTreeMap<i32, i64>> {
         if std::mem::take(&mut self.is_open) {
-            let done = if self.is_transactional {
-                self.producer.commit_transaction(PATIENCE)
-            } else {
-                self.producer.flush(PATIENCE)
-            };
+            let done = answers::wait_for_all(&self.producer, PATIENCE).and_then(|()| {
+                if self.is_transactional { self.producer.commit_transaction(PATIENCE) } else { Ok(()) }
+            });
             // What became of the messages says more than that the transaction must be aborted, unless that is because of a fence.
             match done {
                 Err(error) if is_fence(error.rdkafka_error_code()) => {

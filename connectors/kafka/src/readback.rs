@@ -34,9 +34,9 @@ pub(crate) struct Found {
     pub next: BTreeMap<ShardId, Sequence>,
 }
 
-/// The header's value of a row that `writer` has written.
-pub(crate) fn key_of(writer: &str, shard: ShardId, sequence: Sequence) -> String {
-    format!("{writer}/{shard}/{sequence}")
+/// What the header's value of a row begins with that `writer` has written; the row's sequence number follows.
+pub(crate) fn prefix_of(writer: &str, shard: ShardId) -> String {
+    format!("{writer}/{shard}/")
 }
 
 /// Reads what was committed to a topic after `known`. Without known ends nothing is read.

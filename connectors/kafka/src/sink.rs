@@ -1,6 +1,7 @@
 //! Writes to a topic.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use crate::cluster::Cluster;
 use crate::encode::MessageEncoder;
 use crate::producer::{Spread, TopicProducer};
-use crate::readback::{key_of, read_back};
+use crate::readback::{prefix_of, read_back};
 use crate::registry::Registry;
 use crate::source::blocking;
 
@@ -98,10 +99,13 @@ impl Sink for KafkaSink {
             let encoded = encoder.lock().encode(&delivery.rows)?;
             let mut writing = writing.lock();
             writing.producer.begin()?;
-            let mut bytes = 0;
+            let mut key = prefix_of(&writer, delivery.shard);
+            let (prefix, mut bytes) = (key.len(), 0);
             for message in &encoded.messages {
                 let sequence = delivery.first.plus(message.row as u64);
-                let key = key_of(&writer, delivery.shard, sequence);
+                key.truncate(prefix);
+                // A text takes all that is written to it.
+                let _ = write!(key, "{sequence}");
                 let turn = match spread {
                     Spread::Default => None,
                     Spread::Fixed => Some(u64::from(delivery.shard.0)),
@@ -112,6 +116,7 @@ impl Sink for KafkaSink {
                 writing.producer.send(&encoded, message, &key, partition)?;
                 bytes += encoded.value(message).map_or(0, <[u8]>::len);
             }
+            writing.producer.take_answers()?;
             Ok(bytes)
         })
         .await?;

@@ -11,14 +11,12 @@ use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::topics::NOTE;
+use crate::answers;
 use crate::cluster::{Cluster, Notes};
 use crate::producer::is_fence;
 
 /// How long the cluster may take to begin or end a transaction.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How long answers are waited for at a time. A poll of rdkafka takes as long as it may, so that this is short.
-const POLL: Duration = Duration::from_millis(1);
 
 /// Hears what becomes of the messages of a transaction: the offset of each.
 #[derive(Default)]
@@ -48,7 +46,7 @@ impl ProducerContext for Deliveries {
 
 /// A producer with the log's transactional id. After an error nobody knows what is there, and it is of no use any more.
 pub(super) struct Writer {
-    /// Polled by whoever commits: a thread that polls, too, would take from it what it waits for.
+    /// Polled by whoever commits.
     producer: BaseProducer<Deliveries>,
     cluster: Cluster,
     log: String,
@@ -81,8 +79,7 @@ impl Writer {
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> TopicError {
-        // Why there is no connection is told by events that nobody has taken yet.
-        self.producer.poll(POLL);
+        answers::listen(&self.producer);
         let fatal = self.producer.client().fatal_error();
         if is_fence(error.rdkafka_error_code()) || is_fence(fatal.map(|(code, _)| code)) {
             return TopicError::Fenced { log: self.log.clone() };
@@ -97,26 +94,13 @@ impl Writer {
         for (index, message) in messages.iter().enumerate() {
             self.send(index, message)?;
         }
-        self.wait_for_deliveries()?;
+        answers::wait_for_all(&self.producer, PATIENCE).map_err(|error| self.failed("write", &error))?;
         self.producer.commit_transaction(PATIENCE).map_err(|error| self.failed("commit to", &error))?;
         let offsets: Option<Vec<i64>> = self.offsets.lock().iter().copied().collect();
         offsets.ok_or_else(|| TopicError::Outage {
             what: format!("commit to log {}", self.log),
             reason: "the transaction was committed and its offsets were not told".to_owned(),
         })
-    }
-
-    /// Waits until all messages are answered for.
-    fn wait_for_deliveries(&self) -> TopicResult<()> {
-        let polls = PATIENCE.as_millis() / POLL.as_millis();
-        for _ in 0..polls {
-            if self.producer.in_flight_count() == 0 {
-                return Ok(());
-            }
-            self.producer.poll(POLL);
-        }
-        let late = KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
-        Err(self.failed("write", &late))
     }
 
     fn send(&self, index: usize, message: &Message) -> TopicResult<()> {
@@ -131,7 +115,8 @@ impl Writer {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
                     record = again;
-                    self.producer.poll(POLL);
+                    answers::rest();
+                    answers::take(&self.producer);
                 }
                 Err((error, _)) => return Err(self.failed("write", &error)),
             }

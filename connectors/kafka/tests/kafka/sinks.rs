@@ -197,3 +197,50 @@ fn key_and_timestamp_come_from_columns_and_keys_lie_where_java_would_put_them() 
         }
     }
 }
+
+#[test]
+fn a_commit_waits_for_the_broker_and_for_nothing_else() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let (runtime, lab, topic) = (runtime(), Lab::new(1), Topic::new(&address, 1));
+    let prefix = ("sink.transactional-id-prefix", topic.name.as_str());
+    let options = topic.options(&[prefix, ("sink.buffer-flush.interval", "1 ms")]);
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
+    let sink = supervisor.start_sink(def("kafka", &options)).unwrap();
+    let clock = World::real().clock;
+    let mut shortest = Duration::MAX;
+    for n in 0..20_i64 {
+        let began = clock.monotonic();
+        let taken = || clock.monotonic() - began;
+        lab.fill(n, n + 1);
+        let next = (n + 1).to_string();
+        while sink.status().positions.get("0") != Some(&next) {
+            assert!(taken() < Duration::from_secs(60), "row {n} is not committed: {:?}", sink.status());
+            broker::pause(Duration::from_millis(1));
+        }
+        shortest = shortest.min(taken());
+    }
+    assert_eq!(runtime.block_on(sink.stop()).state, State::Stopped);
+    assert_dense(topic.numbers(), 20);
+    // What librdkafka's own flush takes at least is a tenth of a second.
+    assert!(shortest < Duration::from_millis(80), "{shortest:?}");
+}
+
+#[test]
+fn a_message_that_the_broker_refuses_stops_the_sink_and_nothing_of_its_transaction_is_seen() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let (lab, topic) = (Lab::new(1), Topic::with(&address, 1, &[("max.message.bytes", "2000")]));
+    let text = ["short".to_owned(), "long ".repeat(1_000)];
+    let rows = RecordBatch::try_from_iter([
+        ("n", Arc::new(Int64Array::from(vec![1, 2])) as _),
+        ("text", Arc::new(StringArray::from(text.to_vec())) as _),
+    ]);
+    lab.ingest.append_batch("events", "test", rows.unwrap()).unwrap();
+    let prefix = ("sink.transactional-id-prefix", topic.name.as_str());
+    let status = lab.sink_life(&def("kafka", &topic.options(&[prefix])), None).unwrap();
+    let told = status.last_error.unwrap_or_default();
+    assert_eq!(status.state, State::Failed, "{told}");
+    assert!(told.starts_with("HW5005") && told.contains("size too large"), "{told}");
+    assert_eq!(topic.numbers(), [0_i64; 0]);
+}

@@ -27,10 +27,18 @@ pub struct Topic {
 
 impl Topic {
     pub fn new(address: &str, partitions: i32) -> Self {
+        Self::with(address, partitions, &[])
+    }
+
+    /// A topic with settings of its own.
+    pub fn with(address: &str, partitions: i32, settings: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let topic = Self { address: address.to_owned(), name, partitions };
-        let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(1));
+        let mut new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(1));
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let runtime = crate::lab::runtime();
         let made = runtime.block_on(topic.admin().create_topics([&new], &options)).unwrap();
