@@ -1,8 +1,9 @@
 //! Messages of one partition that were polled together.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use headwater_connectors::Result;
 use headwater_ingest::Messages;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -13,71 +14,90 @@ use crate::offsets::Partition;
 /// Messages of one partition.
 pub(crate) struct Batch {
     bytes: BytesMut,
-    /// For each message where its value and its key end in `bytes`, if it has them.
-    ends: Vec<(Option<usize>, Option<usize>)>,
+    /// For each message where its value lies in `bytes`, if it has one; and its key, if keys are wanted.
+    values: Vec<Option<Range<usize>>>,
+    keys: Vec<Option<Range<usize>>>,
     numbers: Vec<u64>,
     about: AboutBuilder,
+    /// Where the partition ends, if the input is bounded.
+    end: Option<i64>,
     /// The offset after the last of them.
     pub next: i64,
 }
 
-/// Adds a message to the batch of its partition, and answers its size; `None` if it lies behind the end.
-pub(crate) fn take(
-    message: &BorrowedMessage<'_>,
-    batches: &mut Vec<(Partition, Batch)>,
-    ends: Option<&mut BTreeMap<Partition, i64>>,
-    about: &AboutColumns,
-    wants_keys: bool,
-) -> Option<usize> {
-    let is_of =
-        |partition: &Partition| partition.number == message.partition() && partition.topic == message.topic();
-    let next = message.offset() + 1;
-    if let Some(ends) = ends {
-        let partition = Partition::new(message.topic(), message.partition());
-        let end = *ends.get(&partition)?;
-        if next >= end {
-            ends.remove(&partition);
+/// What is being polled.
+pub(crate) struct Batches<'a> {
+    /// The batches, in the order in which they began.
+    pub found: Vec<(Partition, Batch)>,
+    /// What is wanted of a message besides its value.
+    pub about: &'a AboutColumns,
+    /// Whether the key is wanted.
+    pub wants_keys: bool,
+    /// About how many bytes a batch will have.
+    pub room: usize,
+}
+
+impl Batches<'_> {
+    /// Adds a message to the batch of its partition, and answers its size; `None` if it lies behind the end.
+    pub fn take(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        ends: Option<&mut BTreeMap<Partition, i64>>,
+    ) -> Option<usize> {
+        let (number, topic, next) = (message.partition(), message.topic(), message.offset() + 1);
+        // Messages come in runs of one partition.
+        let begun = self.found.iter().rposition(|(of, _)| of.number == number && of.topic == topic);
+        let end = match (begun, &ends) {
+            (Some(at), _) => self.found[at].1.end,
+            (None, Some(ends)) => Some(*ends.get(&Partition::new(topic, number))?),
+            (None, None) => None,
+        };
+        if let (Some(end), Some(ends)) = (end, ends) {
+            if next >= end {
+                ends.remove(&Partition::new(topic, number));
+            }
+            if next > end {
+                return None;
+            }
         }
-        if next > end {
-            return None;
-        }
+        let at = begun.unwrap_or_else(|| {
+            let batch = Batch::new(self.about.builder(), end, self.room);
+            self.found.push((Partition::new(topic, number), batch));
+            self.found.len() - 1
+        });
+        let batch = &mut self.found[at].1;
+        batch.next = next;
+        Some(batch.push(message, self.wants_keys))
     }
-    // Messages come in runs of one partition.
-    let at = batches.iter().rposition(|(partition, _)| is_of(partition)).unwrap_or_else(|| {
-        batches.push((Partition::new(message.topic(), message.partition()), Batch::new(about.builder())));
-        batches.len() - 1
-    });
-    let batch = &mut batches[at].1;
-    let before = batch.bytes.len();
-    let mut push = |part: Option<&[u8]>| {
-        part.map(|part| {
-            batch.bytes.extend_from_slice(part);
-            batch.bytes.len()
-        })
-    };
-    let ends = (push(message.payload()), if wants_keys { push(message.key()) } else { None });
-    batch.ends.push(ends);
-    batch.numbers.push(u64::try_from(message.offset()).unwrap_or_default());
-    batch.about.push(message);
-    batch.next = next;
-    Some(batch.bytes.len() - before)
 }
 
 impl Batch {
-    fn new(about: AboutBuilder) -> Self {
-        Self { bytes: BytesMut::new(), ends: Vec::new(), numbers: Vec::new(), about, next: 0 }
+    fn new(about: AboutBuilder, end: Option<i64>, room: usize) -> Self {
+        let bytes = BytesMut::with_capacity(room);
+        Self { bytes, values: Vec::new(), keys: Vec::new(), numbers: Vec::new(), about, end, next: 0 }
+    }
+
+    /// Adds a message, and answers its size.
+    fn push(&mut self, message: &BorrowedMessage<'_>, wants_key: bool) -> usize {
+        let before = self.bytes.len();
+        let mut lay = |part: Option<&[u8]>| {
+            part.map(|part| {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(part);
+                start..self.bytes.len()
+            })
+        };
+        self.values.push(lay(message.payload()));
+        if wants_key {
+            self.keys.push(lay(message.key()));
+        }
+        self.numbers.push(u64::try_from(message.offset()).unwrap_or_default());
+        self.about.push(message);
+        self.bytes.len() - before
     }
 
     pub fn finish(self) -> Result<Messages> {
-        let bytes: Bytes = self.bytes.freeze();
-        let mut start = 0;
-        let mut cut =
-            |end: Option<usize>| end.map(|end| bytes.slice(std::mem::replace(&mut start, end)..end));
-        let (mut values, mut keys) = (Vec::with_capacity(self.ends.len()), Vec::new());
-        for (value, key) in self.ends {
-            values.push(cut(value));
-            keys.push(cut(key));
-        }
-        Ok(Messages { values, keys, numbers: self.numbers, about: self.about.finish()? })
+        let (bytes, about) = (self.bytes.freeze(), self.about.finish()?);
+        Ok(Messages { bytes, values: self.values, keys: self.keys, numbers: self.numbers, about })
     }
 }

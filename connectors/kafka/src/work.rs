@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use headwater_connectors::{ConnectorError, Context, Mark, Pulled, Result};
 use headwater_ingest::{Decoded, MessageDecoder, Messages, Payload};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::batch::{Batch, take};
+use crate::batch::{Batch, Batches};
 use crate::cluster::PATIENCE;
 use crate::consumer::{Change, Reader};
 use crate::offsets::{Partition, Place};
@@ -41,6 +40,8 @@ pub(crate) struct Work {
     ends: Option<BTreeMap<Partition, i64>>,
     /// What was polled and not yet handed on.
     ready: VecDeque<(Partition, Batch)>,
+    /// How many bytes a batch had lately.
+    room: usize,
     /// Partitions that have begun and whose beginning is not yet in the log.
     begun: Vec<(Partition, i64)>,
     looked_at: headwater_core::EventTime,
@@ -79,6 +80,7 @@ impl Work {
             marks,
             ends: None,
             ready: VecDeque::new(),
+            room: 0,
             begun: Vec::new(),
             looked_at,
             stop,
@@ -292,7 +294,8 @@ impl Work {
 
     /// Takes what the consumer has, and waits for it if there is nothing.
     fn poll(&mut self) -> Result<()> {
-        let mut batches: Vec<(Partition, Batch)> = Vec::new();
+        let (about, wants_keys) = (&self.settings.about, self.decoder.wants_keys());
+        let mut batches = Batches { found: Vec::new(), about, wants_keys, room: self.room };
         let (mut messages, mut bytes, mut waited) = (0, 0, Duration::ZERO);
         while messages < MESSAGES_MAX && bytes < BYTES_MAX && !self.reader.has_changes() {
             if self.ends.as_ref().is_some_and(BTreeMap::is_empty) {
@@ -303,10 +306,7 @@ impl Work {
                 None if messages > 0 || waited >= WAIT || self.stop.load(Ordering::SeqCst) => break,
                 None => waited += LOOK_UP,
                 Some(Ok(message)) => {
-                    let wants_keys = self.decoder.wants_keys();
-                    if let Some(size) =
-                        take(&message, &mut batches, self.ends.as_mut(), &self.settings.about, wants_keys)
-                    {
+                    if let Some(size) = batches.take(&message, self.ends.as_mut()) {
                         messages += 1;
                         bytes += size;
                     }
@@ -321,7 +321,9 @@ impl Work {
                 Some(Err(error)) => return Err(self.failed("read", &error)),
             }
         }
-        self.ready.extend(batches);
+        let found = batches.found;
+        self.room = bytes / found.len().max(1);
+        self.ready.extend(found);
         Ok(())
     }
 
@@ -329,7 +331,7 @@ impl Work {
     fn fetch_schemas(&self, messages: &Messages) -> Result<()> {
         let Some(registry) = &self.settings.registry else { return Ok(()) };
         let parts = messages.values.iter().chain(&messages.keys).flatten();
-        let missing = self.settings.schemas.missing(parts.map(Bytes::as_ref));
+        let missing = self.settings.schemas.missing(parts.map(|part| &messages.bytes[part.clone()]));
         if missing.is_empty() {
             return Ok(());
         }

@@ -184,13 +184,13 @@ impl DebeziumDecoder {
         for (record, whole) in records {
             match self.change(&bytes[whole.clone()]) {
                 Ok((row, weight, change)) => {
-                    rows.push(bytes.slice(whole.start + row.start..whole.start + row.end));
+                    rows.push(whole.start + row.start..whole.start + row.end);
                     open.push(Open { record, whole, weight, change });
                 }
                 Err(fault) => bad.push(fault.into_bad(record, bytes.slice(whole))),
             }
         }
-        let decoded = self.rows.decode_messages(&rows, &mut 1)?;
+        let decoded = self.rows.decode_pieces(bytes.clone(), &rows, &mut 1)?;
         let of = |record: u64| &open[(record - 1) as usize];
         bad.extend(decoded.bad.into_iter().map(|found| {
             let Open { record, whole, .. } = of(found.record);

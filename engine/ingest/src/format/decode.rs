@@ -181,6 +181,20 @@ impl Decoder {
         Ok(Decoded { rows: rows.with_schema(SchemaRef::clone(&self.schema))?, ..decoded })
     }
 
+    /// Decodes messages that are pieces of the same bytes, as [`Decoder::decode_messages`] does.
+    pub(super) fn decode_pieces(&mut self, bytes: &Bytes, pieces: &[Range<usize>]) -> Result<Decoded> {
+        match &mut self.body {
+            Body::Json(json) | Body::JsonArray(json) => {
+                let decoded = json.decode_pieces(bytes.clone(), pieces, &mut self.next_record)?;
+                self.weighted(decoded)
+            }
+            _ => {
+                let messages: Vec<_> = pieces.iter().map(|piece| bytes.slice(piece.clone())).collect();
+                self.decode_messages(&messages)
+            }
+        }
+    }
+
     /// Decodes messages, each of which is one record by itself (for formats of columns: any number of rows).
     pub fn decode_messages(&mut self, messages: &[Bytes]) -> Result<Decoded> {
         let decoded = match &mut self.body {
@@ -200,7 +214,7 @@ impl Decoder {
     }
 }
 
-/// Joins what was decoded piece by piece from formats of columns.
+/// Joins what was decoded message by message from formats of columns.
 pub(super) fn concat(schema: &SchemaRef, parts: Vec<Decoded>) -> Result<Decoded> {
     let rows = arrow::compute::concat_batches(schema, parts.iter().map(|part| &part.rows))?;
     let bad = parts.into_iter().flat_map(|part| part.bad).collect();

@@ -4,6 +4,8 @@
 //! `"name":` of the column after the one before, and only if that fails reads the name and looks it up. Values go
 //! straight into growing columns. A record that turns out bad is cut back out of them.
 
+use std::ops::Range;
+
 use arrow::datatypes::SchemaRef;
 use bytes::{Bytes, BytesMut};
 
@@ -99,17 +101,28 @@ impl JsonDecoder {
     /// Decodes messages, each an object.
     pub(super) fn decode_messages(&mut self, messages: &[Bytes], next_record: &mut u64) -> Result<Decoded> {
         let mut joined = BytesMut::with_capacity(messages.iter().map(Bytes::len).sum());
-        messages.iter().for_each(|message| joined.extend_from_slice(message));
-        check_size(&joined)?;
-        let joined = joined.freeze();
-        let mut start = 0;
+        let mut pieces = Vec::with_capacity(messages.len());
         for message in messages {
-            let end = start + message.len();
-            self.record(&joined, start, end, *next_record);
-            *next_record += 1;
-            start = end;
+            let start = joined.len();
+            joined.extend_from_slice(message);
+            pieces.push(start..joined.len());
         }
-        self.finish(joined)
+        self.decode_pieces(joined.freeze(), &pieces, next_record)
+    }
+
+    /// Decodes messages that are pieces of the same bytes.
+    pub(super) fn decode_pieces(
+        &mut self,
+        bytes: Bytes,
+        pieces: &[Range<usize>],
+        next_record: &mut u64,
+    ) -> Result<Decoded> {
+        check_size(&bytes)?;
+        for piece in pieces {
+            self.record(&bytes, piece.start, piece.end, *next_record);
+            *next_record += 1;
+        }
+        self.finish(bytes)
     }
 
     /// Decodes one record: a row, or a bad record.

@@ -11,6 +11,7 @@
 //! What a message without a value means is up to the stream: it is bad; or, behind a change of Debezium, nothing; or it deletes the row
 //! of its key ([`MessageDecoder::upsert`]), of which the columns of the value are then NULL.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -25,10 +26,12 @@ use crate::error::{IngestError, Result};
 
 /// Messages of one partition of a queue, in their order.
 pub struct Messages {
-    /// The values; `None` is a message without one, which some queues read as a deletion.
-    pub values: Vec<Option<Bytes>>,
-    /// The keys; empty if nobody asks for them.
-    pub keys: Vec<Option<Bytes>>,
+    /// What values and keys are pieces of.
+    pub bytes: Bytes,
+    /// Where the values lie; `None` is a message without one, which some queues read as a deletion.
+    pub values: Vec<Option<Range<usize>>>,
+    /// Where the keys lie; empty if nobody asks for them.
+    pub keys: Vec<Option<Range<usize>>>,
     /// By which number the queue knows each message: dead letters carry it.
     pub numbers: Vec<u64>,
     /// What is known of each message besides, in columns named as those of the stream.
@@ -137,11 +140,11 @@ impl MessageDecoder {
         let mut text = (Vec::new(), Bytes::new());
         // The key first: of its columns, what it says counts.
         if let Some(part) = &mut self.key {
-            part.decode(&messages.keys, &mut found, Some("key"))?;
+            part.decode(&messages.bytes, &messages.keys, &mut found, Some("key"))?;
         }
         if let Some(part) = &mut self.value {
             let needed = (self.without_value == WithoutValue::Bad).then_some("value");
-            let decoded = part.decode(&messages.values, &mut found, needed)?;
+            let decoded = part.decode(&messages.bytes, &messages.values, &mut found, needed)?;
             text = (decoded.origins, decoded.bytes);
         }
         let is_passed_over =
@@ -155,22 +158,22 @@ impl MessageDecoder {
         let bad = found.into_bad(messages);
         let (rows, unfit) = conform(&rows, &self.schema, 1)?;
         let (origins, bytes) = text;
-        let mut decoded = Decoded { rows, bad, origins: Vec::new(), bytes };
-        if unfit.is_empty() && origins.len() >= good.len() {
-            // Records are numbered from 1 in the order of the messages.
-            let of_good = origins.iter().filter(|origin| {
-                usize::try_from(origin.record - 1).is_ok_and(|at| good.binary_search(&(at as u32)).is_ok())
-            });
-            decoded.origins = of_good.copied().collect();
+        let mut decoded = Decoded { rows, bad, origins, bytes };
+        if unfit.is_empty() && decoded.origins.len() >= good.len() {
+            if good.len() < messages.values.len() {
+                // Records are numbered from 1 in the order of the messages.
+                let is_good = |record: u64| good.binary_search(&((record - 1) as u32)).is_ok();
+                decoded.origins.retain(|origin| is_good(origin.record));
+            }
             for origin in &mut decoded.origins {
                 origin.record = number(messages, (origin.record - 1) as usize);
             }
         } else {
-            decoded.bytes = Bytes::new();
+            (decoded.origins, decoded.bytes) = (Vec::new(), Bytes::new());
         }
         for bad in unfit {
             let at = good[(bad.record - 1) as usize] as usize;
-            let payload = messages.values[at].clone().unwrap_or_default();
+            let payload = messages.value(at);
             decoded.bad.push(BadRecord { record: number(messages, at), payload, ..bad });
         }
         decoded.bad.sort_by_key(|bad| bad.record);
@@ -186,7 +189,7 @@ impl MessageDecoder {
             // Which row of the part each good message is; a deletion is none of the value's.
             let place = |at: &u32| of.binary_search(at).ok().map(|row| row as u32);
             let whole = of.len() == all && good.len() == all;
-            let places: UInt32Array = good.iter().map(place).collect();
+            let places = (!whole).then(|| good.iter().map(place).collect::<UInt32Array>());
             for (name, (field, column)) in
                 names.iter().zip(rows.schema_ref().fields().iter().zip(rows.columns()))
             {
@@ -194,7 +197,10 @@ impl MessageDecoder {
                     continue;
                 }
                 fields.push(field.as_ref().clone().with_name(name).with_nullable(true));
-                columns.push(if whole { Arc::clone(column) } else { take(column, &places, None)? });
+                columns.push(match &places {
+                    Some(places) => take(column, places, None)?,
+                    None => Arc::clone(column),
+                });
             }
         }
         let places = UInt32Array::from_iter_values(good.iter().copied());
@@ -223,10 +229,17 @@ struct Found {
 impl Found {
     fn into_bad(self, messages: &Messages) -> Vec<BadRecord> {
         let bad = self.bad.into_iter().enumerate().filter_map(|(at, bad)| {
-            let payload = messages.values[at].clone().unwrap_or_default();
+            let payload = messages.value(at);
             Some(BadRecord { record: number(messages, at), payload, ..bad? })
         });
         bad.collect()
+    }
+}
+
+impl Messages {
+    /// The bytes of a value; none if the message has no value.
+    fn value(&self, at: usize) -> Bytes {
+        self.values[at].clone().map(|piece| self.bytes.slice(piece)).unwrap_or_default()
     }
 }
 
@@ -258,7 +271,8 @@ impl Part {
     /// Decodes this part of all messages, and notes what is bad; a message without it, if it is needed and so has a name.
     fn decode(
         &mut self,
-        parts: &[Option<Bytes>],
+        bytes: &Bytes,
+        parts: &[Option<Range<usize>>],
         found: &mut Found,
         needed: Option<&'static str>,
     ) -> Result<Decoded> {
@@ -280,7 +294,7 @@ impl Part {
             });
         }
         self.decoder.restart();
-        let mut decoded = self.decoder.decode_messages(&present)?;
+        let mut decoded = self.decoder.decode_pieces(bytes, &present)?;
         // The messages that were decoded, by their place among those that have this part.
         let places: Vec<u32> = match absent.is_empty() {
             true => (0..parts.len() as u32).collect(),

@@ -17,8 +17,24 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn bytes(texts: &[Option<&'static str>]) -> Vec<Option<Bytes>> {
-    texts.iter().map(|text| text.map(|text| Bytes::from_static(text.as_bytes()))).collect()
+/// Messages with these values and keys, numbered from `first`.
+fn messages(first: u64, values: &[Option<&str>], keys: &[Option<&str>], about: RecordBatch) -> Messages {
+    let mut bytes = Vec::new();
+    let mut lay = |part: &Option<&str>| {
+        part.map(|text| {
+            let start = bytes.len();
+            bytes.extend_from_slice(text.as_bytes());
+            start..bytes.len()
+        })
+    };
+    let (mut at, mut key_at) = (Vec::new(), Vec::new());
+    // As they come: the value and then the key of each message.
+    for (nth, value) in values.iter().enumerate() {
+        at.push(lay(value));
+        key_at.extend(keys.get(nth).map(&mut lay));
+    }
+    let numbers = (first..).take(values.len()).collect();
+    Messages { bytes: Bytes::from(bytes), values: at, keys: key_at, numbers, about }
 }
 
 fn about(offsets: std::ops::Range<i64>) -> RecordBatch {
@@ -37,12 +53,9 @@ fn numbers(rows: &RecordBatch, column: &str) -> Vec<i64> {
 
 #[test]
 fn values_and_metadata_become_rows_and_what_is_bad_keeps_its_number() {
-    let messages = Messages {
-        values: bytes(&[Some(r#"{"device":"a","n":1}"#), Some("oops"), None, Some(r#"{"n":4}"#)]),
-        keys: Vec::new(),
-        numbers: vec![10, 11, 12, 15],
-        about: about(10..14),
-    };
+    let values = [Some(r#"{"device":"a","n":1}"#), Some("oops"), None, Some(r#"{"n":4}"#)];
+    let mut messages = messages(10, &values, &[], about(10..14));
+    messages.numbers[3] = 15;
     for _ in 0..2 {
         let mut decoder = decoder(None);
         let decoded = decoder.decode(&messages).unwrap();
@@ -58,13 +71,8 @@ fn values_and_metadata_become_rows_and_what_is_bad_keeps_its_number() {
 
 #[test]
 fn metadata_that_does_not_fit_is_bad_like_the_rest() {
-    let messages = Messages {
-        values: bytes(&[Some(r#"{"n":1}"#), Some(r#"{"n":2}"#)]),
-        keys: Vec::new(),
-        numbers: vec![7, 8],
-        about: RecordBatch::try_from_iter([("at", Arc::new(Int64Array::from(vec![1 << 40, 5])) as _)])
-            .unwrap(),
-    };
+    let about = RecordBatch::try_from_iter([("at", Arc::new(Int64Array::from(vec![1 << 40, 5])) as _)]);
+    let messages = messages(7, &[Some(r#"{"n":1}"#), Some(r#"{"n":2}"#)], &[], about.unwrap());
     let decoded = decoder(None).decode(&messages).unwrap();
     assert_eq!(numbers(&decoded.rows, "n"), [2]);
     assert_eq!((decoded.bad[0].record, decoded.bad[0].fault), (7, RecordFault::Range));
@@ -80,14 +88,13 @@ fn a_key_gives_its_columns_and_both_parts_must_be_good() {
         prefix: "dev".to_owned(),
         also_in_value: false,
     };
-    let messages = Messages {
-        values: bytes(&[Some(r#"{"n":1}"#), Some(r#"{"n":2}"#), Some(r#"{"n":"x"}"#), Some(r#"{"n":4}"#)]),
-        keys: bytes(&[Some(r#"{"ice":"a"}"#), Some("{"), Some(r#"{"ice":"c"}"#), None]),
-        numbers: vec![0, 1, 2, 3],
-        about: about(0..4),
-    };
-    let decoded = decoder(Some(key)).decode(&messages).unwrap();
+    let values = [Some(r#"{"n":1}"#), Some(r#"{"n":2}"#), Some(r#"{"n":"x"}"#), Some(r#"{"n":4}"#)];
+    let keys = [Some(r#"{"ice":"a"}"#), Some("{"), Some(r#"{"ice":"c"}"#), None];
+    let decoded = decoder(Some(key)).decode(&messages(0, &values, &keys, about(0..4))).unwrap();
     assert_eq!(numbers(&decoded.rows, "n"), [1]);
+    let origins: Vec<_> = decoded.origins.iter().map(|at| (at.record, &decoded.bytes[at.range()])).collect();
+    assert_eq!(origins, [(0, &br#"{"n":1}"#[..])], "only of what is good in both parts");
+    assert_eq!(&decoded.bad[1].payload[..], br#"{"n":"x"}"#);
     assert_eq!(decoded.rows.column(0).as_string::<i32>().value(0), "a");
     let bad: Vec<_> = decoded.bad.iter().map(|bad| (bad.record, bad.reason.as_ref())).collect();
     assert_eq!(bad.iter().map(|bad| bad.0).collect::<Vec<_>>(), [1, 2, 3]);
@@ -140,12 +147,8 @@ fn upserts(also_in_value: bool) -> MessageDecoder {
 
 #[test]
 fn a_message_without_value_deletes_the_row_of_its_key() {
-    let messages = |first: &'static str| Messages {
-        values: bytes(&[Some(first), None, Some("oops"), None]),
-        keys: bytes(&[Some(r#"{"device":"a"}"#), Some(r#"{"device":"b"}"#), Some(r#"{"device":"c"}"#), None]),
-        numbers: vec![10, 11, 12, 13],
-        about: about(10..14),
-    };
+    let keys = [Some(r#"{"device":"a"}"#), Some(r#"{"device":"b"}"#), Some(r#"{"device":"c"}"#), None];
+    let messages = |first| messages(10, &[Some(first), None, Some("oops"), None], &keys, about(10..14));
     for (also_in_value, first) in [(true, r#"{"device":"a","n":1}"#), (false, r#"{"n":1}"#)] {
         let decoded = upserts(also_in_value).decode(&messages(first)).unwrap();
         let rows = &decoded.rows;
@@ -167,17 +170,13 @@ fn behind_a_deletion_of_debezium_an_empty_message_says_nothing() {
     let options = FormatOptions::default();
     let mut decoder = MessageDecoder::new(&schema, &[], (Format::DebeziumJson, &options), None).unwrap();
     let nothing = arrow::array::RecordBatchOptions::new().with_row_count(Some(3));
-    let messages = Messages {
-        values: bytes(&[
-            Some(r#"{"before":{"device":"a"},"after":null,"op":"d"}"#),
-            None,
-            Some(r#"{"after":{"device":"b"},"op":"c"}"#),
-        ]),
-        keys: Vec::new(),
-        numbers: vec![1, 2, 3],
-        about: RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &nothing).unwrap(),
-    };
-    let decoded = decoder.decode(&messages).unwrap();
+    let values = [
+        Some(r#"{"before":{"device":"a"},"after":null,"op":"d"}"#),
+        None,
+        Some(r#"{"after":{"device":"b"},"op":"c"}"#),
+    ];
+    let about = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &nothing).unwrap();
+    let decoded = decoder.decode(&messages(1, &values, &[], about)).unwrap();
     assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
     assert_eq!(numbers(&decoded.rows, "_weight"), [-1, 1]);
 }
