@@ -11,7 +11,7 @@ use super::access::Access;
 use super::message::Message;
 use super::options::BrokerOptions;
 use super::outgoing::Sending;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Ticket};
 use super::state::State;
 use crate::store::{Change, Entries};
 use crate::wire::{Connect, ConnectReasonCode, DisconnectReasonCode, Packet, Version};
@@ -115,6 +115,7 @@ impl Broker {
         let mut state = self.state.lock();
         state.restore(entries)?;
         state.ledger.open();
+        state.forget_wills_of_nobody();
         // The wills of those who were connected to the broker before.
         state.end_what_is_due();
         Ok(())
@@ -219,13 +220,18 @@ impl Broker {
 
 impl State {
     /// Publications are durable, and there is room for more.
-    fn recorded(&mut self, tickets: Vec<super::recorder::Ticket>, held: Vec<u64>) {
+    fn recorded(&mut self, tickets: Vec<Ticket>, held: Vec<u64>) {
         let mut touched: Vec<u64> = Vec::new();
         for ticket in tickets {
-            if let Some(session) = self.sessions.get_mut(&ticket.session) {
-                session.incoming.recorded(ticket.number);
-                if touched.last() != Some(&ticket.session) {
-                    touched.push(ticket.session);
+            match ticket {
+                Ticket::Will(number) => self.will_recorded(number),
+                Ticket::Publication { session: of, number } => {
+                    if let Some(session) = self.sessions.get_mut(&of) {
+                        session.incoming.recorded(number);
+                        if touched.last() != Some(&of) {
+                            touched.push(of);
+                        }
+                    }
                 }
             }
         }

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::ledger::{Ledger, OWN_TOPICS};
 use super::message::Message;
 use super::options::BrokerOptions;
+use super::recorder::Ticket;
 use super::session::{Incoming, Link, Outbox, Session};
 use super::state::State;
 use crate::topic::check_topic;
@@ -220,9 +221,27 @@ impl State {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         session.will_at = None;
         let Some(will) = session.will.take() else { return };
-        self.ledger.will(&session.client, None);
-        let message = Message::of_will(will, session.client.clone(), &self.world);
-        self.publish_from_inside(Arc::new(message));
+        let client = session.client.clone();
+        let message = Arc::new(Message::of_will(will, client.clone(), &self.world));
+        let published = self.number();
+        let recorders = self.record(&message, Some(Ticket::Will(published)), None);
+        self.route(&message, None);
+        // Who records it may not get to it any more. Then the next broker does, which finds it here.
+        if recorders > 0 {
+            self.wills.insert(published, recorders);
+            self.ledger.unrecorded(published, &message, &self.world);
+        }
+        self.ledger.will(&client, None);
+    }
+
+    /// A recorder has made a will durable.
+    pub fn will_recorded(&mut self, published: u64) {
+        let Some(recorders) = self.wills.get_mut(&published) else { return };
+        *recorders = recorders.saturating_sub(1);
+        if *recorders == 0 {
+            self.wills.remove(&published);
+            self.ledger.recorded(published);
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl State {
             return Ok(());
         };
         let place = session.incoming.first + session.incoming.pending.len() as u64;
-        let ticket = Ticket { session: number, number: place };
+        let ticket = Ticket::Publication { session: number, number: place };
         let recorders = self.record(&message, Some(ticket), Some(number));
         self.with(number, |session, _| {
             session.incoming.pending.push_back(Pending { id, message, recorders })
@@ -202,7 +202,7 @@ impl State {
         }
     }
 
-    /// Publishes what no client has: a will, or a row.
+    /// Publishes what no client has.
     pub fn publish_from_inside(&mut self, message: Arc<Message>) {
         self.record(&message, None, None);
         self.route(&message, None);

@@ -100,6 +100,18 @@ impl Ledger {
         }
     }
 
+    /// A will was published as this number, and its row is not durable.
+    pub fn unrecorded(&mut self, published: u64, message: &Message, world: &World) {
+        if self.is_open {
+            self.note(Change::Put(unrecorded_key(published), write_message(message, world)));
+        }
+    }
+
+    /// The row of the will that was published as this number is durable.
+    pub fn recorded(&mut self, published: u64) {
+        self.note(Change::Remove(unrecorded_key(published)));
+    }
+
     fn note(&mut self, change: Change) {
         if self.is_open {
             self.changes.push(change);
@@ -107,6 +119,10 @@ impl Ledger {
             self.wake.notify_one();
         }
     }
+}
+
+fn unrecorded_key(published: u64) -> Vec<u8> {
+    Key { client: "", kind: Kind::Unrecorded, which: &published.to_be_bytes() }.write()
 }
 
 /// Notes about one client's session.

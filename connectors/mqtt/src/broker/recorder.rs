@@ -36,11 +36,13 @@ struct Entry {
     ticket: Option<Ticket>,
 }
 
-/// Whom to tell that a message is durable: a session, and the number of its publication.
+/// What waits for a message to be durable.
 #[derive(Clone, Copy)]
-pub(super) struct Ticket {
-    pub session: u64,
-    pub number: u64,
+pub(super) enum Ticket {
+    /// The publication of this number of a session.
+    Publication { session: u64, number: u64 },
+    /// The will that was published as this number.
+    Will(u64),
 }
 
 impl Recorder {
@@ -79,7 +81,7 @@ impl Recorder {
         (messages, self.first + self.taken as u64)
     }
 
-    /// All before this number is durable. Answers whom to tell.
+    /// All before this number is durable. Answers what waited for it.
     pub fn committed(&mut self, next: u64) -> Vec<Ticket> {
         let mut tickets = Vec::new();
         while self.first < next
@@ -99,7 +101,7 @@ impl Recorder {
         self.wake.notify_one();
     }
 
-    /// Nobody records any more. Answers whom to tell.
+    /// Nobody records any more. Answers what waited for that.
     pub fn dissolve(&mut self) -> Vec<Ticket> {
         self.committed(u64::MAX)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use headwater_core::EventTime;
 
 use super::ledger::{read_delivery, read_message, read_session, read_subscription, read_will};
+use super::recorder::Ticket;
 use super::session::InFlight;
 use super::state::State;
 use crate::store::{Entries, Key, Kind};
@@ -36,6 +37,15 @@ impl State {
             self.retained.keep(&message, usize::MAX);
             return Some(());
         }
+        if key.kind == Kind::Unrecorded {
+            let published = u64::from_be_bytes(key.which.try_into().ok()?);
+            let message = Arc::new(read_message(value, &self.world)?);
+            self.next_number = self.next_number.max(published);
+            // Everybody else has got it.
+            let recorders = self.record(&message, Some(Ticket::Will(published)), None);
+            self.wills.insert(published, recorders);
+            return Some(());
+        }
         if key.kind == Kind::Will {
             let (will, due) = read_will(value)?;
             self.restore_will(client, will, due);
@@ -59,9 +69,20 @@ impl State {
                 let id = NonZeroU16::new(u16::from_be_bytes(key.which.try_into().ok()?))?;
                 session.incoming.received.insert(id);
             }
-            Kind::Session | Kind::Retained | Kind::Filter | Kind::Will => {}
+            Kind::Session | Kind::Retained | Kind::Filter | Kind::Will | Kind::Unrecorded => {}
         }
         Some(())
+    }
+
+    /// Forgets the wills that nobody records any more.
+    pub fn forget_wills_of_nobody(&mut self) {
+        let ledger = &mut self.ledger;
+        self.wills.retain(|published, recorders| {
+            if *recorders == 0 {
+                ledger.recorded(*published);
+            }
+            *recorders > 0
+        });
     }
 
     fn restore_session(&mut self, client: Text, expiry: Duration, lost_at: Option<EventTime>) {

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub subscriptions: Tree<Subscriber>,
     pub retained: Retained,
     pub recorders: Vec<Recorder>,
+    /// The wills that were published and are not durable with all who record them: with how many, by number.
+    pub wills: HashMap<u64, usize>,
     pub ledger: Ledger,
     pub figures: Figures,
     /// The number of the next session or connection.
@@ -45,6 +47,7 @@ impl State {
             subscriptions: Tree::default(),
             retained: Retained::default(),
             recorders: Vec::new(),
+            wills: HashMap::new(),
             ledger: Ledger::default(),
             figures: Figures::default(),
             next_number: 1,

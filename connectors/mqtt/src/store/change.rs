@@ -24,11 +24,21 @@ pub enum Kind {
     Retained,
     /// What is published when a client is gone without a word. It may have no session that is kept.
     Will,
+    /// A will that was published and whose row is not durable, by its number. It belongs to no client: it outlives the session.
+    Unrecorded,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Session, Self::Filter, Self::Waiting, Self::Sent, Self::Received, Self::Retained, Self::Will];
+    const ALL: [Self; 8] = [
+        Self::Session,
+        Self::Filter,
+        Self::Waiting,
+        Self::Sent,
+        Self::Received,
+        Self::Retained,
+        Self::Will,
+        Self::Unrecorded,
+    ];
 }
 
 /// The name of a value: whose it is, what, and which.

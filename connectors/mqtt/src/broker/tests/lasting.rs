@@ -19,9 +19,15 @@ impl Lives {
 
     /// The next broker.
     fn next(&mut self) -> Arc<Broker> {
+        self.next_for(&[])
+    }
+
+    /// The next broker, for recorders of these filters.
+    fn next_for(&mut self, filters: &[&str]) -> Arc<Broker> {
         let (store, entries) = Store::open(&World::real(), self.dir.path()).unwrap();
         self.store = Some(store);
         let broker = broker();
+        filters.iter().for_each(|filter| broker.record(filter, filter));
         broker.restore(&entries).unwrap();
         broker
     }
@@ -192,6 +198,78 @@ fn wills_of_those_who_were_connected_are_published_by_the_next_broker() {
     other.subscribes("gone/#", 0).hears(&["SUBACK GrantedQos0", "PUBLISH gone/kept=bye qos 0 kept"]);
     broker.tick();
     other.hears(&[]);
+}
+
+#[test]
+fn a_will_is_kept_until_its_row_is_durable() {
+    let mut lives = Lives::new();
+    let with_will = |broker: &Arc<Broker>, payload: &'static str| {
+        let (topic, payload) = ("gone/a".into(), payload.into());
+        let will =
+            Will { topic, payload, qos: Qos::AtLeastOnce, retain: false, delay: 0, properties: Vec::new() };
+        Talk::new(broker, Connect { will: Some(will), session_expiry: 100, ..Connect::new("a") })
+    };
+    let filters = ["gone/#", "#"];
+    let recorded = |broker: &Arc<Broker>, filter: &str| {
+        let recording = broker.attach(filter, filter, None);
+        let (messages, position) = recording.take(10);
+        let payloads = messages.iter().map(|message| String::from_utf8_lossy(&message.payload).into_owned());
+        (payloads.collect::<Vec<_>>(), recording, position)
+    };
+    let broker = lives.next_for(&filters);
+    let watcher = Talk::lasting(&broker, "watcher");
+    watcher.subscribes("gone/#", 1);
+    let client = with_will(&broker, "bye");
+    lives.write(&broker);
+    client.lost();
+    lives.write(&broker);
+    let told = ["PUBLISH 1 gone/a=bye qos 1"];
+    lives.hears(&watcher, &["CONNACK new", "SUBACK GrantedQos1"], &told);
+    // One of the recorders gets to it before the broker is killed.
+    let (rows, recording, position) = recorded(&broker, "#");
+    assert_eq!(rows, ["bye"]);
+    recording.committed(&position);
+    lives.write(&broker);
+
+    // Subscribers have it already. The client is back with another will, which takes nothing of the first away.
+    let broker = lives.next_for(&filters);
+    let watcher = Talk::lasting(&broker, "watcher");
+    watcher.says(Packet::Puback(Acknowledgement::success(id(1))));
+    lives.hears(&watcher, &[], &["CONNACK known", "PUBLISH 1 gone/a=bye qos 1 again"]);
+    assert_eq!(recorded(&broker, "gone/#").0, ["bye"]);
+    let _connected = with_will(&broker, "bye again");
+    lives.write(&broker);
+
+    let broker = lives.next_for(&filters);
+    lives.write(&broker);
+    for filter in filters {
+        let (rows, recording, position) = recorded(&broker, filter);
+        assert_eq!(rows, ["bye", "bye again"]);
+        recording.committed(&position);
+    }
+    lives.write(&broker);
+
+    // All of it is durable, and nothing is left to be done.
+    let broker = lives.next_for(&filters);
+    for filter in filters {
+        assert_eq!(recorded(&broker, filter).0, [""; 0]);
+    }
+}
+
+#[test]
+fn a_will_that_nobody_records_any_more_is_forgotten() {
+    let mut lives = Lives::new();
+    let broker = lives.next_for(&["gone"]);
+    let (topic, payload) = ("gone".into(), "bye".into());
+    let will = Will { topic, payload, qos: Qos::AtMostOnce, retain: false, delay: 0, properties: Vec::new() };
+    let client = Talk::new(&broker, Connect { will: Some(will), ..Connect::new("a") });
+    lives.write(&broker);
+    client.lost();
+    lives.write(&broker);
+    let broker = lives.next();
+    lives.write(&broker);
+    let broker = lives.next_for(&["gone"]);
+    assert!(broker.attach("gone", "gone", None).take(10).0.is_empty());
 }
 
 #[test]
