@@ -40,7 +40,7 @@ pub use deliver::{
 };
 pub use error::{ConnectorError, Result};
 pub use http::{causes, fill_from_environment};
-pub use lookup::{Kept, Lookup, Wanted};
+pub use lookup::{Kept, Lookup, Retries, Wanted};
 pub use parking::Parking;
 pub use registry::{CONNECTORS, Connector};
 pub use retry::Retry;

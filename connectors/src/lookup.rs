@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use headwater_ingest::Options;
 
-use crate::error::Result;
+use crate::error::{ConnectorError, Result};
 
 /// What a job wants of a table.
 #[derive(Clone, Debug)]
@@ -52,6 +52,47 @@ impl Kept {
             ttl,
             keeps_missing: missing.unwrap_or(true),
         })
+    }
+}
+
+/// How often a table that does not answer is asked again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retries {
+    most: Option<u32>,
+    /// How often it was asked in vain since it last answered.
+    failed: u32,
+}
+
+impl Retries {
+    /// So often at most; `None`: for as long as it takes.
+    pub fn new(most: Option<u32>) -> Self {
+        Self { most, failed: 0 }
+    }
+
+    /// Takes `lookup.max-retries`; for as long as it takes unless it is set.
+    pub fn take(options: &mut Options) -> Result<Self> {
+        Ok(Self::new(options.parse::<u32>("lookup.max-retries")?))
+    }
+
+    /// Counts a question by how it ended. One failure too many, of those that may pass, is for good.
+    pub fn count<T>(&mut self, asked: Result<T>) -> Result<T> {
+        match (asked, self.most) {
+            (Err(error), most) if error.is_retryable() => {
+                self.failed += 1;
+                match most {
+                    Some(retries) if self.failed > retries => {
+                        let reason =
+                            format!("given up after {retries} retries (lookup.max-retries): {error}");
+                        Err(ConnectorError::refused("look rows up", reason))
+                    }
+                    _ => Err(error),
+                }
+            }
+            (ended, _) => {
+                self.failed = 0;
+                ended
+            }
+        }
     }
 }
 

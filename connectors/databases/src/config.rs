@@ -26,7 +26,7 @@
 use std::time::Duration;
 
 use headwater_connectors::registry::MakeLookup;
-use headwater_connectors::{Connector, Context, Kept, Lookup, Result, Sink, Wanted};
+use headwater_connectors::{Connector, Context, Kept, Lookup, Result, Retries, Sink, Wanted};
 use headwater_ingest::Options;
 
 use crate::address::{Address, System};
@@ -97,7 +97,7 @@ struct Settings {
     create: bool,
     pace: Pace,
     kept: Kept,
-    retries: Option<u32>,
+    retries: Retries,
 }
 
 impl Settings {
@@ -111,7 +111,7 @@ impl Settings {
         // The class of a driver, which nobody loads here.
         options.get("driver");
         take_fixed(options)?;
-        let retries = options.parse::<u32>("lookup.max-retries")?;
+        let retries = Retries::take(options)?;
         let pace = Pace {
             rows: rows.unwrap_or(8_192),
             linger: interval.unwrap_or(Duration::from_millis(200)),

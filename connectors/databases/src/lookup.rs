@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use headwater_connectors::{ConnectorError, Kept, Lookup, Result, Wanted};
+use headwater_connectors::{ConnectorError, Kept, Lookup, Result, Retries, Wanted};
 
 use crate::address::Address;
 use crate::cells::Cells;
@@ -21,10 +21,7 @@ pub(crate) struct DatabaseLookup {
     question: Question,
     kept: Kept,
     patience: Duration,
-    /// How often a question is asked again at most.
-    retries: Option<u32>,
-    /// How often it has failed until now.
-    failed: u32,
+    retries: Retries,
     session: Option<Box<dyn Session>>,
 }
 
@@ -35,7 +32,7 @@ impl DatabaseLookup {
         wanted: Wanted,
         kept: Kept,
         patience: Duration,
-        retries: Option<u32>,
+        retries: Retries,
     ) -> Result<Self> {
         let columns = ours(&wanted.columns, &wanted.key)?;
         if let Some(nested) = columns.iter().find(|column| column.kind == Kind::Json) {
@@ -43,7 +40,7 @@ impl DatabaseLookup {
             return Err(ConnectorError::refused(format!("column '{}'", nested.name), reason));
         }
         let question = Question { table, columns, keys: Vec::new() };
-        Ok(Self { address, wanted, question, kept, patience, retries, failed: 0, session: None })
+        Ok(Self { address, wanted, question, kept, patience, retries, session: None })
     }
 
     async fn ask(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
@@ -83,23 +80,7 @@ impl Lookup for DatabaseLookup {
         let patience = self.patience;
         let asked = tokio::time::timeout(patience, self.ask(keys)).await;
         let late = |_| ConnectorError::outage("look rows up", format!("no answer within {patience:?}"));
-        match asked.map_err(late).flatten() {
-            Err(error) if error.is_retryable() => {
-                self.failed += 1;
-                Err(match self.retries {
-                    Some(retries) if self.failed > retries => {
-                        let reason =
-                            format!("given up after {retries} retries (lookup.max-retries): {error}");
-                        ConnectorError::refused("look rows up", reason)
-                    }
-                    _ => error,
-                })
-            }
-            ended => {
-                self.failed = 0;
-                ended
-            }
-        }
+        self.retries.count(asked.map_err(late).flatten())
     }
 }
 
@@ -121,7 +102,8 @@ mod tests {
         let wanted = Wanted { columns, key: vec!["k".to_owned()] };
         let kept = Kept { keys_max: 0, ttl: None, keeps_missing: false };
         let table = TableName::parse("t").unwrap();
-        DatabaseLookup::new(address, table, wanted, kept, Duration::from_secs(60), retries).unwrap()
+        DatabaseLookup::new(address, table, wanted, kept, Duration::from_secs(60), Retries::new(retries))
+            .unwrap()
     }
 
     #[tokio::test]

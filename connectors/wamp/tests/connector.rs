@@ -114,6 +114,71 @@ async fn firings(options: &[(&str, &str)], port: u16) {
     trigger.stop().await;
 }
 
+/// A procedure that answers with an error is called again, and not for ever if the table says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_procedure_in_trouble_is_called_again() {
+    let (running, port) = router().await;
+    let url = format!("ws://127.0.0.1:{port}/");
+    let lab = Lab::new();
+    let lookup = |more: &[(&str, &str)]| {
+        let mut options = vec![("realm", "realm1"), ("procedure", "com.temp"), ("url", url.as_str())];
+        options.extend_from_slice(more);
+        lab.lookup(&options)
+    };
+    let mut peer = Peer::join(port).await;
+    peer.say(r#"[64,1,{},"com.temp"]"#).await;
+    assert!(peer.hear().await.starts_with("[65,1,"));
+    // Busy so often, then with an answer; the arguments of each call.
+    let callee = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for call in 0.. {
+            let invocation = peer.hear().await;
+            let words: Vec<&str> = invocation.splitn(3, ',').collect();
+            assert_eq!(words[0], "[68", "{invocation}");
+            asked.push(invocation.clone());
+            let request = words[1];
+            let answer = match call {
+                2 => format!(r#"[70,{request},{{}},[],{{"temp":21.5}}]"#),
+                _ => format!(r#"[8,68,{request},{{}},"com.error.busy",["it is warm"]]"#),
+            };
+            peer.say(&answer).await;
+            if call == 5 {
+                return asked;
+            }
+        }
+        unreachable!("it is called without end")
+    });
+    let keys = |name: &str| {
+        let device: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec![name]));
+        arrow::array::RecordBatch::try_from_iter([("device", device)]).unwrap()
+    };
+    let mut hasty = lookup(&[("lookup.max-retries", "2")]);
+    for _ in 0..2 {
+        let error = hasty.fetch(&keys("t7")).await.unwrap_err();
+        assert!(error.is_retryable() && error.to_string().contains("com.error.busy"), "{error}");
+    }
+    assert_eq!(hasty.fetch(&keys("t7")).await.unwrap().num_rows(), 1);
+    // The count began anew with the answer.
+    for _ in 0..2 {
+        assert!(hasty.fetch(&keys("t8")).await.unwrap_err().is_retryable());
+    }
+    let error = hasty.fetch(&keys("t8")).await.unwrap_err();
+    assert!(!error.is_retryable(), "{error}");
+    let text = error.to_string();
+    let said =
+        ["given up after 2 retries", "call com.temp with {\"device\":\"t8\"}", "com.error.busy: it is warm"];
+    assert!(said.iter().all(|part| text.contains(part)), "{text}");
+    let asked = callee.await.unwrap();
+    assert!(asked[..3].iter().all(|one| one.contains(r#"{"device":"t7"}"#)), "{asked:?}");
+    // Nobody is there any more: that is waited for unless the table says otherwise.
+    let mut patient = lookup(&[]);
+    for _ in 0..4 {
+        let error = patient.fetch(&keys("t7")).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+    }
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mistakes_in_options_are_told() {
     let lab = Lab::new();

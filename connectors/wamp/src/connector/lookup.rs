@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use headwater_connectors::{ConnectorError, Context, Kept, Lookup, Result, Wanted};
+use headwater_connectors::{ConnectorError, Context, Kept, Lookup, Result, Retries, Wanted};
 use headwater_ingest::{Decoder, Encoder, Format, FormatOptions, Options};
 
 use super::config::Place;
@@ -20,15 +20,12 @@ use crate::wire::{Dict, Payload, Serializer, Value};
 /// How long a procedure may take for an answer, unless the table says.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a callee may be short of for a while: it is called again.
-const MAY_PASS: [&str; 6] = [
-    error::NO_SUCH_PROCEDURE,
-    error::NO_AVAILABLE_CALLEE,
-    error::UNAVAILABLE,
-    error::CANCELED,
-    error::TIMEOUT,
-    error::NO_SUCH_REALM,
-];
+/// What stays as it is, however often is called. Any other error may be of the moment, whether there is no callee or it has trouble.
+const STAYS: [&str; 4] =
+    [error::INVALID_URI, error::NOT_AUTHORIZED, error::AUTHORIZATION_FAILED, error::PAYLOAD_SIZE_EXCEEDED];
+
+/// How much of the arguments an error shows.
+const SHOWN_MAX: usize = 200;
 
 /// A table whose rows a procedure knows.
 struct Asked {
@@ -36,6 +33,7 @@ struct Asked {
     procedure: String,
     patience: Duration,
     kept: Kept,
+    retries: Retries,
     wanted: Wanted,
     /// Whether arguments have no names, but are in the order of the table's columns.
     is_positional: bool,
@@ -55,7 +53,7 @@ pub(super) fn lookup(context: Context, wanted: Wanted, options: &mut Options) ->
     let realm = options.require("realm")?;
     let place = Place::take_rest(&context.world, realm, procedure.clone(), options, "secret")?;
     let patience = options.duration("timeout")?.unwrap_or(PATIENCE);
-    let kept = Kept::take(options)?;
+    let (kept, retries) = (Kept::take(options)?, Retries::take(options)?);
     let is_positional =
         options.parse_with("arguments", |text| match text.trim().to_ascii_lowercase().as_str() {
             "named" => Ok(false),
@@ -66,7 +64,7 @@ pub(super) fn lookup(context: Context, wanted: Wanted, options: &mut Options) ->
     let names = context.schema.fields().iter().map(|field| field.name().clone());
     let values = names.filter(|name| !wanted.key.contains(name)).collect();
     let session = None;
-    Ok(Box::new(Asked { place, procedure, patience, kept, wanted, is_positional, values, session }))
+    Ok(Box::new(Asked { place, procedure, patience, kept, retries, wanted, is_positional, values, session }))
 }
 
 impl Asked {
@@ -93,6 +91,23 @@ impl Asked {
         Ok(asked)
     }
 
+    async fn fetch_once(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
+        let asked = self.asked(keys)?;
+        let rows = self.call(&asked).await?;
+        let mut found = Vec::new();
+        for row in rows {
+            Serializer::Json.write(&Value::Dict(row), &mut found);
+            found.push(b'\n');
+        }
+        let schema = Arc::clone(&self.wanted.columns);
+        let mut decoder = Decoder::new(Format::JsonLines, schema, &FormatOptions::default())?;
+        let decoded = decoder.decode(found.into())?;
+        match decoded.bad.first() {
+            None => Ok(decoded.rows),
+            Some(bad) => Err(self.wrong(format!("an answer does not fit the table: {}", bad.reason))),
+        }
+    }
+
     async fn call(&mut self, keys: &[Dict]) -> Result<Vec<Dict>> {
         let arguments: Vec<_> = keys.iter().map(|key| self.arguments(key)).collect();
         // Taken out: a session in which something went wrong is not used again.
@@ -107,14 +122,35 @@ impl Asked {
         for (key, answer) in keys.iter().zip(answers) {
             match answer {
                 Ok(payload) => rows.extend(self.rows(key, &payload).map_err(|why| self.wrong(why))?),
-                Err((uri, message)) if MAY_PASS.contains(&uri.as_str()) => {
-                    let what = format!("call {} in {}", self.procedure, self.place.shown());
-                    return Err(ConnectorError::outage(what, format!("{uri}: {message}")));
+                Err((uri, message)) => {
+                    let arguments = self.shown(key);
+                    let what = format!("call {} with {arguments} in {}", self.procedure, self.place.shown());
+                    let stays = STAYS.contains(&uri.as_str());
+                    let said = if message.is_empty() { uri } else { format!("{uri}: {message}") };
+                    return Err(match stays {
+                        true => ConnectorError::refused(what, said),
+                        false => ConnectorError::outage(what, said),
+                    });
                 }
-                Err((uri, message)) => return Err(self.wrong(format!("{uri}: {message}"))),
             }
         }
         Ok(rows)
+    }
+
+    /// The arguments of a call, for people.
+    fn shown(&self, key: &Dict) -> String {
+        let arguments = match self.is_positional {
+            true => Value::List(self.arguments(key).args().unwrap_or_default()),
+            false => Value::Dict(key.clone()),
+        };
+        let mut text = Vec::new();
+        Serializer::Json.write(&arguments, &mut text);
+        let mut text = String::from_utf8_lossy(&text).into_owned();
+        if let Some((end, _)) = text.char_indices().nth(SHOWN_MAX) {
+            text.truncate(end);
+            text.push('…');
+        }
+        text
     }
 
     fn arguments(&self, key: &Dict) -> Payload {
@@ -168,19 +204,7 @@ impl Lookup for Asked {
     }
 
     async fn fetch(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
-        let asked = self.asked(keys)?;
-        let rows = self.call(&asked).await?;
-        let mut found = Vec::new();
-        for row in rows {
-            Serializer::Json.write(&Value::Dict(row), &mut found);
-            found.push(b'\n');
-        }
-        let schema = Arc::clone(&self.wanted.columns);
-        let mut decoder = Decoder::new(Format::JsonLines, schema, &FormatOptions::default())?;
-        let decoded = decoder.decode(found.into())?;
-        match decoded.bad.first() {
-            None => Ok(decoded.rows),
-            Some(bad) => Err(self.wrong(format!("an answer does not fit the table: {}", bad.reason))),
-        }
+        let fetched = self.fetch_once(keys).await;
+        self.retries.count(fetched)
     }
 }

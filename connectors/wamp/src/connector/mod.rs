@@ -13,7 +13,8 @@
 //! A table with `procedure` instead of `topic` is asked: see *Answers and rows*. Beside those above its options are `arguments` (`named`,
 //! unless set, or `positional`: in the order of the columns), `timeout` (for an answer; 30 seconds unless set) and those of Flink's lookup
 //! cache: `lookup.cache`, `lookup.partial-cache.max-rows`, `lookup.partial-cache.expire-after-write`,
-//! `lookup.partial-cache.cache-missing-key`.
+//! `lookup.partial-cache.cache-missing-key`; and `lookup.max-retries`, how often is called again before the job fails (for as long as it
+//! takes unless set).
 //!
 //! ## Events and rows
 //!
@@ -44,7 +45,9 @@
 //! A job that joins a table `FOR SYSTEM_TIME AS OF PROCTIME()` calls its procedure for each key, with the columns of the join's equality as
 //! arguments. The answer is a dictionary (or named results) for a row, a list of dictionaries for several rows, null for none, or, where
 //! only one column is not asked by, its value. What was answered is part of the step, as for every table that is looked up: it is in the
-//! job's journal, and nobody is called again for it. While nobody has registered the procedure the job waits; another error ends it.
+//! job's journal, and nobody is called again for it. While nobody has registered the procedure, or it answers with an error, the job waits
+//! and calls again, `lookup.max-retries` times if that is set; then it fails with the procedure, its arguments and the URI of the error.
+//! What calling again does not change ends it at once: a call that is not allowed, and an answer that is no row of the table.
 //!
 //! ## What is promised
 //!

@@ -7,10 +7,11 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use headwater_connectors::{
-    Allowed, ConnectorDef, ConnectorSupervisor, DeliveryDef, Handle, Target, add_publisher, registry,
+    Allowed, ConnectorDef, ConnectorSupervisor, Context, DeliveryDef, Handle, Lookup, Parking, Target,
+    Wanted, add_publisher, registry,
 };
-use headwater_core::{ShardId, StreamName, World};
-use headwater_ingest::Ingest;
+use headwater_core::{EventTime, ShardId, StreamId, StreamName, World};
+use headwater_ingest::{FormatOptions, Ingest, Options};
 use headwater_log::{MemoryLog, ReadSpec, StreamSpec};
 use headwater_wamp::connector::{CONNECTOR, PUBLISHER};
 
@@ -70,6 +71,29 @@ impl Lab {
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
         self.supervisor.start_delivery(&def, &Allowed::default()).map_err(|error| error.to_string())
+    }
+
+    /// A table `(device, temp)` in which a procedure looks rows up by device.
+    pub fn lookup(&self, options: &[(&str, &str)]) -> Box<dyn Lookup> {
+        headwater_wamp::connector::add();
+        let schema = self.ingest.log().stream_named("plain").unwrap().spec.schema.clone();
+        let context = Context {
+            world: World::real(),
+            name: "asked".to_owned(),
+            stream: StreamName::new("asked").unwrap(),
+            stream_id: StreamId(0),
+            created: EventTime(0),
+            schema: Arc::clone(&schema),
+            key: Vec::new(),
+            event_time: None,
+            metadata: BTreeMap::new(),
+            format: None,
+            format_options: FormatOptions::default(),
+            parking: Parking::default(),
+        };
+        let wanted = Wanted { columns: schema, key: vec!["device".to_owned()] };
+        let options = Options::new("table asked", options.iter().copied());
+        registry::make_lookup("wamp", context, wanted, options).unwrap()
     }
 
     /// What is wrong with a source's options.

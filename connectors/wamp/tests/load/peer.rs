@@ -18,7 +18,7 @@ impl Peer {
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, *b"\x7f\xf1\0\0");
         let mut peer = Self { stream };
-        peer.say(r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{}}}]"#).await;
+        peer.say(r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{},"callee":{}}}]"#).await;
         assert!(peer.hear().await.starts_with("[2,"));
         peer
     }
