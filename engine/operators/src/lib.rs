@@ -14,6 +14,8 @@ mod expand;
 mod groups;
 mod held;
 mod line;
+mod narrow;
+mod paged;
 
 pub mod aggregates;
 pub mod decide;

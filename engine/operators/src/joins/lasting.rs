@@ -56,7 +56,7 @@ impl Lasting {
     /// Takes a row of a snapshot.
     pub(super) fn restore(&mut self, side: usize, row: u32, store: &RowStore) {
         let entry = store.entry(row);
-        self.ends[side].push(entry.at.saturating_add(self.ttl), entry.sequence, row);
+        self.ends[side].push(store.date(row).saturating_add(self.ttl), entry.sequence, row);
     }
 
     /// At the end of a step: dates what it has changed, and lets go of what has not changed for long.
@@ -67,7 +67,7 @@ impl Lasting {
                 if store.is_gone(row) {
                     continue;
                 }
-                store.entry_mut(row).at = watermark;
+                store.set_date(row, watermark);
                 if fresh {
                     let sequence = store.entry(row).sequence;
                     self.ends[side].push(watermark.saturating_add(self.ttl), sequence, row);
@@ -77,15 +77,15 @@ impl Lasting {
                 if store.is_gone(row) || store.entry(row).sequence != sequence {
                     continue;
                 }
-                if store.entry(row).at == UNDATED {
-                    store.entry_mut(row).at = watermark;
+                if store.date(row) == UNDATED {
+                    store.set_date(row, watermark);
                     store.touch(row);
                 }
-                let entry = store.entry(row);
-                let until = entry.at.saturating_add(self.ttl);
+                let until = store.date(row).saturating_add(self.ttl);
                 if until > end {
                     self.ends[side].push(until, sequence, row);
                 } else {
+                    let entry = store.entry(row);
                     let (key, weight) = (entry.key, entry.weight);
                     store.totals[key as usize] -= weight;
                     store.remove(row);

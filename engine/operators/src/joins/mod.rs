@@ -1,8 +1,10 @@
 //! Joins of two inputs that go on for ever.
 
+mod encoding;
 mod expiry;
 mod lasting;
 mod operator;
+mod residual;
 mod rows;
 mod spec;
 mod state;

@@ -9,20 +9,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::SchemaRef;
 use headwater_core::EventTime;
 
 use super::expiry::Expiry;
 use super::lasting::Lasting;
-use super::rows::RowStore;
+use super::residual::Residual;
+use super::rows::{Asks, RowStore};
 use super::spec::{Join, JoinKind};
 use crate::api::{Changes, Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::deltas::{Deltas, NONE};
 use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
-use crate::stateless::evaluate_mask;
 use crate::windows::{Sorting, Times, key_columns, slots};
 
 /// How many pairs are put before the residual at once.
@@ -34,7 +34,7 @@ pub(super) struct JoinOperator {
     pub(super) name: &'static str,
     pub(super) what: Arc<Join>,
     schema: SchemaRef,
-    pair_schema: SchemaRef,
+    residual: Option<Residual>,
     late: [Arc<str>; 2],
     pub(super) keys: KeyTable,
     /// The slot of each key.
@@ -71,9 +71,16 @@ struct Arrival {
 impl JoinOperator {
     pub(super) fn try_new(name: &'static str, what: &Arc<Join>, schema: &SchemaRef) -> Result<Self> {
         let types = what.left.keys.iter().map(|key| what.left.schema.field(*key).data_type().clone());
+        let residual = Residual::of(what)?;
         let side = |side: usize| {
             let input = what.input(side);
-            RowStore::new(&input.schema, input.changes != Changes::AppendOnly)
+            let asks = Asks {
+                first: residual.as_ref().map_or(&[], |residual| &residual.columns[side]),
+                retractions: input.changes != Changes::AppendOnly,
+                matches: what.counts_by_row() && what.kind.tracks(side),
+                dates: what.ttl.is_some(),
+            };
+            RowStore::new(&input.schema, &asks)
         };
         let says_once = what.is_bounded()
             || ((0..2).all(|side| what.input(side).changes == Changes::AppendOnly)
@@ -81,11 +88,11 @@ impl JoinOperator {
         Ok(Self {
             name,
             schema: Arc::clone(schema),
-            pair_schema: what.pair_schema(),
             late: ["left", "right"].map(|side| Arc::from(format!("{name} ({side})"))),
             keys: KeyTable::new(types.collect())?,
             slots: Vec::new(),
             sides: [side(0)?, side(1)?],
+            residual,
             expiry: Default::default(),
             lasting: what.ttl.map(Lasting::new),
             deltas: Deltas::default(),
@@ -174,13 +181,6 @@ impl JoinOperator {
         Ok(arrivals)
     }
 
-    /// Whether matches are counted by row, and not by key: where they depend on more than the key, and where rows are forgotten that
-    /// have been a match.
-    fn counts_by_row(&self) -> bool {
-        let tracks = (0..2).any(|side| self.what.kind.tracks(side));
-        self.what.residual.is_some() || (self.lasting.is_some() && tracks)
-    }
-
     /// Whether a side's rows without a match come out.
     fn says_unmatched(&self, side: usize) -> bool {
         self.what.kind.preserves(side) || (self.what.kind == JoinKind::Anti && side == 0)
@@ -226,9 +226,9 @@ impl JoinOperator {
         self.judge(side, arrivals, &candidates)?;
         for arrival in arrivals {
             if arrival.fresh {
-                self.sides[side].entry_mut(arrival.row).matches = arrival.matches;
+                self.sides[side].set_matches(arrival.row, arrival.matches);
             }
-            let matches = self.sides[side].entry(arrival.row).matches;
+            let matches = self.sides[side].matches(arrival.row);
             self.say(side, arrival.row, arrival.weight, matches);
         }
         Ok(())
@@ -236,7 +236,7 @@ impl JoinOperator {
 
     /// Puts candidates before the residual.
     fn judge(&mut self, side: usize, arrivals: &mut [Arrival], candidates: &[(u32, u32)]) -> Result<()> {
-        let Some(residual) = self.what.residual.clone() else {
+        let Some(residual) = &self.residual else {
             for (nth, row) in candidates {
                 self.match_pair(side, &mut arrivals[*nth as usize], *row);
             }
@@ -247,11 +247,12 @@ impl JoinOperator {
         }
         let own = candidates.iter().map(|(nth, _)| arrivals[*nth as usize].row);
         let others = candidates.iter().map(|(_, row)| *row);
-        let (own, others) = (self.sides[side].columns(own)?, self.sides[1 - side].columns(others)?);
-        let columns = if side == 0 { [own, others].concat() } else { [others, own].concat() };
-        let options = RecordBatchOptions::new().with_row_count(Some(candidates.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.pair_schema), columns, &options)?;
-        let mask: BooleanArray = evaluate_mask(&residual, &batch, self.name)?;
+        let (own, others) = (
+            self.sides[side].first_columns(&residual.columns[side], own)?,
+            self.sides[1 - side].first_columns(&residual.columns[1 - side], others)?,
+        );
+        let (left, right) = if side == 0 { (own, others) } else { (others, own) };
+        let mask = residual.judge(left, right, candidates.len(), self.name)?;
         for ((nth, row), _) in candidates.iter().zip(&mask).filter(|(_, pass)| *pass == Some(true)) {
             self.match_pair(side, &mut arrivals[*nth as usize], *row);
         }
@@ -269,9 +270,9 @@ impl JoinOperator {
             self.deltas.push(pair(side, arrival.row, row), slot, weight * arrival.weight);
         }
         if self.what.kind.tracks(other) {
-            let entry = self.sides[other].entry_mut(row);
-            let (before, after) = (entry.matches, entry.matches + arrival.weight);
-            entry.matches = after;
+            let before = self.sides[other].matches(row);
+            let after = before + arrival.weight;
+            self.sides[other].set_matches(row, after);
             self.sides[other].touch(row);
             if (before > 0) != (after > 0) {
                 self.turn(other, row, after > 0);
@@ -346,7 +347,7 @@ impl JoinOperator {
                 let (key, slot, weight) = (entry.key, entry.slot, entry.weight);
                 let matches = match self.what.residual {
                     None => self.sides[1 - side].totals[key as usize],
-                    Some(_) => entry.matches,
+                    Some(_) => self.sides[side].matches(row),
                 };
                 if matches <= 0 && self.says_unmatched(side) {
                     self.deltas.push_alone(side, row, slot, weight);
@@ -450,7 +451,7 @@ impl Operator for JoinOperator {
             return Ok(());
         }
         let mut arrivals = self.arrive(input, &rows)?;
-        match self.counts_by_row() {
+        match self.what.counts_by_row() {
             false => self.meet_all(input, &arrivals),
             true => self.meet_some(input, &mut arrivals)?,
         }

@@ -1,18 +1,20 @@
 //! The rows that one side of a join keeps: bytes in one arena, and for each key a list in the order of arrival.
 //!
+//! A join may hold nothing but such rows, millions of them, so a row carries only what its join asks of it.
+//!
 //! A row that may be retracted is found by its bytes; rows that are only ever added are not looked up, and the same row twice is
 //! two entries. A removed row stays in place until the end of the step, so that its number names it in the step's changes.
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow_row::{RowConverter, SortField};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
 
+use super::encoding::{Encoded, Encoding};
 use super::lasting::UNDATED;
 use crate::deltas::NONE;
 use crate::error::Result;
 use crate::groups::hash_bytes;
+use crate::paged::{Arena, PagedVec, Span};
 
 const GARBAGE_MIN: usize = 1 << 16;
 
@@ -20,20 +22,14 @@ const DIRTY_MIN: usize = 1 << 12;
 
 /// A row.
 pub(super) struct Entry {
-    offset: usize,
-    len: u32,
+    span: Span,
     pub(super) key: u32,
     next: u32,
     previous: u32,
     /// How often the row is there.
     pub(super) weight: i64,
-    /// How many rows of the other side match, where that is counted by row.
-    pub(super) matches: i64,
     /// Its place among the rows of its slot, in the order of arrival; names it in snapshots.
     pub(super) sequence: u64,
-    hash: u64,
-    /// The watermark behind the step that last changed it, where rows are forgotten by it.
-    pub(super) at: i64,
     /// The slot of its key.
     pub(super) slot: u32,
     /// Noted in `dirty`.
@@ -51,60 +47,89 @@ struct List {
 
 const EMPTY: List = List { first: NONE, last: NONE };
 
-/// Rows as bytes; without columns all rows are the same.
-pub(super) struct Encoded(Option<arrow_row::Rows>);
+/// What a join asks of the rows of a side.
+pub(super) struct Asks<'a> {
+    /// The columns that its residual looks at.
+    pub(super) first: &'a [usize],
+    /// Rows may be retracted, so they are looked up.
+    pub(super) retractions: bool,
+    /// Whether they have a match matters, and matches are counted by row.
+    pub(super) matches: bool,
+    /// Rows are forgotten by when they last changed.
+    pub(super) dates: bool,
+}
 
-impl Encoded {
-    pub(super) fn bytes(&self, row: usize) -> &[u8] {
-        self.0.as_ref().map_or(&[], |rows| rows.row(row).data())
+/// Rows by the hash of their bytes.
+#[derive(Default)]
+struct Lookup {
+    table: HashTable<u32>,
+    hashes: PagedVec<u64>,
+}
+
+impl Lookup {
+    fn insert(&mut self, row: u32, hash: u64) {
+        put(&mut self.hashes, row, hash);
+        let hashes = &self.hashes;
+        self.table.insert_unique(hash, row, |row| hashes[*row]);
+    }
+
+    fn remove(&mut self, row: u32) {
+        if let Ok(found) = self.table.find_entry(self.hashes[row], |other| *other == row) {
+            found.remove();
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.table.allocation_size() + self.hashes.size()
     }
 }
 
-/// Whether a note about a row still holds.
-fn is_noted(entry: &Entry, sequence: u64) -> bool {
-    !entry.free && entry.dirty && entry.sequence == sequence
+/// A new row's value, which is behind all others, or in the place of a row that has gone.
+fn put<T>(values: &mut PagedVec<T>, row: u32, value: T) {
+    if row as usize == values.len() {
+        values.push(value);
+    } else {
+        values[row] = value;
+    }
 }
 
 /// The rows of one side.
 pub(super) struct RowStore {
-    types: Vec<DataType>,
-    converter: RowConverter,
+    encoding: Encoding,
     null_row: Box<[u8]>,
-    lookup: Option<HashTable<u32>>,
-    entries: Vec<Entry>,
+    lookup: Option<Lookup>,
+    entries: PagedVec<Entry>,
+    /// How many rows of the other side match each row.
+    matches: Option<PagedVec<i64>>,
+    /// The watermark behind the step that last changed each row.
+    dates: Option<PagedVec<i64>>,
     free: Vec<u32>,
-    arena: Vec<u8>,
+    arena: Arena,
     garbage: usize,
     live: usize,
     lists: Vec<List>,
     /// The sum of the weights of each key.
     pub(super) totals: Vec<i64>,
     pub(super) next_sequence: u64,
-    /// Rows that have changed since the last snapshot, by number and sequence number.
-    dirty: Vec<(u32, u64)>,
+    /// Rows that have changed since the last snapshot.
+    dirty: Vec<u32>,
     /// Rows of the last snapshot that are not there any more, by slot and sequence number.
     gone: Vec<(u32, u64)>,
 }
 
 impl RowStore {
-    /// No rows. `retractions`: whether rows are looked up.
-    pub(super) fn new(schema: &SchemaRef, retractions: bool) -> Result<Self> {
-        let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
-        let nulls: Vec<ArrayRef> = types.iter().map(|kind| new_null_array(kind, 1)).collect();
-        let null_row = if nulls.is_empty() {
-            Box::default()
-        } else {
-            converter.convert_columns(&nulls)?.row(0).data().into()
-        };
+    /// No rows.
+    pub(super) fn new(schema: &SchemaRef, asks: &Asks<'_>) -> Result<Self> {
+        let encoding = Encoding::new(schema, asks.first)?;
         Ok(Self {
-            types,
-            converter,
-            null_row,
-            lookup: retractions.then(HashTable::new),
-            entries: Vec::new(),
+            null_row: encoding.nulls()?,
+            encoding,
+            lookup: asks.retractions.then(Lookup::default),
+            entries: PagedVec::default(),
+            matches: asks.matches.then(PagedVec::default),
+            dates: asks.dates.then(PagedVec::default),
             free: Vec::new(),
-            arena: Vec::new(),
+            arena: Arena::default(),
             garbage: 0,
             live: 0,
             lists: Vec::new(),
@@ -117,7 +142,7 @@ impl RowStore {
 
     /// The rows of some columns as bytes.
     pub(super) fn encode(&self, columns: &[ArrayRef]) -> Result<Encoded> {
-        Ok(Encoded(if self.types.is_empty() { None } else { Some(self.converter.convert_columns(columns)?) }))
+        self.encoding.encode(columns)
     }
 
     /// Makes room for keys below `keys`.
@@ -127,39 +152,59 @@ impl RowStore {
     }
 
     pub(super) fn entry(&self, row: u32) -> &Entry {
-        &self.entries[row as usize]
+        &self.entries[row]
     }
 
     pub(super) fn entry_mut(&mut self, row: u32) -> &mut Entry {
-        &mut self.entries[row as usize]
+        &mut self.entries[row]
+    }
+
+    /// How many rows of the other side match; 0 where that is not counted by row.
+    pub(super) fn matches(&self, row: u32) -> i64 {
+        self.matches.as_ref().map_or(0, |matches| matches[row])
+    }
+
+    pub(super) fn set_matches(&mut self, row: u32, count: i64) {
+        if let Some(matches) = &mut self.matches {
+            matches[row] = count;
+        }
+    }
+
+    /// The watermark behind the step that last changed a row; [`UNDATED`] where rows are not forgotten by it.
+    pub(super) fn date(&self, row: u32) -> i64 {
+        self.dates.as_ref().map_or(UNDATED, |dates| dates[row])
+    }
+
+    pub(super) fn set_date(&mut self, row: u32, at: i64) {
+        if let Some(dates) = &mut self.dates {
+            dates[row] = at;
+        }
     }
 
     /// The row of these bytes, if rows are looked up and it is there.
     fn find(&self, hash: u64, bytes: &[u8]) -> Option<u32> {
-        let same = |row: &u32| {
-            let entry = &self.entries[*row as usize];
-            entry.hash == hash && &self.arena[entry.offset..entry.offset + entry.len as usize] == bytes
-        };
-        self.lookup.as_ref()?.find(hash, same).copied()
+        let lookup = self.lookup.as_ref()?;
+        let same = |row: &u32| lookup.hashes[*row] == hash && self.bytes(*row) == bytes;
+        lookup.table.find(hash, same).copied()
     }
 
     /// How often a row is there.
     pub(super) fn weight_of(&self, bytes: &[u8]) -> i64 {
-        self.find(self.hash(bytes), bytes).map_or(0, |row| self.entries[row as usize].weight)
+        self.find(self.hash(bytes), bytes).map_or(0, |row| self.entries[row].weight)
     }
 
     /// Adds to a row's weight. Answers its number and whether it was not there before.
     pub(super) fn add(&mut self, key: u32, slot: u32, bytes: &[u8], weight: i64) -> (u32, bool) {
         let hash = self.hash(bytes);
         if let Some(row) = self.find(hash, bytes) {
-            self.entries[row as usize].weight += weight;
+            self.entries[row].weight += weight;
             self.touch(row);
             return (row, false);
         }
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let row = self.push(key, slot, bytes, hash, sequence);
-        self.entries[row as usize].weight = weight;
+        self.entries[row].weight = weight;
         self.touch(row);
         (row, true)
     }
@@ -168,66 +213,66 @@ impl RowStore {
     pub(super) fn push(&mut self, key: u32, slot: u32, bytes: &[u8], hash: u64, sequence: u64) -> u32 {
         let list = &mut self.lists[key as usize];
         let entry = Entry {
-            offset: self.arena.len(),
-            len: u32::try_from(bytes.len()).expect("a row is shorter than four gigabytes"),
+            span: self.arena.push(bytes),
             key,
             next: NONE,
             previous: list.last,
             weight: 0,
-            matches: 0,
             sequence,
-            hash,
-            at: UNDATED,
             slot,
             dirty: false,
             saved: false,
             free: false,
         };
-        self.arena.extend_from_slice(bytes);
         self.live += 1;
-        let row = match self.free.pop() {
-            Some(row) => {
-                self.entries[row as usize] = entry;
-                row
-            }
-            None => {
-                self.entries.push(entry);
-                u32::try_from(self.entries.len() - 1).expect("an instance has less than four billion rows")
-            }
-        };
+        let row = self.free.pop().unwrap_or_else(|| {
+            u32::try_from(self.entries.len()).expect("an instance has less than four billion rows")
+        });
+        put(&mut self.entries, row, entry);
+        if let Some(matches) = &mut self.matches {
+            put(matches, row, 0);
+        }
+        if let Some(dates) = &mut self.dates {
+            put(dates, row, UNDATED);
+        }
         match list.last {
             NONE => list.first = row,
-            last => self.entries[last as usize].next = row,
+            last => self.entries[last].next = row,
         }
         list.last = row;
-        if let Some(table) = &mut self.lookup {
-            let entries = &self.entries;
-            table.insert_unique(hash, row, |row| entries[*row as usize].hash);
+        if let Some(lookup) = &mut self.lookup {
+            lookup.insert(row, hash);
         }
         row
     }
 
     /// Notes that a row has changed since the last snapshot.
     pub(super) fn touch(&mut self, row: u32) {
-        let entry = &mut self.entries[row as usize];
+        let entry = &mut self.entries[row];
         if !entry.dirty {
             entry.dirty = true;
-            self.dirty.push((row, entry.sequence));
+            self.dirty.push(row);
         }
         // Without snapshots nobody asks; rows that have come and gone must not be noted for ever.
         if self.dirty.len() > DIRTY_MIN + 2 * self.live {
-            let entries = &self.entries;
-            self.dirty.retain(|(row, sequence)| is_noted(&entries[*row as usize], *sequence));
+            self.dirty = self.take_dirty();
+            self.dirty.iter().for_each(|row| self.entries[*row].dirty = true);
         }
+    }
+
+    fn take_dirty(&mut self) -> Vec<u32> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.retain(|row| {
+            // A number that was used again may be noted twice.
+            let entry = &mut self.entries[*row];
+            std::mem::take(&mut entry.dirty) && !entry.free
+        });
+        dirty
     }
 
     /// The rows that have changed since the last call, and the names of those that have gone.
     pub(super) fn take_changes(&mut self) -> (Vec<u32>, Vec<(u32, u64)>) {
-        let dirty = std::mem::take(&mut self.dirty).into_iter();
-        let dirty = dirty.filter(|(row, sequence)| is_noted(&self.entries[*row as usize], *sequence));
-        let dirty: Vec<u32> = dirty.map(|(row, _)| row).collect();
-        dirty.iter().for_each(|row| self.entries[*row as usize].dirty = false);
-        (dirty, std::mem::take(&mut self.gone))
+        (self.take_dirty(), std::mem::take(&mut self.gone))
     }
 
     /// The rows of a key, in the order of arrival, those of weight 0 included.
@@ -236,7 +281,7 @@ impl RowStore {
         std::iter::from_fn(move || {
             let row = next;
             (row != NONE).then(|| {
-                next = self.entries[row as usize].next;
+                next = self.entries[row].next;
                 row
             })
         })
@@ -256,57 +301,50 @@ impl RowStore {
         if row == NONE {
             return &self.null_row;
         }
-        let entry = &self.entries[row as usize];
-        &self.arena[entry.offset..entry.offset + entry.len as usize]
+        self.arena.get(self.entries[row].span)
     }
 
     /// Rows as columns; [`NONE`] is a row of nulls.
     pub(super) fn columns(&self, rows: impl Iterator<Item = u32>) -> Result<Vec<ArrayRef>> {
-        if self.types.is_empty() {
-            return Ok(Vec::new());
-        }
-        let parser = self.converter.parser();
-        let columns = self.converter.convert_rows(rows.map(|row| parser.parse(self.bytes(row))))?;
-        // Dictionaries come back as their values.
-        let typed = columns.into_iter().zip(&self.types);
-        typed
-            .map(
-                |(column, kind)| {
-                    if column.data_type() == kind { Ok(column) } else { Ok(cast(&column, kind)?) }
-                },
-            )
-            .collect()
+        self.encoding.columns(rows.map(|row| self.bytes(row)))
+    }
+
+    /// The columns of rows that the join's residual looks at.
+    pub(super) fn first_columns(
+        &self,
+        first: &[usize],
+        rows: impl Iterator<Item = u32>,
+    ) -> Result<Vec<ArrayRef>> {
+        self.encoding.first(first, rows.map(|row| self.bytes(row)))
     }
 
     /// Forgets a row. Its number may be used again at once.
     pub(super) fn remove(&mut self, row: u32) {
-        let Entry { next, previous, key, hash, len, slot, sequence, saved, .. } = self.entries[row as usize];
+        let Entry { next, previous, key, span, slot, sequence, saved, .. } = self.entries[row];
         let list = &mut self.lists[key as usize];
         match previous {
             NONE => list.first = next,
-            before => self.entries[before as usize].next = next,
+            before => self.entries[before].next = next,
         }
         match next {
             NONE => list.last = previous,
-            after => self.entries[after as usize].previous = previous,
+            after => self.entries[after].previous = previous,
         }
-        if let Some(table) = &mut self.lookup
-            && let Ok(found) = table.find_entry(hash, |other| *other == row)
-        {
-            found.remove();
+        if let Some(lookup) = &mut self.lookup {
+            lookup.remove(row);
         }
         if saved {
             self.gone.push((slot, sequence));
         }
-        self.garbage += len as usize;
+        self.garbage += span.len();
         self.live -= 1;
-        self.entries[row as usize].free = true;
+        self.entries[row].free = true;
         self.free.push(row);
     }
 
     /// Whether a row has been removed and its number not been used again.
     pub(super) fn is_gone(&self, row: u32) -> bool {
-        self.entries[row as usize].free
+        self.entries[row].free
     }
 
     /// Gives back the memory of removed rows when there are more of them than others.
@@ -314,11 +352,9 @@ impl RowStore {
         if self.garbage < GARBAGE_MIN || self.garbage * 2 < self.arena.len() {
             return;
         }
-        let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
+        let mut arena = Arena::default();
         for entry in self.entries.iter_mut().filter(|entry| !entry.free) {
-            let bytes = &self.arena[entry.offset..entry.offset + entry.len as usize];
-            entry.offset = arena.len();
-            arena.extend_from_slice(bytes);
+            entry.span = arena.push(self.arena.get(entry.span));
         }
         self.arena = arena;
         self.garbage = 0;
@@ -331,7 +367,7 @@ impl RowStore {
         for (number, list) in lists.iter().enumerate() {
             let mut row = list.first;
             while row != NONE {
-                let entry = &mut self.entries[row as usize];
+                let entry = &mut self.entries[row];
                 entry.key = number as u32;
                 row = entry.next;
             }
@@ -343,14 +379,14 @@ impl RowStore {
     pub(super) fn sort_lists(&mut self) {
         for key in 0..self.lists.len() {
             let mut rows: Vec<u32> = self.rows_of(key as u32).collect();
-            if rows.is_sorted_by_key(|row| self.entries[*row as usize].sequence) {
+            if rows.is_sorted_by_key(|row| self.entries[*row].sequence) {
                 continue;
             }
-            rows.sort_by_key(|row| self.entries[*row as usize].sequence);
+            rows.sort_by_key(|row| self.entries[*row].sequence);
             let around = |nth: usize| rows.get(nth).copied().unwrap_or(NONE);
             for (nth, row) in rows.iter().enumerate() {
-                self.entries[*row as usize].previous = if nth == 0 { NONE } else { around(nth - 1) };
-                self.entries[*row as usize].next = around(nth + 1);
+                self.entries[*row].previous = if nth == 0 { NONE } else { around(nth - 1) };
+                self.entries[*row].next = around(nth + 1);
             }
             self.lists[key] = List { first: around(0), last: around(rows.len() - 1) };
         }
@@ -362,15 +398,17 @@ impl RowStore {
     }
 
     pub(super) fn size(&self) -> usize {
-        self.arena.capacity()
-            + self.entries.capacity() * size_of::<Entry>()
+        let counts = [&self.matches, &self.dates].into_iter().flatten();
+        self.arena.size()
+            + self.entries.size()
+            + counts.map(PagedVec::size).sum::<usize>()
             + self.lists.capacity() * (size_of::<List>() + 8)
-            + self.lookup.as_ref().map_or(0, HashTable::allocation_size)
+            + self.lookup.as_ref().map_or(0, Lookup::size)
     }
 
     /// The columns of a batch with these types.
     pub(super) fn batch_columns<'a>(&self, batch: &'a RecordBatch, from: usize) -> &'a [ArrayRef] {
-        &batch.columns()[from..from + self.types.len()]
+        &batch.columns()[from..from + self.encoding.width()]
     }
 
     /// The hash by which a row is looked up.

@@ -107,6 +107,13 @@ impl Join {
         self.input(1 - side).is_complete && !self.kind.tracks(1 - side) && !self.is_bounded()
     }
 
+    /// Whether matches are counted by row, and not by key: where they depend on more than the key, and where rows are forgotten that
+    /// have been a match.
+    pub(super) fn counts_by_row(&self) -> bool {
+        let tracks = (0..2).any(|side| self.kind.tracks(side));
+        self.residual.is_some() || (self.ttl.is_some() && tracks)
+    }
+
     /// The columns of both sides, as the residual sees them.
     pub(super) fn pair_schema(&self) -> SchemaRef {
         let fields = self.left.schema.fields().iter().chain(self.right.schema.fields());

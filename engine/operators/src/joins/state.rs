@@ -15,6 +15,9 @@ use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
 use crate::windows::{check_schema, key_columns, push_entries, push_watermark, read_watermark};
 
+/// A part of a snapshot has at most so many rows: it is written and let go of before the next is.
+const PART_ROWS: usize = 1 << 16;
+
 const TABLES: [&str; 2] = ["left", "right"];
 
 impl JoinOperator {
@@ -53,27 +56,32 @@ impl JoinOperator {
                 });
             }
             let put: Vec<u32> = if full { store.rows().collect() } else { changed };
-            if put.is_empty() {
-                continue;
+            for put in put.chunks(PART_ROWS) {
+                self.write_rows(side, put, &schema, out)?;
             }
-            let slots: Vec<u32> = put.iter().map(|row| store.entry(*row).slot).collect();
-            let each = |of: fn(&super::rows::Entry) -> i64| -> ArrayRef {
-                Arc::new(Int64Array::from_iter_values(put.iter().map(|row| of(store.entry(*row)))))
-            };
-            let sequences = put.iter().map(|row| store.entry(*row).sequence);
-            let mut columns: Vec<ArrayRef> = vec![
-                Arc::new(UInt32Array::from(slots.clone())),
-                Arc::new(UInt64Array::from_iter_values(sequences)),
-                each(|entry| entry.weight),
-                each(|entry| entry.matches),
-            ];
-            if self.what.ttl.is_some() {
-                columns.push(each(|entry| entry.at));
-            }
-            columns.extend(store.columns(put.iter().copied())?);
-            push_entries(TABLES[side], RecordBatch::try_new(schema, columns)?, slots, out);
-            put.iter().for_each(|row| store.entry_mut(*row).saved = true);
         }
+        Ok(())
+    }
+
+    fn write_rows(&mut self, side: usize, put: &[u32], schema: &SchemaRef, out: &mut Snapshot) -> Result<()> {
+        let store = &mut self.sides[side];
+        let slots: Vec<u32> = put.iter().map(|row| store.entry(*row).slot).collect();
+        let each = |of: &dyn Fn(u32) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(put.iter().map(|row| of(*row))))
+        };
+        let sequences = put.iter().map(|row| store.entry(*row).sequence);
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from(slots.clone())),
+            Arc::new(UInt64Array::from_iter_values(sequences)),
+            each(&|row| store.entry(row).weight),
+            each(&|row| store.matches(row)),
+        ];
+        if self.what.ttl.is_some() {
+            columns.push(each(&|row| store.date(row)));
+        }
+        columns.extend(store.columns(put.iter().copied())?);
+        push_entries(TABLES[side], RecordBatch::try_new(Arc::clone(schema), columns)?, slots, out);
+        put.iter().for_each(|row| store.entry_mut(*row).saved = true);
         Ok(())
     }
 
@@ -119,8 +127,11 @@ impl JoinOperator {
             store.next_sequence = store.next_sequence.max(name.1 + 1);
             store.totals[key as usize] += weights[nth] - store.entry(row).weight;
             let entry = store.entry_mut(row);
-            (entry.weight, entry.matches, entry.saved) = (weights[nth], matches[nth], true);
-            entry.at = at.map_or(entry.at, |at| at[nth]);
+            (entry.weight, entry.saved) = (weights[nth], true);
+            store.set_matches(row, matches[nth]);
+            if let Some(at) = at {
+                store.set_date(row, at[nth]);
+            }
         }
         self.restoring = Some(known);
         Ok(())

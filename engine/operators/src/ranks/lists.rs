@@ -3,6 +3,8 @@
 //! A row is one byte string: what it is ordered by, then all its columns, both in `arrow-row` encoding. So comparing bytes compares
 //! rows, and ties are broken by the columns. Bytes lie in one arena; a list holds numbers of rows in order.
 
+use crate::paged::{Arena, PagedVec, Span};
+
 const GARBAGE_MIN: usize = 1 << 16;
 
 const DIRTY_MIN: usize = 1 << 12;
@@ -13,8 +15,7 @@ pub(super) const UNDATED: i64 = i64::MIN;
 /// A row.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
-    offset: usize,
-    len: u32,
+    span: Span,
     /// How many bytes there are before the columns.
     head: u32,
     pub(super) weight: i64,
@@ -47,9 +48,9 @@ pub(super) struct List {
 /// All lists of an instance.
 #[derive(Default)]
 pub(super) struct Lists {
-    entries: Vec<Entry>,
+    entries: PagedVec<Entry>,
     free: Vec<u32>,
-    arena: Vec<u8>,
+    arena: Arena,
     garbage: usize,
     live: usize,
     dirty: Vec<u32>,
@@ -61,28 +62,27 @@ pub(super) struct Lists {
 
 impl Lists {
     pub(super) fn entry(&self, row: u32) -> &Entry {
-        &self.entries[row as usize]
+        &self.entries[row]
     }
 
     pub(super) fn entry_mut(&mut self, row: u32) -> &mut Entry {
-        &mut self.entries[row as usize]
+        &mut self.entries[row]
     }
 
     pub(super) fn bytes(&self, row: u32) -> &[u8] {
-        let entry = &self.entries[row as usize];
-        &self.arena[entry.offset..entry.offset + entry.len as usize]
+        self.arena.get(self.entries[row].span)
     }
 
     /// What a row is ordered by.
     pub(super) fn order(&self, row: u32) -> &[u8] {
-        let entry = &self.entries[row as usize];
-        &self.arena[entry.offset..entry.offset + entry.head as usize]
+        let entry = &self.entries[row];
+        self.arena.get(entry.span.split_at(entry.head).0)
     }
 
     /// A row's columns.
     pub(super) fn columns(&self, row: u32) -> &[u8] {
-        let entry = &self.entries[row as usize];
-        &self.arena[entry.offset + entry.head as usize..entry.offset + entry.len as usize]
+        let entry = &self.entries[row];
+        self.arena.get(entry.span.split_at(entry.head).1)
     }
 
     /// Where a row is in its list, or where it would be.
@@ -108,7 +108,7 @@ impl Lists {
         let number = match found {
             Ok(place) => {
                 let row = self.lists[list as usize].rows[place];
-                let entry = &mut self.entries[row as usize];
+                let entry = &mut self.entries[row];
                 entry.weight += weight;
                 if entry.weight == 0 {
                     self.lists[list as usize].rows.remove(place);
@@ -126,11 +126,9 @@ impl Lists {
     }
 
     fn push(&mut self, slot: u32, bytes: &[u8], head: usize, weight: i64) -> u32 {
-        let len = |len: usize| u32::try_from(len).expect("a row is shorter than four gigabytes");
         let entry = Entry {
-            offset: self.arena.len(),
-            len: len(bytes.len()),
-            head: len(head),
+            span: self.arena.push(bytes),
+            head: u32::try_from(head).expect("a row is shorter than four gigabytes"),
             weight,
             at: UNDATED,
             slot,
@@ -139,38 +137,33 @@ impl Lists {
             leaving: false,
             free: false,
         };
-        self.arena.extend_from_slice(bytes);
         self.live += 1;
-        match self.free.pop() {
-            Some(row) => {
-                self.entries[row as usize] = entry;
-                row
-            }
-            None => {
-                self.entries.push(entry);
-                u32::try_from(self.entries.len() - 1).expect("an instance has less than four billion rows")
-            }
+        if let Some(row) = self.free.pop() {
+            self.entries[row] = entry;
+            return row;
         }
+        self.entries.push(entry);
+        u32::try_from(self.entries.len() - 1).expect("an instance has less than four billion rows")
     }
 
     /// Takes off the rows that lie wholly behind the first `limit`, and answers them.
     pub(super) fn cut(&mut self, list: u32, limit: i64, mut gone: impl FnMut(u32)) {
         let list = &mut self.lists[list as usize];
         while let Some(last) = list.rows.last().copied() {
-            let weight = self.entries[last as usize].weight;
+            let weight = self.entries[last].weight;
             if list.total - weight < limit {
                 break;
             }
             list.total -= weight;
             list.rows.pop();
-            self.entries[last as usize].weight = 0;
+            self.entries[last].weight = 0;
             gone(last);
         }
     }
 
     /// Takes a row off its list.
     pub(super) fn leave(&mut self, list: u32, row: u32) {
-        let weight = std::mem::take(&mut self.entries[row as usize].weight);
+        let weight = std::mem::take(&mut self.entries[row].weight);
         let list = &mut self.lists[list as usize];
         list.rows.retain(|other| *other != row);
         list.total -= weight;
@@ -181,7 +174,7 @@ impl Lists {
         let list = &mut self.lists[list as usize];
         list.total = 0;
         let rows = std::mem::take(&mut list.rows);
-        rows.iter().for_each(|row| self.entries[*row as usize].weight = 0);
+        rows.iter().for_each(|row| self.entries[*row].weight = 0);
         rows
     }
 
@@ -189,7 +182,7 @@ impl Lists {
     pub(super) fn seen(&self, list: u32, skip: i64, take: i64, into: &mut Vec<(u32, i64)>) {
         let (mut skip, mut left) = (skip, take);
         for row in &self.lists[list as usize].rows {
-            let mut times = self.entries[*row as usize].weight.max(0);
+            let mut times = self.entries[*row].weight.max(0);
             let skipped = times.min(skip);
             skip -= skipped;
             times = (times - skipped).min(left);
@@ -205,7 +198,7 @@ impl Lists {
 
     /// Notes that a row has changed since the last snapshot.
     pub(super) fn touch(&mut self, row: u32) {
-        let entry = &mut self.entries[row as usize];
+        let entry = &mut self.entries[row];
         if !entry.dirty {
             entry.dirty = true;
             self.dirty.push(row);
@@ -213,7 +206,7 @@ impl Lists {
         // Without snapshots nobody asks; rows that have come and gone must not be noted for ever.
         if self.dirty.len() > DIRTY_MIN + 2 * self.live {
             self.dirty = self.take_dirty();
-            self.dirty.iter().for_each(|row| self.entries[*row as usize].dirty = true);
+            self.dirty.iter().for_each(|row| self.entries[*row].dirty = true);
         }
     }
 
@@ -222,7 +215,7 @@ impl Lists {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.retain(|row| {
             // A number that was used again may be noted twice.
-            let entry = &mut self.entries[*row as usize];
+            let entry = &mut self.entries[*row];
             std::mem::take(&mut entry.dirty) && !entry.free
         });
         dirty
@@ -235,7 +228,7 @@ impl Lists {
 
     /// Forgets a row that is on no list; its bytes are kept as long as a snapshot needs them.
     pub(super) fn forget(&mut self, row: u32) {
-        let entry = &mut self.entries[row as usize];
+        let entry = &mut self.entries[row];
         if entry.free || entry.leaving || entry.weight != 0 {
             return;
         }
@@ -249,10 +242,10 @@ impl Lists {
 
     /// Gives back a row's number and memory.
     pub(super) fn release(&mut self, row: u32) {
-        let entry = &mut self.entries[row as usize];
+        let entry = &mut self.entries[row];
         if !entry.free {
             entry.free = true;
-            self.garbage += entry.len as usize;
+            self.garbage += entry.span.len();
             self.live -= 1;
             self.free.push(row);
         }
@@ -268,11 +261,9 @@ impl Lists {
         if self.garbage < GARBAGE_MIN || self.garbage * 2 < self.arena.len() {
             return;
         }
-        let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
+        let mut arena = Arena::default();
         for entry in self.entries.iter_mut().filter(|entry| !entry.free) {
-            let bytes = &self.arena[entry.offset..entry.offset + entry.len as usize];
-            entry.offset = arena.len();
-            arena.extend_from_slice(bytes);
+            entry.span = arena.push(self.arena.get(entry.span));
         }
         self.arena = arena;
         self.garbage = 0;
@@ -288,9 +279,6 @@ impl Lists {
     }
 
     pub(super) fn size(&self) -> usize {
-        self.arena.capacity()
-            + self.entries.capacity() * size_of::<Entry>()
-            + self.lists.capacity() * size_of::<List>()
-            + self.live * 4
+        self.arena.size() + self.entries.size() + self.lists.capacity() * size_of::<List>() + self.live * 4
     }
 }

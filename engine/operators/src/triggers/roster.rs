@@ -7,18 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Int32Type, Int64Type, Schema, SchemaRef};
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::simplifier::PhysicalExprSimplifier;
-use datafusion::physical_expr::utils::collect_columns;
 use parking_lot::Mutex;
 
 use super::guard::{Guard, guard_of};
 use super::spec::{Shared, Trigger};
 use crate::error::Result;
+use crate::narrow::Narrow;
 
 /// The triggers of a set. All of them look at the same rows, by the same keys.
 pub struct TriggerRoster {
@@ -135,42 +133,5 @@ impl TriggerRoster {
         let begun =
             members.partition_point(|member| member.from.get(shard).is_none_or(|first| *first <= sequence));
         begun.checked_sub(1).map_or(0, |newest| members[newest].rank)
-    }
-}
-
-/// An expression over the few columns that it looks at.
-pub(super) struct Narrow {
-    expr: Arc<dyn PhysicalExpr>,
-    /// Which columns of the wide rows.
-    pub(super) columns: Vec<usize>,
-    schema: SchemaRef,
-}
-
-impl Narrow {
-    fn new(expr: &Arc<dyn PhysicalExpr>, wide: &Schema) -> Result<Self> {
-        let mut columns: Vec<usize> = collect_columns(expr).iter().map(Column::index).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let fields = columns.iter().map(|column| wide.field(*column).clone().with_nullable(true));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
-        let moved = |part: Arc<dyn PhysicalExpr>| {
-            let place = part.downcast_ref::<Column>().map(|column| {
-                let place = columns.binary_search(&column.index()).unwrap_or_default();
-                Arc::new(Column::new(column.name(), place)) as Arc<dyn PhysicalExpr>
-            });
-            Ok(place.map_or(Transformed::no(part), Transformed::yes))
-        };
-        let expr = Arc::clone(expr).transform_up(moved).data()?;
-        Ok(Self { expr, columns, schema })
-    }
-
-    pub(super) fn expr(&self) -> &Arc<dyn PhysicalExpr> {
-        &self.expr
-    }
-
-    /// The columns that it looks at, as one batch.
-    pub(super) fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }

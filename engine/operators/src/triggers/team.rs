@@ -12,10 +12,11 @@ use super::guard::Guard;
 use super::index::{Before, Candidate, Ladder, Points};
 use super::machine::{Rearm, Rules, State};
 use super::memory::{Locals, Seen, Slot, table_of};
-use super::roster::{Member, Narrow, TriggerRoster};
+use super::roster::{Member, TriggerRoster};
 use super::spec::{Memory, NAME};
 use super::states::States;
 use crate::error::Result;
+use crate::narrow::Narrow;
 use crate::stateless::evaluate_mask;
 use crate::windows::Times;
 

@@ -181,7 +181,8 @@ impl<'a> Writer<'a> {
 
 fn write(checkpoint: Checkpoint, blobs: &dyn Blobs, blob_bytes: usize) -> Result<usize> {
     let mut writer = Writer { blob_bytes, ..Writer::new(blobs, checkpoint.manifest) };
-    checkpoint.state.iter().try_for_each(|(stage, part)| writer.add(*stage, part))?;
+    // Each part is let go of when it is written.
+    checkpoint.state.into_iter().try_for_each(|(stage, part)| writer.add(stage, &part))?;
     writer.finish()
 }
 

@@ -1,0 +1,184 @@
+//! Memory that grows by pages. What is in it stays where it is: growing copies nothing, and no more than a page is held without use,
+//! where a vector that doubles holds up to twice of what it needs, and three times while it is copied.
+
+use std::ops::{Index, IndexMut};
+
+/// How large a page is; the first one grows up to that.
+const PAGE_BYTES: usize = 1 << 18;
+
+/// Values by dense numbers.
+pub(crate) struct PagedVec<T> {
+    pages: Vec<Vec<T>>,
+}
+
+impl<T> PagedVec<T> {
+    /// How many values a page has: a power of two, so that a number tells page and place by its bits.
+    const PER_PAGE: usize = {
+        let size = if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
+        assert!(size <= PAGE_BYTES, "a page holds at least one value");
+        1 << (PAGE_BYTES / size).ilog2()
+    };
+
+    pub(crate) const fn new() -> Self {
+        Self { pages: Vec::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self.pages.split_last() {
+            Some((last, full)) => full.len() * Self::PER_PAGE + last.len(),
+            None => 0,
+        }
+    }
+
+    pub(crate) fn push(&mut self, value: T) {
+        match self.pages.last_mut() {
+            Some(last) if last.len() < Self::PER_PAGE => last.push(value),
+            Some(_) => {
+                let mut page = Vec::with_capacity(Self::PER_PAGE);
+                page.push(value);
+                self.pages.push(page);
+            }
+            None => self.pages.push(vec![value]),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flatten()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten()
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn size(&self) -> usize {
+        let pages =
+            self.pages.first().map_or(0, Vec::capacity) + self.pages.len().saturating_sub(1) * Self::PER_PAGE;
+        pages * size_of::<T>()
+    }
+}
+
+impl<T> Default for PagedVec<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Index<u32> for PagedVec<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, number: u32) -> &T {
+        let number = number as usize;
+        &self.pages[number / Self::PER_PAGE][number % Self::PER_PAGE]
+    }
+}
+
+impl<T> IndexMut<u32> for PagedVec<T> {
+    #[inline]
+    fn index_mut(&mut self, number: u32) -> &mut T {
+        let number = number as usize;
+        &mut self.pages[number / Self::PER_PAGE][number % Self::PER_PAGE]
+    }
+}
+
+/// Where bytes lie in an [`Arena`].
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    page: u32,
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// How many bytes there are.
+    pub(crate) const fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// The first of the bytes, and the others.
+    pub(crate) fn split_at(self, at: u32) -> (Self, Self) {
+        debug_assert!(at <= self.len, "a span is split within");
+        (Self { len: at, ..self }, Self { start: self.start + at, len: self.len - at, ..self })
+    }
+}
+
+/// Byte strings, one behind the other. One that is longer than a page has a page of its own.
+#[derive(Default)]
+pub(crate) struct Arena {
+    pages: Vec<Vec<u8>>,
+    len: usize,
+    capacity: usize,
+}
+
+impl Arena {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Span {
+        let len = u32::try_from(bytes.len()).expect("a row is shorter than four gigabytes");
+        let fits = |page: &Vec<u8>| page.len() + bytes.len() <= PAGE_BYTES;
+        if !self.pages.last().is_some_and(fits) {
+            let capacity = if self.pages.is_empty() { bytes.len() } else { PAGE_BYTES.max(bytes.len()) };
+            self.pages.push(Vec::with_capacity(capacity));
+            self.capacity += capacity;
+        }
+        let page = self.pages.len() - 1;
+        let last = &mut self.pages[page];
+        let (start, before) = (last.len(), last.capacity());
+        last.extend_from_slice(bytes);
+        self.capacity += last.capacity() - before;
+        self.len += bytes.len();
+        let number = |number: usize| u32::try_from(number).expect("there are less than four billion pages");
+        Span { page: number(page), start: number(start), len }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, span: Span) -> &[u8] {
+        &self.pages[span.page as usize][span.start as usize..][..span.len as usize]
+    }
+
+    /// Bytes of all strings.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn size(&self) -> usize {
+        self.capacity
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_keep_their_numbers_over_pages() {
+        let mut paged = PagedVec::new();
+        let many = 3 * PagedVec::<u64>::PER_PAGE as u64 + 1;
+        for number in 0..many {
+            assert_eq!(paged.len() as u64, number);
+            paged.push(number * 3);
+        }
+        paged[7] = 8;
+        assert!(
+            paged.iter().enumerate().all(|(nth, value)| *value == if nth == 7 { 8 } else { nth as u64 * 3 })
+        );
+        assert_eq!(paged[many as u32 - 1], (many - 1) * 3);
+        paged.iter_mut().for_each(|value| *value += 1);
+        assert_eq!((paged[0], paged[7]), (1, 9));
+        assert!(paged.size() < (many as usize + PagedVec::<u64>::PER_PAGE) * 8);
+    }
+
+    #[test]
+    fn strings_of_any_length_lie_where_they_were_put() {
+        let mut arena = Arena::default();
+        let string = |nth: usize| vec![nth as u8; [0, 1, 100, 5_000, PAGE_BYTES, PAGE_BYTES + 1][nth % 6]];
+        let spans: Vec<Span> = (0..200).map(|nth| arena.push(&string(nth))).collect();
+        for (nth, span) in spans.iter().enumerate() {
+            assert_eq!(arena.get(*span), string(nth), "string {nth}");
+        }
+        assert_eq!(arena.len(), (0..200).map(|nth| string(nth).len()).sum::<usize>());
+        assert!(arena.size() >= arena.len() && arena.size() < arena.len() * 3 / 2);
+        let (head, rest) = spans[2].split_at(40);
+        assert_eq!((arena.get(head), arena.get(rest)), (&string(2)[..40], &string(2)[40..]));
+    }
+}
