@@ -116,7 +116,7 @@ impl BytesMap {
     pub(crate) fn intern(&mut self, bytes: &[u8]) -> u32 {
         let hash = hash_bytes(bytes);
         let Self { table, arena, ends } = self;
-        let same = |(other, id): &(u64, u32)| *other == hash && value(arena, ends, *id) == bytes;
+        let same = |(other, id): &(u64, u32)| *other == hash && is_same(value(arena, ends, *id), bytes);
         match table.entry(hash, same, |(hash, _)| *hash) {
             Entry::Occupied(entry) => entry.get().1,
             Entry::Vacant(entry) => {
@@ -147,6 +147,27 @@ impl BytesMap {
     }
 }
 
+/// Whether byte strings are equal. Keys are mostly short, and a call of `memcmp` costs more than to compare them in place.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let len = one.len();
+    if len != other.len() {
+        return false;
+    }
+    match len {
+        // Both halves, which may overlap.
+        8..=16 => {
+            one.first_chunk::<8>() == other.first_chunk::<8>()
+                && one.last_chunk::<8>() == other.last_chunk::<8>()
+        }
+        4..8 => {
+            one.first_chunk::<4>() == other.first_chunk::<4>()
+                && one.last_chunk::<4>() == other.last_chunk::<4>()
+        }
+        _ => one == other,
+    }
+}
+
 fn value<'a>(arena: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
     let id = id as usize;
     let start = if id == 0 { 0 } else { ends[id - 1] };
@@ -155,4 +176,23 @@ fn value<'a>(arena: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
 
 fn number(index: usize) -> u32 {
     u32::try_from(index).expect("an instance has less than four billion groups")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_of_every_length_are_told_apart_at_every_byte() {
+        for len in 0..40 {
+            let one: Vec<u8> = (0..len).collect();
+            assert!(is_same(&one, &one.clone()), "{len} bytes");
+            assert!(!is_same(&one, &[&one[..], &[7]].concat()), "{len} bytes");
+            for place in 0..one.len() {
+                let mut other = one.clone();
+                other[place] ^= 0x80;
+                assert!(!is_same(&one, &other), "{len} bytes, at {place}");
+            }
+        }
+    }
 }
