@@ -3,12 +3,13 @@
 //! The catalog is a fold: starting from [`Catalog::default`] and applying the same statements in the same order gives the
 //! same catalog. Nothing can be dropped while something else refers to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
+use rpds::RedBlackTreeMapSync;
 
 use crate::decision::AlarmDef;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
@@ -24,7 +25,8 @@ use crate::user_functions::Functions;
 /// Everything that has a name. Cheap to clone; a clone never changes.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    entries: Arc<BTreeMap<String, Entry>>,
+    /// Shares with its clones what has not changed, so that a statement costs the same however much there is.
+    entries: RedBlackTreeMapSync<String, Entry>,
     functions: Functions,
 }
 
@@ -181,7 +183,7 @@ impl Catalog {
     }
 
     pub(crate) fn with_functions(&self, functions: Functions) -> Self {
-        Self { entries: Arc::clone(&self.entries), functions }
+        Self { entries: self.entries.clone(), functions }
     }
 
     /// Everything, by name.
@@ -281,15 +283,12 @@ impl Catalog {
     }
 
     fn with(&self, entry: Entry) -> Self {
-        let mut entries = (*self.entries).clone();
-        entries.insert(entry.name().to_owned(), entry);
-        Self { entries: Arc::new(entries), functions: self.functions.clone() }
+        let entries = self.entries.insert(entry.name().to_owned(), entry);
+        Self { entries, functions: self.functions.clone() }
     }
 
     fn without(&self, name: &str) -> Self {
-        let mut entries = (*self.entries).clone();
-        entries.remove(name);
-        Self { entries: Arc::new(entries), functions: self.functions.clone() }
+        Self { entries: self.entries.remove(name), functions: self.functions.clone() }
     }
 
     fn create(
