@@ -26,6 +26,7 @@ use clap::Parser;
 
 /// Parses the command line, runs the command, and says how it went.
 pub fn main() -> ExitCode {
+    memory::keep_freed();
     let cli = args::Cli::parse();
     logging::start(&cli.logging);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -29,7 +29,7 @@ const FEW: usize = 10;
 const MANY: usize = 10_000;
 const DEVICES: i64 = 1_000;
 const ROWS_PER_BATCH: i64 = 10_000;
-const BATCHES: i64 = 30;
+const BATCHES: i64 = 300;
 const ROWS: i64 = ROWS_PER_BATCH * BATCHES;
 
 const FEW_KEYS: i64 = 10_000;
