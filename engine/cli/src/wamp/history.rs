@@ -1,7 +1,8 @@
 //! Event history from the log: `wamp.subscription.get_events` is a query over the stream that records the topics.
 //!
-//! Events are in the order in which they were recorded: by sequence number, and where a stream has several shards by time first. An edge
-//! that is a publication is found as a row, and stands for that row's place in the order.
+//! Events are in the order in which they were recorded: by sequence number, and where a stream has several shards by time first. Rows
+//! without a time come last, as SQL has it, and lie in no stretch that a time bounds. An edge that is a publication is found as a row, and
+//! stands for that row's place in the order.
 
 use std::collections::BTreeMap;
 
@@ -217,16 +218,25 @@ impl Recorded {
 
     /// Asks for rows behind a place, or before it.
     fn add_place(&self, filter: &mut Filter, place: &[ScalarValue], is_begin: bool, is_included: bool) {
-        let names: Vec<String> = place.iter().map(|value| filter.name(value.clone())).collect();
         let mut condition = String::new();
-        for (column, name) in self.order.iter().zip(&names).rev() {
-            condition = match condition.is_empty() {
-                true => format!("{column} {} {name}", comparison(is_begin, is_included)),
-                false => {
-                    let beyond = comparison(is_begin, false);
-                    format!("({column} {beyond} {name} OR ({column} = {name} AND {condition}))")
+        for (column, value) in self.order.iter().zip(place).rev() {
+            let name = if value.is_null() { String::new() } else { filter.name(value.clone()) };
+            if condition.is_empty() {
+                // The sequence number, which every row has.
+                condition = format!("{column} {} {name}", comparison(is_begin, is_included));
+                continue;
+            }
+            let (beyond, equal) = match (value.is_null(), is_begin) {
+                (true, true) => ("FALSE".to_owned(), format!("{column} IS NULL")),
+                (true, false) => (format!("{column} IS NOT NULL"), format!("{column} IS NULL")),
+                (false, true) if *column == self.time.0 => {
+                    (format!("{column} > {name} OR {column} IS NULL"), format!("{column} = {name}"))
+                }
+                (false, _) => {
+                    (format!("{column} {} {name}", comparison(is_begin, false)), format!("{column} = {name}"))
                 }
             };
+            condition = format!("({beyond} OR ({equal} AND {condition}))");
         }
         filter.conditions.push(condition);
     }
@@ -237,7 +247,11 @@ impl Recorded {
 
     fn time_of(&self, batch: &RecordBatch, row: usize) -> Result<EventTime> {
         let nanos = DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None);
-        match value(batch, &self.time.0, row)?.cast_to(&nanos)? {
+        let mut time = value(batch, &self.time.0, row)?;
+        if time.is_null() {
+            time = value(batch, "_arrival", row)?;
+        }
+        match time.cast_to(&nanos)? {
             ScalarValue::TimestampNanosecond(Some(time), _) => Ok(EventTime(time)),
             _ => Ok(EventTime(0)),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{
-    ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampNanosecondType};
@@ -47,8 +47,11 @@ async fn rows(engine: &Engine, sql: &str) -> Vec<RecordBatch> {
     batches
 }
 
+/// Which events say at what time they were recorded, if any do.
+type Timed = Option<fn(i64) -> bool>;
+
 /// Appends events with these numbers as their publications, in batches of forty; every fifth is for a role of its own.
-fn record(engine: &Engine, numbers: std::ops::Range<i64>, with_timestamp: bool) {
+fn record(engine: &Engine, numbers: std::ops::Range<i64>, timed: Timed) {
     for from in numbers.clone().step_by(40) {
         let batch = from..(from + 40).min(numbers.end);
         let texts = |text: &dyn Fn(i64) -> Option<String>| -> ArrayRef {
@@ -66,10 +69,10 @@ fn record(engine: &Engine, numbers: std::ops::Range<i64>, with_timestamp: bool) 
                 texts(&|n| (n % 5 == 0).then(|| r#"{"eligible_authrole":["device"]}"#.to_owned())),
             ),
         ];
-        if with_timestamp {
+        if let Some(is_timed) = timed {
             // Twenty events in each millisecond.
-            let times = batch.clone().map(|n| 1_700_000_000_000 + n / 20);
-            columns.push(("wamp_timestamp", Arc::new(TimestampMillisecondArray::from_iter_values(times))));
+            let times = batch.clone().map(|n| is_timed(n).then_some(1_700_000_000_000 + n / 20));
+            columns.push(("wamp_timestamp", Arc::new(times.collect::<TimestampMillisecondArray>())));
         }
         let rows = RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, column)| (name, column, true)),
@@ -78,9 +81,10 @@ fn record(engine: &Engine, numbers: std::ops::Range<i64>, with_timestamp: bool) 
     }
 }
 
-/// An event as the log has it, by what it is put in order: time, shard, sequence.
+/// An event as the log has it, by what it is put in order: time (those without one come last), shard, sequence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Seen {
+    is_timeless: bool,
     time: i64,
     shard: u32,
     sequence: u64,
@@ -88,7 +92,7 @@ struct Seen {
 }
 
 /// All events that the log still has, in the order of history.
-fn seen(engine: &Engine, from: &BTreeMap<u32, Sequence>, with_timestamp: bool) -> Vec<Seen> {
+fn seen(engine: &Engine, from: &BTreeMap<u32, Sequence>, timed: Timed) -> Vec<Seen> {
     let log = engine.log();
     let info = log.stream_named("readings").unwrap();
     let mut all = Vec::new();
@@ -102,7 +106,7 @@ fn seen(engine: &Engine, from: &BTreeMap<u32, Sequence>, with_timestamp: bool) -
         let mut reader = log.read(spec).unwrap();
         while let Some(batch) = reader.next().unwrap() {
             let publications = batch.rows.column_by_name("wamp_publication").unwrap();
-            let times = if with_timestamp {
+            let times = if timed.is_some() {
                 let times = batch.rows.column_by_name("wamp_timestamp").unwrap();
                 let times = cast(times, &DataType::Timestamp(TimeUnit::Nanosecond, None)).unwrap();
                 times.as_primitive::<TimestampNanosecondType>().clone()
@@ -111,6 +115,7 @@ fn seen(engine: &Engine, from: &BTreeMap<u32, Sequence>, with_timestamp: bool) -
             };
             for (row, publication) in publications.as_primitive::<Int64Type>().values().iter().enumerate() {
                 all.push(Seen {
+                    is_timeless: times.is_null(row),
                     time: times.value(row),
                     shard,
                     sequence: batch.first.0 + row as u64,
@@ -145,7 +150,7 @@ async fn check(engine: &Engine, all: &[Seen], question: Question) {
     let is_within = |one: &Seen| {
         question.edges.iter().all(|edge| {
             let (order, is_there) = match edge.at {
-                Moment::Time(time) => (one.time.cmp(&time.0), true),
+                Moment::Time(time) => (one.time.cmp(&time.0), !one.is_timeless),
                 Moment::Publication(id) => match place(id) {
                     Some(place) => (one.cmp(&place), true),
                     None => (std::cmp::Ordering::Equal, false),
@@ -175,10 +180,10 @@ async fn check(engine: &Engine, all: &[Seen], question: Question) {
     assert_eq!(more, is_more, "{question:?}");
 }
 
-async fn history_is_whole(with_timestamp: bool) {
+async fn history_is_whole(timed: Timed) {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(&dir.path().join("data"));
-    let time = if with_timestamp { ", wamp_timestamp TIMESTAMP(3)" } else { "" };
+    let time = if timed.is_some() { ", wamp_timestamp TIMESTAMP(3)" } else { "" };
     let create = format!(
         "CREATE STREAM readings (device VARCHAR, temp DOUBLE, wamp_topic VARCHAR, wamp_publication BIGINT,
              wamp_receivers VARCHAR{time}) PARTITIONED BY (device)
@@ -187,8 +192,8 @@ async fn history_is_whole(with_timestamp: bool) {
         dir.path().join("archive").display()
     );
     rows(&engine, &create).await;
-    record(&engine, 0..2_000, with_timestamp);
-    let mut all = seen(&engine, &BTreeMap::new(), with_timestamp);
+    record(&engine, 0..2_000, timed);
+    let mut all = seen(&engine, &BTreeMap::new(), timed);
     assert_eq!(all.len(), 2_000);
     // Most of it is then in the archive alone.
     for attempt in 0.. {
@@ -207,8 +212,8 @@ async fn history_is_whole(with_timestamp: bool) {
     }
     let kept = log.segments(info.id).unwrap().iter().map(|segment| segment.rows.start.0).min().unwrap();
     assert!(kept > 100, "each shard has rows that only the archive has");
-    record(&engine, 2_000..2_300, with_timestamp);
-    all.extend(seen(&engine, &next, with_timestamp));
+    record(&engine, 2_000..2_300, timed);
+    all.extend(seen(&engine, &next, timed));
     all.sort_unstable();
     assert_eq!(all.len(), 2_300);
 
@@ -242,10 +247,15 @@ async fn history_is_whole(with_timestamp: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_reads_archive_and_log_of_several_shards_as_one() {
-    history_is_whole(false).await;
+    history_is_whole(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_one_moment_have_one_order() {
-    history_is_whole(true).await;
+    history_is_whole(Some(|_| true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_without_a_time_are_among_the_answers() {
+    history_is_whole(Some(|n| n % 4 != 0)).await;
 }
