@@ -1,6 +1,6 @@
 //! One source at work: pull, append rows and marks as one, tell the source; after an outage open it anew at the stored marks.
 //!
-//! While an append is on its way to the disk the next records are pulled already. If the append fails, what was pulled is
+//! While an append is made and is on its way to the disk, the next records are pulled already. If the append fails, what was pulled is
 //! thrown away with the source; the next one is opened where the log says.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use headwater_core::{Epoch, StreamName};
 use headwater_ingest::{AppendRequest, Ingest, IngestError, Mark, Payload, PendingReport, SourceStep};
 use headwater_log::{LogError, StreamInfo};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::backoff::Backoff;
 use crate::connector::{Pulled, Source};
@@ -98,7 +99,7 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
             match pulled {
                 Pulled::Records { payload, marks } => {
                     self.settle(source, feed).await?;
-                    self.submit(payload, marks, feed).await?;
+                    self.submit(payload, marks, feed);
                 }
                 Pulled::Nothing => self.settle(source, feed).await?,
                 Pulled::End => return Ok(Run::End),
@@ -106,8 +107,8 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
         }
     }
 
-    /// Decodes and submits on a thread where computing is allowed.
-    async fn submit(&self, payload: Payload, marks: Vec<Mark>, feed: &mut Feed) -> Result<()> {
+    /// Decodes and submits on a thread where computing is allowed, and waits for neither.
+    fn submit(&self, payload: Payload, marks: Vec<Mark>, feed: &mut Feed) {
         feed.step += 1;
         let step = SourceStep {
             source: self.name.clone(),
@@ -119,22 +120,21 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
             step: Some(step),
             ..AppendRequest::new(self.stream.as_str(), self.name.as_str(), payload)
         };
-        let ingest = Arc::clone(&self.ingest);
-        let pending = tokio::task::spawn_blocking(move || ingest.append(request)).await.map_err(gone)??;
-        feed.under_way = Some((pending, marks));
-        if feed.step.is_multiple_of(4_096) {
-            let ingest = Arc::clone(&self.ingest);
-            tokio::task::spawn_blocking(move || ingest.positions().compact_if_long())
-                .await
-                .map_err(gone)??;
-        }
-        Ok(())
+        let (ingest, compacts) = (Arc::clone(&self.ingest), feed.step.is_multiple_of(4_096));
+        let submitted = tokio::task::spawn_blocking(move || {
+            let pending = ingest.append(request)?;
+            if compacts {
+                ingest.positions().compact_if_long()?;
+            }
+            Ok(pending)
+        });
+        feed.under_way = Some((submitted, marks));
     }
 
     /// Waits for the append under way, and tells the source.
     async fn settle(&mut self, source: &mut dyn Source, feed: &mut Feed) -> Result<()> {
-        if let Some((pending, marks)) = feed.under_way.take() {
-            let report = pending.await?;
+        if let Some((submitted, marks)) = feed.under_way.take() {
+            let report = submitted.await.map_err(gone)??.await?;
             self.board.moved(report.accepted, report.dead_lettered);
             self.board.positions(marks.iter().map(|mark| (&mark.partition, &mark.position)));
             source.committed(&marks).await?;
@@ -144,11 +144,14 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
     }
 }
 
+/// An append that was handed to the log, or why it was not.
+type Submitted = std::result::Result<PendingReport, IngestError>;
+
 /// What was submitted and not yet answered, and the numbers for what comes next.
 struct Feed {
     epoch: Epoch,
     step: u64,
-    under_way: Option<(PendingReport, Vec<Mark>)>,
+    under_way: Option<(JoinHandle<Submitted>, Vec<Mark>)>,
 }
 
 /// A thread of the runtime that is gone: the runtime is shutting down.
