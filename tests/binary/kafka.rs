@@ -5,8 +5,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
+use crate::broker::Broker;
 use crate::process::{Process, Server, headwater};
 
 /// A broker, and where Kafka's clients are.
@@ -183,4 +186,71 @@ async fn a_log_in_topics_outlives_its_server_and_its_directory() {
     let counted = third.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT n) AS d FROM readings").await;
     assert_eq!(counted, [json!({"n": 1_260, "d": 1_260})]);
     assert_eq!(third.terminate(), Some(0));
+}
+
+/// The broker that keeps the log is gone when the server is told to stop: it ends all the same, says what it leaves undone, and has
+/// not lost what it acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_ends_without_the_broker_that_keeps_its_log() {
+    let Some(mut broker) = Broker::start() else { return };
+    let property = format!("bootstrap.servers={}", broker.address);
+    let serve = |data: &Path| {
+        let data = data.to_str().unwrap();
+        Server::start(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            data,
+            "--log",
+            "kafka",
+            "--log-property",
+            &property,
+        ])
+    };
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let server = serve(dirs[0].path());
+    let sql = format!(
+        "CREATE STREAM readings (device STRING, n BIGINT);
+         CREATE TABLE out (device STRING, n BIGINT) WITH (connector = 'kafka', type = 'sink', topic = 'out',
+             format = 'json', 'properties.bootstrap.servers' = '{}');
+         CREATE JOB copy AS INSERT INTO out SELECT device, n FROM readings;",
+        broker.address
+    );
+    server.sql(&sql).await;
+    server.post("/v1/streams/readings", &lines(0..300)).await;
+    let count = "SELECT COUNT(*) AS n FROM out";
+    server.wait_until(count, |rows| rows == [json!({"n": 300})]).await;
+
+    broker.kill();
+    let (http, url) = (reqwest::Client::builder().no_proxy().build().unwrap(), server.url.clone());
+    let request = http.post(format!("{url}/v1/streams/readings")).body(lines(300..342));
+    let unheard = tokio::spawn(request.header("content-type", "application/x-ndjson").send());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!unheard.is_finished(), "an append waits for the broker");
+    #[expect(clippy::disallowed_methods, reason = "a test of a process has no World")]
+    let began = Instant::now();
+    let process = server.into_process();
+    process.signal("TERM");
+    let (code, _, errors) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
+    let taken = began.elapsed();
+    assert!(taken < Duration::from_secs(60), "{taken:?}\n{errors}");
+    assert_eq!(code, Some(1), "{errors}");
+    let told = errors.lines().find(|line| line.contains("these appends were not written"));
+    let told = told.unwrap_or_else(|| panic!("{errors}"));
+    assert!(told.contains("acknowledged"), "{told}");
+    let rows: u64 = {
+        let (_, after) = told.split_once("rows=").unwrap_or_else(|| panic!("{told}"));
+        after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    assert!(rows >= 42, "{told}");
+    let answer = unheard.await.unwrap();
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status().is_server_error()));
+
+    broker.restart();
+    let server = serve(dirs[1].path());
+    assert_eq!(server.rows("SELECT COUNT(*) AS n FROM readings").await, [json!({"n": 300})]);
+    server.post("/v1/streams/readings", &lines(300..342)).await;
+    server.wait_until(count, |rows| rows == [json!({"n": 342})]).await;
+    assert_eq!(server.terminate(), Some(0));
 }

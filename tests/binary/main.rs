@@ -4,6 +4,9 @@
 
 mod archive;
 mod aws;
+#[path = "../../connectors/kafka/tests/kafka/broker.rs"]
+#[expect(dead_code, reason = "it can more than is needed here")]
+mod broker;
 mod commands;
 mod connectors;
 mod databases;

@@ -16,6 +16,9 @@ use crate::offsets::{Partition, Place};
 use crate::registry::Registry;
 use crate::work::Work;
 
+/// How long leaving a group may take: without a broker it takes most of a minute.
+const LEAVE: Duration = Duration::from_secs(10);
+
 /// Which topics are read.
 #[derive(Clone)]
 pub(crate) enum Topics {
@@ -128,7 +131,13 @@ impl Source for KafkaSource {
                 Ok(())
             })
         });
-        if self.work.is_some() { closed.await } else { Ok(()) }
+        if self.work.is_none() {
+            return Ok(());
+        }
+        tokio::time::timeout(LEAVE, closed).await.unwrap_or_else(|_| {
+            tracing::debug!("a consumer takes long to leave; it ends in the background");
+            Ok(())
+        })
     }
 }
 

@@ -466,6 +466,10 @@ impl Log for History {
         self.log.metrics()
     }
 
+    fn limit_waits(&self, patience: std::time::Duration) {
+        self.log.limit_waits(patience);
+    }
+
     fn close(&self) -> Result<()> {
         self.log.close()
     }

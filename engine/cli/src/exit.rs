@@ -66,7 +66,13 @@ fn code_of(error: &anyhow::Error) -> u8 {
             Some(RunError::Log(error)) => Some(error),
             _ => cause.downcast_ref::<LogError>(),
         };
-        cause.is::<BadData>() || matches!(log, Some(LogError::Corrupt { .. } | LogError::Poisoned { .. }))
+        let is_damaged = match log {
+            // A broker that was away, or had another writer, has damaged nothing.
+            Some(LogError::Poisoned { cause }) => !matches!(**cause, LogError::Topics(_)),
+            Some(LogError::Corrupt { .. }) => true,
+            _ => false,
+        };
+        is_damaged || cause.is::<BadData>()
     });
     if damaged { DATA } else { 1 }
 }

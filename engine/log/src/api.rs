@@ -397,6 +397,12 @@ pub trait Log: Send + Sync {
     /// Counters since opening.
     fn metrics(&self) -> LogMetrics;
 
+    /// Says that the process is to end: what waits for something outside, and would wait for longer than `patience` from now on, fails. A
+    /// log that waits for nothing outside has nothing to do.
+    fn limit_waits(&self, patience: Duration) {
+        let _ = patience;
+    }
+
     /// Commits what was submitted, makes it durable, and stops. Later calls fail with [`crate::LogError::Closed`].
     fn close(&self) -> Result<()>;
 }

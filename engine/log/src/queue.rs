@@ -68,6 +68,15 @@ impl Part {
     }
 }
 
+/// Groups that were answered with an error.
+#[derive(Default)]
+pub(crate) struct Failed {
+    /// How many.
+    pub groups: usize,
+    /// How many rows they had.
+    pub rows: u64,
+}
+
 #[derive(Default)]
 struct State {
     groups: VecDeque<Group>,
@@ -153,15 +162,19 @@ impl Queue {
         self.state.lock().refusing.clone()
     }
 
-    /// Answers all groups that still wait with an error.
-    pub(crate) fn fail(&self, error: &LogError) {
+    /// Answers all groups that still wait with an error, and says how many there were.
+    pub(crate) fn fail(&self, error: &LogError) -> Failed {
         let groups = {
             let mut state = self.state.lock();
             state.bytes = 0;
             std::mem::take(&mut state.groups)
         };
+        let mut failed = Failed::default();
         for group in groups {
+            failed.groups += usize::from(!group.asks.is_empty());
+            failed.rows += group.asks.iter().map(|ask| ask.rows).sum::<u64>();
             group.promise.answer(Err(error.clone()));
         }
+        failed
     }
 }

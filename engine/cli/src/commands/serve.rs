@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -23,6 +25,9 @@ Example:
 
 SIGINT and SIGTERM end it gracefully: open requests finish, every job takes a checkpoint.
 Only this machine can connect unless --listen says otherwise; there is no password.";
+
+/// How long a log that is kept elsewhere is waited for once the server is to stop.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Run the engine and serve HTTP until told to stop.
 #[derive(Args)]
@@ -87,5 +92,10 @@ async fn serve(engine: &Engine, options: ServeOptions) -> Result<()> {
     // Whoever reads that it listens may tell it to stop.
     let stop = Stop::listen()?;
     output::say(format_args!("listening on http://{}", server.address()))?;
-    Ok(server.run(stop.requested()).await?)
+    let log = Arc::clone(engine.log());
+    let stopping = async move {
+        stop.requested().await;
+        log.limit_waits(LOG_PATIENCE);
+    };
+    Ok(server.run(stopping).await?)
 }

@@ -104,10 +104,18 @@ impl Inner {
             Err(error) => {
                 let poison = self.poison_with(error);
                 drop(writer);
+                let mut lost = self.queue.fail(&poison);
+                lost.rows += commit.rows;
                 for (promise, answer) in commit.answers {
+                    lost.groups += usize::from(answer.as_ref().is_ok_and(|placed| !placed.is_empty()));
                     promise.answer(answer.and(Err(poison.clone())));
                 }
-                self.queue.fail(&poison);
+                tracing::error!(
+                    log = self.name,
+                    appends = lost.groups,
+                    rows = lost.rows,
+                    "these appends were not written, and were answered with an error; all rows that were acknowledged are at the broker"
+                );
             }
         }
     }

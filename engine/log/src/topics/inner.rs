@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     pub metrics: Metrics,
     poison: OnceLock<LogError>,
     closed: AtomicBool,
+    /// When waiting for the broker ends, once the process is to end.
+    waits_end: OnceLock<Duration>,
 }
 
 /// What only the committer, and changes of streams, may touch.
@@ -99,6 +102,7 @@ impl Inner {
             metrics: Metrics::default(),
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
+            waits_end: OnceLock::new(),
             world,
             topics,
             name,
@@ -142,6 +146,18 @@ impl Inner {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Lets nothing wait for the broker for longer than this from now on.
+    pub fn limit_waits(&self, patience: Duration) {
+        // Whoever says it first has it.
+        let _ = self.waits_end.set(self.world.clock.monotonic().saturating_add(patience));
+    }
+
+    /// Whether the broker is not waited for any more.
+    pub fn gives_up(&self) -> bool {
+        let is_over = |end: &Duration| self.world.clock.monotonic() >= *end;
+        self.is_closed() || self.waits_end.get().is_some_and(is_over)
+    }
+
     /// Refuses a call when the log is closed or poisoned.
     pub fn check_open(&self) -> Result<()> {
         match self.poison() {
@@ -156,8 +172,8 @@ impl Inner {
         loop {
             match read_batches(&*self.topics, place, offsets.clone()) {
                 Err(LogError::Topics(error @ TopicError::Outage { .. })) => {
-                    if self.is_closed() {
-                        return Err(LogError::Closed);
+                    if self.gives_up() {
+                        return Err(if self.is_closed() { LogError::Closed } else { error.into() });
                     }
                     tracing::warn!(log = self.name, %error, "the broker is away; reading goes on when it is back");
                 }

@@ -1,6 +1,7 @@
 //! The log on topics, as its users hold it: the shared parts and the tasks that drive them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use headwater_core::world::{Task, TaskWaker};
@@ -258,6 +259,10 @@ impl Log for TopicLog {
     fn metrics(&self) -> LogMetrics {
         let poisoned = self.inner.poison().map(|poison| poison.to_string());
         LogMetrics { poisoned, ..self.inner.metrics.read() }
+    }
+
+    fn limit_waits(&self, patience: Duration) {
+        self.inner.limit_waits(patience);
     }
 
     fn close(&self) -> Result<()> {

@@ -45,7 +45,7 @@ impl Inner {
             Err(error) => error,
         };
         loop {
-            if !matches!(failed, TopicError::Outage { .. }) || self.is_closed() {
+            if !matches!(failed, TopicError::Outage { .. }) || self.gives_up() {
                 return Err(self.poison_with(LogError::Topics(failed)));
             }
             tracing::warn!(log = self.name, error = %failed, "the broker is away; the log goes on when it is back");

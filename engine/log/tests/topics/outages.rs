@@ -1,9 +1,10 @@
 //! A broker that goes away in the middle of anything, by seed: each row is there once, in its place, and groups stay whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use headwater_core::{Epoch, ProducerId, ShardId};
-use headwater_log::{Append, Log, Producer};
+use headwater_core::{Epoch, ProducerId, ShardId, World};
+use headwater_log::{Append, Log, LogError, Producer, ReadSpec, TopicError, TopicLog, TopicLogOptions};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -114,6 +115,51 @@ fn a_log_that_is_closed_while_the_broker_is_away_says_so() {
     }
     assert!(log.close().is_err(), "nobody knows whether the rows are there");
     assert!(pending.wait().is_err());
+    broker.back();
+    assert_eq!(read_all(&*broker.open(), stream, 0), [0, 1, 2]);
+}
+
+#[test]
+fn a_log_whose_process_is_to_end_waits_no_longer_than_it_may() {
+    let broker = Arc::new(Broker::default());
+    let options = TopicLogOptions { recent_bytes: 0, ..TopicLogOptions::default() };
+    let log = TopicLog::open(World::real(), broker.connect(), "lab", options).unwrap();
+    let stream = create(&*log, "events", 1);
+    log.append(vec![append(stream, 0, 0..3)]).unwrap();
+    broker.gone_after(0);
+    let mut waiting = vec![log.submit(vec![append(stream, 0, 3..5)])];
+    let mut reader = log.read(ReadSpec::all(stream, ShardId(0))).unwrap();
+    std::thread::scope(|scope| {
+        let read = scope.spawn(|| reader.next());
+        while !["bounds", "read"].iter().all(|call| broker.struck().contains_key(call)) {
+            std::thread::yield_now();
+        }
+        // Both wait for the broker, and an append waits for the one before it.
+        waiting.push(log.submit(vec![append(stream, 0, 5..9)]));
+        assert!(!read.is_finished());
+        log.limit_waits(Duration::from_millis(20));
+        let error = read.join().unwrap().unwrap_err();
+        assert!(matches!(error, LogError::Topics(TopicError::Outage { .. })), "{error}");
+    });
+    for pending in waiting {
+        let error = pending.wait().unwrap_err();
+        assert!(matches!(error, LogError::Poisoned { .. }), "{error}");
+    }
+    assert!(log.close().is_err(), "not all that was submitted was written");
+    broker.back();
+    // What was acknowledged is there, and nothing else is.
+    assert_eq!(read_all(&*broker.open(), stream, 0), [0, 1, 2]);
+}
+
+#[test]
+fn a_log_that_owes_nothing_ends_well_without_its_broker() {
+    let broker = Arc::new(Broker::default());
+    let log = broker.open();
+    let stream = create(&*log, "events", 1);
+    log.append(vec![append(stream, 0, 0..3)]).unwrap();
+    broker.gone_after(0);
+    log.limit_waits(Duration::ZERO);
+    log.close().unwrap();
     broker.back();
     assert_eq!(read_all(&*broker.open(), stream, 0), [0, 1, 2]);
 }

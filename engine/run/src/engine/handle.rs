@@ -338,9 +338,8 @@ impl Engine {
             state.programs.clear();
             std::mem::take(&mut state.connectors)
         };
-        for connector in connectors.values() {
-            connector.stop().await;
-        }
+        // All at once: what one of them still waits for, others may wait for, too.
+        futures::future::join_all(connectors.values().map(|connector| connector.stop())).await;
         let engine = self.clone();
         let work = move || engine.close_here();
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
