@@ -25,6 +25,7 @@ mod queue;
 pub(crate) mod schema;
 mod sequencer;
 mod shape;
+mod stored;
 mod streams;
 mod submit;
 mod topics;

@@ -74,6 +74,12 @@ impl View {
         self.shards.remove(&id).unwrap_or_default()
     }
 
+    /// Where a stream's shards begin and end, in order.
+    pub(crate) fn bounds(&self, id: StreamId) -> Result<Vec<ShardBounds>> {
+        self.streams.get(id)?;
+        Ok(self.shards(id).iter().map(Shard::bounds).collect())
+    }
+
     /// A stream's shards, in order.
     pub(crate) fn shards(&self, id: StreamId) -> &[Shard] {
         self.shards.get(&id).map_or(&[], Vec::as_slice)

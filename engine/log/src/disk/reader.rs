@@ -19,9 +19,9 @@ use super::rebuild::entries_of;
 use super::recent::Seat;
 use super::store;
 use crate::api::{From, ReadBatch, ReadSpec, Reader};
-use crate::batch::{Arrivals, Decoded, Fetch, Header, Limits, Wanted, decode, may_match};
+use crate::batch::{Decoded, Fetch, Header, Limits, decode};
 use crate::error::{LogError, Result};
-use crate::shape::Shape;
+use crate::stored::{self, Cursor};
 use crate::streams::Stream;
 
 /// A batch up to this size is read whole, header and all, whichever columns are wanted: one read costs less than two.
@@ -33,10 +33,7 @@ const ENTRIES: usize = 256;
 /// A reader of files.
 pub(crate) struct DiskReader {
     inner: Arc<Inner>,
-    spec: ReadSpec,
-    shape: Shape,
-    schemas: Vec<arrow::datatypes::SchemaRef>,
-    position: Sequence,
+    cursor: Cursor,
     stretch: Stretch,
     seat: Seat,
 }
@@ -64,37 +61,25 @@ enum Found {
 impl DiskReader {
     /// Starts where `spec` says.
     pub(crate) fn new(inner: Arc<Inner>, spec: ReadSpec) -> Result<Self> {
-        let (shape, schemas) = {
-            let view = inner.view.read();
-            let (stream, _) = view.shard(spec.stream, spec.shard)?;
-            (Shape::new(stream, &spec)?, stream.schemas.clone())
-        };
-        let position = start(&inner, &spec)?;
-        let seat = inner.recent.sit_down(&spec);
-        Ok(Self { inner, spec, shape, schemas, position, stretch: Stretch::default(), seat })
+        let mut cursor = Cursor::new(&inner.view.read(), spec)?;
+        cursor.position = start(&inner, &cursor.spec)?;
+        let seat = inner.recent.sit_down(&cursor.spec);
+        Ok(Self { inner, cursor, stretch: Stretch::default(), seat })
     }
 
-    /// Whether there is a row at the position for this reader; follows the stream's schema.
+    /// Whether there is a row at the position for this reader.
     fn has_next(&mut self) -> Result<bool> {
-        let view = self.inner.view.read();
-        let (stream, shard) = view.shard(self.spec.stream, self.spec.shard)?;
-        shard.check_kept(&stream.info, self.spec.shard, self.position)?;
-        if stream.schemas.len() != self.schemas.len() {
-            self.shape.follow(stream, &self.spec)?;
-            self.schemas = stream.schemas.clone();
-        }
-        let end = self.spec.until.map_or(shard.next, |until| until.min(shard.next));
-        Ok(self.position < end)
+        Ok(self.cursor.ahead(&self.inner.view.read())?.is_some())
     }
 
     /// The batch at the position.
     fn entry(&mut self) -> Result<Entry> {
         loop {
             match self.stretch.entries.front() {
-                Some(entry) if entry.next() <= self.position => {
+                Some(entry) if entry.next() <= self.cursor.position => {
                     self.stretch.entries.pop_front();
                 }
-                Some(entry) if entry.first <= self.position => return Ok(*entry),
+                Some(entry) if entry.first <= self.cursor.position => return Ok(*entry),
                 _ => self.stretch = self.look_up()?,
             }
         }
@@ -105,13 +90,16 @@ impl DiskReader {
         loop {
             let found = {
                 let view = self.inner.view.read();
-                let (stream, shard) = view.shard(self.spec.stream, self.spec.shard)?;
-                shard.check_kept(&stream.info, self.spec.shard, self.position)?;
-                self.inner.check_not_lost(&self.spec, self.position, stream)?;
-                find(&shard.files, self.position).ok_or_else(|| LogError::Corrupt {
+                let (stream, shard) = view.shard(self.cursor.spec.stream, self.cursor.spec.shard)?;
+                shard.check_kept(&stream.info, self.cursor.spec.shard, self.cursor.position)?;
+                self.inner.check_not_lost(&self.cursor.spec, self.cursor.position, stream)?;
+                find(&shard.files, self.cursor.position).ok_or_else(|| LogError::Corrupt {
                     file: self.inner.layout.dir.clone(),
                     offset: 0,
-                    reason: format!("no file holds sequence {} of {}", self.position, stream.info.spec.name),
+                    reason: format!(
+                        "no file holds sequence {} of {}",
+                        self.cursor.position, stream.info.spec.name
+                    ),
                 })?
             };
             if let Some(stretch) = self.open(found)? {
@@ -131,14 +119,14 @@ impl DiskReader {
             Found::Sealed(part) => {
                 let path = &part.segment.path;
                 let file = match self.inner.files.get(path) {
-                    Err(_) if !self.inner.is_current(&self.spec, &part) => return Ok(None),
+                    Err(_) if !self.inner.is_current(&self.cursor.spec, &part) => return Ok(None),
                     result => result?,
                 };
                 let mut entries: VecDeque<Entry> = entries_of(&*file, &part.segment, part.place)?.into();
-                let before = entries.partition_point(|entry| entry.next() <= self.position);
+                let before = entries.partition_point(|entry| entry.next() <= self.cursor.position);
                 entries.drain(..before);
-                if entries.front().is_none_or(|entry| entry.first > self.position) {
-                    let reason = format!("the footer has no batch with sequence {}", self.position);
+                if entries.front().is_none_or(|entry| entry.first > self.cursor.position) {
+                    let reason = format!("the footer has no batch with sequence {}", self.cursor.position);
                     return Err(LogError::corrupt(path, part.segment.bytes, reason));
                 }
                 Ok(Some(Stretch { file: Some((file, path.clone())), entries }))
@@ -148,44 +136,38 @@ impl DiskReader {
 
     /// The rows of a batch, if it is not left out by bounds.
     fn rows(&self, entry: &Entry) -> Result<Option<Decoded>> {
-        let counts_only = self.spec.projection.as_ref().is_some_and(Vec::is_empty);
-        if counts_only && self.spec.bounds.is_empty() && !self.spec.arrivals {
+        let cursor = &self.cursor;
+        let spec = &cursor.spec;
+        let counts_only = spec.projection.as_ref().is_some_and(Vec::is_empty);
+        if counts_only && spec.bounds.is_empty() && !spec.arrivals {
             let count = RecordBatchOptions::new().with_row_count(Some(entry.rows as usize));
-            let output = Arc::clone(&self.shape.output);
+            let output = Arc::clone(&cursor.shape.output);
             let rows = RecordBatch::try_new_with_options(output, Vec::new(), &count)?;
             return Ok(Some(Decoded { rows, arrivals: None }));
         }
-        let key = self.seat.key(entry, self.schemas.len());
+        let key = self.seat.key(entry, cursor.schemas.len());
         if let Some(kept) = key.as_ref().and_then(|key| self.inner.recent.get(key)) {
-            let written = &self.schemas[kept.header.schema.0 as usize];
-            let matches = may_match(&kept.header, &self.spec.bounds, written, &self.shape.target);
+            let written = &cursor.schemas[kept.header.schema.0 as usize];
+            let matches = cursor.may_match(&kept.header, written);
             return Ok(matches.then(|| kept.decoded.clone()));
         }
         let Some((file, path)) = &self.stretch.file else { return Err(LogError::Closed) };
-        let whole =
-            entry.bytes <= WHOLE_BYTES_MAX || (self.spec.projection.is_none() && self.spec.bounds.is_empty());
+        let whole = entry.bytes <= WHOLE_BYTES_MAX || (spec.projection.is_none() && spec.bounds.is_empty());
         let count = if whole && !counts_only { entry.bytes } else { entry.header };
         let head = store::read(&**file, path, entry.at, count as usize)?;
         let in_file = |error: crate::batch::BatchError| error.in_file(path, entry.at);
         let header = Header::parse(&head, &Limits::FORMAT).map_err(in_file)?;
         self.check(&header, entry, path)?;
-        let Some(written) = self.schemas.get(header.schema.0 as usize) else {
+        let Some(written) = cursor.written(&header) else {
             let reason = format!("schema {} is not known", header.schema);
             return Err(LogError::corrupt(path, entry.at, reason));
         };
-        if !may_match(&header, &self.spec.bounds, written, &self.shape.target) {
+        if !cursor.may_match(&header, written) {
             return Ok(None);
         }
-        let wanted = Wanted {
-            written,
-            target: &self.shape.target,
-            projection: self.spec.projection.as_deref(),
-            output: &self.shape.output,
-            arrivals: self.spec.arrivals,
-        };
         let in_file_fetch = BatchInFile { file: &**file, path, at: entry.at };
         let fetch: &dyn Fetch = if count == entry.bytes { &head } else { &in_file_fetch };
-        let decoded = decode(&header, &wanted, fetch).map_err(in_file)?;
+        let decoded = decode(&header, &cursor.wanted(written), fetch).map_err(in_file)?;
         if let Some(key) = key {
             let kept = DecodedBatch { header, decoded: decoded.clone() };
             self.inner.recent.put(key, Arc::new(kept), bytes_of(&decoded).max(entry.bytes as usize));
@@ -196,7 +178,13 @@ impl DiskReader {
     /// Refuses a batch other than the one that the index promised.
     fn check(&self, header: &Header, entry: &Entry, path: &std::path::Path) -> Result<()> {
         let is = (header.stream, header.shard, header.first, header.rows, header.lengths.total);
-        let should = (self.spec.stream, self.spec.shard, entry.first, entry.rows, u64::from(entry.bytes));
+        let should = (
+            self.cursor.spec.stream,
+            self.cursor.spec.shard,
+            entry.first,
+            entry.rows,
+            u64::from(entry.bytes),
+        );
         if is == should {
             return Ok(());
         }
@@ -208,22 +196,17 @@ impl Reader for DiskReader {
     fn next(&mut self) -> Result<Option<ReadBatch>> {
         while self.has_next()? {
             let entry = self.entry()?;
-            let end = self.spec.until.map_or(entry.next(), |until| until.min(entry.next()));
-            let Some(decoded) = self.rows(&entry)? else {
-                self.position = end;
-                continue;
-            };
-            let skip = (self.position.0 - entry.first.0) as usize;
-            let count = (end.0 - self.position.0) as usize;
-            let batch = part_of(&decoded, &entry, skip, count, self.position);
-            self.position = end;
-            return Ok(Some(batch));
+            let decoded = self.rows(&entry)?;
+            let batch = self.cursor.pass((entry.first, entry.next()), entry.arrival, decoded.as_ref());
+            if batch.is_some() {
+                return Ok(batch);
+            }
         }
         Ok(None)
     }
 
     fn position(&self) -> Sequence {
-        self.position
+        self.cursor.position
     }
 }
 
@@ -231,16 +214,6 @@ impl Reader for DiskReader {
 fn bytes_of(decoded: &Decoded) -> usize {
     let columns = decoded.rows.columns().iter();
     columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
-}
-
-fn part_of(decoded: &Decoded, entry: &Entry, skip: usize, count: usize, first: Sequence) -> ReadBatch {
-    let arrivals = decoded.arrivals.as_ref().map(|arrivals| match arrivals {
-        Arrivals::Same(_) => arrivals.to_array(count),
-        Arrivals::Each(times) => times.slice(skip, count),
-    });
-    let is_whole = count == decoded.rows.num_rows();
-    let rows = if is_whole { decoded.rows.clone() } else { decoded.rows.slice(skip, count) };
-    ReadBatch { first, rows, arrivals, arrival: entry.arrival.0..entry.arrival.1 }
 }
 
 /// A batch that is read from its file piece by piece.
@@ -272,16 +245,13 @@ fn find(files: &FileRows, at: Sequence) -> Option<Found> {
 fn start(inner: &Inner, spec: &ReadSpec) -> Result<Sequence> {
     let view = inner.view.read();
     let (stream, shard) = view.shard(spec.stream, spec.shard)?;
+    if let Some(start) = stored::start(stream, shard, spec)? {
+        return Ok(start);
+    }
     let seek = match spec.from {
-        From::Earliest => return Ok(shard.first),
-        From::Latest => return Ok(shard.next),
-        From::Sequence(at) => {
-            shard.check_kept(&stream.info, spec.shard, at)?;
-            return Ok(at);
-        }
-        From::EventTime(_) if stream.event_time.is_none() => return Ok(shard.first),
         From::EventTime(time) => Seek::EventTime(time),
         From::Arrival(time) => Seek::Arrival(time),
+        From::Earliest | From::Latest | From::Sequence(_) => return Ok(shard.first),
     };
     let part = shard.files.sealed.iter().find(|part| {
         seek.may_hold(part.summary.event_time, part.summary.arrival) && part.summary.rows.end > shard.first

@@ -144,9 +144,7 @@ impl Log for MemoryLog {
     }
 
     fn bounds(&self, stream: StreamId) -> Result<Vec<ShardBounds>> {
-        let view = self.view.read();
-        view.streams.get(stream)?;
-        Ok(view.shards(stream).iter().map(|shard| shard.bounds()).collect())
+        self.view.read().bounds(stream)
     }
 
     fn submit(&self, group: Vec<Append>) -> Box<dyn Pending> {

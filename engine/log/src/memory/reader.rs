@@ -10,6 +10,7 @@ use crate::api::{From, ReadBatch, ReadSpec, Reader};
 use crate::batch::Arrivals;
 use crate::error::Result;
 use crate::shape::Shape;
+use crate::stored;
 use crate::streams::Stream;
 use crate::view::{Shard, View};
 
@@ -44,17 +45,15 @@ impl MemoryReader {
 }
 
 fn start(stream: &Stream, shard: &Shard, spec: &ReadSpec) -> Result<Sequence> {
-    Ok(match spec.from {
-        From::Earliest => shard.first,
-        From::Latest => shard.next,
-        From::Sequence(at) => {
-            shard.check_kept(&stream.info, spec.shard, at)?;
-            at
-        }
-        From::EventTime(_) if stream.event_time.is_none() => shard.first,
-        From::EventTime(time) => shard.memory.seek_event_time(time).unwrap_or(shard.next),
-        From::Arrival(time) => shard.memory.seek_arrival(time).unwrap_or(shard.next),
-    })
+    if let Some(start) = stored::start(stream, shard, spec)? {
+        return Ok(start);
+    }
+    let found = match spec.from {
+        From::EventTime(time) => shard.memory.seek_event_time(time),
+        From::Arrival(time) => shard.memory.seek_arrival(time),
+        From::Earliest | From::Latest | From::Sequence(_) => None,
+    };
+    Ok(found.unwrap_or(shard.next))
 }
 
 impl Reader for MemoryReader {

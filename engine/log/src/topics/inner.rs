@@ -1,59 +1,46 @@
-//! What the parts of a log on topics share.
-//!
-//! Locks are taken in this order: writer, view. Readers take the view only, and never while they wait for the broker.
+//! What the parts of a log on topics share besides its front. Readers never hold a lock while they wait for the broker.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
 use headwater_core::{EventTime, ShardId, StreamId, World};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::batch::{Batch, Place};
 use super::broker::{TopicError, Topics};
-use super::catalog::Event;
 use super::note::Totals;
 use super::options::TopicLogOptions;
 use super::tail::Tail;
-use super::write::Outgoing;
 use crate::api::{Durability, StreamInfo};
 use crate::error::{LogError, Result};
-use crate::metrics::Metrics;
-use crate::queue::Queue;
 use crate::sequencer::Sequencer;
-use crate::streams::{Change, Streams};
+use crate::stored::Front;
 use crate::view::View;
-use crate::wakes::Wakes;
 
 /// A log on topics, without the tasks that drive it.
 pub(crate) struct Inner {
-    /// The world outside.
-    pub world: World,
+    front: Front,
     /// The broker.
     pub topics: Arc<dyn Topics>,
-    /// What the names of its topics begin with.
-    pub name: String,
     /// The settings.
     pub options: TopicLogOptions,
-    /// What readers see.
-    pub view: Arc<RwLock<View>>,
-    /// Who wants to know of new rows.
-    pub wakes: Arc<Wakes>,
     /// What the committer works with.
     pub writer: Mutex<Writer>,
-    /// What waits to be committed.
-    pub queue: Queue,
     /// The newest batches.
     pub tail: Tail,
-    /// Counters.
-    pub metrics: Metrics,
-    poison: OnceLock<LogError>,
-    closed: AtomicBool,
     /// When waiting for the broker ends, once the process is to end.
     waits_end: OnceLock<Duration>,
+}
+
+/// What is no different on topics is in front.
+impl Deref for Inner {
+    type Target = Front;
+
+    fn deref(&self) -> &Front {
+        &self.front
+    }
 }
 
 /// What only the committer, and changes of streams, may touch.
@@ -66,6 +53,12 @@ pub(crate) struct Writer {
     pub catalog_end: i64,
     /// No row arrives before the one before it, whatever the wall clock says.
     pub last_arrival: EventTime,
+}
+
+impl AsMut<Sequencer> for Writer {
+    fn as_mut(&mut self) -> &mut Sequencer {
+        &mut self.sequencer
+    }
 }
 
 /// Where a partition ends.
@@ -94,18 +87,11 @@ impl Inner {
         writer: Writer,
     ) -> Self {
         Self {
-            queue: Queue::new(options.queue_bytes, Arc::clone(&world.tasks)),
+            front: Front::new(world, name, options.queue_bytes, view),
             tail: Tail::new(options.recent_bytes),
-            view: Arc::new(RwLock::new(view)),
             writer: Mutex::new(writer),
-            wakes: Arc::default(),
-            metrics: Metrics::default(),
-            poison: OnceLock::new(),
-            closed: AtomicBool::new(false),
             waits_end: OnceLock::new(),
-            world,
             topics,
-            name,
             options,
         }
     }
@@ -120,32 +106,6 @@ impl Inner {
         Place { topic: topic_of(&self.name, info), stream: info.id, shard }
     }
 
-    /// Why nothing more is written, if so.
-    pub fn poison(&self) -> Option<LogError> {
-        self.poison.get().cloned()
-    }
-
-    /// Takes no more appends because of this error, or of an earlier one, which is then the one that is answered with.
-    pub fn poison_with(&self, cause: LogError) -> LogError {
-        let poison = self.poison.get_or_init(|| {
-            tracing::error!(log = self.name, %cause, "the log takes no more appends");
-            LogError::Poisoned { cause: Arc::new(cause) }
-        });
-        self.queue.refuse(poison.clone());
-        poison.clone()
-    }
-
-    /// Whether the log was closed.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Takes nothing from now on.
-    pub fn set_closed(&self) {
-        self.queue.refuse(LogError::Closed);
-        self.closed.store(true, Ordering::Release);
-    }
-
     /// Lets nothing wait for the broker for longer than this from now on.
     pub fn limit_waits(&self, patience: Duration) {
         // Whoever says it first has it.
@@ -156,15 +116,6 @@ impl Inner {
     pub fn gives_up(&self) -> bool {
         let is_over = |end: &Duration| self.world.clock.monotonic() >= *end;
         self.is_closed() || self.waits_end.get().is_some_and(is_over)
-    }
-
-    /// Refuses a call when the log is closed or poisoned.
-    pub fn check_open(&self) -> Result<()> {
-        match self.poison() {
-            Some(poison) => Err(poison),
-            None if self.is_closed() => Err(LogError::Closed),
-            None => Ok(()),
-        }
     }
 
     /// Reads batches of a shard, as [`Topics::read`] does, and waits while the broker is away.
@@ -180,30 +131,6 @@ impl Inner {
                 done => return done,
             }
         }
-    }
-
-    /// Changes the set of streams: proposes, keeps, and applies to what the committer and the readers have.
-    pub fn change<T>(
-        &self,
-        propose: impl FnOnce(&Streams) -> Result<Option<(Change, Option<SchemaRef>)>>,
-        apply: impl FnOnce(&mut Writer, &mut View) -> Result<T>,
-    ) -> Result<T> {
-        let mut writer = self.writer.lock();
-        self.check_open()?;
-        // A copy: proposing may ask the broker, and readers must not wait for that.
-        let streams = self.view.read().streams.clone();
-        let proposed = propose(&streams)?;
-        if let Some((change, schema)) = proposed {
-            let now = self.world.clock.now();
-            let event = Event::Stream(change.clone());
-            let message = event.to_message(&self.catalog_topic(), schema.as_ref(), now);
-            let outgoing = [Outgoing { message, after: writer.catalog_end }];
-            let offsets = self.write(&outgoing, writer.catalog_end)?;
-            writer.catalog_end = offsets[0] + 1;
-            let applied = self.view.write().streams.apply(&change, schema);
-            applied.map_err(|reason| LogError::corrupt(&*self.catalog_topic(), 0, reason))?;
-        }
-        apply(&mut writer, &mut self.view.write())
     }
 }
 

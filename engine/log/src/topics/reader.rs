@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use headwater_core::Sequence;
 
 use super::batch::{Batch, Place};
@@ -15,18 +14,15 @@ use super::broker::Stored;
 use super::inner::Inner;
 use super::search::first_where;
 use crate::api::{From, ReadBatch, ReadSpec, Reader};
-use crate::batch::{Arrivals, Decoded, Wanted, decode, may_match};
+use crate::batch::{Decoded, decode};
 use crate::error::Result;
-use crate::shape::Shape;
+use crate::stored::{self, Cursor};
 
 /// A reader of a partition.
 pub(crate) struct TopicReader {
     inner: Arc<Inner>,
     place: Place,
-    spec: ReadSpec,
-    shape: Shape,
-    schemas: Vec<SchemaRef>,
-    position: Sequence,
+    cursor: Cursor,
     /// Batches that were read and lie ahead.
     ahead: VecDeque<Batch>,
     /// Where the batch with the position is looked for, if that is known: after the last one that was read.
@@ -36,59 +32,54 @@ pub(crate) struct TopicReader {
 impl TopicReader {
     /// Starts where `spec` says.
     pub fn new(inner: Arc<Inner>, spec: ReadSpec) -> Result<Self> {
-        let (shape, schemas, place) = {
+        let (place, mut cursor) = {
             let view = inner.view.read();
-            let (stream, _) = view.shard(spec.stream, spec.shard)?;
-            (Shape::new(stream, &spec)?, stream.schemas.clone(), inner.place(&stream.info, spec.shard))
+            let place = inner.place(&view.streams.get(spec.stream)?.info, spec.shard);
+            (place, Cursor::new(&view, spec)?)
         };
-        let position = start(&inner, &place, &spec)?;
-        Ok(Self { inner, place, spec, shape, schemas, position, ahead: VecDeque::new(), offset: None })
+        cursor.position = start(&inner, &place, &cursor.spec)?;
+        Ok(Self { inner, place, cursor, ahead: VecDeque::new(), offset: None })
     }
 
-    /// Whether there is a row at the position for this reader, and between which offsets it is; follows the stream's schema.
+    /// Whether there is a row at the position for this reader, and between which offsets it is.
     fn find(&mut self) -> Result<Option<Range<i64>>> {
         let view = self.inner.view.read();
-        let (stream, shard) = view.shard(self.spec.stream, self.spec.shard)?;
-        shard.check_kept(&stream.info, self.spec.shard, self.position)?;
-        if stream.schemas.len() != self.schemas.len() {
-            self.shape.follow(stream, &self.spec)?;
-            self.schemas = stream.schemas.clone();
-        }
-        let end = self.spec.until.map_or(shard.next, |until| until.min(shard.next));
+        let Some(shard) = self.cursor.ahead(&view)? else { return Ok(None) };
         let after = self.offset.map(|offset| offset..shard.topic.end);
-        let range = after.unwrap_or_else(|| shard.topic.around(self.position));
-        Ok((self.position < end).then_some(range))
+        Ok(Some(after.unwrap_or_else(|| shard.topic.around(self.cursor.position))))
     }
 
     /// The batch at the position, which is between these offsets.
     fn batch(&mut self, offsets: Range<i64>) -> Result<Batch> {
-        while self.ahead.front().is_some_and(|batch| batch.next() <= self.position) {
+        while self.ahead.front().is_some_and(|batch| batch.next() <= self.cursor.position) {
             self.ahead.pop_front();
         }
         if self.ahead.is_empty() {
             self.fill(offsets)?;
         }
         match self.ahead.front() {
-            Some(batch) if batch.first() <= self.position => Ok(batch.clone()),
+            Some(batch) if batch.first() <= self.cursor.position => Ok(batch.clone()),
             // The rows before it were removed a moment ago, which the next look at the shard tells; or else they are missing.
             Some(batch) => {
-                let reason = format!("the batch begins with row {}, not {}", batch.first(), self.position);
+                let reason =
+                    format!("the batch begins with row {}, not {}", batch.first(), self.cursor.position);
                 let error = self.place.damaged(batch.offset, reason);
                 self.find()?;
                 Err(error)
             }
             None => {
                 self.find()?;
-                Err(self.place.damaged(0, format!("no message holds row {}", self.position)))
+                Err(self.place.damaged(0, format!("no message holds row {}", self.cursor.position)))
             }
         }
     }
 
     fn fill(&mut self, offsets: Range<i64>) -> Result<()> {
-        let recent = self.inner.tail.get(self.spec.stream, self.spec.shard, self.position);
+        let recent =
+            self.inner.tail.get(self.cursor.spec.stream, self.cursor.spec.shard, self.cursor.position);
         if let Some((offset, value)) = recent {
             let batch = Batch::of(&self.place, Stored { offset, value, note: bytes::Bytes::new() })?;
-            if batch.next() > self.position {
+            if batch.next() > self.cursor.position {
                 self.offset = Some(offset + 1);
                 self.ahead.push_back(batch);
                 return Ok(());
@@ -98,7 +89,7 @@ impl TopicReader {
         let batches = if self.offset.is_some() {
             read(offsets)?
         } else {
-            let position = self.position;
+            let position = self.cursor.position;
             first_where(&read, offsets, |batch| Ok(batch.next() > position))?.into_iter().collect()
         };
         if let Some(last) = batches.last() {
@@ -111,20 +102,13 @@ impl TopicReader {
     /// The rows of a batch, if it is not left out by bounds.
     fn rows(&self, batch: &Batch) -> Result<Option<Decoded>> {
         let header = &batch.header;
-        let Some(written) = self.schemas.get(header.schema.0 as usize) else {
+        let Some(written) = self.cursor.written(header) else {
             return Err(self.place.damaged(batch.offset, format!("schema {} is not known", header.schema)));
         };
-        if !may_match(header, &self.spec.bounds, written, &self.shape.target) {
+        if !self.cursor.may_match(header, written) {
             return Ok(None);
         }
-        let wanted = Wanted {
-            written,
-            target: &self.shape.target,
-            projection: self.spec.projection.as_deref(),
-            output: &self.shape.output,
-            arrivals: self.spec.arrivals,
-        };
-        let decoded = decode(header, &wanted, &batch.bytes)
+        let decoded = decode(header, &self.cursor.wanted(written), &batch.bytes)
             .map_err(|error| self.place.damaged(batch.offset, error.to_string()))?;
         Ok(Some(decoded))
     }
@@ -134,27 +118,18 @@ impl Reader for TopicReader {
     fn next(&mut self) -> Result<Option<ReadBatch>> {
         while let Some(offsets) = self.find()? {
             let batch = self.batch(offsets)?;
-            let end = self.spec.until.map_or(batch.next(), |until| until.min(batch.next()));
-            let Some(decoded) = self.rows(&batch)? else {
-                self.position = end;
-                continue;
-            };
-            let first = self.position;
-            let (skip, count) = ((first.0 - batch.first().0) as usize, (end.0 - first.0) as usize);
-            let arrivals = decoded.arrivals.map(|arrivals| match arrivals {
-                Arrivals::Same(_) => arrivals.to_array(count),
-                Arrivals::Each(times) => times.slice(skip, count),
-            });
-            let (from, to) = batch.header.arrival;
-            self.position = end;
-            let rows = decoded.rows.slice(skip, count);
-            return Ok(Some(ReadBatch { first, rows, arrivals, arrival: from..to }));
+            let decoded = self.rows(&batch)?;
+            let rows = (batch.first(), batch.next());
+            let found = self.cursor.pass(rows, batch.header.arrival, decoded.as_ref());
+            if found.is_some() {
+                return Ok(found);
+            }
         }
         Ok(None)
     }
 
     fn position(&self) -> Sequence {
-        self.position
+        self.cursor.position
     }
 }
 
@@ -163,16 +138,10 @@ fn start(inner: &Inner, place: &Place, spec: &ReadSpec) -> Result<Sequence> {
     let (offsets, next) = {
         let view = inner.view.read();
         let (stream, shard) = view.shard(spec.stream, spec.shard)?;
-        match spec.from {
-            From::Earliest => return Ok(shard.first),
-            From::Latest => return Ok(shard.next),
-            From::Sequence(at) => {
-                shard.check_kept(&stream.info, spec.shard, at)?;
-                return Ok(at);
-            }
-            From::EventTime(_) if stream.event_time.is_none() => return Ok(shard.first),
-            From::EventTime(_) | From::Arrival(_) => (shard.topic.begin..shard.topic.end, shard.next),
+        if let Some(start) = stored::start(stream, shard, spec)? {
+            return Ok(start);
         }
+        (shard.topic.begin..shard.topic.end, shard.next)
     };
     let read = |range: Range<i64>| inner.read(place, range);
     let found = first_where(&read, offsets, |batch| {

@@ -38,7 +38,7 @@ struct Expected {
 
 impl Inner {
     /// Commits messages, however often the broker goes away meanwhile. The answer is the offset of each. An error is for good.
-    pub fn write(&self, outgoing: &[Outgoing], catalog_end: i64) -> Result<Vec<i64>> {
+    pub fn transact(&self, outgoing: &[Outgoing], catalog_end: i64) -> Result<Vec<i64>> {
         let messages: Vec<Message> = outgoing.iter().map(|one| one.message.clone()).collect();
         let mut failed = match self.topics.commit(&messages) {
             Ok(offsets) => return Ok(offsets),
