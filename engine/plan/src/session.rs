@@ -19,7 +19,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 use headwater_operators::sequences;
 
-use crate::functions::{ArrowPlanner, flink_functions, json_functions};
+use crate::functions::{ArrowPlanner, flink_functions, json_aggregates, json_functions};
 use crate::parse::arrow_type;
 use crate::patterns::PatternPlanner;
 use crate::window::WindowPlanner;
@@ -64,7 +64,7 @@ pub(crate) fn new_session() -> SessionState {
     }
     // As above.
     let _ = state.register_expr_planner(Arc::new(ArrowPlanner));
-    for function in sequences::aggregate_functions() {
+    for function in sequences::aggregate_functions().into_iter().chain(json_aggregates()) {
         // As above.
         let _ = state.register_udaf(Arc::new(function));
     }

@@ -6,5 +6,5 @@ mod json;
 mod parameters;
 
 pub(crate) use flink::functions as flink_functions;
-pub(crate) use json::{ArrowPlanner, functions as json_functions};
+pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};
 pub(crate) use parameters::take_parameters;

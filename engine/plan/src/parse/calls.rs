@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::json;
+use super::json_aggregates;
 
 /// The functions that take lambdas. Only there `x -> ...` is one: anywhere else the arrow looks into JSON.
 pub(crate) const WITH_LAMBDAS: [&str; 9] = [
@@ -31,6 +32,9 @@ pub(super) fn parse_call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserE
     let name = word.value.to_lowercase();
     if WITH_LAMBDAS.contains(&name.as_str()) {
         return Some(with_lambdas(parser));
+    }
+    if json_aggregates::NAMES.contains(&name.as_str()) {
+        return Some(json_aggregates::parse(parser));
     }
     json::reader_of(&name).map(|read| {
         let ident = parser.parse_identifier()?;

@@ -100,12 +100,7 @@ fn exists(parser: &mut Parser<'_>) -> Arguments {
 fn object(parser: &mut Parser<'_>) -> Arguments {
     let (mut pairs, mut shapes) = (Vec::new(), String::new());
     while parser.peek_token_ref().token != Token::RParen && !sees_on_null(parser) {
-        // A column may be called key.
-        if is_word(parser, 0, "KEY") && !is_word(parser, 1, "VALUE") {
-            parser.next_token();
-        }
-        pairs.push(parser.parse_expr()?);
-        expect(parser, "VALUE")?;
+        pairs.push(key(parser)?);
         let value = parser.parse_expr()?;
         shapes.push(shape_of(&value));
         pairs.push(value);
@@ -129,6 +124,17 @@ fn array(parser: &mut Parser<'_>) -> Arguments {
     }
     let on_null = on_null(parser).unwrap_or("absent");
     Ok([text(on_null), text(&shapes)].into_iter().chain(values).collect())
+}
+
+/// `[KEY] key VALUE`.
+pub(super) fn key(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
+    // A column may be called key.
+    if is_word(parser, 0, "KEY") && !is_word(parser, 1, "VALUE") {
+        parser.next_token();
+    }
+    let key = parser.parse_expr()?;
+    expect(parser, "VALUE")?;
+    Ok(key)
 }
 
 /// The JSON and the path.
@@ -169,7 +175,7 @@ fn sees_on_null(parser: &Parser<'_>) -> bool {
     ["NULL ON NULL", "ABSENT ON NULL"].iter().any(|words| sees(parser, words))
 }
 
-fn on_null(parser: &mut Parser<'_>) -> Option<&'static str> {
+pub(super) fn on_null(parser: &mut Parser<'_>) -> Option<&'static str> {
     match either(parser, &["NULL ON NULL", "ABSENT ON NULL"])? {
         "NULL ON NULL" => Some("null"),
         _ => Some("absent"),
@@ -177,10 +183,13 @@ fn on_null(parser: &mut Parser<'_>) -> Option<&'static str> {
 }
 
 /// Whether a value is JSON by itself, as what functions and operators of JSON give.
-fn shape_of(value: &Expr) -> char {
+pub(super) fn shape_of(value: &Expr) -> char {
     match value {
         Expr::Function(function)
-            if matches!(&*name_of(&function.name), "json" | "json_array" | "json_object") =>
+            if matches!(
+                &*name_of(&function.name),
+                "json" | "json_array" | "json_object" | "json_arrayagg" | "json_objectagg"
+            ) =>
         {
             'j'
         }
@@ -201,7 +210,7 @@ fn sees(parser: &Parser<'_>, words: &str) -> bool {
     words.split(' ').enumerate().all(|(nth, word)| is_word(parser, nth, word))
 }
 
-fn takes(parser: &mut Parser<'_>, words: &str) -> bool {
+pub(super) fn takes(parser: &mut Parser<'_>, words: &str) -> bool {
     let seen = sees(parser, words);
     if seen {
         words.split(' ').for_each(|_| parser.advance_token());
@@ -213,11 +222,11 @@ fn either(parser: &mut Parser<'_>, choices: &[&'static str]) -> Option<&'static 
     choices.iter().copied().find(|words| takes(parser, words))
 }
 
-fn expect(parser: &mut Parser<'_>, words: &str) -> Result<(), ParserError> {
+pub(super) fn expect(parser: &mut Parser<'_>, words: &str) -> Result<(), ParserError> {
     if takes(parser, words) { Ok(()) } else { parser.expected_ref(words, parser.peek_token_ref()) }
 }
 
-fn text(value: &str) -> Expr {
+pub(super) fn text(value: &str) -> Expr {
     Expr::value(Value::SingleQuotedString(value.to_owned()))
 }
 

@@ -14,6 +14,7 @@ mod dialect;
 mod functions;
 mod given;
 mod json;
+mod json_aggregates;
 mod mapreduce;
 mod options;
 mod patterns;

@@ -135,6 +135,8 @@ fn an_error_is_raised_where_that_is_asked_for() {
     let error =
         broken("SELECT JSON_QUERY(x, 'strict $.a' ERROR ON ERROR) FROM (VALUES ('{\"a\":1}')) AS t (x)");
     assert!(error.contains("JSON_QUERY: the path leads to a scalar"), "{error}");
+    let error = broken("SELECT JSON_OBJECTAGG(x VALUE 1) FROM (VALUES (CAST(NULL AS STRING))) AS t (x)");
+    assert!(error.contains("JSON_OBJECTAGG: a key is NULL"), "{error}");
     let error = broken("SELECT JSON(x) FROM (VALUES ('a')) AS t (x)");
     assert!(error.contains("'a' is no JSON"), "{error}");
 }
@@ -156,6 +158,9 @@ fn mistakes_are_told_when_a_query_is_planned() {
         ("SELECT JSON_VALUE(j, '$.a' DEFAULT 1 ON) FROM events", "expected ERROR"),
         ("SELECT JSON_QUERY(j, '$' RETURNING INT) FROM events", "JSON_QUERY returns STRING or ARRAY<STRING>"),
         ("SELECT JSON_OBJECT('a', 1) FROM events", "expected VALUE"),
+        ("SELECT JSON_OBJECTAGG(j) FROM events", "expected VALUE"),
+        ("SELECT JSON_ARRAYAGG(DISTINCT n ORDER BY j) FROM events", "expected )"),
+        ("SELECT JSON_ARRAYAGG(n) OVER (PARTITION BY j) FROM events", "JSON_ARRAYAGG takes the rows of a group"),
         ("SELECT n -> 'a' FROM events", "look into JSON, which is a text"),
         ("SELECT j -> 1.5 FROM events", "a key into JSON is a text or a whole number"),
     ] {

@@ -133,6 +133,9 @@ const CASES: &[&str] = &[
     // Grouping sets.
     "SELECT station, hour, grouping(hour) AS g, count(*) FROM weather GROUP BY ROLLUP (station, hour)",
     "SELECT window_start, station, grouping_id(station, hour) AS g, avg(temp) FROM hours GROUP BY window_start, window_end, GROUPING SETS ((station), (hour), ())",
+    // JSON of groups.
+    "SELECT window_start, json_objectagg(KEY station VALUE temp ORDER BY ts) AS o FROM hours GROUP BY window_start, window_end",
+    "SELECT hour, json_arrayagg(DISTINCT station) FILTER (WHERE temp > 3) AS a, json_arrayagg(temp NULL ON NULL) AS t FROM weather GROUP BY hour",
     // When rows come out.
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end EMIT CHANGES",
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end EMIT EVERY INTERVAL '5' MINUTE",

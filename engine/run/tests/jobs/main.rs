@@ -11,6 +11,7 @@ mod determinism;
 mod emission;
 mod functions;
 mod growth;
+mod json;
 mod lasting;
 mod lateness;
 mod lookups;

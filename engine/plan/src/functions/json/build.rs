@@ -196,7 +196,7 @@ impl<'a> Value<'a> {
     }
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) -> Result<()> {
     serde_json::to_writer(out, text)
         .map_err(|error| datafusion::common::DataFusionError::External(error.into()))
 }

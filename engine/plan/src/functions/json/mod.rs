@@ -6,6 +6,7 @@
 //! | `JSON_QUERY(json, path ...)` | the object or array that a path leads to |
 //! | `JSON_EXISTS(json, path ...)` | whether a path leads anywhere |
 //! | `JSON_OBJECT(key VALUE value, ...)`, `JSON_ARRAY(value, ...)`, `JSON_STRING(value)` | JSON made of values |
+//! | `JSON_OBJECTAGG(key VALUE value)`, `JSON_ARRAYAGG(value)` | JSON made of the values of a group |
 //! | `json IS JSON [VALUE \| SCALAR \| ARRAY \| OBJECT]` | whether a text is JSON |
 //! | `json -> key`, `json ->> key` | a member or an element, as JSON or as text |
 //!
@@ -13,6 +14,7 @@
 
 mod arrows;
 mod build;
+mod collect;
 mod exists;
 mod find;
 mod input;
@@ -23,4 +25,5 @@ mod registry;
 mod value;
 
 pub(crate) use arrows::ArrowPlanner;
+pub(crate) use collect::aggregate_functions;
 pub(crate) use registry::functions;
