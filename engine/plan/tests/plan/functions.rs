@@ -152,7 +152,8 @@ fn mistakes_are_told_when_a_query_is_planned() {
     plan("SELECT j -> 'a' ->> 0 FROM events WHERE JSON_EXISTS(j, '$.a')").unwrap();
     for (sql, told) in [
         ("SELECT JSON_VALUE(j, 'a.b') FROM events", "begin with '$'"),
-        ("SELECT JSON_VALUE(j, '$.a[?(@.b > 1)]') FROM events", "has a filter, which is not supported"),
+        ("SELECT JSON_QUERY(j, '$.a[?(@.b = 1)]') FROM events", "has '=' in a filter, where '==' is meant"),
+        ("SELECT JSON_VALUE(j, '$..b') FROM events", "has '..', which is not supported"),
         ("SELECT JSON_VALUE(j, j) FROM events", "the path of a JSON function is a text in quotes"),
         ("SELECT JSON_VALUE(j) FROM events", "expected ,"),
         ("SELECT JSON_VALUE(j, '$.a' DEFAULT 1 ON) FROM events", "expected ERROR"),

@@ -10,7 +10,7 @@ use headwater_simulation::seeds;
 use crate::machine::Machine;
 
 const CALLS: &str = "JSON_ARRAYAGG(value) AS a, JSON_ARRAYAGG(value ORDER BY ts DESC NULL ON NULL) AS b, \
-    JSON_ARRAYAGG(DISTINCT value) FILTER (WHERE value < 15) AS c, JSON_OBJECTAGG(KEY 'v' || value % 4 VALUE ts ORDER BY value) \
+    JSON_ARRAYAGG(DISTINCT value) FILTER (WHERE value < 15) AS c, JSON_OBJECTAGG(KEY CONCAT('v', value % 4) VALUE ts ORDER BY value) \
     FILTER (WHERE value IS NOT NULL) AS d, JSON_OBJECTAGG(device VALUE JSON_OBJECT('at' VALUE ts, 'value' VALUE value)) AS e, \
     JSON_OBJECTAGG('x' VALUE value ORDER BY ts ABSENT ON NULL) AS f";
 

@@ -6,14 +6,24 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::filter::filtered;
 use super::path::Step;
 
 /// The values that steps lead to, as they stand in the text, in its order; of members with one name the last. An error: the text is
 /// no JSON.
 pub(super) fn find<'t>(text: &'t str, steps: &[Step]) -> serde_json::Result<Vec<&'t str>> {
+    find_under(text, steps, text)
+}
+
+/// The same in a part of a whole, which filters may look at.
+pub(super) fn find_under<'t>(
+    text: &'t str,
+    steps: &[Step],
+    root: &'t str,
+) -> serde_json::Result<Vec<&'t str>> {
     let mut found = Vec::new();
     let mut reader = serde_json::Deserializer::from_str(text);
-    Walk { steps, found: &mut found }.deserialize(&mut reader)?;
+    Walk { steps, root, found: &mut found }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(found)
 }
@@ -50,24 +60,38 @@ pub(super) fn compact(json: &str, out: &mut String) {
 /// The rest of a path, from the value that is read next.
 struct Walk<'a, 't> {
     steps: &'a [Step],
+    root: &'t str,
     found: &'a mut Vec<&'t str>,
 }
 
 impl<'t> Walk<'_, 't> {
     fn onward(&mut self) -> Walk<'_, 't> {
-        Walk { steps: &self.steps[1..], found: self.found }
+        Walk { steps: &self.steps[1..], root: self.root, found: self.found }
+    }
+
+    /// Goes on from a value that has been read.
+    fn onward_from<E: Error>(&mut self, value: &'t str) -> Result<(), E> {
+        let inner = find_under(value, &self.steps[1..], self.root).map_err(E::custom)?;
+        self.found.extend(inner);
+        Ok(())
     }
 }
 
 impl<'t> DeserializeSeed<'t> for Walk<'_, 't> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'t>>(self, from: D) -> Result<(), D::Error> {
-        if self.steps.is_empty() {
-            self.found.push(raw(from)?);
-            return Ok(());
+    fn deserialize<D: Deserializer<'t>>(mut self, from: D) -> Result<(), D::Error> {
+        match self.steps.first() {
+            None => {
+                self.found.push(raw(from)?);
+                Ok(())
+            }
+            Some(Step::Filter(condition)) => {
+                let passed = filtered(raw(from)?, condition, self.root);
+                passed.into_iter().try_for_each(|value| self.onward_from(value))
+            }
+            Some(_) => from.deserialize_any(self),
         }
-        from.deserialize_any(self)
     }
 }
 
@@ -100,17 +124,18 @@ impl<'t> Visitor<'t> for Walk<'_, 't> {
                     map.next_value_seed(self.onward())?;
                 }
             }
-            Step::Element(_) => while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {},
+            // A filter has read the whole value by itself.
+            Step::Element(_) | Step::Filter(_) => while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {},
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'t>>(mut self, mut seq: A) -> Result<(), A::Error> {
         let steps = self.steps;
-        match steps[0] {
+        match &steps[0] {
             Step::Every => while seq.next_element_seed(self.onward())?.is_some() {},
-            Step::Element(nth) if nth >= 0 => {
-                let mut ahead = nth;
+            Step::Element(nth) if *nth >= 0 => {
+                let mut ahead = *nth;
                 while ahead > 0 && seq.next_element::<IgnoredAny>()?.is_some() {
                     ahead -= 1;
                 }
@@ -125,11 +150,10 @@ impl<'t> Visitor<'t> for Walk<'_, 't> {
                 }
                 let back = usize::try_from(nth.unsigned_abs()).unwrap_or(usize::MAX);
                 if let Some(element) = elements.len().checked_sub(back).and_then(|nth| elements.get(nth)) {
-                    let inner = find(element, &self.steps[1..]).map_err(A::Error::custom)?;
-                    self.found.extend(inner);
+                    self.onward_from(element)?;
                 }
             }
-            Step::Member(_) => {}
+            Step::Member(_) | Step::Filter(_) => {}
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())

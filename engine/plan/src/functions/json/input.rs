@@ -32,11 +32,19 @@ impl Input {
         let text = texts.value(row);
         Some(match find(text, &self.path.steps) {
             Err(error) => Found::Wrong(format!("{} is no JSON: {error}", excerpt(text))),
-            Ok(found) if found.is_empty() && self.path.strict => {
+            Ok(found) if found.is_empty() && self.path.strict && !self.reaches_filter(text) => {
                 Found::Wrong(format!("the path leads nowhere in {}", excerpt(text)))
             }
             Ok(found) => Found::Values(found),
         })
+    }
+}
+
+impl Input {
+    /// Whether there is something for a filter of the path to test.
+    fn reaches_filter(&self, text: &str) -> bool {
+        let before = self.path.before_filter();
+        before.len() < self.path.steps.len() && find(text, before).is_ok_and(|found| !found.is_empty())
     }
 }
 

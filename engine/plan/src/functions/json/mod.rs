@@ -16,6 +16,7 @@ mod arrows;
 mod build;
 mod collect;
 mod exists;
+mod filter;
 mod find;
 mod input;
 mod is_json;

@@ -2,13 +2,18 @@
 //!
 //! ```text
 //!  path   = [ "lax" | "strict" ] "$" step*
-//!  step   = "." name | "." "*" | [ "." ] "[" ( quoted name | [ "-" ] digits | "*" ) "]"
+//!  step   = "." name | "." "*" | [ "." ] "[" ( quoted name | [ "-" ] digits | "*" | "?" filter ) "]"
 //! ```
 //!
-//! In a strict path a step that leads nowhere is an error, in a lax one (which it is unless it says so) nothing is there. Filters, slices
-//! and `..` are refused.
+//! In a strict path a step that leads nowhere is an error, in a lax one (which it is unless it says so) nothing is there. What a filter is
+//! stands in `filter.rs`. Slices and `..` are refused.
 
 use datafusion::common::{Result, plan_err};
+
+use super::filter::Condition;
+
+/// What ends a name.
+const ENDS: &[char] = &['.', '[', ' ', '(', ')', '?', '@', '\'', '"'];
 
 /// A step from a value to those within it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +24,15 @@ pub(super) enum Step {
     Element(i64),
     /// All members or elements.
     Every,
+    /// The elements for which this holds; an object for which it does.
+    Filter(Box<Condition>),
+}
+
+impl Step {
+    /// Whether it leads to one value at most.
+    pub(super) fn is_definite(&self) -> bool {
+        !matches!(self, Self::Every | Self::Filter(_))
+    }
 }
 
 /// A path.
@@ -48,7 +62,7 @@ impl Path {
         };
         let mut steps = Vec::new();
         while !rest.is_empty() {
-            let (step, after) = match step(rest) {
+            let (step, after) = match step(rest, ENDS) {
                 Ok(read) => read,
                 Err(why) => return plan_err!("the JSON path '{text}' {why}, at '{rest}'"),
             };
@@ -60,12 +74,18 @@ impl Path {
 
     /// Whether it leads to one value at most.
     pub(super) fn is_definite(&self) -> bool {
-        !self.steps.contains(&Step::Every)
+        self.steps.iter().all(Step::is_definite)
+    }
+
+    /// The steps before the first filter, which may well let nothing pass.
+    pub(super) fn before_filter(&self) -> &[Step] {
+        let end = self.steps.iter().position(|step| matches!(step, Step::Filter(_)));
+        &self.steps[..end.unwrap_or(self.steps.len())]
     }
 }
 
 /// Reads a step, and what is behind it.
-fn step(text: &str) -> Result<(Step, &str), &'static str> {
+pub(super) fn step<'t>(text: &'t str, ends: &[char]) -> Result<(Step, &'t str), &'static str> {
     if text.starts_with("..") {
         return Err("has '..', which is not supported");
     }
@@ -76,7 +96,7 @@ fn step(text: &str) -> Result<(Step, &str), &'static str> {
     if let Some(after) = rest.strip_prefix('*') {
         return Ok((Step::Every, after));
     }
-    let end = rest.find(['.', '[', ' ', '(', ')', '?', '@', '\'', '"']).unwrap_or(rest.len());
+    let end = rest.find(ends).unwrap_or(rest.len());
     match rest.split_at(end) {
         ("", _) => Err("lacks a name behind '.'"),
         (_, after) if after.starts_with('(') => Err("calls a function, which is not supported"),
@@ -93,7 +113,10 @@ fn bracketed(text: &str) -> Result<(Step, &str), &'static str> {
             (Step::Member(name), rest)
         }
         Some('*') => (Step::Every, &text[1..]),
-        Some('?') => return Err("has a filter, which is not supported"),
+        Some('?') => {
+            let (condition, rest) = Condition::parse(&text[1..])?;
+            (Step::Filter(Box::new(condition)), rest)
+        }
         _ => {
             let end = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
             let number =
@@ -112,7 +135,7 @@ fn bracketed(text: &str) -> Result<(Step, &str), &'static str> {
 }
 
 /// A name up to its closing quote; a backslash keeps the character behind it.
-fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+pub(super) fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
@@ -152,7 +175,8 @@ mod tests {
             ("a.b", "begin with '$'"),
             ("$..a", "'..'"),
             ("$.", "lacks a name"),
-            ("$.a[?(@.b > 1)]", "filter"),
+            ("$.a[?(@.b > 1)", "']'"),
+            ("$.a[?(@.b > 1) x]", "']'"),
             ("$.a[0:2]", "slice"),
             ("$.a[0", "']'"),
             ("$['a", "quote"),
