@@ -32,6 +32,7 @@ mod proctime;
 pub mod scaling;
 pub mod script;
 mod session;
+mod state_ttl;
 pub mod statement;
 mod stream;
 pub mod succession;

@@ -37,6 +37,7 @@ use crate::patterns::PatternRelations;
 use crate::planner::{Tables, Target};
 use crate::proctime::name_arrival;
 use crate::script::Script;
+use crate::state_ttl::{Hint, HintedRelations};
 use crate::statement::Query;
 use crate::stream;
 use crate::translate::translate_with;
@@ -75,7 +76,9 @@ impl World<'_> {
             hide_metadata(&mut ast, &mentioned, &is_stream, &query.script).map_err(refused)?;
         }
         let functions = query.functions.as_ref().unwrap_or(self.catalog.functions());
-        let names = Names::new(*self, mentioned, &query.script, functions);
+        // What runs over the rows so far keeps nothing.
+        let hints = if self.mode == Mode::Stream { query.options.hints.clone() } else { Box::default() };
+        let names = Names::new(*self, mentioned, &query.script, functions, hints);
         let plan = SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))?;
         match self.mode {
             Mode::Batch => as_of::in_batch(plan, self.state),
@@ -107,7 +110,7 @@ impl World<'_> {
         schema: &DFSchema,
         functions: &Functions,
     ) -> Result<Expr> {
-        let names = Names::new(*self, BTreeSet::new(), &Script::new(""), functions);
+        let names = Names::new(*self, BTreeSet::new(), &Script::new(""), functions, Box::default());
         SqlToRel::new(&names).sql_to_expr(expr, schema, &mut PlannerContext::new())
     }
 
@@ -177,7 +180,7 @@ struct Names<'a> {
     world: World<'a>,
     /// The metadata columns that the query mentions; the others are not there for it, so that `*` does not show them.
     mentioned: BTreeSet<&'static str>,
-    relations: [Arc<dyn RelationPlanner>; 2],
+    relations: [Arc<dyn RelationPlanner>; 3],
     functions: &'a Functions,
 }
 
@@ -187,10 +190,14 @@ impl<'a> Names<'a> {
         mentioned: BTreeSet<&'static str>,
         script: &Script,
         functions: &'a Functions,
+        hints: Box<[Hint]>,
     ) -> Self {
         let windows = WindowRelations { catalog: world.catalog.clone(), script: script.clone() };
         let patterns = PatternRelations { script: script.clone() };
-        Self { world, mentioned, relations: [Arc::new(windows), Arc::new(patterns)], functions }
+        let hinted = HintedRelations(hints);
+        let relations: [Arc<dyn RelationPlanner>; 3] =
+            [Arc::new(hinted), Arc::new(windows), Arc::new(patterns)];
+        Self { world, mentioned, relations, functions }
     }
 
     fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {

@@ -52,6 +52,14 @@ impl Script {
         self.0[line_start..].char_indices().nth(columns).map_or(self.0.len(), |(bytes, _)| line_start + bytes)
     }
 
+    /// The position behind so many bytes, which end with a whole character.
+    pub(crate) fn position(&self, offset: usize) -> Position {
+        let before = &self.0[..offset];
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let (line, column) = (before.matches('\n').count(), line.chars().count());
+        Position { line: line as u64 + 1, column: column as u64 + 1 }
+    }
+
     /// The text from one position up to another, without white space at its ends.
     pub fn slice(&self, from: Position, to: Position) -> &str {
         let (from, to) = (self.offset(from), self.offset(to));
@@ -78,5 +86,8 @@ mod tests {
         assert_eq!(script.slice(at(2, 3), at(9, 9)), "FROM t;");
         assert_eq!(script.line(2), "  FROM t;");
         assert_eq!(script.line(7), "");
+        for place in [at(1, 1), at(1, 13), at(2, 3), at(3, 1)] {
+            assert_eq!(script.position(script.offset(place)), place);
+        }
     }
 }

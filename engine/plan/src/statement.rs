@@ -9,6 +9,7 @@ use crate::decision::AlarmDef;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
+use crate::state_ttl::Hint;
 use crate::trigger::TriggerDef;
 use crate::user_functions::{FunctionDef, Functions};
 
@@ -386,6 +387,8 @@ pub struct QueryOptions {
     pub late: Option<Box<Name>>,
     /// `SET 'ttl'`: after how long without a row a group is forgotten, in nanoseconds of event time.
     pub ttl: Option<i64>,
+    /// `STATE_TTL`: the same for single tables of FROM.
+    pub(crate) hints: Box<[Hint]>,
 }
 
 /// When the rows of a window come out.

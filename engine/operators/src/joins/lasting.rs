@@ -15,7 +15,8 @@ pub(super) const UNDATED: i64 = i64::MIN;
 
 /// What is known of when rows are forgotten.
 pub(super) struct Lasting {
-    ttl: i64,
+    /// Of each side; `None`: its rows stay.
+    ttl: [Option<i64>; 2],
     ends: [Expiry; 2],
     /// Rows that this step has changed, and whether they are new.
     changed: [Vec<(u32, bool)>; 2],
@@ -24,7 +25,7 @@ pub(super) struct Lasting {
 }
 
 impl Lasting {
-    pub(super) fn new(ttl: i64) -> Self {
+    pub(super) fn new(ttl: [Option<i64>; 2]) -> Self {
         Self { ttl, ends: Default::default(), changed: Default::default(), owed: Default::default() }
     }
 
@@ -55,14 +56,19 @@ impl Lasting {
 
     /// Takes a row of a snapshot.
     pub(super) fn restore(&mut self, side: usize, row: u32, store: &RowStore) {
+        let Some(ttl) = self.ttl[side] else { return };
         let entry = store.entry(row);
-        self.ends[side].push(store.date(row).saturating_add(self.ttl), entry.sequence, row);
+        self.ends[side].push(store.date(row).saturating_add(ttl), entry.sequence, row);
     }
 
     /// At the end of a step: dates what it has changed, and lets go of what has not changed for long.
     pub(super) fn pass(&mut self, watermark: i64, sides: &mut [RowStore; 2]) {
         for (side, store) in sides.iter_mut().enumerate() {
             self.owed[side].clear();
+            let Some(ttl) = self.ttl[side] else {
+                self.changed[side].clear();
+                continue;
+            };
             for (row, fresh) in std::mem::take(&mut self.changed[side]) {
                 if store.is_gone(row) {
                     continue;
@@ -70,7 +76,7 @@ impl Lasting {
                 store.set_date(row, watermark);
                 if fresh {
                     let sequence = store.entry(row).sequence;
-                    self.ends[side].push(watermark.saturating_add(self.ttl), sequence, row);
+                    self.ends[side].push(watermark.saturating_add(ttl), sequence, row);
                 }
             }
             while let Some((end, sequence, row)) = self.ends[side].pop_entry(watermark) {
@@ -81,7 +87,7 @@ impl Lasting {
                     store.set_date(row, watermark);
                     store.touch(row);
                 }
-                let until = store.date(row).saturating_add(self.ttl);
+                let until = store.date(row).saturating_add(ttl);
                 if until > end {
                     self.ends[side].push(until, sequence, row);
                 } else {

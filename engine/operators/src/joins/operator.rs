@@ -78,7 +78,7 @@ impl JoinOperator {
                 first: residual.as_ref().map_or(&[], |residual| &residual.columns[side]),
                 retractions: input.changes != Changes::AppendOnly,
                 matches: what.counts_by_row() && what.kind.tracks(side),
-                dates: what.ttl.is_some(),
+                dates: what.forgets(),
             };
             RowStore::new(&input.schema, &asks)
         };
@@ -94,7 +94,7 @@ impl JoinOperator {
             sides: [side(0)?, side(1)?],
             residual,
             expiry: Default::default(),
-            lasting: what.ttl.map(Lasting::new),
+            lasting: what.forgets().then(|| Lasting::new(what.ttl)),
             deltas: Deltas::default(),
             add_up: !says_once,
             spent: Default::default(),

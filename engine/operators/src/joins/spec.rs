@@ -86,9 +86,9 @@ pub struct Join {
     pub residual: Option<Arc<dyn PhysicalExpr>>,
     /// Whether NULL equals NULL, as it does for INTERSECT and EXCEPT.
     pub null_equals_null: bool,
-    /// After how many nanoseconds of event time without a change a row is forgotten, of a join whose rows have no end; what was said of
-    /// it stays said.
-    pub ttl: Option<i64>,
+    /// After how many nanoseconds of event time without a change a row of the left and of the right side is forgotten, of a join whose
+    /// rows have no end; what was said of it stays said.
+    pub ttl: [Option<i64>; 2],
 }
 
 impl Join {
@@ -101,6 +101,11 @@ impl Join {
         self.left.time.is_some()
     }
 
+    /// Whether rows of a side are forgotten.
+    pub(super) fn forgets(&self) -> bool {
+        self.ttl.iter().any(Option::is_some)
+    }
+
     /// Whether a side's rows are done with at the end of their step: they have met all rows that there will be of the other side, and
     /// none of these is said by itself.
     pub(super) fn passes(&self, side: usize) -> bool {
@@ -111,7 +116,7 @@ impl Join {
     /// have been a match.
     pub(super) fn counts_by_row(&self) -> bool {
         let tracks = (0..2).any(|side| self.kind.tracks(side));
-        self.residual.is_some() || (self.ttl.is_some() && tracks)
+        self.residual.is_some() || (self.forgets() && tracks)
     }
 
     /// The columns of both sides, as the residual sees them.
@@ -148,7 +153,7 @@ impl JoinSpec {
         if left.time.is_some() != right.time.is_some() {
             return wrong("one side ends with the watermark and the other does not".to_owned());
         }
-        if left.time.is_some() && what.ttl.is_some() {
+        if left.time.is_some() && what.forgets() {
             return wrong("rows that end with the watermark are not forgotten before".to_owned());
         }
         let updates = [left, right].iter().any(|side| side.changes != Changes::AppendOnly);
@@ -229,8 +234,16 @@ impl OperatorSpec for JoinSpec {
         if let Some(residual) = &self.what.residual {
             text.push_str(&format!(", where {residual}"));
         }
-        if let Some(ttl) = self.what.ttl {
-            text.push_str(&format!(", ttl={:?}", std::time::Duration::from_nanos(ttl.unsigned_abs())));
+        let length = |ttl: Option<i64>| match ttl {
+            Some(ttl) => format!("{:?}", std::time::Duration::from_nanos(ttl.unsigned_abs())),
+            None => "none".to_owned(),
+        };
+        match self.what.ttl {
+            [None, None] => {}
+            [left, right] if left == right => text.push_str(&format!(", ttl={}", length(left))),
+            [left, right] => {
+                text.push_str(&format!(", ttl=[left {}, right {}]", length(left), length(right)));
+            }
         }
         if self.name() == "IntervalJoin"
             && let (Some(a), Some(b)) = (left.time, right.time)
@@ -251,7 +264,7 @@ impl OperatorSpec for JoinSpec {
     }
 
     fn state_bound(&self) -> StateBound {
-        if self.what.is_bounded() || self.what.ttl.is_some() {
+        if self.what.is_bounded() || self.what.ttl.iter().all(Option::is_some) {
             StateBound::Watermark
         } else if (0..2).any(|side| self.what.passes(side)) {
             StateBound::None

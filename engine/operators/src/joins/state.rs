@@ -23,14 +23,14 @@ const TABLES: [&str; 2] = ["left", "right"];
 impl JoinOperator {
     /// How many columns there are before a side's own.
     fn own(&self) -> usize {
-        4 + usize::from(self.what.ttl.is_some())
+        4 + usize::from(self.what.forgets())
     }
 
     fn state_schema(&self, side: usize) -> SchemaRef {
         let own = [("$slot", DataType::UInt32), ("$sequence", DataType::UInt64)]
             .into_iter()
             .chain([("$weight", DataType::Int64), ("$matches", DataType::Int64)])
-            .chain(self.what.ttl.map(|_| ("$at", DataType::Int64)))
+            .chain(self.what.forgets().then_some(("$at", DataType::Int64)))
             .map(|(name, kind)| Arc::new(Field::new(name, kind, false)));
         let fields = self.what.input(side).schema.fields().iter().cloned();
         Arc::new(Schema::new(own.chain(fields).collect::<Vec<_>>()))
@@ -76,7 +76,7 @@ impl JoinOperator {
             each(&|row| store.entry(row).weight),
             each(&|row| store.matches(row)),
         ];
-        if self.what.ttl.is_some() {
+        if self.what.forgets() {
             columns.push(each(&|row| store.date(row)));
         }
         columns.extend(store.columns(put.iter().copied())?);
@@ -110,7 +110,7 @@ impl JoinOperator {
         check_schema(self.name, &entries.rows, &self.state_schema(side))?;
         let weights = named(2).as_primitive::<Int64Type>().values();
         let matches = named(3).as_primitive::<Int64Type>().values();
-        let at = self.what.ttl.map(|_| named(4).as_primitive::<Int64Type>().values());
+        let at = self.what.forgets().then(|| named(4).as_primitive::<Int64Type>().values());
         let columns = self.sides[side].batch_columns(&entries.rows, self.own()).to_vec();
         let rows = Arc::clone(&self.what.input(side).schema);
         let rows = RecordBatch::try_new(rows, columns.clone())?;

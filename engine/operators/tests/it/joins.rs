@@ -78,7 +78,7 @@ fn spec(
         right: side(times[1]),
         residual,
         null_equals_null: false,
-        ttl: None,
+        ttl: [None; 2],
     };
     Arc::new(JoinSpec::try_new(what).unwrap())
 }

@@ -159,6 +159,10 @@ impl Dialect for HeadwaterDialect {
         true
     }
 
+    fn supports_comment_optimizer_hint(&self) -> bool {
+        true
+    }
+
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
         let starts_table = parser.peek_keyword(Keyword::TABLE)
             && matches!(parser.peek_nth_token_ref(1).token, Token::Word(_) | Token::LParen);

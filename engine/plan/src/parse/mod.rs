@@ -22,6 +22,7 @@ mod reader;
 mod scaling;
 mod scripts;
 mod secrets;
+mod state_ttl;
 mod statements;
 mod trigger;
 mod ttl;

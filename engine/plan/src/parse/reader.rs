@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use super::dialect::HeadwaterDialect;
 use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
+use super::state_ttl::hints_of;
 use super::unnest::unify_unnest;
 use super::windows::unify_windows;
 use crate::as_of::AsOfJoins;
@@ -50,7 +51,7 @@ impl Reader {
     }
 
     /// Reads a text that begins at a place of a script. `doubled`: its quotes stand twice there.
-    fn part(text: &str, start: Position, doubled: bool, script: Script) -> Result<Self> {
+    pub(super) fn part(text: &str, start: Position, doubled: bool, script: Script) -> Result<Self> {
         let lines: Vec<&str> = if doubled { text.lines().collect() } else { Vec::new() };
         let moved = |place: Position| moved(place, start, &lines);
         let mut tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| {
@@ -211,11 +212,12 @@ impl Reader {
             return Err(self.expected("a query"));
         }
         let mut ast = self.sql("a query", Parser::parse_query)?;
+        let hints = hints_of(&ast, &self.script)?.into();
         self.as_of.unify(&mut ast, &self.script)?;
         unify_unnest(&mut ast, &self.script)?;
         unify_windows(&mut ast, &self.script)?;
         let text = self.text_since(at);
-        let options = self.query_options()?;
+        let options = QueryOptions { hints, ..self.query_options()? };
         Ok(Query { ast, text, position: at, script: self.script.clone(), options, functions: None })
     }
 

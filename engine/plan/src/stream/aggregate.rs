@@ -11,24 +11,25 @@ use headwater_operators::{
 };
 
 use super::flow::{Flow, Time, external, names_of};
-use super::lower::{Lower, all_columns, column_of};
+use super::lower::{Lower, all_columns, check_unused, column_of};
 use super::sets::Sets;
 use crate::dataflow::Source;
 use crate::error::{Mistake, SqlError, refused};
+use crate::state_ttl::Hint;
 use crate::statement::Emit;
 
 impl Lower<'_> {
     /// GROUP BY, with a window or without, and DISTINCT.
-    pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Flow> {
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate, hint: Option<&Hint>) -> Result<Flow> {
         // Windows that are revised are groups like others, that end.
         let windowed = if self.revises().is_none() { self.windowed(aggregate)? } else { None };
         match windowed {
-            Some(flow) => Ok(flow),
-            None => self.group(aggregate),
+            Some(flow) => check_unused([hint, None]).map(|()| flow),
+            None => self.group(aggregate, hint),
         }
     }
 
-    fn group(&mut self, aggregate: &Aggregate) -> Result<Flow> {
+    fn group(&mut self, aggregate: &Aggregate, hint: Option<&Hint>) -> Result<Flow> {
         let mut flow = self.lower(&aggregate.input, false)?;
         let (exprs, sets) = Sets::of(aggregate)?;
         let mut keys = self.key_columns(&mut flow, &exprs, aggregate.input.schema())?;
@@ -48,10 +49,8 @@ impl Lower<'_> {
             closing.after = closing.after.saturating_add(lateness);
         }
         // The one group of an aggregate without keys stays.
-        let ttl = self.options.ttl.filter(|_| closes.is_none() && !keys.is_empty());
-        if ttl.is_some() {
-            self.check_timed("'ttl'")?;
-        }
+        let grows = closes.is_none() && !keys.is_empty();
+        let ttl = if grows { self.ttl(hint)? } else { check_unused([hint, None]).map(|()| None)? };
         let what = GroupAggregate {
             closes,
             revises,
@@ -74,6 +73,18 @@ impl Lower<'_> {
             (Emit::OnWindowClose, Some(lateness)) => Some(Revises::Late(lateness)),
             (Emit::OnWindowClose, None) => None,
         }
+    }
+
+    /// How long rows without an end are kept: as a hint says, or as all of the query's are.
+    pub(super) fn ttl(&self, hint: Option<&Hint>) -> Result<Option<i64>> {
+        let (ttl, what) = match hint {
+            Some(hint) => (hint.ttl(), "STATE_TTL"),
+            None => (self.options.ttl, "'ttl'"),
+        };
+        if ttl.is_some() {
+            self.check_timed(what)?;
+        }
+        Ok(ttl)
     }
 
     /// What is measured in event time of all rows needs sources that tell it.

@@ -12,10 +12,11 @@ use headwater_operators::{Join, JoinInput, JoinKind, JoinSpec, JoinTime, Operato
 
 use super::flow::{Flow, Time, external, names_of};
 use super::intervals::{Sides, interval};
-use super::lower::{Lower, all_columns, cannot, column_of};
+use super::lower::{Lower, all_columns, cannot, check_unused, column_of};
 use crate::as_of::parts_of;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
+use crate::state_ttl::Hint;
 
 /// A side of a join on its way to the operator.
 pub(super) struct Side<'a> {
@@ -25,8 +26,9 @@ pub(super) struct Side<'a> {
 }
 
 impl Lower<'_> {
-    pub(super) fn join(&mut self, join: &JoinNode) -> Result<Flow> {
+    pub(super) fn join(&mut self, join: &JoinNode, hints: [Option<&Hint>; 2]) -> Result<Flow> {
         if let Some(parts) = parts_of(join.filter.as_ref()) {
+            check_unused(hints)?;
             return self.temporal_join(join, parts);
         }
         let Some((kind, swapped)) = kind_of(join.join_type) else {
@@ -53,9 +55,13 @@ impl Lower<'_> {
         let bounds = times.map(|(left, right)| [left, right]);
         // A table that the query brings along stays.
         let stays = left.flow.is_complete || right.flow.is_complete;
-        let ttl = self.options.ttl.filter(|_| bounds.is_none() && !stays);
-        if ttl.is_some() {
-            self.check_timed("'ttl'")?;
+        let mut ttl = [None; 2];
+        if bounds.is_none() && !stays {
+            let [first, second] = hints;
+            let hints = if swapped { [second, first] } else { [first, second] };
+            ttl = [self.ttl(hints[0])?, self.ttl(hints[1])?];
+        } else {
+            check_unused(hints)?;
         }
         let input = |side: &Side<'_>, time: Option<JoinTime>| JoinInput {
             schema: Arc::clone(&side.flow.schema),

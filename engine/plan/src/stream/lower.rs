@@ -21,6 +21,7 @@ use crate::error::refused;
 use crate::error::{Mistake, SqlError};
 use crate::patterns::MatchNode;
 use crate::physical::physical_expr;
+use crate::state_ttl::{Hint, Keeps};
 use crate::statement::QueryOptions;
 use crate::window::{Bounds, WindowTvf};
 
@@ -55,7 +56,7 @@ impl<'a> Lower<'a> {
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Join(join) => match looked_up(&join.right) {
                 Some((scan, table)) => self.lookup(join, scan, table),
-                None => self.join(join),
+                None => self.join(join, [None, None]),
             },
             LogicalPlan::Filter(filter) => {
                 let mut flow = match filter.input.as_ref() {
@@ -67,12 +68,15 @@ impl<'a> Lower<'a> {
                 self.filter(&mut flow, &filter.predicate, filter.input.schema())?;
                 Ok(flow)
             }
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, None),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
                 if let Some(versions) = node.downcast_ref::<Versions>() {
                     return self.lower(&versions.input, false);
+                }
+                if let Some(keeps) = node.downcast_ref::<Keeps>() {
+                    return self.keeps(keeps);
                 }
                 match (node.downcast_ref::<WindowTvf>(), node.downcast_ref::<MatchNode>()) {
                     (Some(window), _) => self.assign_windows(window),
@@ -83,6 +87,19 @@ impl<'a> Lower<'a> {
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(relation) => Ok(self.empty_relation(relation)),
             other => Err(cannot(other)),
+        }
+    }
+
+    /// A join or an aggregate with what hints say of its inputs.
+    fn keeps(&mut self, keeps: &Keeps) -> Result<Flow> {
+        let hints = keeps.hints.each_ref().map(Option::as_ref);
+        match &keeps.input {
+            LogicalPlan::Join(join) if looked_up(&join.right).is_none() => self.join(join, hints),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, hints[0]),
+            other => {
+                check_unused(hints)?;
+                self.lower(other, false)
+            }
         }
     }
 
@@ -290,6 +307,14 @@ pub(super) fn cannot(plan: &LogicalPlan) -> datafusion::common::DataFusionError 
         SqlError::new(Mistake::NotStreaming, format!("{name} does not run as a stream"))
             .hint("run it as a bounded query over the rows so far")
     }))
+}
+
+/// Where nothing is kept for ever, hints that end it are mistakes.
+pub(super) fn check_unused(hints: [Option<&Hint>; 2]) -> Result<()> {
+    match hints.into_iter().flatten().next() {
+        Some(hint) => Err(refused(hint.unused.clone())),
+        None => Ok(()),
+    }
 }
 
 /// The index of the column that an expression is, if it is nothing more.

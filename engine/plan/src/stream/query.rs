@@ -9,6 +9,7 @@ use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
 use crate::planner::Target;
 use crate::session::stream_optimizer;
+use crate::state_ttl;
 use crate::statement::QueryOptions;
 
 /// Plans a query that goes on for ever.
@@ -36,5 +37,5 @@ pub(super) fn prepare(plan: LogicalPlan, state: &SessionState, prunes: bool) -> 
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     let plan = stream_optimizer(prunes).optimize(plan, state, |_, _| {})?;
     refuse::check_subqueries(&plan)?;
-    ranks::sink_filters(plan)
+    state_ttl::settle(ranks::sink_filters(plan)?)
 }

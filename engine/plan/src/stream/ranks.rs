@@ -123,10 +123,8 @@ impl Lower<'_> {
                 flow.time.at_ends(&(0..flow.schema.fields().len()).map(kept).collect::<Vec<_>>())
             }
         };
-        let ttl = self.options.ttl.filter(|_| closes.is_none() && !partition.is_empty());
-        if ttl.is_some() {
-            self.check_timed("'ttl'")?;
-        }
+        let grows = closes.is_none() && !partition.is_empty();
+        let ttl = if grows { self.ttl(None)? } else { None };
         let what = TopN {
             input: Arc::clone(&flow.schema),
             partition: partition.clone(),

@@ -142,6 +142,13 @@ const CASES: &[&str] = &[
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end ALLOW LATENESS INTERVAL '1' MINUTE",
     "SET 'ttl' = '1 hour'; SELECT station, count(*) FROM weather GROUP BY station",
     "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start LATE DATA TO tardy",
+    "SELECT /*+ STATE_TTL('w' = '1 d', 'c' = '20 s') */ w.temp, c.url FROM weather w JOIN clicks c ON w.hour = c.user_id WHERE w.temp > 3",
+    "SET 'ttl' = '1 hour'; SELECT /*+ BROADCAST(weather), STATE_TTL('w' = '0 s') */ w.temp, c.url FROM weather AS w, clicks AS c \
+     WHERE w.hour = c.user_id",
+    "SELECT /*+ STATE_TTL(weather = '1 h') */ station, count(*) FROM weather WHERE temp > 3 GROUP BY station",
+    "SELECT a.station, b.url, c.m FROM (SELECT /*+ STATE_TTL('w' = '5 m') */ w.station, w.hour FROM weather AS w JOIN clicks ON w.hour = user_id) AS a \
+     JOIN clicks AS b ON a.hour = b.user_id JOIN (SELECT /*+ STATE_TTL('x' = '7 m') */ hour, max(temp) AS m FROM weather AS x \
+     GROUP BY hour) AS c ON c.hour = a.hour",
     // UNNEST.
     "SELECT id, unnest(make_array(id, id + 1)) AS e FROM raw",
     "SELECT r.id, t.e, f.g FROM raw r CROSS JOIN UNNEST(make_array(id, id + 1)) AS t (e), UNNEST(make_array(t.e)) AS f (g) WHERE t.e > 3",

@@ -13,6 +13,8 @@ use crate::machine::Machine;
 
 const ROUNDS: i64 = 82;
 
+const SETTING: &str = "SET 'ttl' = '20 s'; ";
+
 /// A key is used for so many rounds of about a second each, and then never again.
 const ROUNDS_OF_A_KEY: i64 = 5;
 
@@ -76,7 +78,24 @@ fn append(machine: &Machine, random: &SimRandom, round: i64, time: &mut i64) {
     }
 }
 
-fn life(seed: u64, query: &str) {
+/// Hints for single tables do what the setting does for all.
+fn hinted_queries() -> Vec<String> {
+    let mut queries = Vec::new();
+    for kind in ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"] {
+        queries.push(format!(
+            "SELECT /*+ STATE_TTL('a' = '20 s', 'r' = '30 s') */ a.k, a.n, r.k AS o, r.n AS m FROM a {kind} b AS r ON a.k = r.k AND a.n <> r.n"
+        ));
+    }
+    queries.push("SELECT /*+ STATE_TTL('a' = '20 s') */ k, COUNT(*) AS n, MAX(n) AS m FROM a GROUP BY k".to_owned());
+    queries.push(
+        "SELECT /*+ STATE_TTL('l' = '25 s', 'b' = '20 s') */ l.k, l.total, b.n FROM \
+         (SELECT /*+ STATE_TTL('a' = '15 s') */ k, SUM(n) AS total FROM a GROUP BY k) AS l JOIN b ON l.k = b.k"
+            .to_owned(),
+    );
+    queries
+}
+
+fn life(seed: u64, setting: &str, query: &str) {
     let mut machine = Machine::new(seed);
     let random = machine.sim.random("life");
     machine.step_rows_max = 1 + random.index(40);
@@ -88,7 +107,7 @@ fn life(seed: u64, query: &str) {
              WITH (shards = 2, 'scan.watermark.idle-timeout' = '1 day', 'clock.guard' = 'none')"
         ));
     }
-    machine.sql(&format!("SET 'ttl' = '20 s'; CREATE MATERIALIZED VIEW result AS {query}"));
+    machine.sql(&format!("{setting}CREATE MATERIALIZED VIEW result AS {query}"));
     let (mut time, mut most) = (10_000, 0);
     for round in 0..ROUNDS {
         append(&machine, &random, round, &mut time);
@@ -124,7 +143,17 @@ fn rows_that_come_in_time_are_joined_and_ranked_as_in_the_batch_and_then_forgott
     seeds::each(
         "-p headwater-run rows_that_come_in_time_are_joined_and_ranked_as_in_the_batch_and_then_forgotten",
         0..queries.len() as u64,
-        |seed, _story| life(seed, &queries[seed as usize % queries.len()]),
+        |seed, _story| life(seed, SETTING, &queries[seed as usize % queries.len()]),
+    );
+}
+
+#[test]
+fn each_table_is_kept_as_long_as_its_hint_says() {
+    let queries = hinted_queries();
+    seeds::each(
+        "-p headwater-run each_table_is_kept_as_long_as_its_hint_says",
+        0..queries.len() as u64,
+        |seed, _story| life(seed, "", &queries[seed as usize % queries.len()]),
     );
 }
 
@@ -140,7 +169,7 @@ fn row(machine: &Machine, stream: &str, key: &str, n: i64, seconds: i64) {
 }
 
 /// What a view of this query holds when rows have been forgotten and come again.
-fn after_a_break(query: &str) -> Vec<String> {
+fn after_a_break(setting: &str, query: &str) -> Vec<String> {
     let machine = Machine::new(3);
     for stream in ["a", "b"] {
         machine.sql(&format!(
@@ -148,7 +177,7 @@ fn after_a_break(query: &str) -> Vec<String> {
              WITH (shards = 1, 'clock.guard' = 'none')"
         ));
     }
-    machine.sql(&format!("SET 'ttl' = '20 s'; CREATE MATERIALIZED VIEW result AS {query}"));
+    machine.sql(&format!("{setting}CREATE MATERIALIZED VIEW result AS {query}"));
     for (stream, key, n, seconds) in [
         ("a", "x", 1, 10),
         ("b", "x", 2, 12),
@@ -168,9 +197,21 @@ fn after_a_break(query: &str) -> Vec<String> {
 #[test]
 fn what_was_said_of_forgotten_rows_stays() {
     let join = |kind: &str| format!("SELECT a.k, a.n, b.n AS m FROM a {kind} b ON a.k = b.k");
-    assert_eq!(after_a_break(&join("JOIN")), ["x 1 2", "x 8 6", "z 4 5"]);
+    assert_eq!(after_a_break(SETTING, &join("JOIN")), ["x 1 2", "x 8 6", "z 4 5"]);
     // The row of y had no match when it was forgotten; the match that came then is not its own.
-    assert_eq!(after_a_break(&join("LEFT JOIN")), ["x 1 2", "x 8 6", "y 3 null", "z 4 5"]);
+    assert_eq!(after_a_break(SETTING, &join("LEFT JOIN")), ["x 1 2", "x 8 6", "y 3 null", "z 4 5"]);
     let newest = "SELECT k, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY n) AS r FROM b) AS t WHERE r = 1";
-    assert_eq!(after_a_break(newest), ["x 2", "x 6", "y 7", "z 5"]);
+    assert_eq!(after_a_break(SETTING, newest), ["x 2", "x 6", "y 7", "z 5"]);
+}
+
+#[test]
+fn a_hint_is_for_its_own_side() {
+    let join = |hint: &str| format!("SELECT /*+ STATE_TTL({hint}) */ a.k, a.n, b.n AS m FROM a JOIN b ON a.k = b.k");
+    let all = ["x 1 2", "x 1 6", "x 8 2", "x 8 6", "y 3 7", "z 4 5"];
+    let left = ["x 1 2", "x 8 2", "x 8 6", "z 4 5"];
+    let right = ["x 1 2", "x 1 6", "x 8 6", "y 3 7", "z 4 5"];
+    assert_eq!(after_a_break("", &join("'a' = '20 s'")), left);
+    assert_eq!(after_a_break("", &join("'b' = '20 s'")), right);
+    assert_eq!(after_a_break(SETTING, &join("'a' = '0 s'")), right, "the hint is stronger than the setting");
+    assert_eq!(after_a_break("", &join("'a' = '1 day', 'b' = '2 days'")), all);
 }
