@@ -32,6 +32,23 @@ CREATE STREAM matched_orders (id BIGINT, rate DOUBLE);
 CREATE JOB matches AS INSERT INTO matched_orders
 SELECT o.id, r.rate FROM orders o ASOF JOIN rates r MATCH_CONDITION (o.ts >= r.ts) ON o.currency = r.currency;
 
+-- The first rate at or after an order, and the first one after it; the later rate says when that is known.
+CREATE STREAM next_orders (id BIGINT, since TIMESTAMP(3), rate DOUBLE);
+CREATE JOB nexts AS INSERT INTO next_orders
+SELECT o.id, r.ts, r.rate FROM orders o ASOF JOIN rates r MATCH_CONDITION (o.ts <= r.ts) ON o.currency = r.currency;
+
+CREATE STREAM later_orders (id BIGINT, since TIMESTAMP(3));
+CREATE JOB laters AS INSERT INTO later_orders
+SELECT o.id, r.ts FROM orders o ASOF JOIN rates r ON o.currency = r.currency AND r.ts > o.ts;
+
+CREATE STREAM settled (minute TIMESTAMP(3), amount DOUBLE);
+CREATE JOB settles AS INSERT INTO settled
+SELECT window_start, SUM(amount)
+FROM TABLE(TUMBLE(TABLE (
+  SELECT r.ts AS ts, o.amount FROM orders o ASOF JOIN rates r ON o.currency = r.currency AND r.ts >= o.ts
+), DESCRIPTOR(ts), INTERVAL '1' MINUTE))
+GROUP BY window_start, window_end;
+
 -- Windows close over what was joined.
 CREATE STREAM per_minute_euros (minute TIMESTAMP(3), euros DOUBLE);
 CREATE JOB sums AS INSERT INTO per_minute_euros

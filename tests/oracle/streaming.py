@@ -27,6 +27,12 @@ def valid(sign="<="):
         SELECT v.rowid FROM rates v WHERE v.currency = o.currency AND v.ts {sign} o.ts ORDER BY v.ts DESC, v.rate DESC LIMIT 1)"""
 
 
+def following(sign=">="):
+    """Whether r is the first rate from o on: of two at one time the greater."""
+    return f"""r.rowid = (
+        SELECT v.rowid FROM rates v WHERE v.currency = o.currency AND v.ts {sign} o.ts ORDER BY v.ts, v.rate DESC LIMIT 1)"""
+
+
 # Each rack's cells by number, in the order of time, and at one time in the order of all columns.
 ORDERED = "ordered AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY rack ORDER BY ts, state, volts) AS n FROM cells)"
 
@@ -126,6 +132,11 @@ QUERIES = {
         "all_orders": f"SELECT o.id, r.rate FROM orders o LEFT JOIN rates r ON {valid()} AND r.rate < 2.0",
         "asof_orders": f"SELECT o.id, r.ts FROM orders o LEFT JOIN rates r ON {valid('<')}",
         "matched_orders": f"SELECT o.id, r.rate FROM orders o LEFT JOIN rates r ON {valid()}",
+        "next_orders": f"SELECT o.id, r.ts, r.rate FROM orders o LEFT JOIN rates r ON {following()}",
+        "later_orders": f"SELECT o.id, r.ts FROM orders o JOIN rates r ON {following('>')}",
+        "settled": f"""
+            SELECT strftime('%Y-%m-%d %H:%M:00', r.ts) AS minute, SUM(o.amount)
+            FROM orders o JOIN rates r ON {following()} GROUP BY 1""",
         "per_minute_euros": f"""
             SELECT strftime('%Y-%m-%d %H:%M:00', o.ts) AS minute, SUM(o.amount * r.rate)
             FROM orders o JOIN rates r ON {valid()} GROUP BY 1""",

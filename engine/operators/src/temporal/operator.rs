@@ -1,16 +1,16 @@
 //! The operator behind [`crate::TemporalJoinSpec`].
 //!
 //! Left rows wait, by time, for the watermark. Versions are kept by key and time; once the watermark has passed a
-//! version, those before it are asked for no more.
+//! version, those before it are asked for no more. Joins that look ahead are in `ahead.rs`: there the sides change places.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::SchemaRef;
 use arrow_row::{RowConverter, SortField};
 use headwater_core::EventTime;
 
+use super::ahead::Decided;
 use super::spec::TemporalJoin;
 use super::state::Restoring;
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
@@ -22,8 +22,8 @@ use crate::line::Line;
 use crate::stateless::evaluate_mask;
 use crate::windows::{Sorting, Times, key_columns, slots};
 
-const LEFT: usize = 0;
-const RIGHT: usize = 1;
+pub(super) const LEFT: usize = 0;
+pub(super) const RIGHT: usize = 1;
 
 /// A row of a side in the order of time: its time and number.
 type Timed = (i64, u32);
@@ -34,12 +34,16 @@ pub(super) struct TemporalOperator {
     schema: SchemaRef,
     late: [Arc<str>; 2],
     keys: KeyTable,
+    /// The keys with a NULL among them, which is equal to nothing.
+    nulls: Vec<bool>,
     pub(super) sides: [Store<()>; 2],
     pub(super) arrivals: [Arrivals; 2],
-    /// Left rows.
-    waiting: Line,
-    /// By key, in the order of time.
-    versions: Vec<Vec<Timed>>,
+    /// Left rows; looking ahead, right rows.
+    pub(super) waiting: Line,
+    /// Looking ahead: left rows that meet nothing, as their key has a NULL.
+    pub(super) lonely: Line,
+    /// By key, in the order of time: versions; looking ahead, left rows.
+    pub(super) by_key: Vec<Vec<Timed>>,
     /// When a version has followed upon another for good.
     followed: Ends,
     /// What versions of one key and time are ordered by.
@@ -57,10 +61,12 @@ impl TemporalOperator {
             schema: Arc::clone(schema),
             late: ["left", "right"].map(|side| Arc::from(format!("{name} ({side})"))),
             keys: KeyTable::new(kinds.collect())?,
+            nulls: Vec::new(),
             sides: [Store::new(&what.left.schema), Store::new(&what.right.schema)],
             arrivals: Default::default(),
             waiting: Line::new(what.after()),
-            versions: Vec::new(),
+            lonely: Line::new(what.after()),
+            by_key: Vec::new(),
             followed: Ends::default(),
             ties: RowConverter::new(ties.collect())?,
             watermark: i64::MIN,
@@ -78,12 +84,26 @@ impl TemporalOperator {
     pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let mut numbers = Vec::new();
         self.keys.intern(columns, rows, &mut numbers)?;
-        self.versions.resize_with(self.keys.len(), Vec::new);
+        self.by_key.resize_with(self.keys.len(), Vec::new);
+        self.nulls.resize(self.keys.len(), false);
+        for nulls in columns.iter().filter_map(|column| column.logical_nulls()) {
+            for (row, number) in numbers.iter().enumerate() {
+                self.nulls[*number as usize] |= nulls.is_null(row);
+            }
+        }
         Ok(numbers)
+    }
+
+    pub(super) fn is_null(&self, key: u32) -> bool {
+        self.nulls[key as usize]
     }
 
     /// Takes rows of the left side that wait, or versions.
     pub(super) fn take_in(&mut self, side: usize, rows: &[u32]) -> Result<()> {
+        if self.what.ahead {
+            self.take_in_ahead(side, rows);
+            return Ok(());
+        }
         for row in rows {
             let time = self.sides[side].row(*row).time;
             if side == LEFT {
@@ -97,63 +117,60 @@ impl TemporalOperator {
 
     fn add_version(&mut self, time: i64, row: u32) -> Result<()> {
         let key = self.sides[RIGHT].row(row).key;
-        let place = self.versions[key as usize].partition_point(|(other, _)| *other < time);
-        match self.versions[key as usize].get(place).copied() {
+        let place = self.by_key[key as usize].partition_point(|(other, _)| *other < time);
+        match self.by_key[key as usize].get(place).copied() {
             Some((other, there)) if other == time => {
-                let columns = self.sides[RIGHT].columns(&[there, row])?;
-                let both = self.ties.convert_columns(&columns)?;
-                let (kept, gone) = if both.row(1) > both.row(0) { (row, there) } else { (there, row) };
-                self.versions[key as usize][place].1 = kept;
-                self.sides[RIGHT].remove(gone);
+                let kept = self.greater(there, row)?;
+                self.by_key[key as usize][place].1 = kept;
+                self.sides[RIGHT].remove(if kept == row { there } else { row });
             }
             _ => {
-                self.versions[key as usize].insert(place, (time, row));
+                self.by_key[key as usize].insert(place, (time, row));
                 self.followed.push(time.saturating_add(self.what.after()), key);
             }
         }
         Ok(())
     }
 
+    /// Of two right rows of one key and time, the one that counts.
+    pub(super) fn greater(&self, there: u32, row: u32) -> Result<u32> {
+        let both = self.ties.convert_columns(&self.sides[RIGHT].columns(&[there, row])?)?;
+        Ok(if both.row(1) > both.row(0) { row } else { there })
+    }
+
     /// The version that is valid at a time.
     fn valid_at(&self, key: u32, time: i64) -> Option<u32> {
-        let versions = &self.versions[key as usize];
+        let versions = &self.by_key[key as usize];
         let behind =
             versions.partition_point(|(from, _)| if self.what.strict { *from < time } else { *from <= time });
         Some(versions[behind.checked_sub(1)?].1)
     }
 
-    /// The left rows that the watermark has passed, in the order of time and key.
-    fn due(&mut self) -> Vec<u32> {
-        let mut due = self.waiting.passed(self.watermark);
-        let entry = |row: u32| self.sides[LEFT].row(row);
-        due.sort_by(|a, b| {
-            let (x, y) = (entry(a.1), entry(b.1));
-            let keys = a.0.cmp(&b.0).then_with(|| self.keys.compare(x.key, y.key));
+    /// The left rows that the watermark has passed, each with its version.
+    fn due(&mut self) -> Vec<(u32, Option<u32>)> {
+        let passed = self.waiting.passed(self.watermark);
+        let version = |(time, row): (i64, u32)| {
+            let key = self.sides[LEFT].row(row).key;
+            (row, if self.is_null(key) { None } else { self.valid_at(key, time) })
+        };
+        let mut due: Vec<_> = passed.into_iter().map(version).collect();
+        self.sort(&mut due);
+        due
+    }
+
+    /// Puts left rows in the order of time and key.
+    pub(super) fn sort(&self, pairs: &mut [(u32, Option<u32>)]) {
+        pairs.sort_by(|a, b| {
+            let (x, y) = (self.sides[LEFT].row(a.0), self.sides[LEFT].row(b.0));
+            let keys = x.time.cmp(&y.time).then_with(|| self.keys.compare(x.key, y.key));
             // Rows of one key are of one slot.
             keys.then(x.sequence.cmp(&y.sequence))
         });
-        due.into_iter().map(|(_, row)| row).collect()
     }
 
-    fn emit(&mut self, due: &[u32], clock: EventTime, out: &mut Output) -> Result<()> {
-        let left = self.sides[LEFT].columns(due)?;
-        let keys = key_columns(
-            &RecordBatch::try_new(Arc::clone(&self.what.left.schema), left.clone())?,
-            &self.what.left.keys,
-        );
-        let nulls = keys.iter().map(|column| column.logical_nulls());
-        let nulls =
-            nulls.fold(None, |all: Option<NullBuffer>, one| NullBuffer::union(all.as_ref(), one.as_ref()));
-        let mut versions: Vec<Option<u32>> = due
-            .iter()
-            .enumerate()
-            .map(|(nth, row)| {
-                // NULL is equal to nothing.
-                let known = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(nth));
-                let entry = self.sides[LEFT].row(*row);
-                if known { self.valid_at(entry.key, entry.time) } else { None }
-            })
-            .collect();
+    fn emit(&self, pairs: &[(u32, Option<u32>)], clock: EventTime, out: &mut Output) -> Result<()> {
+        let (due, mut versions): (Vec<u32>, Vec<Option<u32>>) = pairs.iter().copied().unzip();
+        let left = self.sides[LEFT].columns(&due)?;
         if let Some(residual) = &self.what.residual {
             let batch = self.pairs(&left, &versions)?;
             let mask = evaluate_mask(residual, &batch, self.name)?;
@@ -191,7 +208,7 @@ impl TemporalOperator {
     fn trim(&mut self) {
         let horizon = self.watermark.saturating_sub(self.what.after());
         for (_, key) in self.followed.due(self.watermark) {
-            let versions = &mut self.versions[key as usize];
+            let versions = &mut self.by_key[key as usize];
             let followed = versions.partition_point(|(from, _)| *from < horizon).saturating_sub(1);
             for (_, row) in versions.drain(..followed) {
                 self.sides[RIGHT].remove(row);
@@ -229,11 +246,15 @@ impl Operator for TemporalOperator {
         self.finish_restore()?;
         let clock = EventTime(self.watermark);
         self.watermark = watermark.0.max(clock.0);
-        let due = self.due();
-        if !due.is_empty() {
-            self.emit(&due, clock, out)?;
-            due.iter().for_each(|row| self.sides[LEFT].remove(*row));
+        let Decided { pairs, done } = match self.what.ahead {
+            true => self.decide_ahead()?,
+            false => Decided { pairs: self.due(), done: Vec::new() },
+        };
+        if !pairs.is_empty() {
+            self.emit(&pairs, clock, out)?;
+            pairs.iter().for_each(|(row, _)| self.sides[LEFT].remove(*row));
         }
+        done.into_iter().for_each(|row| self.sides[RIGHT].remove(row));
         self.trim();
         self.sides.iter_mut().try_for_each(Store::compact)
     }
@@ -248,15 +269,15 @@ impl Operator for TemporalOperator {
     }
 
     fn waits_for_time(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.lonely.is_empty()
     }
 
     fn state_size(&self) -> StateSize {
         let rows: usize = self.sides.iter().map(Store::len).sum();
         let bytes: usize = self.sides.iter().map(Store::size).sum();
-        let versions =
-            self.versions.capacity() * size_of::<Vec<Timed>>() + self.sides[RIGHT].len() * size_of::<Timed>();
-        let more = self.keys.size() + versions + self.followed.size() + self.waiting.size();
+        let by_key = self.by_key.capacity() * size_of::<Vec<Timed>>() + rows * size_of::<Timed>();
+        let lines = self.waiting.size() + self.lonely.size();
+        let more = self.keys.size() + self.nulls.capacity() + by_key + self.followed.size() + lines;
         StateSize { entries: rows as u64, bytes: (bytes + more) as u64 }
     }
 }

@@ -4,6 +4,9 @@
 //! row of the left side meets the version that is valid at its time, once the watermark has passed it, so that
 //! nothing that comes later changes what it has met. Of versions of one key and time the greatest by its columns is
 //! valid, so that the result is a function of the rows alone.
+//!
+//! Looking ahead, a row meets the first row at or after its time instead, the greatest if there are several at that time. It comes out when
+//! the watermark has passed that row, or unmatched when no row will follow.
 
 use std::sync::Arc;
 
@@ -35,7 +38,9 @@ pub struct TemporalJoin {
     pub left: TemporalInput,
     /// The versions.
     pub right: TemporalInput,
-    /// Whether a version is valid only after its own time, and not at it.
+    /// Whether a row meets the first right row at or after its time, and not the last one up to it.
+    pub ahead: bool,
+    /// Whether two rows of one time do not meet.
     pub strict: bool,
     /// Whether rows without a version come out, with NULLs.
     pub outer: bool,
@@ -49,9 +54,9 @@ impl TemporalJoin {
         self.left.after.max(self.right.after)
     }
 
-    /// How far behind the watermark rows come out, in nanoseconds.
+    /// How far behind the watermark rows come out, in nanoseconds: by the left time, or looking ahead by the right one.
     pub fn delay(&self) -> i64 {
-        self.after() - self.left.after
+        self.after() - if self.ahead { self.right.after } else { self.left.after }
     }
 
     /// The columns of both sides.
@@ -99,15 +104,20 @@ impl OperatorSpec for TemporalJoinSpec {
     }
 
     fn describe(&self) -> String {
-        let TemporalJoin { left, right, strict, outer, residual } = &*self.what;
+        let TemporalJoin { left, right, ahead, strict, outer, residual } = &*self.what;
         let name = |side: &TemporalInput, column: usize| side.schema.field(column).name().clone();
         let on = left.keys.iter().zip(&right.keys);
         let on: Vec<String> = on.map(|(a, b)| format!("{} = {}", name(left, *a), name(right, *b))).collect();
         let kind = if *outer { "left" } else { "inner" };
-        let sign = if *strict { "<" } else { "<=" };
+        let (which, sign) = match (*ahead, *strict) {
+            (false, false) => ("newest", "<="),
+            (false, true) => ("newest", "<"),
+            (true, false) => ("first", ">="),
+            (true, true) => ("first", ">"),
+        };
         let (from, at) = (name(right, right.time), name(left, left.time));
         let more = residual.as_ref().map_or(String::new(), |residual| format!(", filter={residual}"));
-        format!("{kind}, on=[{}], newest {from} {sign} {at}{more}", on.join(", "))
+        format!("{kind}, on=[{}], {which} {from} {sign} {at}{more}", on.join(", "))
     }
 
     fn schema(&self) -> SchemaRef {
@@ -125,6 +135,10 @@ impl OperatorSpec for TemporalJoinSpec {
 
     fn state_bound(&self) -> StateBound {
         let right = &self.what.right;
+        if self.what.ahead {
+            // A row waits for as long as none follows of its key.
+            return StateBound::GrowsWithRows;
+        }
         if right.keys.is_empty() {
             return StateBound::Watermark;
         }

@@ -6,12 +6,15 @@
 //!  l ASOF JOIN r MATCH_CONDITION (l.ts >= r.ts) ON l.k = r.k    Snowflake; rows without a version stay
 //! ```
 //!
-//! In the syntax tree, all become a join whose condition has one more part, a call of `$as_of` or `$as_of_strict`
+//! An ASOF join whose comparison is the other way round (`l.ts <= r.ts`) looks ahead: to the first row of the right side at or
+//! after the time.
+//!
+//! In the syntax tree, all become a join whose condition has one more part, a call of `$as_of` or another of the `MARKERS`
 //! on the time that is asked for, the versions' time, and the versions' key if it is declared. So all else is
 //! planned as for any join. In the logical plan:
 //!
-//! - over the rows so far, each version gets the time of the next one of its key by `LEAD`, and the call becomes a
-//!   comparison with both;
+//! - over the rows so far, each version gets the time of the next one of its key by `LEAD`, or of the one before by `LAG`, and the
+//!   call becomes a comparison with both;
 //! - in a stream, a node [`Versions`] keeps conditions from being pushed below, which would leave versions out, and the
 //!   call tells the join's operator what it is.
 

@@ -15,15 +15,15 @@ use datafusion::logical_expr::{
 };
 
 use super::Versions;
-use super::syntax::{AS_OF, AS_OF_STRICT};
+use super::syntax::MARKERS;
 use crate::error::{Mistake, SqlError, refused};
 
-/// What the column is called that holds the time of the next version.
-const UNTIL: &str = "$until";
+/// What the column is called that holds the time of the next version or, looking ahead, of the one before.
+const BESIDE: &str = "$beside";
 
 /// The functions that stand for the condition. They are never computed.
 pub(crate) fn functions() -> Vec<ScalarUDF> {
-    [AS_OF, AS_OF_STRICT].into_iter().map(|name| ScalarUDF::new_from_impl(Marker::new(name))).collect()
+    MARKERS.into_iter().map(|(name, ..)| ScalarUDF::new_from_impl(Marker::new(name))).collect()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -65,7 +65,9 @@ pub(crate) struct Parts {
     pub(crate) from: Expr,
     /// The columns of the versions' declared key, if there is one.
     pub(crate) key: Vec<Expr>,
-    /// Whether a version is valid only after its time.
+    /// Whether the first version at or after that time is meant, and not the last one up to it.
+    pub(crate) ahead: bool,
+    /// Whether one of that very time is not.
     pub(crate) strict: bool,
     /// What else the join's condition says.
     pub(crate) rest: Vec<Expr>,
@@ -76,19 +78,21 @@ pub(crate) fn parts_of(filter: Option<&Expr>) -> Option<Parts> {
     let mut rest = Vec::new();
     let mut found = None;
     for part in filter.into_iter().flat_map(split_conjunction) {
-        match part {
-            Expr::ScalarFunction(ScalarFunction { func, args })
-                if matches!(func.name(), AS_OF | AS_OF_STRICT) && args.len() >= 2 =>
-            {
-                found = Some((args.clone(), func.name() == AS_OF_STRICT));
+        let marker = match part {
+            Expr::ScalarFunction(ScalarFunction { func, args }) if args.len() >= 2 => {
+                MARKERS.into_iter().find(|(name, ..)| *name == func.name()).map(|marker| (args, marker))
             }
-            other => rest.push(other.clone()),
+            _ => None,
+        };
+        match marker {
+            Some((args, (_, ahead, strict))) => found = Some((args.clone(), ahead, strict)),
+            None => rest.push(part.clone()),
         }
     }
-    let (mut args, strict) = found?;
+    let (mut args, ahead, strict) = found?;
     let key = args.split_off(2);
     let from = args.pop()?;
-    Some(Parts { asked: args.pop()?, from, key, strict, rest })
+    Some(Parts { asked: args.pop()?, from, key, ahead, strict, rest })
 }
 
 /// The keys of the versions: all columns that the condition holds equal, or those that are declared, if it holds
@@ -149,21 +153,27 @@ fn over_versions(join: &Join, parts: &Parts, state: &SessionState) -> Result<Log
         .collect();
     check_keys(parts, &equal)?;
     let keys = if parts.key.is_empty() { equal } else { parts.key.clone() };
+    // Of versions of one time the greatest is the last one or, looking ahead, the first.
     let mut order = vec![Sort::new(parts.from.clone(), true, true)];
-    order.extend(right.columns().into_iter().map(|column| Sort::new(Expr::Column(column), true, true)));
-    let lead = Expr::from(WindowFunction::new(state.udwf("lead")?, vec![parts.from.clone()]))
+    let up = !parts.ahead;
+    order.extend(right.columns().into_iter().map(|column| Sort::new(Expr::Column(column), up, up)));
+    let beside = state.udwf(if parts.ahead { "lag" } else { "lead" })?;
+    let beside = Expr::from(WindowFunction::new(beside, vec![parts.from.clone()]))
         .partition_by(keys)
         .order_by(order)
         .build()?
-        .alias(UNTIL);
+        .alias(BESIDE);
     let columns: Vec<Expr> = right.columns().into_iter().map(Expr::Column).collect();
-    let versions = LogicalPlanBuilder::from(join.right.as_ref().clone()).window(vec![lead])?.build()?;
-    let until = Expr::Column(Column::from_name(UNTIL));
-    let (begun, open) = match parts.strict {
-        true => (parts.from.clone().lt(parts.asked.clone()), until.clone().gt_eq(parts.asked.clone())),
-        false => (parts.from.clone().lt_eq(parts.asked.clone()), until.clone().gt(parts.asked.clone())),
+    let versions = LogicalPlanBuilder::from(join.right.as_ref().clone()).window(vec![beside])?.build()?;
+    let (from, asked) = (parts.from.clone(), parts.asked.clone());
+    let beside = Expr::Column(Column::from_name(BESIDE));
+    let (meets, alone) = match (parts.ahead, parts.strict) {
+        (false, false) => (from.lt_eq(asked.clone()), beside.clone().gt(asked)),
+        (false, true) => (from.lt(asked.clone()), beside.clone().gt_eq(asked)),
+        (true, false) => (from.gt_eq(asked.clone()), beside.clone().lt(asked)),
+        (true, true) => (from.gt(asked.clone()), beside.clone().lt_eq(asked)),
     };
-    let valid = begun.and(until.is_null().or(open));
+    let valid = meets.and(beside.is_null().or(alone));
     let on = join.on.iter().map(|(left, right)| left.clone().eq(right.clone()));
     let condition = conjunction(on.chain(parts.rest.iter().cloned()).chain([valid]));
     let left = join.left.schema().columns().into_iter().map(Expr::Column);

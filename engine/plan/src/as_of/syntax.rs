@@ -20,10 +20,16 @@ use crate::parse::{name_of, normal, position};
 use crate::script::Script;
 
 /// The condition that a version is the newest whose time is not after the time that is asked for.
-pub(super) const AS_OF: &str = "$as_of";
+const AS_OF: &str = "$as_of";
 
-/// The same, but the version's time is before it.
-pub(super) const AS_OF_STRICT: &str = "$as_of_strict";
+/// The conditions that a call can stand for: its name, whether the first version at or after the time that is asked for is meant,
+/// and not the last one up to it, and whether one of that very time is not.
+pub(super) const MARKERS: [(&str, bool, bool); 4] = [
+    (AS_OF, false, false),
+    ("$as_of_strict", false, true),
+    ("$as_of_ahead", true, false),
+    ("$as_of_ahead_strict", true, true),
+];
 
 /// Where in a script `ASOF JOIN` stands without MATCH_CONDITION, which the parser does not take: the word is taken
 /// out, and what is joined is remembered by its place.
@@ -117,7 +123,7 @@ const HINT: &str = "a ASOF JOIN b ON a.k = b.k AND b.ts <= a.ts";
 fn with_match_condition(join: &mut Join) -> Result<()> {
     let JoinOperator::AsOf { match_condition, constraint } = &join.join_operator else { return Ok(()) };
     let names = names_of(&join.relation);
-    let marker = comparison(match_condition, &names).ok_or_else(|| {
+    let marker = either_way(match_condition, &names).ok_or_else(|| {
         malformed("MATCH_CONDITION compares the times of both sides", "MATCH_CONDITION (a.ts >= b.ts)")
     })?;
     let on = match constraint {
@@ -136,10 +142,11 @@ fn with_comparison(join: &mut Join) -> Result<()> {
     };
     let mut parts = Vec::new();
     split(on.clone(), &mut parts);
-    let place = parts.iter().position(|part| comparison(part, &names).is_some());
-    let marker = place.and_then(|place| comparison(&parts.remove(place), &names));
+    let place = |ahead| parts.iter().position(|part| comparison(part, &names, ahead).is_some());
+    let place = place(false).or_else(|| place(true));
+    let marker = place.and_then(|place| either_way(&parts.remove(place), &names));
     let Some(marker) = marker else {
-        return Err(malformed("an ASOF join compares the times of both sides by <= or <", HINT));
+        return Err(malformed("an ASOF join compares the times of both sides by <=, <, >= or >", HINT));
     };
     *on = parts.into_iter().fold(marker, |all, part| and(part, all));
     Ok(())
@@ -186,8 +193,13 @@ fn names_of(relation: &TableFactor) -> Vec<String> {
     }
 }
 
-/// A comparison of the versions' time with the other side's, as a call: versions' time <= or < the other.
-fn comparison(expr: &Expr, versions: &[String]) -> Option<Expr> {
+/// A comparison of the versions' time with the other side's, as a call.
+fn either_way(expr: &Expr, versions: &[String]) -> Option<Expr> {
+    comparison(expr, versions, false).or_else(|| comparison(expr, versions, true))
+}
+
+/// The same if the versions' time is the earlier one or, looking ahead, the later one.
+fn comparison(expr: &Expr, versions: &[String], ahead: bool) -> Option<Expr> {
     let Expr::BinaryOp { left, op, right } = expr else { return None };
     let (earlier, later, strict) = match op {
         BinaryOperator::LtEq => (left, right, false),
@@ -202,13 +214,15 @@ fn comparison(expr: &Expr, versions: &[String]) -> Option<Expr> {
     };
     let is_other = |expr: &Expr| matches!(expr, Expr::CompoundIdentifier(_)) && !is_version(expr);
     let is_plain = |expr: &Expr| matches!(expr, Expr::Identifier(_));
+    let (version, asked) = if ahead { (later, earlier) } else { (earlier, later) };
     let fits =
-        is_version(earlier) && (is_other(later) || is_plain(later)) || is_plain(earlier) && is_other(later);
-    fits.then(|| call(strict, vec![(**later).clone(), (**earlier).clone()]))
+        is_version(version) && (is_other(asked) || is_plain(asked)) || is_plain(version) && is_other(asked);
+    let (name, ..) = MARKERS.into_iter().find(|marker| (marker.1, marker.2) == (ahead, strict))?;
+    fits.then(|| call(name, vec![(**asked).clone(), (**version).clone()]))
 }
 
-fn call(strict: bool, args: Vec<Expr>) -> Expr {
-    let name = Ident::with_quote('"', if strict { AS_OF_STRICT } else { AS_OF });
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let name = Ident::with_quote('"', name);
     let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
     let list = FunctionArgumentList { duplicate_treatment: None, args: args.collect(), clauses: Vec::new() };
     Expr::Function(Function {
@@ -292,7 +306,7 @@ fn versioned(join: &mut Join, catalog: &Catalog) -> Result<Option<String>> {
         Expr::CompoundIdentifier(parts)
     };
     let keys = of.key.iter().map(column);
-    let mut condition = call(false, [asked, column(&of.time)].into_iter().chain(keys).collect());
+    let mut condition = call(AS_OF, [asked, column(&of.time)].into_iter().chain(keys).collect());
     if of.has_deletions {
         let none = Box::new(Expr::value(Value::Number("0".to_owned(), false)));
         let weight = Box::new(column(&WEIGHT.to_owned()));

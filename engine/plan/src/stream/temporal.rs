@@ -49,17 +49,16 @@ impl Lower<'_> {
             time: timed.time,
             after: timed.after,
         };
-        let what =
-            TemporalJoin { left: input(&left), right: input(&right), strict: parts.strict, outer, residual };
-        let delay = what.delay();
-        let ends = left.side.flow.time.ends.iter().copied();
-        let time = Time {
-            columns: vec![left.time],
-            ends: ends.filter(|(column, _)| *column == left.time && delay == 0).collect(),
-            delay: left.side.flow.time.delay.max(right.side.flow.time.delay).saturating_add(delay),
-            per_key: None,
+        let what = TemporalJoin {
+            left: input(&left),
+            right: input(&right),
+            ahead: parts.ahead,
+            strict: parts.strict,
+            outer,
+            residual,
         };
         let right_from = left.side.flow.schema.fields().len();
+        let time = time_behind(&what, &left, &right);
         let own = join.right.schema().columns();
         let own = own.iter().map(|column| Ok(right_from + versions.schema().index_of_column(column)?));
         let kept: Vec<usize> =
@@ -120,6 +119,21 @@ impl Lower<'_> {
         let ends = side.flow.time.ends.iter();
         let after = ends.clone().find(|(column, _)| *column == place).map_or(0, |(_, after)| *after);
         Ok(Timed { side, time: place, after: after.max(0) })
+    }
+}
+
+/// What is known of time behind the join: rows come out by the left time or, looking ahead, by the right one, which rows that met nothing
+/// do not have.
+fn time_behind(what: &TemporalJoin, left: &Timed<'_>, right: &Timed<'_>) -> Time {
+    let delay = what.delay();
+    let (timed, from) = if what.ahead { (right, left.side.flow.schema.fields().len()) } else { (left, 0) };
+    let has_time = !(what.ahead && what.outer);
+    let ends = timed.side.flow.time.ends.iter().filter(|(column, _)| *column == timed.time && delay == 0);
+    Time {
+        columns: Vec::from_iter(has_time.then_some(timed.time + from)),
+        ends: ends.filter(|_| has_time).map(|(column, after)| (column + from, *after)).collect(),
+        delay: left.side.flow.time.delay.max(right.side.flow.time.delay).saturating_add(delay),
+        per_key: None,
     }
 }
 

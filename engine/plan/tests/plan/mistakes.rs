@@ -160,6 +160,8 @@ const CASES: &[&str] = &[
     "SELECT w.station FROM weather w RIGHT JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency",
     "SELECT w.station FROM weather w ASOF JOIN rates r ON w.station = r.currency",
     "SELECT w.station FROM weather w ASOF JOIN rates r ON w.station = r.currency AND r.rate <= w.temp",
+    "SELECT w.station FROM weather w ASOF JOIN raw r MATCH_CONDITION (w.ts <= r.at) ON w.station = r.label",
+    "SELECT w.station FROM weather w ASOF JOIN rates r MATCH_CONDITION (w.ts = r.ts) ON w.station = r.currency",
     "SELECT station, count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY ROLLUP (window_start, station)",
     "SELECT station, count(*) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
      GROUP BY window_start, window_end, GROUPING SETS ((station), ())",

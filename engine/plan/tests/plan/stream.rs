@@ -157,6 +157,8 @@ const CASES: &[&str] = &[
     "SELECT w.station, r.rate FROM weather w LEFT JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency AND r.rate < w.temp",
     "SELECT w.station, c.url FROM weather w ASOF LEFT JOIN clicks c ON w.hour = c.user_id AND c.ts < w.ts",
     "SELECT w.station, c.url FROM weather w ASOF JOIN clicks c MATCH_CONDITION (w.ts >= c.ts) ON w.hour = c.user_id",
+    "SELECT w.station, c.url FROM weather w ASOF LEFT JOIN clicks c ON w.hour = c.user_id AND c.ts > w.ts",
+    "SELECT w.station, c.url, c.ts FROM weather w ASOF JOIN clicks c ON w.hour = c.user_id AND w.ts <= c.ts AND w.temp > 3",
     // Into streams.
     "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start",
     "INSERT INTO hourly (n, station) SELECT count(*), station FROM hours GROUP BY station, window_end",

@@ -40,6 +40,23 @@ fn queries() -> Vec<String> {
              AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '2' SECOND)"
         ));
     }
+    // The first row at or after a row's time; of several at one time the greatest.
+    for kind in ["ASOF JOIN", "ASOF LEFT JOIN"] {
+        for sign in [">=", ">"] {
+            queries.push(format!(
+                "SELECT a.k, a.v, a.ts AS atime, b.v AS w, b.ts AS btime FROM a {kind} b ON a.k = b.k AND b.ts {sign} a.ts"
+            ));
+        }
+    }
+    queries.push(
+        "SELECT a.k, a.v, a.ts AS atime, b.v AS w FROM a ASOF JOIN b MATCH_CONDITION (a.ts <= b.ts) ON a.k = b.k AND a.v < b.v".to_owned(),
+    );
+    queries.push("SELECT a.k, a.v, b.k AS o FROM a ASOF JOIN b MATCH_CONDITION (b.ts > a.ts)".to_owned());
+    queries.push(
+        "SELECT window_end, COUNT(*) AS n, SUM(v) AS v FROM TUMBLE(TABLE (SELECT a.v, b.ts AS btime FROM a ASOF JOIN b ON a.k = b.k \
+         AND b.ts >= a.ts), DESCRIPTOR(btime), INTERVAL '5' SECOND) GROUP BY window_end"
+            .to_owned(),
+    );
     // Three ways: what the first join hands on is older than the watermark.
     queries.push(
         "SELECT x.k, x.v, y.v AS w, z.v AS u FROM a AS x, b AS y, a AS z WHERE x.k = y.k AND y.k = z.k \
