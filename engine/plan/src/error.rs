@@ -135,6 +135,12 @@ impl SqlError {
         self
     }
 
+    /// The error with this advice in place of any other.
+    pub(crate) fn with_advice(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
     /// The error with advice, if there is any.
     pub fn hint_if(self, hint: Option<String>) -> Self {
         match hint {

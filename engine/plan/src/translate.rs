@@ -3,12 +3,15 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::sql::sqlparser::ast::{Expr, Spanned, Visit, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Expr, SetExpr, Spanned, Visit, visit_expressions};
 
 use crate::error::{Mistake, SqlError, did_you_mean, nearest};
 use crate::parse::{name_of, normal, position};
 use crate::script::Position;
 use crate::statement::Query;
+
+/// An aggregate where rows are chosen one by one.
+const IN_WHERE: &str = "an aggregate is over the rows of a group, and WHERE is about single rows";
 
 /// What DataFusion said of a query.
 pub(crate) fn translate(error: DataFusionError, query: &Query) -> SqlError {
@@ -22,9 +25,37 @@ pub(crate) fn translate_with(
     place_of: impl FnOnce(&SqlError) -> Option<Position>,
 ) -> SqlError {
     let place = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| position_of(span.start));
-    let (error, named) = meaning(error.find_root());
+    let (mut error, named) = meaning(error.find_root());
+    if let Some(name) = named.as_deref().filter(|_| error.mistake() == Mistake::UnknownColumn)
+        && is_in_double_quotes(&query.ast, name)
+        && !error.advice().is_some_and(|advice| advice.starts_with("did you mean"))
+    {
+        error = error.with_advice(format!("double quotes are for names; a text is written '{name}'"));
+    }
     let place = place.or_else(|| named.and_then(|name| find(query, &name))).or_else(|| place_of(&error));
+    let place = place.or_else(|| where_of(query).filter(|_| error.message() == IN_WHERE));
     error.at(place.unwrap_or(query.position), &query.script)
+}
+
+/// Where the condition of WHERE stands.
+fn where_of(query: &Query) -> Option<Position> {
+    match &*query.ast.body {
+        SetExpr::Select(select) => {
+            select.selection.as_ref().map(|condition| position(condition.span().start))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a query has this name in double quotes, as if it were a text.
+fn is_in_double_quotes(query: &impl Visit, name: &str) -> bool {
+    visit_expressions(query, |expr| match expr {
+        Expr::Identifier(ident) if ident.value == name && ident.quote_style == Some('"') => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 /// What DataFusion said of an expression by itself, which begins at `position`.
@@ -97,6 +128,14 @@ fn plan_error(text: &str) -> (SqlError, Option<String>) {
         let hint = between(text, "Did you mean '", "'");
         return (error.hint_if(hint.map(|near| format!("did you mean '{near}'?"))), Some(name.to_owned()));
     }
+    if let Some(name) = between(text, "Function '", "' failed to match any signature") {
+        let message = format!("{name}() does not take these arguments");
+        let error = SqlError::new(Mistake::UnknownFunction, message).hint("CAST what it is given");
+        return (error, Some(name.to_owned()));
+    }
+    if text.contains("not allowed in the WHERE clause") {
+        return (SqlError::new(Mistake::Query, IN_WHERE).hint("HAVING max(x) > 3, behind GROUP BY"), None);
+    }
     if let Some(error) = no_such_call(text) {
         return error;
     }
@@ -129,9 +168,10 @@ fn plan_error(text: &str) -> (SqlError, Option<String>) {
     }
     if text.contains("Projections require unique expression names") {
         let name = between(text, "expression \"", "\"").unwrap_or_default();
-        let name = name.rsplit(" AS ").next().unwrap_or(name).to_owned();
+        let name = name.rsplit(" AS ").next().unwrap_or(name);
+        let name = name.rsplit('.').next().unwrap_or(name).to_owned();
         let message = format!("two columns of the result are called '{name}'");
-        return (SqlError::new(Mistake::Definition, message).hint("name one of them with AS"), None);
+        return (SqlError::new(Mistake::Definition, message).hint("name one of them with AS"), Some(name));
     }
     (SqlError::new(Mistake::Query, plain(text)).hint_if(column_hint(text)), None)
 }
@@ -144,7 +184,8 @@ fn no_such_call(text: &str) -> Option<(SqlError, Option<String>)> {
         let wanted = between(text, "' expects ", " but received ")?;
         let found = found.1.split(['.', '\n']).next().unwrap_or_default();
         let message = format!("{name}() takes {}, not {}", in_sql(wanted), in_sql(found));
-        return Some((SqlError::new(Mistake::UnknownFunction, message), Some(name.to_owned())));
+        let error = SqlError::new(Mistake::UnknownFunction, message).hint("CAST what it is given");
+        return Some((error, Some(name.to_owned())));
     }
     // What a function says itself is better than a list of types.
     let call = between(text, "argument types '", "'").filter(|_| !text.contains("UserDefined"))?;

@@ -40,8 +40,7 @@ impl TemporalOperator {
                 first = self.greater(first, *other)?;
             }
             let (strict, rows) = (self.what.strict, &mut self.by_key[key as usize]);
-            let reached =
-                rows.partition_point(|(own, _)| if strict { *own < time } else { *own <= time });
+            let reached = rows.partition_point(|(own, _)| if strict { *own < time } else { *own <= time });
             pairs.extend(rows.drain(..reached).map(|(_, row)| (row, Some(first))));
         }
         pairs.extend(self.lonely.passed(self.watermark).into_iter().map(|(_, row)| (row, None)));

@@ -131,9 +131,12 @@ fn read_entry(reader: &mut Reader, tables: &[(String, Position)]) -> Result<Hint
         let names: Vec<&str> = tables.iter().map(|(table, _)| table.as_str()).collect();
         let near = did_you_mean(&name, names.iter().copied());
         let all = format!("there are {}", names.join(", "));
-        return Err(SqlError::new(Mistake::UnknownName, format!("{NAME} names '{name}', which is not in FROM"))
-            .at(at, &script)
-            .hint(near.unwrap_or(all)));
+        return Err(SqlError::new(
+            Mistake::UnknownName,
+            format!("{NAME} names '{name}', which is not in FROM"),
+        )
+        .at(at, &script)
+        .hint(near.unwrap_or(all)));
     };
     let unused = format!("{NAME} ends nothing here: no join or GROUP BY keeps rows of '{name}' for ever");
     let unused = SqlError::new(Mistake::Option, unused)

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
-use datafusion::sql::sqlparser::ast::{self, SetExpr, Spanned, visit_expressions};
+use datafusion::sql::sqlparser::ast::{
+    self, SelectItem, SetExpr, Spanned, visit_expressions, visit_relations,
+};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::refused;
@@ -164,6 +166,9 @@ pub(crate) fn place_of(error: &SqlError, query: &Query) -> Option<Position> {
                 _ => None,
             })
         }
+        Mistake::NotStreaming if message.ends_with("cannot be read") => first_table(ast, message),
+        Mistake::NotStreaming if message.contains("() is read once") => first_table(ast, message),
+        Mistake::TargetColumns => first_misfit(&ast.body, message),
         Mistake::NoWatermark | Mistake::Window => first_window(ast),
         Mistake::NotStreaming if WINDOWS.iter().any(|name| message.contains(name)) => first_window(ast),
         _ => None,
@@ -171,7 +176,32 @@ pub(crate) fn place_of(error: &SqlError, query: &Query) -> Option<Position> {
     span.filter(|span| span.start.line > 0).map(|span| position(span.start))
 }
 
-const WINDOWS: [&str; 4] = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
+const WINDOWS: [&str; 6] = ["TUMBLE", "HOP", "CUMULATE", "SESSION", "COUNT_WINDOW", "STATE_WINDOW"];
+
+/// The first table or table function in FROM that a message begins with.
+fn first_table(query: &ast::Query, message: &str) -> Option<Span> {
+    let name = message.trim_start_matches('\'').split(['\'', '(']).next()?;
+    let mut found = None;
+    let _ = visit_relations(query, |relation| match name_of(relation) == name {
+        true => {
+            found = Some(relation.span());
+            ControlFlow::Break(())
+        }
+        false => ControlFlow::Continue(()),
+    });
+    found
+}
+
+/// The first column of a query that does not fit its target, by the number that the message gives.
+fn first_misfit(body: &SetExpr, message: &str) -> Option<Span> {
+    let (_, rest) = message.split_once(": column ")?;
+    let nth: usize = rest.split(' ').next()?.parse().ok()?;
+    let SetExpr::Select(select) = body else { return None };
+    let items = select.projection.get(..nth)?;
+    let single =
+        |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    items.iter().all(single).then(|| items[nth - 1].span())
+}
 
 /// The first window function in FROM.
 fn first_window(query: &ast::Query) -> Option<Span> {

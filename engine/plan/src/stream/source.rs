@@ -35,7 +35,8 @@ impl Lower<'_> {
         })?;
         if stream.options.get("type").is_some_and(|kind| kind == "sink") {
             let error =
-                SqlError::new(Mistake::NotStreaming, format!("'{name}' is a sink, which cannot be read"));
+                SqlError::new(Mistake::NotStreaming, format!("'{name}' is a sink, which cannot be read"))
+                    .hint("read the stream that is written into it");
             return Err(refused(error));
         }
         debug_assert!(scan.filters.is_empty() && scan.fetch.is_none(), "streams take no filters");

@@ -161,7 +161,10 @@ fn mistakes_are_told_when_a_query_is_planned() {
         ("SELECT JSON_OBJECT('a', 1) FROM events", "expected VALUE"),
         ("SELECT JSON_OBJECTAGG(j) FROM events", "expected VALUE"),
         ("SELECT JSON_ARRAYAGG(DISTINCT n ORDER BY j) FROM events", "expected )"),
-        ("SELECT JSON_ARRAYAGG(n) OVER (PARTITION BY j) FROM events", "JSON_ARRAYAGG takes the rows of a group"),
+        (
+            "SELECT JSON_ARRAYAGG(n) OVER (PARTITION BY j) FROM events",
+            "JSON_ARRAYAGG takes the rows of a group",
+        ),
         ("SELECT n -> 'a' FROM events", "look into JSON, which is a text"),
         ("SELECT j -> 1.5 FROM events", "a key into JSON is a text or a whole number"),
     ] {

@@ -6,6 +6,7 @@ mod catalog;
 mod docs;
 mod fixture;
 mod functions;
+mod likely;
 mod mistakes;
 mod parse;
 mod patterns;

@@ -41,8 +41,14 @@ fn life(seed: u64) {
     let counts = "(SELECT device, COUNT(*) AS value, MAX(ts) AS ts FROM readings GROUP BY device) AS t";
     let queries = [
         ("tumbling", windowed("TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '6' SECOND)")),
-        ("hopping", windowed("HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '3' SECOND, INTERVAL '9' SECOND)")),
-        ("sessions", windowed("SESSION(TABLE readings PARTITION BY device, DESCRIPTOR(ts), INTERVAL '1' SECOND)")),
+        (
+            "hopping",
+            windowed("HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '3' SECOND, INTERVAL '9' SECOND)"),
+        ),
+        (
+            "sessions",
+            windowed("SESSION(TABLE readings PARTITION BY device, DESCRIPTOR(ts), INTERVAL '1' SECOND)"),
+        ),
         ("plain", format!("SELECT device, {CALLS} FROM readings GROUP BY device")),
         ("taken_back", format!("SELECT value % 3 AS k, {CALLS} FROM {counts} GROUP BY value % 3")),
         ("of_all", format!("SELECT {CALLS} FROM {counts}")),
@@ -70,7 +76,11 @@ fn life(seed: u64) {
 
 #[test]
 fn json_of_groups_is_in_a_stream_what_it_is_in_a_batch() {
-    seeds::each("-p headwater-run json_of_groups_is_in_a_stream_what_it_is_in_a_batch", 0..8, |seed, _story| {
-        life(seed);
-    });
+    seeds::each(
+        "-p headwater-run json_of_groups_is_in_a_stream_what_it_is_in_a_batch",
+        0..8,
+        |seed, _story| {
+            life(seed);
+        },
+    );
 }

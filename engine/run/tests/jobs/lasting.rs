@@ -86,7 +86,9 @@ fn hinted_queries() -> Vec<String> {
             "SELECT /*+ STATE_TTL('a' = '20 s', 'r' = '30 s') */ a.k, a.n, r.k AS o, r.n AS m FROM a {kind} b AS r ON a.k = r.k AND a.n <> r.n"
         ));
     }
-    queries.push("SELECT /*+ STATE_TTL('a' = '20 s') */ k, COUNT(*) AS n, MAX(n) AS m FROM a GROUP BY k".to_owned());
+    queries.push(
+        "SELECT /*+ STATE_TTL('a' = '20 s') */ k, COUNT(*) AS n, MAX(n) AS m FROM a GROUP BY k".to_owned(),
+    );
     queries.push(
         "SELECT /*+ STATE_TTL('l' = '25 s', 'b' = '20 s') */ l.k, l.total, b.n FROM \
          (SELECT /*+ STATE_TTL('a' = '15 s') */ k, SUM(n) AS total FROM a GROUP BY k) AS l JOIN b ON l.k = b.k"
@@ -206,7 +208,8 @@ fn what_was_said_of_forgotten_rows_stays() {
 
 #[test]
 fn a_hint_is_for_its_own_side() {
-    let join = |hint: &str| format!("SELECT /*+ STATE_TTL({hint}) */ a.k, a.n, b.n AS m FROM a JOIN b ON a.k = b.k");
+    let join =
+        |hint: &str| format!("SELECT /*+ STATE_TTL({hint}) */ a.k, a.n, b.n AS m FROM a JOIN b ON a.k = b.k");
     let all = ["x 1 2", "x 1 6", "x 8 2", "x 8 6", "y 3 7", "z 4 5"];
     let left = ["x 1 2", "x 8 2", "x 8 6", "z 4 5"];
     let right = ["x 1 2", "x 1 6", "x 8 6", "y 3 7", "z 4 5"];

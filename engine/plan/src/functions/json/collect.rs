@@ -67,7 +67,10 @@ impl AggregateUDFImpl for Collect {
         AggregateOrderSensitivity::Beneficial
     }
 
-    fn with_beneficial_ordering(self: Arc<Self>, _is_sorted: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        _is_sorted: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
         Ok(Some(self))
     }
 
@@ -82,9 +85,10 @@ impl AggregateUDFImpl for Collect {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let orders = args.order_bys.iter().map(|order| {
-            Ok(SortField::new_with_options(order.expr.data_type(args.schema)?, order.options))
-        });
+        let orders = args
+            .order_bys
+            .iter()
+            .map(|order| Ok(SortField::new_with_options(order.expr.data_type(args.schema)?, order.options)));
         let orders = orders.collect::<Result<Vec<_>>>()?;
         let order = if orders.is_empty() { None } else { Some(RowConverter::new(orders)?) };
         let (of_members, distinct) = (self.of_members, args.is_distinct);
@@ -147,8 +151,11 @@ impl Collected {
     }
 
     fn object(&self) -> Result<Vec<u8>> {
-        let members: BTreeMap<&str, &str> =
-            self.entries.iter().map(|entry| (entry.key.as_deref().unwrap_or_default(), &*entry.json)).collect();
+        let members: BTreeMap<&str, &str> = self
+            .entries
+            .iter()
+            .map(|entry| (entry.key.as_deref().unwrap_or_default(), &*entry.json))
+            .collect();
         let mut out = vec![b'{'];
         for (key, json) in members {
             if out.len() > 1 {

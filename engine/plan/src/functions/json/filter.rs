@@ -267,7 +267,9 @@ impl Reader<'_> {
         let ends = |c: char| c != '.' && ENDS.contains(&c);
         let (word, rest) = text.split_at(text.find(ends).unwrap_or(text.len()));
         if !matches!(word, "true" | "false" | "null") && serde_json::from_str::<f64>(word).is_err() {
-            return Err("needs a path from @ or $, a number, a text in quotes, true, false or null in a filter");
+            return Err(
+                "needs a path from @ or $, a number, a text in quotes, true, false or null in a filter",
+            );
         }
         self.rest = rest;
         Ok(word.to_owned())

@@ -125,7 +125,9 @@ impl<'t> Visitor<'t> for Walk<'_, 't> {
                 }
             }
             // A filter has read the whole value by itself.
-            Step::Element(_) | Step::Filter(_) => while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {},
+            Step::Element(_) | Step::Filter(_) => {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            }
         }
         Ok(())
     }
