@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use super::growth::Growth;
 use super::kafka::Kafka;
 use super::nexmark::Nexmark;
 use super::sequences::Sequences;
 use super::{
-    alarms, append, archive, json, kafka, latency, nexmark, open, patterns, replay, sequences, triggers,
+    alarms, append, archive, growth, json, kafka, latency, nexmark, open, patterns, replay, sequences,
+    triggers,
 };
 
 const EXAMPLE: &str = "\
@@ -72,6 +74,9 @@ enum What {
     /// Sequences in events beside ClickHouse, in text beside grep; MapReduce beside a pipeline with sort
     #[command(after_help = "Example:\n  headwater bench sequences --runs 5 --json")]
     Sequences(Sequences),
+    /// What an event costs as keys become many, from 1,000 to 10 million, and jobs over one stream, from 1 to 1,000
+    #[command(after_help = "Example:\n  headwater bench growth --only jobs --json")]
+    Growth(Growth),
     /// The queries of an auction over events in the log: CPU time, rows, state
     #[command(after_help = "Example:\n  headwater bench nexmark --queries q0,q5 --events 10000000 --json")]
     Nexmark(Nexmark),
@@ -123,6 +128,10 @@ impl Bench {
             }
             What::Sequences(args) => {
                 let report = tokio::runtime::Handle::current().block_on(sequences::run(&args))?;
+                report.write(args.json())
+            }
+            What::Growth(args) => {
+                let report = tokio::runtime::Handle::current().block_on(growth::run(&args))?;
                 report.write(args.json())
             }
             What::Nexmark(args) => {

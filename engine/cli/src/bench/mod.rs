@@ -4,6 +4,7 @@ mod alarms;
 mod append;
 mod archive;
 mod command;
+mod growth;
 mod json;
 mod kafka;
 mod latency;
