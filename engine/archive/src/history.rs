@@ -389,6 +389,10 @@ impl Log for History {
         Ok(bounds)
     }
 
+    fn ends(&self, stream: StreamId) -> Result<Vec<Sequence>> {
+        self.log.ends(stream)
+    }
+
     fn lost(&self, stream: StreamId) -> Vec<LostRows> {
         self.log.lost(stream)
     }

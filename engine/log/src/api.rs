@@ -336,6 +336,11 @@ pub trait Log: Send + Sync {
     /// Where a stream's shards begin and end, in order. One consistent view: no group is seen in part.
     fn bounds(&self, stream: StreamId) -> Result<Vec<ShardBounds>>;
 
+    /// The next sequence number of each shard, in order: where [`Log::bounds`] ends. It needs no archive.
+    fn ends(&self, stream: StreamId) -> Result<Vec<Sequence>> {
+        Ok(self.bounds(stream)?.iter().map(|bounds| bounds.next).collect())
+    }
+
     /// The rows of a stream, within its bounds or before them, that are lost: who counts rows by sequence numbers asks for these.
     fn lost(&self, stream: StreamId) -> Vec<LostRows> {
         let _ = stream;

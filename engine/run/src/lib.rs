@@ -60,6 +60,8 @@ pub struct JobStatus {
     pub target: String,
     /// What it does.
     pub state: JobState,
+    /// Whether it still does steps of its journal again, behind the checkpoint that it was started from.
+    pub is_restoring: bool,
     /// What part of a MapReduce job is done, from 0 to 1; `None` for others, of which rows tell.
     pub done: Option<f64>,
     /// Why it failed.
@@ -103,6 +105,7 @@ impl JobStatus {
             name,
             target,
             state: JobState::Running,
+            is_restoring: false,
             done: None,
             error: None,
             rows_in: 0,
@@ -123,9 +126,11 @@ impl JobStatus {
         }
     }
 
-    /// What it is doing, as `system.jobs` shows it: `pending` until its first step, then `running`; `paused`, `completed`, `failed`.
+    /// What it is doing, as `system.jobs` shows it: `pending` until its first step, then `running`; `restoring` while it does the steps
+    /// of its journal again, after a start; `paused`, `completed`, `failed`.
     pub fn shown_state(&self) -> &'static str {
         match self.state {
+            JobState::Running if self.is_restoring => "restoring",
             JobState::Running if self.steps == 0 => "pending",
             state => state.as_str(),
         }

@@ -18,7 +18,7 @@ pub(crate) struct JobView {
     name: String,
     /// The stream it writes to.
     target: String,
-    /// pending until its first step, running, paused, completed or failed.
+    /// pending until its first step, running, restoring while its journal's steps are done again, paused, completed or failed.
     state: &'static str,
     /// Why it failed.
     error: Option<String>,

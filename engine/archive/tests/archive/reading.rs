@@ -224,6 +224,9 @@ fn an_archive_that_cannot_be_reached_is_an_error_not_a_gap() {
     history.attach(Archive::start(&world, log, info, place, settings, runtime.handle().clone()));
     let error = history.bounds(desk.bench.info.id).unwrap_err();
     assert!(matches!(error, LogError::Archive { .. }), "{error}");
+    // How far a job is behind is known all the same.
+    let ends = desk.bench.log.bounds(desk.bench.info.id).unwrap().into_iter().map(|bounds| bounds.next);
+    assert_eq!(history.ends(desk.bench.info.id).unwrap(), ends.collect::<Vec<_>>());
     assert!(history.read(desk.spec()).is_err());
     // Shard 1 is in the log as a whole.
     let latest = ReadSpec { from: From::Latest, ..ReadSpec::all(desk.bench.info.id, ShardId(1)) };

@@ -26,8 +26,10 @@ pub(super) fn made_found_and_dropped(make: Make<'_>) {
 
     let mut reader = log.read(ReadSpec::all(b.id, ShardId(0))).unwrap();
     log.append(vec![Append::new(b.id, ShardId(0), rows(0..3))]).unwrap();
+    assert_eq!(log.ends(b.id).unwrap().iter().map(|next| next.0).collect::<Vec<_>>(), [3, 0]);
     log.drop_stream(b.id).unwrap();
     assert!(matches!(reader.next(), Err(LogError::NoStream { .. })));
+    assert!(matches!(log.ends(b.id), Err(LogError::NoStream { .. })));
     assert!(matches!(log.stream(b.id), Err(LogError::NoStream { .. })));
     assert!(matches!(log.stream_named("b"), Err(LogError::NoStream { .. })));
     assert!(matches!(log.drop_stream(b.id), Err(LogError::NoStream { .. })));

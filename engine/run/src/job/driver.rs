@@ -99,6 +99,8 @@ pub(super) struct Driver {
     pub(super) producer: Producer,
     /// The journal's steps that are still to be done again.
     pub(super) redo: Option<JournalReader>,
+    /// The last of them.
+    pub(super) redo_until: u64,
     /// Groups that the log has not acknowledged yet.
     in_flight: VecDeque<Box<dyn Pending>>,
     /// The cut of the last step.
@@ -114,7 +116,7 @@ pub(super) struct Driver {
     checkpoint_times: Histogram,
     pub(super) counters: Counters,
     /// When the state was measured, and how large it was.
-    measured: Option<(Duration, StateSize)>,
+    pub(super) measured: Option<(Duration, StateSize)>,
     stopped: bool,
 }
 
@@ -159,16 +161,18 @@ impl Driver {
             manifest.places.iter().map(|shards| shards.iter().map(cut_of).collect()).collect();
         let redo =
             JournalReader::open(&*log, &plan.journal, &plan.name, manifest.step, cut.clone(), &plan.eras)?;
+        let redo_until = plan.journal.last_step(&*log)?;
         let step = manifest.step.max(plan.journal.begins());
         let producer = producer_of(&*log, &plan.name, plan.journal.own(), step)?;
         let checkpointer =
             Checkpointer::new(Arc::clone(&plan.blobs), world.clone(), &plan.name, restored.as_ref());
         let now = world.clock.monotonic();
         pipeline.count_quiet_from(now);
-        let driver = Self {
+        let mut driver = Self {
             pace: Pace::new(plan.limits),
             producer,
             redo: Some(redo),
+            redo_until,
             in_flight: VecDeque::new(),
             cut,
             step,
@@ -189,6 +193,7 @@ impl Driver {
             plan,
         };
         driver.note_place();
+        driver.update_status()?;
         Ok(driver)
     }
 
@@ -589,7 +594,8 @@ impl Driver {
         self.shared.changed.send_if_modified(|now| std::mem::replace(now, state) != state);
     }
 
-    fn update_status(&mut self) -> Result<()> {
+    /// Tells how the job does. The state that it was asked for, an error and the lag are not told here.
+    pub(super) fn update_status(&mut self) -> Result<()> {
         let now = self.world.clock.monotonic();
         let size = match self.measured {
             Some((at, size)) if now.saturating_sub(at) < MEASURE_INTERVAL => size,
@@ -600,12 +606,12 @@ impl Driver {
             }
         };
         let spilled = self.pipeline.executor().spilled_bytes();
-        let lag = self.pipeline.lag(&*self.log).unwrap_or(0);
         let mut status = self.shared.status.lock();
+        *self.shared.taken.lock() = self.pipeline.taken();
+        status.is_restoring = self.redo.is_some() && self.step < self.redo_until;
         status.rows_in = self.counters.rows_in;
         status.rows_out = self.counters.rows_out;
         status.rows_late = self.counters.rows_late;
-        status.lag = lag;
         status.watermark = self.pipeline.watermark();
         status.steps = self.step;
         status.state_entries = size.entries;

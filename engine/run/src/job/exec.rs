@@ -196,17 +196,22 @@ impl Executor {
             sum.bytes += size.bytes;
             holders += u64::from(size.entries > 0);
         }
+        let mut asked = 0;
         for (_, operator) in self.lookups() {
             let size = operator.state_size();
             sum.entries += size.entries;
-            sum.bytes += size.bytes;
+            asked += size.bytes;
         }
+        sum.bytes += asked;
         if let Some(mut lease) = self.lease.take() {
             let share = lease.note(sum.bytes) / holders.max(1);
             let bounded =
                 self.keyed().try_for_each(|(_, (stage, keyed))| keyed.bound(stage, share, &mut lease));
             self.lease = Some(lease);
             bounded?;
+            // What has been put away just now is not in memory any more.
+            let resident: u64 = self.keyed().map(|(_, (_, keyed))| keyed.resident_bytes()).sum();
+            sum.bytes = asked + resident;
         }
         Ok(sum)
     }

@@ -12,12 +12,14 @@ use parking_lot::{Condvar, Mutex};
 
 use super::driver::{Driver, JobPlan};
 use super::lookup::Patience;
+use super::pipeline::Taken;
 use crate::error::Result;
 use crate::{JobState, JobStatus};
 
 /// A job that runs. Dropping the handle stops it after its current step, without a checkpoint: as a crash would.
 pub(crate) struct JobHandle {
     shared: Arc<Shared>,
+    log: Arc<dyn Log>,
     dataflow: Arc<Dataflow>,
     waker: TaskWaker,
     world: World,
@@ -27,7 +29,10 @@ pub(crate) struct JobHandle {
 
 /// What a job and its handle share.
 pub(super) struct Shared {
+    /// All but the lag, which grows without the job.
     pub(super) status: Mutex<JobStatus>,
+    /// How far its sources have been taken. It changes while the status is held.
+    pub(super) taken: Mutex<Vec<Taken>>,
     pub(super) control: Mutex<Control>,
     /// Told when the job has closed.
     pub(super) closed: Condvar,
@@ -51,20 +56,20 @@ pub(super) struct Control {
 }
 
 impl JobHandle {
-    /// Starts a job: restores it, and gives it turns.
+    /// Starts a job: restores it, so that its status tells where it goes on, and gives it turns.
     pub fn start(world: &World, log: Arc<dyn Log>, plan: JobPlan) -> Result<Self> {
         let status = Mutex::new(new_status(&plan));
         let control = Control { paused: plan.paused, ends: plan.ends.clone(), ..Control::default() };
         let changed = tokio::sync::watch::Sender::new(JobState::Running);
-        let shared =
-            Arc::new(Shared { status, control: Mutex::new(control), closed: Condvar::new(), changed });
+        let (taken, control) = (Mutex::default(), Mutex::new(control));
+        let shared = Arc::new(Shared { status, taken, control, closed: Condvar::new(), changed });
         let (name, dataflow) = (format!("job-{}", plan.name), Arc::clone(&plan.dataflow));
         let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
         let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
         let waker = task.waker();
         let wake = waker.clone();
         let guard = log.on_commit(Arc::new(move || wake.wake()));
-        Ok(Self { shared, dataflow, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
+        Ok(Self { shared, log, dataflow, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
     }
 
     /// What it computes.
@@ -72,9 +77,23 @@ impl JobHandle {
         &self.dataflow
     }
 
-    /// How it does.
+    /// How it does, and how far it is behind the log as that is now.
     pub fn status(&self) -> JobStatus {
-        self.shared.status.lock().clone()
+        let (mut status, taken) = {
+            let status = self.shared.status.lock();
+            (status.clone(), self.shared.taken.lock().clone())
+        };
+        // Rows behind the end of its inputs are not for it.
+        if status.state != JobState::Finished {
+            match taken.iter().map(|taken| taken.lag(&*self.log)).sum::<Result<u64>>() {
+                Ok(lag) => status.lag = lag,
+                Err(error) => {
+                    let shown = || format!("{} how far it is behind is not known: {error}", error.code());
+                    status.error.get_or_insert_with(shown);
+                }
+            }
+        }
+        status
     }
 
     /// Follows its state.

@@ -378,7 +378,7 @@ impl Keyed {
     /// [`Keyed::measure`] has just found.
     pub fn bound(&mut self, stage: &Stage, allowance: u64, lease: &mut Lease) -> Result<()> {
         self.allowance = allowance;
-        let resident: u64 = self.seats.iter().map(Seat::resident_bytes).sum();
+        let resident = self.resident_bytes();
         let wanted = self.seats_for(resident + self.spilled_bytes());
         let is_due = match self.writers.is_empty() {
             // While an instance is written there are two of its state.
@@ -443,6 +443,11 @@ impl Keyed {
             sum.bytes += seat.resident_bytes();
         }
         sum
+    }
+
+    /// Bytes of state in memory, as last measured.
+    pub fn resident_bytes(&self) -> u64 {
+        self.seats.iter().map(Seat::resident_bytes).sum()
     }
 
     /// Bytes of state in files.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::{EventTime, Sequence, ShardId, World};
+use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 use headwater_log::{From, Log, StreamInfo};
 use headwater_operators::{Rows, StateSize};
 use headwater_plan::dataflow::Dataflow;
@@ -37,6 +37,23 @@ pub(crate) struct ShardCut {
     pub idle: bool,
     /// The shard has ended.
     pub ended: bool,
+}
+
+/// How far a source has been taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    /// Its stream.
+    pub stream: StreamId,
+    /// The first row of each shard that has not been taken.
+    pub next: Vec<Sequence>,
+}
+
+impl Taken {
+    /// How many rows of the log have not been taken.
+    pub fn lag(&self, log: &dyn Log) -> Result<u64> {
+        let ends = log.ends(self.stream)?;
+        Ok(ends.iter().zip(&self.next).map(|(end, next)| end.0.saturating_sub(next.0)).sum())
+    }
 }
 
 /// How much a live step takes.
@@ -201,16 +218,10 @@ impl Pipeline {
         self.sources.iter().map(of).collect()
     }
 
-    /// Rows in the log that have not been taken.
-    pub fn lag(&self, log: &dyn Log) -> Result<u64> {
-        let mut lag = 0;
-        for source in &self.sources {
-            let bounds = log.bounds(source.info.id)?;
-            for (shard, bounds) in source.shards.iter().zip(bounds) {
-                lag += bounds.next.0.saturating_sub(shard.position().0);
-            }
-        }
-        Ok(lag)
+    /// How far each source has been taken.
+    pub fn taken(&self) -> Vec<Taken> {
+        let next = |source: &SourceInput| source.shards.iter().map(ShardInput::position).collect();
+        self.sources.iter().map(|source| Taken { stream: source.info.id, next: next(source) }).collect()
     }
 
     /// Says where the shards of a stream end.

@@ -64,10 +64,12 @@ impl Driver {
         let steps =
             JournalReader::open(&*self.log, &plan.journal, &plan.name, manifest.step, cut, &plan.eras)?;
         self.redo = Some(steps);
+        self.redo_until = plan.journal.last_step(&*self.log)?;
         (self.step, self.producer.sequence) = (manifest.step, manifest.step);
         self.counters = Counters::of(&manifest);
+        self.measured = None;
         self.note_place();
-        Ok(())
+        self.update_status()
     }
 
     /// Lets those leave who were asked to.

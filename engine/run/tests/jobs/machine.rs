@@ -11,7 +11,7 @@ use headwater_core::ShardId;
 use headwater_core::hash::{hash_rows, shard_of};
 use headwater_core::world::sim::SimWorld;
 use headwater_log::{Append, DiskLogOptions, Log, ReadSpec};
-use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, NoConnectors};
+use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, NoConnectors, RunError};
 
 /// A reading: device, milliseconds, value.
 pub type Reading = (&'static str, i64, i64);
@@ -124,13 +124,21 @@ impl Machine {
         })
     }
 
+    /// The same of a query that may be refused or fail.
+    pub fn try_query(&self, sql: &str) -> Result<Vec<String>, RunError> {
+        let mut lines: Vec<String> = self.try_batches(sql)?.iter().flat_map(text_of).collect();
+        lines.sort();
+        Ok(lines)
+    }
+
     fn batches(&self, sql: &str) -> Vec<RecordBatch> {
+        self.try_batches(sql).unwrap_or_else(|error| panic!("{error}\n{sql}"))
+    }
+
+    fn try_batches(&self, sql: &str) -> Result<Vec<RecordBatch>, RunError> {
         self.runtime.block_on(async {
-            let answers = self.engine().execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
-            match answers.into_iter().last() {
-                Some(headwater_run::Answer::Rows(rows)) => {
-                    futures::TryStreamExt::try_collect::<Vec<RecordBatch>>(rows).await.unwrap()
-                }
+            match self.engine().execute(sql).await?.into_iter().last() {
+                Some(headwater_run::Answer::Rows(rows)) => Ok(futures::TryStreamExt::try_collect(rows).await?),
                 _ => panic!("no rows: {sql}"),
             }
         })
@@ -174,18 +182,25 @@ impl Machine {
 
     /// Runs until every job has taken all there is.
     pub fn catch_up(&self) {
+        self.try_catch_up().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same of jobs that may fail.
+    pub fn try_catch_up(&self) -> Result<(), String> {
         for _ in 0..100_000 {
-            for job in self.engine().jobs() {
-                assert_ne!(job.state, JobState::Failed, "{}: {:?}", job.name, job.error);
+            if let Some(job) = self.engine().jobs().into_iter().find(|job| job.state == JobState::Failed) {
+                return Err(format!("{}: {:?}", job.name, job.error));
             }
-            let settled = |job: &headwater_run::JobStatus| job.lag == 0 || job.state != JobState::Running;
+            let settled = |job: &headwater_run::JobStatus| {
+                job.state != JobState::Running || (job.lag == 0 && !job.is_restoring)
+            };
             let before = self.log().version();
             self.turns(20);
             if self.engine().jobs().iter().all(settled) && self.log().version() == before {
-                return;
+                return Ok(());
             }
         }
-        panic!("the jobs do not come to rest: {:?}", self.engine().jobs());
+        Err(format!("the jobs do not come to rest: {:?}", self.engine().jobs()))
     }
 
     /// Lets so many seconds pass, and the jobs take their turns meanwhile.

@@ -1,6 +1,10 @@
 //! Stop, restart, restore.
 
+use std::time::Duration;
+
+use headwater_core::EventTime;
 use headwater_core::world::Open;
+use headwater_run::JobStatus;
 
 use crate::machine::{Machine, Reading};
 
@@ -113,4 +117,91 @@ fn a_job_does_not_go_on_from_what_a_crash_left_of_one_that_was_dropped() {
     machine.append(&second_by_second(25, 30));
     machine.finish();
     assert_eq!(machine.rows("sums").len(), 2 + 3, "a new job of the same name reads from the beginning");
+}
+
+fn status(machine: &Machine) -> JobStatus {
+    machine.engine().jobs().remove(0)
+}
+
+/// What a job says of itself before its first turn is what it goes on from: a checkpoint, or nothing.
+#[test]
+fn a_job_that_was_just_started_knows_how_far_it_is_behind() {
+    for checkpoints in [Duration::from_millis(1), Duration::from_secs(3_600)] {
+        let mut machine = Machine::new(5);
+        machine.step_rows_max = 2;
+        machine.checkpoint_interval = checkpoints;
+        machine.restart(1);
+        machine.create_readings(1);
+        machine.sql(SUMS);
+        assert_eq!((status(&machine).lag, status(&machine).shown_state()), (0, "pending"));
+        machine.append(&second_by_second(0, 20));
+        machine.catch_up();
+        machine.run_for(1);
+        machine.append(&second_by_second(20, 60));
+        // The log is ahead before the job has a turn.
+        assert_eq!((status(&machine).rows_in, status(&machine).lag), (20, 40));
+        while status(&machine).rows_in < 30 {
+            machine.turns(1);
+        }
+        let before = status(&machine);
+        machine.kill(3);
+        let restored = status(&machine);
+        assert_eq!(restored.rows_in + restored.lag, 60, "{restored:?}");
+        assert!(restored.rows_in <= before.rows_in && restored.lag >= 60 - before.rows_in, "{restored:?}");
+        assert_eq!(restored.steps, restored.checkpoint.unwrap_or(0));
+        if checkpoints < Duration::from_secs(1) {
+            assert!(restored.rows_in > 0 && restored.state_entries > 0, "{restored:?}");
+            assert!(restored.watermark > EventTime::MIN, "{restored:?}");
+        } else {
+            assert_eq!((restored.checkpoint, restored.rows_in), (None, 0));
+            assert!(restored.is_restoring && restored.shown_state() == "restoring", "{restored:?}");
+        }
+        machine.catch_up();
+        let after = status(&machine);
+        assert_eq!((after.rows_in, after.lag, after.is_restoring), (60, 0, false), "{after:?}");
+        machine.finish();
+        assert_eq!(machine.rows("sums").len(), 6);
+        machine.engine().close_here().unwrap();
+    }
+}
+
+/// Steps in which only time went on take no rows, and are done again all the same.
+#[test]
+fn a_job_is_restoring_until_the_last_step_of_its_journal_is_done_again() {
+    let mut machine = Machine::new(6);
+    machine.checkpoint_interval = Duration::from_secs(3_600);
+    machine.restart(1);
+    machine.create_readings(1);
+    machine.sql(SUMS);
+    machine.append(&second_by_second(0, 5));
+    machine.catch_up();
+    for seconds in [6, 7, 8, 11] {
+        machine.engine().advance_stream("readings", EventTime(seconds * 1_000_000_000)).unwrap();
+        machine.catch_up();
+    }
+    let before = status(&machine);
+    assert!(before.steps >= 5 && !before.is_restoring, "{before:?}");
+    machine.kill(2);
+    let (mut turns, mut without_rows) = (0, 0);
+    while status(&machine).is_restoring {
+        assert!(status(&machine).steps < before.steps && turns < 1_000);
+        without_rows += u64::from(status(&machine).lag == 0);
+        machine.turns(1);
+        turns += 1;
+    }
+    assert!(without_rows >= 4, "{without_rows}");
+    let after = status(&machine);
+    assert_eq!((after.steps, after.watermark, after.lag), (before.steps, before.watermark, 0));
+    assert_eq!(after.shown_state(), "running");
+    // What stands still is behind, too.
+    machine.sql("PAUSE JOB summing");
+    machine.turns(50);
+    machine.append(&second_by_second(12, 15));
+    assert_eq!((status(&machine).lag, status(&machine).shown_state()), (3, "paused"));
+    machine.lose_power(1);
+    assert_eq!((status(&machine).lag, status(&machine).shown_state()), (8, "paused"));
+    machine.sql("RESUME JOB summing");
+    machine.catch_up();
+    assert_eq!(status(&machine).lag, 0);
+    machine.engine().close_here().unwrap();
 }
