@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
+};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
 
 use super::operator::JoinOperator;
@@ -113,7 +115,9 @@ impl JoinOperator {
         let at = self.what.forgets().then(|| named(4).as_primitive::<Int64Type>().values());
         let columns = self.sides[side].batch_columns(&entries.rows, self.own()).to_vec();
         let rows = Arc::clone(&self.what.input(side).schema);
-        let rows = RecordBatch::try_new(rows, columns.clone())?;
+        // A side that only says how many rows there are has no columns.
+        let options = RecordBatchOptions::new().with_row_count(Some(entries.rows.num_rows()));
+        let rows = RecordBatch::try_new_with_options(rows, columns.clone(), &options)?;
         let keys = self.intern(&key_columns(&rows, &self.what.input(side).keys), rows.num_rows())?;
         let encoded = self.sides[side].encode(&columns)?;
         for (nth, key) in keys.into_iter().enumerate() {

@@ -138,7 +138,9 @@ impl Machine {
     fn try_batches(&self, sql: &str) -> Result<Vec<RecordBatch>, RunError> {
         self.runtime.block_on(async {
             match self.engine().execute(sql).await?.into_iter().last() {
-                Some(headwater_run::Answer::Rows(rows)) => Ok(futures::TryStreamExt::try_collect(rows).await?),
+                Some(headwater_run::Answer::Rows(rows)) => {
+                    Ok(futures::TryStreamExt::try_collect(rows).await?)
+                }
                 _ => panic!("no rows: {sql}"),
             }
         })

@@ -8,6 +8,7 @@ mod archives;
 mod bounds;
 mod changes;
 mod determinism;
+mod differential;
 mod emission;
 mod functions;
 mod growth;

@@ -156,3 +156,17 @@ fn a_view_holds_what_the_batch_gives_whatever_strikes() {
         |seed, _story| life(seed, None),
     );
 }
+
+/// One stream comes in three times, and a row without a match may find one from either side.
+const NESTED: &str = "SELECT l.k, l.v, r.w FROM (SELECT k, v, w FROM b) AS l LEFT JOIN \
+    (SELECT r.k, l.v, r.w FROM (SELECT k, v, w FROM b WHERE w IS NOT NULL) AS l RIGHT JOIN (SELECT k, v, w FROM b WHERE v > 2) AS r \
+    ON l.k = r.k) AS r ON l.k = r.k AND l.w + r.w > 3";
+
+#[test]
+fn outer_joins_of_one_stream_within_each_other_hold_what_the_batch_gives() {
+    seeds::each(
+        "-p headwater-run outer_joins_of_one_stream_within_each_other_hold_what_the_batch_gives",
+        0..10,
+        |seed, _story| life(seed, Some(NESTED.to_owned())),
+    );
+}
