@@ -84,13 +84,15 @@ def run_headwater(query, args, work):
 
 
 def known_queries():
-    return sorted((path.stem for path in QUERIES.glob("q*.sql")), key=lambda name: int(name[1:]))
+    # The benchmark's authors mark q6 as not supported by Flink.
+    names = (path.stem for path in QUERIES.glob("q*.sql") if path.stem != "q6")
+    return sorted(names, key=lambda name: int(name[1:]))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--headwater", default="headwater", help="the binary, built with --release")
-    parser.add_argument("--queries", type=lambda text: text.split(","), default=known_queries(), help="such as q0,q5; all unless given")
+    parser.add_argument("--queries", type=lambda text: text.split(","), default=known_queries(), help="such as q0,q5; all that Flink runs unless given")
     parser.add_argument("--events", type=int, default=10_000_000, help="a multiple of 50 times the workers")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--source", choices=["log", "generator"], default="log", help="what Headwater reads")

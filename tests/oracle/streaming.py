@@ -64,6 +64,25 @@ QUERIES = {
             FROM (SELECT device, ts, temp - LAG(temp) OVER (PARTITION BY device ORDER BY ts, temp) AS rise FROM readings)
             GROUP BY 1, 2""",
     },
+    "over_updating": {
+        "standings": """
+            WITH players AS (SELECT player, SUM(points) AS points FROM throws GROUP BY player)
+            SELECT player, points, RANK() OVER (ORDER BY points DESC NULLS FIRST), DENSE_RANK() OVER (ORDER BY points DESC NULLS FIRST),
+              LAG(points) OVER w - points, SUM(points) OVER (w ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING),
+              COUNT(*) OVER (ORDER BY points NULLS LAST RANGE BETWEEN 10 PRECEDING AND 10 FOLLOWING)
+            FROM players WINDOW w AS (ORDER BY points DESC NULLS FIRST, player)""",
+        "shares": """
+            WITH players AS (SELECT team, player, SUM(points) AS points FROM throws GROUP BY team, player)
+            SELECT team, player, points, SUM(points) OVER (PARTITION BY team),
+              SUM(points) OVER (PARTITION BY team ORDER BY points DESC NULLS FIRST, player ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+              ROW_NUMBER() OVER (PARTITION BY team ORDER BY points NULLS LAST, player)
+            FROM players""",
+        "newest_first": f"""
+            SELECT team, player, points, ts, ROW_NUMBER() OVER w, FIRST_VALUE(ts) OVER (w ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING),
+              MAX(points) OVER (PARTITION BY team ORDER BY {S} DESC RANGE BETWEEN CURRENT ROW AND 10 FOLLOWING),
+              SUM(points) OVER (PARTITION BY team ORDER BY points NULLS LAST)
+            FROM throws WINDOW w AS (PARTITION BY team ORDER BY ts DESC, player, points NULLS LAST)""",
+    },
     "grouping_sets": {
         "per_minute": " UNION ALL ".join(
             f"SELECT strftime('%Y-%m-%d %H:%M:00', ts) AS minute, {shop}, {item}, {sets}, SUM(price), COUNT(*) FROM sales GROUP BY {by}"

@@ -46,7 +46,9 @@ pub use group_aggregate::{GroupAggregate, GroupAggregateSpec, Revises};
 pub use joins::{Join, JoinInput, JoinKind, JoinSpec, JoinTime};
 pub use lookup::{Lookup, LookupCache, LookupOperator, LookupSpec};
 pub use ordered::{OrderedKind, OrderedWindows, OrderedWindowsSpec};
-pub use over::{Frame, FrameBound, FrameRow, Over, OverCall, OverFunction, OverSpec};
+pub use over::{
+    Frame, FrameBound, FrameRow, Over, OverCall, OverFunction, OverSpec, UpdatingOver, UpdatingOverSpec,
+};
 pub use patterns::{MatchRecognize, MatchRecognizeSpec};
 pub use ranks::{TopN, TopNSpec};
 pub use stateless::{FilterSpec, ProjectSpec};

@@ -32,8 +32,8 @@ macro_rules! queries {
 }
 
 queries!(
-    "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q10", "q11", "q12", "q13", "q14", "q15", "q16",
-    "q17", "q18", "q19", "q20", "q21", "q22",
+    "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8", "q9", "q10", "q11", "q12", "q13", "q14", "q15",
+    "q16", "q17", "q18", "q19", "q20", "q21", "q22",
 );
 
 /// How many rows the file has that q13 looks rows up in.
@@ -415,6 +415,7 @@ mod tests {
         assert_eq!(of("q0"), ["bid"]);
         assert_eq!(of("q3"), ["person", "auction"]);
         assert_eq!(of("q4"), ["auction", "bid"]);
+        assert_eq!(of("q6"), ["auction", "bid"]);
         assert_eq!(of("q7"), ["bid"]);
         assert_eq!(of("q8"), ["person", "auction"]);
         assert_eq!(of("q9"), ["auction", "bid"]);

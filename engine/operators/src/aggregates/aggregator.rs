@@ -30,6 +30,10 @@ pub(crate) trait Aggregator: Send {
     fn clear(&mut self, groups: &[u32]);
     /// Keeps these groups alone, renumbered from 0 in this order, and gives back the memory of the others.
     fn retain(&mut self, groups: &[u32]);
+    /// Whether a state that was merged into an empty group gives the same results to the last bit, whatever is added to it later.
+    fn copies_exactly(&self) -> bool {
+        true
+    }
     /// Bytes of memory, estimated.
     fn size(&self) -> usize;
 }

@@ -245,6 +245,10 @@ impl Aggregator for Fallback {
         self.slots = groups.iter().map(|group| self.slots[*group as usize].take()).collect();
     }
 
+    fn copies_exactly(&self) -> bool {
+        false
+    }
+
     fn size(&self) -> usize {
         let held = self
             .slots

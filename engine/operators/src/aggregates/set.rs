@@ -124,6 +124,11 @@ impl AggregateSet {
         self.aggregators.iter_mut().for_each(|aggregator| aggregator.retain(groups));
     }
 
+    /// Whether states can be copied without any result being another in its last bit.
+    pub(crate) fn copies_exactly(&self) -> bool {
+        self.aggregators.iter().all(|aggregator| aggregator.copies_exactly())
+    }
+
     /// Bytes of memory, estimated.
     pub(crate) fn size(&self) -> usize {
         self.aggregators.iter().map(|aggregator| aggregator.size()).sum()

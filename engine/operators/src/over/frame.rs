@@ -6,11 +6,12 @@ use std::time::Duration;
 /// An end of a frame, from the current row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameBound {
-    /// The first row of the partition; only as the start.
+    /// The first row of the partition as the start, the last one as the end.
     Unbounded,
     /// So many rows behind the current one, or before it if negative.
     Rows(i64),
-    /// So many nanoseconds behind the current row's time, or before it if negative.
+    /// So many nanoseconds behind the current row's time, or before it if negative. Over another order than that of time it is
+    /// so much further along it.
     Range(i64),
     /// The rows that are equal to the current one in what they are ordered by.
     Peers,
@@ -21,7 +22,7 @@ pub enum FrameBound {
 pub struct Frame {
     /// Where it begins.
     pub start: FrameBound,
-    /// Where it ends; never [`FrameBound::Unbounded`].
+    /// Where it ends; in the order of event time never [`FrameBound::Unbounded`].
     pub end: FrameBound,
 }
 
@@ -32,6 +33,11 @@ impl Frame {
     /// Whether rows ever leave it.
     pub(super) fn slides(self) -> bool {
         self.start != FrameBound::Unbounded
+    }
+
+    /// Whether its ends are told by how many rows there are.
+    pub(super) fn counts_rows(self) -> bool {
+        [self.start, self.end].iter().any(|bound| matches!(bound, FrameBound::Rows(_)))
     }
 
     /// How many rows behind the current one must be known before the frame is.
@@ -51,21 +57,26 @@ impl Frame {
     }
 }
 
-impl fmt::Display for Frame {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match (self.start, self.end) {
-            (FrameBound::Rows(_), _) | (_, FrameBound::Rows(_)) => "rows",
-            _ => "range",
-        };
-        write!(f, "{unit} {}..{}", bound(self.start), bound(self.end))
+impl Frame {
+    /// Its ends, lengths being those of time or of numbers.
+    pub(super) fn describe(self, of_time: bool) -> String {
+        let unit = if self.counts_rows() { "rows" } else { "range" };
+        format!("{unit} {}..{}", bound(self.start, of_time), bound(self.end, of_time))
     }
 }
 
-fn bound(bound: FrameBound) -> String {
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe(true))
+    }
+}
+
+fn bound(bound: FrameBound, of_time: bool) -> String {
     match bound {
         FrameBound::Unbounded => "unbounded".to_owned(),
         FrameBound::Peers | FrameBound::Rows(0) => "current".to_owned(),
         FrameBound::Rows(rows) => format!("{rows:+}"),
+        FrameBound::Range(number) if !of_time => format!("{number:+}"),
         FrameBound::Range(nanos) => {
             let sign = if nanos < 0 { '-' } else { '+' };
             format!("{sign}{:?}", Duration::from_nanos(nanos.unsigned_abs()))

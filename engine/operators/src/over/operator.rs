@@ -13,9 +13,8 @@ use headwater_core::EventTime;
 
 use super::aggregates::{Ask, FrameAggregates};
 use super::partitions::{Partition, Place, Store, Stretch};
-use super::spec::{FrameRow, Over, OverFunction};
+use super::spec::{Over, OverFunction};
 use super::state::Restoring;
-use crate::aggregates::AggregateCall;
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
@@ -64,7 +63,8 @@ impl OverOperator {
             what.order.iter().map(|(column, options)| SortField::new_with_options(kind(column), *options));
         let order: Vec<_> = order.collect();
         let columns = what.input.fields().iter().map(|field| SortField::new(field.data_type().clone()));
-        let aggregates = (0..what.frames.len()).map(|frame| aggregates_over(name, what, frame));
+        let aggregates = (0..what.frames.len())
+            .map(|frame| FrameAggregates::over(name, &what.calls, &what.input, &what.frames, frame));
         Ok(Self {
             name,
             late: Arc::from(name),
@@ -222,7 +222,7 @@ impl OverOperator {
                 for (nth, frame) in self.what.frames.iter().enumerate() {
                     let before = partition.frames[nth];
                     let stretch = partition.stretch(*frame, position, before, &self.store);
-                    asks[nth].push(Ask { partition: *number, before, stretch });
+                    asks[nth].push(Ask { run: *number, before, stretch });
                 }
                 let partition = &mut self.partitions[*number as usize];
                 for (stretch, asks) in partition.frames.iter_mut().zip(&asks) {
@@ -240,7 +240,11 @@ impl OverOperator {
         let mut results: Vec<std::vec::IntoIter<ArrayRef>> = Vec::new();
         for (aggregates, asks) in self.aggregates.iter_mut().zip(asks) {
             let columns = match aggregates {
-                Some(aggregates) => aggregates.answer(asks, &self.partitions, &self.store)?,
+                Some(aggregates) => {
+                    let partitions = &self.partitions;
+                    let row = |number: u32, position: u64| partitions[number as usize].at(position as i64);
+                    aggregates.answer(asks, partitions.len(), &row, &self.store, &|_| false)?.columns
+                }
                 None => Vec::new(),
             };
             results.push(columns.into_iter());
@@ -293,15 +297,7 @@ impl OverOperator {
                 self.store.column(*column, shifted, &default.to_array()?)
             }
             OverFunction::Value { column, row, frame } => {
-                let of = |ask: &Ask| {
-                    let Stretch { start, end } = ask.stretch;
-                    let position = match row {
-                        FrameRow::First => start,
-                        FrameRow::Last => end.checked_sub(1)?,
-                        FrameRow::Nth(nth) => start + u64::from(*nth) - 1,
-                    };
-                    if (start..end).contains(&position) { at(ask.partition, position as i64) } else { None }
-                };
+                let of = |ask: &Ask| row.of(ask.stretch).and_then(|place| at(ask.run, place as i64));
                 let none = new_null_array(self.what.input.field(*column).data_type(), 1);
                 self.store.column(*column, asks[*frame].iter().map(of), &none)
             }
@@ -409,21 +405,6 @@ impl TieKeys {
     fn all(&self, tie: usize) -> &[u8] {
         self.all.as_ref().map_or(&[], |all| all.row(tie).data())
     }
-}
-
-fn aggregates_over(name: &'static str, what: &Over, frame: usize) -> Result<Option<FrameAggregates>> {
-    let calls: Vec<AggregateCall> = what
-        .calls
-        .iter()
-        .filter_map(|call| match &call.function {
-            OverFunction::Aggregate { call, frame: own } if *own == frame => Some(call.clone()),
-            _ => None,
-        })
-        .collect();
-    if calls.is_empty() {
-        return Ok(None);
-    }
-    FrameAggregates::try_new(name, &calls, &what.input, what.frames[frame].slides()).map(Some)
 }
 
 impl Operator for OverOperator {

@@ -11,6 +11,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::frame::{Frame, FrameBound};
 use super::operator::OverOperator;
+use super::partitions::Stretch;
 use crate::aggregates::AggregateCall;
 use crate::api::{Changes, Emission, Operator, OperatorSpec, Reach, StateBound};
 use crate::error::{OperatorError, Result};
@@ -89,6 +90,42 @@ pub enum FrameRow {
     Last,
     /// The nth, from 1.
     Nth(u32),
+}
+
+impl OverCall {
+    /// The call as EXPLAIN shows it.
+    pub(super) fn describe(&self, input: &Schema, frames: &dyn Fn(usize) -> String) -> String {
+        match &self.function {
+            OverFunction::RowNumber => "row_number()".to_owned(),
+            OverFunction::Rank => "rank()".to_owned(),
+            OverFunction::DenseRank => "dense_rank()".to_owned(),
+            OverFunction::Shift { column, by, .. } => {
+                let name = if *by > 0 { "lead" } else { "lag" };
+                format!("{name}({}, {})", input.field(*column).name(), by.abs())
+            }
+            OverFunction::Value { column, row, frame } => {
+                let (name, nth) = match row {
+                    FrameRow::First => ("first_value", String::new()),
+                    FrameRow::Last => ("last_value", String::new()),
+                    FrameRow::Nth(nth) => ("nth_value", format!(", {nth}")),
+                };
+                format!("{name}({}{nth}) {}", input.field(*column).name(), frames(*frame))
+            }
+            OverFunction::Aggregate { call, frame } => format!("{} {}", call.describe(), frames(*frame)),
+        }
+    }
+}
+
+impl FrameRow {
+    /// Its position, if the frame has it.
+    pub(super) fn of(self, frame: Stretch) -> Option<u64> {
+        let position = match self {
+            Self::First => frame.start,
+            Self::Last => frame.end.checked_sub(1)?,
+            Self::Nth(nth) => frame.start + u64::from(nth) - 1,
+        };
+        (frame.start..frame.end).contains(&position).then_some(position)
+    }
 }
 
 impl Over {
@@ -198,27 +235,8 @@ impl OperatorSpec for OverSpec {
         let Over { input, time, order, frames, calls, .. } = &*self.what;
         let order = std::iter::once(*time).chain(order.iter().map(|(column, _)| *column));
         let order: Vec<_> = order.map(|column| input.field(column).name().as_str()).collect();
-        let calls: Vec<String> = calls
-            .iter()
-            .map(|call| match &call.function {
-                OverFunction::RowNumber => "row_number()".to_owned(),
-                OverFunction::Rank => "rank()".to_owned(),
-                OverFunction::DenseRank => "dense_rank()".to_owned(),
-                OverFunction::Shift { column, by, .. } => {
-                    let name = if *by > 0 { "lead" } else { "lag" };
-                    format!("{name}({}, {})", input.field(*column).name(), by.abs())
-                }
-                OverFunction::Value { column, row, frame } => {
-                    let (name, nth) = match row {
-                        FrameRow::First => ("first_value", String::new()),
-                        FrameRow::Last => ("last_value", String::new()),
-                        FrameRow::Nth(nth) => ("nth_value", format!(", {nth}")),
-                    };
-                    format!("{name}({}{nth}) {}", input.field(*column).name(), frames[*frame])
-                }
-                OverFunction::Aggregate { call, frame } => format!("{} {}", call.describe(), frames[*frame]),
-            })
-            .collect();
+        let frame = |frame: usize| frames[frame].to_string();
+        let calls: Vec<String> = calls.iter().map(|call| call.describe(input, &frame)).collect();
         format!(
             "keys=[{}], order=[{}], calls=[{}]",
             self.names().join(", "),

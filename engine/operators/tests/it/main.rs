@@ -11,6 +11,7 @@ mod joins;
 mod oracle;
 mod ordered;
 mod over;
+mod over_updating;
 mod patterns;
 mod ranks;
 mod revises;

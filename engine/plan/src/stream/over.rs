@@ -1,4 +1,4 @@
-//! `OVER` in the order of event time.
+//! `OVER`: over rows that are only ever added and in the order of event time each result is said once; over all others results change.
 //!
 //! Functions of one node are over partitions and orders that need not be the same; each pair of these becomes an
 //! operator of its own, one behind the other.
@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
+use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, Sort, WindowFunction};
 use datafusion::logical_expr::{
     Expr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
-use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::expressions::{Literal, lit};
 use headwater_operators::{
-    Frame, FrameBound, FrameRow, OperatorSpec, Over, OverCall, OverFunction, OverSpec,
+    Frame, FrameBound, FrameRow, OperatorSpec, Over, OverCall, OverFunction, OverSpec, UpdatingOver,
+    UpdatingOverSpec,
 };
 
 use super::flow::{Flow, Time, external, names_of};
@@ -39,13 +41,10 @@ impl Lower<'_> {
         let node = window.input.schema();
         let width = node.fields().len();
         let mut flow = self.lower(&window.input, false)?;
-        check_input(&flow)?;
-        let known = flow.time.columns.iter().map(|column| flow.schema.field(*column).name().clone());
-        let known: Vec<String> = known.collect();
         flow.keep_first(width)?;
         let mut places = vec![0; window.window_expr.len()];
         for calls in alike(&window.window_expr)? {
-            let from = self.over_one(&mut flow, &calls, &known, window)?;
+            let from = self.over_one(&mut flow, &calls, window)?;
             for (nth, call) in calls.iter().enumerate() {
                 places[call.place] = from + nth;
             }
@@ -60,44 +59,23 @@ impl Lower<'_> {
     }
 
     /// Functions over one partition and order. Gives the place of the first of their columns.
-    fn over_one(
-        &mut self,
-        flow: &mut Flow,
-        calls: &[Call],
-        known: &[String],
-        window: &Window,
-    ) -> Result<usize> {
+    fn over_one(&mut self, flow: &mut Flow, calls: &[Call], window: &Window) -> Result<usize> {
         let node = window.input.schema();
         let params = &calls[0].function.params;
         let partition = self.key_columns(flow, &params.partition_by, node)?;
-        let (time, after, order) = self.over_order(flow, &params.order_by, known, node)?;
+        let order = self.over_order(flow, &params.order_by, node)?;
+        let is_timely = is_timely(flow, &order, calls)?;
+        let lengths = Lengths::of(flow, &order);
         let mut frames: Vec<Frame> = Vec::new();
         let mut made = Vec::with_capacity(calls.len());
         for Call { function, place } in calls {
             let field = &window.schema.fields()[node.fields().len() + place];
-            let frame = frame_of(&function.params.window_frame)?;
+            let frame = frame_of(&function.params.window_frame, lengths)?;
             let function = self.over_function(flow, function, node, frame, &mut frames)?;
             made.push(OverCall { function, field: Arc::clone(field) });
         }
-        let what = Over {
-            input: Arc::clone(&flow.schema),
-            partition: partition.clone(),
-            time,
-            after,
-            order,
-            frames,
-            calls: made,
-        };
-        let spec = OverSpec::try_new(what).map_err(external)?;
-        let behind = match spec.delay() {
-            None => Time::default(),
-            Some(delay) => {
-                let ends = flow.time.ends.iter().copied().filter(|(column, _)| *column == time && delay == 0);
-                let delay = flow.time.delay.saturating_add(delay);
-                Time { columns: vec![time], ends: ends.collect(), delay, per_key: None }
-            }
-        };
-        let operator: Arc<dyn OperatorSpec> = Arc::new(spec);
+        let over = Made { partition: partition.clone(), order, frames, calls: made };
+        let (operator, behind) = if is_timely { over.timely(flow)? } else { self.updating_over(over, flow)? };
         let (schema, changes) = (operator.schema(), operator.changes());
         let first = flow.schema.fields().len();
         let before = std::mem::replace(
@@ -109,46 +87,34 @@ impl Lower<'_> {
         Ok(first)
     }
 
-    /// The column of event time, how far the watermark must be past it, and what rows of one time are ordered by.
+    /// What rows are ordered by.
     fn over_order(
         &self,
         flow: &mut Flow,
         order_by: &[Sort],
-        known: &[String],
         node: &DFSchema,
-    ) -> Result<(usize, i64, Vec<(usize, SortOptions)>)> {
+    ) -> Result<Vec<(usize, SortOptions)>> {
         let exprs: Vec<Expr> = order_by.iter().map(|sort| sort.expr.clone()).collect();
         let columns = self.key_columns(flow, &exprs, node)?;
-        let Some((time, others)) = columns.split_first() else {
-            return Err(refuse(
-                "OVER without ORDER BY is over all rows of a partition, and a stream has no last one",
-                "ORDER BY the column of event time: OVER (PARTITION BY ... ORDER BY ts)",
-            ));
-        };
-        if !flow.time.columns.contains(time) {
-            let hint = match known.first() {
-                Some(name) => {
-                    format!("ORDER BY {name}, or take the first rows of each partition: WHERE n <= 3")
-                }
-                None => "declare it with the stream: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND".to_owned(),
-            };
-            let message = format!(
-                "OVER runs as a stream in the order of event time, not of '{}'",
-                flow.schema.field(*time).name()
-            );
-            return Err(refuse(message, &hint));
+        let options =
+            order_by.iter().map(|sort| SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first });
+        Ok(columns.into_iter().zip(options).collect())
+    }
+
+    /// The operator for rows that change, or in any order.
+    fn updating_over(&self, over: Made, flow: &mut Flow) -> Result<(Arc<dyn OperatorSpec>, Time)> {
+        let ttl = self.options.ttl.filter(|_| !over.partition.is_empty());
+        if ttl.is_some() {
+            self.check_timed("'ttl'")?;
         }
-        if !order_by[0].asc {
-            return Err(refuse(
-                "OVER runs as a stream from the past on: in descending order the first row has not come yet",
-                "leave DESC out; LAST_VALUE, LAG and frames look back from each row",
-            ));
+        if flow.schema.fields().is_empty() {
+            // Rows without columns are told apart by nothing, but there must be rows.
+            flow.project(vec![(lit(true), "$row".to_owned())], &[None])?;
         }
-        let after = flow.time.ends.iter().find(|(column, _)| column == time).map_or(0, |(_, after)| *after);
-        let options = order_by[1..]
-            .iter()
-            .map(|sort| SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first });
-        Ok((*time, after.max(0), others.iter().copied().zip(options).collect()))
+        let Made { partition, order, frames, calls } = over;
+        let (input, changes) = (Arc::clone(&flow.schema), flow.changes.clone());
+        let what = UpdatingOver { input, partition, order, frames, calls, changes, ttl };
+        Ok((Arc::new(UpdatingOverSpec::try_new(what).map_err(external)?), Time::default()))
     }
 
     fn over_function(
@@ -227,8 +193,7 @@ impl Lower<'_> {
                 OverFunction::Value { column, row: FrameRow::Nth(nth), frame: number() }
             }
             _ => {
-                let message =
-                    format!("OVER, {name}() needs all rows of the partition, and a stream has no last one");
+                let message = format!("OVER, {name}() does not run as a stream");
                 return Err(refuse(message, "run it as a bounded query over the rows so far"));
             }
         })
@@ -247,27 +212,90 @@ impl Lower<'_> {
     }
 
     fn whole_number(&self, expr: &Expr, function: &str) -> Result<i64> {
-        match self.constant(expr, function)?.cast_to(&arrow::datatypes::DataType::Int64)? {
+        match self.constant(expr, function)?.cast_to(&DataType::Int64)? {
             ScalarValue::Int64(Some(number)) => Ok(number),
             _ => Err(refuse(format!("OVER, {function}() takes a whole number"), "LAG(x, 1)")),
         }
     }
 }
 
-fn check_input(flow: &Flow) -> Result<()> {
-    if !flow.is_append_only() {
-        return Err(refuse(
-            "OVER is over rows that change, so that no row is ever final",
-            "OVER before the aggregate or the join, or over the results of a window",
-        ));
+/// Functions over one partition and order, and what they are over.
+struct Made {
+    partition: Vec<usize>,
+    order: Vec<(usize, SortOptions)>,
+    frames: Vec<Frame>,
+    calls: Vec<OverCall>,
+}
+
+impl Made {
+    /// The operator in the order of event time, and what is known of time behind it.
+    fn timely(self, flow: &Flow) -> Result<(Arc<dyn OperatorSpec>, Time)> {
+        let Made { partition, mut order, frames, calls } = self;
+        let (time, _) = order.remove(0);
+        let after = flow.time.ends.iter().find(|(column, _)| *column == time).map_or(0, |(_, after)| *after);
+        let (input, after) = (Arc::clone(&flow.schema), after.max(0));
+        let what = Over { input, partition, time, after, order, frames, calls };
+        let spec = OverSpec::try_new(what).map_err(external)?;
+        let behind = match spec.delay() {
+            None => Time::default(),
+            Some(delay) => {
+                let ends = flow.time.ends.iter().copied().filter(|(column, _)| *column == time && delay == 0);
+                let delay = flow.time.delay.saturating_add(delay);
+                Time { columns: vec![time], ends: ends.collect(), delay, per_key: None }
+            }
+        };
+        Ok((Arc::new(spec), behind))
     }
-    if let Some(per_key) = &flow.time.per_key {
-        return Err(refuse(
+}
+
+/// Whether each result is final once the watermark has passed its row and frame.
+fn is_timely(flow: &Flow, order: &[(usize, SortOptions)], calls: &[Call]) -> Result<bool> {
+    let never_ends = |call: &Call| match &call.function.params.window_frame.end_bound {
+        WindowFrameBound::Following(value) => value.is_null(),
+        WindowFrameBound::CurrentRow | WindowFrameBound::Preceding(_) => false,
+    };
+    let in_time =
+        |(column, options): &(usize, SortOptions)| flow.time.columns.contains(column) && !options.descending;
+    if !flow.is_append_only() || !order.first().is_some_and(in_time) || calls.iter().any(never_ends) {
+        return Ok(false);
+    }
+    match &flow.time.per_key {
+        None => Ok(true),
+        Some(per_key) => Err(refuse(
             format!("OVER does not run over '{}', whose keys have timelines of their own", per_key.stream),
             "aggregate over windows by the key, or declare the watermark without PER",
-        ));
+        )),
     }
-    Ok(())
+}
+
+/// What the length of a frame of RANGE is one of.
+#[derive(Clone, Copy)]
+enum Lengths {
+    Time,
+    Numbers,
+    None,
+}
+
+impl Lengths {
+    fn of(flow: &Flow, order: &[(usize, SortOptions)]) -> Self {
+        let [(column, _)] = order else { return Self::None };
+        match flow.schema.field(*column).data_type() {
+            DataType::Timestamp(..) | DataType::Date32 => Self::Time,
+            kind if kind.is_integer() && *kind != DataType::UInt64 => Self::Numbers,
+            _ => Self::None,
+        }
+    }
+
+    fn length(self, value: &ScalarValue) -> Result<i64> {
+        match (self, value.cast_to(&DataType::Int64)) {
+            (Self::Time, _) => length(value),
+            (Self::Numbers, Ok(ScalarValue::Int64(Some(number)))) => Ok(number),
+            _ => Err(refuse(
+                "OVER, the length of a frame of RANGE is one of time or of whole numbers, in the order of one column",
+                "ORDER BY a time or a whole number, or ROWS BETWEEN ... PRECEDING AND CURRENT ROW",
+            )),
+        }
+    }
 }
 
 /// The functions by what they are partitioned and ordered by.
@@ -290,8 +318,8 @@ fn alike(exprs: &[Expr]) -> Result<Vec<Vec<Call>>> {
     Ok(groups)
 }
 
-fn frame_of(frame: &WindowFrame) -> Result<Frame> {
-    let bound = |bound: &WindowFrameBound, is_start: bool| -> Result<FrameBound> {
+fn frame_of(frame: &WindowFrame, lengths: Lengths) -> Result<Frame> {
+    let bound = |bound: &WindowFrameBound| -> Result<FrameBound> {
         let (value, sign) = match (bound, frame.units) {
             (WindowFrameBound::CurrentRow, WindowFrameUnits::Rows) => return Ok(FrameBound::Rows(0)),
             (WindowFrameBound::CurrentRow, _) => return Ok(FrameBound::Peers),
@@ -299,24 +327,15 @@ fn frame_of(frame: &WindowFrame) -> Result<Frame> {
             (WindowFrameBound::Following(value), _) => (value, 1),
         };
         if value.is_null() {
-            return match is_start {
-                true => Ok(FrameBound::Unbounded),
-                false => Err(refuse(
-                    "OVER a frame up to UNBOUNDED FOLLOWING has no end in a stream",
-                    "ROWS or RANGE BETWEEN ... PRECEDING AND CURRENT ROW",
-                )),
-            };
+            return Ok(FrameBound::Unbounded);
         }
         match frame.units {
-            WindowFrameUnits::Rows => {
-                let rows = value.cast_to(&arrow::datatypes::DataType::Int64)?;
-                match rows {
-                    ScalarValue::Int64(Some(rows)) => Ok(FrameBound::Rows(rows.saturating_mul(sign))),
-                    _ => Err(refuse(format!("OVER, '{value}' is no number of rows"), "ROWS 10 PRECEDING")),
-                }
-            }
+            WindowFrameUnits::Rows => match value.cast_to(&DataType::Int64)? {
+                ScalarValue::Int64(Some(rows)) => Ok(FrameBound::Rows(rows.saturating_mul(sign))),
+                _ => Err(refuse(format!("OVER, '{value}' is no number of rows"), "ROWS 10 PRECEDING")),
+            },
             WindowFrameUnits::Range => {
-                length(value).map(|nanos| FrameBound::Range(nanos.saturating_mul(sign)))
+                lengths.length(value).map(|length| FrameBound::Range(length.saturating_mul(sign)))
             }
             WindowFrameUnits::Groups => Err(refuse(
                 "OVER, frames of GROUPS do not run as a stream",
@@ -324,7 +343,7 @@ fn frame_of(frame: &WindowFrame) -> Result<Frame> {
             )),
         }
     };
-    Ok(Frame { start: bound(&frame.start_bound, true)?, end: bound(&frame.end_bound, false)? })
+    Ok(Frame { start: bound(&frame.start_bound)?, end: bound(&frame.end_bound)? })
 }
 
 /// The length of an interval in nanoseconds.

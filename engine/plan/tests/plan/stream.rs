@@ -128,6 +128,17 @@ const CASES: &[&str] = &[
     "SELECT station, temp - lag(temp * 2, 3) OVER (PARTITION BY station ORDER BY ts, wind DESC), lead(ts) OVER (PARTITION BY station ORDER BY ts) FROM weather",
     "SELECT * FROM (SELECT station, rank() OVER (PARTITION BY hour % 3 ORDER BY ts) AS r FROM weather) WHERE r > 3",
     "SELECT window_end, n, sum(n) OVER (ORDER BY window_end) FROM (SELECT window_end, count(*) AS n FROM hours GROUP BY window_end)",
+    // OVER rows that change, and in any order.
+    "SELECT station, n, sum(n) OVER (ORDER BY n DESC, station ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING) FROM \
+     (SELECT station, count(*) AS n FROM weather GROUP BY station)",
+    "SELECT station, temp, avg(temp) OVER (PARTITION BY station) FROM weather",
+    "SELECT station, lag(temp) OVER (PARTITION BY station ORDER BY ts DESC), rank() OVER (PARTITION BY station ORDER BY ts DESC) FROM weather",
+    "SELECT id, lag(value) OVER (ORDER BY at) FROM raw",
+    "SELECT station, sum(temp) OVER (ORDER BY ts RANGE BETWEEN INTERVAL '1' HOUR PRECEDING AND UNBOUNDED FOLLOWING) FROM weather",
+    "SELECT station, count(*) OVER (PARTITION BY station ORDER BY hour RANGE BETWEEN 2 PRECEDING AND CURRENT ROW) FROM weather",
+    "SELECT device, max(load) OVER (PARTITION BY device ORDER BY load ROWS 3 PRECEDING) FROM fleet",
+    "SELECT count(*) OVER () FROM raw",
+    "SET 'ttl' = '1 hour'; SELECT station, row_number() OVER (PARTITION BY station ORDER BY temp DESC) FROM weather",
     "SELECT window_start, max(rise) FROM TUMBLE(TABLE (SELECT ts, temp - lag(temp) OVER (PARTITION BY station ORDER BY ts) AS rise FROM weather), \
      DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end",
     // Grouping sets.

@@ -12,13 +12,13 @@ use crate::machine::Machine;
 use crate::simulation::strike;
 
 /// Appends lines as a request over HTTP would.
-fn send(machine: &Machine, stream: &str, format: Format, body: &str) -> u64 {
+pub fn send(machine: &Machine, stream: &str, format: Format, body: &str) -> u64 {
     let payload = Payload::Bytes { body: Bytes::from(body.to_owned()), format, options: None };
     let request = AppendRequest::new(stream, "http", payload);
     machine.engine().ingest().append(request).unwrap().wait().unwrap().dead_lettered
 }
 
-const DEVICES: &str = "CREATE STREAM devices (id STRING, site STRING NOT NULL, watts BIGINT, PRIMARY KEY (id) NOT ENFORCED) \
+pub const DEVICES: &str = "CREATE STREAM devices (id STRING, site STRING NOT NULL, watts BIGINT, PRIMARY KEY (id) NOT ENFORCED) \
     WITH (format = 'debezium-json', shards = 3)";
 
 #[test]
@@ -66,7 +66,7 @@ fn a_row_of_a_key_replaces_the_one_before() {
 }
 
 /// A change as JSON, and what it does to the table.
-fn any_change(random: &SimRandom, table: &mut BTreeMap<&'static str, (&'static str, i64)>) -> String {
+pub fn any_change(random: &SimRandom, table: &mut BTreeMap<&'static str, (&'static str, i64)>) -> String {
     let id = ["a", "b", "c", "d", "e", "f"][random.index(6)];
     let (site, watts) = (["n", "s", "w"][random.index(3)], random.below(50) as i64);
     let row = |(site, watts): (&str, i64)| format!(r#"{{"id":"{id}","site":"{site}","watts":{watts}}}"#);

@@ -1,4 +1,4 @@
-//! Joins and top-N whose rows are kept for a while: as long as the rows that belong together come within that time, a view holds what
+//! Joins, top-N and OVER whose rows are kept for a while: as long as the rows that belong together come within that time, a view holds what
 //! the batch gives, and the state does not grow; under crashes and restarts with other workers, and in a replay.
 
 use std::sync::Arc;
@@ -49,6 +49,18 @@ fn queries() -> Vec<String> {
     queries.push(
         "SELECT k, m, total FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY total DESC, m) AS r FROM \
          (SELECT k, n % 3 AS m, SUM(n) AS total FROM a GROUP BY k, n % 3) AS g) AS t WHERE r <= 2"
+            .to_owned(),
+    );
+    for function in [
+        "SUM(n) OVER (PARTITION BY k ORDER BY n DESC, ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
+        "COUNT(*) OVER (PARTITION BY k ORDER BY n)",
+        "MAX(n) OVER (PARTITION BY k)",
+    ] {
+        queries.push(format!("SELECT k, n, {function} AS m FROM a"));
+    }
+    queries.push(
+        "SELECT k, m, total, RANK() OVER (PARTITION BY k ORDER BY total DESC) AS r FROM \
+         (SELECT k, n % 3 AS m, SUM(n) AS total FROM a GROUP BY k, n % 3) AS g"
             .to_owned(),
     );
     queries
@@ -202,6 +214,8 @@ fn what_was_said_of_forgotten_rows_stays() {
     assert_eq!(after_a_break(SETTING, &join("LEFT JOIN")), ["x 1 2", "x 8 6", "y 3 null", "z 4 5"]);
     let newest = "SELECT k, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY n) AS r FROM b) AS t WHERE r = 1";
     assert_eq!(after_a_break(SETTING, newest), ["x 2", "x 6", "y 7", "z 5"]);
+    let sums = "SELECT k, n, SUM(n) OVER (PARTITION BY k ORDER BY n DESC ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS m FROM b";
+    assert_eq!(after_a_break(SETTING, sums), ["x 2 2", "x 6 6", "y 7 7", "z 5 5"]);
 }
 
 #[test]

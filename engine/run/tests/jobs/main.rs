@@ -19,6 +19,7 @@ mod lookups;
 mod machine;
 mod metrics;
 mod object_store;
+mod over;
 mod own_streams;
 mod patterns;
 mod procedures;

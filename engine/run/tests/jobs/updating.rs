@@ -34,12 +34,12 @@ impl Queries<'_> {
         }
     }
 
-    fn base(&self) -> String {
+    pub fn base(&self) -> String {
         let filter = self.one_of(&["", "", " WHERE v > 2", " WHERE k <> 'b'", " WHERE w IS NOT NULL"]);
         format!("SELECT k, v, w FROM {}{filter}", self.one_of(&["a", "b"]))
     }
 
-    fn join(&self, depth: u32) -> String {
+    pub fn join(&self, depth: u32) -> String {
         let kind = self.one_of(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
         let more = self.one_of(&["", "", " AND l.v < r.v", " AND l.v = r.v", " AND l.w + r.w > 3"]);
         let columns =
@@ -64,7 +64,7 @@ impl Queries<'_> {
         }
     }
 
-    fn aggregate(&self, depth: u32) -> String {
+    pub fn aggregate(&self, depth: u32) -> String {
         let v = self.one_of(&["sum(v)", "min(v)", "max(v)", "count(*)", "count(DISTINCT v)"]);
         let w = self.one_of(&["sum(w)", "max(w)", "min(w)", "count(w)", "sum(w) FILTER (WHERE v > 3)"]);
         let having = self.one_of(&["", "", " HAVING count(*) > 2", " HAVING max(v) > 5"]);
@@ -79,6 +79,42 @@ impl Queries<'_> {
              FROM ({}) AS t) AS r WHERE {which}",
             self.any(depth)
         )
+    }
+
+    /// A function over the rows around each row of a query. Where it matters in which order equal rows come, all columns are in it.
+    pub fn over(&self, query: &str) -> String {
+        let by = self.one_of(&["PARTITION BY k ", "PARTITION BY k ", "PARTITION BY v % 3 ", ""]);
+        let function = match self.0.below(3) {
+            0 => {
+                let order = self.one_of(&["v", "v DESC", "w"]);
+                self.one_of(&[
+                    "RANK() OVER (# ORDER BY @)",
+                    "DENSE_RANK() OVER (# ORDER BY @)",
+                    "SUM(w) OVER (# ORDER BY @)",
+                    "COUNT(*) OVER (# ORDER BY @ RANGE BETWEEN 2 PRECEDING AND CURRENT ROW)",
+                    "MAX(v) OVER (# ORDER BY @ RANGE BETWEEN 1 FOLLOWING AND 3 FOLLOWING)",
+                    "SUM(v) OVER (#)",
+                    "COUNT(w) OVER (# ORDER BY @ RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)",
+                ])
+                .replace('@', order)
+            }
+            _ => {
+                let order = self.one_of(&["v DESC, w, k", "w, k DESC, v", "k, v, w"]);
+                self.one_of(&[
+                    "ROW_NUMBER() OVER (# ORDER BY @)",
+                    "LAG(v) OVER (# ORDER BY @)",
+                    "LEAD(w, 2, 0) OVER (# ORDER BY @)",
+                    "SUM(w) OVER (# ORDER BY @ ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)",
+                    "MIN(v) OVER (# ORDER BY @ ROWS BETWEEN 1 PRECEDING AND 2 FOLLOWING)",
+                    "COUNT(v) OVER (# ORDER BY @ ROWS UNBOUNDED PRECEDING)",
+                    "FIRST_VALUE(w) OVER (# ORDER BY @ ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING)",
+                    "NTH_VALUE(v, 2) OVER (# ORDER BY @ ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)",
+                ])
+                .replace('@', order)
+            }
+        };
+        let function = function.replace("# ", by).replace('#', by);
+        format!("SELECT k, v, CAST({function} AS BIGINT) AS w FROM ({query}) AS o")
     }
 
     fn set(&self, depth: u32) -> String {
