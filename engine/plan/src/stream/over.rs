@@ -103,10 +103,7 @@ impl Lower<'_> {
 
     /// The operator for rows that change, or in any order.
     fn updating_over(&self, over: Made, flow: &mut Flow) -> Result<(Arc<dyn OperatorSpec>, Time)> {
-        let ttl = self.options.ttl.filter(|_| !over.partition.is_empty());
-        if ttl.is_some() {
-            self.check_timed("'ttl'")?;
-        }
+        let ttl = if over.partition.is_empty() { None } else { self.ttl(None)? };
         if flow.schema.fields().is_empty() {
             // Rows without columns are told apart by nothing, but there must be rows.
             flow.project(vec![(lit(true), "$row".to_owned())], &[None])?;
