@@ -86,10 +86,10 @@ const CASES: [Case; 22] = [
     ),
     Case("SELECT * FROM weather LIMIT 10", "10", "LIMIT has no meaning", "limit when reading"),
     Case(
-        "SELECT station, sum(temp) OVER (PARTITION BY station) FROM weather",
+        "SELECT station, sum(temp) OVER (ORDER BY ts GROUPS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM weather",
         "sum",
-        "OVER without ORDER BY",
-        "ORDER BY the column of event time",
+        "frames of GROUPS do not run as a stream",
+        "ROWS or RANGE",
     ),
     // What is not the same on replay.
     Case(
