@@ -1,7 +1,7 @@
 //! A count by key over as many events for each number of keys: in a window, and updating, into a black hole and into a view.
 //!
-//! The events are in the log before the time starts, and the stream has ended. Each key has as many events as any other, and they come in an
-//! order in which neighbours are far apart. The window is one that holds all events, so that each key is said once.
+//! The events are in the log before the time starts, and the stream has ended. Each key has as many events as any other, and they come in
+//! an order in which neighbours are far apart. The window is one that holds all events, so that each key is said once.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::memory;
 
 const ROWS_PER_BATCH: u64 = 50_000;
 
-/// Primes, larger than any number of keys: the multiples of one visit all keys before one comes again. Each time round it is another one, so
-/// that keys come in another order.
+/// Primes, larger than any number of keys: the multiples of one visit all keys before one comes again. Each time round it is another one,
+/// so that keys come in another order.
 const STRIDES: [u64; 4] = [2_654_435_761, 3_266_489_917, 668_265_263, 374_761_393];
 
 const STREAM: &str = "\
