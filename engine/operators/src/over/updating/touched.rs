@@ -156,6 +156,6 @@ mod tests {
     #[test]
     fn stretches_are_apart_and_end_with_the_partition() {
         assert_eq!(merge(vec![7..9, 0..2, 2..4, 5..5, 8..30], 12), [0..4, 7..12]);
-        assert_eq!(merge(vec![12..20, 3..1], 12), Vec::<Range<usize>>::new());
+        assert_eq!(merge(vec![12..20, Range { start: 3, end: 1 }], 12), Vec::<Range<usize>>::new());
     }
 }
