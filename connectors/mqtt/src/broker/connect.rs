@@ -53,17 +53,11 @@ impl State {
             }
             connect.client_id = format!("auto-{:016x}", self.world.random.next()).into();
         }
-        let rights = self
-            .access
-            .admit(
-                &connect.client_id,
-                connect.username.as_deref(),
-                connect.password.as_deref().unwrap_or_default(),
-            )
-            .ok_or(match connect.username {
-                Some(_) => ConnectReasonCode::BadUserNameOrPassword,
-                None => ConnectReasonCode::NotAuthorized,
-            })?;
+        let rights = self.access.admit(
+            &connect.client_id,
+            connect.username.as_deref(),
+            connect.password.as_deref().unwrap_or_default(),
+        )?;
         if let Some(will) = &connect.will {
             check_topic(&will.topic).map_err(|_| ConnectReasonCode::TopicNameInvalid)?;
             if !rights.may_publish(&will.topic) || will.topic.starts_with(OWN_TOPICS) {
