@@ -53,6 +53,24 @@ impl Match {
         }
     }
 
+    /// Whether there may be a URI that matches `pattern` and the pattern `uri`, which is matched in the way `other`.
+    pub fn overlaps(self, pattern: &str, other: Self, uri: &str) -> bool {
+        match (self, other) {
+            (_, Self::Exact) => self.matches(pattern, uri),
+            (Self::Exact, _) => other.matches(uri, pattern),
+            (Self::Prefix, Self::Prefix) => pattern.starts_with(uri) || uri.starts_with(pattern),
+            (Self::Prefix, Self::Wildcard) => prefix_meets_wildcard(pattern, uri),
+            (Self::Wildcard, Self::Prefix) => prefix_meets_wildcard(uri, pattern),
+            (Self::Wildcard, Self::Wildcard) => {
+                pattern.split('.').count() == uri.split('.').count()
+                    && pattern
+                        .split('.')
+                        .zip(uri.split('.'))
+                        .all(|(a, b)| a.is_empty() || b.is_empty() || a == b)
+            }
+        }
+    }
+
     /// Whether `uri` matches `pattern`.
     pub fn matches(self, pattern: &str, uri: &str) -> bool {
         match self {
@@ -66,6 +84,68 @@ impl Match {
                         (Some(part), Some(given)) if part.is_empty() || part == given => {}
                         _ => return false,
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a URI can begin like the prefix and match the wildcard: all components of the prefix are whole but the last one.
+fn prefix_meets_wildcard(prefix: &str, wildcard: &str) -> bool {
+    let (mut begun, mut parts) = (prefix.split('.').peekable(), wildcard.split('.'));
+    while let Some(begin) = begun.next() {
+        let Some(part) = parts.next() else { return false };
+        let is_last = begun.peek().is_none();
+        if !(part.is_empty() || part == begin || is_last && part.starts_with(begin)) {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Match::{Exact, Prefix, Wildcard};
+
+    /// Every URI of up to three components out of few letters, among which each overlap must have a witness.
+    fn uris() -> Vec<String> {
+        let parts = ["a", "b", "ab", "ba"];
+        let mut all: Vec<String> = parts.map(str::to_owned).into();
+        let longer = |shorter: &[String]| -> Vec<String> {
+            shorter.iter().flat_map(|uri| parts.map(|part| format!("{uri}.{part}"))).collect()
+        };
+        let two = longer(&all);
+        all.extend(longer(&two));
+        all.extend(two);
+        all
+    }
+
+    #[test]
+    fn patterns_overlap_and_cover_as_the_uris_that_match_them_do() {
+        let patterns = [
+            (Exact, "a.b"),
+            (Exact, "ab"),
+            (Prefix, ""),
+            (Prefix, "a"),
+            (Prefix, "a."),
+            (Prefix, "a.b"),
+            (Prefix, "a.b."),
+            (Prefix, "b.a"),
+            (Wildcard, "a."),
+            (Wildcard, ".b"),
+            (Wildcard, "a..b"),
+            (Wildcard, ".ab."),
+            (Wildcard, ".."),
+            (Wildcard, "a.b"),
+        ];
+        let uris = uris();
+        for (left, a) in patterns {
+            for (right, b) in patterns {
+                let both = uris.iter().any(|uri| left.matches(a, uri) && right.matches(b, uri));
+                assert_eq!(left.overlaps(a, right, b), both, "{left:?} {a:?}, {right:?} {b:?}");
+                if left.covers(a, right, b) {
+                    let all = uris.iter().all(|uri| left.matches(a, uri) || !right.matches(b, uri));
+                    assert!(all, "{left:?} {a:?} does not cover {right:?} {b:?}");
                 }
             }
         }

@@ -37,9 +37,7 @@ impl Realm {
         if !matching.is_valid(&request.uri, self.options.strict_uris) {
             return Err(Refusal::invalid_uri(&request.uri));
         }
-        if !self.decide(peer, Action::Subscribe, &request.uri).allowed {
-            return Err(Refusal::not_authorized(&peer.identity.authrole, "subscribe to", &request.uri));
-        }
+        self.may_all(peer, (Action::Subscribe, "subscribe to"), matching, &request.uri)?;
         Ok(matching)
     }
 

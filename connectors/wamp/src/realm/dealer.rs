@@ -56,9 +56,7 @@ impl Realm {
         if !matching.is_valid(uri, self.options.strict_uris) || uri::is_reserved(uri) {
             return Err(Refusal::invalid_uri(uri));
         }
-        if !self.decide(peer, Action::Register, uri).allowed {
-            return Err(Refusal::not_authorized(&peer.identity.authrole, "register", uri));
-        }
+        self.may_all(peer, (Action::Register, "register"), matching, uri)?;
         Ok((matching, invoke))
     }
 

@@ -175,10 +175,8 @@ impl Realm {
         kwargs: &Dict,
     ) -> Result<(), Refusal> {
         let subscription = self.subscription(subscription)?;
-        if !self.decide(peer, Action::Subscribe, &subscription.uri).allowed {
-            let role = &peer.identity.authrole;
-            return Err(Refusal::not_authorized(role, "subscribe to", &subscription.uri));
-        }
+        let wanted = (Action::Subscribe, "subscribe to");
+        self.may_all(peer, wanted, subscription.matching, &subscription.uri)?;
         let question = Question::read(peer, request, subscription, kwargs)?;
         let nobody = || Refusal::new(error::HISTORY_UNAVAILABLE, "this router keeps no events");
         self.questions.as_mut().ok_or_else(nobody)?.push(question);

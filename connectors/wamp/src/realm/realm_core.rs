@@ -17,7 +17,7 @@ use super::roles::{Action, Role, Verdict};
 use super::subscriptions::Subscriptions;
 use super::testament::Testaments;
 use super::{Peer, RealmOptions};
-use crate::message::{Id, Message, Publish, Sequential};
+use crate::message::{Id, Match, Message, Publish, Sequential};
 use crate::wire::{Dict, Malformed};
 
 /// A realm.
@@ -192,8 +192,28 @@ impl Realm {
             return Verdict::FREE;
         }
         let role = self.roles.get(&peer.identity.authrole);
-        role.map_or(Verdict { allowed: false, may_disclose: false, always_disclose: false }, |role| {
-            role.decide(action, uri)
+        role.map_or(Verdict::DENIED, |role| role.decide(action, uri))
+    }
+
+    /// Whether a peer may do this with all that a pattern matches; the error names what it tried: `verb` and the pattern.
+    pub(super) fn may_all(
+        &self,
+        peer: &Peer,
+        (action, verb): (Action, &str),
+        matching: Match,
+        pattern: &str,
+    ) -> Result<(), Refusal> {
+        let authrole = &peer.identity.authrole;
+        let is_allowed = self.roles.is_empty()
+            || peer.is_trusted
+            || self.roles.get(authrole).is_some_and(|role| role.allows_all(action, matching, pattern));
+        is_allowed.then_some(()).ok_or_else(|| match matching {
+            Match::Exact => Refusal::not_authorized(authrole, verb, pattern),
+            _ => Refusal::not_authorized(
+                authrole,
+                &format!("{verb} all that matches the {}", matching.name()),
+                pattern,
+            ),
         })
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Permissions name URIs or patterns of them. Of those that match the most specific one decides: exact before the longest prefix
 //! before wildcards. What no permission matches is not allowed. A realm without roles allows everything to everybody.
+//!
+//! Whoever subscribes to a pattern, registers one, or asks for the events of one must be allowed all that it matches: a pattern that
+//! reaches into what is denied is refused.
 
 use crate::message::Match;
 
@@ -62,6 +65,11 @@ impl Permission {
         }
     }
 
+    /// Of permissions that match, the one of the least rank decides.
+    fn rank(&self) -> (Match, usize) {
+        (self.matching, usize::MAX - self.uri.len())
+    }
+
     fn allows(&self, action: Action) -> bool {
         match action {
             Action::Call => self.call,
@@ -81,17 +89,26 @@ pub(super) struct Verdict {
 }
 
 impl Role {
-    /// Whether the role may do this with a URI or a pattern.
-    ///
-    /// A request for a pattern is held against the permissions as text: whoever may subscribe to all that begins with
-    /// `com.` may subscribe to the prefix `com.a.` and to the wildcard `com..a`.
+    /// Whether the role may do this with a URI.
     pub(super) fn decide(&self, action: Action, uri: &str) -> Verdict {
         let matching = self.permissions.iter().filter(|one| one.matching.matches(&one.uri, uri));
-        let best = matching.min_by_key(|one| (one.matching, usize::MAX - one.uri.len()));
-        best.map_or(Verdict { allowed: false, may_disclose: false, always_disclose: false }, |best| Verdict {
+        let best = matching.min_by_key(|one| one.rank());
+        best.map_or(Verdict::DENIED, |best| Verdict {
             allowed: best.allows(action),
             may_disclose: best.may_disclose,
             always_disclose: best.always_disclose,
+        })
+    }
+
+    /// Whether the role may do this with every URI that a pattern matches: one permission allows all of them, and none that denies some of
+    /// them comes before it.
+    pub(super) fn allows_all(&self, action: Action, matching: Match, pattern: &str) -> bool {
+        let covering = self.permissions.iter().filter(|one| one.matching.covers(&one.uri, matching, pattern));
+        covering.min_by_key(|one| one.rank()).is_some_and(|best| {
+            let mut before = self.permissions.iter().filter(|one| one.rank() <= best.rank());
+            let denied =
+                |one: &Permission| !one.allows(action) && one.matching.overlaps(&one.uri, matching, pattern);
+            best.allows(action) && !before.any(denied)
         })
     }
 }
@@ -99,6 +116,9 @@ impl Role {
 impl Verdict {
     /// What is decided where there are no roles.
     pub(super) const FREE: Self = Self { allowed: true, may_disclose: true, always_disclose: false };
+
+    /// What is decided where no permission matches.
+    pub(super) const DENIED: Self = Self { allowed: false, may_disclose: false, always_disclose: false };
 }
 
 #[cfg(test)]
@@ -129,5 +149,22 @@ mod tests {
         assert!(!allowed(Action::Publish, "com.secret.a") && allowed(Action::Register, "com.secret.open"));
         assert!(allowed(Action::Call, "org.a.x") && !allowed(Action::Call, "org.a.y"));
         assert!(!allowed(Action::Call, "net"));
+
+        let all = |matching, pattern| role.allows_all(Action::Subscribe, matching, pattern);
+        assert!(
+            all(Match::Prefix, "com.a")
+                && all(Match::Prefix, "com.secrets")
+                && all(Match::Wildcard, "com.a.")
+        );
+        for prefix in ["", "com", "com.", "com.s", "com.secret", "com.secret.", "com.secret.open", "org.a.x"]
+        {
+            assert!(!all(Match::Prefix, prefix), "{prefix}");
+        }
+        assert!(all(Match::Exact, "com.secret.open") && !all(Match::Exact, "com.secret.a"));
+        assert!(all(Match::Wildcard, "org..x") && !all(Match::Wildcard, "com..x.y.z"));
+        for pattern in ["com..x", "com..", ".secret.open", "org..", "com.secret."] {
+            assert!(!all(Match::Wildcard, pattern), "{pattern}");
+        }
+        assert!(!role.allows_all(Action::Register, Match::Prefix, "com.a"));
     }
 }

@@ -162,3 +162,53 @@ async fn roles_may_do_what_their_permissions_say() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_pattern_does_not_reach_into_what_is_denied() {
+    let denied = Permission {
+        call: true,
+        publish: true,
+        register: false,
+        subscribe: false,
+        ..Permission::all("com.secret.", Match::Prefix)
+    };
+    let permissions =
+        vec![Permission::all("com.", Match::Prefix), Permission::all("wamp.", Match::Prefix), denied];
+    let mut options = RealmOptions::new("realm1");
+    options.roles = vec![
+        Role { name: "guest".into(), permissions, trustlevel: None },
+        Role {
+            name: "admin".into(),
+            permissions: vec![Permission::all("", Match::Prefix)],
+            trustlevel: None,
+        },
+    ];
+    let auth = AuthOptions { anonymous: None, principals: ["guest", "admin"].map(principal).into() };
+    play_with(
+        RealmSetup { options, auth },
+        r#"
+        g joins as guest
+        a joins as admin
+        g> [32,1,{"match":"prefix"},"com."]
+        g< [8,32,1,{},"wamp.error.not_authorized",["*"]]
+        g> [32,2,{"match":"prefix"},"com.s"]
+        g< [8,32,2,{},"wamp.error.not_authorized",["*"]]
+        g> [32,3,{"match":"wildcard"},"com..plan"]
+        g< [8,32,3,{},"wamp.error.not_authorized",["*"]]
+        g> [64,4,{"match":"prefix"},"com.secre"]
+        g< [8,64,4,{},"wamp.error.not_authorized",["*"]]
+        g> [32,5,{"match":"prefix"},"com.open."]
+        g< [33,5,"$open"]
+        a> [32,1,{"match":"prefix"},"com."]
+        a< [33,1,"$all"]
+        g> [48,6,{},"wamp.subscription.get_events",["$all"]]
+        g< [8,48,6,{},"wamp.error.not_authorized",["*"]]
+        g> [64,7,{"match":"prefix"},"com.open."]
+        g< [65,7,"$procedures"]
+        a> [16,2,{"exclude_me":false},"com.secret.plan",[1]]
+        a< [36,"$all","*",{"topic":"com.secret.plan"},[1]]
+        g quiet
+        "#,
+    )
+    .await;
+}
