@@ -83,6 +83,12 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// Takes nothing more from outside, and gives what was received and cannot be had again. A source that was told to stop is asked
+    /// until it has nothing, then closed. A source that gives again what is behind its marks has nothing.
+    async fn drain(&mut self) -> Result<Pulled> {
+        Ok(Pulled::Nothing)
+    }
+
     /// Whether the input ends by itself.
     fn is_bounded(&self) -> bool {
         false

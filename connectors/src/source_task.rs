@@ -80,7 +80,10 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
         self.board.state(State::Running);
         let mut feed = Feed { epoch: place.epoch, step: place.step, under_way: None };
         let run = self.pump(source.as_mut(), &mut feed).await;
-        let settled = self.settle(source.as_mut(), &mut feed).await;
+        let settled = match run {
+            Ok(Run::Stopped) => self.drain(source.as_mut(), &mut feed).await,
+            Ok(Run::End) | Err(_) => self.settle(source.as_mut(), &mut feed).await,
+        };
         // What went wrong first is what counts.
         let closed = source.close().await;
         let run = run?;
@@ -103,6 +106,17 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
                 }
                 Pulled::Nothing => self.settle(source, feed).await?,
                 Pulled::End => return Ok(Run::End),
+            }
+        }
+    }
+
+    /// Appends what a source that is to stop has received already.
+    async fn drain(&mut self, source: &mut dyn Source, feed: &mut Feed) -> Result<()> {
+        loop {
+            self.settle(source, feed).await?;
+            match source.drain().await? {
+                Pulled::Records { payload, marks } => self.submit(payload, marks, feed),
+                Pulled::Nothing | Pulled::End => return Ok(()),
             }
         }
     }

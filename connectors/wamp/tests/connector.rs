@@ -24,6 +24,9 @@ use headwater_wamp::router::{RealmSetup, Router, RouterOptions};
 use lab::Lab;
 use peer::Peer;
 
+/// There is one router in a process: tests that set it come one after the other.
+static ONE_ROUTER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 async fn router() -> (Running, u16) {
     let setup = RealmSetup { options: RealmOptions::new("realm1"), auth: AuthOptions::open() };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
@@ -78,6 +81,7 @@ async fn there_and_back(url: Option<&str>, port: u16) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_become_streams_and_streams_topics() {
+    let _one = ONE_ROUTER.lock().await;
     let (running, port) = router().await;
     set_router(running.router());
     there_and_back(None, port).await;
@@ -95,6 +99,34 @@ async fn topics_become_streams_and_streams_topics() {
     lab.until(|| source.status().state == State::Retrying, "the outage is seen").await;
     assert!(source.status().last_error.is_some());
     source.stop().await;
+}
+
+/// Told to stop in the middle of it, with the router or alone, a source leaves nothing behind that it has received.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_stops_has_recorded_what_it_received() {
+    let _one = ONE_ROUTER.lock().await;
+    const EVENTS: usize = 30_000;
+    for router_stops_first in [false, true] {
+        let (running, port) = router().await;
+        set_router(running.router());
+        let lab = Lab::new();
+        let source = lab.start_source("readings", &[("realm", "realm1"), ("topic", "com.t")]);
+        lab.until(|| source.status().state == State::Running, "the source runs").await;
+        let mut peer = Peer::join(port).await;
+        for request in 1..EVENTS {
+            peer.say(&format!(r#"[16,{request},{{}},"com.t",["t",{request}]]"#)).await;
+        }
+        peer.say(&format!(r#"[16,{EVENTS},{{"acknowledge":true}},"com.t",["t",0]]"#)).await;
+        assert!(peer.hear().await.starts_with("[17,"));
+        if router_stops_first {
+            running.stop().await;
+            source.stop().await;
+        } else {
+            source.stop().await;
+            running.stop().await;
+        }
+        assert_eq!(lab.rows("readings").len(), EVENTS);
+    }
 }
 
 /// Firings of a trigger are events of the router of this process, or of another; the key is that of the delivery.

@@ -117,6 +117,18 @@ impl Session {
         }
     }
 
+    /// Ends a subscription. The events that came before are still to be taken, also if the router has gone.
+    pub async fn unsubscribe(&mut self, subscription: Id) -> Result<(), ClientError> {
+        let request = self.requests.issue();
+        self.send(Message::Unsubscribe { request, subscription }).await?;
+        loop {
+            match self.next().await? {
+                Message::Unsubscribed { request: of, .. } if of == request => return Ok(()),
+                other => self.take(other)?,
+            }
+        }
+    }
+
     /// The next event. A wait that is given up loses nothing.
     pub async fn event(&mut self) -> Result<Event, ClientError> {
         loop {

@@ -51,10 +51,12 @@
 //!
 //! ## What is promised
 //!
-//! A topic has no positions: what is published while nobody records it is not recorded. Of what was received, each event is in the
-//! stream once, in the order in which its publisher sent it. Of the router of this process nothing is missed while it records: if the
-//! log cannot keep up, publishers wait. Published rows are acknowledged by the router before they count as delivered; after
-//! a crash some come twice, with the same `_key`.
+//! A topic has no positions: what is published while nobody records it is not recorded, as between the opening of the router's port and
+//! the moment at which the source has subscribed. Of what was received, each event is in the stream once, in the order in which its
+//! publisher sent it, also if the router says goodbye or the source is told to stop. PUBLISHED does not wait for the log: if the process
+//! is killed, what it had received and not appended is lost; where that counts, publish by MQTT, whose acknowledgement waits. Of
+//! the router of this process nothing is missed while it records: if the log cannot keep up, publishers wait. Published rows are
+//! acknowledged by the router before they count as delivered; after a crash some come twice, with the same `_key`.
 
 mod config;
 mod embedded;
