@@ -101,6 +101,11 @@ impl<S: Stream> Socket<S> {
         }
     }
 
+    /// Whether bytes have come that were not taken yet.
+    pub fn has_more(&self) -> bool {
+        !self.inbox.bytes.is_empty()
+    }
+
     /// Takes whole frames until one of them says something; `None` if more bytes are needed.
     fn next_frame(&mut self) -> Result<Option<Said>, Fault> {
         loop {

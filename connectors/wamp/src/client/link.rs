@@ -88,8 +88,9 @@ impl Link {
         match self {
             Self::Here { connection, .. } => {
                 for message in messages.drain(..) {
-                    connection.receive(&message);
+                    connection.receive_first(&message);
                 }
+                connection.wake();
                 Ok(())
             }
             Self::WebSocket(socket) => socket.write(messages).await,

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +17,9 @@ use crate::realm::Mailbox;
 use crate::router::{Connection, Next};
 use crate::wire::Malformed;
 
-/// How many messages of a peer are taken before its answers are sent.
+/// How many messages of a peer, and of how many bytes, are taken before its answers are sent and others hear of its events.
 const MESSAGES_IN_A_ROW: usize = 64;
+const BYTES_IN_A_ROW: usize = 64 << 10;
 
 /// How long a peer is not read from before it is looked at again whether it may go on.
 const HOLD_BACK: Duration = Duration::from_millis(2);
@@ -28,6 +30,8 @@ pub(super) async fn pump(mut transport: impl Transport, mut connection: Connecti
     let mut batch = VecDeque::new();
     let mut heard = Heard { at: Instant::now(), is_pinged: false };
     let mut next = Next::GoOn;
+    // Set when it is due too late, or has been too early: not for each message.
+    let mut alarm = pin!(sleep_until(heard.at + ping_interval));
     loop {
         mailbox.take(&mut batch);
         if !batch.is_empty() {
@@ -47,19 +51,28 @@ pub(super) async fn pump(mut transport: impl Transport, mut connection: Connecti
         }
         let is_held_back = connection.is_held_back();
         let deadline = heard.at + connection.patience().unwrap_or(ping_interval);
+        if deadline < alarm.deadline() {
+            alarm.as_mut().reset(deadline);
+        }
         tokio::select! {
+            biased;
             incoming = transport.read(), if !is_held_back => {
                 heard = Heard { at: Instant::now(), is_pinged: false };
                 next = take(&mut transport, &mut connection, incoming);
             }
             () = mailbox.changed() => {}
             () = sleep(HOLD_BACK), if is_held_back => {}
-            () = sleep_until(deadline) => {
+            () = &mut alarm => {
+                if Instant::now() < deadline {
+                    alarm.as_mut().reset(deadline);
+                    continue;
+                }
                 if connection.patience().is_some() || heard.is_pinged {
                     break;
                 }
                 let Ok(is_pinged) = transport.ping().await else { break };
                 heard = Heard { at: Instant::now(), is_pinged };
+                alarm.as_mut().reset(heard.at + ping_interval);
             }
         }
     }
@@ -72,11 +85,21 @@ struct Heard {
     is_pinged: bool,
 }
 
-/// Takes what came in, and what else is there already.
-fn take(transport: &mut impl Transport, connection: &mut Connection, mut incoming: Incoming) -> Next {
-    let mut taken = 0;
+/// Takes what came in, and what else is there already; then those hear of it whom it concerns.
+fn take(transport: &mut impl Transport, connection: &mut Connection, incoming: Incoming) -> Next {
+    let next = take_all(transport, connection, incoming);
+    connection.wake();
+    next
+}
+
+fn take_all(transport: &mut impl Transport, connection: &mut Connection, mut incoming: Incoming) -> Next {
+    let (mut taken, mut bytes) = (0, 0);
     loop {
+        if let Incoming::Message(message) = &incoming {
+            bytes += message.len();
+        }
         let next = match incoming {
+            Incoming::Message(message) if transport.has_more() => connection.receive_first(&message),
             Incoming::Message(message) => connection.receive(&message),
             Incoming::Alive => Next::GoOn,
             Incoming::Wrong(why) => connection.violated(&Malformed::new(why)),
@@ -89,7 +112,7 @@ fn take(transport: &mut impl Transport, connection: &mut Connection, mut incomin
             return next;
         }
         taken += 1;
-        if taken == MESSAGES_IN_A_ROW {
+        if taken == MESSAGES_IN_A_ROW || bytes >= BYTES_IN_A_ROW {
             return Next::GoOn;
         }
         match transport.read().now_or_never() {
@@ -111,6 +134,7 @@ async fn write(
         }
     };
     tokio::select! {
+        biased;
         written = transport.write(batch) => written,
         () = cut => Err(io::ErrorKind::TimedOut.into()),
     }

@@ -14,7 +14,7 @@ use bytes::{Buf as _, Bytes};
 use headwater_net::{Inbox, Stream};
 use tokio::io::AsyncWriteExt as _;
 
-use super::transport::{Incoming, Transport};
+use super::transport::{Incoming, Transport, WRITE_BYTES, room_for};
 use crate::wire::Serializer;
 
 /// The first byte of the handshake, by which RawSocket is told from HTTP.
@@ -24,9 +24,6 @@ const HEADER: usize = 4;
 const MESSAGE: u8 = 0;
 const PING: u8 = 1;
 const PONG: u8 = 2;
-
-/// How much is written with one call.
-const WRITE_BYTES: usize = 256 << 10;
 
 /// Why a handshake is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +108,12 @@ impl<S: Stream> Transport for RawSocket<S> {
         }
     }
 
+    fn has_more(&self) -> bool {
+        !self.inbox.bytes.is_empty()
+    }
+
     async fn write(&mut self, messages: &mut VecDeque<Bytes>) -> io::Result<()> {
-        let mut out = Vec::new();
+        let mut out = room_for(messages, HEADER);
         while let Some(message) = messages.pop_front() {
             push_frame(&mut out, MESSAGE, &message);
             if out.len() >= WRITE_BYTES {

@@ -6,6 +6,21 @@ use std::io;
 
 use bytes::Bytes;
 
+/// How much is written with one call.
+pub(super) const WRITE_BYTES: usize = 256 << 10;
+
+/// Room for what goes out of messages with the first call, each with its header.
+pub(super) fn room_for(messages: &VecDeque<Bytes>, header_bytes: usize) -> Vec<u8> {
+    let mut bytes = 0;
+    for message in messages {
+        bytes += header_bytes + message.len();
+        if bytes >= WRITE_BYTES {
+            break;
+        }
+    }
+    Vec::with_capacity(bytes)
+}
+
 /// What comes in.
 #[derive(Debug)]
 pub(crate) enum Incoming {
@@ -23,6 +38,9 @@ pub(crate) enum Incoming {
 pub(crate) trait Transport: Send {
     /// The next thing that comes in.
     fn read(&mut self) -> impl Future<Output = Incoming> + Send;
+
+    /// Whether more has come already of what is still to be read, be it a part of a message.
+    fn has_more(&self) -> bool;
 
     /// Sends messages, all of them.
     fn write(&mut self, messages: &mut VecDeque<Bytes>) -> impl Future<Output = io::Result<()>> + Send;

@@ -6,7 +6,7 @@ use super::features::RECEIVERS;
 use super::publication::{Publication, Receivers, pass_through};
 use super::refusal::Refusal;
 use super::roles::Action;
-use super::{Peer, Realm};
+use super::{Peer, Realm, Wakeups};
 use crate::message::uri::{self, error};
 use crate::message::{Code, Id, Match, Message, Publish, Request, encode_event, random_id};
 use crate::wire::{Dict, Malformed, Payload, Serializer, Value};
@@ -61,7 +61,12 @@ impl Realm {
         }
     }
 
-    pub(super) fn publish(&mut self, peer: &Arc<Peer>, publish: Publish) -> Result<(), Malformed> {
+    pub(super) fn publish(
+        &mut self,
+        peer: &Arc<Peer>,
+        publish: Publish,
+        wakeups: &mut Wakeups,
+    ) -> Result<(), Malformed> {
         if publish.options.get("ppt_scheme").is_some() && !peer.features.publisher_passthru {
             return Err(Malformed::new("PUBLISH: payload passthru was not announced"));
         }
@@ -86,7 +91,7 @@ impl Realm {
                     details,
                     receivers,
                 };
-                self.dispatch(&publication);
+                self.dispatch(&publication, wakeups);
                 if acknowledge {
                     peer.send(&Message::Published { request, publication: publication.id });
                 }
@@ -124,7 +129,7 @@ impl Realm {
     }
 
     /// Hands a publication to all who have subscribed. It is written once for each serializer, not for each receiver.
-    pub(super) fn dispatch(&self, publication: &Publication) {
+    pub(super) fn dispatch(&self, publication: &Publication, wakeups: &mut Wakeups) {
         self.subscriptions.for_each_match(&publication.topic, |subscription| {
             let mut event = EventWriter::new(publication, subscription.id, subscription.matching, false);
             let mut noted = publication.receivers.noted().map(|receivers| {
@@ -139,7 +144,7 @@ impl Realm {
                     _ => continue,
                 };
                 if let Some(bytes) = event.written_by(member.serializer) {
-                    member.send_event(bytes);
+                    member.send_event(bytes, wakeups);
                 }
             }
         });
@@ -148,13 +153,14 @@ impl Realm {
     /// Publishes something that the router itself has to say.
     pub(super) fn publish_meta(&self, topic: &str, args: impl FnOnce() -> Vec<Value>) {
         if self.subscriptions.has_match(topic) {
-            self.dispatch(&Publication {
+            let publication = Publication {
                 id: random_id(&self.world),
                 topic: topic.into(),
                 payload: Payload::of(args()),
                 details: Dict::new(),
                 receivers: Receivers::default(),
-            });
+            };
+            self.dispatch(&publication, &mut Wakeups::default());
         }
     }
 }

@@ -41,7 +41,7 @@ impl Default for MailboxOptions {
 const ANSWERS_FACTOR: usize = 4;
 
 /// What waits to be sent to one peer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Mailbox {
     options: MailboxOptions,
     inner: Mutex<Inner>,
@@ -72,11 +72,12 @@ impl Mailbox {
         Self { options, inner: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Adds an event, if there is room.
-    pub fn event(&self, message: Bytes) {
+    /// Adds an event, if there is room. Whether its owner has to be woken for it, which can wait until more events are there.
+    #[must_use]
+    pub fn event(&self, message: Bytes) -> bool {
         let mut inner = self.inner.lock();
         if inner.state != State::Open {
-            return;
+            return false;
         }
         let has_room = inner.bytes + message.len() <= self.options.bytes_max
             && inner.waiting.len() < self.options.messages_max;
@@ -84,16 +85,25 @@ impl Mailbox {
         if !has_room && !inner.waiting.is_empty() {
             inner.skipped += 1;
             if self.options.when_full == WhenFull::Skip {
-                return;
+                return false;
             }
             inner.cut();
             drop(inner);
-            return self.changed.notify_one();
+            self.wake();
+            return false;
         }
-        self.add(inner, message);
+        let was_crowded = inner.is_crowded(&self.options);
+        let is_first = inner.push(message);
+        let is_crowded = !was_crowded && inner.is_crowded(&self.options);
+        drop(inner);
+        if is_crowded {
+            // The room for what is to come is worth more than a write that is saved.
+            self.wake();
+        }
+        is_first && !is_crowded
     }
 
-    /// Adds an answer.
+    /// Adds an answer, and wakes the owner for it.
     pub fn answer(&self, message: Bytes) {
         let mut inner = self.inner.lock();
         if inner.state != State::Open {
@@ -104,7 +114,7 @@ impl Mailbox {
         {
             inner.cut();
             drop(inner);
-            return self.changed.notify_one();
+            return self.wake();
         }
         self.add(inner, message);
     }
@@ -127,14 +137,16 @@ impl Mailbox {
     }
 
     fn add(&self, mut inner: parking_lot::MutexGuard<'_, Inner>, message: Bytes) {
-        inner.bytes += message.len();
-        inner.waiting.push_back(message);
-        let is_first = inner.waiting.len() == 1;
+        let is_first = inner.push(message);
         drop(inner);
-        // Whoever takes takes all, so later messages need no second call.
         if is_first {
-            self.changed.notify_one();
+            self.wake();
         }
+    }
+
+    /// Wakes whoever waits for a change, or spares the next one the wait.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
     }
 
     /// Takes all that waits.
@@ -155,8 +167,7 @@ impl Mailbox {
 
     /// Whether so much waits that the peer's requests should wait, too.
     pub fn is_crowded(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.bytes > self.options.bytes_max / 2 || inner.waiting.len() > self.options.messages_max / 2
+        self.inner.lock().is_crowded(&self.options)
     }
 
     /// Whether the peer is to be cut off.
@@ -176,6 +187,17 @@ impl Mailbox {
 }
 
 impl Inner {
+    /// Adds a message. Whether it is the only one: whoever takes takes all, so later ones need no second call.
+    fn push(&mut self, message: Bytes) -> bool {
+        self.bytes += message.len();
+        self.waiting.push_back(message);
+        self.waiting.len() == 1
+    }
+
+    fn is_crowded(&self, options: &MailboxOptions) -> bool {
+        self.bytes > options.bytes_max / 2 || self.waiting.len() > options.messages_max / 2
+    }
+
     fn cut(&mut self) {
         self.state = State::Cut;
         self.waiting = VecDeque::new();
@@ -201,12 +223,12 @@ mod tests {
     fn events_beyond_the_bound_are_skipped() {
         let mailbox = mailbox(WhenFull::Skip);
         for _ in 0..5 {
-            mailbox.event(Bytes::from_static(b"1234"));
+            let _ = mailbox.event(Bytes::from_static(b"1234"));
         }
         assert_eq!(mailbox.skipped(), 3);
         assert!(mailbox.is_crowded() && !mailbox.is_cut());
         assert_eq!(waiting(&mailbox), 2);
-        mailbox.event(Bytes::from_static(b"larger than the bound"));
+        let _ = mailbox.event(Bytes::from_static(b"larger than the bound"));
         assert_eq!((waiting(&mailbox), mailbox.skipped()), (1, 3));
     }
 
@@ -214,7 +236,7 @@ mod tests {
     fn by_the_other_policy_the_peer_is_cut_off() {
         let mailbox = mailbox(WhenFull::Cut);
         for _ in 0..3 {
-            mailbox.event(Bytes::from_static(b"1234"));
+            let _ = mailbox.event(Bytes::from_static(b"1234"));
         }
         assert!(mailbox.is_cut());
         assert_eq!(waiting(&mailbox), 0);
@@ -235,7 +257,7 @@ mod tests {
     fn nothing_follows_a_goodbye_until_the_next_session() {
         let mailbox = mailbox(WhenFull::Skip);
         mailbox.goodbye(Bytes::from_static(b"bye"));
-        mailbox.event(Bytes::from_static(b"1"));
+        assert!(!mailbox.event(Bytes::from_static(b"1")));
         mailbox.answer(Bytes::from_static(b"1"));
         assert!(mailbox.is_parting());
         assert_eq!(waiting(&mailbox), 1);

@@ -27,6 +27,7 @@ mod retention;
 mod roles;
 mod subscriptions;
 mod testament;
+mod wakeups;
 
 pub use features::Features;
 pub(crate) use features::RECEIVERS;
@@ -38,3 +39,4 @@ pub use peer::Peer;
 pub use publication::{Publication, Receivers};
 pub use realm_core::Realm;
 pub use roles::{Action, Permission, Role};
+pub use wakeups::Wakeups;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Features, Identity, Mailbox};
+use super::{Features, Identity, Mailbox, Wakeups};
 use crate::message::uri::error;
 use crate::message::{Code, Id, Message};
 use crate::wire::{Dict, Serializer};
@@ -47,11 +47,11 @@ impl Peer {
         self.is_trusted && self.features.subscriber_receivers
     }
 
-    /// Sends an event that was written for this peer's serializer.
-    pub fn send_event(&self, event: &Bytes) {
+    /// Sends an event that was written for this peer's serializer. It is woken for it with others.
+    pub(super) fn send_event(&self, event: &Bytes, wakeups: &mut Wakeups) {
         // An event that is too long for the peer has no other way to it: it goes without.
         if event.len() <= self.message_bytes_max {
-            self.mailbox.event(event.clone());
+            wakeups.deliver(&self.mailbox, event.clone());
         }
     }
 

@@ -16,7 +16,7 @@ use super::retention::Retained;
 use super::roles::{Action, Role, Verdict};
 use super::subscriptions::Subscriptions;
 use super::testament::Testaments;
-use super::{Peer, RealmOptions};
+use super::{Peer, RealmOptions, Wakeups};
 use crate::message::{Id, Match, Message, Publish, Sequential};
 use crate::wire::{Dict, Malformed};
 
@@ -107,15 +107,16 @@ impl Realm {
         self.announce_leave(&session.peer);
     }
 
-    /// A session says something. An error is a violation of the protocol: the session must be aborted.
-    pub fn receive(&mut self, id: Id, message: Message) -> Result<(), Malformed> {
+    /// A session says something. An error is a violation of the protocol: the session must be aborted. Those who hear an event are to be
+    /// woken by the caller.
+    pub fn receive(&mut self, id: Id, message: Message, wakeups: &mut Wakeups) -> Result<(), Malformed> {
         // A session that the router ended may have said more before it heard.
         let Some(session) = self.sessions.get(&id) else { return Ok(()) };
         let peer = Arc::clone(&session.peer);
         match message {
             Message::Publish(publish) => {
                 self.check_request(id, publish.request)?;
-                self.publish(&peer, publish)
+                self.publish(&peer, publish, wakeups)
             }
             Message::Subscribe(request) => {
                 self.check_request(id, request.request)?;

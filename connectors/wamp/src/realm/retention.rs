@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::broker::EventWriter;
-use super::{Peer, Publication, Realm};
+use super::{Peer, Publication, Realm, Wakeups};
 use crate::message::{Id, Match};
 
 /// The last event of each topic that was published with `retain`.
@@ -44,12 +44,13 @@ impl Retained {
 impl Realm {
     /// Sends the retained events of a new subscription, as far as they were meant for this peer.
     pub(super) fn send_retained(&self, peer: &Peer, subscription: Id, matching: Match, pattern: &str) {
+        let mut wakeups = Wakeups::default();
         for publication in self.retained.matching(matching, pattern) {
             let mut event = EventWriter::new(publication, subscription, matching, true);
             if publication.receivers.admit(peer)
                 && let Some(bytes) = event.written_by(peer.serializer)
             {
-                peer.send_event(bytes);
+                peer.send_event(bytes, &mut wakeups);
             }
         }
     }

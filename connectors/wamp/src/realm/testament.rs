@@ -7,7 +7,7 @@ use crate::wire::{Dict, Payload, Value};
 use super::publication::{Publication, Receivers};
 use super::refusal::Refusal;
 use super::roles::Action;
-use super::{Peer, Realm};
+use super::{Peer, Realm, Wakeups};
 
 /// How many testaments a session may have.
 const TESTAMENTS_MAX: usize = 1_024;
@@ -89,9 +89,10 @@ impl Realm {
 
     /// Publishes what a session left: first what was meant for the end of its transport.
     pub(super) fn publish_testaments(&self, testaments: Testaments) {
+        let mut wakeups = Wakeups::default();
         for scope in [Scope::Detached, Scope::Destroyed] {
             for (_, publication) in testaments.0.iter().filter(|(of, _)| *of == scope) {
-                self.dispatch(publication);
+                self.dispatch(publication, &mut wakeups);
             }
         }
     }

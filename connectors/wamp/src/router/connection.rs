@@ -15,7 +15,7 @@ use super::{RealmHandle, Router};
 use crate::auth::{Begin, Denied, Hello, Pending};
 use crate::message::uri::{self, close, error};
 use crate::message::{Id, Message, random_id};
-use crate::realm::{Features, Identity, Mailbox, MailboxOptions, Peer, Realm};
+use crate::realm::{Features, Identity, Mailbox, MailboxOptions, Peer, Realm, Wakeups};
 use crate::wire::{Dict, Malformed, Serializer};
 
 /// Whether the transport goes on.
@@ -34,6 +34,8 @@ pub struct Connection {
     message_bytes_max: usize,
     transport: Dict,
     mailbox: Arc<Mailbox>,
+    /// Who is yet to hear of what the peer has published.
+    wakeups: Wakeups,
     is_trusted: bool,
     state: State,
 }
@@ -65,8 +67,8 @@ impl Connection {
         transport: Dict,
     ) -> Self {
         let mailbox = Arc::new(Mailbox::new(router.options.mailbox));
-        let state = State::Opening;
-        Self { router, serializer, message_bytes_max, transport, mailbox, is_trusted: false, state }
+        let (wakeups, state) = (Wakeups::default(), State::Opening);
+        Self { router, serializer, message_bytes_max, transport, mailbox, wakeups, is_trusted: false, state }
     }
 
     /// A connection of a part of this process, which is let in by its name. While its mailbox is crowded, the realm's peers
@@ -81,6 +83,7 @@ impl Connection {
             message_bytes_max,
             transport,
             mailbox,
+            wakeups: Wakeups::default(),
             is_trusted: true,
             state: State::Opening,
         }
@@ -108,6 +111,19 @@ impl Connection {
 
     /// Takes a message of the peer.
     pub fn receive(&mut self, bytes: &Bytes) -> Next {
+        let next = self.take(bytes);
+        self.wakeups.release();
+        next
+    }
+
+    /// Takes a message of the peer behind which more is at hand. Those for whom it brings events may be woken later, by
+    /// [`Connection::receive`] or by [`Connection::wake`], one of which must be called soon.
+    pub fn receive_first(&mut self, bytes: &Bytes) -> Next {
+        self.wakeups.hold();
+        self.take(bytes)
+    }
+
+    fn take(&mut self, bytes: &Bytes) -> Next {
         let message = match Message::decode(self.serializer, bytes) {
             Ok(message) => message,
             Err(malformed) => return self.violated(&malformed),
@@ -134,6 +150,11 @@ impl Connection {
         }
     }
 
+    /// Wakes those for whom events have come.
+    pub fn wake(&mut self) {
+        self.wakeups.release();
+    }
+
     fn say(&mut self, realm: &RealmHandle, session: Id, message: Message) -> Next {
         let is_goodbye = matches!(message, Message::Goodbye { .. });
         if self.mailbox.is_parting() {
@@ -153,7 +174,7 @@ impl Connection {
             });
             return Next::GoOn;
         }
-        match realm.with(|realm| realm.receive(session, message)) {
+        match realm.with(|realm| realm.receive(session, message, &mut self.wakeups)) {
             Ok(()) => Next::GoOn,
             Err(malformed) => self.violated(&malformed),
         }

@@ -9,7 +9,7 @@ use headwater_net::Stream;
 use headwater_net::websocket::{Said, Socket};
 
 use super::Subprotocol;
-use crate::net::transport::{Incoming, Transport};
+use crate::net::transport::{Incoming, Transport, WRITE_BYTES, room_for};
 use crate::wire::Serializer;
 
 /// The separators of JSON messages: that of the specification, and the one that Autobahn for Python sends.
@@ -18,8 +18,8 @@ const SEPARATORS: [u8; 2] = [0x1e, 0x18];
 /// How long the other side has to close, too.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// How much is written with one call.
-const WRITE_BYTES: usize = 256 << 10;
+/// How long the header of a frame is at most.
+const HEADER_BYTES_MAX: usize = 14;
 
 /// A WebSocket that carries WAMP.
 pub(crate) struct WebSocket<S> {
@@ -94,9 +94,13 @@ impl<S: Stream> Transport for WebSocket<S> {
         }
     }
 
+    fn has_more(&self) -> bool {
+        !self.batch.is_empty() || self.socket.has_more()
+    }
+
     async fn write(&mut self, messages: &mut VecDeque<Bytes>) -> io::Result<()> {
         let is_text = self.subprotocol.serializer.is_text();
-        let mut out = Vec::new();
+        let mut out = room_for(messages, HEADER_BYTES_MAX);
         if self.subprotocol.is_batched && !messages.is_empty() {
             let joined = self.joined(messages);
             self.socket.add(is_text, &joined, &mut out);
