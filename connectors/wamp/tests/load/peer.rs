@@ -1,11 +1,19 @@
-//! The least of a client: RawSocket and JSON, written out.
+//! The least of a client: RawSocket and JSON, written out. It takes what has come with one call, as any client does that is to keep up.
 
+use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+const HEADER: usize = 4;
+
+/// Room for what one call reads.
+const READ_BYTES: usize = 16 << 10;
 
 /// A session that says and hears messages as text.
 pub struct Peer {
     stream: TcpStream,
+    /// What has come and was not heard yet.
+    come: BytesMut,
 }
 
 impl Peer {
@@ -17,7 +25,7 @@ impl Peer {
         let mut answer = [0; 4];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, *b"\x7f\xf1\0\0");
-        let mut peer = Self { stream };
+        let mut peer = Self { stream, come: BytesMut::new() };
         peer.say(r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{},"callee":{}}}]"#).await;
         assert!(peer.hear().await.starts_with("[2,"));
         peer
@@ -32,15 +40,34 @@ impl Peer {
 
     /// The next message.
     pub async fn hear(&mut self) -> String {
-        let mut header = [0; 4];
-        self.stream.read_exact(&mut header).await.unwrap();
-        let mut message = vec![0; u32::from_be_bytes(header) as usize];
-        self.stream.read_exact(&mut message).await.unwrap();
-        String::from_utf8(message).unwrap()
+        self.look(|message| String::from_utf8(message.to_vec()).unwrap()).await
+    }
+
+    /// What `look` makes of the next message where it lies.
+    pub async fn look<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> T {
+        let length = self.whole().await;
+        let seen = look(&self.come[HEADER..HEADER + length]);
+        self.come.advance(HEADER + length);
+        seen
+    }
+
+    /// Waits until the next message is there; how long it is.
+    async fn whole(&mut self) -> usize {
+        loop {
+            if let Some(header) = self.come.first_chunk::<HEADER>() {
+                let length = u32::from_be_bytes(*header) as usize;
+                if self.come.len() >= HEADER + length {
+                    return length;
+                }
+            }
+            self.come.reserve(READ_BYTES);
+            assert_ne!(self.stream.read_buf(&mut self.come).await.unwrap(), 0, "the router has hung up");
+        }
     }
 
     /// Reads whatever comes, until nothing more can come.
     pub async fn ends(&mut self) {
+        self.come = BytesMut::new();
         let mut chunk = vec![0; 65_536];
         while matches!(self.stream.read(&mut chunk).await, Ok(count) if count > 0) {}
     }
