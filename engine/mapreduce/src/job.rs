@@ -36,6 +36,9 @@ pub async fn run(world: &World, spec: JobSpec, progress: Arc<Progress>) -> Resul
             spec.output.shown()
         )));
     }
+    if spec.again {
+        remove_parts(&spec).await?;
+    }
     world.disk.create_dir(&spec.work).map_err(JobError::io(format!("create {}", spec.work.display())))?;
     let splits = splits(&spec.inputs, spec.slots, spec.split).await?;
     let reduces = spec.reducers as u64;
@@ -58,6 +61,19 @@ pub async fn run(world: &World, spec: JobSpec, progress: Arc<Progress>) -> Resul
     job.spec.output.put("_SUCCESS", Bytes::new()).await?;
     job.progress.enter(Phase::Done);
     Ok(job.progress.counters())
+}
+
+/// Takes away the parts that a former run has left: with another number of reducers, or other input, there would be more of them than
+/// this one writes over.
+async fn remove_parts(spec: &JobSpec) -> Result<()> {
+    for object in spec.output.list().await? {
+        let number = object.name.strip_prefix("part-");
+        if number.is_some_and(|number| number.len() >= 5 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            spec.output.remove(&object.name).await?;
+        }
+    }
+    Ok(())
 }
 
 fn died(error: tokio::task::JoinError) -> JobError {

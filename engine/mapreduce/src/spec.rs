@@ -78,7 +78,7 @@ pub struct JobSpec {
     pub memory: usize,
     /// Where runs lie while the job runs.
     pub work: PathBuf,
-    /// Whether this job has run before: what it left is written over, and if it came to its end nothing is done.
+    /// Whether this job has run before: the parts that it left are taken away, and if it came to its end nothing is done.
     pub again: bool,
     /// The most bytes of a split of an input that is not compressed; `None`: as the size of the input suggests.
     pub split: Option<u64>,

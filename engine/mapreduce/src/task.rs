@@ -1,19 +1,21 @@
 //! One attempt of a task: a program, what it reads and what it says.
 
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::runtime::Handle;
 
 use crate::error::{JobError, Result};
 use crate::progress::Progress;
 use crate::spec::Program;
 
-/// How much of what an attempt says on standard error is kept.
-const STDERR_MAX: u64 = 1 << 20;
+/// How much of what an attempt says on standard error is kept: the end of it.
+const STDERR_MAX: usize = 1 << 20;
 
 /// How much of it an error shows.
 const STDERR_SHOWN: usize = 500;
@@ -61,15 +63,8 @@ pub(crate) fn run_program(
         Some(mut stdin) => feed(&mut stdin),
         None => Ok(()),
     });
-    let said = runtime.spawn_blocking(move || {
-        let mut said = Vec::new();
-        if let Some(mut stderr) = stderr {
-            // What is beyond the limit is read, so that the program is not held up, and dropped.
-            let _ = stderr.by_ref().take(STDERR_MAX).read_to_end(&mut said);
-            let _ = io::copy(&mut stderr, &mut io::sink());
-        }
-        said
-    });
+    let said =
+        runtime.spawn_blocking(move || stderr.map(|mut stderr| the_last(&mut stderr)).unwrap_or_default());
     let child = Arc::new(Mutex::new(child));
     let guard = runtime.spawn(kill_if_stopped(Arc::clone(&child), Arc::clone(progress)));
     let taken = match stdout {
@@ -77,8 +72,7 @@ pub(crate) fn run_program(
         None => Ok(()),
     };
     if taken.is_err() {
-        // It may have ended already.
-        let _ = child.lock().kill();
+        kill(&child.lock());
     }
     let status = runtime.block_on(wait(&child));
     guard.abort();
@@ -108,6 +102,8 @@ fn start(program: &Program, attempt: &Attempt) -> Result<Child> {
     };
     let mut command = Command::new(name);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // What it starts itself, such as a pipeline of a shell, is ended with it.
+    command.process_group(0);
     // Under the names by which programs for Hadoop's streaming know them.
     command.env("mapreduce_task_id", &attempt.task);
     command.env("mapreduce_task_attempt_id", format!("{}-{}", attempt.task, attempt.number));
@@ -138,10 +134,31 @@ async fn kill_if_stopped(child: Arc<Mutex<Child>>, progress: Arc<Progress>) {
     loop {
         tokio::time::sleep(LOOK_AGAIN).await;
         if progress.is_stopped() {
-            let _ = child.lock().kill();
+            kill(&child.lock());
             return;
         }
     }
+}
+
+/// Ends a program and all that it has started; one that has ended already is none the worse for it.
+fn kill(child: &Child) {
+    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// Reads to the end, so that the program is not held up, and keeps the last [`STDERR_MAX`] bytes.
+fn the_last(from: &mut dyn Read) -> Vec<u8> {
+    let mut said = Vec::new();
+    let mut part = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut part) {
+        said.extend_from_slice(&part[..count]);
+        if said.len() > 2 * STDERR_MAX {
+            said.drain(..said.len() - STDERR_MAX);
+        }
+    }
+    said.drain(..said.len().saturating_sub(STDERR_MAX));
+    said
 }
 
 /// Calls `take` with each line, without its line feed.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use headwater_core::World;
-use headwater_mapreduce::{Counters, JobSpec, Phase, Program, Progress, run};
+use headwater_mapreduce::{Counters, JobError, JobSpec, Phase, Program, Progress, run};
 use headwater_objects::Location;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -195,6 +195,54 @@ fn many_reducers_little_memory_small_splits_and_a_combiner() {
         lines.sort();
         assert_eq!(lines, expect, "with a combiner: {combine}");
     }
+}
+
+#[test]
+fn what_a_former_run_has_left_is_taken_away() {
+    let lab = Lab::new();
+    lab.words(3, 2, 200);
+    // A run by four processors that was killed before its end; what is not its own stays.
+    for (name, text) in
+        [("out/part-00000", "w1\t99\n"), ("out/part-00003", "w1\t99\n"), ("out/part-of", "mine")]
+    {
+        lab.write(name, text.as_bytes());
+    }
+    let mut spec = lab.spec("map.py", 2);
+    spec.again = true;
+    lab.run(spec).unwrap();
+    assert_eq!(names(&lab.path("out")), ["_SUCCESS", "part-00000", "part-00001", "part-of"]);
+    let mut lines = [lab.part(0), lab.part(1)].concat();
+    lines.sort();
+    let mut expect = lab.shell("map.py");
+    expect.sort();
+    assert_eq!(lines, expect);
+}
+
+#[test]
+fn a_program_that_is_stopped_ends_with_all_that_it_has_started() {
+    let lab = Lab::new();
+    lab.words(4, 1, 10);
+    let script = "sleep 600 & echo $! > child; wait";
+    let mut spec = lab.spec("map.py", 1);
+    let child = lab.path("child");
+    let words = ["sh", "-c", &script.replace("child", child.to_str().unwrap())].map(str::to_owned);
+    spec.mapper = Program::new(words.to_vec()).unwrap();
+    let progress = Arc::new(Progress::default());
+    let stopping = Arc::clone(&progress);
+    let until = std::thread::spawn({
+        let child = child.clone();
+        move || {
+            while !std::fs::read_to_string(&child).is_ok_and(|text| text.ends_with('\n')) {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            stopping.stop();
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // It holds standard output open, so that this ends only when it does.
+    let done = runtime.block_on(run(&World::real(), spec, progress));
+    until.join().unwrap();
+    assert!(matches!(done, Err(JobError::Stopped)), "{done:?}");
 }
 
 #[test]

@@ -176,6 +176,14 @@ impl Location {
         put.map(drop).map_err(|source| self.failed("write", source))
     }
 
+    /// Takes an object away; one that is not there is no error.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        match self.store.delete(&self.path(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(self.failed("take away from", source)),
+        }
+    }
+
     /// Writes an object piece by piece; it is there, as a whole, once the writer has been shut down.
     pub fn writer(&self, name: &str) -> BufWriter {
         BufWriter::with_capacity(Arc::clone(&self.store), self.path(name), 8 << 20)
