@@ -16,6 +16,8 @@ use crate::error::{ConnectorError, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Decided {
     pub(super) activity: Activity,
+    /// Its row in the stream of activities; activity 0 has none.
+    pub(super) sequence: Option<u64>,
     /// When the row came into the log.
     pub(super) arrived: EventTime,
 }
@@ -53,11 +55,11 @@ impl Feed {
             self.reader = Some(back);
             let Some(ReadBatch { first, rows, arrival, .. }) = batch? else { return Ok(all) };
             self.next = first.0 + rows.num_rows() as u64;
-            all.extend(self.activities(&rows, arrival.start)?);
+            all.extend(self.activities(first.0, &rows, arrival.start)?);
         }
     }
 
-    fn activities(&self, rows: &RecordBatch, arrived: EventTime) -> Result<Vec<Decided>> {
+    fn activities(&self, first: u64, rows: &RecordBatch, arrived: EventTime) -> Result<Vec<Decided>> {
         let missing = |name: &str| ConnectorError::refused("read activities", format!("no column '{name}'"));
         let text = |name: &str| {
             let column = rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
@@ -87,6 +89,7 @@ impl Feed {
                 bounds: (size(min.value(row)), size(max.value(row))),
                 reason: reasons.value(row).to_owned(),
             },
+            sequence: Some(first + row as u64),
             arrived,
         });
         Ok(decided.collect())

@@ -79,6 +79,26 @@ struct How {
     timeout: Duration,
 }
 
+impl How {
+    /// A single attempt.
+    const fn once(self) -> Self {
+        Self { retry: Retry { attempts: 1, ..self.retry }, ..self }
+    }
+}
+
+/// An activity that was given up. The group goes on from its size all the same, so that it is tried again now and then until it succeeds or
+/// there is a newer one.
+struct GivenUp {
+    activity: Activity,
+    next_try: Instant,
+}
+
+impl GivenUp {
+    fn new(activity: Activity, how: How) -> Self {
+        Self { activity, next_try: Instant::now() + how.retry.longest }
+    }
+}
+
 /// What ended a wait.
 enum Waited<T> {
     Over(T),
@@ -174,6 +194,7 @@ impl ActuatorTask {
         let waker = Arc::clone(&self.wake);
         let _guard = self.log.on_commit(Arc::new(move || waker.notify_one()));
         let mut pending = Pending::default();
+        let mut given_up: Option<GivenUp> = None;
         if size.is_none() {
             pending.all.push(self.first());
         }
@@ -186,27 +207,37 @@ impl ActuatorTask {
             if *self.stopped.borrow() {
                 return Ok(());
             }
+            let due = given_up.as_ref().map(|given_up| given_up.next_try);
             if let Some(newest) = pending.all.last() {
                 size = None;
-                let what = What::Scale(newest.activity.clone());
-                self.carry_out(actuator, what, how, &mut feed, &mut pending).await?;
+                let activity = newest.activity.clone();
+                let what = What::Scale(activity.clone());
+                let parked = self.carry_out(actuator, what, how, &mut feed, &mut pending).await?;
+                given_up = parked.then(|| GivenUp::new(activity, how));
             } else if let Some(size) = size.take() {
                 self.carry_out(actuator, What::Resume(size), how, &mut feed, &mut pending).await?;
+            } else if let Some(GivenUp { activity, .. }) =
+                given_up.take_if(|one| one.next_try <= Instant::now())
+            {
+                let what = What::Scale(activity.clone());
+                let parked = self.carry_out(actuator, what, how.once(), &mut feed, &mut pending).await?;
+                given_up = parked.then(|| GivenUp::new(activity, how));
             } else {
-                if feed.next - self.stored >= STORE_ROWS {
+                if due.is_none() && feed.next - self.stored >= STORE_ROWS {
                     self.append(&[], &[], vec![mark(CURSOR, feed.next)]).await?;
                 }
-                self.idle(actuator).await?;
+                self.idle(actuator, due).await?;
             }
         }
     }
 
-    /// Waits for a commit, for the end, or until the actuator wants to look after what it drives.
-    async fn idle(&mut self, actuator: &mut dyn Actuator) -> Result<()> {
+    /// Waits for a commit, for the end, for a moment, or until the actuator wants to look after what it drives.
+    async fn idle(&mut self, actuator: &mut dyn Actuator, until: Option<Instant>) -> Result<()> {
         let mut stopped = self.stopped.clone();
         let every = actuator.tends_every();
         tokio::select! {
             () = self.wake.notified() => return Ok(()),
+            () = tokio::time::sleep_until(until.unwrap_or(self.tended)), if until.is_some() => return Ok(()),
             // An error says that the handle is gone, which means the same.
             _ = stopped.wait_for(|stop| *stop) => return Ok(()),
             () = tokio::time::sleep_until(self.tended + every.unwrap_or_default()), if every.is_some() => {}
@@ -228,7 +259,7 @@ impl ActuatorTask {
         self.append(&entries, &[], Vec::new()).await
     }
 
-    /// Tries until it is done, given up, superseded, or told to stop; writes down what came of it.
+    /// Tries until it is done, given up, superseded, or told to stop; writes down what came of it. Answers whether it was given up.
     async fn carry_out(
         &mut self,
         actuator: &mut dyn Actuator,
@@ -236,7 +267,7 @@ impl ActuatorTask {
         how: How,
         feed: &mut Feed,
         pending: &mut Pending,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.size = what.size();
         self.note_superseded(pending, 0).await?;
         for number in 1.. {
@@ -244,11 +275,15 @@ impl ActuatorTask {
             let ended = self.attempt(actuator, &what, how.timeout, feed, pending).await?;
             let entry = self.entry(&what, number, began, clock);
             let error = match ended {
-                Ended::Stopped => return Ok(()),
-                Ended::Superseded => return self.note_superseded(pending, number).await,
+                Ended::Stopped => return Ok(false),
+                Ended::Superseded => {
+                    self.note_superseded(pending, number).await?;
+                    return Ok(false);
+                }
                 Ended::Answer(Ok(detail)) => {
                     let entry = Entry { detail: Some(detail), ..entry };
-                    return self.settle(entry, true, feed.next, pending).await;
+                    self.settle(entry, true, feed.next, pending).await?;
+                    return Ok(false);
                 }
                 Ended::Answer(Err(error)) => error,
             };
@@ -256,18 +291,22 @@ impl ActuatorTask {
             let entry = Entry { outcome: Outcome::Failed, detail: Some(error.to_string()), ..entry };
             if !error.is_retryable() || number >= how.retry.attempts {
                 let entry = Entry { outcome: Outcome::Parked, ..entry };
-                return self.settle(entry, false, feed.next, pending).await;
+                self.settle(entry, false, feed.next, pending).await?;
+                return Ok(true);
             }
             let wait = how.retry.wait(number, None, &self.world);
             let next_try = Some(self.world.clock.now().plus(wait));
             self.append(&[Entry { next_try, ..entry }], &[], Vec::new()).await?;
             match self.until_newer(pin!(tokio::time::sleep(wait)), feed, pending).await? {
                 Waited::Over(()) => {}
-                Waited::Newer => return self.note_superseded(pending, 0).await,
-                Waited::Stopped => return Ok(()),
+                Waited::Newer => {
+                    self.note_superseded(pending, 0).await?;
+                    return Ok(false);
+                }
+                Waited::Stopped => return Ok(false),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// One attempt, which a newer activity cuts short.
@@ -323,7 +362,8 @@ impl ActuatorTask {
         }
     }
 
-    /// An attempt is the last one: all that is pending is over with it.
+    /// An attempt is the last one: all that is pending is over with it. What is given up is read again after a restart, and the size is
+    /// what was reached before.
     async fn settle(
         &mut self,
         entry: Entry,
@@ -351,7 +391,12 @@ impl ActuatorTask {
             true => self.board.moved(all.len() as u64, 0),
             false => self.board.moved(0, all.len() as u64),
         }
-        self.append(&[entry], &progress, vec![mark(CURSOR, next), mark(SIZE, self.size)]).await
+        let marks = match (succeeded, all.last()) {
+            (true, _) => vec![mark(CURSOR, next), mark(SIZE, self.size)],
+            (false, Some(newest)) => vec![mark(CURSOR, newest.sequence.unwrap_or(next))],
+            (false, None) => Vec::new(),
+        };
+        self.append(&[entry], &progress, marks).await
     }
 
     /// Writes down which of the pending ones will not be carried out by themselves. `attempt`: of the last one of them, which was tried.
@@ -409,7 +454,7 @@ impl ActuatorTask {
             bounds: self.def.bounds,
             reason: "the size that the group begins with".to_owned(),
         };
-        Decided { activity, arrived: now }
+        Decided { activity, sequence: None, arrived: now }
     }
 
     /// The cursor's owner: not the group's name alone, which a group that was dropped may have had before.

@@ -458,6 +458,46 @@ fn a_worker_that_is_not_well_is_replaced_and_one_that_cannot_live_is_an_error() 
 }
 
 #[test]
+fn what_is_given_up_is_tried_again_until_it_succeeds() {
+    let (runtime, groups) = (runtime(), Groups::new());
+    let options = [("attempts", "2"), ("retry.first", "10ms"), ("retry.longest", "50ms")];
+    let definition = def("later", "gauge", &options);
+    let handle = groups.start(&runtime, &definition, &Allowed::default());
+    until(&runtime, "the first size", || sizes("later") == [2]);
+    order("later", Orders { outages: 4, ..Orders::default() });
+    groups.decide("later", Some(1), 3);
+    until(&runtime, "three after all", || sizes("later") == [2, 3]);
+    // The group is told once.
+    assert_eq!(groups.progress(), [(1, false, 0)]);
+    // So it is after a restart.
+    order("later", Orders { outages: 99, ..Orders::default() });
+    groups.decide("later", Some(2), 4);
+    until(&runtime, "given up", || groups.progress().len() == 2);
+    runtime.block_on(handle.stop());
+    order("later", Orders::default());
+    let handle = groups.start(&runtime, &definition, &Allowed::default());
+    until(&runtime, "four after all", || sizes("later").last() == Some(&4));
+    runtime.block_on(handle.stop());
+    let attempts = groups.attempts();
+    assert_eq!(
+        attempts[..6],
+        [
+            "scale 0 2 1 done",
+            "scale 1 3 1 failed",
+            "scale 1 3 2 parked",
+            "scale 1 3 1 parked",
+            "scale 1 3 1 parked",
+            "scale 1 3 1 done",
+        ]
+    );
+    assert_eq!(attempts.last().unwrap(), "scale 2 4 1 done");
+    // What is done is not done again.
+    let handle = groups.start(&runtime, &definition, &Allowed::default());
+    until(&runtime, "a resume", || groups.attempts().last().unwrap() == "resume - 4 1 done");
+    runtime.block_on(handle.stop());
+}
+
+#[test]
 fn what_the_configuration_does_not_name_is_refused() {
     let world = World::real();
     let refused = |def: ActuatorDef, allowed: &Allowed| {
