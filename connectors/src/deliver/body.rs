@@ -17,9 +17,14 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Names the delivery, at each attempt alike.
+    /// Names the delivery, at each attempt alike. That of a group names its first firing and its last: after a crash a group may be cut
+    /// otherwise, and a receiver must not take the one for the other.
     pub(super) fn id(&self) -> String {
-        self.id_of(&self.firings[0])
+        let first = self.id_of(&self.firings[0]);
+        match self.firings.as_slice() {
+            [_, .., last] => format!("{first}-{}", last.sequence),
+            _ => first,
+        }
     }
 
     fn id_of(&self, firing: &Firing) -> String {
@@ -152,7 +157,7 @@ mod tests {
         let two = format!(r#"[{{"id":"hot/12/7","firing":{row}}},{{"id":"hot/12/8","firing":{row}}}]"#);
         assert_eq!(
             text(delivery(true, 2)),
-            format!(r#"{{"trigger":"hot","id":"hot/12/7","firings":{two}}}"#)
+            format!(r#"{{"trigger":"hot","id":"hot/12/7-8","firings":{two}}}"#)
         );
     }
 
@@ -166,7 +171,7 @@ mod tests {
         };
         check(r#"{"text": "{{ device }} at {{temp}}"}"#, true, r#"{"text": "a \"b\" at 31.5"}"#);
         check(r#"{"d": {{{ device }}}, "n": {{{ none }}}}"#, true, r#"{"d": "a \"b\"", "n": null}"#);
-        check("{{ device }}|{{ none }}|{{ count }}|{{ id }}", false, "a \"b\"||2|hot/12/7");
+        check("{{ device }}|{{ none }}|{{ count }}|{{ id }}", false, "a \"b\"||2|hot/12/7-8");
         assert!(Template::parse("{{ devcie }}", &columns).unwrap_err().contains("did you mean 'device'?"));
         assert!(Template::parse("{{ device", &columns).is_err());
     }

@@ -14,20 +14,46 @@ pub(super) struct Grouping {
     pub(super) max: usize,
 }
 
+/// How many firings of a key are kept in memory, and of all keys. Of the others, the log is asked again when their turn comes: a receiver
+/// that does not want those of one key must not keep the others' from being read.
+const HELD_OF_KEY_MAX: usize = 256;
+const HELD_MAX: usize = 4_096;
+
+/// A firing that waits.
+#[derive(Debug, PartialEq)]
+pub(super) enum Waiting {
+    Here(Firing),
+    /// Its sequence number in the trigger's stream.
+    InLog(u64),
+}
+
+impl Waiting {
+    pub(super) const fn sequence(&self) -> u64 {
+        match self {
+            Self::Here(firing) => firing.sequence,
+            Self::InLog(sequence) => *sequence,
+        }
+    }
+}
+
 /// The firings that are neither delivered nor parked. Times are those of the monotonic clock.
 #[derive(Debug)]
 pub(super) struct Lanes {
     grouping: Option<Grouping>,
     lanes: BTreeMap<String, Lane>,
+    /// The keys of which firings wait and none is on its way, by the first that waits.
+    idle: BTreeMap<u64, String>,
     /// The sequence numbers of all that wait or are on their way.
     open: BTreeSet<u64>,
+    /// How many of those that wait are in memory.
+    held: usize,
     /// The sequence number after the last that came in.
     next: u64,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
-    waiting: VecDeque<Firing>,
+    waiting: VecDeque<Waiting>,
     /// When the oldest that waits came in.
     since: Duration,
     busy: bool,
@@ -35,7 +61,8 @@ struct Lane {
 
 impl Lanes {
     pub(super) fn new(grouping: Option<Grouping>, next: u64) -> Self {
-        Self { grouping, lanes: BTreeMap::new(), open: BTreeSet::new(), next }
+        let (lanes, idle, open) = Default::default();
+        Self { grouping, lanes, idle, open, held: 0, next }
     }
 
     /// How many firings wait or are on their way.
@@ -49,33 +76,47 @@ impl Lanes {
     }
 
     pub(super) fn push(&mut self, key: String, firing: Firing, now: Duration) {
-        self.open.insert(firing.sequence);
-        self.next = self.next.max(firing.sequence + 1);
-        let lane = self.lanes.entry(key).or_default();
+        let sequence = firing.sequence;
+        self.open.insert(sequence);
+        self.next = self.next.max(sequence + 1);
+        let lane = self.lanes.entry(key.clone()).or_default();
         if lane.waiting.is_empty() {
             lane.since = now;
+            if !lane.busy {
+                self.idle.insert(sequence, key);
+            }
         }
-        lane.waiting.push_back(firing);
+        let waiting = if lane.waiting.len() < HELD_OF_KEY_MAX && self.held < HELD_MAX {
+            self.held += 1;
+            Waiting::Here(firing)
+        } else {
+            Waiting::InLog(sequence)
+        };
+        lane.waiting.push_back(waiting);
     }
 
     /// Whether [`Lanes::take`] has something.
     pub(super) fn is_ready(&self, now: Duration) -> bool {
-        self.lanes.values().any(|lane| lane.is_ready(self.grouping, now))
+        self.first_closed(now).is_some()
+    }
+
+    fn first_closed(&self, now: Duration) -> Option<u64> {
+        let is_closed =
+            |key: &String| self.lanes.get(key).is_some_and(|lane| lane.is_closed(self.grouping, now));
+        self.idle.iter().find(|(_, key)| is_closed(key)).map(|(sequence, _)| *sequence)
     }
 
     /// The next delivery: its key and its firings. They are on their way until [`Lanes::done`].
-    pub(super) fn take(&mut self, now: Duration) -> Option<(String, Vec<Firing>)> {
-        let grouping = self.grouping;
-        let (key, lane) = self
-            .lanes
-            .iter_mut()
-            .filter(|(_, lane)| lane.is_ready(grouping, now))
-            .min_by_key(|(_, lane)| lane.waiting.front().map(|firing| firing.sequence))?;
+    pub(super) fn take(&mut self, now: Duration) -> Option<(String, Vec<Waiting>)> {
+        let first = self.first_closed(now)?;
+        let key = self.idle.remove(&first)?;
+        let lane = self.lanes.get_mut(&key)?;
         lane.busy = true;
-        let most = grouping.map_or(1, |grouping| grouping.max).min(lane.waiting.len());
-        let firings = lane.waiting.drain(..most).collect();
         lane.since = now;
-        Some((key.clone(), firings))
+        let most = self.grouping.map_or(1, |grouping| grouping.max).min(lane.waiting.len());
+        let firings: Vec<Waiting> = lane.waiting.drain(..most).collect();
+        self.held -= firings.iter().filter(|one| matches!(one, Waiting::Here(_))).count();
+        Some((key, firings))
     }
 
     /// A delivery is at its end, one way or the other.
@@ -83,27 +124,26 @@ impl Lanes {
         for sequence in sequences {
             self.open.remove(sequence);
         }
-        if let Some(lane) = self.lanes.get_mut(key) {
-            lane.busy = false;
-            if lane.waiting.is_empty() {
-                self.lanes.remove(key);
-            }
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        lane.busy = false;
+        match lane.waiting.front() {
+            Some(first) => drop(self.idle.insert(first.sequence(), key.to_owned())),
+            None => drop(self.lanes.remove(key)),
         }
     }
 
     /// How long until a group that is open is closed by time.
     pub(super) fn wakes_in(&self, now: Duration) -> Option<Duration> {
         let grouping = self.grouping?;
-        let open = self.lanes.values().filter(|lane| !lane.busy && !lane.waiting.is_empty());
+        let open = self.idle.values().filter_map(|key| self.lanes.get(key));
         open.map(|lane| (lane.since + grouping.wait).saturating_sub(now)).min()
     }
 }
 
 impl Lane {
-    fn is_ready(&self, grouping: Option<Grouping>, now: Duration) -> bool {
-        let is_closed = grouping
-            .is_none_or(|grouping| self.waiting.len() >= grouping.max || self.since + grouping.wait <= now);
-        !self.busy && !self.waiting.is_empty() && is_closed
+    fn is_closed(&self, grouping: Option<Grouping>, now: Duration) -> bool {
+        grouping
+            .is_none_or(|grouping| self.waiting.len() >= grouping.max || self.since + grouping.wait <= now)
     }
 }
 
@@ -119,7 +159,7 @@ mod tests {
 
     fn taken(lanes: &mut Lanes, now: Duration) -> Option<(String, Vec<u64>)> {
         let (key, firings) = lanes.take(now)?;
-        Some((key, firings.iter().map(|firing| firing.sequence).collect()))
+        Some((key, firings.iter().map(Waiting::sequence).collect()))
     }
 
     #[test]
@@ -155,5 +195,23 @@ mod tests {
         assert_eq!(taken(&mut lanes, seconds(40)), None, "the group before is on its way");
         lanes.done("", &[0, 1]);
         assert_eq!(taken(&mut lanes, seconds(40)), Some((String::new(), vec![2, 3, 4])));
+    }
+    #[test]
+    fn a_key_that_is_stuck_takes_no_memory_from_the_others() {
+        let mut lanes = Lanes::new(None, 0);
+        let count = 10 * HELD_MAX as u64;
+        for sequence in 0..count {
+            lanes.push("stuck".into(), firing(sequence), NOW);
+        }
+        assert_eq!(taken(&mut lanes, NOW), Some(("stuck".into(), vec![0])));
+        lanes.push("b".into(), firing(count), NOW);
+        assert_eq!(lanes.take(NOW), Some(("b".into(), vec![Waiting::Here(firing(count))])));
+        assert!(lanes.held < HELD_OF_KEY_MAX);
+        // They come in order, from memory and from the log.
+        for sequence in 1..count {
+            lanes.done("stuck", &[sequence - 1]);
+            assert_eq!(taken(&mut lanes, NOW), Some(("stuck".into(), vec![sequence])));
+        }
+        assert_eq!(lanes.held, 0);
     }
 }

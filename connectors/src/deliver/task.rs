@@ -7,6 +7,7 @@
 //!                      | stored as such    | some waiting for their key    |
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use tokio::time::Instant;
 use super::attempt::{Sender, Way};
 use super::body::Delivery;
 use super::config::Settings;
-use super::firing::firings;
-use super::lanes::Lanes;
+use super::firing::{Firing, firings};
+use super::lanes::{Lanes, Waiting};
 use super::ledger::{Ledger, Outcome};
 use super::limit::Bucket;
 use crate::backoff::Backoff;
@@ -31,8 +32,8 @@ use crate::status::{Board, State};
 /// How often a cursor that has moved is stored.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How many firings are in memory at most.
-const OPEN_MAX: usize = 4_096;
+/// How many firings wait or are on their way at most, the fewest of them in memory.
+const OPEN_MAX: usize = 65_536;
 
 /// How many deliveries of a trigger are on their way at a time; those that wait for another try do not count.
 const SENDING_MAX: usize = 8;
@@ -218,19 +219,24 @@ impl DeliveryTask {
                 return Some(wait);
             }
             let (key, firings) = lanes.take(now)?;
-            let delivery = Delivery {
-                trigger: self.info.spec.name.to_string(),
-                stream: self.info.id.to_string(),
-                firings,
-                grouped: self.settings.grouping.is_some(),
-            };
+            let (log, info) = (Arc::clone(&self.log), Arc::clone(&self.info));
             let (sender, slots) = (Arc::clone(sender), Arc::clone(slots));
+            let grouped = self.settings.grouping.is_some();
             sending.spawn(async move {
-                let sequences = delivery.firings.iter().map(|firing| firing.sequence).collect();
-                let result = match held_back {
-                    Some(_) => sender.drop_over_rate(&key, &delivery).await,
-                    None => sender.deliver(&key, &delivery, &slots).await,
+                let sequences = firings.iter().map(Waiting::sequence).collect();
+                let result = async {
+                    let (trigger, stream) = (info.spec.name.to_string(), info.id.to_string());
+                    let firings = fetch(log, info, firings).await?;
+                    if firings.is_empty() {
+                        return Ok(Outcome::Dropped);
+                    }
+                    let delivery = Delivery { trigger, stream, firings, grouped };
+                    match held_back {
+                        Some(_) => sender.drop_over_rate(&key, &delivery).await,
+                        None => sender.deliver(&key, &delivery, &slots).await,
+                    }
                 };
+                let result = result.await;
                 Done { key, sequences, result }
             });
         }
@@ -269,4 +275,36 @@ impl DeliveryTask {
     fn lag(&self, lanes: &Lanes) -> Result<u64> {
         Ok(self.log.bounds(self.info.id)?[0].next.0.saturating_sub(lanes.cursor()))
     }
+}
+
+/// The firings themselves, those that are not in memory from the log; without those that retention has taken by now. They are in order.
+async fn fetch(log: Arc<dyn Log>, info: Arc<StreamInfo>, waiting: Vec<Waiting>) -> Result<Vec<Firing>> {
+    let mut found: BTreeMap<u64, Option<Firing>> = BTreeMap::new();
+    for one in waiting {
+        match one {
+            Waiting::Here(firing) => found.insert(firing.sequence, Some(firing)),
+            Waiting::InLog(sequence) => found.insert(sequence, None),
+        };
+    }
+    let missing = |found: &BTreeMap<u64, Option<Firing>>| {
+        let mut missing = found.iter().filter(|(_, firing)| firing.is_none()).map(|(sequence, _)| *sequence);
+        missing.next().map(|first| (first, missing.next_back().unwrap_or(first)))
+    };
+    let Some((first, last)) = missing(&found) else { return Ok(found.into_values().flatten().collect()) };
+    let read = move || -> Result<Vec<Firing>> {
+        let kept = log.bounds(info.id)?[0].first.0;
+        let mut spec = ReadSpec::all(info.id, ShardId(0));
+        spec.from = ReadFrom::Sequence(Sequence(first.max(kept)));
+        spec.until = Some(Sequence(last + 1));
+        let mut reader = log.read(spec)?;
+        while let Some(ReadBatch { first, rows, .. }) = reader.next()? {
+            for firing in firings(first.0, &rows)? {
+                if let Some(place @ None) = found.get_mut(&firing.sequence) {
+                    *place = Some(firing);
+                }
+            }
+        }
+        Ok(found.into_values().flatten().collect())
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| IngestError::Log(LogError::Closed))?
 }

@@ -343,7 +343,7 @@ fn a_storm_becomes_a_few_deliveries() {
     assert_eq!(sizes, [50, 50, 20]);
     assert_eq!(got[1].2["firings"][0]["firing"]["temp"], 50.0);
     let ids: Vec<_> = got.iter().map(|(id, ..)| id.as_str()).collect();
-    assert_eq!(ids, ["0", "50", "100"]);
+    assert_eq!(ids, ["0-49", "50-99", "100-119"]);
 }
 
 #[test]
@@ -410,6 +410,37 @@ fn programs_run_if_the_configuration_names_them() {
     assert!(lines[1].ends_with("} hot 2"), "{text}");
     assert_eq!(firings.attempts("hot")[0].3, Some(3));
     assert!(status.last_error.unwrap().contains("no"));
+}
+
+#[test]
+fn a_program_that_takes_too_long_is_killed_with_all_that_it_has_started() {
+    let (runtime, firings) = (runtime(), Firings::new());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("child");
+    let mut definition = def("hot", "", &[("attempts", "1"), ("timeout", "1s")]);
+    definition.target =
+        Target::Command { name: "hang".to_owned(), arguments: vec![file.display().to_string()] };
+    // The child that hangs holds standard error and input open.
+    let script = "sleep 600 & echo $! > \"$1\"; echo stuck >&2; wait";
+    let program = ["sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+    let allowed = Allowed { commands: BTreeMap::from([("hang".to_owned(), program)]), ..Allowed::default() };
+    firings.fire("hot", &["a"]);
+    let handle = firings.start(&runtime, &definition, &allowed);
+    let status = settle(&runtime, &handle);
+    assert!(status.last_error.as_deref().unwrap().contains("did not end within 1s"), "{status:?}");
+    let child = std::fs::read_to_string(&file).unwrap();
+    let alive = || {
+        // A zombie that nobody has reaped yet is dead, too.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    };
+    for _ in 0..500 {
+        if !alive() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("process {child} goes on");
 }
 
 #[test]
