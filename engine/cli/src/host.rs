@@ -401,6 +401,42 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn what_decides_over_a_table_starts_its_source() {
+        let (url, bodies) = receiver().await;
+        let dir = tempfile::tempdir().unwrap();
+        let world = World::real();
+        let connectors = Arc::new(Connectors::new(world.clone(), Allowed::default()));
+        let mut options = Tuning::default().options(&world, std::path::PathBuf::new());
+        options.data = None;
+        let open = move || Engine::open(world, options, connectors);
+        let engine = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+        for name in ["alarmed", "triggered"] {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            let lines = "device,ts,temp\na,2026-01-01T00:00:00,31.0\na,2026-01-01T00:02:00,1.0\na,2026-01-01T00:04:00,1.0\n";
+            std::fs::write(path.join("1.csv"), lines).unwrap();
+            let columns = "device STRING, ts TIMESTAMP(3), temp DOUBLE, WATERMARK FOR ts AS ts";
+            let with = format!("connector = 'filesystem', path = '{}', format = 'csv'", path.display());
+            run(&engine, &format!("CREATE TABLE {name} ({columns}) WITH ({with})")).await;
+        }
+        run(&engine, &format!("CREATE TRIGGER hot ON triggered WHEN gt(temp, 30) EXECUTE WEBHOOK '{url}'"))
+            .await;
+        wait_for(&bodies, 1).await;
+        let alarm = "CREATE ALARM high ON alarmed STATISTIC maximum(temp) PERIOD '1 minute' \
+                     WITH (comparison = '>', threshold = 30, evaluation_periods = 1)";
+        run(&engine, alarm).await;
+        let query = "SELECT count(*) FROM system.alarm_history WHERE alarm = 'high' AND after = 'ALARM'";
+        for _ in 0..1_000 {
+            if !run(&engine, query).await.contains("| 0 ") {
+                engine.close().await.unwrap();
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the alarm sees no row");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_trigger_tells_its_receiver_and_a_replay_tells_nobody() {
         let (url, bodies) = receiver().await;
         let world = World::real();

@@ -72,6 +72,11 @@ impl Inner {
         }
     }
 
+    /// Makes the tables that a definition reads sources, if that was still open. Blocks; `defining` must be held.
+    pub fn use_inputs(self: &Arc<Self>, catalog: &Catalog, entry: &Entry) -> Result<()> {
+        inputs_of_entry(catalog, entry).iter().try_for_each(|input| self.use_table(input, Role::Source))
+    }
+
     /// Gives a table that was created without columns those of what is to be written into it. Blocks; `defining` must be held.
     pub fn give_columns(&self, table: &str, found: &Schema) -> Result<()> {
         let catalog = self.catalog();

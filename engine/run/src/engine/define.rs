@@ -9,7 +9,6 @@ use headwater_plan::{
     Action, Catalog, Change, Entry, Parsed, Statement, StreamDef, Target, check_own_streams,
 };
 
-use super::connect::inputs_of_entry;
 use super::events::{self, Event};
 use super::open::spec_of;
 use super::state::Inner;
@@ -239,7 +238,8 @@ impl Inner {
                 self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
-                return self.start_job(entry);
+                self.start_job(entry)?;
+                return self.use_inputs(after, entry);
             }
             Entry::ScalingGroup(group) => {
                 self.planner.check(after, &self.tables(), parsed)?;
@@ -247,7 +247,8 @@ impl Inner {
                 self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
-                return self.start_group(group);
+                self.start_group(group)?;
+                return self.use_inputs(after, entry);
             }
             Entry::MapReduce(job) => {
                 // Started first: what it may not do, or cannot, is told before it is written down.
@@ -264,11 +265,16 @@ impl Inner {
             Entry::Trigger(trigger) => {
                 self.check_delivery(after, trigger)?;
                 self.plan_of(after, entry, None)?;
+                if let Action::Insert { target, .. } = &trigger.action {
+                    self.use_table(target, Role::Sink)?;
+                }
                 self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
                 self.start_trigger(trigger)?;
-                return self.start_delivery(trigger);
+                self.start_delivery(trigger)?;
+                // Only now: it judges what comes from here on.
+                return self.use_inputs(after, entry);
             }
             Entry::Job(_) | Entry::MaterializedView(_) => {
                 let dataflow = self.plan_of(after, entry, None)?;
@@ -276,9 +282,7 @@ impl Inner {
                     self.give_columns(&job.target, &dataflow.result.schema)?;
                     self.use_table(&job.target, Role::Sink)?;
                 }
-                for input in inputs_of_entry(after, entry) {
-                    self.use_table(&input, Role::Source)?;
-                }
+                self.use_inputs(after, entry)?;
                 self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 // The target may have got columns.
@@ -298,6 +302,9 @@ impl Inner {
         parsed: &Parsed,
         beside: Option<Beside>,
     ) -> Result<Vec<String>> {
+        if !matches!(entry, Entry::View(_)) {
+            self.use_inputs(after, entry)?;
+        }
         match entry {
             Entry::View(view) => {
                 self.planner.batch(after, &self.tables(), &view.query)?;
