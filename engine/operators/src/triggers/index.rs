@@ -8,6 +8,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 use hashbrown::HashMap;
 
+use super::bounds::Bounds;
 use super::guard::{Bound, ranks};
 use crate::error::Result;
 use crate::stateless::evaluate_column;
@@ -15,37 +16,70 @@ use crate::stateless::evaluate_column;
 /// A trigger and a row that it has to look at.
 pub(super) type Candidate = (u32, u32);
 
-/// Triggers that wait for an expression to have a value.
+/// Triggers that wait for an expression to have a value, and maybe for another one to be beyond a bound.
+///
+/// ```text
+///   device = 't7' ─┬─ nothing more:  t1, t4
+///                  ├─ temp above     20: t3   25: t9   30: t2       a row of t7 with 26 concerns t1, t4, t3 and t9
+///                  └─ humidity below 10: t8
+/// ```
 pub(super) struct Points {
     x: Arc<dyn PhysicalExpr>,
-    converter: RowConverter,
-    waiting: HashMap<Box<[u8]>, Vec<Waiting>>,
+    /// All that have been added.
+    waiting: Vec<Waiting>,
+    values: Vec<ScalarValue>,
     /// The further expressions that some of them want to be beyond a bound, and whether below it.
     scales: Vec<(Arc<dyn PhysicalExpr>, bool)>,
+    converter: RowConverter,
+    /// By the encoded value: a number, by which `runs_of` has the place of its first run.
+    numbers: HashMap<Box<[u8]>, u32>,
+    runs_of: Vec<u32>,
+    runs: Vec<Run>,
 }
 
 struct Waiting {
+    /// The number of the value.
+    value: u32,
+    /// The place of the further expression, or [`NOTHING_MORE`], and the least rank that it must have.
+    scale: u32,
+    least: u64,
     trigger: u32,
-    /// The place of its further expression, and the least rank that this must have.
-    also: Option<(usize, u64)>,
 }
+
+/// Those that wait for one value and look at one scale: the least of their bounds, and which they are.
+struct Run {
+    least: u64,
+    scale: u32,
+    from: u32,
+    to: u32,
+}
+
+const NOTHING_MORE: u32 = u32::MAX;
 
 impl Points {
     /// None yet.
     pub(super) fn new(x: &Arc<dyn PhysicalExpr>, value: &ScalarValue) -> Result<Self> {
         let converter = RowConverter::new(vec![SortField::new(value.data_type())])?;
-        Ok(Self { x: Arc::clone(x), converter, waiting: HashMap::new(), scales: Vec::new() })
+        Ok(Self {
+            x: Arc::clone(x),
+            waiting: Vec::new(),
+            values: Vec::new(),
+            scales: Vec::new(),
+            converter,
+            numbers: HashMap::new(),
+            runs_of: Vec::new(),
+            runs: Vec::new(),
+        })
     }
 
     pub(super) fn is_of(&self, x: &Arc<dyn PhysicalExpr>) -> bool {
         &self.x == x
     }
 
-    pub(super) fn add(&mut self, value: &ScalarValue, also: Option<&Bound>, trigger: u32) -> Result<()> {
-        let also = also.map(|bound| (self.scale(bound), bound.least));
-        let encoded = self.converter.convert_columns(&[value.to_array()?])?;
-        self.waiting.entry(encoded.row(0).data().into()).or_default().push(Waiting { trigger, also });
-        Ok(())
+    pub(super) fn add(&mut self, value: &ScalarValue, also: Option<&Bound>, trigger: u32) {
+        let (scale, least) = also.map_or((NOTHING_MORE, 0), |bound| (self.scale(bound) as u32, bound.least));
+        self.values.push(value.clone());
+        self.waiting.push(Waiting { value: 0, scale, least, trigger });
     }
 
     fn scale(&mut self, bound: &Bound) -> usize {
@@ -56,20 +90,47 @@ impl Points {
         })
     }
 
+    /// Puts them in order, once all have been added.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        let values = ScalarValue::iter_to_array(std::mem::take(&mut self.values))?;
+        let encoded = self.converter.convert_columns(&[values])?;
+        for (waiting, value) in self.waiting.iter_mut().zip(encoded.iter()) {
+            let next = self.numbers.len() as u32;
+            waiting.value = *self.numbers.entry(value.data().into()).or_insert(next);
+        }
+        self.waiting.sort_by_key(|waiting| (waiting.value, waiting.scale, waiting.least));
+        let mut from = 0;
+        for own in self.waiting.chunk_by(|one, other| (one.value, one.scale) == (other.value, other.scale)) {
+            if own[0].value as usize == self.runs_of.len() {
+                self.runs_of.push(self.runs.len() as u32);
+            }
+            let to = from + own.len() as u32;
+            self.runs.push(Run { least: own[0].least, scale: own[0].scale, from, to });
+            from = to;
+        }
+        self.runs_of.push(self.runs.len() as u32);
+        Ok(())
+    }
+
     pub(super) fn find(&self, batch: &RecordBatch, name: &str, found: &mut Vec<Candidate>) -> Result<()> {
         let scales = self.scales.iter().map(|(x, down)| ranks(&evaluate_column(x, batch, name)?, *down));
         let scales: Vec<Option<UInt64Array>> = scales.collect::<Result<_>>()?;
-        let beyond = |waiting: &&Waiting, row: usize| match waiting.also {
-            Some((scale, least)) => {
-                scales[scale].as_ref().is_some_and(|scale| scale.is_valid(row) && scale.value(row) >= least)
-            }
-            None => true,
+        let reached = |scale: u32, row: usize| match scales.get(scale as usize) {
+            Some(Some(scale)) => scale.is_valid(row).then(|| scale.value(row)),
+            Some(None) => None,
+            None => Some(u64::MAX),
         };
         let encoded = self.converter.convert_columns(&[evaluate_column(&self.x, batch, name)?])?;
         for (row, value) in encoded.iter().enumerate() {
-            if let Some(waiting) = self.waiting.get(value.data()) {
-                let found_here = waiting.iter().filter(|waiting| beyond(waiting, row));
-                found.extend(found_here.map(|waiting| (waiting.trigger, row as u32)));
+            let Some(number) = self.numbers.get(value.data()) else { continue };
+            let number = *number as usize;
+            for run in &self.runs[self.runs_of[number] as usize..self.runs_of[number + 1] as usize] {
+                let Some(reached) = reached(run.scale, row).filter(|reached| *reached >= run.least) else {
+                    continue;
+                };
+                let waiting = &self.waiting[run.from as usize..run.to as usize];
+                let beyond = waiting.iter().take_while(|waiting| waiting.least <= reached);
+                found.extend(beyond.map(|waiting| (waiting.trigger, row as u32)));
             }
         }
         Ok(())
@@ -89,11 +150,12 @@ pub(super) struct Ladder {
     /// For crossings the slot of memory that holds the value before.
     pub(super) before: Option<usize>,
     rungs: Vec<Rung>,
+    /// Those of the rungs.
+    bounds: Bounds,
     /// Rungs by the rank of their triggers, newest first.
     newest: Vec<u32>,
 }
 
-#[derive(Clone, Copy)]
 struct Rung {
     least: u64,
     trigger: u32,
@@ -108,7 +170,8 @@ pub(super) struct Before<'a> {
 
 impl Ladder {
     pub(super) fn new(bound: &Bound, before: Option<usize>) -> Self {
-        Self { x: Arc::clone(&bound.x), down: bound.down, before, rungs: Vec::new(), newest: Vec::new() }
+        let (x, down) = (Arc::clone(&bound.x), bound.down);
+        Self { x, down, before, rungs: Vec::new(), bounds: Bounds::default(), newest: Vec::new() }
     }
 
     pub(super) fn is_of(&self, bound: &Bound, before: Option<usize>) -> bool {
@@ -123,6 +186,7 @@ impl Ladder {
     /// Puts the bounds in order, once all have been added.
     pub(super) fn settle(&mut self) {
         self.rungs.sort_by_key(|rung| (rung.least, rung.rank));
+        self.bounds = Bounds::new(self.rungs.iter().map(|rung| rung.least).collect());
         self.newest = (0..self.rungs.len() as u32).collect();
         self.newest.sort_by_key(|place| std::cmp::Reverse(self.rungs[*place as usize].rank));
     }
@@ -140,7 +204,7 @@ impl Ladder {
         let Some(now) = ranks(&now, self.down)? else { return Ok(()) };
         let Some(before) = before else {
             for row in (0..now.len()).filter(|row| now.is_valid(*row)) {
-                self.push(&self.rungs[..self.below(now.value(row))], row, epoch, found);
+                self.push(&self.rungs[..self.bounds.reached(now.value(row))], row, epoch, found);
             }
             return Ok(());
         };
@@ -161,11 +225,12 @@ impl Ladder {
         found: &mut Vec<Candidate>,
     ) {
         if before.is_null(row) {
-            return self.push(&self.rungs[..self.below(now)], row, epoch, found);
+            return self.push(&self.rungs[..self.bounds.reached(now)], row, epoch, found);
         }
         let known_to = epochs[row];
         if before.value(row) < now {
-            let passed = &self.rungs[self.below(before.value(row))..self.below(now)];
+            let from = self.bounds.reached(before.value(row));
+            let passed = &self.rungs[from..self.bounds.reached_from(from, now)];
             let knows = passed.iter().filter(|rung| rung.rank <= known_to.min(epoch));
             found.extend(knows.map(|rung| (rung.trigger, row as u32)));
         }
@@ -179,10 +244,5 @@ impl Ladder {
     fn push(&self, rungs: &[Rung], row: usize, epoch: u32, found: &mut Vec<Candidate>) {
         let begun = rungs.iter().filter(|rung| rung.rank <= epoch);
         found.extend(begun.map(|rung| (rung.trigger, row as u32)));
-    }
-
-    /// How many bounds a value has reached.
-    fn below(&self, value: u64) -> usize {
-        self.rungs.partition_point(|rung| rung.least <= value)
     }
 }

@@ -14,6 +14,7 @@
 //! - Thousands of triggers over the same rows are one operator ([`TriggerRoster`]). What one of them says is what it would say alone.
 
 mod ago;
+mod bounds;
 mod firings;
 mod guard;
 mod index;

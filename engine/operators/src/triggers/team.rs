@@ -223,7 +223,7 @@ impl Team {
                             self.points.len() - 1
                         }
                     };
-                    self.points[place].add(value, also.as_ref(), number)?;
+                    self.points[place].add(value, also.as_ref(), number);
                     continue;
                 }
                 Guard::Level { bound, .. } => (bound, None),
@@ -249,6 +249,7 @@ impl Team {
             };
             self.ladders[place].add(bound, number, rank);
         }
+        self.points.iter_mut().try_for_each(Points::settle)?;
         self.ladders.iter_mut().for_each(Ladder::settle);
         self.conditions = conditions.len();
         let with_agos = self.live().filter(|(_, live)| !live.agos.is_empty());

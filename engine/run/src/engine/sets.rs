@@ -93,7 +93,7 @@ impl State {
             return Some(job.status());
         }
         if let Some((of, set, _)) = self.set_of(name) {
-            return set.status_of(name, &self.jobs.get(of)?.status(), set.members.names().len() as u64, log);
+            return set.status_of(name, &self.jobs.get(of)?.status(), set.members.count(), log);
         }
         self.paused.contains(name).then(|| paused_status(name))
     }

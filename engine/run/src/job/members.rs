@@ -265,6 +265,11 @@ impl Members {
         self.state.lock().names.keys().cloned().collect()
     }
 
+    /// How many triggers there are.
+    pub fn count(&self) -> u64 {
+        self.state.lock().names.len() as u64
+    }
+
     /// The number of a trigger of this set.
     pub fn id_of(&self, name: &str) -> Option<i64> {
         self.state.lock().names.get(name).copied()
