@@ -96,9 +96,10 @@ impl Directory {
         Ok(&self.data)
     }
 
+    /// Opens the log to look at it: retention waits for the server, whatever the clock says meanwhile.
     fn open(&self) -> Result<Arc<DiskLog>> {
         let dir = self.existing()?;
-        let options = DiskLogOptions { scrub_bytes_per_second: 0, ..DiskLogOptions::default() };
+        let options = DiskLogOptions { maintains: false, ..DiskLogOptions::default() };
         DiskLog::open(World::real(), dir, options).with_context(|| format!("cannot open {}", dir.display()))
     }
 }

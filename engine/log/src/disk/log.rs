@@ -34,6 +34,9 @@ impl DiskLog {
         let opened = recover(&world, &layout)?;
         let inner = Arc::new(Inner::new(world.clone(), layout, options, opened));
         let others = |inner: &Arc<Inner>| {
+            if !inner.options.maintains {
+                return Vec::new();
+            }
             let shared = Arc::clone(inner);
             let sealer = world.tasks.spawn("log-seal", Box::new(move || shared.seal_turn()));
             // Set once: this is the only place that sets it.

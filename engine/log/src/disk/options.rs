@@ -18,6 +18,9 @@ pub struct DiskLogOptions {
     pub retention_interval: Duration,
     /// How many files are kept open for readers. Default 256.
     pub open_files: usize,
+    /// Whether full files are sealed and retention removes rows. Default yes; whoever only looks at a log says no, so that what it
+    /// looks at stays.
+    pub maintains: bool,
 }
 
 impl Default for DiskLogOptions {
@@ -29,6 +32,7 @@ impl Default for DiskLogOptions {
             scrub_bytes_per_second: 4 << 20,
             retention_interval: Duration::from_secs(60),
             open_files: 256,
+            maintains: true,
         }
     }
 }

@@ -184,6 +184,33 @@ fn retention_removes_whole_files_by_age_and_by_size() {
 }
 
 #[test]
+fn whoever_only_looks_at_a_log_removes_nothing() {
+    let mut fixture = Fixture::new(1024);
+    for n in 0..30 {
+        fixture.append(0, n..n + 1);
+    }
+    let age = Some(Duration::from_secs(10));
+    fixture.log.set_retention(fixture.stream, Retention { age, bytes: None }).unwrap();
+    let sealed = |fixture: &Fixture| fixture.segments(0).iter().filter(|one| one.sealed).count();
+    let before = sealed(&fixture);
+    assert!(before > 4, "{before}");
+    fixture.options.maintains = false;
+    fixture.machine.process_crash();
+    // A copy that is looked at long after.
+    fixture.machine.clock().advance(Duration::from_secs(1_000_000));
+    fixture.log = DiskLog::open(fixture.machine.world(), "/data".as_ref(), fixture.options.clone()).unwrap();
+    pass(&fixture, Duration::from_secs(8_000));
+    assert_eq!(sealed(&fixture), before);
+    assert!(fixture.values(0).into_iter().eq(0..30));
+    fixture.log.close().unwrap();
+    // Who maintains it does remove them.
+    fixture.options.maintains = true;
+    fixture.reopen();
+    pass(&fixture, Duration::from_secs(200));
+    assert_eq!(sealed(&fixture), 0);
+}
+
+#[test]
 fn a_held_stream_loses_only_what_was_released() {
     let mut fixture = Fixture::new(1024);
     fixture.log.set_hold(fixture.stream, true).unwrap();
