@@ -23,14 +23,11 @@ use super::state::{EngineTables, Inner};
 use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::error::{Result, RunError};
 use crate::job::{
-    Blobs, DiskBlobs, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results, Start, WEIGHT,
+    Blobs, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results, Start, WEIGHT,
     journal_schema,
 };
 use crate::late::LateRows;
 use crate::options::LookupTable;
-
-/// After how long without rows a shard of a stream is idle.
-pub(crate) type IdleTimeouts = Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync>;
 
 impl Inner {
     /// The tables that the planner sees.

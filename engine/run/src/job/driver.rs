@@ -29,7 +29,8 @@ use super::handle::{Shared, hold_back};
 use super::histogram::Histogram;
 use super::journal::{self, Entry, Journal, JournalReader};
 use super::pace::Pace;
-use super::pipeline::{Limits, Pipeline, ShardCut, Start, Step};
+use super::pipeline::{IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step};
+use super::quiet::Quiet;
 use super::sink::Results;
 use super::spill::{StateMemory, StatePart};
 use crate::JobState;
@@ -45,9 +46,6 @@ const MEASURE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How soon a turn is tried again that somebody stood in the way of.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
-
-/// When all is quiet, how often time goes on by the wall clock.
-const ADVANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Everything that a job is started with.
 pub(crate) struct JobPlan {
@@ -78,7 +76,7 @@ pub(crate) struct JobPlan {
     /// How often a checkpoint is taken.
     pub checkpoint_interval: Duration,
     /// After how long without rows a shard of a stream is idle.
-    pub idle_timeout: Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync>,
+    pub idle_timeout: IdleTimeouts,
     /// Streams that have ended, and where their shards end.
     pub ends: Vec<(String, Vec<Sequence>)>,
     /// Whether it starts paused.
@@ -108,10 +106,7 @@ pub(super) struct Driver {
     pub(super) step: u64,
     last_checkpoint: Duration,
     checkpoint_began: Duration,
-    /// The wall clock and the greatest watermark when rows last came: from here time goes on when all is quiet.
-    last_rows: EventTime,
-    /// When time last went on by itself.
-    last_advance: Option<Duration>,
+    quiet: Quiet,
     step_times: Histogram,
     checkpoint_times: Histogram,
     pub(super) counters: Counters,
@@ -178,8 +173,7 @@ impl Driver {
             step,
             last_checkpoint: now,
             checkpoint_began: now,
-            last_rows: world.clock.now(),
-            last_advance: None,
+            quiet: Quiet::begin(&world),
             step_times: Histogram::default(),
             checkpoint_times: Histogram::default(),
             counters: Counters::of(&manifest),
@@ -288,12 +282,12 @@ impl Driver {
         let ends = self.end_of_step();
         let step = match self.pipeline.step_up_to(ends.as_deref(), self.pace.limits(), now)? {
             Some(step) => {
-                self.last_rows = self.world.clock.now();
+                self.quiet.rows_came(&self.world);
                 Some(step)
             }
             None => match self.next_advance() {
                 Some((stream, time)) => self.pipeline.step_advance(&stream, time, now)?,
-                None => self.quiet_step(now)?,
+                None => self.quiet.step(&mut self.pipeline, &self.world, now)?,
             },
         };
         let stepped = step.is_some();
@@ -352,33 +346,9 @@ impl Driver {
         (!control.advances.is_empty()).then(|| control.advances.remove(0))
     }
 
-    /// What happens when no rows are there: shards fall idle, and when all are, time goes on by the wall clock from where
-    /// the rows left it, as long as there is state that waits for it.
-    fn quiet_step(&mut self, now: Duration) -> Result<Option<Step>> {
-        let waiting = self.pipeline.executor().waits_for_time();
-        let latest = self.pipeline.latest();
-        let now_wall = self.world.clock.now();
-        let reached = match self.pipeline.is_in_processing_time() {
-            true => now_wall,
-            false => EventTime(latest.0.saturating_add(now_wall.0.saturating_sub(self.last_rows.0).max(0))),
-        };
-        // The clock is ahead of the last step again as soon as that is done: without a rest, one step would follow the other.
-        let rested = self.last_advance.is_none_or(|last| now.saturating_sub(last) >= ADVANCE_INTERVAL);
-        let advance = (waiting && rested && latest > EventTime::MIN).then_some(reached);
-        let timeout = Arc::clone(&self.plan.idle_timeout);
-        let step = self.pipeline.step_idle(|info| timeout(info), now, advance)?;
-        if step.as_ref().is_some_and(|step| step.cut.advance.is_some()) {
-            self.last_advance = Some(now);
-        }
-        Ok(step)
-    }
-
     /// When to look again although no commit woke the job: a shard may fall idle, time may have to be moved on.
     fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
-        let idle = self.pipeline.idle_in(|info| (self.plan.idle_timeout)(info), now);
-        let moves_on = self.pipeline.all_idle() && self.pipeline.executor().waits_for_time();
-        let idle = idle.map(|time| if moves_on { time.min(ADVANCE_INTERVAL) } else { time });
-        let idle = idle.map(|time| time.max(Duration::from_millis(1)));
+        let idle = Quiet::deadline(&mut self.pipeline, now);
         let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.checkpointer.is_writing();
         let checkpoint = unsaved.then(|| {
             (self.last_checkpoint + self.plan.checkpoint_interval)
@@ -637,6 +607,7 @@ pub(super) fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Res
     let workers = plan.workers.min(SLOTS as usize);
     let lease = plan.memory.as_ref().map(StateMemory::lease);
     let mut pipeline = Pipeline::open(log, Arc::clone(&plan.dataflow), workers, &start, lease)?;
+    pipeline.set_idle_timeouts(Arc::clone(&plan.idle_timeout));
     if let Some(restored) = restored {
         let executor = pipeline.executor();
         executor.expect(restored.bytes());

@@ -23,6 +23,7 @@ mod membership;
 mod pace;
 mod parts;
 mod pipeline;
+mod quiet;
 mod set;
 mod sink;
 mod source;
@@ -39,7 +40,7 @@ pub(crate) use journal::{
 };
 pub(crate) use members::{Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, memberships};
-pub(crate) use pipeline::{Cut, Limits, Pipeline, ShardCut, Start};
+pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start};
 pub use sink::fit;
 pub(crate) use sink::{Copies, Results, Sink, WEIGHT};
 pub(crate) use source::metadata_columns;

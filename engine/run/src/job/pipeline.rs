@@ -93,6 +93,9 @@ pub(crate) enum Start {
     Resume(Vec<Vec<(Sequence, ShardClock)>>),
 }
 
+/// After how long without rows a shard of a stream is idle.
+pub(crate) type IdleTimeouts = Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync>;
+
 /// A dataflow and its state.
 pub(crate) struct Pipeline {
     dataflow: Arc<Dataflow>,
@@ -101,6 +104,7 @@ pub(crate) struct Pipeline {
     watermark: EventTime,
     steps: u64,
     answers: Answers,
+    idle_timeouts: IdleTimeouts,
 }
 
 /// After so many steps the state is measured, so that it is bounded whoever takes them.
@@ -143,6 +147,7 @@ impl Pipeline {
             watermark: EventTime::MIN,
             steps: 0,
             answers: Answers::default(),
+            idle_timeouts: Arc::new(|_| None),
         })
     }
 
@@ -199,6 +204,11 @@ impl Pipeline {
         self.watermark
     }
 
+    /// Says after how long without rows shards are idle in live steps; nobody has said so: never.
+    pub fn set_idle_timeouts(&mut self, timeouts: IdleTimeouts) {
+        self.idle_timeouts = timeouts;
+    }
+
     /// Counts how long shards have been quiet from now on.
     pub fn count_quiet_from(&mut self, now: Duration) {
         self.sources.iter_mut().flat_map(|source| &mut source.shards).for_each(|shard| shard.last_rows = now);
@@ -243,7 +253,8 @@ impl Pipeline {
         self.step_up_to(None, limits, now)
     }
 
-    /// Takes what is there up to an end for each shard of each source, or without one.
+    /// Takes what is there up to an end for each shard of each source, or without one. A shard that has been without rows for long enough
+    /// is idle from this step on, however busy others are.
     pub fn step_up_to(
         &mut self,
         ends: Option<&[Vec<Sequence>]>,
@@ -262,6 +273,8 @@ impl Pipeline {
         if self.places() == before {
             return Ok(None);
         }
+        let timeouts = Arc::clone(&self.idle_timeouts);
+        self.fall_idle(&*timeouts, now);
         self.run(morsels, None).map(Some)
     }
 
@@ -294,24 +307,20 @@ impl Pipeline {
         Ok(morsels)
     }
 
-    /// A step without rows: shards that had none since `quiet_since` are declared idle, and when all of them are,
+    /// A step without rows: shards that have been without any for long enough are declared idle, and when all of them are,
     /// time is put to `advance`. `None` if that changes nothing.
-    pub fn step_idle(
+    pub fn step_idle(&mut self, now: Duration, advance: Option<EventTime>) -> Result<Option<Step>> {
+        let timeouts = Arc::clone(&self.idle_timeouts);
+        self.step_quiet(&*timeouts, now, advance)
+    }
+
+    fn step_quiet(
         &mut self,
-        timeout: impl Fn(&StreamInfo) -> Option<Duration>,
+        timeout: &dyn Fn(&StreamInfo) -> Option<Duration>,
         now: Duration,
         advance: Option<EventTime>,
     ) -> Result<Option<Step>> {
-        let mut changed = false;
-        for source in &mut self.sources {
-            let Some(timeout) = timeout(&source.info) else { continue };
-            for shard in source.shards.iter_mut().filter(|shard| !shard.clock.idle && !shard.clock.ended) {
-                if now.saturating_sub(shard.last_rows) >= timeout {
-                    shard.clock.idle = true;
-                    changed = true;
-                }
-            }
-        }
+        let changed = self.fall_idle(timeout, now);
         let advance = advance.filter(|time| self.all_idle() && *time > self.watermark);
         if !changed && advance.is_none() {
             return Ok(None);
@@ -327,26 +336,37 @@ impl Pipeline {
             return Ok(None);
         }
         let none = |info: &StreamInfo| (info.spec.name.as_str() == stream).then_some(Duration::ZERO);
-        self.step_idle(none, now, Some(time))
+        self.step_quiet(&none, now, Some(time))
+    }
+
+    /// Declares shards idle that have been without rows for so long. Whether there were any.
+    fn fall_idle(&mut self, timeout: &dyn Fn(&StreamInfo) -> Option<Duration>, now: Duration) -> bool {
+        let mut changed = false;
+        for source in &mut self.sources {
+            let Some(timeout) = timeout(&source.info) else { continue };
+            for shard in source.shards.iter_mut().filter(|shard| !shard.clock.idle && !shard.clock.ended) {
+                if now.saturating_sub(shard.last_rows) >= timeout {
+                    shard.clock.idle = true;
+                    changed = true;
+                }
+            }
+        }
+        changed
     }
 
     /// How long until a shard falls idle if no rows come; when all are idle, how long until time is moved on.
-    pub fn idle_in(
-        &self,
-        timeout: impl Fn(&StreamInfo) -> Option<Duration>,
-        now: Duration,
-    ) -> Option<Duration> {
+    pub fn idle_in(&self, now: Duration) -> Option<Duration> {
         let timed =
             self.sources.iter().zip(&self.dataflow.sources).filter(|(_, spec)| spec.watermark.is_some());
-        let left = timed.filter_map(|(source, _)| Some((source, timeout(&source.info)?))).flat_map(
-            |(source, timeout)| {
+        let left = timed
+            .filter_map(|(source, _)| Some((source, (self.idle_timeouts)(&source.info)?)))
+            .flat_map(|(source, timeout)| {
                 let open = source.shards.iter().filter(|shard| !shard.clock.ended);
                 open.map(move |shard| match shard.clock.idle {
                     true => (true, timeout),
                     false => (false, (shard.last_rows + timeout).saturating_sub(now)),
                 })
-            },
-        );
+            });
         // Shards that are awake come first; only when none is left does time go on by itself.
         left.min().map(|(_, left)| left)
     }
@@ -384,8 +404,11 @@ impl Pipeline {
                 continue;
             }
             for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
-                let taken = shard.take(spec, until(nth, shard_nth), self.watermark)?;
-                if !taken.is_empty() {
+                let until = until(nth, shard_nth);
+                let taken = shard.take(spec, until, self.watermark)?;
+                // One that is held back at an end may well have rows behind it.
+                let is_held = matches!(until, Until::Budget { end, .. } if shard.position() >= end);
+                if !taken.is_empty() || is_held {
                     shard.last_rows = now;
                 }
                 morsels.extend(taken);

@@ -12,6 +12,7 @@ mod differential;
 mod emission;
 mod functions;
 mod growth;
+mod idle;
 mod json;
 mod lasting;
 mod lateness;
