@@ -9,6 +9,7 @@ mod dead;
 mod layout;
 mod manifest;
 mod paths;
+mod run;
 mod size;
 mod tree;
 mod words;
