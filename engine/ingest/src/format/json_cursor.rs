@@ -328,6 +328,9 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// From how many plain bytes on a string is taken for a long one.
+const LONG: usize = 32;
+
 /// The first place from `start` on with a quote, a backslash or a control character, or the end.
 #[inline]
 fn plain_end(bytes: &[u8], start: usize) -> usize {
@@ -345,9 +348,20 @@ fn plain_end(bytes: &[u8], start: usize) -> usize {
             return at + found.trailing_zeros() as usize / 8;
         }
         at += 8;
+        if at - start == LONG {
+            at = plain_stretch(bytes, at);
+        }
     }
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
     bytes[at..].iter().position(special).map_or(bytes.len(), |more| at + more)
+}
+
+/// A place up to which all is plain from `start` on, in steps that the compiler makes vectors of.
+fn plain_stretch(bytes: &[u8], start: usize) -> usize {
+    let special = |byte: u8| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
+    let (chunks, _) = bytes[start..].as_chunks::<LONG>();
+    let plain = chunks.iter().take_while(|chunk| chunk.iter().fold(0, |any, byte| any | special(*byte)) == 0);
+    start + plain.count() * LONG
 }
 
 /// The end of the array element that begins at `start`: the place of the `,` or `]` after it. Looks at brackets and quotes
@@ -411,6 +425,21 @@ mod tests {
             "\"\\u12",
         ] {
             assert!(with(bad, |c| c.string().map(str::to_owned)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn strings_of_any_length_end_at_the_first_byte_that_is_not_plain() {
+        for special in [b'"', b'\\', b'\n', 0x1f, 0] {
+            for start in [0, 1, 7] {
+                for end in (start..140).chain([1_000, 1_001]) {
+                    let mut bytes = [b'x', 0x20, 0x7f, 0x80, 0xff].repeat(250);
+                    (bytes[end], bytes[end + 1]) = (special, b'"');
+                    assert_eq!(plain_end(&bytes, start), end, "{special} from {start}");
+                    bytes.truncate(end);
+                    assert_eq!(plain_end(&bytes, start), end);
+                }
+            }
         }
     }
 

@@ -5,7 +5,9 @@
 //! minimum; of the maximum the first 32 counted up by one, which is at least the maximum, or nothing if all are `0xff`.
 //! Nested types and intervals have a null count only.
 
-use arrow::array::{Array, ArrayRef, ArrowNumericType, AsArray};
+use std::cmp::Ordering;
+
+use arrow::array::{Array, ArrayRef, ArrowNumericType, AsArray, GenericByteArray};
 use arrow::compute::kernels::aggregate as agg;
 use arrow::datatypes::*;
 
@@ -136,7 +138,7 @@ impl Value {
     }
 
     /// Compares two values of the same kind; NaN and different kinds do not compare.
-    pub(super) fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    pub(super) fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => Some(a.cmp(b)),
             (Self::UInt(a), Self::UInt(b)) => Some(a.cmp(b)),
@@ -194,20 +196,12 @@ pub(super) fn extremes(column: &ArrayRef) -> Extremes {
 
 fn bytes_extremes(column: &ArrayRef) -> Extremes {
     let (min, max) = match column.data_type() {
-        DataType::Utf8 => {
-            text(agg::min_string(column.as_string::<i32>()), agg::max_string(column.as_string::<i32>()))
-        }
-        DataType::LargeUtf8 => {
-            text(agg::min_string(column.as_string::<i64>()), agg::max_string(column.as_string::<i64>()))
-        }
+        DataType::Utf8 => return kept_extremes(column.as_bytes::<Utf8Type>()),
+        DataType::LargeUtf8 => return kept_extremes(column.as_bytes::<LargeUtf8Type>()),
+        DataType::Binary => return kept_extremes(column.as_bytes::<BinaryType>()),
+        DataType::LargeBinary => return kept_extremes(column.as_bytes::<LargeBinaryType>()),
         DataType::Utf8View => {
             text(agg::min_string_view(column.as_string_view()), agg::max_string_view(column.as_string_view()))
-        }
-        DataType::Binary => {
-            (agg::min_binary(column.as_binary::<i32>()), agg::max_binary(column.as_binary::<i32>()))
-        }
-        DataType::LargeBinary => {
-            (agg::min_binary(column.as_binary::<i64>()), agg::max_binary(column.as_binary::<i64>()))
         }
         DataType::BinaryView => {
             (agg::min_binary_view(column.as_binary_view()), agg::max_binary_view(column.as_binary_view()))
@@ -218,8 +212,33 @@ fn bytes_extremes(column: &ArrayRef) -> Extremes {
         }
         _ => (None, None),
     };
-    let down = |bytes: &[u8]| Value::Bytes(bytes[..bytes.len().min(BYTES_KEPT)].into());
-    (min.map(down), max.and_then(rounded_up))
+    (min.map(|bytes| Value::Bytes(kept(bytes).into())), max.and_then(rounded_up))
+}
+
+/// What is kept of a value.
+fn kept(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(BYTES_KEPT)]
+}
+
+/// The extremes of values of any length, in one pass and by what is kept of them: that they go on alike for long costs nothing.
+fn kept_extremes<T: ByteArrayType>(column: &GenericByteArray<T>) -> Extremes {
+    let (data, offsets) = (column.value_data(), column.value_offsets());
+    let value = |row: usize| &data[offsets[row].as_usize()..offsets[row + 1].as_usize()];
+    let mut found: Option<(&[u8], &[u8])> = None;
+    for row in (0..column.len()).filter(|row| column.is_valid(*row)) {
+        let value = value(row);
+        let (min, max) = found.get_or_insert((kept(value), value));
+        if kept(value) < *min {
+            *min = kept(value);
+        }
+        match kept(value).cmp(kept(max)) {
+            Ordering::Greater => *max = value,
+            // Of those that begin alike a longer one is greater.
+            Ordering::Equal if value.len() > max.len() => *max = value,
+            _ => {}
+        }
+    }
+    found.map_or((None, None), |(min, max)| (Some(Value::Bytes(min.into())), rounded_up(max)))
 }
 
 fn text<'a>(min: Option<&'a str>, max: Option<&'a str>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
@@ -269,4 +288,44 @@ where
         return (None, None);
     }
     (min.map(Value::Float), max.map(Value::Float))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{BinaryArray, LargeStringArray};
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
+
+    use super::*;
+
+    #[test]
+    fn extremes_are_those_of_whole_values() {
+        let mut random = StdRng::seed_from_u64(7);
+        for _ in 0..2_000 {
+            // Much alike, and about as long as what is kept.
+            let mut value = || {
+                let mut bytes =
+                    vec![if random.random_bool(0.5) { 0xff } else { b'a' }; random.random_range(28..36)];
+                let at = random.random_range(0..bytes.len());
+                bytes[at] = random.random_range(0xfd..=0xff);
+                random.random_bool(0.8).then_some(bytes)
+            };
+            let values: Vec<Option<Vec<u8>>> = (0..4).map(|_| value()).collect();
+            let column: ArrayRef = Arc::new(BinaryArray::from_iter(values.iter().map(Option::as_ref)));
+            let least = values.iter().flatten().min().map(|bytes| Value::Bytes(kept(bytes).into()));
+            let greatest = values.iter().flatten().max().and_then(|bytes| rounded_up(bytes));
+            assert_eq!(extremes(&column), (least, greatest), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_slice_only_its_own_rows_count() {
+        let all: ArrayRef = Arc::new(LargeStringArray::from(vec!["z", "b", "c", "a"]));
+        let column = all.slice(1, 2);
+        let value = |text: &str| Some(Value::Bytes(text.as_bytes().into()));
+        assert_eq!(extremes(&column), (value("b"), value("c")));
+        assert_eq!(extremes(&column.slice(0, 0)), (None, None));
+    }
 }
