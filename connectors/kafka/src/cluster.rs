@@ -84,6 +84,7 @@ impl Cluster {
             "auto.offset.reset",
             "enable.auto.commit",
             "fetch.queue.backoff.ms",
+            "max.partition.fetch.bytes",
         ] {
             config.remove(name);
         }

@@ -64,6 +64,7 @@ fn make_source(context: Context, options: &mut Options, is_upsert: bool) -> Resu
     let in_group = in_group.unwrap_or(false);
     take_group(&mut cluster, options)?;
     take_isolation(&mut cluster, options)?;
+    fetch_much(&mut cluster);
     let needs_group = in_group || start == Place::Group || end == Some(Place::Group);
     if needs_group && cluster.get("group.id").is_none() {
         return Err(options
@@ -212,10 +213,22 @@ fn take_isolation(cluster: &mut Cluster, options: &mut Options) -> Result<()> {
         level @ ("read_committed" | "read_uncommitted") => Ok(level.to_owned()),
         _ => Err("it is read_committed or read_uncommitted".to_owned()),
     })?;
-    // A queue that was full asks for more as soon as it is not, rather than a second later: it is emptied in less.
-    cluster.default("fetch.queue.backoff.ms", "10");
     cluster.default("isolation.level", level.as_deref().unwrap_or("read_committed"));
     Ok(())
+}
+
+/// What one answer of a broker has of a partition: librdkafka asks for the next one only when it has this one, and each costs a way
+/// to the broker and back, and an append of its own. Its default is an eighth.
+const FETCH_BYTES: &str = "8388608";
+
+/// Lets much come at a time, unless the user has said how much.
+fn fetch_much(cluster: &mut Cluster) {
+    // A queue that was full asks for more as soon as it is not, rather than a second later: it is emptied in less.
+    cluster.default("fetch.queue.backoff.ms", "10");
+    // Both are names of the same property.
+    if cluster.get("fetch.message.max.bytes").is_none() {
+        cluster.default("max.partition.fetch.bytes", FETCH_BYTES);
+    }
 }
 
 /// The format of values.
@@ -284,4 +297,25 @@ fn take_also_in_value(options: &mut Options) -> Result<bool> {
 /// Names with `;` between them.
 fn list(text: &str) -> Vec<String> {
     text.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn much_is_fetched_unless_the_user_says_otherwise() {
+        let fetches = |given: &[(&str, &str)]| {
+            let servers = ("bootstrap_servers", "a:9092");
+            let mut options = Options::new("connector kafka", given.iter().copied().chain([servers]));
+            let mut cluster = Cluster::take(&mut options).unwrap();
+            fetch_much(&mut cluster);
+            let names = ["fetch.message.max.bytes", "max.partition.fetch.bytes"];
+            names.map(|name| cluster.get(name).map(str::to_owned))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(fetches(&[]), [None, some("8388608")]);
+        assert_eq!(fetches(&[("properties.max.partition.fetch.bytes", "7")]), [None, some("7")]);
+        assert_eq!(fetches(&[("properties.fetch.message.max.bytes", "7")]), [some("7"), None]);
+    }
 }
