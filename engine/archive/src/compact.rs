@@ -1,8 +1,10 @@
 //! Merges small ranges that follow one another into larger ones, and removes what nothing names.
 //!
 //! A merge is planned, written and committed like a range, so it may be broken off anywhere and gone on with by whoever comes
-//! next. The files before it are removed after it is committed: readers that go by the manifest see each row once at any time;
-//! those that take whatever files lie there should not read meanwhile.
+//! next. The files before it are removed a while after it is committed, as a server reads by a manifest that it has read before.
+//! Readers that go by the manifest see each row once at any time; those that take whatever files lie there should not read meanwhile.
+
+use std::time::Duration;
 
 use headwater_core::World;
 
@@ -30,8 +32,13 @@ pub struct Compacted {
     pub removed: u64,
 }
 
-/// Merges ranges as long as a merged one has at most so many bytes, and removes what is no longer needed.
-pub async fn compact(world: &World, place: &Place, bytes_max: u64) -> Result<Compacted> {
+/// How long files that were merged are to lie there for a server that reads meanwhile: it looks for a newer manifest every half minute, and
+/// queries go on for a while by the one that they began with.
+pub const GRACE: Duration = Duration::from_secs(120);
+
+/// Merges ranges as long as a merged one has at most so many bytes, and removes what is no longer needed, after `grace`. A grace needs a
+/// runtime of tokio's.
+pub async fn compact(world: &World, place: &Place, bytes_max: u64, grace: Duration) -> Result<Compacted> {
     let whose = Identity::read(place).await?;
     let mut ledger = Ledger::open(world, place.clone()).await?;
     let mut done =
@@ -47,6 +54,9 @@ pub async fn compact(world: &World, place: &Place, bytes_max: u64) -> Result<Com
         };
         // Whether it was us or somebody else who planned: the plan is followed.
         ledger.append(world, Act::PlanMerge(span)).await?;
+    }
+    if !grace.is_zero() && !unnamed(&mut ledger).await?.is_empty() {
+        tokio::time::sleep(grace).await;
     }
     done.removed = sweep(&mut ledger).await?;
     done.files_after = ledger.manifest().files().count() as u64;
@@ -110,21 +120,24 @@ async fn read(place: &Place, ranges: &[Range]) -> Result<(arrow::array::RecordBa
 
 /// Removes files that nothing names, and entries of the manifest that snapshots cover.
 async fn sweep(ledger: &mut Ledger) -> Result<u64> {
-    let place = ledger.place().clone();
-    let names = place.list("").await?;
-    // What was planned or committed while the names were listed is not swept.
+    let names = unnamed(ledger).await?;
+    for name in &names {
+        ledger.place().remove(name).await?;
+    }
+    Ok(names.len() as u64 + ledger.trim().await?)
+}
+
+/// The files that nothing names.
+async fn unnamed(ledger: &mut Ledger) -> Result<Vec<String>> {
+    let names = ledger.place().list("").await?;
+    // What was planned or committed while the names were listed is named.
     ledger.refresh().await?;
     let (files, spans) = ledger.manifest().in_use();
-    let mut removed = 0;
-    for (name, _) in names {
-        let Some((span, _)) = layout::parse_file(&name) else { continue };
-        if files.contains(name.as_str()) || spans.contains(&span) {
-            continue;
-        }
-        place.remove(&name).await?;
-        removed += 1;
-    }
-    Ok(removed + ledger.trim().await?)
+    let is_unnamed = |name: &String| {
+        let span = layout::parse_file(name).map(|(span, _)| span);
+        span.is_some_and(|span| !files.contains(name.as_str()) && !spans.contains(&span))
+    };
+    Ok(names.into_iter().map(|(name, _)| name).filter(is_unnamed).collect())
 }
 
 #[cfg(test)]

@@ -126,6 +126,13 @@ struct OpenRange {
     next: Sequence,
     arrival: std::ops::Range<EventTime>,
     reader: FileReader,
+    /// The files of the range.
+    files: Vec<FileInfo>,
+}
+
+/// Whether a file is not there.
+fn is_gone(error: &ArchiveError) -> bool {
+    matches!(error, ArchiveError::Store { source, .. } if matches!(**source, object_store::Error::NotFound { .. }))
 }
 
 impl HistoryReader {
@@ -147,7 +154,11 @@ impl HistoryReader {
                 }
             }
             if self.open.is_some() {
-                self.read_open()?;
+                match self.read_open() {
+                    // Its file was merged with others while it was read.
+                    Err(error) if is_gone(&error) && self.has_moved()? => self.open = None,
+                    read => read?,
+                }
                 continue;
             }
             if self.at_end() {
@@ -187,9 +198,7 @@ impl HistoryReader {
         let Some(range) = self.archived()? else { return Ok(false) };
         match self.open_range(&range) {
             // Merged with others a moment ago.
-            Err(ArchiveError::Store { source, .. })
-                if matches!(*source, object_store::Error::NotFound { .. }) =>
-            {
+            Err(error) if is_gone(&error) => {
                 self.archive.reload()?;
                 let range = self.archived()?;
                 if let Some(range) = range {
@@ -238,7 +247,8 @@ impl HistoryReader {
             return Ok(());
         }
         if readers.len() == 1 && !files[0].sorted {
-            self.open = readers.pop().map(|reader| OpenRange { next: end, arrival, reader });
+            let files = range.files.clone();
+            self.open = readers.pop().map(|reader| OpenRange { next: end, arrival, reader, files });
             return Ok(());
         }
         let rows = self.archive.io().wait(read_ordered(readers, &wanted.schema))?;
@@ -270,7 +280,14 @@ impl HistoryReader {
         Ok(())
     }
 
-    fn read_open(&mut self) -> Result<()> {
+    /// Whether the row at the position lies in other files by now.
+    fn has_moved(&mut self) -> Result<bool> {
+        self.archive.reload()?;
+        let files = self.archived()?.map(|range| range.files);
+        Ok(self.open.as_ref().map(|open| &open.files) != files.as_ref())
+    }
+
+    fn read_open(&mut self) -> crate::error::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let (end, arrival) = (open.next, open.arrival.clone());
         let batch = self.archive.io().wait(open.reader.next())?;

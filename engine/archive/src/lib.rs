@@ -49,7 +49,7 @@ mod upload;
 mod verify;
 
 pub use archiver::{Archiver, Stepped};
-pub use compact::{Compacted, compact};
+pub use compact::{Compacted, GRACE, compact};
 pub use disk_store::DiskStore;
 pub use error::{ArchiveError, Result};
 pub use handle::{Archive, ArchiveStatus};

@@ -1,6 +1,7 @@
 //! Merging files, broken off anywhere; and putting rows back into a log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_archive::{Partition, Settings, compact, restore, verify};
 use headwater_log::{LogError, MemoryLog};
@@ -20,7 +21,7 @@ fn a_merge_may_end_anywhere() {
             run(bench.archive(&healthy(&store), &settings)).unwrap();
             let world = bench.sim.world();
             let faulty = Faulty::new(&store, at, fault);
-            let broken = run(compact(&world, &faulty.place(), 1 << 20));
+            let broken = run(compact(&world, &faulty.place(), 1 << 20, Duration::ZERO));
             // By the manifest each row is there once at any time.
             let place = healthy(&store);
             let verified = run(verify(&world, &place)).unwrap();
@@ -28,7 +29,7 @@ fn a_merge_may_end_anywhere() {
             // Archiving goes on beside what was broken off.
             bench.append(0, 40..48);
             run(bench.archive(&place, &settings)).unwrap();
-            let done = run(compact(&world, &place, 1 << 20)).unwrap();
+            let done = run(compact(&world, &place, 1 << 20, Duration::ZERO)).unwrap();
             assert_eq!(done.files_after, 2, "{fault:?} at {at}: a file for each of two days");
             assert_none_twice(&place);
             assert_eq!(lying(&place)[&0].len(), 48);
@@ -41,6 +42,29 @@ fn a_merge_may_end_anywhere() {
 }
 
 #[test]
+fn merged_files_stay_for_a_while_for_those_who_read_them() {
+    let bench = Bench::new(3);
+    bench.append(0, 0..40);
+    let place = healthy(&Arc::new(InMemory::new()));
+    run(bench.archive(&place, &every(2))).unwrap();
+    let world = bench.sim.world();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let merged = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let verified = verify(&world, &place).await.unwrap();
+            if verified.ranges == 1 {
+                return verified.leftovers.len();
+            }
+        }
+    };
+    let compacting = compact(&world, &place, 1 << 20, Duration::from_secs(1));
+    let (done, still_there) = runtime.block_on(async { tokio::join!(compacting, merged) });
+    assert_eq!((still_there, done.unwrap().files_after), (20, 1));
+    assert_none_twice(&place);
+}
+
+#[test]
 fn a_manifest_of_many_entries_is_opened_by_its_snapshot() {
     let bench = Bench::new(3);
     bench.append(0, 0..300);
@@ -48,7 +72,7 @@ fn a_manifest_of_many_entries_is_opened_by_its_snapshot() {
     run(bench.archive(&place, &every(2))).unwrap();
     let world = bench.sim.world();
     assert_eq!(run(verify(&world, &place)).unwrap().ranges, 150);
-    let done = run(compact(&world, &place, 1 << 20)).unwrap();
+    let done = run(compact(&world, &place, 1 << 20, Duration::ZERO)).unwrap();
     assert!(done.removed > 150 + 100, "files and entries: {done:?}");
     let verified = run(verify(&world, &place)).unwrap();
     assert_eq!((verified.problems.len(), verified.ranges, verified.rows), (0, 1, 300));

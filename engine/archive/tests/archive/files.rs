@@ -131,7 +131,7 @@ fn old_files_lack_columns_that_came_later() {
     bench.log.append(vec![headwater_log::Append::new(info.id, headwater_core::ShardId(0), rows)]).unwrap();
     run(bench.archive(&place, &every(100))).unwrap();
     assert_eq!(lying(&place)[&0], [0, 1, 2, 3, 4]);
-    let done = run(headwater_archive::compact(&bench.sim.world(), &place, 1 << 20)).unwrap();
+    let done = run(headwater_archive::compact(&bench.sim.world(), &place, 1 << 20, Duration::ZERO)).unwrap();
     assert_eq!((done.merges, done.files_before, done.files_after), (1, 2, 1));
     assert_eq!(lying(&place)[&0], [0, 1, 2, 3, 4]);
 }

@@ -201,12 +201,27 @@ fn a_reader_goes_on_when_its_files_were_merged() {
     let mut reader = desk.history.read(desk.spec()).unwrap();
     let first = reader.next().unwrap().unwrap().rows.num_rows() as u64;
     let place = desk.archive().place().clone();
-    let done =
-        futures::executor::block_on(headwater_archive::compact(&desk.bench.sim.world(), &place, 1 << 20))
-            .unwrap();
+    let done = futures::executor::block_on(headwater_archive::compact(
+        &desk.bench.sim.world(),
+        &place,
+        1 << 20,
+        Duration::ZERO,
+    ))
+    .unwrap();
     assert!(done.merges >= 1 && done.removed >= 30, "{done:?}");
     assert_eq!(read_all(reader).unwrap(), expected(first..310));
     assert_eq!(read_shard(&*desk.history, &desk.bench.info, 0), expected(0..310));
+}
+
+#[test]
+fn a_reader_that_knows_a_files_footer_finds_its_rows_when_it_was_merged() {
+    let desk = Desk::filled(every(10));
+    assert_eq!(desk.read(desk.spec()), expected(0..310));
+    let (world, place) = (desk.bench.sim.world(), desk.archive().place().clone());
+    let done =
+        futures::executor::block_on(headwater_archive::compact(&world, &place, 1 << 20, Duration::ZERO));
+    assert!(done.unwrap().removed >= 30);
+    assert_eq!(desk.read(desk.spec()), expected(0..310));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use headwater_archive::{Archive, Codec, History, Place, Settings, compact, verify};
@@ -89,7 +90,7 @@ fn rows_go_to_a_bucket_and_come_back() {
         }),
         20_000
     );
-    let done = runtime.block_on(compact(&world, &place, 64 << 20)).unwrap();
+    let done = runtime.block_on(compact(&world, &place, 64 << 20, Duration::ZERO)).unwrap();
     assert_eq!(done.files_after, 1, "{done:?}");
     let history = History::new(Arc::clone(&log));
     history.attach(start(&log));
@@ -211,7 +212,7 @@ fn a_server_killed_during_an_upload() {
         .unwrap();
     // Each put takes so long that the server can be killed between two.
     let slow = object_store::throttle::ThrottleConfig {
-        wait_put_per_call: std::time::Duration::from_millis(400),
+        wait_put_per_call: Duration::from_millis(400),
         ..Default::default()
     };
     let s3 = Arc::new(object_store::throttle::ThrottledStore::new(s3, slow));

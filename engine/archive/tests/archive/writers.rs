@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use headwater_archive::{Partition, Settings, compact, verify};
 use headwater_core::world::Random;
@@ -70,7 +71,7 @@ fn archiving_and_compacting_at_once() {
         let tidy = || -> Work<'_> {
             let (world, place) = (world.clone(), healthy(&store));
             Box::pin(async move {
-                compact(&world, &place, 1 << 20).await.unwrap();
+                compact(&world, &place, 1 << 20, Duration::ZERO).await.unwrap();
             })
         };
         let archive: Work<'_> = {
@@ -79,7 +80,7 @@ fn archiving_and_compacting_at_once() {
         };
         interleave(&*world.random, vec![tidy(), archive, tidy()]);
         let place = healthy(&store);
-        let done = run(compact(&world, &place, 1 << 20)).unwrap();
+        let done = run(compact(&world, &place, 1 << 20, Duration::ZERO)).unwrap();
         assert_eq!(done.files_after, 2, "seed {seed}: {done:?}");
         assert_none_twice(&place);
         let all = lying(&place);

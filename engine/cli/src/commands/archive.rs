@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use headwater_archive::{Identity, Ledger, Place, compact, restore, verify};
+use headwater_archive::{GRACE, Identity, Ledger, Place, compact, restore, verify};
 use headwater_core::{EventTime, World};
 use headwater_log::{DiskLog, DiskLogOptions, Log};
 
@@ -81,6 +82,9 @@ struct Compact {
     /// Merge neighbours as long as they have at most so many bytes together
     #[arg(long, value_name = "BYTES", default_value_t = 128 << 20)]
     bytes: u64,
+    /// Leave merged files there for so many seconds, for a server that reads them; 0 where none does
+    #[arg(long, value_name = "SECONDS", default_value_t = GRACE.as_secs())]
+    grace: u64,
 }
 
 /// Put its rows back into a stream.
@@ -180,7 +184,8 @@ impl Verify {
 
 impl Compact {
     async fn run(self, world: &World) -> Result<ExitCode> {
-        let done = compact(world, &self.whereabouts.open(world)?, self.bytes).await?;
+        let grace = Duration::from_secs(self.grace);
+        let done = compact(world, &self.whereabouts.open(world)?, self.bytes, grace).await?;
         let (before, after) = (done.files_before, done.files_after);
         say(format_args!(
             "{before} files are {after} now, after {} merges; {} objects removed",
