@@ -15,6 +15,7 @@ mod blackhole;
 mod connector;
 mod datagen;
 mod deliver;
+mod environment;
 mod error;
 mod files;
 mod http;
@@ -38,8 +39,9 @@ pub use deliver::{
     Allowed, DELIVERIES, DeliveryDef, Message, Publisher, PublisherKind, Target, add_publisher,
     deliveries_schema,
 };
+pub use environment::fill_from_environment;
 pub use error::{ConnectorError, Result};
-pub use http::{causes, fill_from_environment};
+pub use http::causes;
 pub use lookup::{Kept, Lookup, Retries, Wanted};
 pub use parking::Parking;
 pub use registry::{CONNECTORS, Connector};

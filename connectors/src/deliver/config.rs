@@ -17,8 +17,9 @@ use super::lanes::Grouping;
 use super::limit::Rate;
 use super::publish::Publication;
 use super::webhook::Webhook;
+use crate::environment::fill_from_environment;
 use crate::error::{ConnectorError, Result};
-use crate::http::{fill_from_environment, read_headers};
+use crate::http::read_headers;
 use crate::retry::{Retry, positive};
 
 /// A trigger whose firings are delivered.

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use headwater_ingest::Options;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url, redirect};
 
+use crate::environment::fill_from_environment;
 use crate::error::{ConnectorError, Result};
+
+/// How long an answer may be.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// One URL and how it is asked.
 pub(super) struct Client {
     url: Url,
+    /// What is shown of the URL: no user, no password, no query, and variables by their names.
+    pub(super) shown: String,
     method: Method,
     headers: HeaderMap,
     timeout: Duration,
@@ -23,8 +29,9 @@ impl Client {
     /// Takes the options that source and sink share.
     pub(super) fn take(options: &mut Options, method: &str) -> Result<Self> {
         let endpoint = options.require("endpoint")?;
-        let url =
-            Url::parse(&endpoint).map_err(|error| options.bad("endpoint", &endpoint, error.to_string()))?;
+        let url = fill_from_environment(&endpoint)
+            .and_then(|url| Url::parse(&url).map_err(|error| error.to_string()))
+            .map_err(|reason| options.bad("endpoint", &endpoint, reason))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(options.bad("endpoint", &endpoint, "it begins with http:// or https://").into());
         }
@@ -37,18 +44,7 @@ impl Client {
             .unwrap_or_default();
         let headers = options.parse_with("headers", read_headers)?.unwrap_or_default();
         let timeout = options.duration("timeout")?.unwrap_or(Duration::from_secs(30));
-        Ok(Self { url, method, headers, timeout, client: None })
-    }
-
-    /// What is shown of the URL: no user, no password, no query.
-    pub(super) fn shown(&self) -> String {
-        let port = self.url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!(
-            "{}://{}{port}{}",
-            self.url.scheme(),
-            self.url.host_str().unwrap_or_default(),
-            self.url.path()
-        )
+        Ok(Self { url, shown: shown(&endpoint), method, headers, timeout, client: None })
     }
 
     /// Sends a request and takes the answer's body. A refusal is told from an outage by its status.
@@ -71,13 +67,22 @@ impl Client {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let what = || format!("{} {}", self.method, self.shown());
+        let what = || format!("{} {}", self.method, self.shown);
         // The error's own URL is left out: it may hold a token.
         let outage = |error: reqwest::Error| ConnectorError::outage(what(), causes(&error.without_url()));
         let answer = request.send().await.map_err(outage)?;
         let status = answer.status();
         if status.is_success() {
-            return answer.bytes().await.map_err(outage);
+            let mut answer = answer;
+            let mut body = BytesMut::new();
+            while let Some(part) = answer.chunk().await.map_err(outage)? {
+                if body.len() + part.len() > ANSWER_BYTES_MAX {
+                    let reason = format!("the answer has more than {ANSWER_BYTES_MAX} bytes");
+                    return Err(ConnectorError::refused(what(), reason));
+                }
+                body.extend_from_slice(&part);
+            }
+            return Ok(body.freeze());
         }
         let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let reason = format!("answered {status}");
@@ -89,6 +94,15 @@ impl Client {
             ConnectorError::refused(what(), reason)
         })
     }
+}
+
+/// What is shown of an endpoint: no user, no password, no query. Variables are shown by their names.
+fn shown(endpoint: &str) -> String {
+    let without_query = endpoint.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = without_query.split_once("://") else { return without_query.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 fn is_worth_a_retry(status: StatusCode) -> bool {
@@ -139,11 +153,24 @@ pub(crate) fn read_headers(text: &str) -> std::result::Result<HeaderMap, String>
     Ok(headers)
 }
 
-/// A text in which `{{ VARIABLE }}` is taken from the environment, as options with credentials have it.
-pub fn fill_from_environment(text: &str) -> std::result::Result<String, String> {
-    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
-    let Some((variable, after)) = rest.split_once("}}") else { return Ok(text.to_owned()) };
-    let variable = variable.trim();
-    let secret = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
-    Ok(format!("{before}{secret}{after}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_shown_without_what_is_secret() {
+        assert_eq!(shown("https://u:p@h:8443/a/b?token=t#f"), "https://h:8443/a/b");
+        assert_eq!(shown("https://h/services/{{ TOKEN }}?a=b"), "https://h/services/{{ TOKEN }}");
+        assert_eq!(shown("http://h"), "http://h");
+        let take = |endpoint: &str| {
+            let mut options = Options::new("connector webhook", [("endpoint", endpoint)]);
+            Client::take(&mut options, "POST")
+        };
+        // A variable that every environment has.
+        let client = take("https://h/{{ PATH }}/x").unwrap();
+        assert_eq!(client.shown, "https://h/{{ PATH }}/x");
+        assert!(!client.url.path().contains("PATH"), "{}", client.url);
+        let error = take("https://h/{{ HEADWATER_NO_SUCH_VARIABLE }}").err().unwrap().to_string();
+        assert!(error.contains("the environment has no HEADWATER_NO_SUCH_VARIABLE"), "{error}");
+    }
 }

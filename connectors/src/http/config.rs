@@ -2,7 +2,7 @@
 //!
 //! | option | meaning |
 //! |---|---|
-//! | `endpoint` | the URL |
+//! | `endpoint` | the URL; `{{ VARIABLE }}` is taken from the environment, and shown by its name |
 //! | `method` | source: `GET` unless set; sink: `POST` unless set |
 //! | `headers` | `Name: value` pairs with commas between; `{{ VARIABLE }}` is taken from the environment |
 //! | `body` | source: what to send |
@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use headwater_ingest::{Format, Options};
 
-use super::client::{Client, fill_from_environment};
+use super::client::Client;
 use super::sink::Webhook;
 use super::source::Polling;
 use crate::connector::{Context, Sink, Source};
+use crate::environment::fill_from_environment;
 use crate::error::Result;
 use crate::registry::Connector;
 use crate::retry::Retry;

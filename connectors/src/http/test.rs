@@ -12,7 +12,7 @@ fn client(endpoint: &str, headers: &str) -> Result<Client, crate::ConnectorError
 #[test]
 fn secrets_in_a_url_are_not_shown() {
     let client = client("https://me:secret@example.org:8443/hook?token=abc", "").unwrap();
-    assert_eq!(client.shown(), "https://example.org:8443/hook");
+    assert_eq!(client.shown, "https://example.org:8443/hook");
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headwater_connectors::fill_from_environment;
 use headwater_core::World;
 use serde::Deserialize;
 
 use crate::broker::{Access, BrokerOptions, User};
-use crate::connector::{from_environment, read_password};
+use crate::connector::read_password;
 use crate::net::ServerTls;
 use crate::topic::check_filter;
 
@@ -155,7 +156,7 @@ impl MqttConfig {
 impl UserConfig {
     fn user(&self, world: &World) -> Result<User, String> {
         let password = match (&self.password, &self.password_file) {
-            (Some(password), None) => from_environment(password)?.into_bytes().into(),
+            (Some(password), None) => fill_from_environment(password)?.into_bytes().into(),
             (None, Some(path)) => read_password(path)?,
             _ => return Err("give either password or password_file".to_owned()),
         };

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headwater_connectors::fill_from_environment;
 use serde::Deserialize;
 
 use crate::auth::{AuthOptions, Credential, Principal, Secret};
-use crate::connector::from_environment;
 use crate::message::{Match, uri};
 use crate::net::TlsFiles;
 use crate::realm::{Permission, RealmOptions, Role, WhenFull};
@@ -280,7 +280,7 @@ impl PrincipalConfig {
     fn principal(self) -> Result<Principal, String> {
         let authid = self.authid;
         let secret = |text: Option<String>| {
-            let text = text.map(|text| from_environment(&text)).transpose();
+            let text = text.map(|text| fill_from_environment(&text)).transpose();
             text.map_err(|why| format!("{authid}: {why}"))
         };
         let mut credentials = Vec::new();
