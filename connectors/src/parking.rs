@@ -28,15 +28,15 @@ impl Parking {
     }
 
     /// Puts rows of a shard aside, each with its sequence number and the reason, and waits until they are safe, which must be before the
-    /// sink says that it is past them. The same rows again, after a crash in between, are there once.
+    /// sink says that it is past them. A row that comes again, after a crash in between, is there once.
     pub async fn park(&self, shard: ShardId, rows: RecordBatch, why: Vec<(Sequence, String)>) -> Result<()> {
-        let ([(first, reason), ..], [.., (last, _)]) = (&*why, &*why) else { return Ok(()) };
+        let [(first, reason), ..] = &*why else { return Ok(()) };
         let Some(place) = self.0.as_ref().map(Arc::clone) else {
             return Err(ConnectorError::refused(format!("deliver row {first} of shard {shard}"), reason));
         };
         let at = format!("row {first} of shard {shard} of {}", place.info.spec.name);
         tracing::warn!(connector = place.name, rows = why.len(), "{at} cannot be delivered: {reason}");
-        let key = format!("parked {} {} {shard} {first} {last} {}", place.name, place.info.id, why.len());
+        let key = format!("parked {} {} {shard}", place.name, place.info.id);
         let (board, count) = (Arc::clone(&place.board), why.len() as u64);
         let park = move || place.ingest.park(place.info.spec.name.as_str(), &place.name, &key, &rows, &why);
         let parked = tokio::task::spawn_blocking(park).await;

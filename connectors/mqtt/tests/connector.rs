@@ -21,13 +21,15 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::AsArray as _;
+use arrow::array::{AsArray as _, Int64Array, RecordBatch, StringArray};
 use headwater_connectors::{ConnectorDef, ConnectorSupervisor, Handle, State, registry};
 use headwater_core::{ShardId, World};
 use headwater_log::ReadSpec;
-use headwater_mqtt::broker::{Access, Broker, BrokerOptions};
+use headwater_mqtt::broker::{Access, Broker, BrokerOptions, User};
+use headwater_mqtt::client::{Client, Login, Target};
 use headwater_mqtt::connector::{CONNECTOR, set_broker};
 use headwater_mqtt::net::Listener;
+use headwater_mqtt::wire::{Packet, Qos, Version};
 
 use lab::{Lab, assert_dense, def, runtime};
 use mosquitto::Mosquitto;
@@ -385,4 +387,73 @@ fn mistakes_in_options_are_told() {
         let error = supervisor.validate_source(&def("mqtt", &hidden), &schema, None).unwrap_err().to_string();
         assert!(error.contains("NO_SUCH_VARIABLE_7") && !error.contains("s3cret"), "{error}");
     });
+}
+
+/// Appends a row with the number of its place for each text.
+fn append(lab: &Lab, texts: &[Option<&str>]) {
+    let rows = RecordBatch::try_from_iter([
+        ("n", Arc::new(Int64Array::from_iter_values(0..texts.len() as i64)) as _),
+        ("text", Arc::new(StringArray::from(texts.to_vec())) as _),
+    ]);
+    lab.ingest.append_batch("events", "test", rows.unwrap()).unwrap();
+}
+
+#[test]
+fn rows_that_a_broker_does_not_take_are_parked_and_the_others_go_on() {
+    setup();
+    let mut user = User::new(b"secret", 7);
+    user.publish = Some(vec!["ok/#".to_owned()]);
+    let access = Access { anonymous: false, users: [("u".to_owned(), user)].into() };
+    let serving = runtime();
+    let broker = Broker::new(World::real(), BrokerOptions::default(), access);
+    let listener = serving.block_on(Listener::bind("127.0.0.1:0".parse().unwrap(), None)).unwrap();
+    let url = format!("mqtt://u@127.0.0.1:{}", listener.address().unwrap().port());
+    let running = {
+        let _inside = serving.enter();
+        listener.serve(Arc::clone(&broker))
+    };
+    let target = Target {
+        url: url.parse().unwrap(),
+        tls: Default::default(),
+        version: Version::V5,
+        packet_bytes_max: 1 << 20,
+    };
+    let login = Login {
+        client_id: "listener".to_owned(),
+        username: Some("u".to_owned()),
+        password: Some("secret".into()),
+    };
+    let mut subscriber = serving.block_on(async {
+        let mut client = Client::connect(&target, &login, false).await.unwrap();
+        client.subscribe("ok/#", Qos::AtMostOnce).await.unwrap();
+        client
+    });
+    let base = [("url", url.as_str()), ("password", "secret")];
+
+    for qos in ["1", "2"] {
+        let lab = Lab::new(1);
+        let long = "ok/".repeat(30_000);
+        append(&lab, &[Some("ok/a"), Some("no/a"), None, Some("ok/#"), Some(&long), Some("ok/b")]);
+        let metadata = [("text".to_owned(), "topic".to_owned())].into();
+        let sink = ConnectorDef { metadata, ..def("mqtt", &[base[0], base[1], ("qos", qos)]) };
+        let status = lab.sink_life(&sink, None).unwrap();
+        assert_eq!((status.state, status.last_error), (State::Stopped, None));
+        let mut parked = lab.numbers("system.dead_letters", "record");
+        parked.sort_unstable();
+        assert_eq!(parked, [1, 2, 3, 4], "qos {qos}");
+        for expected in ["{\"n\":0}", "{\"n\":5}"] {
+            let heard = serving
+                .block_on(async { tokio::time::timeout(Duration::from_secs(30), subscriber.next()).await });
+            let Packet::Publish(heard) = heard.unwrap().unwrap() else { panic!("it is no message") };
+            assert_eq!(heard.payload, expected.as_bytes());
+        }
+    }
+    // Where no row could go the sink stops.
+    let lab = Lab::new(1);
+    append(&lab, &[Some("x")]);
+    let status = lab.sink_life(&def("mqtt", &[base[0], base[1], ("topic", "no/x")]), None).unwrap();
+    assert_eq!(status.state, State::Failed, "{:?}", status.last_error);
+    assert!(status.last_error.unwrap().contains("NotAuthorized"));
+    assert_eq!(lab.numbers("system.dead_letters", "record"), [0_i64; 0]);
+    serving.block_on(running.stop());
 }

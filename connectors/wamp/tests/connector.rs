@@ -17,8 +17,9 @@ use headwater_connectors::State;
 use headwater_core::World;
 use headwater_wamp::auth::AuthOptions;
 use headwater_wamp::connector::set_router;
+use headwater_wamp::message::Match;
 use headwater_wamp::net::{Listener, Running};
-use headwater_wamp::realm::RealmOptions;
+use headwater_wamp::realm::{Permission, RealmOptions, Role};
 use headwater_wamp::router::{RealmSetup, Router, RouterOptions};
 
 use lab::Lab;
@@ -99,6 +100,42 @@ async fn topics_become_streams_and_streams_topics() {
     lab.until(|| source.status().state == State::Retrying, "the outage is seen").await;
     assert!(source.status().last_error.is_some());
     source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_router_does_not_take_are_parked_and_the_others_go_on() {
+    let permissions = vec![Permission::all("com.out", Match::Prefix)];
+    let mut options = RealmOptions::new("realm1");
+    options.roles = vec![Role { name: "anonymous".into(), permissions, trustlevel: None }];
+    let setup = RealmSetup { options, auth: AuthOptions::open() };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+    let port = listener.address().unwrap().port();
+    let running = listener.serve(Router::new(World::real(), RouterOptions::new(vec![setup])));
+    let mut peer = Peer::join(port).await;
+    peer.say(r#"[32,1,{"match":"prefix"},"com.out"]"#).await;
+    assert!(peer.hear().await.starts_with("[33,1,"));
+
+    let url = format!("ws://127.0.0.1:{port}/");
+    let options = |topic| [("realm", "realm1"), ("topic", topic), ("url", url.as_str())];
+    let lab = Lab::new();
+    let sink = lab.start_sink("readings", &options("com.out"));
+    lab.fill_readings(&[None, Some("com.denied"), Some("not a topic"), Some("wamp.own"), Some("com.out.x")]);
+    for device in ["d0", "d4"] {
+        let event = peer.hear().await;
+        assert!(event.contains(&format!(r#""device":"{device}""#)), "{event}");
+    }
+    lab.until(|| lab.parked() == [1, 2, 3], "three rows are parked").await;
+    lab.until(|| sink.status().lag == Some(0), "the others are acknowledged").await;
+    assert_eq!(sink.status().last_error, None);
+    sink.stop().await;
+
+    // Where no row could go the sink stops, and nothing is put aside.
+    let lab = Lab::new();
+    let sink = lab.start_sink("plain", &options("com.denied"));
+    lab.fill_plain(1);
+    lab.until(|| sink.status().state == State::Failed, "it is not allowed").await;
+    assert!(sink.status().last_error.unwrap().contains("not_authorized") && lab.parked().is_empty());
+    running.stop().await;
 }
 
 /// Told to stop in the middle of it, with the router or alone, a source leaves nothing behind that it has received.

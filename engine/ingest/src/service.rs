@@ -190,7 +190,7 @@ impl Ingest {
         why: &[(Sequence, String)],
     ) -> Result<()> {
         let bad = |(row, (sequence, reason)): (usize, &(Sequence, String))| {
-            Ok(BadRecord {
+            Ok::<_, IngestError>(BadRecord {
                 record: sequence.0,
                 fault: RecordFault::Undeliverable,
                 field: None,
@@ -198,13 +198,19 @@ impl Ingest {
                 payload: row_as_json(rows, row)?.into(),
             })
         };
-        let bad = why.iter().enumerate().map(bad).collect::<Result<Vec<_>>>()?;
-        let letters = dead_letters(stream, source, &bad, self.world.clock.now())?;
-        let mut group = Group::new(Some(producer_of(stream, key)?));
-        group.push(self.dead_letters, ShardId(0), letters, false);
-        if self.remembered(&group, &Report::default())?.is_none() {
-            self.log.append(group.appends)?;
+        let now = self.world.clock.now();
+        // Each by itself: rows that come again may come in other company.
+        let mut pending = Vec::new();
+        for bad in why.iter().enumerate().map(bad) {
+            let bad = bad?;
+            let producer = producer_of(stream, &format!("{key} {}", bad.record))?;
+            let mut group = Group::new(Some(producer));
+            group.push(self.dead_letters, ShardId(0), dead_letters(stream, source, &[bad], now)?, false);
+            if self.remembered(&group, &Report::default())?.is_none() {
+                pending.push(self.log.submit(group.appends));
+            }
         }
+        pending.into_iter().try_for_each(|pending| pending.wait().map(drop))?;
         Ok(())
     }
 

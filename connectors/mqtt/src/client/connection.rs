@@ -4,6 +4,7 @@
 //! life are still given. Nothing is acknowledged here; that is up to whoever takes the messages.
 
 use std::io;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -15,12 +16,18 @@ use tokio::time::timeout;
 use super::target::Stream;
 use super::{ClientError, Login, Target};
 use crate::wire::{
-    Connect, ConnectReasonCode, Disconnect, DisconnectReasonCode, Packet, Property, Qos, Subscribe,
+    Connect, ConnectReasonCode, Disconnect, DisconnectReasonCode, Packet, Property, Publish, Qos, Subscribe,
     SubscriptionOptions, Version, Wire,
 };
 
 /// How long the broker may take for each answer while a session begins.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest packet that there is.
+const PACKET_BYTES_MAX: usize = 268_435_460;
+
+/// The most that a message has beside topic and payload, unless it has many properties.
+const OVERHEAD: usize = 4_096;
 
 /// After how many seconds of silence the broker may take the client for gone.
 const KEEP_ALIVE: u16 = 30;
@@ -43,6 +50,9 @@ pub struct Client {
     reason: String,
     session_present: bool,
     receive_maximum: u16,
+    version: Version,
+    /// How long a packet may be for the broker.
+    packet_bytes_max: usize,
 }
 
 impl Client {
@@ -72,10 +82,12 @@ impl Client {
             return Err(ClientError::NotLetIn(ack.reason));
         }
         let (mut receive_maximum, mut keep_alive) = (u16::MAX, KEEP_ALIVE);
+        let mut packet_bytes_max = PACKET_BYTES_MAX;
         for property in &ack.properties {
             match property {
                 Property::ReceiveMaximum(most) => receive_maximum = most.val(),
                 Property::ServerKeepAlive(seconds) => keep_alive = seconds.val(),
+                Property::MaximumPacketSize(most) => packet_bytes_max = most.val() as usize,
                 _ => {}
             }
         }
@@ -91,6 +103,8 @@ impl Client {
             reason: String::new(),
             session_present,
             receive_maximum,
+            version: target.version,
+            packet_bytes_max,
         })
     }
 
@@ -106,7 +120,7 @@ impl Client {
 
     /// Asks for messages. What comes meanwhile is given back with the answer.
     pub async fn subscribe(&mut self, filter: &str, qos: Qos) -> Result<Vec<Packet>, ClientError> {
-        let id = std::num::NonZeroU16::MIN;
+        let id = NonZeroU16::MIN;
         let filters = vec![(filter.into(), SubscriptionOptions::new(qos))];
         self.send(Packet::Subscribe(Subscribe { packet_id: id, id: None, filters })).await?;
         let mut early = Vec::new();
@@ -124,6 +138,18 @@ impl Client {
             Some(reason) => Err(ClientError::NotSubscribed(*reason)),
             None => Err(ClientError::Gone("the broker's SUBACK says nothing".to_owned())),
         }
+    }
+
+    /// Whether a message can be written, and is not too long for the broker.
+    pub fn takes(&self, publish: &Publish) -> bool {
+        let (topic, payload) = (publish.topic.len(), publish.payload.len());
+        if topic <= usize::from(u16::MAX) && topic + payload + OVERHEAD <= self.packet_bytes_max {
+            return true;
+        }
+        let packet_id =
+            publish.packet_id.or(Some(NonZeroU16::MIN)).filter(|_| publish.qos != Qos::AtMostOnce);
+        let packet = Packet::Publish(Box::new(Publish { packet_id, ..publish.clone() }));
+        self.version.write(&packet, &mut BytesMut::new(), self.packet_bytes_max)
     }
 
     /// Says something.

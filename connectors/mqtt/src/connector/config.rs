@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source};
+use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source, fill_from_environment};
 use headwater_core::StreamId;
 use headwater_ingest::{Format, Options};
 use url::Url;
@@ -52,8 +52,8 @@ impl Place {
             "3.1.1" | "4" => Ok(Version::V3),
             _ => Err("it is 5 or 3.1.1".to_owned()),
         })?;
-        let username = options.parse_with("username", from_environment)?;
-        let password = options.parse_with("password", from_environment)?.map(Bytes::from);
+        let username = options.parse_with("username", fill_from_environment)?;
+        let password = options.parse_with("password", fill_from_environment)?.map(Bytes::from);
         let from_file = options.parse_with("password-file", |path| read_password(path.trim()))?;
         let prefix = options.get("client-prefix").unwrap_or_else(|| "headwater".to_owned());
         let client_id = options
@@ -98,15 +98,6 @@ impl Place {
             false => ConnectorError::refused(what, error),
         }
     }
-}
-
-/// Replaces `{{ VARIABLE }}` by what the environment says.
-pub(crate) fn from_environment(text: &str) -> std::result::Result<String, String> {
-    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
-    let (variable, after) = rest.split_once("}}").ok_or("{{ is not closed")?;
-    let variable = variable.trim();
-    let secret = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
-    Ok(format!("{before}{secret}{after}"))
 }
 
 /// The first line of a file.
@@ -162,5 +153,5 @@ fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
     let format = context.format.unwrap_or(Format::JsonLines);
     let version = place.as_ref().map_or(Version::V5, |place| place.target.version);
     let rows = RowWriter::new(&context, format, version, topic, options)?;
-    Ok(Box::new(Publisher::new(place, rows, qos, retain, context.world)))
+    Ok(Box::new(Publisher::new(place, rows, (qos, retain), context.parking, context.world)))
 }

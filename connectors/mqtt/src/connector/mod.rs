@@ -44,7 +44,9 @@
 //! - *From a broker elsewhere*: what comes with QoS 1 or 2 is acknowledged when its row is durable. The broker keeps the
 //!   session (a week, in version 5) while the connector is away. With QoS 2 each message is there once whenever the process dies, as the
 //!   packet ids that are under way are stored with the rows; with QoS 1 what was not acknowledged comes again.
-//! - *To a broker*: a row counts as delivered when the broker has acknowledged it. After a crash some come twice, with the same key.
+//! - *To a broker*: a row counts as delivered when the broker has acknowledged it. After a crash some come twice, with the same key. A row
+//!   whose own topic is none, or is not allowed, whose payload is refused, or whose message is longer than the broker takes is parked in
+//!   `system.dead_letters`; if no row may be published, the sink stops. A broker of 3.1.1 that hangs up instead of refusing is tried again.
 
 mod config;
 mod embedded;
@@ -54,5 +56,5 @@ mod source;
 mod subscriber;
 
 pub use config::CONNECTOR;
-pub(crate) use config::{from_environment, read_password};
+pub(crate) use config::read_password;
 pub use embedded::{forget, set_broker, unset_broker};

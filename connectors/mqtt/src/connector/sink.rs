@@ -1,10 +1,11 @@
 //! Publishes rows.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use headwater_connectors::{ConnectorError, Cursor, Delivery, Result, Sink};
+use headwater_connectors::{ConnectorError, Cursor, Delivery, Parking, Result, Sink};
 use headwater_core::World;
 
 use super::config::Place;
@@ -12,7 +13,7 @@ use super::embedded;
 use super::rows::RowWriter;
 use crate::broker::Message;
 use crate::client::Client;
-use crate::wire::{Packet, Publish, Qos, Release};
+use crate::wire::{Packet, PubackReasonCode, Publish, Qos, Release};
 
 /// How many messages may be under way that the broker has not acknowledged.
 const UNDER_WAY_MAX: usize = 1_000;
@@ -25,15 +26,34 @@ pub(super) struct Publisher {
     qos: Qos,
     retain: bool,
     world: World,
+    parking: Parking,
     client: Option<Client>,
-    /// The packet ids of what is not acknowledged.
-    under_way: HashSet<NonZeroU16>,
+    /// What is not acknowledged, by packet id.
+    under_way: HashMap<NonZeroU16, Row>,
     last_id: u16,
 }
 
+/// A row on its way.
+struct Row {
+    of: Arc<Delivery>,
+    at: usize,
+}
+
 impl Publisher {
-    pub(super) fn new(place: Option<Place>, rows: RowWriter, qos: Qos, retain: bool, world: World) -> Self {
-        Self { place, rows, qos, retain, world, client: None, under_way: HashSet::new(), last_id: 0 }
+    pub(super) fn new(
+        place: Option<Place>,
+        rows: RowWriter,
+        (qos, retain): (Qos, bool),
+        parking: Parking,
+        world: World,
+    ) -> Self {
+        Self { place, rows, qos, retain, world, parking, client: None, under_way: HashMap::new(), last_id: 0 }
+    }
+
+    /// Puts a row aside that no broker takes.
+    async fn park(&self, row: &Row, why: impl ToString) -> Result<()> {
+        let (rows, sequence) = (row.of.rows.slice(row.at, 1), row.of.first.plus(row.at as u64));
+        self.parking.park(row.of.shard, rows, vec![(sequence, why.to_string())]).await
     }
 
     fn remote(&mut self) -> Result<(&Place, &mut Client)> {
@@ -41,7 +61,7 @@ impl Publisher {
         Ok((self.place.as_ref().ok_or_else(closed)?, self.client.as_mut().ok_or_else(closed)?))
     }
 
-    async fn publish(&mut self, mut publish: Publish) -> Result<()> {
+    async fn publish(&mut self, mut publish: Publish, row: Row) -> Result<()> {
         if self.place.is_none() {
             let broker = embedded::broker().ok_or_else(|| {
                 let why = "there is none; start it with serve --mqtt, or give a url";
@@ -50,13 +70,17 @@ impl Publisher {
             broker.publish(Message::new(publish, "".into(), &self.world));
             return Ok(());
         }
+        if !self.remote()?.1.takes(&publish) {
+            return self.park(&row, "its message is too long for the broker").await;
+        }
         if self.qos != Qos::AtMostOnce {
             let most = self.remote()?.1.receive_maximum().min(UNDER_WAY_MAX);
             while self.under_way.len() >= most {
                 self.hear().await?;
             }
-            publish.packet_id = Some(self.free_id());
-            self.under_way.extend(publish.packet_id);
+            let id = self.free_id();
+            publish.packet_id = Some(id);
+            self.under_way.insert(id, row);
         }
         self.say(Packet::Publish(Box::new(publish))).await
     }
@@ -65,7 +89,7 @@ impl Publisher {
         loop {
             self.last_id = self.last_id.wrapping_add(1);
             if let Some(id) = NonZeroU16::new(self.last_id)
-                && !self.under_way.contains(&id)
+                && !self.under_way.contains_key(&id)
             {
                 return id;
             }
@@ -81,15 +105,9 @@ impl Publisher {
     async fn hear(&mut self) -> Result<()> {
         let (place, client) = self.remote()?;
         let said = client.next().await.map_err(|error| place.failed("publish at", error))?;
-        let refused = |place: &Place, reason| {
-            ConnectorError::refused(
-                format!("publish at {}", place.target.shown()),
-                format!("the broker says {reason}"),
-            )
-        };
         match said {
             Packet::Puback(ack) | Packet::Pubrec(ack) if ack.reason.is_failure() => {
-                return Err(refused(place, ack.reason));
+                self.refused(ack.packet_id, ack.reason).await?;
             }
             Packet::Puback(ack) => {
                 self.under_way.remove(&ack.packet_id);
@@ -101,6 +119,27 @@ impl Publisher {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What becomes of a message that the broker has not taken: its row is put aside if that is to blame, and no other row.
+    async fn refused(&mut self, id: NonZeroU16, reason: PubackReasonCode) -> Result<()> {
+        let says = format!("the broker says {reason}");
+        let what = format!("publish at {}", self.remote()?.0.target.shown());
+        let is_to_blame = match reason {
+            PubackReasonCode::NotAuthorized | PubackReasonCode::TopicNameInvalid => {
+                if !self.rows.reads_topics() {
+                    return Err(ConnectorError::refused(what, says));
+                }
+                true
+            }
+            PubackReasonCode::PayloadFormatInvalid => true,
+            // It has too much of something, or does not say why.
+            _ => false,
+        };
+        match self.under_way.remove(&id) {
+            Some(row) if is_to_blame => self.park(&row, says).await,
+            _ => Err(ConnectorError::outage(what, says)),
+        }
     }
 }
 
@@ -115,10 +154,19 @@ impl Sink for Publisher {
     }
 
     async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
-        for (topic, payload, properties) in self.rows.write(&delivery)? {
+        let messages = self.rows.write(&delivery)?;
+        let of = Arc::new(delivery);
+        for (at, message) in messages.into_iter().enumerate() {
+            let row = Row { of: Arc::clone(&of), at };
             let (qos, retain) = (self.qos, self.retain);
-            self.publish(Publish { dup: false, qos, retain, topic, packet_id: None, payload, properties })
-                .await?;
+            match message {
+                Ok((topic, payload, properties)) => {
+                    let publish =
+                        Publish { dup: false, qos, retain, topic, packet_id: None, payload, properties };
+                    self.publish(publish, row).await?;
+                }
+                Err(why) => self.park(&row, why).await?,
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::caller::words;
 use super::{Credentials, Link, Target};
 use crate::message::uri::close;
-use crate::message::{Id, Match, Message, Publish, Request, Sequential};
+use crate::message::{Code, Id, Match, Message, Publish, Request, Sequential};
 use crate::realm::Features;
 use crate::wire::{Dict, Payload};
 
@@ -145,27 +145,37 @@ impl Session {
         self.event().now_or_never().transpose()
     }
 
-    /// Publishes, and asks for acknowledgement.
-    pub async fn publish(&mut self, publications: Vec<(String, Payload)>) -> Result<(), ClientError> {
+    /// Publishes, and asks for acknowledgement; answers the id of each request.
+    pub async fn publish(&mut self, publications: Vec<(String, Payload)>) -> Result<Vec<Id>, ClientError> {
         let mut out = VecDeque::with_capacity(publications.len());
+        let mut requests = Vec::with_capacity(publications.len());
         for (uri, payload) in publications {
             let options = Dict::new().with("acknowledge", true);
-            let message = Message::Publish(Publish { request: self.requests.issue(), options, uri, payload });
+            let request = self.requests.issue();
+            requests.push(request);
+            let message = Message::Publish(Publish { request, options, uri, payload });
             out.push_back(
                 message.encode(Link::SERIALIZER).map_err(|error| ClientError::Gone(error.to_string()))?,
             );
         }
         self.unacknowledged += out.len() as u64;
-        Ok(self.link.send(&mut out).await?)
+        self.link.send(&mut out).await?;
+        Ok(requests)
     }
 
-    /// Waits until all publications are acknowledged.
-    pub async fn acknowledged(&mut self) -> Result<(), ClientError> {
+    /// Waits until all publications are answered; those that were not acknowledged are told, with the reason.
+    pub async fn acknowledged(&mut self) -> Result<Vec<(Id, ClientError)>, ClientError> {
+        let mut refused = Vec::new();
         while self.unacknowledged > 0 {
-            let message = self.next().await?;
-            self.take(message)?;
+            match self.next().await? {
+                message @ Message::Error { of, request, .. } if of == Code::Publish.number() => {
+                    self.unacknowledged -= 1;
+                    refused.push((request, unexpected(&message)));
+                }
+                message => self.take(message)?,
+            }
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Says goodbye.

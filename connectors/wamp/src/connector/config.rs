@@ -1,7 +1,7 @@
 //! Options to a source, a sink or a table to look rows up in.
 
 use headwater_connectors::registry;
-use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source};
+use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source, fill_from_environment};
 use headwater_core::World;
 use headwater_ingest::Options;
 use url::Url;
@@ -66,7 +66,7 @@ impl Place {
             known.ok_or_else(|| "it is anonymous, ticket, wampcra or cryptosign".to_owned())
         })?;
         let authid = options.get("authid");
-        let secret = options.parse_with(secret, from_environment)?.map(Secret::new);
+        let secret = options.parse_with(secret, fill_from_environment)?.map(Secret::new);
         if url.is_none() && (method.is_some() || secret.is_some()) {
             return Err(options
                 .bad("url", "", "a router in this process asks for no proof; give a url")
@@ -125,15 +125,6 @@ impl Place {
 fn is_temporary(error: &str) -> bool {
     error.starts_with("wamp.close.")
         || [uri::error::NO_SUCH_REALM, uri::error::UNAVAILABLE, uri::error::TIMEOUT].contains(&error)
-}
-
-/// Replaces `{{ VARIABLE }}` by what the environment says.
-pub(crate) fn from_environment(text: &str) -> std::result::Result<String, String> {
-    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
-    let (variable, after) = rest.split_once("}}").ok_or("{{ is not closed")?;
-    let variable = variable.trim();
-    let secret = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
-    Ok(format!("{before}{secret}{after}"))
 }
 
 fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {

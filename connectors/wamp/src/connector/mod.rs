@@ -56,7 +56,9 @@
 //! publisher sent it, also if the router says goodbye or the source is told to stop. PUBLISHED does not wait for the log: if the process
 //! is killed, what it had received and not appended is lost; where that counts, publish by MQTT, whose acknowledgement waits. Of
 //! the router of this process nothing is missed while it records: if the log cannot keep up, publishers wait. Published rows are
-//! acknowledged by the router before they count as delivered; after a crash some come twice, with the same `_key`.
+//! acknowledged by the router before they count as delivered; after a crash some come twice, with the same `_key`. A row whose own topic is
+//! none, or is not allowed, or whose arguments the router refuses, is parked in `system.dead_letters`; if no row may be published, the
+//! sink stops.
 
 mod config;
 mod embedded;
@@ -67,7 +69,6 @@ mod sink;
 mod source;
 mod trigger;
 
-pub(crate) use config::from_environment;
 pub use config::{CONNECTOR, add};
 pub use embedded::{set_router, unset_router};
 pub use trigger::PUBLISHER;

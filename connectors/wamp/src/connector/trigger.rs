@@ -54,11 +54,11 @@ impl Publisher for Events {
             Some(session) => session,
             None => self.place.join().await?,
         };
-        let mut published = session.publish(vec![(message.topic.clone(), payload)]).await;
-        if published.is_ok() {
-            published = session.acknowledged().await;
+        let failed = |error| self.place.failed("publish in", error);
+        session.publish(vec![(message.topic.clone(), payload)]).await.map_err(failed)?;
+        if let Some((_, refusal)) = session.acknowledged().await.map_err(failed)?.pop() {
+            return Err(failed(refusal));
         }
-        published.map_err(|error| self.place.failed("publish in", error))?;
         *held = Some(session);
         Ok(())
     }

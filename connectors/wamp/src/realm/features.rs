@@ -70,6 +70,7 @@ impl Features {
         Dict::new()
             .with("publisher", features(&["publisher_identification"]))
             .with("subscriber", features(&subscriber))
+            .with("caller", features(&[]))
             .with(
                 "callee",
                 features(&["progressive_call_results", "call_canceling", "caller_identification"]),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, Float64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use headwater_connectors::{
     Allowed, ConnectorDef, ConnectorSupervisor, Context, DeliveryDef, Handle, Lookup, Parking, Target,
     Wanted, add_publisher, registry,
@@ -110,6 +110,33 @@ impl Lab {
             ("temp", Arc::new(Float64Array::from_iter_values((0..rows).map(|n| f64::from(n) + 0.5))) as _),
         ]);
         self.ingest.append_batch("plain", "test", rows.unwrap()).unwrap();
+    }
+
+    /// Appends rows to `readings` that say where they go, or nothing.
+    pub fn fill_readings(&self, topics: &[Option<&str>]) {
+        let devices = (0..topics.len()).map(|n| format!("d{n}"));
+        let rows = RecordBatch::try_from_iter_with_nullable([
+            ("device", Arc::new(StringArray::from_iter_values(devices)) as _, true),
+            ("temp", Arc::new(Float64Array::from(vec![None; topics.len()])) as _, true),
+            ("wamp_topic", Arc::new(StringArray::from(topics.to_vec())) as _, true),
+            ("wamp_publication", Arc::new(Int64Array::from(vec![0; topics.len()])) as _, false),
+        ]);
+        self.ingest.append_batch("readings", "test", rows.unwrap()).unwrap();
+    }
+
+    /// The sequence numbers of the rows that were parked, in order.
+    pub fn parked(&self) -> Vec<i64> {
+        let log = self.ingest.log();
+        let info = log.stream_named("system.dead_letters").unwrap();
+        let until = Some(log.bounds(info.id).unwrap()[0].next);
+        let mut reader = log.read(ReadSpec { until, ..ReadSpec::all(info.id, ShardId(0)) }).unwrap();
+        let mut all = Vec::new();
+        while let Some(batch) = reader.next().unwrap() {
+            let records = batch.rows.column_by_name("record").unwrap();
+            all.extend(records.as_primitive::<Int64Type>().values());
+        }
+        all.sort_unstable();
+        all
     }
 
     /// The rows of a stream with a topic, as text.

@@ -6,13 +6,16 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
-use headwater_connectors::{ConnectorError, Context, Delivery, Result};
+use headwater_connectors::{Context, Delivery, Result};
 use headwater_ingest::{Encoder, Format, FormatOptions, IngestError, Options};
 use mqtt_protocol_core::mqtt::packet::UserProperty;
 
 use super::about::About;
 use crate::topic::check_topic;
 use crate::wire::{Property, Text, Version};
+
+/// Topic, payload and properties of a row's message, or why there is none.
+pub(in crate::connector) type Written = std::result::Result<(Text, Bytes, Vec<Property>), String>;
 
 /// How rows become messages.
 pub(in crate::connector) struct RowWriter {
@@ -79,51 +82,62 @@ impl RowWriter {
         })
     }
 
-    /// Topic, payload and properties of each row.
-    pub(in crate::connector) fn write(
-        &self,
-        delivery: &Delivery,
-    ) -> Result<Vec<(Text, Bytes, Vec<Property>)>> {
+    /// Whether rows may say where they go.
+    pub(in crate::connector) fn reads_topics(&self) -> bool {
+        self.topic_column.is_some()
+    }
+
+    /// Topic, payload and properties of each row, or why it can be no message.
+    pub(in crate::connector) fn write(&self, delivery: &Delivery) -> Result<Vec<Written>> {
         let topics = self.topic_column.map(|at| cast(delivery.rows.column(at), &DataType::Utf8));
         let topics = topics.transpose().map_err(IngestError::from)?;
         let values = delivery.rows.project(&self.values).map_err(IngestError::from)?;
         let mut messages = Vec::with_capacity(values.num_rows());
-        for (row, mut payload) in self.payloads(&values)?.into_iter().enumerate() {
+        for (row, payload) in self.payloads(&values)?.into_iter().enumerate() {
             let sequence = delivery.first.plus(row as u64);
             let key = format!("{}/{}/{sequence}", delivery.stream, delivery.shard);
-            let refused = |why: &str| ConnectorError::refused(format!("publish row {key}"), why);
             let said = topics.as_ref().map(|topics| topics.as_string::<i32>());
             let said = said.filter(|topics| topics.is_valid(row)).map(|topics| Text::from(topics.value(row)));
-            let topic = said.or_else(|| self.topic.clone()).ok_or_else(|| refused("it says no topic"))?;
-            check_topic(&topic).map_err(refused)?;
-            let mut properties = Vec::new();
-            match self.version {
-                Version::V5 => {
-                    let key =
-                        UserProperty::new("key", key.as_str()).map_err(|_| refused("its key is too long"))?;
-                    properties.push(key.into());
-                }
-                Version::V3 => add_key(&mut payload, &key),
-            }
-            messages.push((topic, Bytes::from(payload), properties));
+            let written = payload.map_err(|error| error.to_string()).and_then(|payload| {
+                let topic = said.or_else(|| self.topic.clone()).ok_or("it says no topic")?;
+                check_topic(&topic)?;
+                self.with_key(payload, &key).map(|(payload, properties)| (topic, payload, properties))
+            });
+            messages.push(written);
         }
         Ok(messages)
     }
 
-    fn payloads(&self, values: &RecordBatch) -> Result<Vec<Vec<u8>>> {
+    /// The payload with its key beside it, or in it where the version has no place beside it.
+    fn with_key(
+        &self,
+        mut payload: Vec<u8>,
+        key: &str,
+    ) -> std::result::Result<(Bytes, Vec<Property>), String> {
+        let mut properties = Vec::new();
+        match self.version {
+            Version::V5 => {
+                let key = UserProperty::new("key", key).map_err(|_| "its key is too long".to_owned())?;
+                properties.push(key.into());
+            }
+            Version::V3 => add_key(&mut payload, key),
+        }
+        Ok((Bytes::from(payload), properties))
+    }
+
+    fn payloads(&self, values: &RecordBatch) -> Result<Vec<Result<Vec<u8>>>> {
         // Text in JSON has no line feeds, so lines are rows; raw values may have them, so each is written by itself.
         if self.format == Format::JsonLines {
             let lines = self.encode(values)?;
             let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            return Ok(lines.map(<[u8]>::to_vec).collect());
+            return Ok(lines.map(|line| Ok(line.to_vec())).collect());
         }
-        (0..values.num_rows())
-            .map(|row| {
-                let mut payload = self.encode(&values.slice(row, 1))?;
-                payload.pop_if(|last| *last == b'\n');
-                Ok(payload)
-            })
-            .collect()
+        let payload = |row| {
+            let mut payload = self.encode(&values.slice(row, 1))?;
+            payload.pop_if(|last| *last == b'\n');
+            Ok(payload)
+        };
+        Ok((0..values.num_rows()).map(payload).collect())
     }
 
     fn encode(&self, values: &RecordBatch) -> Result<Vec<u8>> {
