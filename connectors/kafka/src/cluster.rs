@@ -59,6 +59,13 @@ impl Cluster {
         self.config.get(name)
     }
 
+    /// Whether messages become shorter on their way.
+    pub fn compresses(&self) -> bool {
+        ["compression.type", "compression.codec"]
+            .iter()
+            .any(|name| self.get(name).is_some_and(|kind| kind != "none"))
+    }
+
     /// Sets a property, unless the user has.
     pub fn default(&mut self, name: &str, value: &str) {
         if self.config.get(name).is_none() {
@@ -154,7 +161,19 @@ fn judge(error: &KafkaError, notes: &Notes) -> (String, bool) {
         None => reason_of(error),
     };
     let codes = [error.rdkafka_error_code(), note.map(|(code, _)| code)];
-    (reason, codes.into_iter().flatten().any(is_final))
+    (reason, is_about_settings(error) || codes.into_iter().flatten().any(is_final))
+}
+
+/// Whether no client could be made of the settings: those that contradict each other, files that are not there.
+fn is_about_settings(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::ClientConfig(..) => true,
+        // That there are no more threads or file handles for it passes.
+        KafkaError::ClientCreation(reason) => {
+            !reason.contains("thread") && !reason.contains("Too many open files")
+        }
+        _ => false,
+    }
 }
 
 /// Whether an error stays until somebody changes something.
@@ -177,7 +196,7 @@ fn is_final(code: RDKafkaErrorCode) -> bool {
 /// What an error says, without the values of settings.
 fn reason_of(error: &KafkaError) -> String {
     match error {
-        KafkaError::ClientConfig(_, reason, _, _) => reason.clone(),
+        KafkaError::ClientConfig(_, reason, _, _) | KafkaError::ClientCreation(reason) => reason.clone(),
         KafkaError::Transaction(error) => error.string(),
         other => match other.rdkafka_error_code() {
             Some(code) => code.to_string(),
@@ -236,6 +255,22 @@ mod tests {
         let text = told(&[servers, ("properties.fetch.min.byte", "7")]);
         assert!(text.contains("'properties.fetch.min.byte'"), "{text}");
         assert!(text.contains("No such configuration property"), "{text}");
+    }
+
+    #[test]
+    fn settings_of_which_no_client_can_be_made_are_refused() {
+        for (name, value) in [("acks", "1"), ("ssl.ca.location", "/no/such/file.pem")] {
+            let property = format!("properties.{name}");
+            let given = [("bootstrap_servers", "127.0.0.1:1"), ("properties.security.protocol", "ssl")];
+            let cluster = take(&[given[0], given[1], (property.as_str(), value)]).unwrap();
+            let made: rdkafka::error::KafkaResult<rdkafka::producer::BaseProducer> =
+                cluster.producer_config(&[("enable.idempotence", "true")]).create();
+            let error = cluster.failed("connect", &made.err().unwrap(), &Notes::default());
+            assert!(!error.is_retryable() && error.to_string().contains(name), "{error}");
+        }
+        let cluster = take(&[("bootstrap_servers", "a:1")]).unwrap();
+        let error = KafkaError::ClientCreation("Unable to create broker thread".to_owned());
+        assert!(cluster.failed("connect", &error, &Notes::default()).is_retryable());
     }
 
     #[test]

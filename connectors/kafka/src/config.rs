@@ -80,6 +80,12 @@ fn make_source(context: Context, options: &mut Options, is_upsert: bool) -> Resu
         return Err(options.bad("scan.bounded.mode", "", "an input that ends has one topic").into());
     }
     if in_group {
+        if let Topics::Like(pattern) = &topics
+            && !is_of_posix(pattern)
+        {
+            let reason = "a group's pattern is an extended regular expression of POSIX, without \\d and the like, (?…) and lazy repetition";
+            return Err(options.bad("topic-pattern", pattern, reason).into());
+        }
         cluster.default("partition.assignment.strategy", "cooperative-sticky");
     }
     let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
@@ -165,7 +171,10 @@ fn make_sink(
     if is_upsert && spread.is_some_and(|spread| spread != Spread::Default) {
         return Err(options.bad("sink.partitioner", "", "rows of one key stay in one partition").into());
     }
-    let prefix = options.get("sink.transactional-id-prefix").unwrap_or_else(|| "headwater".to_owned());
+    // Ids are the cluster's: another installation may have a stream of the same name and number.
+    let prefix = options
+        .get("sink.transactional-id-prefix")
+        .unwrap_or_else(|| format!("headwater-{:x}", context.created.0));
     let linger = options.duration("sink.buffer-flush.interval")?.unwrap_or(LINGER);
     let format = take_format(&context, options)?;
     let registry = take_registry(options, format, key.as_ref())?;
@@ -199,6 +208,13 @@ fn take_topics(options: &mut Options) -> Result<Topics> {
         return Err(options.bad("topic", "", "it is the name of a topic").into());
     }
     Ok(Topics::Named(names))
+}
+
+/// Whether a regular expression means to POSIX what it means to us.
+fn is_of_posix(pattern: &str) -> bool {
+    let is_escape = |at: usize| pattern[at + 1..].starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    let escapes = pattern.match_indices('\\').any(|(at, _)| is_escape(at));
+    !escapes && !["(?", "*?", "+?", "??", "}?"].iter().any(|own| pattern.contains(own))
 }
 
 fn take_group(cluster: &mut Cluster, options: &mut Options) -> Result<()> {

@@ -58,6 +58,28 @@ impl Encoded {
     pub fn key(&self, message: &Out) -> Option<&[u8]> {
         message.key.clone().map(|at| &self.bytes[at])
     }
+
+    /// How long a message is for a broker: as a batch of its own, not compressed, with one header more of these lengths.
+    pub fn size(&self, message: &Out, (name, value): (usize, usize)) -> usize {
+        let part = |bytes: Option<&[u8]>| bytes.map_or(1, |bytes| with_length(bytes.len()));
+        let headers = message.headers.iter();
+        let headers = headers.map(|(name, value)| with_length(name.len()) + part(value.as_deref()));
+        let own = with_length(name) + with_length(value);
+        let count = with_length(message.headers.len() + 1) - (message.headers.len() + 1);
+        // Attributes, and how time and offset differ from those of the batch: not at all.
+        let record =
+            3 + part(self.key(message)) + part(self.value(message)) + count + headers.sum::<usize>() + own;
+        BATCH_BYTES + with_length(record)
+    }
+}
+
+/// What a batch has before its records.
+const BATCH_BYTES: usize = 61;
+
+/// So many bytes, with their number before them: a zigzag varint.
+fn with_length(bytes: usize) -> usize {
+    let bits = usize::BITS - (2 * bytes).leading_zeros();
+    bytes + bits.div_ceil(7).max(1) as usize
 }
 
 impl MessageEncoder {
@@ -101,8 +123,28 @@ impl MessageEncoder {
         }
     }
 
+    /// The messages of some rows, but for rows of which none can be made: those with the reason.
+    pub fn encode_what_can_be(
+        &mut self,
+        rows: &RecordBatch,
+    ) -> Result<(Vec<(usize, Encoded)>, Vec<(usize, String)>)> {
+        let error = match self.encode(rows) {
+            Ok(encoded) => return Ok((vec![(0, encoded)], Vec::new())),
+            Err(error) if rows.num_rows() == 0 => return Err(error),
+            Err(error) if rows.num_rows() == 1 => return Ok((Vec::new(), vec![(0, error.to_string())])),
+            Err(error) => error,
+        };
+        tracing::debug!(%error, "a row cannot be written as a message: looking for it");
+        let half = rows.num_rows() / 2;
+        let (mut good, mut bad) = self.encode_what_can_be(&rows.slice(0, half))?;
+        let (later, worse) = self.encode_what_can_be(&rows.slice(half, rows.num_rows() - half))?;
+        good.extend(later.into_iter().map(|(first, encoded)| (half + first, encoded)));
+        bad.extend(worse.into_iter().map(|(row, reason)| (half + row, reason)));
+        Ok((good, bad))
+    }
+
     /// The messages of some rows.
-    pub fn encode(&mut self, rows: &RecordBatch) -> Result<Encoded> {
+    fn encode(&mut self, rows: &RecordBatch) -> Result<Encoded> {
         let mut bytes = Vec::with_capacity(self.row_bytes * rows.num_rows());
         let keys = self.keys(rows, &mut bytes)?;
         let timestamps = self.timestamps(rows)?;

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::executor::block_on;
 use headwater_connectors::{ConnectorError, Result};
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -17,6 +20,9 @@ use crate::encode::{Encoded, Out};
 
 /// How long the cluster may take to end a transaction, or to answer for all messages.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long batches are that librdkafka sends unless told otherwise.
+pub(crate) const BATCH_BYTES: usize = 1_000_000;
 
 /// The header by which a message is known: `WRITER/SHARD/SEQUENCE`.
 pub(crate) const HEADER: &str = "headwater-sequence";
@@ -84,8 +90,22 @@ pub(crate) struct TopicProducer {
 
 impl TopicProducer {
     /// Makes a producer. With a transactional id it fences off whoever used it before and ends what was left open.
-    pub fn open(cluster: &Cluster, topic: &str, transactional_id: Option<&str>) -> Result<Self> {
+    /// A message takes up to `bytes_max` at the topic, if that is known.
+    pub fn open(
+        cluster: &Cluster,
+        topic: &str,
+        transactional_id: Option<&str>,
+        bytes_max: Option<usize>,
+    ) -> Result<Self> {
         let mut own = vec![("enable.idempotence", "true")];
+        if cluster.get("message.max.bytes").is_none() {
+            // What is too long is the topic's to say.
+            own.push(("message.max.bytes", "1000000000"));
+        }
+        let batch_bytes = bytes_max.map(|most| most.min(BATCH_BYTES).to_string());
+        if let Some(bytes) = batch_bytes.as_deref().filter(|_| cluster.get("batch.size").is_none()) {
+            own.push(("batch.size", bytes));
+        }
         if cluster.get("partitioner").is_none() {
             // As Kafka's own producer spreads keys, so that both find a key in one place.
             own.push(("partitioner", "murmur2_random"));
@@ -206,6 +226,18 @@ impl TopicProducer {
         }
         Ok(self.heard.lock().ends.clone())
     }
+}
+
+/// How long a message may be at a topic. `None` if it may not be asked, or if messages become shorter on their way: then the broker tells.
+pub(crate) fn ask_bytes_max(cluster: &Cluster, topic: &str) -> Option<usize> {
+    if cluster.compresses() {
+        return None;
+    }
+    let admin: AdminClient<DefaultClientContext> = cluster.producer_config(&[]).create().ok()?;
+    let options = AdminOptions::new().request_timeout(Some(crate::cluster::PATIENCE));
+    let asked = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options)).ok()?;
+    let settings = asked.into_iter().next()?.ok()?;
+    settings.get("max.message.bytes")?.value.as_ref()?.parse().ok()
 }
 
 /// Whether an error says that another producer has taken over.

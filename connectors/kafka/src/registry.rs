@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// After how long a schema is asked for again that was not there.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// How many files one schema may import, each and all that those import.
 const REFERENCES_MAX: usize = 256;
 
@@ -130,7 +133,9 @@ impl Registry {
             ConnectorError::outage(&what, headwater_connectors::causes(&error.without_url()))
         })?;
         let status = answer.status();
-        let body = answer.text().await.unwrap_or_default();
+        let body = answer.text().await.map_err(|error| {
+            ConnectorError::outage(&what, headwater_connectors::causes(&error.without_url()))
+        })?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => {
@@ -147,20 +152,33 @@ impl Registry {
         }
     }
 
-    /// Fetches the schemas of these numbers, with all that they import.
+    /// Fetches the schemas of these numbers, with all that they import. Those that the registry does not know are asked for once more
+    /// a moment later, together: it may hear of a new one after its first message was written.
     pub async fn fetch(&self, ids: impl IntoIterator<Item = u32>, schemas: &Schemas) -> Result<()> {
         let client = self.client().await?;
+        let mut unknown = Vec::new();
         for id in ids {
-            let number = id.to_string();
-            let request = self.request(&client, Method::GET, &["schemas", "ids", &number])?;
-            let found = self.send(&format!("ask for schema {id}"), request).await?;
-            let schema = match found {
-                Some(value) => Some(self.complete(&client, id, value).await?),
-                None => None,
-            };
-            schemas.put(id, schema);
+            match self.find(&client, id).await? {
+                Some(schema) => schemas.put(id, Some(schema)),
+                None => unknown.push(id),
+            }
+        }
+        if !unknown.is_empty() {
+            tokio::time::sleep(AGAIN).await;
+        }
+        for id in unknown {
+            schemas.put(id, self.find(&client, id).await?);
         }
         Ok(())
+    }
+
+    async fn find(&self, client: &Client, id: u32) -> Result<Option<RegisteredSchema>> {
+        let number = id.to_string();
+        let request = self.request(client, Method::GET, &["schemas", "ids", &number])?;
+        match self.send(&format!("ask for schema {id}"), request).await? {
+            Some(value) => self.complete(client, id, value).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// A schema with all that it imports.
@@ -220,4 +238,49 @@ pub(crate) fn take_subject(options: &mut Options, topic: &str, part: &str) -> St
     }
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     options.get_any(&names).unwrap_or_else(|| format!("{topic}-{part}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A registry that gives these answers, one for each request.
+    async fn answering(answers: &'static [&'static str]) -> Registry {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4_096];
+                let _ = socket.read(&mut request).await.unwrap();
+                let (status, length, body) = match answer.split_once(' ') {
+                    Some((length, body)) => ("200 OK", length.parse().unwrap(), body),
+                    None => ("404 Not Found", answer.len(), *answer),
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                socket.write_all(head.as_bytes()).await.unwrap();
+            }
+        });
+        let given = [("avro-confluent.url", url.as_str())];
+        Registry::take(&mut Options::new("connector kafka", given)).unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_schema_that_comes_late_is_found_and_half_an_answer_is_an_outage() {
+        let schemas = Schemas::default();
+        let registry = answering(&["none", "none", r#"20 {"schema":"\"int\""}"#, "none"]).await;
+        registry.fetch([7, 8], &schemas).await.unwrap();
+        assert!(schemas.get(7).is_some() && schemas.get(8).is_none());
+        assert!(
+            schemas.missing([[0, 0, 0, 0, 8, 1].as_slice()]).is_empty(),
+            "it is not asked for with each message"
+        );
+
+        let error = answering(&["100 {"]).await.fetch([9], &schemas).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+    }
 }

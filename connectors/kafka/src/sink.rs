@@ -5,14 +5,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
 use async_trait::async_trait;
 use headwater_connectors::{Context, Cursor, Delivery, Result, Sink};
-use headwater_ingest::Format;
+use headwater_core::{Sequence, ShardId};
+use headwater_ingest::{Format, IngestError};
 use parking_lot::Mutex;
 
 use crate::cluster::Cluster;
-use crate::encode::MessageEncoder;
-use crate::producer::{Spread, TopicProducer};
+use crate::encode::{Encoded, MessageEncoder};
+use crate::producer::{BATCH_BYTES, HEADER, Spread, TopicProducer, ask_bytes_max};
 use crate::readback::{prefix_of, read_back};
 use crate::registry::Registry;
 use crate::source::blocking;
@@ -54,6 +57,14 @@ struct Writing {
     partitions: i32,
     /// The end of each partition as far as we know it: beyond are messages that are to be read back.
     ends: BTreeMap<i32, i64>,
+    /// How long a message may be, if that is known.
+    bytes_max: Option<usize>,
+}
+
+/// What became of a delivery: how many bytes were sent, and the rows that the topic will never take.
+struct Sent {
+    bytes: usize,
+    unfit: Vec<(usize, String)>,
 }
 
 impl KafkaSink {
@@ -75,6 +86,23 @@ impl KafkaSink {
         Ok(())
     }
 
+    async fn park(
+        &self,
+        shard: ShardId,
+        first: Sequence,
+        rows: &RecordBatch,
+        mut unfit: Vec<(usize, String)>,
+    ) -> Result<()> {
+        if unfit.is_empty() {
+            return Ok(());
+        }
+        unfit.sort_by_key(|(row, _)| *row);
+        let places = UInt64Array::from_iter_values(unfit.iter().map(|(row, _)| *row as u64));
+        let rows = take_record_batch(rows, &places).map_err(IngestError::from)?;
+        let why = unfit.into_iter().map(|(row, reason)| (first.plus(row as u64), reason));
+        self.context.parking.park(shard, rows, why.collect()).await
+    }
+
     fn writing(&self) -> Result<Arc<Mutex<Writing>>> {
         let closed = || self.settings.cluster.outage("write", "the sink is not open");
         self.writing.clone().ok_or_else(closed)
@@ -94,33 +122,23 @@ impl Sink for KafkaSink {
     async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
         let (writing, encoder) = (self.writing()?, Arc::clone(&self.encoder));
         let (writer, spread) = (self.settings.writer.clone(), self.settings.spread);
-        self.rows += delivery.rows.num_rows();
-        self.bytes += blocking(move || {
-            let encoded = encoder.lock().encode(&delivery.rows)?;
+        let (shard, first, rows) = (delivery.shard, delivery.first, delivery.rows.clone());
+        let sent = blocking(move || {
+            let (encoded, unfit) = encoder.lock().encode_what_can_be(&delivery.rows)?;
+            let mut sent = Sent { bytes: 0, unfit };
             let mut writing = writing.lock();
             writing.producer.begin()?;
-            let mut key = prefix_of(&writer, delivery.shard);
-            let (prefix, mut bytes) = (key.len(), 0);
-            for message in &encoded.messages {
-                let sequence = delivery.first.plus(message.row as u64);
-                key.truncate(prefix);
-                // A text takes all that is written to it.
-                let _ = write!(key, "{sequence}");
-                let turn = match spread {
-                    Spread::Default => None,
-                    Spread::Fixed => Some(u64::from(delivery.shard.0)),
-                    Spread::RoundRobin => Some(sequence.0),
-                };
-                let count = u64::try_from(writing.partitions).unwrap_or(1).max(1);
-                let partition = turn.map(|turn| i32::try_from(turn % count).unwrap_or_default());
-                writing.producer.send(&encoded, message, &key, partition)?;
-                bytes += encoded.value(message).map_or(0, <[u8]>::len);
+            for (from, encoded) in &encoded {
+                let place = Place { writer: &writer, shard, first: first.plus(*from as u64), spread };
+                send(&writing, encoded, (&place, *from), &mut sent)?;
             }
             writing.producer.take_answers()?;
-            Ok(bytes)
+            Ok(sent)
         })
         .await?;
-        Ok(())
+        self.rows += rows.num_rows();
+        self.bytes += sent.bytes;
+        self.park(shard, first, &rows, sent.unfit).await
     }
 
     async fn flush(&mut self) -> Result<String> {
@@ -156,11 +174,57 @@ impl Sink for KafkaSink {
     }
 }
 
+/// Where rows come from, and where they go.
+struct Place<'a> {
+    writer: &'a str,
+    shard: ShardId,
+    first: Sequence,
+    spread: Spread,
+}
+
+/// Hands the messages of consecutive rows to the producer, but for those that are too long; `from` is the place of the first row.
+fn send(
+    writing: &Writing,
+    encoded: &Encoded,
+    (place, from): (&Place<'_>, usize),
+    sent: &mut Sent,
+) -> Result<()> {
+    let mut key = prefix_of(place.writer, place.shard);
+    let prefix = key.len();
+    for message in &encoded.messages {
+        let sequence = place.first.plus(message.row as u64);
+        key.truncate(prefix);
+        // A text takes all that is written to it.
+        let _ = write!(key, "{sequence}");
+        let size = encoded.size(message, (HEADER.len(), key.len()));
+        if let Some(most) = writing.bytes_max.filter(|most| size > *most) {
+            let reason = format!("its message has {size} bytes; the topic takes {most} (max.message.bytes)");
+            sent.unfit.push((from + message.row, reason));
+            continue;
+        }
+        let turn = match place.spread {
+            Spread::Default => None,
+            Spread::Fixed => Some(u64::from(place.shard.0)),
+            Spread::RoundRobin => Some(sequence.0),
+        };
+        let count = u64::try_from(writing.partitions).unwrap_or(1).max(1);
+        let partition = turn.map(|turn| i32::try_from(turn % count).unwrap_or_default());
+        writing.producer.send(encoded, message, &key, partition)?;
+        sent.bytes += encoded.value(message).map_or(0, <[u8]>::len);
+    }
+    Ok(())
+}
+
 /// Connects, and finds out where the sink stands.
 fn open(context: &Context, settings: &SinkSettings, stored: Cursor) -> Result<(Writing, Cursor)> {
     let SinkSettings { cluster, topic, writer, exactly_once, .. } = settings;
-    let producer = TopicProducer::open(cluster, topic, exactly_once.then_some(writer.as_str()))?;
+    let id = exactly_once.then_some(writer.as_str());
+    let mut producer = TopicProducer::open(cluster, topic, id, None)?;
     let partitions = producer.partitions()?;
+    let bytes_max = ask_bytes_max(cluster, topic);
+    if bytes_max.is_some_and(|most| most < BATCH_BYTES) {
+        producer = TopicProducer::open(cluster, topic, id, bytes_max)?;
+    }
     let mut cursor = stored;
     let mut ends = read_note(&cursor.note);
     if *exactly_once {
@@ -172,7 +236,7 @@ fn open(context: &Context, settings: &SinkSettings, stored: Cursor) -> Result<(W
         ends = found.ends;
         cursor.note = note_of(&ends);
     }
-    Ok((Writing { producer, partitions, ends }, cursor))
+    Ok((Writing { producer, partitions, ends, bytes_max }, cursor))
 }
 
 /// The ends of partitions as they are kept beside the cursor: `{"0":17}`.

@@ -43,6 +43,16 @@ pub(crate) struct SourceSettings {
     pub schemas: Schemas,
 }
 
+/// What the name of a mark begins with that says where a partition ends, of a bounded input. No topic has a space in its name.
+pub(crate) const END: &str = "end of ";
+
+/// Where partitions are to be read from, and up to where, as the log has it.
+#[derive(Default)]
+pub(crate) struct Stored {
+    pub next: BTreeMap<Partition, i64>,
+    pub ends: BTreeMap<Partition, i64>,
+}
+
 /// Reads topics.
 pub(crate) struct KafkaSource {
     context: Context,
@@ -83,18 +93,22 @@ pub(crate) async fn blocking<T: Send + 'static>(
 #[async_trait]
 impl Source for KafkaSource {
     async fn open(&mut self, marks: BTreeMap<String, String>) -> Result<()> {
-        let mut places = BTreeMap::new();
-        for (partition, offset) in &marks {
+        let mut stored = Stored::default();
+        for (name, offset) in &marks {
             let refused =
                 |reason: String| ConnectorError::refused("resume from the stored positions", reason);
             let offset = offset.parse().map_err(|_| refused(format!("{offset:?} is not an offset")))?;
+            let (partition, places) = match name.strip_prefix(END) {
+                Some(partition) => (partition, &mut stored.ends),
+                None => (name.as_str(), &mut stored.next),
+            };
             places.insert(partition.parse::<Partition>().map_err(refused)?, offset);
         }
         let reopened = || self.settings.cluster.outage("open", "the source was open before");
         let decoder = self.decoder.take().ok_or_else(reopened)?;
         let (settings, context) = (self.settings.clone(), self.context.clone());
         let (stop, lag) = (Arc::clone(&self.stop), Arc::clone(&self.lag));
-        let work = blocking(move || Work::open(settings, context, decoder, places, stop, lag)).await?;
+        let work = blocking(move || Work::open(settings, context, decoder, stored, stop, lag)).await?;
         self.work = Some(Arc::new(Mutex::new(work)));
         Ok(())
     }
@@ -105,7 +119,8 @@ impl Source for KafkaSource {
 
     async fn committed(&mut self, marks: &[Mark]) -> Result<()> {
         let read = |mark: &Mark| Some((mark.partition.parse().ok()?, mark.position.parse().ok()?));
-        let offsets: Vec<(Partition, i64)> = marks.iter().filter_map(read).collect();
+        let of_partitions = marks.iter().filter(|mark| !mark.partition.starts_with(END));
+        let offsets: Vec<(Partition, i64)> = of_partitions.filter_map(read).collect();
         self.work(move |work| {
             let told = work.reader.durable(&offsets);
             told.map_err(|error| work.failed("commit offsets", &error))

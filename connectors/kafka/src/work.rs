@@ -14,7 +14,7 @@ use crate::batch::{Batch, Batches};
 use crate::cluster::PATIENCE;
 use crate::consumer::{Change, Reader};
 use crate::offsets::{Partition, Place};
-use crate::source::{SourceSettings, Topics};
+use crate::source::{END, SourceSettings, Stored, Topics};
 
 /// How long a pull waits for a message.
 const WAIT: Duration = Duration::from_millis(500);
@@ -42,8 +42,8 @@ pub(crate) struct Work {
     ready: VecDeque<(Partition, Batch)>,
     /// How many bytes a batch had lately.
     room: usize,
-    /// Partitions that have begun and whose beginning is not yet in the log.
-    begun: Vec<(Partition, i64)>,
+    /// Where partitions begin and end, as far as that is not yet in the log.
+    begun: Vec<Mark>,
     looked_at: headwater_core::EventTime,
     stop: Arc<AtomicBool>,
     runtime: tokio::runtime::Handle,
@@ -54,7 +54,7 @@ impl Work {
         settings: SourceSettings,
         context: Context,
         decoder: MessageDecoder,
-        marks: BTreeMap<Partition, i64>,
+        stored: Stored,
         stop: Arc<AtomicBool>,
         lag: Arc<AtomicU64>,
     ) -> Result<Self> {
@@ -77,7 +77,7 @@ impl Work {
             context,
             decoder,
             reader,
-            marks,
+            marks: stored.next,
             ends: None,
             ready: VecDeque::new(),
             room: 0,
@@ -90,7 +90,7 @@ impl Work {
             work.join()?;
         } else {
             let partitions = work.partitions()?;
-            work.bound(&partitions)?;
+            work.bound(&partitions, stored.ends)?;
             work.begin(&partitions)?;
         }
         Ok(work)
@@ -106,7 +106,8 @@ impl Work {
             Topics::Named(names) => {
                 self.reader.consumer().subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>())
             }
-            Topics::Like(pattern) => self.reader.consumer().subscribe(&[&format!("^{pattern}$")]),
+            // As an extended regular expression of POSIX, which is what begins with ^.
+            Topics::Like(pattern) => self.reader.consumer().subscribe(&[&format!("^({pattern})$")]),
         };
         subscribed.map_err(|error| self.failed("join the group", &error))
     }
@@ -159,11 +160,19 @@ impl Work {
         Ok(partitions)
     }
 
-    /// Finds out where partitions end.
-    fn bound(&mut self, partitions: &[Partition]) -> Result<()> {
+    /// Finds out where partitions end, the first time; then it is stored, so that the end does not move on with each opening.
+    fn bound(&mut self, partitions: &[Partition], mut ends: BTreeMap<Partition, i64>) -> Result<()> {
         let Some(end) = &self.settings.end else { return Ok(()) };
-        let ends = end.resolve(self.reader.consumer(), partitions);
-        self.ends = Some(ends.map_err(|error| self.failed("find the end", &error))?);
+        let fresh: Vec<_> = partitions.iter().filter(|one| !ends.contains_key(*one)).cloned().collect();
+        let found = end.resolve(self.reader.consumer(), &fresh);
+        let found = found.map_err(|error| self.failed("find the end", &error))?;
+        let name = |partition: &Partition| format!("{END}{partition}");
+        let marks = found
+            .iter()
+            .map(|(partition, end)| Mark { partition: name(partition), position: end.to_string() });
+        self.begun.extend(marks);
+        ends.extend(found);
+        self.ends = Some(ends);
         Ok(())
     }
 
@@ -192,7 +201,7 @@ impl Work {
             offsets.retain(|partition, _| ends.contains_key(partition));
         }
         let begun = offsets.iter().filter(|(partition, offset)| self.marks.get(*partition) != Some(*offset));
-        self.begun.extend(begun.map(|(partition, offset)| (partition.clone(), *offset)));
+        self.begun.extend(begun.map(|(partition, offset)| mark(partition, *offset)));
         self.marks.extend(offsets.clone());
         let started = self.reader.start(&offsets);
         started.map_err(|error| self.failed("start to read", &error))
@@ -251,7 +260,7 @@ impl Work {
             return self.hand_on(&partition, batch);
         }
         if !self.begun.is_empty() {
-            let marks = self.begun.drain(..).map(|(partition, offset)| mark(&partition, offset)).collect();
+            let marks = self.begun.drain(..).collect();
             let nothing = Decoded::empty(&self.context.schema);
             return Ok(Pulled::Records { payload: Payload::Decoded(nothing), marks });
         }

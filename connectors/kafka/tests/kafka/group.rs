@@ -68,3 +68,51 @@ fn partitions_change_hands_without_loss_or_repeat() {
     let bad: usize = labs.iter().map(|lab| lab.numbers("system.dead_letters", "record").len()).sum();
     assert_eq!(bad, ROWS as usize / 1_000);
 }
+
+#[test]
+fn a_pattern_names_whole_topics_alone_and_in_a_group() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let topics = [Topic::new(&address, 1), Topic::new(&address, 1)];
+    // Topics whose names begin or end like those that are meant.
+    let others = [format!("{}-more", topics[0].name), format!("x-{}", topics[1].name)];
+    let others = others.map(|name| Topic::named(&address, &name, 1, &[]));
+    for (topic, first) in topics.iter().chain(&others).zip([0, 10, 1_000, 2_000]) {
+        let producer = topic.producer(&[]);
+        topic.fill(&producer, first, first + 10);
+        Topic::flush(&producer);
+    }
+    let pattern = topics.each_ref().map(|topic| topic.name.as_str()).join("|");
+    let runtime = runtime();
+    for assignment in ["all", "group"] {
+        let (lab, group) = (Lab::new(1), format!("{}-{assignment}", topics[0].name));
+        let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
+        let options = [
+            ("properties.bootstrap.servers", address.as_str()),
+            ("topic-pattern", pattern.as_str()),
+            ("properties.group.id", group.as_str()),
+            ("scan.assignment", assignment),
+        ];
+        let source = supervisor.start_source(def("kafka", &options), |_| ()).unwrap();
+        for _ in 0..300 {
+            if lab.numbers("events", "n").len() >= 20 {
+                break;
+            }
+            broker::pause(Duration::from_millis(100));
+        }
+        let status = runtime.block_on(source.stop());
+        assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
+        assert_eq!(status.positions.len(), 2, "{:?}", status.positions);
+        assert_dense(lab.numbers("events", "n"), 20);
+        if assignment == "all" {
+            continue;
+        }
+        let schema = Arc::clone(&lab.ingest.log().stream_named("events").unwrap().spec.schema);
+        for wrong in [r"t\d+", "(?:a|b)", "a+?"] {
+            let wrong = [options[0], ("topic-pattern", wrong), options[2], options[3]];
+            let error =
+                supervisor.validate_source(&def("kafka", &wrong), &schema, None).unwrap_err().to_string();
+            assert!(error.contains("topic-pattern") && error.contains("POSIX"), "{error}");
+        }
+    }
+}

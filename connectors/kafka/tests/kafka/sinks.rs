@@ -226,19 +226,51 @@ fn a_commit_waits_for_the_broker_and_for_nothing_else() {
     assert!(shortest < Duration::from_millis(80), "{shortest:?}");
 }
 
+/// Appends rows with these texts to `events`.
+fn append(lab: &Lab, texts: &[String]) {
+    let rows = RecordBatch::try_from_iter([
+        ("n", Arc::new(Int64Array::from_iter_values(0..texts.len() as i64)) as _),
+        ("text", Arc::new(StringArray::from(texts.to_vec())) as _),
+    ]);
+    lab.ingest.append_batch("events", "test", rows.unwrap()).unwrap();
+}
+
 #[test]
-fn a_message_that_the_broker_refuses_stops_the_sink_and_nothing_of_its_transaction_is_seen() {
+fn rows_that_the_topic_is_too_small_for_are_parked_and_the_others_go_on() {
     let Some(address) = broker::shared() else { return };
     registry::add(&CONNECTOR);
     let (lab, topic) = (Lab::new(1), Topic::with(&address, 1, &[("max.message.bytes", "2000")]));
-    let text = ["short".to_owned(), "long ".repeat(1_000)];
-    let rows = RecordBatch::try_from_iter([
-        ("n", Arc::new(Int64Array::from(vec![1, 2])) as _),
-        ("text", Arc::new(StringArray::from(text.to_vec())) as _),
-    ]);
-    lab.ingest.append_batch("events", "test", rows.unwrap()).unwrap();
+    // Around the limit of what one message may be, and far beyond it; together more than one batch may be.
+    let mut texts: Vec<_> = (1_700..2_000).map(|length| "x".repeat(length)).collect();
+    texts.insert(100, "long ".repeat(1_000));
+    append(&lab, &texts);
     let prefix = ("sink.transactional-id-prefix", topic.name.as_str());
-    let status = lab.sink_life(&def("kafka", &topic.options(&[prefix])), None).unwrap();
+    let def = def("kafka", &topic.options(&[prefix]));
+    let status = lab.sink_life(&def, None).unwrap();
+    assert_eq!((status.state, status.last_error), (State::Stopped, None));
+    let mut taken = topic.numbers();
+    let parked = lab.numbers("system.dead_letters", "record");
+    assert!(taken.contains(&0) && !taken.contains(&100) && !taken.contains(&300), "{taken:?}");
+    assert_eq!(status.dead_letters, parked.len() as u64);
+    taken.extend(&parked);
+    assert_dense(taken, 301);
+    // What is parked is longer than everything that was taken.
+    assert_eq!(parked[0], 100);
+    assert!(parked[1..].windows(2).all(|two| two[0] + 1 == two[1]), "{parked:?}");
+}
+
+#[test]
+fn a_message_that_only_the_broker_can_refuse_stops_the_sink_and_nothing_of_its_transaction_is_seen() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let (lab, topic) = (Lab::new(1), Topic::with(&address, 1, &[("max.message.bytes", "2000")]));
+    // Compressed by itself it is short enough or not: that nobody knows before.
+    let noise: String =
+        (0..6_000_u64).map(|n| char::from(b'!' + (n * n * 2_654_435_761 >> 20) as u8 % 90)).collect();
+    append(&lab, &["short".to_owned(), noise]);
+    let options =
+        [("sink.transactional-id-prefix", topic.name.as_str()), ("properties.compression.type", "gzip")];
+    let status = lab.sink_life(&def("kafka", &topic.options(&options)), None).unwrap();
     let told = status.last_error.unwrap_or_default();
     assert_eq!(status.state, State::Failed, "{told}");
     assert!(told.starts_with("HW5005") && told.contains("size too large"), "{told}");

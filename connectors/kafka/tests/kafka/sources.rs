@@ -136,6 +136,26 @@ fn it_begins_and_ends_where_it_is_told() {
 }
 
 #[test]
+fn an_end_does_not_move_on_when_the_source_is_opened_again() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let topic = Topic::new(&address, 2);
+    let producer = topic.producer(&[]);
+    topic.fill(&producer, 0, 10);
+    Topic::flush(&producer);
+    let lab = Lab::new(1);
+    let options = [("scan.bounded.mode", "latest-offset"), ("properties.group.id", topic.name.as_str())];
+    let def = def("kafka", &topic.options(&options));
+    for _ in 0..2 {
+        let status = lab.source_life(&def, None).unwrap();
+        assert_eq!(status.state, State::Ended, "{:?}", status.last_error);
+        assert_dense(lab.numbers("events", "n"), 10);
+        topic.fill(&producer, 10, 20);
+        Topic::flush(&producer);
+    }
+}
+
+#[test]
 fn what_retention_has_taken_is_told_and_passed_over_only_if_asked() {
     let Some(address) = broker::shared() else { return };
     registry::add(&CONNECTOR);
@@ -143,19 +163,23 @@ fn what_retention_has_taken_is_told_and_passed_over_only_if_asked() {
     let producer = topic.producer(&[]);
     topic.fill(&producer, 0, 10);
     Topic::flush(&producer);
-    let end = ("scan.bounded.mode", "latest-offset");
+    let end = [
+        ("scan.bounded.mode", "specific-offsets"),
+        ("scan.bounded.specific-offsets", "partition:0,offset:30"),
+    ];
     let lab = Lab::new(1);
-    lab.source_life(&def("kafka", &topic.options(&[end])), None).unwrap();
+    lab.source_life(&def("kafka", &topic.options(&end)), Some(5_000));
+    assert_eq!(lab.numbers("events", "n"), (0..10).collect::<Vec<_>>());
     topic.fill(&producer, 10, 30);
     Topic::flush(&producer);
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&topic.name, 0, Offset::Offset(20)).unwrap();
     runtime().block_on(topic.admin().delete_records(&list, &AdminOptions::new())).unwrap();
-    let failed = lab.source_life(&def("kafka", &topic.options(&[end])), None).unwrap();
+    let failed = lab.source_life(&def("kafka", &topic.options(&end)), None).unwrap();
     assert_eq!(failed.state, State::Failed);
     let told = failed.last_error.unwrap();
     assert!(told.contains("the next message to read is 10, Kafka has 20 to 30"), "{told}");
-    let on = def("kafka", &topic.options(&[end, ("properties.auto.offset.reset", "earliest")]));
+    let on = def("kafka", &topic.options(&[end[0], end[1], ("properties.auto.offset.reset", "earliest")]));
     assert_eq!(lab.source_life(&on, None).unwrap().state, State::Ended);
     assert_eq!(lab.numbers("events", "n"), (0..10).chain(20..30).collect::<Vec<_>>());
 }

@@ -34,7 +34,12 @@ impl Topic {
     pub fn with(address: &str, partitions: i32, settings: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let topic = Self { address: address.to_owned(), name, partitions };
+        Self::named(address, &name, partitions, settings)
+    }
+
+    /// The same with a name that is given.
+    pub fn named(address: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Self {
+        let topic = Self { address: address.to_owned(), name: name.to_owned(), partitions };
         let mut new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(1));
         for (name, value) in settings {
             new = new.set(name, value);

@@ -28,10 +28,18 @@ pub struct RegisteredSchema {
 #[derive(Clone, Default)]
 pub struct Schemas(Arc<RwLock<BTreeMap<u32, Option<Arc<RegisteredSchema>>>>>);
 
+/// How many numbers are remembered that the registry does not know.
+const UNKNOWN_MAX: usize = 1_024;
+
 impl Schemas {
     /// Keeps what the registry has said of a number; `None`: that there is no such schema.
     pub fn put(&self, id: u32, schema: Option<RegisteredSchema>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, schema.map(Arc::new));
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if schema.is_none() && known.values().filter(|schema| schema.is_none()).count() >= UNKNOWN_MAX {
+            // Whatever bytes may be taken for a number; what is asked again costs a request.
+            known.retain(|_, schema| schema.is_some());
+        }
+        known.insert(id, schema.map(Arc::new));
     }
 
     /// The numbers in these messages of which nothing is known.
@@ -42,7 +50,7 @@ impl Schemas {
     }
 
     /// The schema of a number.
-    pub(super) fn get(&self, id: u32) -> Option<Arc<RegisteredSchema>> {
+    pub fn get(&self, id: u32) -> Option<Arc<RegisteredSchema>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned().flatten()
     }
 }
