@@ -15,10 +15,10 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::http::HttpResponse;
-use aws_sdk_kinesis::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_kinesis::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use headwater_connectors::{ConnectorError, Result};
+use headwater_connectors::{ConnectorError, Result, fill_from_environment};
 use headwater_core::World;
 use headwater_ingest::Options;
 
@@ -56,8 +56,8 @@ impl Access {
         Ok(Self { region, endpoint, identity: Identity::take(options)? })
     }
 
-    /// What the clients are made of. Reads the environment and the profile's files.
-    pub(crate) async fn config(&self) -> SdkConfig {
+    /// What the clients are made of. Reads the environment and the profile's files; what nobody will find there later is refused.
+    pub(crate) async fn config(&self) -> Result<SdkConfig> {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
@@ -70,7 +70,7 @@ impl Access {
         if let Some(endpoint) = &self.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
-        match &self.identity {
+        let config = match &self.identity {
             Identity::Auto => loader,
             Identity::Environment => {
                 loader.credentials_provider(EnvironmentVariableCredentialsProvider::new())
@@ -87,7 +87,17 @@ impl Access {
             }
         }
         .load()
-        .await
+        .await;
+        let refused = |reason: &str| ConnectorError::refused("find out where and as whom to ask", reason);
+        if config.region().is_none() {
+            return Err(refused("no region is known; set aws.region, AWS_REGION, or that of a profile"));
+        }
+        if let (Identity::Environment, Some(provider)) = (&self.identity, config.credentials_provider())
+            && provider.provide_credentials().await.is_err()
+        {
+            return Err(refused("the environment has no AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"));
+        }
+        Ok(config)
     }
 }
 
@@ -95,8 +105,8 @@ impl Identity {
     fn take(options: &mut Options) -> Result<Self> {
         let kind = options.get("aws.credentials.provider");
         let name = options.get("aws.credentials.profile.name");
-        let key = options.parse_with("aws.credentials.basic.accesskeyid", from_environment)?;
-        let secret = options.parse_with("aws.credentials.basic.secretkey", from_environment)?;
+        let key = options.parse_with("aws.credentials.basic.accesskeyid", fill_from_environment)?;
+        let secret = options.parse_with("aws.credentials.basic.secretkey", fill_from_environment)?;
         let given = kind.as_deref().unwrap_or(match (&key, &name) {
             (Some(_), _) => "BASIC",
             (None, Some(_)) => "PROFILE",
@@ -124,15 +134,6 @@ impl Identity {
             }
         }
     }
-}
-
-/// A text in which `{{ VARIABLE }}` is taken from the environment.
-fn from_environment(text: &str) -> std::result::Result<String, String> {
-    let Some((before, rest)) = text.split_once("{{") else { return Ok(text.to_owned()) };
-    let (variable, after) = rest.split_once("}}").ok_or("{{ is not closed")?;
-    let variable = variable.trim();
-    let value = std::env::var(variable).map_err(|_| format!("the environment has no {variable}"))?;
-    Ok(format!("{before}{value}{after}"))
 }
 
 /// Waits before another try: longer after each failure in a row, up to 5 s, cut by up to half at random.
@@ -176,8 +177,11 @@ pub(crate) fn failed<E>(what: impl Into<String>, error: &SdkError<E, HttpRespons
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let SdkError::ServiceError(answer) = error else {
-        return ConnectorError::outage(what, causes(error));
+    let answer = match error {
+        SdkError::ServiceError(answer) => answer,
+        // No request could be made of it.
+        SdkError::ConstructionFailure(_) => return ConnectorError::refused(what, causes(error)),
+        _ => return ConnectorError::outage(what, causes(error)),
     };
     let status = answer.raw().status().as_u16();
     let code = error.code().unwrap_or("an error without a name");
@@ -217,12 +221,23 @@ mod tests {
 
     #[tokio::test]
     async fn the_region_is_that_of_the_arn_unless_said_otherwise() {
-        let config = take(&[]).unwrap().config().await;
+        let config = take(&[]).unwrap().config().await.unwrap();
         assert_eq!(config.region().unwrap().as_ref(), "eu-west-1");
-        let config =
-            take(&[("aws_region", "us-east-2"), ("aws.endpoint", "http://x")]).unwrap().config().await;
+        let config = take(&[("aws_region", "us-east-2"), ("aws.endpoint", "http://x")])
+            .unwrap()
+            .config()
+            .await
+            .unwrap();
         assert_eq!(config.region().unwrap().as_ref(), "us-east-2");
         assert_eq!(config.endpoint_url(), Some("http://x"));
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_made_is_refused_and_one_without_an_answer_is_an_outage() {
+        type Error = SdkError<aws_sdk_kinesis::operation::put_records::PutRecordsError, HttpResponse>;
+        let error = failed("put", &Error::construction_failure("there is no region"));
+        assert!(!error.is_retryable() && error.to_string().contains("there is no region"), "{error}");
+        assert!(failed("put", &Error::timeout_error("late")).is_retryable());
     }
 
     #[test]

@@ -290,7 +290,7 @@ fn is_throttling(error: &SdkError<UpdateItemError>) -> bool {
 #[async_trait]
 impl Sink for Writing {
     async fn open(&mut self, stored: Cursor) -> Result<Cursor> {
-        let client = Client::new(&self.access.config().await);
+        let client = Client::new(&self.access.config().await?);
         let what = format!("describe table {}", self.options.table);
         let answer = client.describe_table().table_name(&self.options.table).send().await;
         let answer = answer.map_err(|error| failed(what.clone(), &error))?;

@@ -178,7 +178,7 @@ impl Putting {
 #[async_trait]
 impl Sink for Putting {
     async fn open(&mut self, stored: Cursor) -> Result<Cursor> {
-        let client = Client::new(&self.access.config().await);
+        let client = Client::new(&self.access.config().await?);
         // A stream that is not there is told now, not with the first row.
         let found = client.describe_stream_summary();
         let found = found.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn()).send().await;

@@ -258,7 +258,7 @@ fn is_closed(shard: &Shard) -> bool {
 impl Source for Reading {
     async fn open(&mut self, marks: BTreeMap<String, String>) -> Result<()> {
         let since = self.world.clock.now().0 / 1_000_000;
-        let client = Client::new(&self.access.config().await);
+        let client = Client::new(&self.access.config().await?);
         let consumer = match &self.options.reader {
             Reader::Polling => None,
             Reader::FanOut { consumer: name, register } => {

@@ -69,11 +69,11 @@ impl Found {
 }
 
 impl Ec2 {
-    async fn client(&mut self) -> Client {
-        match &self.client {
+    async fn client(&mut self) -> Result<Client> {
+        Ok(match &self.client {
             Some(client) => client.clone(),
-            None => self.client.insert(Client::new(&self.access.config().await)).clone(),
-        }
+            None => self.client.insert(Client::new(&self.access.config().await?)).clone(),
+        })
     }
 
     async fn look(&self, client: &Client) -> Result<Found> {
@@ -86,7 +86,7 @@ impl Ec2 {
 
     /// Sets the size again if somebody else has changed it, and says so.
     async fn restore(&mut self, size: u64) -> Result<Option<String>> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let found = self.look(&client).await?.desired;
         if found == size {
             return Ok(None);
@@ -107,7 +107,7 @@ impl Ec2 {
 #[async_trait]
 impl Actuator for Ec2 {
     async fn scale(&mut self, activity: &Activity) -> Result<String> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let size = activity.size;
         let before = self.look(&client).await?;
         if before.desired != size {

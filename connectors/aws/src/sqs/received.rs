@@ -1,7 +1,7 @@
 //! Which messages were received, which of them are appended, and what is stored of that.
 //!
 //! ```text
-//!  received ── pulled ──> under way ── committed ──> to be deleted ── deleted ──> only remembered
+//!  waiting ─── pulled ──> under way ── committed ──> to be deleted ── deleted ──> only remembered
 //!                             └─ received again: dropped, the newer receipt replaces the older
 //! ```
 //!
@@ -26,6 +26,8 @@ pub(super) struct Received {
     /// Ids of messages that were appended or are about to be, oldest first.
     order: VecDeque<String>,
     known: HashSet<String>,
+    /// Receipts of messages that came and were not pulled yet, by id.
+    waiting: HashMap<String, String>,
     /// Receipts of messages whose append is under way, by id.
     under_way: HashMap<String, String>,
     /// How many appends there were.
@@ -45,8 +47,14 @@ impl Received {
         received
     }
 
-    /// A message came in. Answers whether it is new. One that is appended already is to be deleted: its receipt is in `done`.
+    /// A message has come, and waits to be pulled.
+    pub(super) fn waits(&mut self, id: &str, receipt: &str) {
+        self.waiting.insert(id.to_owned(), receipt.to_owned());
+    }
+
+    /// A message is pulled. Answers whether it is new. One that is appended already is to be deleted: its receipt is in `done`.
     pub(super) fn is_new(&mut self, id: &str, receipt: &str, done: &mut Vec<String>) -> bool {
+        self.waiting.remove(id);
         if let Some(older) = self.under_way.get_mut(id) {
             receipt.clone_into(older);
             return false;
@@ -76,9 +84,9 @@ impl Received {
         ids.filter_map(|id| self.under_way.remove(id)).collect()
     }
 
-    /// Receipts of messages whose append is under way.
+    /// Receipts of messages that are not yet to be deleted.
     pub(super) fn receipts(&self) -> Vec<String> {
-        self.under_way.values().cloned().collect()
+        self.waiting.values().chain(self.under_way.values()).cloned().collect()
     }
 
     fn remember(&mut self, id: &str) {
@@ -101,7 +109,11 @@ mod tests {
     #[test]
     fn a_message_is_appended_once_and_deleted_by_its_newest_receipt() {
         let (mut received, mut done) = (Received::default(), Vec::new());
+        received.waits("a", "r0");
+        received.waits("a", "r1");
+        assert_eq!(received.receipts(), ["r1"], "it is kept hidden while it waits");
         assert!(received.is_new("a", "r1", &mut done));
+        assert_eq!(received.receipts(), ["r1"]);
         assert!(received.is_new("b", "r2", &mut done));
         let marks = received.marks(&["a", "b"]);
         assert!(!received.is_new("a", "r3", &mut done));

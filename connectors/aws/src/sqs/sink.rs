@@ -178,7 +178,7 @@ fn id_of(text: String) -> String {
 #[async_trait]
 impl Sink for Sending {
     async fn open(&mut self, stored: Cursor) -> Result<Cursor> {
-        let client = Client::new(&self.access.config().await);
+        let client = Client::new(&self.access.config().await?);
         let url = self.queue.url(&client).await?;
         self.open = Some((client, url));
         Ok(stored)

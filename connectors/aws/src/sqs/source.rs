@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,6 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How many messages one pull gives at most.
 const MESSAGES_MAX: usize = 1_000;
 
+/// How often it is asked how many messages wait.
+const MEASURE: Duration = Duration::from_secs(5);
+
 /// How many messages one request takes or brings.
 const BATCH: usize = 10;
 
@@ -52,6 +56,8 @@ pub(super) struct Receiving {
     options: SourceOptions,
     messages: MessageReader,
     received: Arc<Mutex<Received>>,
+    /// How many messages wait in the queue; -1 while that is not known.
+    lag: Arc<AtomicI64>,
     open: Option<Open>,
 }
 
@@ -72,7 +78,8 @@ impl Receiving {
         options: SourceOptions,
     ) -> Result<Self> {
         let messages = MessageReader::new(context, FIELDS)?;
-        Ok(Self { access, queue, options, messages, received: Arc::default(), open: None })
+        let lag = Arc::new(AtomicI64::new(-1));
+        Ok(Self { access, queue, options, messages, received: Arc::default(), lag, open: None })
     }
 
     fn closed(&self) -> ConnectorError {
@@ -178,6 +185,7 @@ async fn receive(
     shown: String,
     wait: i32,
     visibility: i32,
+    received: Arc<Mutex<Received>>,
     to: mpsc::Sender<Result<Vec<Message>>>,
 ) {
     loop {
@@ -188,7 +196,15 @@ async fn receive(
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All");
         let messages = match request.send().await {
-            Ok(answer) => Ok(answer.messages.unwrap_or_default()),
+            Ok(answer) => {
+                let messages = answer.messages.unwrap_or_default();
+                let mut received = received.lock();
+                for message in &messages {
+                    let (id, receipt) = (message.message_id(), message.receipt_handle());
+                    received.waits(id.unwrap_or_default(), receipt.unwrap_or_default());
+                }
+                Ok(messages)
+            }
             Err(error) => Err(failed(format!("receive from {shown}"), &error)),
         };
         let is_over = messages.is_err();
@@ -196,6 +212,21 @@ async fn receive(
         if to.is_closed() || (!is_empty && to.send(messages).await.is_err()) || is_over {
             return;
         }
+    }
+}
+
+/// One who asks how many messages wait in the queue. That this fails is no harm: it is asked again.
+async fn measure(client: Client, url: String, lag: Arc<AtomicI64>) {
+    let name = QueueAttributeName::ApproximateNumberOfMessages;
+    loop {
+        match client.get_queue_attributes().queue_url(&url).attribute_names(name.clone()).send().await {
+            Ok(answer) => {
+                let count = answer.attributes.and_then(|all| all.get(&name)?.parse().ok());
+                lag.store(count.unwrap_or(-1), Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!(url, error = %failed("count", &error), "messages were not counted"),
+        }
+        tokio::time::sleep(MEASURE).await;
     }
 }
 
@@ -222,7 +253,7 @@ async fn extend(client: Client, url: String, visibility: i32, received: Arc<Mute
 #[async_trait]
 impl Source for Receiving {
     async fn open(&mut self, marks: BTreeMap<String, String>) -> Result<()> {
-        let client = Client::new(&self.access.config().await);
+        let client = Client::new(&self.access.config().await?);
         let url = self.queue.url(&client).await?;
         let visibility = self.visibility(&client, &url).await?;
         self.received = Arc::new(Mutex::new(Received::stored(&marks)));
@@ -230,9 +261,11 @@ impl Source for Receiving {
         let mut tasks = JoinSet::new();
         for _ in 0..self.options.receivers {
             let (client, url, shown) = (client.clone(), url.clone(), self.queue.shown());
-            tasks.spawn(receive(client, url, shown, self.options.wait, visibility, to.clone()));
+            let received = Arc::clone(&self.received);
+            tasks.spawn(receive(client, url, shown, self.options.wait, visibility, received, to.clone()));
         }
         tasks.spawn(extend(client.clone(), url.clone(), visibility, Arc::clone(&self.received)));
+        tasks.spawn(measure(client.clone(), url.clone(), Arc::clone(&self.lag)));
         self.open = Some(Open { client, url, from, _tasks: tasks });
         Ok(())
     }
@@ -257,6 +290,10 @@ impl Source for Receiving {
         let receipts = self.received.lock().committed(marks);
         let Some(open) = &self.open else { return Err(self.closed()) };
         self.delete(open, receipts).await
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.lag.load(Ordering::Relaxed).try_into().ok()
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -120,6 +120,7 @@ fn envelopes_fill_columns_and_bad_messages_are_dead_letters_and_deleted() {
         texts(&lab, "events", "n").len() + texts(&lab, "system.dead_letters", "source").len() == 2
     });
     running.until("both are deleted", || left(&mut peer, &url) == 0);
+    running.until("it is known that nothing waits", || running.status().lag == Some(0));
     running.stop();
     let one = |column: &str| texts(&lab, "events", column).remove(0);
     assert_eq!(one("message_id"), sent["MessageId"].as_str().unwrap());

@@ -100,7 +100,7 @@ impl Running {
         Self { runtime, handle }
     }
 
-    fn status(&self) -> Status {
+    pub fn status(&self) -> Status {
         self.handle.as_ref().unwrap().status()
     }
 
