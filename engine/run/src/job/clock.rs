@@ -116,25 +116,26 @@ pub(crate) fn nanos(column: &ArrayRef) -> Result<TimestampNanosecondArray> {
     })
 }
 
-/// The watermark of a job: the least over its shards. An idle shard is left out; if all are, time stands where it
-/// was, or where `advance` puts it.
+/// The watermark of a job: the least over its shards that have not ended. An idle shard is left out; if all are, time stands where it
+/// was, or where `advance` puts it. Time ends when all shards have.
 pub(crate) fn job_watermark<'a>(
     clocks: impl Iterator<Item = (&'a ShardClock, bool)>,
     before: EventTime,
     advance: Option<EventTime>,
 ) -> EventTime {
-    let mut least = None;
+    let (mut least, mut ended, mut open) = (None, false, false);
     for (clock, per_key) in clocks {
-        let own = match clock {
-            ShardClock { ended: true, .. } => EventTime::MAX,
-            ShardClock { idle: true, .. } => continue,
-            // Each key has its own time; the shard's says nothing until it ends.
-            _ if per_key => EventTime::MIN,
-            clock => clock.watermark,
-        };
+        ended |= clock.ended;
+        open |= !clock.ended;
+        if clock.ended || clock.idle {
+            continue;
+        }
+        // Each key has its own time; the shard's says nothing until it ends.
+        let own = if per_key { EventTime::MIN } else { clock.watermark };
         least = Some(least.map_or(own, |least: EventTime| least.min(own)));
     }
-    let reached = least.or(advance).unwrap_or(before);
+    let at_end = (ended && !open).then_some(EventTime::MAX);
+    let reached = least.or(at_end).or(advance).unwrap_or(before);
     reached.max(before)
 }
 
@@ -209,6 +210,8 @@ mod tests {
         assert_eq!(of(&[idle(5), idle(1)], Some(EventTime(8))), 8);
         assert_eq!(of(&[ended, clock(5)], None), 5);
         assert_eq!(of(&[ended, ended], None), i64::MAX);
+        assert_eq!(of(&[ended, idle(5)], None), 2, "it may wake up");
+        assert_eq!(of(&[ended, idle(5)], Some(EventTime(8))), 8);
         let per_key = job_watermark([(&clock(9), true)].into_iter(), EventTime::MIN, None);
         assert_eq!(per_key, EventTime::MIN);
     }

@@ -398,7 +398,7 @@ impl Driver {
             self.pipeline.step_at(&entry.cut, entry.watermark, now)?
         } else {
             self.pipeline.obey_answers(entry.answers);
-            self.pipeline.step_obeying(&entry.cut, now)?
+            self.pipeline.step_again(&entry.cut, entry.watermark, now)?
         };
         if step.watermark != entry.watermark {
             let reason = format!(

@@ -270,12 +270,46 @@ impl Pipeline {
         };
         let before: Vec<_> = self.places();
         let morsels = self.take(until, now)?;
+        self.end_shards(&before);
         if self.places() == before {
             return Ok(None);
         }
         let timeouts = Arc::clone(&self.idle_timeouts);
         self.fall_idle(&*timeouts, now);
         self.run(morsels, None).map(Some)
+    }
+
+    /// Ends the shards that have come to their end and had no rows in this step. One whose clock is ahead of time and of all others waits
+    /// until those have ended or overtaken it: so time comes to what the rows have said before it ends, wherever steps were cut.
+    ///
+    /// ```text
+    ///   shard 0   rows up to 100 │ waits │ ended
+    ///   shard 1   rows up to 50  │ ended │
+    ///   time      50             │ 100   │ its end
+    /// ```
+    fn end_shards(&mut self, before: &[Vec<(Sequence, ShardClock)>]) {
+        let reached = self.watermark;
+        let shards = self.sources.iter_mut().zip(before).flat_map(|(source, before)| {
+            source.shards.iter_mut().zip(before).map(|(shard, (from, _))| (shard, *from))
+        });
+        let open = shards.filter(|(shard, _)| !shard.clock.ended);
+        let (done, others): (Vec<_>, Vec<_>) =
+            open.partition(|(shard, from)| shard.is_at_end() && shard.position() == *from);
+        let of_others = others.iter().map(|(shard, _)| shard.clock.watermark).max();
+        let of_done = done.iter().map(|(shard, _)| shard.clock.watermark).max();
+        let is_ahead = |shard: &ShardInput| {
+            let own = Some(shard.clock.watermark);
+            shard.clock.watermark > reached && own == of_done && own > of_others
+        };
+        let (waiting, ending): (Vec<_>, Vec<_>) = done.into_iter().partition(|(shard, _)| is_ahead(shard));
+        // Nobody is left to wait for: time comes to them in this step, and they end in the next one.
+        let are_last = others.is_empty();
+        let nothing_changes = ending.is_empty() && waiting.iter().all(|(shard, _)| !shard.clock.idle);
+        ending.into_iter().for_each(|(shard, _)| shard.clock.ended = true);
+        for (shard, _) in waiting.into_iter().filter(|_| are_last) {
+            shard.clock.idle = false;
+            shard.clock.ended = nothing_changes;
+        }
     }
 
     /// Takes exactly what a cut says, and puts time where another plan over the same rows had it after that step.
@@ -287,6 +321,16 @@ impl Pipeline {
     /// Takes exactly what a cut says.
     pub fn step_obeying(&mut self, cut: &Cut, now: Duration) -> Result<Step> {
         let morsels = self.take_cut(cut, now)?;
+        self.run(morsels, cut.advance)
+    }
+
+    /// Does a step of a journal again, which says where time was after it.
+    pub fn step_again(&mut self, cut: &Cut, watermark: EventTime, now: Duration) -> Result<Step> {
+        let morsels = self.take_cut(cut, now)?;
+        // Earlier versions ended time when some shards had ended and the others were idle.
+        if watermark == EventTime::MAX && self.all_idle() {
+            return self.run_to(morsels, watermark, cut.advance);
+        }
         self.run(morsels, cut.advance)
     }
 

@@ -84,6 +84,11 @@ impl ShardInput {
         self.rest.as_ref().map_or_else(|| self.reader.position(), |rest| rest.first)
     }
 
+    /// Whether it has been told where it ends, and has come there.
+    pub fn is_at_end(&self) -> bool {
+        self.end.is_some_and(|end| self.position() >= end)
+    }
+
     /// Takes rows, as morsels, each with its clocks.
     pub fn take(&mut self, source: &Source, until: Until, floor: EventTime) -> Result<Vec<Rows>> {
         let batches = self.read(source, until)?;
@@ -104,10 +109,8 @@ impl ShardInput {
         if !morsels.is_empty() {
             self.clock.idle = false;
         }
-        // Live, a shard ends in a step in which it has no rows: what time has come to with the last ones is said before time ends.
-        // A cut says by itself whether the shard ended with it.
-        let may_end = morsels.is_empty() || matches!(until, Until::Cut(_));
-        if may_end && self.end.is_some_and(|end| self.position() >= end) {
+        // A cut says by itself whether the shard ended with it; live, the pipeline does.
+        if matches!(until, Until::Cut(_)) && self.is_at_end() {
             self.clock.ended = true;
         }
         Ok(morsels)

@@ -146,7 +146,7 @@ impl Replay {
                 self.pipeline.step_at(&entry.cut, entry.watermark, now)?
             } else {
                 self.pipeline.obey_answers(entry.answers);
-                self.pipeline.step_obeying(&entry.cut, now)?
+                self.pipeline.step_again(&entry.cut, entry.watermark, now)?
             };
             self.take(step.rows_in, &step.output.rows)?;
             if step.watermark >= self.enough {

@@ -1,6 +1,15 @@
 //! Time: what is late, what idle shards do, what a wrong clock does.
 
-use headwater_core::EventTime;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
+    TimestampNanosecondArray,
+};
+use headwater_core::{EventTime, ShardId};
+use headwater_log::Append;
+use headwater_run::JobState;
 
 use crate::machine::Machine;
 
@@ -114,6 +123,79 @@ fn an_idle_shard_is_left_out_and_all_idle_lets_time_go_on() {
         ["1970-01-01T00:00:10 a 1", "1970-01-01T00:00:20 a 1"],
         "when all is quiet time goes on, and the last window closes"
     );
+}
+
+/// A view over a stream that has ended and one that has fallen idle.
+fn beside_one_that_has_ended() -> Machine {
+    let mut machine = Machine::new(2);
+    machine.checkpoint_interval = Duration::from_secs(3_600);
+    machine.restart(1);
+    machine.create_readings(1);
+    machine.sql(
+        "CREATE STREAM others (device STRING NOT NULL, ts TIMESTAMP(3), value BIGINT, WATERMARK FOR ts AS ts) \
+         WITH ('scan.watermark.idle-timeout' = '5 s', 'clock.guard' = 'none')",
+    );
+    let windows = |stream| {
+        format!(
+            "SELECT window_end, device, COUNT(*) AS n FROM TUMBLE(TABLE {stream}, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+             GROUP BY window_start, window_end, device"
+        )
+    };
+    let (one, other) = (windows("readings"), windows("others"));
+    machine.sql(&format!("CREATE MATERIALIZED VIEW result AS {one} UNION ALL {other}"));
+    machine.append(&[("a", 1_000, 1)]);
+    append_to_others(&machine, 20_000);
+    machine.engine().end_stream_here("readings").unwrap();
+    machine.run_for(8);
+    machine
+}
+
+fn append_to_others(machine: &Machine, time: i64) {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(vec!["b"])),
+        Arc::new(TimestampMillisecondArray::from(vec![time])),
+        Arc::new(Int64Array::from(vec![1])),
+    ];
+    machine.append_to("others", columns);
+}
+
+#[test]
+fn a_stream_that_is_idle_beside_one_that_has_ended_may_wake_up() {
+    let machine = beside_one_that_has_ended();
+    append_to_others(&machine, 30_000);
+    machine.catch_up();
+    assert!(machine.rows("system.late_rows").is_empty());
+    machine.finish_streams(&["others"]);
+    assert_eq!(machine.rows("result"), ["1970-01-01T01:00:00 a 1", "1970-01-01T01:00:00 b 2"]);
+}
+
+/// Earlier versions ended time there. A journal that says so is obeyed.
+#[test]
+fn a_journal_in_which_time_ended_while_a_stream_was_idle_is_done_again() {
+    let mut machine = beside_one_that_has_ended();
+    let journal = machine.log().stream_named("system.journal.result").unwrap();
+    let step = machine.engine().job("result").unwrap().steps as i64 + 1;
+    let nobody = || Arc::new(Int32Array::from(vec![-1]));
+    let time = |time| Arc::new(TimestampNanosecondArray::from(vec![time]).with_timezone("UTC"));
+    let no = || Arc::new(BooleanArray::from(vec![false]));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![step])),
+        nobody(),
+        nobody(),
+        Arc::new(Int64Array::from(vec![0])),
+        no(),
+        no(),
+        time(None),
+        time(Some(i64::MAX)),
+        Arc::new(BinaryArray::from_opt_vec(vec![None])),
+        Arc::new(Int64Array::from(vec![None])),
+    ];
+    let line = headwater_run::fit_columns(&journal.spec.schema, columns).unwrap();
+    machine.log().append(vec![Append::new(journal.id, ShardId(0), line)]).unwrap();
+    machine.kill(1);
+    machine.catch_up();
+    let job = machine.engine().job("result").unwrap();
+    assert_eq!((job.state, job.watermark), (JobState::Running, EventTime::MAX), "{:?}", job.error);
 }
 
 /// Somebody says that nothing comes any more: the windows close at once, and the job lives on; after a kill, too.

@@ -214,8 +214,6 @@ fn a_set_says_what_jobs_of_their_own_say() {
                 if random.chance(1, 2) { machine.kill(workers) } else { machine.lose_power(workers) }
             }
         }
-        // Where the end comes in one step with rows, no time is left in which silence is noticed; a step's cut is each job's own.
-        machine.catch_up();
         machine.finish();
         for (nth, when) in CONDITIONS.iter().enumerate() {
             let (of_set, own) = (machine.rows(&format!("t{nth}")), machine.rows(&format!("own{nth}")));
