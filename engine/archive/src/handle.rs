@@ -12,6 +12,7 @@ use headwater_log::{Log, StreamInfo};
 use parking_lot::{Mutex, RwLock};
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::ahead::AheadBytes;
 use crate::archiver::{Archiver, Stepped};
 use crate::error::{ArchiveError, Result};
 use crate::identity::Identity;
@@ -29,6 +30,24 @@ const LOOK: Duration = Duration::from_secs(1);
 const REFRESH: Duration = Duration::from_secs(30);
 /// So many files' footers are remembered.
 const FOOTERS: usize = 512;
+
+/// The footers of files that were read.
+#[derive(Default)]
+pub(crate) struct Footers(Mutex<HashMap<String, Arc<ParquetMetaData>>>);
+
+impl Footers {
+    pub fn get(&self, path: &str) -> Option<Arc<ParquetMetaData>> {
+        self.0.lock().get(path).cloned()
+    }
+
+    pub fn keep(&self, path: &str, footer: &Arc<ParquetMetaData>) {
+        let mut footers = self.0.lock();
+        if footers.len() >= FOOTERS {
+            footers.clear();
+        }
+        footers.insert(path.to_owned(), Arc::clone(footer));
+    }
+}
 
 /// How an archive does, for people and metrics.
 #[derive(Clone, Debug)]
@@ -69,7 +88,9 @@ pub struct Archive {
     io: Io,
     world: World,
     manifest: RwLock<Option<Arc<Manifest>>>,
-    footers: Mutex<HashMap<String, Arc<ParquetMetaData>>>,
+    footers: Arc<Footers>,
+    /// What its readers hold that they have not come to yet.
+    ahead: Arc<AheadBytes>,
     status: Mutex<ArchiveStatus>,
     progress: Arc<Progress>,
     task: Mutex<Option<Task>>,
@@ -82,6 +103,17 @@ pub(crate) struct Io(tokio::runtime::Handle);
 impl Io {
     pub fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
         tokio::task::block_in_place(|| self.0.block_on(answer))
+    }
+
+    /// Waits for something else on a thread that may block.
+    pub fn pause<T>(&self, wait: impl FnOnce() -> T) -> T {
+        tokio::task::block_in_place(wait)
+    }
+
+    /// Does work that waits for answers on a thread of its own.
+    pub fn beside(&self, work: impl FnOnce(&Self) + Send + 'static) {
+        let io = self.clone();
+        drop(self.0.spawn_blocking(move || work(&io)));
     }
 }
 
@@ -137,7 +169,8 @@ impl Archive {
             io: Io(runtime),
             world: world.clone(),
             manifest: RwLock::default(),
-            footers: Mutex::default(),
+            footers: Arc::default(),
+            ahead: Arc::default(),
             status: Mutex::new(status),
             progress: Arc::default(),
             task: Mutex::default(),
@@ -214,16 +247,12 @@ impl Archive {
         &self.io
     }
 
-    pub(crate) fn footer(&self, path: &str) -> Option<Arc<ParquetMetaData>> {
-        self.footers.lock().get(path).cloned()
+    pub(crate) fn footers(&self) -> &Arc<Footers> {
+        &self.footers
     }
 
-    pub(crate) fn keep_footer(&self, path: &str, footer: &Arc<ParquetMetaData>) {
-        let mut footers = self.footers.lock();
-        if footers.len() >= FOOTERS {
-            footers.clear();
-        }
-        footers.insert(path.to_owned(), Arc::clone(footer));
+    pub(crate) fn ahead(&self) -> &Arc<AheadBytes> {
+        &self.ahead
     }
 }
 

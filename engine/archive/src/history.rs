@@ -22,13 +22,15 @@ use headwater_log::{
 };
 use parking_lot::RwLock;
 
+use crate::ahead::{Ahead, Course, Decoded, Piece, arrival_of};
 use crate::encode::sequences;
 use crate::error::ArchiveError;
+use crate::gather::fit;
 use crate::handle::Archive;
 use crate::layout::{ARRIVAL, SEQUENCE};
 use crate::manifest::{FileInfo, Manifest, Range};
-use crate::prune::{Bound, file_may_match};
-use crate::reader::{FileReader, Wanted, fetch_footer, read_ordered, runs};
+use crate::prune::Bound;
+use crate::reader::{Wanted, runs};
 
 /// The log and its archives as one log.
 pub struct History {
@@ -115,19 +117,12 @@ struct HistoryReader {
     position: Sequence,
     /// The log from the position on, when that is where the position is.
     live: Option<Box<dyn Reader>>,
-    /// A range that is being read: its files in order, or what is left of its rows.
-    open: Option<OpenRange>,
+    /// The archive from the position on, when that is where the position is, and where it began.
+    ahead: Option<(Ahead, Sequence)>,
+    /// Where the position was when the manifest was last read anew because a file had gone.
+    reloaded: Option<Sequence>,
     /// Rows that were read.
     ready: VecDeque<ReadBatch>,
-}
-
-/// A range that is being read.
-struct OpenRange {
-    next: Sequence,
-    arrival: std::ops::Range<EventTime>,
-    reader: FileReader,
-    /// The files of the range.
-    files: Vec<FileInfo>,
 }
 
 /// Whether a file is not there.
@@ -153,16 +148,12 @@ impl HistoryReader {
                     read => return read,
                 }
             }
-            if self.open.is_some() {
-                match self.read_open() {
-                    // Its file was merged with others while it was read.
-                    Err(error) if is_gone(&error) && self.has_moved()? => self.open = None,
-                    read => read?,
-                }
-                continue;
-            }
             if self.at_end() {
                 return Ok(None);
+            }
+            if self.ahead.is_some() {
+                self.read_ahead()?;
+                continue;
             }
             if !self.open_archived()? {
                 let spec = ReadSpec { from: From::Sequence(self.position), ..self.spec.clone() };
@@ -196,155 +187,103 @@ impl HistoryReader {
     /// Starts with the range that holds the position. `false`: the log has that row, or nobody has.
     fn open_archived(&mut self) -> Result<bool> {
         let Some(range) = self.archived()? else { return Ok(false) };
-        match self.open_range(&range) {
-            // Merged with others a moment ago.
-            Err(error) if is_gone(&error) => {
-                self.archive.reload()?;
-                let range = self.archived()?;
-                if let Some(range) = range {
-                    self.open_range(&range)?;
-                }
-            }
-            opened => opened?,
-        }
-        Ok(true)
-    }
-
-    fn open_range(&mut self, range: &Range) -> crate::error::Result<()> {
-        let next = Sequence(range.span.next);
-        let end = self.spec.until.map_or(next, |until| until.min(next));
-        let arrivals = || range.files.iter().map(|file| file.arrival);
-        let arrival = EventTime(arrivals().map(|(first, _)| first).min().unwrap_or_default())
-            ..EventTime(arrivals().map(|(_, last)| last).max().unwrap_or_default());
         let stream = self.log.stream(self.spec.stream)?;
         if self.spec.projection.as_ref().is_some_and(Vec::is_empty)
             && self.spec.bounds.is_empty()
             && !self.spec.arrivals
         {
-            let rows =
-                self.rows_of(&RecordBatch::new_empty(Arc::new(Schema::empty())), end.0 - self.position.0)?;
+            // How many rows there are is known without reading any.
+            let end = self.spec.until.map_or(range.span.next, |until| until.0.min(range.span.next));
+            let options = RecordBatchOptions::new().with_row_count(Some((end - self.position.0) as usize));
+            let rows = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
+                .map_err(ArchiveError::from)?;
+            let arrival = arrival_of(&range);
             self.ready.push_back(ReadBatch { first: self.position, rows, arrivals: None, arrival });
-            return Ok(());
+            return Ok(true);
         }
-        let wanted = self.wanted(&stream.spec.schema)?;
-        let time = stream.spec.event_time.as_deref();
-        let files: Vec<_> =
-            range.files.iter().filter(|file| file_may_match(file, time, &wanted.bounds)).collect();
-        let mut readers = Vec::new();
-        for file in &files {
-            let footer = match self.archive.footer(&file.path) {
-                Some(footer) => footer,
-                None => {
-                    let footer = self.archive.io().wait(fetch_footer(self.archive.place(), file))?;
-                    self.archive.keep_footer(&file.path, &footer);
-                    footer
-                }
-            };
-            readers.push(FileReader::new(self.archive.place().clone(), file, footer, &wanted)?);
-        }
-        if readers.is_empty() {
-            self.position = end;
-            return Ok(());
-        }
-        if readers.len() == 1 && !files[0].sorted {
-            let files = range.files.clone();
-            self.open = readers.pop().map(|reader| OpenRange { next: end, arrival, reader, files });
-            return Ok(());
-        }
-        let rows = self.archive.io().wait(read_ordered(readers, &wanted.schema))?;
-        self.push(&rows, end, &arrival)?;
-        if self.ready.is_empty() {
-            self.position = end;
-        } else {
-            // What follows the last row that is within bounds is passed over, too.
-            self.open = None;
-            self.finish_at(end)?;
-        }
-        Ok(())
+        let bounds = self.log.bounds(self.spec.stream)?;
+        let course = Course {
+            place: self.archive.place().clone(),
+            footers: Arc::clone(self.archive.footers()),
+            manifest: self.archive.manifest()?,
+            shard: self.spec.shard.0,
+            from: self.position,
+            until: self.spec.until,
+            before: bounds.get(self.spec.shard.0 as usize).map_or(self.position, |bounds| bounds.first),
+            wanted: self.wanted(&stream.spec.schema)?,
+            time: stream.spec.event_time.clone(),
+        };
+        let ahead = Ahead::start(self.archive.io(), self.archive.ahead(), course);
+        self.ahead = Some((ahead, self.position));
+        Ok(true)
     }
 
-    /// Lets the position go on to the end of a range behind its last row.
-    fn finish_at(&mut self, end: Sequence) -> crate::error::Result<()> {
-        let last = self.ready.back().map(|batch| batch.first.plus(batch.rows.num_rows() as u64));
-        if last.is_some_and(|last| last < end) {
-            let schema = self.ready.back().map(|batch| batch.rows.schema());
-            let rows = RecordBatch::new_empty(schema.unwrap_or_else(|| Arc::new(Schema::empty())));
-            let arrivals = self.spec.arrivals.then(|| TimestampNanosecondArray::from(Vec::<i64>::new()));
-            self.ready.push_back(ReadBatch {
-                first: end,
-                rows,
-                arrivals,
-                arrival: EventTime::MIN..EventTime::MIN,
-            });
-        }
-        Ok(())
-    }
-
-    /// Whether the row at the position lies in other files by now.
-    fn has_moved(&mut self) -> Result<bool> {
-        self.archive.reload()?;
-        let files = self.archived()?.map(|range| range.files);
-        Ok(self.open.as_ref().map(|open| &open.files) != files.as_ref())
-    }
-
-    fn read_open(&mut self) -> crate::error::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let (end, arrival) = (open.next, open.arrival.clone());
-        let batch = self.archive.io().wait(open.reader.next())?;
-        match batch {
-            Some(batch) => self.push(&batch, end, &arrival)?,
-            None => {
-                self.open = None;
-                self.position = end;
+    /// Takes what the archive has next.
+    fn read_ahead(&mut self) -> Result<()> {
+        let Some((ahead, began)) = &self.ahead else { return Ok(()) };
+        match ahead.next() {
+            Some(Ok(Piece::Rows(rows))) => self.push(rows)?,
+            Some(Ok(Piece::End(end))) => self.position = self.position.max(end),
+            // Merged with others meanwhile: the row lies in other files by now, unless this was found out before.
+            Some(Err(error)) if is_gone(&error) && self.reloaded != Some(self.position) => {
+                self.reloaded = Some(self.position);
+                self.archive.reload()?;
+                self.ahead = None;
             }
-        }
-        if self.position >= end {
-            self.open = None;
+            Some(Err(error)) => {
+                self.ahead = None;
+                return Err(error.into());
+            }
+            None if *began == self.position => {
+                let reason = format!("row {} could not be read from it", self.position);
+                return Err(ArchiveError::damaged(self.archive.place().shown(), reason).into());
+            }
+            None => self.ahead = None,
         }
         Ok(())
     }
 
-    /// Makes rows ready that lie between the position and `end`, each run of consecutive ones as a batch.
-    fn push(
-        &mut self,
-        batch: &RecordBatch,
-        end: Sequence,
-        arrival: &std::ops::Range<EventTime>,
-    ) -> crate::error::Result<()> {
-        let Some(all) = sequences(batch) else {
+    /// Makes rows ready that lie between the position and their end, each run of consecutive ones as a batch.
+    fn push(&mut self, rows: Decoded) -> crate::error::Result<()> {
+        let Decoded { batch, first, end, arrival } = rows;
+        if let Some(first) = first {
+            let place =
+                |sequence: Sequence| (sequence.0.saturating_sub(first)).min(batch.num_rows() as u64) as usize;
+            let (from, to) = (place(self.position), place(end));
+            return self.push_run(&batch, first, from..to, &arrival);
+        }
+        let Some(all) = sequences(&batch) else {
             let place = self.archive.place().shown().to_owned();
             return Err(ArchiveError::damaged(place, "a file has no column _sequence"));
         };
-        let from = all.values().partition_point(|sequence| *sequence < self.position.0 as i64);
-        let to = all.values().partition_point(|sequence| *sequence < end.0 as i64);
-        if from >= to {
-            return Ok(());
-        }
-        let batch = batch.slice(from, to - from);
-        for (at, rows) in runs(&all.values()[from..to]) {
-            let part = batch.slice(at, rows);
-            let first = sequences(&part).map_or(0, |sequences| sequences.value(0));
-            let arrivals = part.column_by_name(ARRIVAL).filter(|_| self.spec.arrivals);
-            let arrivals =
-                arrivals.and_then(|column| column.as_any().downcast_ref::<TimestampNanosecondArray>());
-            self.ready.push_back(ReadBatch {
-                first: Sequence(first as u64),
-                arrivals: arrivals.map(|arrivals| arrivals.clone().with_timezone_opt::<Arc<str>>(None)),
-                arrival: arrival.clone(),
-                rows: self.rows_of(&part, rows as u64)?,
-            });
+        let place = |sequence: Sequence| all.values().partition_point(|own| *own < sequence.0 as i64);
+        let (from, to) = (place(self.position), place(end));
+        for (at, rows) in runs(all.values().get(from..to).unwrap_or_default()) {
+            let at = from + at;
+            self.push_run(&batch, (all.value(at) as u64).saturating_sub(at as u64), at..at + rows, &arrival)?;
         }
         Ok(())
     }
 
-    /// The columns that the caller wants.
-    fn rows_of(&self, part: &RecordBatch, rows: u64) -> crate::error::Result<RecordBatch> {
+    /// Makes some of a batch's rows ready, whose sequence numbers are their places behind `first`.
+    fn push_run(
+        &mut self,
+        batch: &RecordBatch,
+        first: u64,
+        rows: std::ops::Range<usize>,
+        arrival: &std::ops::Range<EventTime>,
+    ) -> crate::error::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (at, part) = (first + rows.start as u64, batch.slice(rows.start, rows.len()));
+        let arrivals = part.column_by_name(ARRIVAL).filter(|_| self.spec.arrivals);
+        let arrivals = arrivals.and_then(|column| column.as_any().downcast_ref::<TimestampNanosecondArray>());
+        let arrivals = arrivals.map(|arrivals| arrivals.clone().with_timezone_opt::<Arc<str>>(None));
         let schema = &self.log.stream(self.spec.stream)?.spec.schema;
-        let wanted = projected(schema, self.spec.projection.as_deref())?;
-        let columns =
-            wanted.fields().iter().filter_map(|field| part.column_by_name(field.name()).cloned()).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
-        Ok(RecordBatch::try_new_with_options(wanted, columns, &options)?)
+        let rows = fit(&projected(schema, self.spec.projection.as_deref())?, part)?;
+        self.ready.push_back(ReadBatch { first: Sequence(at), arrivals, arrival: arrival.clone(), rows });
+        Ok(())
     }
 
     fn wanted(&self, schema: &SchemaRef) -> crate::error::Result<Wanted> {
@@ -393,7 +332,16 @@ impl Log for History {
             }
         };
         let log = Arc::clone(&self.log);
-        Ok(Box::new(HistoryReader { log, archive, spec, position, live, open: None, ready: VecDeque::new() }))
+        Ok(Box::new(HistoryReader {
+            log,
+            archive,
+            spec,
+            position,
+            live,
+            ahead: None,
+            reloaded: None,
+            ready: VecDeque::new(),
+        }))
     }
 
     fn bounds(&self, stream: StreamId) -> Result<Vec<ShardBounds>> {

@@ -28,6 +28,7 @@
 //! - The committed ranges of a shard follow one another without a gap.
 //! - A row is released to the log's retention only after the range that holds it was committed.
 
+mod ahead;
 mod archiver;
 mod compact;
 mod disk_store;
