@@ -250,6 +250,10 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
             StateBound::Watermark | StateBound::Grows(_) | StateBound::GrowsWithRows => Reach::History,
         }
     }
+    /// Whether it adds up each batch by itself, so that what comes out (how a sum is rounded) depends on how rows are put together.
+    fn adds_up_batches(&self) -> bool {
+        false
+    }
     /// The operator as a lookup in a table outside, which the runner asks; `None` for all others.
     fn as_lookup(&self) -> Option<&LookupSpec> {
         None
@@ -314,11 +318,28 @@ pub struct StateSize {
     pub bytes: u64,
 }
 
-/// What a snapshot writes: for each table of state, puts and deletes of entries.
-#[derive(Default, Debug)]
-pub struct Snapshot {
-    /// The tables, in the order in which they are to be restored.
+/// What a snapshot writes: for each table of state, puts and deletes of entries. A table may come in several parts, so that whoever takes
+/// them ([`Snapshot::to`]) need not hold all of it.
+#[derive(Default)]
+pub struct Snapshot<'a> {
+    /// The tables, in the order in which they are to be restored, unless somebody takes them.
     pub entries: Vec<StateEntries>,
+    taker: Option<&'a mut dyn FnMut(StateEntries)>,
+}
+
+impl<'a> Snapshot<'a> {
+    /// A snapshot whose entries are taken as they come, and not kept.
+    pub fn to(taker: &'a mut dyn FnMut(StateEntries)) -> Self {
+        Self { entries: Vec::new(), taker: Some(taker) }
+    }
+
+    /// Adds entries.
+    pub fn push(&mut self, entries: StateEntries) {
+        match &mut self.taker {
+            Some(take) => take(entries),
+            None => self.entries.push(entries),
+        }
+    }
 }
 
 /// Changes to one table of state, as Arrow. An entry is identified by its key columns; a put replaces the entry with the same key.

@@ -21,7 +21,7 @@ use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
 use crate::group_aggregate::{GroupAggregate, Revises};
 use crate::groups::KeyTable;
-use crate::windows::{Times, check_schema, key_columns, push_watermark, read_watermark, slots};
+use crate::windows::{PART_ROWS, Times, check_schema, key_columns, push_watermark, read_watermark, slots};
 
 const GARBAGE_MIN: usize = 1024;
 
@@ -502,15 +502,10 @@ impl Operator for GroupOperator {
             let fields = self.state_schema.fields()[..columns.len()].to_vec();
             let slots = slots(&columns, gone.len())?;
             let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-            out.entries.push(StateEntries {
-                table: "groups".into(),
-                change: StateChange::Delete,
-                rows,
-                slots,
-            });
+            out.push(StateEntries { table: "groups".into(), change: StateChange::Delete, rows, slots });
         }
-        if !live.is_empty() {
-            let mut columns = self.keys.columns(&live)?;
+        for live in live.chunks(PART_ROWS) {
+            let mut columns = self.keys.columns(live)?;
             let slots = slots(&columns, live.len())?;
             let rows = live.iter().map(|group| self.groups[*group as usize].rows);
             columns.push(Arc::new(Int64Array::from_iter_values(rows)));
@@ -518,9 +513,9 @@ impl Operator for GroupOperator {
                 let at = live.iter().map(|group| self.groups[*group as usize].at);
                 columns.push(Arc::new(Int64Array::from_iter_values(at)));
             }
-            columns.extend(self.aggregates.state(&live)?);
+            columns.extend(self.aggregates.state(live)?);
             let rows = RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?;
-            out.entries.push(StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots });
+            out.push(StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots });
         }
         Ok(())
     }

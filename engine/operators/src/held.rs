@@ -290,7 +290,7 @@ impl<T: Copy + Default> Store<T> {
             let named = Arc::new(Schema::new(schema.fields()[..2].to_vec()));
             let rows = RecordBatch::try_new(named, columns)?;
             let change = StateChange::Delete;
-            out.entries.push(StateEntries { table: table.to_owned(), change, rows, slots });
+            out.push(StateEntries { table: table.to_owned(), change, rows, slots });
         }
         let rows: Vec<&Row<T>> = changed.iter().map(|row| self.row(*row)).collect();
         let slots: Vec<u32> = rows.iter().map(|row| row.slot).collect();

@@ -15,6 +15,7 @@ mod groups;
 mod held;
 mod line;
 mod narrow;
+mod packed;
 mod paged;
 
 pub mod aggregates;

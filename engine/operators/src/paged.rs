@@ -113,19 +113,26 @@ pub(crate) struct Arena {
 
 impl Arena {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Span {
-        let len = u32::try_from(bytes.len()).expect("a row is shorter than four gigabytes");
-        let fits = |page: &Vec<u8>| page.len() + bytes.len() <= PAGE_BYTES;
+        self.push_two(bytes, &[])
+    }
+
+    /// Two strings as one.
+    pub(crate) fn push_two(&mut self, head: &[u8], rest: &[u8]) -> Span {
+        let bytes = head.len() + rest.len();
+        let len = u32::try_from(bytes).expect("a row is shorter than four gigabytes");
+        let fits = |page: &Vec<u8>| page.len() + bytes <= PAGE_BYTES;
         if !self.pages.last().is_some_and(fits) {
-            let capacity = if self.pages.is_empty() { bytes.len() } else { PAGE_BYTES.max(bytes.len()) };
+            let capacity = if self.pages.is_empty() { bytes } else { PAGE_BYTES.max(bytes) };
             self.pages.push(Vec::with_capacity(capacity));
             self.capacity += capacity;
         }
         let page = self.pages.len() - 1;
         let last = &mut self.pages[page];
         let (start, before) = (last.len(), last.capacity());
-        last.extend_from_slice(bytes);
+        last.extend_from_slice(head);
+        last.extend_from_slice(rest);
         self.capacity += last.capacity() - before;
-        self.len += bytes.len();
+        self.len += bytes;
         let number = |number: usize| u32::try_from(number).expect("there are less than four billion pages");
         Span { page: number(page), start: number(start), len }
     }

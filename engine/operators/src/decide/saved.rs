@@ -32,7 +32,7 @@ pub(super) fn push<T: Serialize>(
             columns.push(Arc::new(StringArray::from(values)));
         }
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-        out.entries.push(StateEntries { table: table.to_owned(), change, rows, slots });
+        out.push(StateEntries { table: table.to_owned(), change, rows, slots });
         Ok(())
     };
     let json = |value: &T| {

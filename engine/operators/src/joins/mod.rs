@@ -1,6 +1,5 @@
 //! Joins of two inputs that go on for ever.
 
-mod encoding;
 mod expiry;
 mod lasting;
 mod operator;

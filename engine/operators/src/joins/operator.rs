@@ -75,7 +75,6 @@ impl JoinOperator {
         let side = |side: usize| {
             let input = what.input(side);
             let asks = Asks {
-                first: residual.as_ref().map_or(&[], |residual| &residual.columns[side]),
                 retractions: input.changes != Changes::AppendOnly,
                 matches: what.counts_by_row() && what.kind.tracks(side),
                 dates: what.forgets(),
@@ -142,7 +141,7 @@ impl JoinOperator {
         let columns = key_columns(&rows.batch, &self.what.input(side).keys);
         let keys = self.intern(&columns, rows.len())?;
         let unmatchable = self.unmatchable(&columns);
-        let encoded = self.sides[side].encode(rows.batch.columns())?;
+        let encoded = self.sides[side].encode(&rows.batch)?;
         let weights = rows.weights.as_ref().map(|weights| weights.values());
         let mut arrivals = Vec::with_capacity(rows.len());
         for (row, key) in keys.into_iter().enumerate() {
@@ -152,7 +151,7 @@ impl JoinOperator {
             if lonely && !self.says_unmatched(side) {
                 continue;
             }
-            let bytes = encoded.bytes(row);
+            let bytes = encoded.get(row);
             let weight = match &mut self.lasting {
                 Some(lasting) if !lonely && !self.what.passes(side) => {
                     lasting.settle(side, bytes, weight, self.sides[side].weight_of(bytes))
@@ -248,8 +247,8 @@ impl JoinOperator {
         let own = candidates.iter().map(|(nth, _)| arrivals[*nth as usize].row);
         let others = candidates.iter().map(|(_, row)| *row);
         let (own, others) = (
-            self.sides[side].first_columns(&residual.columns[side], own)?,
-            self.sides[1 - side].first_columns(&residual.columns[1 - side], others)?,
+            self.sides[side].some_columns(&residual.columns[side], own)?,
+            self.sides[1 - side].some_columns(&residual.columns[1 - side], others)?,
         );
         let (left, right) = if side == 0 { (own, others) } else { (others, own) };
         let mask = residual.judge(left, right, candidates.len(), self.name)?;
@@ -317,7 +316,9 @@ impl JoinOperator {
         let column = if all {
             Arc::clone(rows.batch.column(time.column))
         } else {
-            self.sides[side].columns(arrivals.iter().map(|arrival| arrival.row))?.swap_remove(time.column)
+            self.sides[side]
+                .some_columns(&[time.column], arrivals.iter().map(|arrival| arrival.row))?
+                .swap_remove(0)
         };
         self.schedule_rows(side, &column, arrivals.iter().map(|arrival| arrival.row))
     }

@@ -9,11 +9,11 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
 
-use super::encoding::{Encoded, Encoding};
 use super::lasting::UNDATED;
 use crate::deltas::NONE;
 use crate::error::Result;
 use crate::groups::hash_bytes;
+use crate::packed::{RowBytes, RowFormat};
 use crate::paged::{Arena, PagedVec, Span};
 
 const GARBAGE_MIN: usize = 1 << 16;
@@ -48,9 +48,7 @@ struct List {
 const EMPTY: List = List { first: NONE, last: NONE };
 
 /// What a join asks of the rows of a side.
-pub(super) struct Asks<'a> {
-    /// The columns that its residual looks at.
-    pub(super) first: &'a [usize],
+pub(super) struct Asks {
     /// Rows may be retracted, so they are looked up.
     pub(super) retractions: bool,
     /// Whether they have a match matters, and matches are counted by row.
@@ -95,7 +93,9 @@ fn put<T>(values: &mut PagedVec<T>, row: u32, value: T) {
 
 /// The rows of one side.
 pub(super) struct RowStore {
-    encoding: Encoding,
+    format: RowFormat,
+    /// How many columns they have.
+    width: usize,
     null_row: Box<[u8]>,
     lookup: Option<Lookup>,
     entries: PagedVec<Entry>,
@@ -119,11 +119,13 @@ pub(super) struct RowStore {
 
 impl RowStore {
     /// No rows.
-    pub(super) fn new(schema: &SchemaRef, asks: &Asks<'_>) -> Result<Self> {
-        let encoding = Encoding::new(schema, asks.first)?;
+    pub(super) fn new(schema: &SchemaRef, asks: &Asks) -> Result<Self> {
+        let types = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        let format = RowFormat::new(types)?;
         Ok(Self {
-            null_row: encoding.nulls()?,
-            encoding,
+            null_row: format.nulls()?,
+            format,
+            width: schema.fields().len(),
             lookup: asks.retractions.then(Lookup::default),
             entries: PagedVec::default(),
             matches: asks.matches.then(PagedVec::default),
@@ -141,8 +143,8 @@ impl RowStore {
     }
 
     /// The rows of some columns as bytes.
-    pub(super) fn encode(&self, columns: &[ArrayRef]) -> Result<Encoded> {
-        self.encoding.encode(columns)
+    pub(super) fn encode(&self, batch: &RecordBatch) -> Result<RowBytes> {
+        self.format.encode(batch.columns(), batch.num_rows())
     }
 
     /// Makes room for keys below `keys`.
@@ -306,16 +308,16 @@ impl RowStore {
 
     /// Rows as columns; [`NONE`] is a row of nulls.
     pub(super) fn columns(&self, rows: impl Iterator<Item = u32>) -> Result<Vec<ArrayRef>> {
-        self.encoding.columns(rows.map(|row| self.bytes(row)))
+        self.format.columns(rows.map(|row| self.bytes(row)))
     }
 
-    /// The columns of rows that the join's residual looks at.
-    pub(super) fn first_columns(
+    /// Some columns of rows.
+    pub(super) fn some_columns(
         &self,
-        first: &[usize],
+        wanted: &[usize],
         rows: impl Iterator<Item = u32>,
     ) -> Result<Vec<ArrayRef>> {
-        self.encoding.first(first, rows.map(|row| self.bytes(row)))
+        self.format.some(wanted, rows.map(|row| self.bytes(row)))
     }
 
     /// Forgets a row. Its number may be used again at once.
@@ -408,7 +410,7 @@ impl RowStore {
 
     /// The columns of a batch with these types.
     pub(super) fn batch_columns<'a>(&self, batch: &'a RecordBatch, from: usize) -> &'a [ArrayRef] {
-        &batch.columns()[from..from + self.encoding.width()]
+        &batch.columns()[from..from + self.width]
     }
 
     /// The hash by which a row is looked up.

@@ -15,10 +15,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type
 use super::operator::JoinOperator;
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
-use crate::windows::{check_schema, key_columns, push_entries, push_watermark, read_watermark};
-
-/// A part of a snapshot has at most so many rows: it is written and let go of before the next is.
-const PART_ROWS: usize = 1 << 16;
+use crate::windows::{PART_ROWS, check_schema, key_columns, push_entries, push_watermark, read_watermark};
 
 const TABLES: [&str; 2] = ["left", "right"];
 
@@ -50,7 +47,7 @@ impl JoinOperator {
                 let columns: Vec<ArrayRef> =
                     vec![Arc::new(UInt32Array::from(slots.clone())), Arc::new(UInt64Array::from(sequences))];
                 let named = Arc::new(Schema::new(schema.fields()[..2].to_vec()));
-                out.entries.push(StateEntries {
+                out.push(StateEntries {
                     table: table.to_owned(),
                     change: StateChange::Delete,
                     rows: RecordBatch::try_new(named, columns)?,
@@ -117,14 +114,14 @@ impl JoinOperator {
         let rows = Arc::clone(&self.what.input(side).schema);
         // A side that only says how many rows there are has no columns.
         let options = RecordBatchOptions::new().with_row_count(Some(entries.rows.num_rows()));
-        let rows = RecordBatch::try_new_with_options(rows, columns.clone(), &options)?;
+        let rows = RecordBatch::try_new_with_options(rows, columns, &options)?;
         let keys = self.intern(&key_columns(&rows, &self.what.input(side).keys), rows.num_rows())?;
-        let encoded = self.sides[side].encode(&columns)?;
+        let encoded = self.sides[side].encode(&rows)?;
         for (nth, key) in keys.into_iter().enumerate() {
             let name = (slots[nth], sequences[nth]);
             let store = &mut self.sides[side];
             let row = *known[side].entry(name).or_insert_with(|| {
-                let bytes = encoded.bytes(nth);
+                let bytes = encoded.get(nth);
                 let hash = store.hash(bytes);
                 store.push(key, name.0, bytes, hash, name.1)
             });
@@ -161,9 +158,9 @@ impl JoinOperator {
             let Some(time) = self.what.input(side).time else { continue };
             let mut rows: Vec<u32> = known.into_values().collect();
             rows.sort_unstable();
-            let times = self.sides[side].columns(rows.iter().copied());
-            let scheduled = times
-                .and_then(|columns| self.schedule_rows(side, &columns[time.column], rows.iter().copied()));
+            let times = self.sides[side].some_columns(&[time.column], rows.iter().copied());
+            let scheduled =
+                times.and_then(|columns| self.schedule_rows(side, &columns[0], rows.iter().copied()));
             scheduled.expect("rows that could be restored have times");
         }
     }

@@ -193,7 +193,7 @@ impl LookupOperator {
         if !gone.is_empty() {
             let rows =
                 concat_rows(gone.iter().map(|(keys, row)| (&**keys, *row..*row + 1)), &self.key_schema())?;
-            out.entries.push(StateEntries {
+            out.push(StateEntries {
                 table: TABLE.into(),
                 change: StateChange::Delete,
                 rows,
@@ -215,12 +215,7 @@ impl LookupOperator {
             keys.columns().iter().cloned().chain([times, list_of(&self.lookup, found, counts)?, orders]);
         let fields = schema(&self.lookup).fields().iter().cloned().chain([order_field()]).collect::<Vec<_>>();
         let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect())?;
-        out.entries.push(StateEntries {
-            table: TABLE.into(),
-            change: StateChange::Put,
-            rows,
-            slots: Vec::new(),
-        });
+        out.push(StateEntries { table: TABLE.into(), change: StateChange::Put, rows, slots: Vec::new() });
         Ok(())
     }
 

@@ -71,7 +71,7 @@ impl OverOperator {
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(gone.len()));
             let rows = RecordBatch::try_new_with_options(named, columns, &options)?;
             let table = PARTITIONS.to_owned();
-            out.entries.push(StateEntries { table, change: StateChange::Delete, rows, slots });
+            out.push(StateEntries { table, change: StateChange::Delete, rows, slots });
         }
         if there.is_empty() {
             return Ok(());

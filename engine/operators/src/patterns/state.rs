@@ -91,7 +91,7 @@ impl MatchOperator {
         let mut columns = self.keys.columns(&numbers)?;
         columns.push(Arc::new(Int64Array::from_iter_values(gone.iter().map(|(_, sequence)| *sequence))));
         let schema = Self::with_numbers(self.key_fields(), &["$sequence"]);
-        out.entries.push(StateEntries {
+        out.push(StateEntries {
             table: "rows".to_owned(),
             change: StateChange::Delete,
             rows: RecordBatch::try_new(schema, columns)?,
@@ -150,7 +150,7 @@ impl MatchOperator {
         if !gone.is_empty() && !full {
             let schema = Arc::new(Schema::new(self.key_fields()));
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(gone.len()));
-            out.entries.push(StateEntries {
+            out.push(StateEntries {
                 table: "partitions".to_owned(),
                 change: StateChange::Delete,
                 rows: RecordBatch::try_new_with_options(schema, self.keys.columns(&gone)?, &options)?,

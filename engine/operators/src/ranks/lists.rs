@@ -1,8 +1,11 @@
 //! Sorted lists of rows.
 //!
-//! A row is one byte string: what it is ordered by, then all its columns, both in `arrow-row` encoding. So comparing bytes compares
-//! rows, and ties are broken by the columns. Bytes lie in one arena; a list holds numbers of rows in order.
+//! A row is one byte string: what it is ordered by, in `arrow-row` encoding, which is compared as it is, then all its columns
+//! ([`crate::packed`]), which break ties. Bytes lie in one arena; a list holds numbers of rows in order.
 
+use std::cmp::Ordering;
+
+use crate::packed::RowFormat;
 use crate::paged::{Arena, PagedVec, Span};
 
 const GARBAGE_MIN: usize = 1 << 16;
@@ -45,9 +48,16 @@ pub(super) struct List {
     pub(super) scheduled: bool,
 }
 
+/// A row that comes: what it is ordered by, and its columns.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes<'a> {
+    pub(super) order: &'a [u8],
+    pub(super) columns: &'a [u8],
+}
+
 /// All lists of an instance.
-#[derive(Default)]
 pub(super) struct Lists {
+    pub(super) format: RowFormat,
     entries: PagedVec<Entry>,
     free: Vec<u32>,
     arena: Arena,
@@ -57,10 +67,24 @@ pub(super) struct Lists {
     /// Rows of the last snapshot that are on no list any more; their bytes are kept to name them.
     gone: Vec<u32>,
     pub(super) lists: Vec<List>,
-    scratch: Vec<u8>,
 }
 
 impl Lists {
+    /// No lists; rows have columns of this format.
+    pub(super) fn new(format: RowFormat) -> Self {
+        Self {
+            format,
+            entries: PagedVec::default(),
+            free: Vec::new(),
+            arena: Arena::default(),
+            garbage: 0,
+            live: 0,
+            dirty: Vec::new(),
+            gone: Vec::new(),
+            lists: Vec::new(),
+        }
+    }
+
     pub(super) fn entry(&self, row: u32) -> &Entry {
         &self.entries[row]
     }
@@ -85,27 +109,38 @@ impl Lists {
         self.arena.get(entry.span.split_at(entry.head).1)
     }
 
+    /// How a row of a list and one that comes are ordered.
+    fn compare(&self, row: u32, bytes: Bytes<'_>) -> Ordering {
+        let entry = &self.entries[row];
+        let (order, columns) = self.arena.get(entry.span).split_at(entry.head as usize);
+        order.cmp(bytes.order).then_with(|| self.format.compare(columns, bytes.columns))
+    }
+
+    /// How two rows are ordered.
+    pub(super) fn compare_rows(&self, a: u32, b: u32) -> Ordering {
+        if a == b {
+            return Ordering::Equal;
+        }
+        self.compare(a, Bytes { order: self.order(b), columns: self.columns(b) })
+    }
+
     /// Where a row is in its list, or where it would be.
-    pub(super) fn find(&self, list: u32, bytes: &[u8]) -> Result<usize, usize> {
+    pub(super) fn find(&self, list: u32, bytes: Bytes<'_>) -> Result<usize, usize> {
         let rows = &self.lists[list as usize].rows;
         // Rows come mostly in order, one way or the other.
         match (rows.first(), rows.last()) {
-            (_, Some(last)) if self.bytes(*last) < bytes => Err(rows.len()),
-            (Some(first), _) if self.bytes(*first) > bytes => Err(0),
-            _ => rows.binary_search_by(|row| self.bytes(*row).cmp(bytes)),
+            (_, Some(last)) if self.compare(*last, bytes).is_lt() => Err(rows.len()),
+            (Some(first), _) if self.compare(*first, bytes).is_gt() => Err(0),
+            _ => rows.binary_search_by(|row| self.compare(*row, bytes)),
         }
     }
 
     /// Adds to a row's weight and answers its number. A row of weight 0 is taken off its list, but its bytes stay until
     /// [`Self::release`].
-    pub(super) fn add(&mut self, list: u32, slot: u32, order: &[u8], columns: &[u8], weight: i64) -> u32 {
-        let mut row = std::mem::take(&mut self.scratch);
-        row.clear();
-        row.extend_from_slice(order);
-        row.extend_from_slice(columns);
-        let found = self.find(list, &row);
+    pub(super) fn add(&mut self, list: u32, slot: u32, bytes: Bytes<'_>, weight: i64) -> u32 {
+        let found = self.find(list, bytes);
         self.lists[list as usize].total += weight;
-        let number = match found {
+        match found {
             Ok(place) => {
                 let row = self.lists[list as usize].rows[place];
                 let entry = &mut self.entries[row];
@@ -116,19 +151,17 @@ impl Lists {
                 row
             }
             Err(place) => {
-                let number = self.push(slot, &row, order.len(), weight);
+                let number = self.push(slot, bytes, weight);
                 self.lists[list as usize].rows.insert(place, number);
                 number
             }
-        };
-        self.scratch = row;
-        number
+        }
     }
 
-    fn push(&mut self, slot: u32, bytes: &[u8], head: usize, weight: i64) -> u32 {
+    fn push(&mut self, slot: u32, bytes: Bytes<'_>, weight: i64) -> u32 {
         let entry = Entry {
-            span: self.arena.push(bytes),
-            head: u32::try_from(head).expect("a row is shorter than four gigabytes"),
+            span: self.arena.push_two(bytes.order, bytes.columns),
+            head: u32::try_from(bytes.order.len()).expect("a row is shorter than four gigabytes"),
             weight,
             at: UNDATED,
             slot,

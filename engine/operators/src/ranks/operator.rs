@@ -7,18 +7,18 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow_row::{RowConverter, SortField};
 use headwater_core::EventTime;
 
-use super::lists::{List, Lists};
+use super::lists::{Bytes, List, Lists};
 use super::spec::TopN;
 use crate::api::{Changes, Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::closing::Ends;
 use crate::deltas::Deltas;
 use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
+use crate::packed::{RowBytes, RowFormat};
 use crate::windows::{Times, key_columns, slots};
 
 const VACANT_MIN: usize = 1024;
@@ -33,7 +33,6 @@ pub(super) struct TopNOperator {
     pub(super) slots: Vec<u32>,
     pub(super) lists: Lists,
     order: RowConverter,
-    columns: RowConverter,
     /// Touched since the end of the last step.
     touched: Vec<u32>,
     /// What could be seen of the touched lists.
@@ -53,16 +52,15 @@ impl TopNOperator {
         let kind = |column: &usize| what.input.field(*column).data_type().clone();
         let order =
             what.order.iter().map(|(column, options)| SortField::new_with_options(kind(column), *options));
-        let columns = what.input.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+        let columns = what.input.fields().iter().map(|field| field.data_type().clone());
         Ok(Self {
             name,
             late: Arc::from(name),
             schema: Arc::clone(schema),
             partitions: KeyTable::new(what.partition.iter().map(kind).collect())?,
             slots: Vec::new(),
-            lists: Lists::default(),
+            lists: Lists::new(RowFormat::new(columns.collect())?),
             order: RowConverter::new(order.collect())?,
-            columns: RowConverter::new(columns.collect())?,
             touched: Vec::new(),
             before: Vec::new(),
             spent: Vec::new(),
@@ -154,15 +152,15 @@ impl TopNOperator {
             }
             _ => batch.clone(),
         };
-        let columns = self.columns.convert_columns(columns.columns())?;
+        let columns = self.encode(&columns)?;
         let rows = candidates.unwrap_or_else(|| (0..lists.len() as u32).collect());
         for (nth, row) in rows.into_iter().enumerate() {
             let row = row as usize;
             let (list, weight) = (lists[row], weights.map_or(1, |weights| weights[row]));
             self.touch(list);
             let order = order.as_ref().map_or(&[][..], |order| order.row(row).data());
-            let place =
-                self.lists.add(list, self.slots[list as usize], order, columns.row(nth).data(), weight);
+            let bytes = Bytes { order, columns: columns.get(nth) };
+            let place = self.lists.add(list, self.slots[list as usize], bytes, weight);
             self.lists.touch(place);
             if self.lists.entry(place).weight == 0 {
                 self.spent.push(place);
@@ -194,7 +192,7 @@ impl TopNOperator {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some((old, _)), Some((new, _))) => self.lists.bytes(*old).cmp(self.lists.bytes(*new)),
+                (Some((old, _)), Some((new, _))) => self.lists.compare_rows(*old, *new),
             };
             let old = if order.is_le() { olds.next() } else { None };
             let new = if order.is_ge() { news.next() } else { None };
@@ -260,13 +258,14 @@ impl TopNOperator {
         Ok(())
     }
 
+    /// All columns of some rows as bytes.
+    fn encode(&self, batch: &RecordBatch) -> Result<RowBytes> {
+        self.lists.format.encode(batch.columns(), batch.num_rows())
+    }
+
     /// Rows as columns.
     pub(super) fn decode(&self, rows: impl Iterator<Item = u32>) -> Result<Vec<ArrayRef>> {
-        let parser = self.columns.parser();
-        let columns = self.columns.convert_rows(rows.map(|row| parser.parse(self.lists.columns(row))))?;
-        let typed = columns.iter().zip(self.what.input.fields());
-        // Dictionaries come back as their values.
-        typed.map(|(column, field)| Ok(cast(column, field.data_type())?)).collect()
+        self.lists.format.columns(rows.map(|row| self.lists.columns(row)))
     }
 
     pub(super) fn sweep(&mut self) {
@@ -293,11 +292,11 @@ impl TopNOperator {
     pub(super) fn remove(&mut self, batch: &RecordBatch) -> Result<()> {
         let lists = self.intern(batch)?;
         let order = self.encode_order(batch)?;
-        let columns = self.columns.convert_columns(batch.columns())?;
+        let columns = self.encode(batch)?;
         for (row, list) in lists.into_iter().enumerate() {
             let order = order.as_ref().map_or(&[][..], |order| order.row(row).data());
-            let bytes = [order, columns.row(row).data()].concat();
-            if let Ok(place) = self.lists.find(list, &bytes) {
+            let bytes = Bytes { order, columns: columns.get(row) };
+            if let Ok(place) = self.lists.find(list, bytes) {
                 let found = self.lists.lists[list as usize].rows.remove(place);
                 let entry = self.lists.entry_mut(found);
                 let weight = std::mem::take(&mut entry.weight);
@@ -314,11 +313,11 @@ impl TopNOperator {
         self.remove(batch)?;
         let lists = self.intern(batch)?;
         let order = self.encode_order(batch)?;
-        let columns = self.columns.convert_columns(batch.columns())?;
+        let columns = self.encode(batch)?;
         for (row, list) in lists.into_iter().enumerate() {
             let order = order.as_ref().map_or(&[][..], |order| order.row(row).data());
-            let bytes = columns.row(row).data();
-            let place = self.lists.add(list, self.slots[list as usize], order, bytes, weights[row]);
+            let bytes = Bytes { order, columns: columns.get(row) };
+            let place = self.lists.add(list, self.slots[list as usize], bytes, weights[row]);
             self.lists.entry_mut(place).saved = true;
             if let Some(at) = at {
                 self.restore_time(list, place, at[row]);

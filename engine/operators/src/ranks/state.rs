@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use super::operator::TopNOperator;
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
-use crate::windows::{check_schema, push_entries, push_watermark, read_watermark};
+use crate::windows::{PART_ROWS, check_schema, push_entries, push_watermark, read_watermark};
 
 const TABLE: &str = "rows";
 
@@ -39,7 +39,7 @@ impl TopNOperator {
                 rows,
                 slots: self.slots_of(&gone),
             };
-            out.entries.push(entries);
+            out.push(entries);
         }
         gone.into_iter().for_each(|row| self.lists.release(row));
         let put: Vec<u32> = if full {
@@ -47,9 +47,10 @@ impl TopNOperator {
         } else {
             changed.into_iter().filter(|row| self.lists.entry(*row).weight != 0).collect()
         };
-        if put.is_empty() {
-            return Ok(());
-        }
+        put.chunks(PART_ROWS).try_for_each(|put| self.write_rows(put, out))
+    }
+
+    fn write_rows(&mut self, put: &[u32], out: &mut Snapshot) -> Result<()> {
         let mut columns = self.decode(put.iter().copied())?;
         let weights = put.iter().map(|row| self.lists.entry(*row).weight);
         columns.push(Arc::new(Int64Array::from_iter_values(weights)));
@@ -57,8 +58,8 @@ impl TopNOperator {
             let at = put.iter().map(|row| self.lists.entry(*row).at);
             columns.push(Arc::new(Int64Array::from_iter_values(at)));
         }
-        push_entries(TABLE, RecordBatch::try_new(self.state_schema(), columns)?, self.slots_of(&put), out);
-        put.into_iter().for_each(|row| self.lists.entry_mut(row).saved = true);
+        push_entries(TABLE, RecordBatch::try_new(self.state_schema(), columns)?, self.slots_of(put), out);
+        put.iter().for_each(|row| self.lists.entry_mut(*row).saved = true);
         Ok(())
     }
 

@@ -26,4 +26,4 @@ pub use partial::WindowPartialSpec;
 pub(crate) use partial::key_columns;
 pub(crate) use place::{Sorting, Times};
 pub use session::{SessionAggregate, SessionAggregateSpec};
-pub(crate) use tables::{check_schema, push_entries, push_watermark, read_watermark, slots};
+pub(crate) use tables::{PART_ROWS, check_schema, push_entries, push_watermark, read_watermark, slots};

@@ -9,6 +9,9 @@ use headwater_core::hash::{hash_rows, slot_of};
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
 
+/// A part of a table has at most so many rows, where there may be many: it is written and let go of before the next is made.
+pub(crate) const PART_ROWS: usize = 1 << 16;
+
 /// The slots of rows with these key columns.
 pub(crate) fn slots(keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
     if keys.is_empty() {
@@ -32,7 +35,7 @@ pub(crate) fn read_watermark(rows: &RecordBatch) -> i64 {
 /// Adds entries that are put, unless there are none.
 pub(crate) fn push_entries(table: &str, rows: RecordBatch, slots: Vec<u32>, out: &mut Snapshot) {
     if rows.num_rows() > 0 {
-        out.entries.push(StateEntries { table: table.to_owned(), change: StateChange::Put, rows, slots });
+        out.push(StateEntries { table: table.to_owned(), change: StateChange::Put, rows, slots });
     }
 }
 

@@ -1,0 +1,659 @@
+//! Rows as bytes that are kept: as short as they can be read and written fast.
+//!
+//! ```text
+//!  | a bit per column: NULL | values of fixed width, in the order of the columns | length, text | length, text | ..
+//! ```
+//!
+//! Lengths are in LEB128, and where a column is NULL its value is zeros, or of no length: so rows are equal if their bytes are. Their
+//! order is that of the columns one after the other, ascending, NULL first, as `arrow-row` has it; [`RowFormat::compare`] tells it. Rows
+//! with columns of other types (nested ones, dictionaries) are in `arrow-row` encoding.
+
+use std::cmp::Ordering;
+
+use arrow::array::{
+    Array, ArrayData, ArrayRef, AsArray, BinaryViewBuilder, GenericBinaryArray, GenericStringArray,
+    NullBufferBuilder, OffsetSizeTrait, make_array, new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{ArrowNativeType, DataType};
+use arrow::error::ArrowError;
+use arrow_row::{RowConverter, SortField};
+
+use crate::error::Result;
+
+/// So many rows are read column by column before the next: as many as stay in a core's cache meanwhile.
+const CHUNK: usize = 128;
+
+/// How rows of some types are written.
+pub(crate) struct RowFormat {
+    types: Vec<DataType>,
+    layout: Layout,
+}
+
+enum Layout {
+    Packed(Packed),
+    Encoded(RowConverter),
+}
+
+/// Rows that were written.
+pub(crate) enum RowBytes {
+    /// One behind the other, each up to its end.
+    Packed { bytes: Vec<u8>, ends: Vec<usize> },
+    /// In `arrow-row` encoding.
+    Encoded(arrow_row::Rows),
+}
+
+impl RowBytes {
+    /// The bytes of a row.
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> &[u8] {
+        match self {
+            Self::Packed { bytes, ends } => {
+                let start = if row == 0 { 0 } else { ends[row - 1] };
+                &bytes[start..ends[row]]
+            }
+            Self::Encoded(rows) => rows.row(row).data(),
+        }
+    }
+}
+
+impl RowFormat {
+    pub(crate) fn new(types: Vec<DataType>) -> Result<Self> {
+        let layout = match Packed::of(&types) {
+            Some(packed) => Layout::Packed(packed),
+            None => {
+                let fields = types.iter().map(|kind| SortField::new(kind.clone())).collect();
+                Layout::Encoded(RowConverter::new(fields)?)
+            }
+        };
+        Ok(Self { types, layout })
+    }
+
+    /// The rows of some columns as bytes.
+    pub(crate) fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<RowBytes> {
+        debug_assert_eq!(columns.len(), self.types.len());
+        Ok(match &self.layout {
+            Layout::Packed(packed) => packed.encode(columns, rows),
+            Layout::Encoded(converter) => RowBytes::Encoded(converter.convert_columns(columns)?),
+        })
+    }
+
+    /// A row of nulls.
+    pub(crate) fn nulls(&self) -> Result<Box<[u8]>> {
+        let nulls: Vec<ArrayRef> = self.types.iter().map(|kind| new_null_array(kind, 1)).collect();
+        Ok(self.encode(&nulls, 1)?.get(0).into())
+    }
+
+    /// All columns of rows.
+    pub(crate) fn columns<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
+        let all: Vec<usize> = (0..self.types.len()).collect();
+        self.some(&all, rows)
+    }
+
+    /// Some columns of rows.
+    pub(crate) fn some<'a>(
+        &self,
+        wanted: &[usize],
+        rows: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Vec<ArrayRef>> {
+        match &self.layout {
+            Layout::Packed(packed) => {
+                let rows: Vec<&[u8]> = rows.collect();
+                Ok(packed.decode(wanted, &self.types, &rows)?)
+            }
+            Layout::Encoded(converter) => {
+                let parser = converter.parser();
+                let columns = converter.convert_rows(rows.map(|row| parser.parse(row)))?;
+                // Dictionaries come back as their values.
+                let typed = |column: &usize| Ok(cast(&columns[*column], &self.types[*column])?);
+                wanted.iter().map(typed).collect()
+            }
+        }
+    }
+
+    /// How two rows are ordered.
+    pub(crate) fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
+        match &self.layout {
+            Layout::Packed(packed) => packed.compare(a, b),
+            Layout::Encoded(_) => a.cmp(b),
+        }
+    }
+}
+
+/// Where a column's values lie in a row.
+#[derive(Clone, Copy)]
+enum Place {
+    Fixed { at: usize, width: usize, order: Order },
+    Text,
+}
+
+/// How values of fixed width are ordered.
+#[derive(Clone, Copy)]
+enum Order {
+    Signed,
+    Unsigned,
+    Float,
+}
+
+struct Packed {
+    places: Vec<Place>,
+    /// How many bytes there are before the texts.
+    head: usize,
+}
+
+impl Packed {
+    /// `None`: there is a type that this is not for.
+    fn of(types: &[DataType]) -> Option<Self> {
+        let mut head = types.len().div_ceil(8);
+        let place = |kind: &DataType| {
+            let (width, order) = match kind {
+                DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Utf8View
+                | DataType::Binary
+                | DataType::LargeBinary
+                | DataType::BinaryView => return Some(Place::Text),
+                DataType::Boolean => (1, Order::Unsigned),
+                DataType::Float32 | DataType::Float64 => (kind.primitive_width()?, Order::Float),
+                DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => {
+                    (kind.primitive_width()?, Order::Unsigned)
+                }
+                DataType::Int8
+                | DataType::Int16
+                | DataType::Int32
+                | DataType::Int64
+                | DataType::Date32
+                | DataType::Date64
+                | DataType::Time32(_)
+                | DataType::Time64(_)
+                | DataType::Timestamp(..)
+                | DataType::Duration(_)
+                | DataType::Decimal128(..) => (kind.primitive_width()?, Order::Signed),
+                _ => return None,
+            };
+            let at = head;
+            head += width;
+            Some(Place::Fixed { at, width, order })
+        };
+        let places = types.iter().map(place).collect::<Option<Vec<_>>>()?;
+        Some(Self { places, head })
+    }
+
+    fn encode(&self, columns: &[ArrayRef], rows: usize) -> RowBytes {
+        let mut lens = vec![self.head; rows];
+        for column in self.texts(columns) {
+            each_text(column, |row, text| lens[row] += varint_len(text.len()) + text.len());
+        }
+        let mut end = 0;
+        let mut starts = Vec::with_capacity(rows);
+        let ends: Vec<usize> = lens
+            .iter()
+            .map(|len| {
+                starts.push(end);
+                end += len;
+                end
+            })
+            .collect();
+        let mut bytes = vec![0_u8; end];
+        for (nth, (place, column)) in self.places.iter().zip(columns).enumerate() {
+            let nulls = column.logical_nulls();
+            if let Some(nulls) = nulls.as_ref().filter(|nulls| nulls.null_count() > 0) {
+                let is_null = (0..rows).filter(|row| nulls.is_null(*row));
+                is_null.for_each(|row| bytes[starts[row] + nth / 8] |= 1 << (nth % 8));
+            }
+            if let Place::Fixed { at, width, .. } = place {
+                put_fixed(column, nulls.as_ref(), *width, &starts, *at, &mut bytes);
+            }
+        }
+        // From here on where the next text goes.
+        starts.iter_mut().for_each(|start| *start += self.head);
+        for column in self.texts(columns) {
+            each_text(column, |row, text| {
+                let at = &mut starts[row];
+                *at += put_varint(&mut bytes[*at..], text.len());
+                bytes[*at..*at + text.len()].copy_from_slice(text);
+                *at += text.len();
+            });
+        }
+        RowBytes::Packed { bytes, ends }
+    }
+
+    fn texts<'a>(&self, columns: &'a [ArrayRef]) -> impl Iterator<Item = &'a ArrayRef> {
+        self.places
+            .iter()
+            .zip(columns)
+            .filter(|(place, _)| matches!(place, Place::Text))
+            .map(|(_, column)| column)
+    }
+
+    fn decode(
+        &self,
+        wanted: &[usize],
+        types: &[DataType],
+        rows: &[&[u8]],
+    ) -> std::result::Result<Vec<ArrayRef>, ArrowError> {
+        let mut builders: Vec<Option<Builder>> = self.places.iter().map(|_| None).collect();
+        for column in wanted {
+            builders[*column] = Some(Builder::new(self.places[*column], rows.len()));
+        }
+        let last = self
+            .places
+            .iter()
+            .zip(&builders)
+            .rposition(|(place, builder)| matches!(place, Place::Text) && builder.is_some());
+        for rows in rows.chunks(CHUNK) {
+            let mut texts = [self.head; CHUNK];
+            for (nth, (place, builder)) in self.places.iter().zip(&mut builders).enumerate() {
+                match (place, builder) {
+                    (Place::Fixed { at, .. }, Some(builder)) => builder.add_fixed(rows, *at, nth),
+                    (Place::Text, builder) if last.is_some_and(|last| nth <= last) => {
+                        for (row, at) in rows.iter().zip(&mut texts) {
+                            let (len, bytes) = varint(&row[*at..]);
+                            let text = &row[*at + bytes..*at + bytes + len];
+                            *at += bytes + len;
+                            if let Some(builder) = builder {
+                                builder.add_text(text, is_null(row, nth));
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let finished = wanted.iter().map(|column| match builders[*column].take() {
+            Some(builder) => builder.finish(&types[*column]),
+            // Asked for twice.
+            None => self.decode(&[*column], types, rows).map(|mut one| one.swap_remove(0)),
+        });
+        finished.collect()
+    }
+
+    fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
+        let (mut at_a, mut at_b) = (self.head, self.head);
+        for (nth, place) in self.places.iter().enumerate() {
+            // NULL comes first, and all that are NULL have the same bytes.
+            let nulls = is_null(b, nth).cmp(&is_null(a, nth));
+            let order = match place {
+                Place::Fixed { at, width, order } => {
+                    order.compare(&a[*at..*at + width], &b[*at..*at + width])
+                }
+                Place::Text => {
+                    let (one, next_a) = text_at(a, at_a);
+                    let (other, next_b) = text_at(b, at_b);
+                    (at_a, at_b) = (next_a, next_b);
+                    one.cmp(other)
+                }
+            };
+            let order = nulls.then(order);
+            if order.is_ne() {
+                return order;
+            }
+        }
+        Ordering::Equal
+    }
+}
+
+impl Order {
+    fn compare(self, a: &[u8], b: &[u8]) -> Ordering {
+        match (self, a.len()) {
+            (Self::Float, 4) => f32::from_ne_bytes(array(a)).total_cmp(&f32::from_ne_bytes(array(b))),
+            (Self::Float, _) => f64::from_ne_bytes(array(a)).total_cmp(&f64::from_ne_bytes(array(b))),
+            (Self::Signed, 1) => i8::from_ne_bytes(array(a)).cmp(&i8::from_ne_bytes(array(b))),
+            (Self::Signed, 2) => i16::from_ne_bytes(array(a)).cmp(&i16::from_ne_bytes(array(b))),
+            (Self::Signed, 4) => i32::from_ne_bytes(array(a)).cmp(&i32::from_ne_bytes(array(b))),
+            (Self::Signed, 8) => i64::from_ne_bytes(array(a)).cmp(&i64::from_ne_bytes(array(b))),
+            (Self::Signed, _) => i128::from_ne_bytes(array(a)).cmp(&i128::from_ne_bytes(array(b))),
+            (Self::Unsigned, 1) => a.cmp(b),
+            (Self::Unsigned, 2) => u16::from_ne_bytes(array(a)).cmp(&u16::from_ne_bytes(array(b))),
+            (Self::Unsigned, 4) => u32::from_ne_bytes(array(a)).cmp(&u32::from_ne_bytes(array(b))),
+            (Self::Unsigned, _) => u64::from_ne_bytes(array(a)).cmp(&u64::from_ne_bytes(array(b))),
+        }
+    }
+}
+
+/// The first bytes, as many as are asked for.
+#[inline]
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    *bytes.first_chunk::<N>().expect("a value has the width of its type")
+}
+
+#[inline]
+fn is_null(row: &[u8], column: usize) -> bool {
+    row[column / 8] >> (column % 8) & 1 == 1
+}
+
+fn text_at(row: &[u8], at: usize) -> (&[u8], usize) {
+    let (len, bytes) = varint(&row[at..]);
+    let end = at + bytes + len;
+    (&row[at + bytes..end], end)
+}
+
+const fn varint_len(value: usize) -> usize {
+    match value {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        0x20_0000..0x1000_0000 => 4,
+        _ => 5,
+    }
+}
+
+/// Writes a length, and answers how many bytes it takes.
+#[inline]
+fn put_varint(bytes: &mut [u8], mut value: usize) -> usize {
+    let mut at = 0;
+    while value >= 0x80 {
+        bytes[at] = value as u8 | 0x80;
+        value >>= 7;
+        at += 1;
+    }
+    bytes[at] = value as u8;
+    at + 1
+}
+
+/// A length, and how many bytes it takes.
+#[inline]
+fn varint(bytes: &[u8]) -> (usize, usize) {
+    let (mut value, mut at) = (0, 0);
+    loop {
+        let byte = bytes[at];
+        value |= usize::from(byte & 0x7f) << (7 * at);
+        at += 1;
+        if byte < 0x80 {
+            return (value, at);
+        }
+    }
+}
+
+/// Calls `take` with each row's text; NULL is one without length.
+fn each_text(column: &ArrayRef, take: impl FnMut(usize, &[u8])) {
+    fn each<'a>(texts: impl Iterator<Item = Option<&'a [u8]>>, mut take: impl FnMut(usize, &[u8])) {
+        texts.enumerate().for_each(|(row, text)| take(row, text.unwrap_or_default()));
+    }
+    match column.data_type() {
+        DataType::Utf8 => each(column.as_string::<i32>().iter().map(|text| text.map(str::as_bytes)), take),
+        DataType::LargeUtf8 => {
+            each(column.as_string::<i64>().iter().map(|text| text.map(str::as_bytes)), take);
+        }
+        DataType::Utf8View => each(column.as_string_view().iter().map(|text| text.map(str::as_bytes)), take),
+        DataType::Binary => each(column.as_binary::<i32>().iter(), take),
+        DataType::LargeBinary => each(column.as_binary::<i64>().iter(), take),
+        _ => each(column.as_binary_view().iter(), take),
+    }
+}
+
+/// Writes a column of fixed width; what is NULL stays zeros.
+fn put_fixed(
+    column: &ArrayRef,
+    nulls: Option<&NullBuffer>,
+    width: usize,
+    starts: &[usize],
+    at: usize,
+    bytes: &mut [u8],
+) {
+    if let DataType::Boolean = column.data_type() {
+        for (row, value) in column.as_boolean().iter().enumerate() {
+            bytes[starts[row] + at] = u8::from(value == Some(true));
+        }
+        return;
+    }
+    let data = column.to_data();
+    let values = &data.buffers()[0].as_slice()[data.offset() * width..];
+    match width {
+        1 => put_values::<1>(values, nulls, starts, at, bytes),
+        2 => put_values::<2>(values, nulls, starts, at, bytes),
+        4 => put_values::<4>(values, nulls, starts, at, bytes),
+        8 => put_values::<8>(values, nulls, starts, at, bytes),
+        _ => put_values::<16>(values, nulls, starts, at, bytes),
+    }
+}
+
+fn put_values<const N: usize>(
+    values: &[u8],
+    nulls: Option<&NullBuffer>,
+    starts: &[usize],
+    at: usize,
+    bytes: &mut [u8],
+) {
+    let (values, _) = values.as_chunks::<N>();
+    let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+    for (row, (start, value)) in starts.iter().zip(values).enumerate() {
+        if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+            bytes[start + at..start + at + N].copy_from_slice(value);
+        }
+    }
+}
+
+/// A column that is being read.
+struct Builder {
+    values: Values,
+    nulls: NullBufferBuilder,
+}
+
+enum Values {
+    One(Vec<u8>),
+    Two(Vec<u16>),
+    Four(Vec<u32>),
+    Eight(Vec<u64>),
+    Sixteen(Vec<i128>),
+    Text { bytes: Vec<u8>, ends: Vec<usize> },
+}
+
+impl Builder {
+    fn new(place: Place, rows: usize) -> Self {
+        let values = match place {
+            Place::Text => Values::Text { bytes: Vec::new(), ends: Vec::with_capacity(rows) },
+            Place::Fixed { width: 1, .. } => Values::One(Vec::with_capacity(rows)),
+            Place::Fixed { width: 2, .. } => Values::Two(Vec::with_capacity(rows)),
+            Place::Fixed { width: 4, .. } => Values::Four(Vec::with_capacity(rows)),
+            Place::Fixed { width: 8, .. } => Values::Eight(Vec::with_capacity(rows)),
+            Place::Fixed { .. } => Values::Sixteen(Vec::with_capacity(rows)),
+        };
+        Self { values, nulls: NullBufferBuilder::new(rows) }
+    }
+
+    fn add_fixed(&mut self, rows: &[&[u8]], at: usize, nth: usize) {
+        match &mut self.values {
+            Values::One(values) => values.extend(rows.iter().map(|row| row[at])),
+            Values::Two(values) => {
+                values.extend(rows.iter().map(|row| u16::from_ne_bytes(array(&row[at..]))));
+            }
+            Values::Four(values) => {
+                values.extend(rows.iter().map(|row| u32::from_ne_bytes(array(&row[at..]))));
+            }
+            Values::Eight(values) => {
+                values.extend(rows.iter().map(|row| u64::from_ne_bytes(array(&row[at..]))));
+            }
+            Values::Sixteen(values) => {
+                values.extend(rows.iter().map(|row| i128::from_ne_bytes(array(&row[at..]))));
+            }
+            Values::Text { .. } => debug_assert!(false, "a text has no fixed width"),
+        }
+        rows.iter().for_each(|row| self.nulls.append(!is_null(row, nth)));
+    }
+
+    fn add_text(&mut self, text: &[u8], is_null: bool) {
+        if let Values::Text { bytes, ends } = &mut self.values {
+            bytes.extend_from_slice(text);
+            ends.push(bytes.len());
+        }
+        self.nulls.append(!is_null);
+    }
+
+    fn finish(mut self, kind: &DataType) -> std::result::Result<ArrayRef, ArrowError> {
+        let nulls = self.nulls.finish();
+        let buffer = match self.values {
+            Values::One(values) if *kind == DataType::Boolean => {
+                let values = BooleanBuffer::collect_bool(values.len(), |row| values[row] != 0);
+                return Ok(std::sync::Arc::new(arrow::array::BooleanArray::new(values, nulls)));
+            }
+            Values::One(values) => (values.len(), Buffer::from_vec(values)),
+            Values::Two(values) => (values.len(), Buffer::from_vec(values)),
+            Values::Four(values) => (values.len(), Buffer::from_vec(values)),
+            Values::Eight(values) => (values.len(), Buffer::from_vec(values)),
+            Values::Sixteen(values) => (values.len(), Buffer::from_vec(values)),
+            Values::Text { bytes, ends } => return finish_text(kind, bytes, &ends, nulls),
+        };
+        let (rows, values) = buffer;
+        let data = ArrayData::builder(kind.clone()).len(rows).nulls(nulls).add_buffer(values);
+        Ok(make_array(data.build()?))
+    }
+}
+
+fn finish_text(
+    kind: &DataType,
+    bytes: Vec<u8>,
+    ends: &[usize],
+    nulls: Option<NullBuffer>,
+) -> std::result::Result<ArrayRef, ArrowError> {
+    use std::sync::Arc;
+    Ok(match kind {
+        DataType::Utf8 => {
+            Arc::new(GenericStringArray::<i32>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
+        }
+        DataType::LargeUtf8 => {
+            Arc::new(GenericStringArray::<i64>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
+        }
+        DataType::Binary => {
+            Arc::new(GenericBinaryArray::<i32>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
+        }
+        DataType::LargeBinary => {
+            Arc::new(GenericBinaryArray::<i64>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
+        }
+        kind => {
+            let mut builder = BinaryViewBuilder::with_capacity(ends.len());
+            let mut start = 0;
+            for (row, end) in ends.iter().enumerate() {
+                match nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                    true => builder.append_null(),
+                    false => builder.append_value(&bytes[start..*end]),
+                }
+                start = *end;
+            }
+            let views = builder.finish();
+            match kind {
+                DataType::Utf8View => Arc::new(views.to_string_view()?),
+                _ => Arc::new(views),
+            }
+        }
+    })
+}
+
+fn offsets<O: OffsetSizeTrait + ArrowNativeType>(
+    ends: &[usize],
+) -> std::result::Result<OffsetBuffer<O>, ArrowError> {
+    let last = ends.last().copied().unwrap_or(0);
+    if O::from_usize(last).is_none() {
+        return Err(ArrowError::OffsetOverflowError(last));
+    }
+    let all = std::iter::once(0).chain(ends.iter().copied());
+    let all: ScalarBuffer<O> = all.map(O::usize_as).collect();
+    Ok(OffsetBuffer::new(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
+        Int64Array, ListArray, StringArray, StringViewArray, TimestampMillisecondArray, UInt16Array,
+        UInt32Array,
+    };
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    /// Columns of five rows, of every kind of layout, with nulls in different places.
+    fn columns() -> Vec<ArrayRef> {
+        let long = "a text that is longer than one hundred and twenty-seven bytes, so that its length takes two bytes of its row, \
+                    and that no view holds in itself";
+        let times = vec![Some(7), Some(-8), None, Some(i64::MAX), Some(i64::MIN)];
+        let texts = [Some("b"), None, Some(""), Some(long), Some("ä€")];
+        vec![
+            Arc::new(Int64Array::from(vec![Some(1), Some(-1), None, Some(1), Some(i64::MIN)])),
+            Arc::new(StringArray::from(texts.to_vec())),
+            Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true), None])),
+            Arc::new(TimestampMillisecondArray::from(times).with_timezone("UTC")),
+            Arc::new(Float64Array::from(vec![Some(-0.0), Some(0.0), None, Some(f64::NAN), Some(-1.5)])),
+            Arc::new(Float32Array::from(vec![None, Some(2.5), Some(f32::NEG_INFINITY), None, Some(-2.5)])),
+            Arc::new(StringViewArray::from(texts.to_vec())),
+            Arc::new(BinaryArray::from(vec![Some(&[0xff, 0][..]), None, Some(&[0xff][..]), Some(b""), None])),
+            Arc::new(Int8Array::from(vec![Some(-1), Some(1), None, Some(-128), Some(127)])),
+            Arc::new(UInt16Array::from(vec![Some(256), Some(1), None, Some(u16::MAX), Some(0)])),
+            Arc::new(UInt32Array::from(vec![Some(256), Some(1), None, Some(u32::MAX), Some(0)])),
+            Arc::new(Date32Array::from(vec![Some(-256), Some(1), None, Some(i32::MAX), Some(0)])),
+            Arc::new(
+                Decimal128Array::from(vec![Some(-256), Some(1 << 70), None, Some(3), Some(0)])
+                    .with_precision_and_scale(30, 4)
+                    .unwrap(),
+            ),
+        ]
+    }
+
+    fn format(columns: &[ArrayRef]) -> RowFormat {
+        RowFormat::new(columns.iter().map(|column| column.data_type().clone()).collect()).unwrap()
+    }
+
+    fn check(columns: &[ArrayRef]) {
+        let rows = columns[0].len();
+        let format = format(columns);
+        let written = format.encode(columns, rows).unwrap();
+        let bytes = || (0..rows).map(|row| written.get(row));
+        assert_eq!(format.columns(bytes()).unwrap(), columns);
+        for wanted in [vec![columns.len() - 1, 0], (0..columns.len()).rev().collect(), vec![0, 0], vec![]] {
+            let expected: Vec<ArrayRef> = wanted.iter().map(|column| Arc::clone(&columns[*column])).collect();
+            assert_eq!(format.some(&wanted, bytes()).unwrap(), expected, "{wanted:?}");
+        }
+        // The order of arrow-row, and equality with it.
+        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone()));
+        let encoded = RowConverter::new(fields.collect()).unwrap().convert_columns(columns).unwrap();
+        for (a, b) in (0..rows).flat_map(|a| (0..rows).map(move |b| (a, b))) {
+            let expected = encoded.row(a).cmp(&encoded.row(b));
+            assert_eq!(format.compare(written.get(a), written.get(b)), expected, "rows {a} and {b}");
+            assert_eq!(written.get(a) == written.get(b), expected.is_eq(), "rows {a} and {b}");
+        }
+        let nulls = format.nulls().unwrap();
+        let nulls = format.columns(std::iter::once(&*nulls)).unwrap();
+        assert!(nulls.iter().all(|column| column.is_null(0)));
+        // A part of a batch is as good as a whole one.
+        let part: Vec<ArrayRef> = columns.iter().map(|column| column.slice(1, rows - 2)).collect();
+        let sliced = format.encode(&part, rows - 2).unwrap();
+        assert!((0..rows - 2).all(|row| sliced.get(row) == written.get(row + 1)));
+    }
+
+    #[test]
+    fn rows_of_every_type_come_back_and_are_ordered() {
+        let all = columns();
+        check(&all);
+        for column in all {
+            check(&[Arc::clone(&column)]);
+            // Ties are broken by what follows.
+            check(&[Arc::new(Int64Array::from(vec![4; 5])), column]);
+        }
+    }
+
+    #[test]
+    fn nested_columns_are_kept_as_well() {
+        let lists = vec![Some(vec![Some(1), None]), None, Some(vec![]), Some(vec![Some(1)]), None];
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
+        check(&[Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5])), lists]);
+    }
+
+    #[test]
+    fn many_rows_come_back_in_their_order() {
+        let many = 3 * CHUNK + 7;
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..many as i64));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..many).map(|n| "x".repeat(n % 300))));
+        check(&[texts, numbers]);
+    }
+
+    #[test]
+    fn rows_without_columns_are_the_same() {
+        let format = RowFormat::new(Vec::new()).unwrap();
+        let written = format.encode(&[], 3).unwrap();
+        assert!((0..3).all(|row| written.get(row).is_empty()));
+        assert!(format.columns(std::iter::once(&[][..])).unwrap().is_empty());
+    }
+}
