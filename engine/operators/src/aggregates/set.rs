@@ -1,10 +1,12 @@
 //! All aggregates of one operator, side by side.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::{FilterBuilder, FilterPredicate};
 use arrow::datatypes::{Field, Schema};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 
 use super::{AggregateCall, Aggregator};
 use crate::error::Result;
@@ -57,25 +59,38 @@ impl AggregateSet {
         groups: &[u32],
         weights: Option<&[i64]>,
     ) -> Result<()> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        // Of several aggregates with the same filter it is looked at once.
+        let mut passed: Vec<(&Arc<dyn PhysicalExpr>, Passed)> = Vec::new();
         for (call, aggregator) in self.calls.iter().zip(&mut self.aggregators) {
-            let (batch, groups, weights) = match call.filter() {
-                None => (Cow::Borrowed(batch), Cow::Borrowed(groups), weights.map(Cow::Borrowed)),
+            let added = match call.filter() {
+                None => {
+                    let inputs = call.inputs().iter();
+                    let values = inputs.map(|expr| evaluate_column(expr, batch, self.operator));
+                    aggregator.update(&values.collect::<Result<Vec<_>>>()?, groups, weights)
+                }
                 Some(filter) => {
-                    let mask = evaluate_mask(filter, batch, self.operator)?;
-                    let passes: Vec<bool> = mask.iter().map(|pass| pass == Some(true)).collect();
-                    let groups = keep(groups, &passes);
-                    let weights = weights.map(|weights| Cow::Owned(keep(weights, &passes)));
-                    (Cow::Owned(filter_record_batch(batch, &mask)?), Cow::Owned(groups), weights)
+                    let known = passed.iter().position(|(known, _)| *known == filter);
+                    let place = match known {
+                        Some(place) => place,
+                        None => {
+                            let mask = evaluate_mask(filter, batch, self.operator)?;
+                            passed.push((filter, Passed::new(&mask, groups, weights)));
+                            passed.len() - 1
+                        }
+                    };
+                    let rows = &mut passed[place].1;
+                    if rows.groups.is_empty() {
+                        continue;
+                    }
+                    let inputs = call.inputs().iter();
+                    let values = inputs.map(|expr| rows.evaluate(expr, batch, self.operator));
+                    let values = values.collect::<Result<Vec<_>>>()?;
+                    aggregator.update(&values, &rows.groups, rows.weights.as_deref())
                 }
             };
-            if groups.is_empty() {
-                continue;
-            }
-            let inputs = call.inputs().iter();
-            let values = inputs
-                .map(|expr| evaluate_column(expr, &batch, self.operator))
-                .collect::<Result<Vec<_>>>()?;
-            let added = aggregator.update(&values, &groups, weights.as_deref());
             added.map_err(|error| error.in_expression(self.operator))?;
         }
         Ok(())
@@ -132,6 +147,44 @@ impl AggregateSet {
     /// Bytes of memory, estimated.
     pub(crate) fn size(&self) -> usize {
         self.aggregators.iter().map(|aggregator| aggregator.size()).sum()
+    }
+}
+
+/// The rows that pass a filter.
+struct Passed {
+    predicate: FilterPredicate,
+    groups: Vec<u32>,
+    weights: Option<Vec<i64>>,
+    /// All their columns, once somebody has asked for them.
+    batch: Option<RecordBatch>,
+}
+
+impl Passed {
+    fn new(mask: &BooleanArray, groups: &[u32], weights: Option<&[i64]>) -> Self {
+        let passes: Vec<bool> = mask.iter().map(|pass| pass == Some(true)).collect();
+        Self {
+            predicate: FilterBuilder::new(mask).optimize().build(),
+            groups: keep(groups, &passes),
+            weights: weights.map(|weights| keep(weights, &passes)),
+            batch: None,
+        }
+    }
+
+    /// What an aggregate looks at. An expression may fail for rows that do not pass, so it sees the others alone.
+    fn evaluate(
+        &mut self,
+        expr: &Arc<dyn PhysicalExpr>,
+        batch: &RecordBatch,
+        operator: &str,
+    ) -> Result<ArrayRef> {
+        if let Some(column) = expr.downcast_ref::<Column>() {
+            return Ok(self.predicate.filter(batch.column(column.index()))?);
+        }
+        let batch = match &self.batch {
+            Some(batch) => batch,
+            None => self.batch.insert(self.predicate.filter_record_batch(batch)?),
+        };
+        evaluate_column(expr, batch, operator)
     }
 }
 

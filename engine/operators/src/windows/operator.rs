@@ -66,8 +66,8 @@ impl WindowOperator {
     /// Rows by the shards' clocks.
     fn add_rows(&mut self, rows: Rows, out: &mut Output) -> Result<()> {
         self.ordinals.clear();
-        let rows = sort_by_clock(&self.what, rows, self.watermark, &self.name, out, |place| {
-            self.ordinals.push(self.slices.ordinal(place));
+        let rows = sort_by_clock(&self.what, rows, self.watermark, &self.name, out, |place, rows| {
+            self.ordinals.extend(std::iter::repeat_n(self.slices.ordinal(place), rows));
         })?;
         let columns = key_columns(&rows.batch, &self.what.keys);
         self.slices.keys.intern(&columns, rows.len(), &mut self.keys)?;

@@ -12,7 +12,7 @@ use super::kind::WindowKind;
 use super::place::{Fate, Place, Placer, Sorting, Times, positive_weights};
 use super::slices::Slices;
 use crate::aggregates::AggregateSet;
-use crate::api::{Changes, Operator, OperatorSpec, Output, Rows};
+use crate::api::{Changes, Clocks, Operator, OperatorSpec, Output, Rows};
 use crate::error::Result;
 use crate::groups::KeyTable;
 
@@ -68,6 +68,10 @@ impl OperatorSpec for WindowPartialSpec {
         Changes::AppendOnly
     }
 
+    fn adds_up_batches(&self) -> bool {
+        true
+    }
+
     fn instantiate(&self) -> Result<Box<dyn Operator>> {
         let slices = what_slices(&self.what, self.name())?;
         Ok(Box::new(Partial {
@@ -98,8 +102,8 @@ impl Operator for Partial {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
         positive_weights(&rows, &self.name)?;
         let mut ordinals = Vec::with_capacity(rows.len());
-        let rows = sort_by_clock(&self.what, rows, i64::MIN, &self.name, out, |place| {
-            ordinals.push(self.slices.ordinal(place));
+        let rows = sort_by_clock(&self.what, rows, i64::MIN, &self.name, out, |place, rows| {
+            ordinals.extend(std::iter::repeat_n(self.slices.ordinal(place), rows));
         })?;
         if rows.is_empty() {
             return Ok(());
@@ -121,32 +125,42 @@ pub(crate) fn key_columns(batch: &RecordBatch, keys: &[usize]) -> Vec<ArrayRef> 
     keys.iter().map(|key| Arc::clone(batch.column(*key))).collect()
 }
 
-/// Calls `keep` with the place of each row that counts, hands on the late ones, and gives back the rows that count.
+/// Calls `keep` with the places of rows that count, each with how many there are in it one after the other; hands on the late ones, and
+/// gives back the rows that count.
 pub(super) fn sort_by_clock(
     what: &WindowAggregate,
     rows: Rows,
     watermark: i64,
     operator: &Arc<str>,
     out: &mut Output,
-    mut keep: impl FnMut(Place),
+    mut keep: impl FnMut(Place, usize),
 ) -> Result<Rows> {
     let times = Times::new(rows.batch.column(what.time), operator)?;
     let mut placer = Placer::new(what.kind);
     let mut sorting = Sorting::with_capacity(rows.len());
-    for row in 0..rows.len() {
+    // Where all rows have one clock and a time, those of a slice that follow one another share a place.
+    let in_runs = matches!(rows.clocks, Clocks::Uniform(_)) && times.nulls.is_none();
+    let mut row = 0;
+    while row < rows.len() {
         let Some(time) = times.get(row) else {
             sorting.untimed(row);
+            row += 1;
             continue;
         };
         let clock = rows.clock(row).0.max(watermark);
+        let mut run = 1;
         match placer.place(time, clock) {
             Fate::Counts(place) => {
-                keep(place);
-                sorting.keep(row);
+                if in_runs {
+                    run += placer.run(place, &times.values[row + 1..]);
+                }
+                keep(place, run);
+                sorting.keep_all(row..row + run);
             }
             Fate::Late => sorting.late(row, time, clock),
             Fate::Nowhere => {}
         }
+        row += run;
     }
     sorting.split(rows, operator, out)
 }

@@ -61,6 +61,15 @@ impl Placer {
         self.place_slowly(time, clock)
     }
 
+    /// How many of these times in a row are of the place that the last one counts in, at the same clock.
+    pub(super) fn run(&self, place: Place, times: &[i64]) -> usize {
+        if (place.slice, place.from) != (self.slice, self.first_end) {
+            return 0;
+        }
+        let slice = self.slice..self.slice_end;
+        times.iter().position(|time| !slice.contains(time)).unwrap_or(times.len())
+    }
+
     fn place_slowly(&mut self, time: i64, clock: i64) -> Fate {
         let slice = self.kind.slice_of(time);
         if let Some(first_end) = self.kind.next_end(slice, i64::MIN) {
@@ -138,6 +147,11 @@ impl Sorting {
     #[inline]
     pub(crate) fn keep(&mut self, row: usize) {
         self.kept[row] = true;
+    }
+
+    /// Rows one after the other.
+    pub(crate) fn keep_all(&mut self, rows: std::ops::Range<usize>) {
+        self.kept[rows].fill(true);
     }
 
     /// A row of this time that came after the watermark was at `clock`.

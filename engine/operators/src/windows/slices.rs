@@ -359,27 +359,28 @@ impl Slices {
         for group in self.dirty_groups.drain(..) {
             self.dirty[group as usize] = false;
         }
-        self.columns(&groups)
+        let columns = self.columns(&groups)?;
+        let slots = slots(&columns[..self.keys.types().len()], groups.len())?;
+        Ok((columns, slots))
     }
 
-    fn columns(&mut self, groups: &[u32]) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
+    fn columns(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let (ordinals, keys): (Vec<_>, Vec<_>) =
             groups.iter().map(|group| unpack(self.groups.value(*group))).unzip();
         let mut columns = self.keys.columns(&keys)?;
-        let slots = slots(&columns, groups.len())?;
         let place = |ordinal: &u32| self.slices[*ordinal as usize].place;
         let starts = Int64Array::from_iter_values(ordinals.iter().map(|ordinal| place(ordinal).slice));
         let froms = Int64Array::from_iter_values(ordinals.iter().map(|ordinal| place(ordinal).from));
         columns.push(Arc::new(starts));
         columns.push(Arc::new(froms));
         columns.extend(self.aggregates.state(groups)?);
-        Ok((columns, slots))
+        Ok(columns)
     }
 
     /// All there is, as [`Self::changed`] gives it, and then nothing is left.
     pub(super) fn drain(&mut self) -> Result<Vec<ArrayRef>> {
         let groups: Vec<u32> = (0..self.groups.len() as u32).collect();
-        let (columns, _) = self.columns(&groups)?;
+        let columns = self.columns(&groups)?;
         self.aggregates.clear(&groups);
         self.keys.clear();
         self.groups.clear();
@@ -411,10 +412,45 @@ pub(super) fn places(rows: &RecordBatch, keys: usize) -> impl Iterator<Item = Pl
     slices.iter().zip(froms).map(|(slice, from)| Place { slice: *slice, from: *from })
 }
 
+/// Keys below this in the first slice are packed into a small number, which [`IntMap`] looks up without hashing.
+const FIRST_KEYS: u32 = 1 << 15;
+
+/// The same in the slices behind it, up to [`NEXT_SLICES`].
+const NEXT_KEYS: u32 = 1 << 12;
+
+const NEXT_SLICES: u32 = 8;
+
+#[inline]
 fn pack(ordinal: u32, key: u32) -> i64 {
-    i64::from(ordinal) << 32 | i64::from(key)
+    match ordinal {
+        0 if key < FIRST_KEYS => i64::from(key),
+        1..=NEXT_SLICES if key < NEXT_KEYS => i64::from(FIRST_KEYS + (ordinal - 1) * NEXT_KEYS + key),
+        _ => (i64::from(ordinal) + 1) << 32 | i64::from(key),
+    }
 }
 
+#[inline]
 fn unpack(pair: i64) -> (u32, u32) {
-    ((pair >> 32) as u32, pair as u32)
+    let low = pair as u32;
+    match pair >> 32 {
+        0 if low < FIRST_KEYS => (0, low),
+        0 => (1 + (low - FIRST_KEYS) / NEXT_KEYS, (low - FIRST_KEYS) % NEXT_KEYS),
+        high => ((high - 1) as u32, low),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_of_slices_and_keys_are_told_apart() {
+        let ordinals = [0, 1, 2, 7, 8, 9, 10, 1000, u32::MAX - 1];
+        let keys = [0, 1, 4095, 4096, 32_767, 32_768, 65_535, 65_536, u32::MAX];
+        let pairs = || ordinals.iter().flat_map(|ordinal| keys.iter().map(move |key| (*ordinal, *key)));
+        assert!(pairs().all(|(ordinal, key)| unpack(pack(ordinal, key)) == (ordinal, key)));
+        let packed: std::collections::BTreeSet<i64> =
+            pairs().map(|(ordinal, key)| pack(ordinal, key)).collect();
+        assert_eq!(packed.len(), pairs().count());
+    }
 }
