@@ -161,6 +161,12 @@ pub trait Sink: Send {
         false
     }
 
+    /// Whether the key of a delivery depends on how many rows it has: then that is stored before each, and a delivery that is repeated
+    /// after a crash has as many. Each is flushed before the next.
+    fn names_deliveries(&self) -> bool {
+        false
+    }
+
     /// How long what was delivered may wait for a flush.
     fn linger(&self) -> Duration {
         Duration::from_millis(200)

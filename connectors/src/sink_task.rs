@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use headwater_core::{Epoch, Sequence, ShardId, World};
 use headwater_ingest::{IngestError, Mark, Marks, SourceStep};
 use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
@@ -57,6 +58,33 @@ pub(crate) struct SinkTask<M> {
     parking: Parking,
     /// The rows that were tried last and failed, while the sink says how often that may be.
     failing: Option<Failing>,
+    /// The delivery that was under way when the cursor was stored.
+    named: Option<Named>,
+}
+
+/// A delivery by its name: the next from this row has as many rows as it had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Named {
+    shard: ShardId,
+    first: Sequence,
+    rows: usize,
+}
+
+impl Named {
+    fn note(self) -> String {
+        format!("{} {} {}", self.shard, self.first, self.rows)
+    }
+
+    fn read(note: &str) -> Option<Self> {
+        let mut parts = note.split(' ');
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        let (shard, first, rows) = (number()?, number()?, number()?);
+        Some(Self {
+            shard: ShardId(u32::try_from(shard).ok()?),
+            first: Sequence(first),
+            rows: usize::try_from(rows).ok()?,
+        })
+    }
 }
 
 /// Rows that could not be delivered.
@@ -109,6 +137,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             is_stored: true,
             parking,
             failing: None,
+            named: None,
         }
     }
 
@@ -147,6 +176,8 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         self.show(&open.delivered);
         // What the sink wants to be known before anything is delivered is stored before.
         self.is_stored = cursor == stored;
+        self.named =
+            Some(&cursor.note).filter(|_| open.sink.names_deliveries()).and_then(|note| Named::read(note));
         self.flushed = Some(cursor);
         self.store(true).await?;
         self.board.state(State::Running);
@@ -204,6 +235,9 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 let (shard_id, next) = (delivery.shard, delivery.next());
                 let rows = delivery.rows.num_rows() as u64;
                 open.waiting_since.get_or_insert_with(Instant::now);
+                if open.sink.names_deliveries() {
+                    self.store_name(&delivery).await?;
+                }
                 self.deliver(open, delivery).await?;
                 open.delivered.insert(shard_id, next);
                 self.board.moved(rows, 0);
@@ -222,6 +256,18 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         }
         self.show_lag(open)?;
         Ok(any)
+    }
+
+    /// Stores how many rows a delivery has before it is made.
+    async fn store_name(&mut self, delivery: &Delivery) -> Result<()> {
+        let rows = delivery.rows.num_rows();
+        let note = Named { shard: delivery.shard, first: delivery.first, rows }.note();
+        let cursor = self.flushed.get_or_insert_default();
+        if cursor.note != note {
+            cursor.note = note;
+            self.is_stored = false;
+        }
+        self.store(true).await
     }
 
     /// Hands rows to the sink. One that hangs does not keep the process from stopping: its rows come again.
@@ -287,7 +333,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
 
     /// The next rows of a shard, no more than the sink takes at a time.
     async fn next_delivery(&self, open: &mut Open, shard: usize) -> Result<Option<Delivery>> {
-        let batch = match open.rest.take_if(|(of, _)| *of == shard) {
+        let mut batch = match open.rest.take_if(|(of, _)| *of == shard) {
             Some((_, batch)) => batch,
             None => match read_next(&mut open.readers[shard]).await? {
                 Some(batch) => batch,
@@ -301,6 +347,17 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         {
             // What is tried again is the same, also if more has come meanwhile.
             rows = rows.min(failing.rows);
+        }
+        if let Some(named) = self.named
+            && (named.shard, named.first) == (shard_id, batch.first)
+        {
+            while batch.rows.num_rows() < named.rows
+                && let Some(more) = read_next(&mut open.readers[shard]).await?
+            {
+                batch.rows = concat_batches(&batch.rows.schema(), [&batch.rows, &more.rows])
+                    .map_err(IngestError::from)?;
+            }
+            rows = batch.rows.num_rows().min(named.rows);
         }
         let (now, later) = split(&batch.rows, rows);
         if let Some(later) = later {

@@ -37,7 +37,6 @@ impl Webhook {
         let (stream, id) = (&delivery.stream, self.context.stream_id);
         let mut key = format!("{stream}-{id}/{}/{}", delivery.shard, delivery.first);
         if delivery.rows.num_rows() > 1 {
-            // After a crash the rows of a request may be others, though the first is the same.
             key.push_str(&format!("-{}", delivery.next().0 - 1));
         }
         let key =
@@ -87,6 +86,10 @@ impl Sink for Webhook {
 
     fn rows_max(&self) -> usize {
         self.rows
+    }
+
+    fn names_deliveries(&self) -> bool {
+        self.rows > 1
     }
 
     fn retry(&self) -> Option<Retry> {
