@@ -266,7 +266,7 @@ fn a_message_that_only_the_broker_can_refuse_stops_the_sink_and_nothing_of_its_t
     let (lab, topic) = (Lab::new(1), Topic::with(&address, 1, &[("max.message.bytes", "2000")]));
     // Compressed by itself it is short enough or not: that nobody knows before.
     let noise: String =
-        (0..6_000_u64).map(|n| char::from(b'!' + (n * n * 2_654_435_761 >> 20) as u8 % 90)).collect();
+        (0..6_000_u64).map(|n| char::from(b'!' + ((n * n * 2_654_435_761) >> 20) as u8 % 90)).collect();
     append(&lab, &["short".to_owned(), noise]);
     let options =
         [("sink.transactional-id-prefix", topic.name.as_str()), ("properties.compression.type", "gzip")];
