@@ -11,7 +11,7 @@
 //! | `auto.create` | `true`: a table that is not there is created from our columns |
 //! | `sink.buffer-flush.max-rows` | how many rows a transaction has at most; 8192 unless set |
 //! | `sink.buffer-flush.interval` | how long rows wait for others; 200 ms unless set |
-//! | `connection.max-retry-timeout` | how long a transaction may take before its connection is given up; 60 s unless set |
+//! | `connection.max-retry-timeout` | how long an answer may take before its connection is given up; 60 s unless set |
 //!
 //! | `lookup.cache` | `NONE` (unless set): a table is asked anew in each step; `PARTIAL`: what it said is kept |
 //! | `lookup.partial-cache.max-rows` | of how many keys at most; 10,000 unless set |

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use headwater_connectors::{ConnectorError, Kept, Lookup, Result, Retries, Wanted};
 
 use crate::address::Address;
 use crate::cells::Cells;
 use crate::connection::connect;
+use crate::fault::Fault;
 use crate::kind::Kind;
 use crate::session::{Question, Session};
 use crate::table::{Ours, TableName, ours};
@@ -56,17 +58,33 @@ impl DatabaseLookup {
                 session
             }
         };
-        let cell = |(our, column): (&Ours, _)| Cells::of(column, our.kind);
-        let cells = self.question.keys.iter().zip(keys.columns()).map(cell);
-        let cells = cells.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
-        let found = session.ask(&self.question, &cells).await?;
+        let mut found = Vec::new();
+        // A key that the database cannot read as what the column holds is the key of no row: its halves are asked for until it is found.
+        let mut open = vec![keys.clone()];
+        while let Some(keys) = open.pop() {
+            let cell = |(our, column): (&Ours, _)| Cells::of(column, our.kind);
+            let cells = self.question.keys.iter().zip(keys.columns()).map(cell);
+            let cells = cells.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
+            match session.ask(&self.question, &cells).await {
+                Ok(rows) => found.push(self.rows(rows).map_err(wrong)?),
+                Err(Fault::Row(_)) if keys.num_rows() == 1 => {}
+                Err(Fault::Row(_)) => {
+                    let half = keys.num_rows() / 2;
+                    open.extend([keys.slice(half, keys.num_rows() - half), keys.slice(0, half)]);
+                }
+                Err(Fault::Connector(error)) => return Err(error),
+            }
+        }
         self.session = Some(session);
+        concat_batches(&self.wanted.columns, &found).map_err(|error| wrong(error.to_string()))
+    }
+
+    fn rows(&self, found: Vec<Cells>) -> std::result::Result<RecordBatch, String> {
         let fields = self.wanted.columns.fields().iter();
         let columns =
             found.into_iter().zip(fields).map(|(cells, field)| cells.into_column(field.data_type()));
-        let columns = columns.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
-        RecordBatch::try_new(Arc::clone(&self.wanted.columns), columns)
-            .map_err(|error| wrong(error.to_string()))
+        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+        RecordBatch::try_new(Arc::clone(&self.wanted.columns), columns).map_err(|error| error.to_string())
     }
 }
 

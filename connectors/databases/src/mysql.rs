@@ -322,7 +322,7 @@ impl Session for MySql {
         Ok(())
     }
 
-    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, ConnectorError> {
+    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, Fault> {
         let count = keys.first().map_or(0, Cells::len);
         let (mut from, mut rows) = (0, Vec::new());
         let shown = self.shown.clone();
@@ -340,7 +340,8 @@ impl Session for MySql {
             from += len;
         }
         let columns = question.columns.iter().enumerate();
-        columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind))).collect()
+        let columns = columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind)));
+        Ok(columns.collect::<Result<_, _>>()?)
     }
 
     async fn close(self: Box<Self>) {

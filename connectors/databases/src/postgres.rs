@@ -296,22 +296,33 @@ impl Session for Postgres {
         Ok(())
     }
 
-    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, ConnectorError> {
+    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, Fault> {
         let mut arguments = PgArguments::default();
         for cells in keys {
             self.read(add(&mut arguments, cells).map_err(sqlx::Error::Encode))?;
         }
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&self.write)), arguments);
         let rows = query.fetch_all(&mut self.connection).await;
-        let rows = rows.map_err(|error| self.fault(error).whole(&self.shown))?;
+        let rows = rows.map_err(|error| match &error {
+            sqlx::Error::Database(said) if is_about_a_text(&**said) => self.fault(error),
+            // What else is wrong with values is wrong with those of the table.
+            _ => self.fault(error).whole(&self.shown).into(),
+        })?;
         let columns = question.columns.iter().enumerate();
-        columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind))).collect()
+        let columns = columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind)));
+        Ok(columns.collect::<Result<_, _>>()?)
     }
 
     async fn close(self: Box<Self>) {
         // Whoever closes does not care whether the other side hears of it.
         let _ = self.connection.close().await;
     }
+}
+
+/// Whether a text, or a number, is none of the type that it is cast to: no UUID, no time, out of range, no text of PostgreSQL's.
+fn is_about_a_text(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let codes = ["22P02", "22P03", "22003", "22007", "22008", "22009", "22021"];
+    error.code().is_some_and(|code| codes.contains(&&*code))
 }
 
 fn arguments<const N: usize>(texts: [String; N]) -> PgArguments {

@@ -81,8 +81,9 @@ pub(crate) trait Session: Send + Sync {
     /// Looks at a table that is to be asked, and checks that it has the columns.
     async fn prepare_question(&mut self, question: &Question) -> Result<(), ConnectorError>;
 
-    /// Asks for the rows with these keys, and answers their columns.
-    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, ConnectorError>;
+    /// Asks for the rows with these keys, and answers their columns. A row's fault is one of a key: the database cannot read it as what
+    /// its column holds.
+    async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, Fault>;
 
     /// Closes the connection.
     async fn close(self: Box<Self>);

@@ -66,12 +66,27 @@ impl DatabaseSink {
         Self { parking, address, spec, owner, weight, pace, session: None, committed, waiting }
     }
 
+    /// Waits for an answer of the database for as long as options say: for each by itself, as the search for rows that it refuses takes
+    /// many.
+    async fn within<T, E: From<ConnectorError>>(
+        &self,
+        answer: impl Future<Output = std::result::Result<T, E>>,
+    ) -> std::result::Result<T, E> {
+        let patience = self.pace.patience;
+        let answer = tokio::time::timeout(patience, answer).await;
+        answer.map_err(|_| ConnectorError::outage(self.what(), format!("no answer within {patience:?}")))?
+    }
+
+    fn what(&self) -> String {
+        format!("write into table {} of {}", self.spec.table, self.address.shown())
+    }
+
     async fn write_all(&mut self, session: &mut dyn Session) -> Result<()> {
-        session.begin().await?;
+        self.within(session.begin()).await?;
         let waiting = std::mem::take(&mut self.waiting);
         for (shard, waiting) in &waiting {
             let from = self.committed.get(shard).copied();
-            if !session.advance(&self.owner, *shard, from, waiting.next).await? {
+            if !self.within(session.advance(&self.owner, *shard, from, waiting.next)).await? {
                 // An incarnation before this one has committed later than anybody thought, or somebody writes under the same name.
                 let what = format!("move the position of shard {shard} in {}", self.address.shown());
                 return Err(ConnectorError::outage(what, "somebody else has moved it; it is read again"));
@@ -80,7 +95,7 @@ impl DatabaseSink {
         for (shard, waiting) in &waiting {
             self.write_shard(session, *shard, waiting).await?;
         }
-        session.commit().await?;
+        self.within(session.commit()).await?;
         self.committed.extend(waiting.iter().map(|(shard, waiting)| (*shard, waiting.next)));
         Ok(())
     }
@@ -126,7 +141,7 @@ impl DatabaseSink {
         while let Some(places) = open.pop() {
             let [first, ..] = places else { continue };
             let done = match self.cells(change, rows, places)? {
-                Ok(cells) => session.change(change, &cells).await,
+                Ok(cells) => self.within(session.change(change, &cells)).await,
                 Err(reason) => Err(Fault::Row(reason)),
             };
             match done {
@@ -180,14 +195,11 @@ impl Sink for DatabaseSink {
     }
 
     async fn flush(&mut self) -> Result<String> {
-        let what = format!("write into table {} of {}", self.spec.table, self.address.shown());
         // Taken out: a session in which something went wrong is not used again.
         let Some(mut session) = self.session.take() else {
-            return Err(ConnectorError::outage(what, "the connection is lost"));
+            return Err(ConnectorError::outage(self.what(), "the connection is lost"));
         };
-        let patience = self.pace.patience;
-        let written = tokio::time::timeout(patience, self.write_all(&mut *session)).await;
-        written.map_err(|_| ConnectorError::outage(what, format!("no answer within {patience:?}")))??;
+        self.write_all(&mut *session).await?;
         self.session = Some(session);
         Ok(String::new())
     }

@@ -16,12 +16,21 @@ use crate::server::Server;
 use crate::values::columns;
 
 fn lookup(server: &Server, wanted: &Schema, key: &str) -> Result<Box<dyn Lookup>, ConnectorError> {
-    let def = to(server, "valued");
+    lookup_in(server, "valued", wanted, key)
+}
+
+fn lookup_in(
+    server: &Server,
+    table: &str,
+    wanted: &Schema,
+    key: &str,
+) -> Result<Box<dyn Lookup>, ConnectorError> {
+    let def = to(server, table);
     let schema = Arc::new(wanted.clone());
     let context = Context {
         world: World::real(),
         name: def.name.clone(),
-        stream: StreamName::new("valued").unwrap(),
+        stream: StreamName::new(table).unwrap(),
         stream_id: StreamId(0),
         created: EventTime(0),
         key: Vec::new(),
@@ -87,4 +96,39 @@ pub fn every_type_is_found_again(server: &mut Server) {
     let nested =
         Schema::new(vec![arrow::datatypes::Field::new("list", columns()[19].1.data_type().clone(), true)]);
     assert!(lookup(server, &nested, "list").err().unwrap().to_string().contains("declare it as STRING"));
+}
+
+/// A key that the database cannot read as what its column holds is the key of no row, and of no more than itself.
+pub fn a_key_that_is_none_is_that_of_no_row(server: &Server) {
+    server.ask("CREATE TABLE tagged (tag uuid, small smallint, name varchar(9))");
+    server.ask("INSERT INTO tagged VALUES ('11111111-1111-1111-1111-111111111111', 7, 'one')");
+    server.ask("INSERT INTO tagged VALUES ('22222222-2222-2222-2222-222222222222', 8, 'two')");
+    let field = |name: &str, data_type| arrow::datatypes::Field::new(name, data_type, true);
+    let runtime = runtime();
+    let names = |found: &RecordBatch| -> Vec<String> {
+        let names = found.column_by_name("name").unwrap().as_string::<i32>();
+        let mut names: Vec<_> = names.iter().flatten().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let schema = Schema::new(vec![field("tag", DataType::Utf8), field("name", DataType::Utf8)]);
+    let mut table = lookup_in(server, "tagged", &schema, "tag").unwrap();
+    let keys = [
+        "22222222-2222-2222-2222-222222222222",
+        "abc",
+        "",
+        "33333333-3333-3333-3333-333333333333",
+        "11111111-1111-1111-1111-111111111111",
+        "with\0zero",
+    ];
+    let keys: ArrayRef = Arc::new(StringArray::from(keys.to_vec()));
+    let keys = RecordBatch::try_from_iter([("tag", keys)]).unwrap();
+    assert_eq!(names(&runtime.block_on(table.fetch(&keys)).unwrap()), ["one", "two"]);
+    assert_eq!(runtime.block_on(table.fetch(&keys.slice(1, 1))).unwrap().num_rows(), 0);
+
+    let schema = Schema::new(vec![field("small", DataType::Int64), field("name", DataType::Utf8)]);
+    let mut table = lookup_in(server, "tagged", &schema, "small").unwrap();
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![1 << 40, 7]));
+    let keys = RecordBatch::try_from_iter([("small", keys)]).unwrap();
+    assert_eq!(names(&runtime.block_on(table.fetch(&keys)).unwrap()), ["one"]);
 }

@@ -26,10 +26,14 @@ fn everything(kind: Kind) {
     promise::a_position_that_somebody_else_moved_is_read_again(&server);
     rows::changes_are_folded_by_key(&server);
     rows::rows_that_break_a_rule_are_parked_and_the_others_written(&server);
+    rows::any_number_of_rows_may_be_refused(&server);
     rows::what_does_not_fit_is_said_before_a_row_is_written(&server);
     rows::secrets_are_not_shown_and_certificates_are_checked(&server);
     values::every_type_arrives_as_it_was(&server);
     lookups::every_type_is_found_again(&mut server);
+    if kind == Kind::Postgres {
+        lookups::a_key_that_is_none_is_that_of_no_row(&server);
+    }
 }
 
 #[test]

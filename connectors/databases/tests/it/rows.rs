@@ -98,6 +98,32 @@ pub fn rows_that_break_a_rule_are_parked_and_the_others_written(server: &Server)
     assert_eq!(server.ask("SELECT text FROM ruled WHERE n = 17"), "there");
 }
 
+/// Looking for rows that are refused takes longer than one answer may.
+pub fn any_number_of_rows_may_be_refused(server: &Server) {
+    let lab = Lab::new(1);
+    server.ask("CREATE TABLE closed (n bigint, text varchar(40), CHECK (n < 0))");
+    lab.fill(0, 1_500);
+    let mut def = to(server, "closed");
+    def.options.insert("connection.max-retry-timeout".into(), "400 ms".into());
+    def.options.insert("sink.buffer-flush.max-rows".into(), "1500".into());
+    def.options.insert("sink.buffer-flush.interval".into(), "1 s".into());
+    let runtime = crate::lab::runtime();
+    let supervisor =
+        headwater_connectors::ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone())
+            .unwrap();
+    let handle = supervisor.start_sink(def).unwrap();
+    for _ in 0..1_200 {
+        if handle.status().positions.get("0").is_some_and(|next| next == "1500") {
+            break;
+        }
+        crate::server::pause(100);
+    }
+    let status = runtime.block_on(handle.stop());
+    assert_eq!(status.lag, Some(0), "{:?}", status.last_error);
+    let found: Vec<i64> = letters(&lab).into_iter().map(|letter| letter.0).collect();
+    assert_eq!(found, (0..1_500).collect::<Vec<_>>(), "each of them once");
+}
+
 /// Runs a sink that must fail, and answers why.
 fn failure(lab: &Lab, def: &headwater_connectors::ConnectorDef) -> String {
     let status = lab.sink_life(def, None).unwrap();
