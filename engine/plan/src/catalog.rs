@@ -483,6 +483,7 @@ impl Catalog {
     fn alter(&self, alter: &AlterStream, parsed: &Parsed) -> Result<(Self, Change)> {
         let place = |error: SqlError| error.at(alter.name.position, &parsed.script);
         let from = match self.get(&alter.name.value) {
+            Some(Entry::Table(table)) => return self.alter_table(table, alter, parsed).map_err(place),
             Some(Entry::Stream(stream)) => Arc::clone(stream),
             Some(other) => {
                 let message = format!("'{}' is a {}, not a stream", alter.name.value, other.kind());
@@ -500,6 +501,23 @@ impl Catalog {
         let to = Arc::new(to);
         let grown = self.with_named_columns(&from).with(Entry::Stream(Arc::clone(&to)));
         Ok((grown, Change::Altered { from, to }))
+    }
+
+    /// Changes what a table's connector is to do.
+    fn alter_table(
+        &self,
+        from: &Arc<StreamDef>,
+        alter: &AlterStream,
+        parsed: &Parsed,
+    ) -> Result<(Self, Change)> {
+        let StreamChange::SetOptions(options) = &alter.change else {
+            let message = format!("'{}' has the columns of what its connector reads or writes", from.name);
+            return Err(SqlError::new(Mistake::Definition, message).hint("create another table"));
+        };
+        let mut to = (**from).clone();
+        crate::parse::set_connector_options(&mut to, options, &parsed.script)?;
+        let to = Arc::new(to);
+        Ok((self.with(Entry::Table(Arc::clone(&to))), Change::Altered { from: Arc::clone(from), to }))
     }
 
     /// The catalog in which jobs that fill all columns of a stream name them: what is added to the stream later is not theirs to fill.

@@ -57,7 +57,7 @@ pub enum Statement {
     DropFunction(DropFunction),
     /// `DROP`, of anything but a function.
     Drop(Drop),
-    /// `ALTER STREAM`.
+    /// `ALTER STREAM`, or `ALTER TABLE`.
     AlterStream(AlterStream),
     /// `SHOW`.
     Show(Show),
@@ -73,6 +73,8 @@ pub enum Statement {
     PauseJob(Name),
     /// `RESUME JOB`.
     ResumeJob(Name),
+    /// `RESUME TABLE`, or `RESUME STREAM`: starts its connector again.
+    ResumeConnector(Name),
     /// `PAUSE TRIGGER`.
     PauseTrigger(Name),
     /// `RESUME TRIGGER`.
@@ -280,7 +282,7 @@ pub struct Drop {
     pub if_exists: bool,
 }
 
-/// `ALTER STREAM`.
+/// `ALTER STREAM`, or `ALTER TABLE`, which means the same.
 #[derive(Debug, Clone)]
 pub struct AlterStream {
     /// Which.

@@ -134,6 +134,28 @@ pub(crate) fn set_options(stream: &mut StreamDef, options: &[(Name, String)], sc
     Ok(())
 }
 
+/// `ALTER TABLE ... SET` of a table with a connector: what the connector is to do otherwise. What the rows are, and whether they come or
+/// go, stays.
+pub(crate) fn set_connector_options(
+    table: &mut StreamDef,
+    options: &[(Name, String)],
+    script: &Script,
+) -> Result<()> {
+    for (key, value) in options {
+        if matches!(key.value.as_str(), "connector" | "type" | "shards" | "compression" | MODE) {
+            let message = format!("'{}' of a table cannot be changed", key.value);
+            return Err(SqlError::new(Mistake::Option, message)
+                .at(key.position, script)
+                .hint("create another table"));
+        }
+        // `_` is the same as `-` to a connector.
+        let is_same = |other: &str| other.replace('_', "-") == key.value.replace('_', "-");
+        table.options.retain(|other, _| !is_same(other));
+        apply(table, &[(key.clone(), value.clone(), key.position)], script)?;
+    }
+    Ok(())
+}
+
 /// Sets one option; `false` if there is none of the name.
 fn set(stream: &mut StreamDef, key: &str, value: &str) -> Result<bool> {
     let bad = |expected: &str| {

@@ -58,6 +58,9 @@ fn read(reader: &mut Reader) -> Result<Statement> {
             if reader.take_words("TRIGGER") {
                 return Ok(Statement::ResumeTrigger(reader.name("a trigger")?));
             }
+            if reader.take_words("TABLE") || reader.take_words("STREAM") {
+                return Ok(Statement::ResumeConnector(reader.name("a table")?));
+            }
             reader.expect_words("JOB")?;
             Ok(Statement::ResumeJob(reader.name("a job")?))
         }
@@ -116,7 +119,10 @@ fn read_drop(reader: &mut Reader) -> Result<Statement> {
 }
 
 fn read_alter(reader: &mut Reader) -> Result<Statement> {
-    reader.expect_words("ALTER STREAM")?;
+    reader.expect_words("ALTER")?;
+    if !reader.take_words("TABLE") {
+        reader.expect_words("STREAM")?;
+    }
     let name = reader.name("a stream")?;
     let change = if reader.take_words("ADD") {
         reader.take_words("COLUMN");

@@ -88,6 +88,24 @@ fn streams_change() {
 }
 
 #[test]
+fn a_connector_can_be_told_otherwise_but_not_be_another() {
+    let ddl = "CREATE TABLE o (a INT) WITH (connector = 'kafka', bootstrap_servers = 'h:1', topic = 'o', format = 'json');";
+    let altered = catalog(&format!("{ddl} ALTER TABLE o SET (topic = 'p', 'bootstrap-servers' = 'h:2')"));
+    let options = &altered.stream("o").unwrap().options;
+    assert_eq!(options.get("topic").map(String::as_str), Some("p"));
+    assert_eq!(options.get("bootstrap-servers").map(String::as_str), Some("h:2"));
+    assert_eq!(options.get("bootstrap_servers"), None, "it is the same option");
+    for (change, told) in [
+        ("SET (connector = 'mqtt')", "'connector' of a table cannot be changed"),
+        ("SET (type = 'source')", "'type' of a table cannot be changed"),
+        ("ADD COLUMN b INT", "'o' has the columns of what its connector reads or writes"),
+    ] {
+        let error = apply(&catalog(ddl), &format!("ALTER TABLE o {change}")).unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
 fn an_archive_is_of_one_stream_and_keeps_it() {
     let ddl =
         format!("{DDL} CREATE ARCHIVE a FOR s TO 's3://bucket/s' WITH (partition = 'day', sort = 'a');");

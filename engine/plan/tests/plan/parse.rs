@@ -64,6 +64,8 @@ const CASES: &[&str] = &[
     "EXPLAIN CREATE JOB j AS INSERT INTO o SELECT * FROM s",
     "PAUSE JOB j",
     "RESUME JOB j",
+    "RESUME TABLE t",
+    "ALTER TABLE t SET (topic = 'other', 'properties.security.protocol' = SSL)",
     "INSERT INTO s VALUES (1, 'x'), (2, NULL)",
     "INSERT INTO s (b, a) SELECT 1, 2",
     "INSERT INTO s (SELECT 1)",
@@ -154,6 +156,7 @@ fn summary(statement: &Statement) -> String {
         }
         Statement::PauseJob(name) => format!("pause {}", name.value),
         Statement::ResumeJob(name) => format!("resume {}", name.value),
+        Statement::ResumeConnector(name) => format!("resume connector {}", name.value),
         Statement::Insert(insert) => {
             let columns: Vec<_> = insert.columns.iter().map(|column| column.value.as_str()).collect();
             let values = if insert.query.is_values() { " values" } else { "" };

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use headwater_plan::{Catalog, Entry, Query, StreamDef};
+use headwater_plan::statement::{Kind, Name};
+use headwater_plan::{Catalog, Entry, Parsed, Query, StreamDef};
 
 use super::events::{self, Event};
 use super::state::Inner;
@@ -38,6 +39,48 @@ impl Inner {
             },
         };
         Err(RunError::Connector { table: def.name.clone(), reason })
+    }
+
+    /// Whether a table can still be used as it is with these options.
+    pub fn check_use(&self, def: &Arc<StreamDef>) -> Result<()> {
+        if def.is_procedure() {
+            return self.check_procedure(def);
+        }
+        let used = self.state.lock().roles.get(&def.name).copied();
+        let Some(role) = used else { return self.roles_of(def).map(drop) };
+        self.connectors
+            .validate(&ConnectorTable { def: Arc::clone(def), role })
+            .map_err(|reason| RunError::Connector { table: def.name.clone(), reason })
+    }
+
+    /// Whether a table has a connector that can be started again.
+    pub fn known_connector(&self, name: &Name, parsed: &Parsed) -> Result<()> {
+        let catalog = self.catalog();
+        if !matches!(catalog.get(&name.value), Some(Entry::Table(_))) {
+            return Err(catalog.not_a(name, Kind::Table).at(name.position, &parsed.script).into());
+        }
+        if self.state.lock().roles.contains_key(&name.value) {
+            return Ok(());
+        }
+        let reason = "nothing reads from it or writes into it yet, so nothing was started".to_owned();
+        Err(RunError::Connector { table: name.value.clone(), reason })
+    }
+
+    /// Starts a table's connector again, from where it stands, if it was ever started. `defining` must be held.
+    pub async fn start_again(self: &Arc<Self>, name: &str) -> Result<()> {
+        let (def, role) = {
+            let state = self.state.lock();
+            let Some(Entry::Table(def)) = state.catalog.get(name) else { return Ok(()) };
+            let Some(role) = state.roles.get(name).copied() else { return Ok(()) };
+            if role == Role::Source && state.ends.contains_key(name) {
+                return Ok(());
+            }
+            (Arc::clone(def), role)
+        };
+        self.stop_connector(name).await;
+        let inner = Arc::clone(self);
+        let work = move || inner.start_connector(&def, role);
+        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
     }
 
     /// Makes a table what it is used as, if that was still open. Blocks; `defining` must be held.

@@ -115,9 +115,20 @@ impl Inner {
             }
             _ => {}
         }
+        let again = match &parsed.statement {
+            Statement::ResumeConnector(name) => Some(name.value.clone()),
+            Statement::AlterStream(alter) => Some(alter.name.value.clone()),
+            _ => None,
+        };
         let inner = Arc::clone(self);
         let work = move || inner.define_with(&parsed, beside);
-        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+        let defined = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| RunError::Invalid(error.to_string()))??;
+        if let Some(table) = again {
+            self.start_again(&table).await?;
+        }
+        Ok(defined)
     }
 
     /// Like [`Inner::define`], on this thread.
@@ -141,6 +152,10 @@ impl Inner {
                     self.start_delivery(&trigger)?;
                 }
                 Ok(defined)
+            }
+            Statement::ResumeConnector(name) => {
+                self.known_connector(name, parsed)?;
+                Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
             }
             Statement::TestTrigger(name) => {
                 let trigger = self.known_trigger(name, parsed)?;
@@ -368,10 +383,13 @@ impl Inner {
     fn alter(
         self: &Arc<Self>,
         after: &Catalog,
-        from: &StreamDef,
-        to: &StreamDef,
+        from: &Arc<StreamDef>,
+        to: &Arc<StreamDef>,
         parsed: &Parsed,
     ) -> Result<()> {
+        if to.connector.is_some() {
+            self.check_use(to)?;
+        }
         self.note(&to.name, parsed)?;
         let info = self.log.stream_named(&to.name)?;
         if from.schema != to.schema {
@@ -501,6 +519,7 @@ fn tag_of(statement: &Statement) -> String {
         Statement::AlterStream(_) => "ALTER STREAM".to_owned(),
         Statement::PauseJob(_) => "PAUSE JOB".to_owned(),
         Statement::ResumeJob(_) => "RESUME JOB".to_owned(),
+        Statement::ResumeConnector(_) => "RESUME TABLE".to_owned(),
         _ => "OK".to_owned(),
     }
 }

@@ -101,6 +101,11 @@ impl Machine {
         self.engine().define_here(sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
     }
 
+    /// Runs statements as clients do.
+    pub fn execute(&self, sql: &str) -> Result<(), RunError> {
+        self.runtime.block_on(self.engine().execute(sql)).map(drop)
+    }
+
     /// The rows that a bounded query gives, as text, sorted.
     pub fn query(&self, sql: &str) -> Vec<String> {
         let mut lines: Vec<String> = self.batches(sql).iter().flat_map(text_of).collect();

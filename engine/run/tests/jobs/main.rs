@@ -7,6 +7,7 @@ mod alerts;
 mod archives;
 mod bounds;
 mod changes;
+mod connectors;
 mod determinism;
 mod differential;
 mod emission;
