@@ -5,11 +5,11 @@
 //! better.
 //!
 //! The sink posts rows in order, each request with `Idempotency-Key: STREAM-ID/SHARD/SEQUENCE` of its row, or `FIRST-LAST` of several,
-//! which are the same ones when they come again. A request that fails is repeated with the same rows, as `retry.first` and `retry.longest` say;
-//! after the last attempt, or when the receiver says that it is the rows' fault (400, 410, 413, 422), they are parked in
-//! `system.dead_letters`, and the next have their turn. The attempts are counted anew when the process starts.
-//! After a crash the rows of up to the last half second come again: a receiver that remembers keys takes each row once. Redirects
-//! of a POST are not followed. An answer that is about who asks (401, 403, 404 and the like) stops the sink, and its state says why.
+//! which are the same ones when they come again. A request that fails is repeated with the same rows, as `retry.first` and
+//! `retry.longest` say; after the last attempt, or when the receiver says that it is the rows' fault (400, 410, 413, 422), they are
+//! parked in `system.dead_letters`, and the next have their turn. The attempts are counted anew when the process starts. After a crash
+//! the rows of up to the last half second come again: a receiver that remembers keys takes each row once. Redirects of a POST are not
+//! followed. An answer that is about who asks (401, 403, 404 and the like) stops the sink, and its state says why.
 
 mod client;
 mod config;
