@@ -270,7 +270,7 @@ impl Pipeline {
         };
         let before: Vec<_> = self.places();
         let morsels = self.take(until, now)?;
-        self.end_shards(&before);
+        self.end_shards(&before, now);
         if self.places() == before {
             return Ok(None);
         }
@@ -287,7 +287,7 @@ impl Pipeline {
     ///   shard 1   rows up to 50  │ ended │
     ///   time      50             │ 100   │ its end
     /// ```
-    fn end_shards(&mut self, before: &[Vec<(Sequence, ShardClock)>]) {
+    fn end_shards(&mut self, before: &[Vec<(Sequence, ShardClock)>], now: Duration) {
         let reached = self.watermark;
         let shards = self.sources.iter_mut().zip(before).flat_map(|(source, before)| {
             source.shards.iter_mut().zip(before).map(|(shard, (from, _))| (shard, *from))
@@ -307,7 +307,7 @@ impl Pipeline {
         let nothing_changes = ending.is_empty() && waiting.iter().all(|(shard, _)| !shard.clock.idle);
         ending.into_iter().for_each(|(shard, _)| shard.clock.ended = true);
         for (shard, _) in waiting.into_iter().filter(|_| are_last) {
-            shard.clock.idle = false;
+            (shard.clock.idle, shard.last_rows) = (false, now);
             shard.clock.ended = nothing_changes;
         }
     }

@@ -125,6 +125,22 @@ fn an_idle_shard_is_left_out_and_all_idle_lets_time_go_on() {
     );
 }
 
+/// The shard that is ahead of the others when all have fallen idle and the stream ends.
+#[test]
+fn a_stream_that_has_fallen_idle_ends() {
+    let machine = Machine::new(3);
+    machine.sql(
+        "CREATE STREAM readings (device STRING NOT NULL, ts TIMESTAMP(3), value BIGINT, WATERMARK FOR ts AS ts) \
+         PARTITIONED BY (device) WITH (shards = 4, 'scan.watermark.idle-timeout' = '5 s', 'clock.guard' = 'none')",
+    );
+    machine.sql("CREATE MATERIALIZED VIEW result AS SELECT device, value FROM readings");
+    machine.append(&[("a", 1_000, 1), ("b", 20_000, 1), ("c", 40_000, 1), ("d", 60_000, 1)]);
+    machine.run_for(20);
+    machine.finish();
+    let steps = machine.engine().job("result").unwrap().steps;
+    assert!(steps < 20, "{steps} steps");
+}
+
 /// A view over a stream that has ended and one that has fallen idle.
 fn beside_one_that_has_ended() -> Machine {
     let mut machine = Machine::new(2);
