@@ -145,7 +145,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     pub(crate) async fn run(mut self) {
         let wake = Arc::new(Notify::new());
         let waker = Arc::clone(&wake);
-        let _guard = self.log.on_commit(Arc::new(move || waker.notify_one()));
+        let _guard = self.log.on_commit(&[self.info.id], Arc::new(move || waker.notify_one()));
         loop {
             let error = match self.run_once(&wake).await {
                 Ok(()) => return self.board.state(State::Stopped),

@@ -192,7 +192,7 @@ impl ActuatorTask {
         let from = self.stored.max(self.log.bounds(self.info.id)?[0].first.0);
         let mut feed = Feed::open(&*self.log, &self.info, Arc::clone(&self.def), from)?;
         let waker = Arc::clone(&self.wake);
-        let _guard = self.log.on_commit(Arc::new(move || waker.notify_one()));
+        let _guard = self.log.on_commit(&[self.info.id], Arc::new(move || waker.notify_one()));
         let mut pending = Pending::default();
         let mut given_up: Option<GivenUp> = None;
         if size.is_none() {

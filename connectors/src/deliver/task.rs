@@ -122,7 +122,7 @@ impl DeliveryTask {
         let mut sending: JoinSet<Done> = JoinSet::new();
         let wake = Arc::new(Notify::new());
         let waker = Arc::clone(&wake);
-        let _guard = self.log.on_commit(Arc::new(move || waker.notify_one()));
+        let _guard = self.log.on_commit(&[self.info.id], Arc::new(move || waker.notify_one()));
         self.board.state(State::Running);
         loop {
             // Asked for before reading, so that no commit in between is missed.

@@ -427,8 +427,8 @@ impl Log for History {
         self.log.version()
     }
 
-    fn on_commit(&self, wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
-        self.log.on_commit(wake)
+    fn on_commit(&self, streams: &[StreamId], wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
+        self.log.on_commit(streams, wake)
     }
 
     fn metrics(&self) -> LogMetrics {

@@ -395,9 +395,9 @@ pub trait Log: Send + Sync {
     /// A number that grows with each commit that makes new rows visible; see [`Log::on_commit`].
     fn version(&self) -> u64;
 
-    /// Calls `wake` after each commit that makes new rows visible, until the returned guard is dropped. The call is made on
-    /// the committing thread: it must only wake something.
-    fn on_commit(&self, wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard;
+    /// Calls `wake` after each commit that makes new rows of one of these streams visible, until the returned guard is dropped. The call
+    /// is made on the committing thread: it must only wake something.
+    fn on_commit(&self, streams: &[StreamId], wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard;
 
     /// Counters since opening.
     fn metrics(&self) -> LogMetrics;

@@ -6,28 +6,42 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use headwater_core::Sequence;
+use headwater_core::{Sequence, ShardId, StreamId};
 
 use super::Make;
-use super::fixture::Fixture;
-use crate::api::Log;
+use super::fixture::{Fixture, create, rows};
+use crate::api::{Append, CommitGuard, Log};
 
 pub(super) fn commits_wake(make: Make<'_>) {
     let fixture = Fixture::new(make, 1);
-    let calls = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&calls);
-    let guard = fixture.log.on_commit(Arc::new(move || {
-        counted.fetch_add(1, Ordering::SeqCst);
-    }));
+    let other = create(&*fixture.log, "others", 1).id;
+    let (calls, guard) = counting(&fixture, &[fixture.stream]);
+    let (calls_of_both, _guard) = counting(&fixture, &[other, fixture.stream]);
     let before = fixture.log.version();
     fixture.append(0, 0..1);
     assert!(fixture.log.version() > before, "the version has grown when the append is acknowledged");
-    wait_until(&*fixture.log, || calls.load(Ordering::SeqCst) > 0);
+    wait_until(&*fixture.log, || {
+        calls.load(Ordering::SeqCst) > 0 && calls_of_both.load(Ordering::SeqCst) > 0
+    });
+    let seen = (calls.load(Ordering::SeqCst), calls_of_both.load(Ordering::SeqCst));
+    fixture.log.append(vec![Append::new(other, ShardId(0), rows(1..2))]).unwrap();
+    wait_until(&*fixture.log, || calls_of_both.load(Ordering::SeqCst) > seen.1);
+    assert_eq!(calls.load(Ordering::SeqCst), seen.0, "another stream's commit wakes nobody else");
     drop(guard);
-    let seen = calls.load(Ordering::SeqCst);
     fixture.append(0, 1..2);
     fixture.log.close().unwrap();
-    assert_eq!(calls.load(Ordering::SeqCst), seen, "a dropped guard ends the calls");
+    assert_eq!(calls.load(Ordering::SeqCst), seen.0, "a dropped guard ends the calls");
+}
+
+/// Counts the commits to some streams.
+fn counting(fixture: &Fixture, streams: &[StreamId]) -> (Arc<AtomicU64>, CommitGuard) {
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let count = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
+    let guard = fixture.log.on_commit(streams, Arc::new(count));
+    (calls, guard)
 }
 
 /// A wake may come a moment after the answer; a further append passes that moment in any kind of world.

@@ -57,13 +57,14 @@ impl MemoryLog {
         writer.last_arrival = Some(arrival);
 
         let mut view = self.view.write();
-        let mut fresh = 0;
+        let (mut fresh, mut streams) = (0, Vec::new());
         for ((append, rows), place) in group.iter().zip(rows).zip(&placed) {
             writer.metrics.duplicates += u64::from(place.duplicate);
             if place.duplicate || rows.num_rows() == 0 {
                 continue;
             }
             fresh += rows.num_rows() as u64;
+            streams.push(append.stream);
             let stream = view.streams.get(append.stream)?;
             let (event_time, retention, held) = (stream.event_time, stream.info.spec.retention, stream.held);
             if let Some(shard) = view.shard_mut(append.stream, append.shard) {
@@ -77,9 +78,7 @@ impl MemoryLog {
         writer.metrics.rows += fresh;
         writer.metrics.commits += u64::from(fresh > 0);
         drop(writer);
-        if fresh > 0 {
-            self.wakes.committed();
-        }
+        self.wakes.committed(streams);
         Ok(placed)
     }
 
@@ -210,8 +209,8 @@ impl Log for MemoryLog {
         self.wakes.version()
     }
 
-    fn on_commit(&self, wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
-        self.wakes.subscribe(wake)
+    fn on_commit(&self, streams: &[StreamId], wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
+        self.wakes.subscribe(streams, wake)
     }
 
     fn metrics(&self) -> LogMetrics {

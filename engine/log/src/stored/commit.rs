@@ -29,6 +29,8 @@ pub(crate) struct Commit<B> {
     pub rows: u64,
     /// Whether somebody waits for a sync.
     pub needs_sync: bool,
+    /// The streams that get rows, one for each batch.
+    streams: Vec<StreamId>,
     in_memory: Vec<InMemory>,
     repeats: u64,
     answers: Vec<(Promise, Result<Vec<Appended>>)>,
@@ -57,8 +59,8 @@ pub(crate) struct Placing {
 
 impl<B> Default for Commit<B> {
     fn default() -> Self {
-        let (batches, in_memory, answers) = (Vec::new(), Vec::new(), Vec::new());
-        Self { batches, rows: 0, needs_sync: false, in_memory, repeats: 0, answers }
+        let (batches, streams, in_memory, answers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { batches, rows: 0, needs_sync: false, streams, in_memory, repeats: 0, answers }
     }
 }
 
@@ -85,6 +87,7 @@ impl<B> Commit<B> {
             for (index, part) in group.parts.into_iter().enumerate().filter(|(_, part)| is_fresh(part.ask)) {
                 let (stream, shard) = (group.asks[part.ask].stream, group.asks[part.ask].shard);
                 let first = part.first(placed[part.ask].first);
+                self.streams.push(stream);
                 match part.rows {
                     Rows::Memory { rows, event_time } => {
                         self.rows += rows.num_rows() as u64;
@@ -127,7 +130,7 @@ fn commit<S: Store>(store: &S, groups: Vec<Group>) {
     let mut commit = Commit::default();
     match store.write(&mut writer, groups, &mut commit) {
         Ok(written) => {
-            let Commit { batches, in_memory, rows, repeats, answers, .. } = commit;
+            let Commit { batches, streams, in_memory, repeats, answers, .. } = commit;
             store.metrics.repeated(repeats);
             {
                 // All at once.
@@ -136,9 +139,7 @@ fn commit<S: Store>(store: &S, groups: Vec<Group>) {
                 publish_in_memory(&mut view, in_memory);
             }
             drop(writer);
-            if rows > 0 {
-                store.wakes.committed();
-            }
+            store.wakes.committed(streams);
             for (promise, answer) in answers {
                 promise.answer(answer);
             }

@@ -233,8 +233,8 @@ impl<L: StoredLog> Log for L {
         self.driven().store().wakes.version()
     }
 
-    fn on_commit(&self, wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
-        self.driven().store().wakes.subscribe(wake)
+    fn on_commit(&self, streams: &[StreamId], wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
+        self.driven().store().wakes.subscribe(streams, wake)
     }
 
     fn metrics(&self) -> LogMetrics {

@@ -65,10 +65,13 @@ impl JobHandle {
         let shared = Arc::new(Shared { status, taken, control, closed: Condvar::new(), changed });
         let (name, dataflow) = (format!("job-{}", plan.name), Arc::clone(&plan.dataflow));
         let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
+        let streams = driver.pipeline.streams();
         let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
         let waker = task.waker();
         let wake = waker.clone();
-        let guard = log.on_commit(Arc::new(move || wake.wake()));
+        let guard = log.on_commit(&streams, Arc::new(move || wake.wake()));
+        // For rows that came after its first look and before this.
+        waker.wake();
         Ok(Self { shared, log, dataflow, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
     }
 

@@ -156,6 +156,11 @@ impl Pipeline {
         &self.dataflow
     }
 
+    /// The streams that it reads.
+    pub fn streams(&self) -> Vec<StreamId> {
+        self.sources.iter().map(|source| source.info.id).collect()
+    }
+
     /// The operators and their state.
     pub fn executor(&mut self) -> &mut Executor {
         &mut self.executor

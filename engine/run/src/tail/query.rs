@@ -41,10 +41,11 @@ pub(crate) fn of_query(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -
     let schema = result_schema(&dataflow);
     let log = Arc::clone(&inner.log);
     let (start, skip) = start_of(&*log, &dataflow, from)?;
-    let commits = Commits::of(&*log);
     let lookups = inner.lookups_of(&inner.catalog(), &dataflow)?;
     let mut pipeline =
         Pipeline::open(&*log, Arc::new(dataflow), inner.options.workers, &start, inner.lease())?;
+    // Before anything is read, so that no commit is missed.
+    let commits = Commits::of(&*log, &pipeline.streams());
     pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
     for (name, ends) in &inner.state.lock().ends {
         pipeline.set_end(name, ends);

@@ -26,7 +26,7 @@ pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Res
     let log = Arc::clone(&inner.log);
     let info = log.stream_named(stream)?;
     let places = places(&*log, &info, from)?;
-    let commits = Commits::of(&*log);
+    let commits = Commits::of(&*log, &[info.id]);
     let readers = places.into_iter().enumerate().map(|(shard, from)| {
         let spec = ReadSpec { from, ..ReadSpec::all(info.id, ShardId(shard as u32)) };
         log.read(spec).map_err(RunError::from)
