@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::world::{Task, Turn};
+use headwater_core::world::{Task, Tasks, Turn};
 use headwater_core::{EventTime, World};
 use headwater_log::{Log, StreamInfo};
 use parking_lot::{Mutex, RwLock};
@@ -97,23 +97,28 @@ pub struct Archive {
 }
 
 /// Waits for answers of a store on a thread that may block.
-#[derive(Clone, Debug)]
-pub(crate) struct Io(tokio::runtime::Handle);
+#[derive(Clone)]
+pub(crate) struct Io {
+    runtime: tokio::runtime::Handle,
+    tasks: Arc<dyn Tasks>,
+}
 
 impl Io {
     pub fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
-        tokio::task::block_in_place(|| self.0.block_on(answer))
+        self.tasks.give_way();
+        tokio::task::block_in_place(|| self.runtime.block_on(answer))
     }
 
     /// Waits for something else on a thread that may block.
     pub fn pause<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.tasks.give_way();
         tokio::task::block_in_place(wait)
     }
 
     /// Does work that waits for answers on a thread of its own.
     pub fn beside(&self, work: impl FnOnce(&Self) + Send + 'static) {
         let io = self.clone();
-        drop(self.0.spawn_blocking(move || work(&io)));
+        drop(self.runtime.spawn_blocking(move || work(&io)));
     }
 }
 
@@ -135,7 +140,7 @@ impl Archive {
             settings.clone(),
             Arc::default(),
         );
-        Io(runtime).wait(opening).map(drop)
+        Io { runtime, tasks: Arc::clone(&world.tasks) }.wait(opening).map(drop)
     }
 
     /// Starts archiving. A store that is away is waited for.
@@ -166,7 +171,7 @@ impl Archive {
             identity: Identity::of(&info, settings.partition),
             info,
             place,
-            io: Io(runtime),
+            io: Io { runtime, tasks: Arc::clone(&world.tasks) },
             world: world.clone(),
             manifest: RwLock::default(),
             footers: Arc::default(),

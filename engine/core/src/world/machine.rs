@@ -24,7 +24,7 @@ impl World {
             clock: Arc::new(RealClock::new()),
             disk: Arc::new(RealDisk),
             random: Arc::new(RealRandom),
-            tasks: Arc::new(ThreadTasks),
+            tasks: Arc::new(ThreadTasks::new()),
         }
     }
 }

@@ -8,6 +8,7 @@ mod disk;
 mod faults;
 mod faulty_disk;
 mod machine;
+mod pool;
 mod random;
 mod real_disk;
 pub mod sim;

@@ -1,8 +1,8 @@
 //! Background work as turns: a task is a function that does a little and says what it wants next.
 //!
-//! On a real machine each task has a thread ([`ThreadTasks`]). In a simulation one thread gives turns to all tasks in an
-//! order drawn from the seed. Code that waits for a task to make progress must call [`Tasks::drive`] in its
-//! loop, so that it also works where there is only one thread:
+//! On a real machine a task has a thread of its own, or is one of many that share a few ([`ThreadTasks`]). In a simulation one thread gives
+//! turns to all tasks in an order drawn from the seed. Code that waits for a task to make progress must call [`Tasks::drive`] in its
+//! loop, so that it also works where there is only one thread, or none left:
 //!
 //! ```text
 //! loop {
@@ -12,9 +12,13 @@
 //! ```
 
 use std::sync::Arc;
+use std::task::Wake;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+
+use super::pool::{Pool, Seat};
 
 /// What a task wants after a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,13 +36,27 @@ pub trait Tasks: Send + Sync {
     /// Starts a task. It gets turns until it says [`Turn::Done`] or its handle is stopped or dropped.
     fn spawn(&self, name: &str, turn: Box<dyn FnMut() -> Turn + Send>) -> Task;
 
+    /// Starts one of many tasks, which share threads. A turn that waits for something must say so before, by [`Tasks::drive`] or
+    /// [`Tasks::give_way`], or others wait with it.
+    fn spawn_shared(&self, name: &str, turn: Box<dyn FnMut() -> Turn + Send>) -> Task {
+        self.spawn(name, turn)
+    }
+
     /// Gives one turn to some task on this thread, if tasks have no threads of their own.
     ///
-    /// `false` says that they have: the caller should block instead.
+    /// `false` says that they have: the caller should block instead. Called in a turn, it gives way.
     fn drive(&self) -> bool;
+
+    /// Says that this turn is about to wait for something outside: others that share its thread have another from now on.
+    fn give_way(&self) {}
 
     /// How many threads a computation may be spread over; 1 in a simulation.
     fn parallelism(&self) -> usize;
+
+    /// How many threads the computation of this turn may be spread over as things are: 1 if other tasks want them.
+    fn free_threads(&self) -> usize {
+        self.parallelism()
+    }
 }
 
 /// The state that a task's handle shares with whoever runs it.
@@ -46,6 +64,8 @@ pub trait Tasks: Send + Sync {
 pub(super) struct TaskControl {
     state: Mutex<ControlState>,
     changed: Condvar,
+    /// Of a task that shares threads: who is told that it is woken.
+    seat: Option<Seat>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -56,6 +76,19 @@ struct ControlState {
 }
 
 impl TaskControl {
+    /// That of a task which shares threads.
+    pub(super) fn seated(seat: Seat) -> Self {
+        Self { seat: Some(seat), ..Self::default() }
+    }
+
+    /// Waits until the task has had its last turn, and what it owned is gone.
+    pub(super) fn wait_finished(&self) {
+        let mut state = self.state.lock();
+        while !state.done {
+            self.changed.wait(&mut state);
+        }
+    }
+
     /// Takes the wake-up, if there was one.
     pub(super) fn take_woken(&self) -> bool {
         std::mem::take(&mut self.state.lock().woken)
@@ -152,19 +185,57 @@ impl Drop for Task {
 #[derive(Clone)]
 pub struct TaskWaker(Arc<TaskControl>);
 
-impl TaskWaker {
-    /// Gives a waiting task a turn soon. Cheap, and never lost.
-    pub fn wake(&self) {
-        self.0.state.lock().woken = true;
-        self.0.changed.notify_all();
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        Self::wake(&self);
     }
 }
 
-/// Tasks as threads, one each.
-pub struct ThreadTasks;
+impl TaskWaker {
+    /// Gives a waiting task a turn soon. Cheap, and never lost.
+    pub fn wake(&self) {
+        match &self.0.seat {
+            Some(seat) => seat.wake(),
+            None => {
+                self.0.state.lock().woken = true;
+                self.0.changed.notify_all();
+            }
+        }
+    }
+}
+
+/// Tasks as threads: one each, or ([`Tasks::spawn_shared`]) as many as there are processors for all of them.
+pub struct ThreadTasks {
+    pool: Arc<Pool>,
+}
+
+impl ThreadTasks {
+    /// Threads of this machine, none of which is started yet.
+    pub fn new() -> Self {
+        Self { pool: Arc::new(Pool::new(processors())) }
+    }
+}
+
+impl Default for ThreadTasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Starts a thread, if the system has one.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts threads")]
+pub(super) fn start_thread(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body)
+}
 
 impl Tasks for ThreadTasks {
-    #[expect(clippy::disallowed_methods, reason = "the one place that starts threads")]
     fn spawn(&self, name: &str, turn: Box<dyn FnMut() -> Turn + Send>) -> Task {
         let control = Arc::new(TaskControl::default());
         let shared = Arc::clone(&control);
@@ -180,9 +251,7 @@ impl Tasks for ThreadTasks {
                 }
             }
         };
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(body)
+        let thread = start_thread(name, body)
             .unwrap_or_else(|error| panic!("the system starts no thread for {name}: {error}"));
         Task::new(control, move || {
             if thread.thread().id() != std::thread::current().id() {
@@ -192,12 +261,25 @@ impl Tasks for ThreadTasks {
         })
     }
 
+    fn spawn_shared(&self, _name: &str, turn: Box<dyn FnMut() -> Turn + Send>) -> Task {
+        self.pool.spawn(turn)
+    }
+
     fn drive(&self) -> bool {
+        self.pool.give_way();
         false
     }
 
+    fn give_way(&self) {
+        self.pool.give_way();
+    }
+
     fn parallelism(&self) -> usize {
-        std::thread::available_parallelism().map_or(1, usize::from)
+        processors()
+    }
+
+    fn free_threads(&self) -> usize {
+        self.pool.free_threads()
     }
 }
 
@@ -209,7 +291,7 @@ mod tests {
     fn a_thread_waits_until_woken_and_stops() {
         let turns = Arc::new((Mutex::new(0), Condvar::new()));
         let shared = Arc::clone(&turns);
-        let mut task = ThreadTasks.spawn(
+        let mut task = ThreadTasks::new().spawn(
             "counts",
             Box::new(move || {
                 *shared.0.lock() += 1;
@@ -235,7 +317,7 @@ mod tests {
     fn a_panic_in_a_turn_ends_the_task_and_frees_what_it_owned() {
         let owned = Arc::new(());
         let held = Arc::clone(&owned);
-        let mut task = ThreadTasks.spawn(
+        let mut task = ThreadTasks::new().spawn(
             "broken",
             Box::new(move || {
                 let _ = &held;

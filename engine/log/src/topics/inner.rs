@@ -120,6 +120,7 @@ impl Inner {
 
     /// Reads batches of a shard, as [`Topics::read`] does, and waits while the broker is away.
     pub fn read(&self, place: &Place, offsets: Range<i64>) -> Result<Vec<Batch>> {
+        self.world.tasks.give_way();
         loop {
             match read_batches(&*self.topics, place, offsets.clone()) {
                 Err(LogError::Topics(error @ TopicError::Outage { .. })) => {

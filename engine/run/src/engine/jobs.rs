@@ -15,6 +15,7 @@ use headwater_plan::{
     Tables, Target,
 };
 use object_store::ObjectStore;
+use object_store::path::Path;
 
 use super::events::{self, Event};
 use super::open::spec_of;
@@ -186,6 +187,10 @@ impl Inner {
     /// Where a job's checkpoints lie.
     pub fn checkpoints_of(&self, job: &str) -> Result<Arc<dyn Blobs>> {
         let bad = |reason: String| RunError::Checkpoint { job: job.to_owned(), reason };
+        let objects = |store: Arc<dyn ObjectStore>, prefix: Path| {
+            let (runtime, tasks) = (self.runtime.clone(), Arc::clone(&self.world.tasks));
+            Arc::new(ObjectBlobs::new(store, prefix, runtime, tasks))
+        };
         match (&self.options.checkpoints, &self.options.data) {
             (Some(url), _) => {
                 let parsed = url::Url::parse(url).map_err(|error| bad(format!("{url}: {error}")))?;
@@ -195,7 +200,7 @@ impl Inner {
                 let (store, prefix) = object_store::parse_url_opts(&parsed, options)
                     .map_err(|error| bad(format!("{url}: {error}")))?;
                 let store: Arc<dyn ObjectStore> = Arc::from(store);
-                Ok(Arc::new(ObjectBlobs::new(store, prefix.join(job), self.runtime.clone())))
+                Ok(objects(store, prefix.join(job)))
             }
             (None, Some(dir)) => {
                 let dir = dir.join("checkpoints").join(job);
@@ -203,7 +208,7 @@ impl Inner {
             }
             (None, None) => {
                 let store = Arc::new(object_store::memory::InMemory::new());
-                Ok(Arc::new(ObjectBlobs::new(store, job.into(), self.runtime.clone())))
+                Ok(objects(store, job.into()))
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use headwater_core::World;
-use headwater_core::world::Open;
+use headwater_core::world::{Open, Tasks};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 type Result<T> = std::result::Result<T, String>;
@@ -92,16 +92,23 @@ pub(crate) struct ObjectBlobs {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     runtime: tokio::runtime::Handle,
+    tasks: Arc<dyn Tasks>,
 }
 
 impl ObjectBlobs {
     /// Blobs under `prefix` of a store. Calls block the calling thread.
-    pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, runtime: tokio::runtime::Handle) -> Self {
-        Self { store, prefix, runtime }
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        prefix: Path,
+        runtime: tokio::runtime::Handle,
+        tasks: Arc<dyn Tasks>,
+    ) -> Self {
+        Self { store, prefix, runtime, tasks }
     }
 
     /// Waits for an answer of the store, also on one of the runtime's own threads: an engine may be opened on one.
     fn wait<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.tasks.give_way();
         tokio::task::block_in_place(|| self.runtime.block_on(answer))
     }
 

@@ -41,6 +41,9 @@ use crate::options::LookupTable;
 /// How many steps may wait for the log's acknowledgement while the next is computed.
 const IN_FLIGHT_MAX: usize = 4;
 
+/// How soon it is looked whether the log has acknowledged a step, if nothing else happens.
+const ACKNOWLEDGED_IN: Duration = Duration::from_millis(20);
+
 /// How often the state is measured while steps follow one another: it costs as much as there is state.
 const MEASURE_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -242,6 +245,8 @@ impl Driver {
     }
 
     fn try_turn(&mut self) -> Result<Turn> {
+        let threads = self.world.tasks.free_threads();
+        self.pipeline.executor().spread_over(threads);
         self.poll_checkpoint();
         if let Some(members) = self.members().filter(|members| members.has_retired()) {
             self.drain()?;
@@ -277,10 +282,16 @@ impl Driver {
         }
         self.set_state(JobState::Running, None);
         self.collect_acknowledged()?;
+        if self.waits_for_log() {
+            return Ok(Turn::Wait(Some(ACKNOWLEDGED_IN)));
+        }
+        if self.is_checkpoint_due() {
+            self.start_checkpoint()?;
+        }
         self.release_members()?;
         let now = self.world.clock.monotonic();
         let ends = self.end_of_step();
-        let step = match self.pipeline.step_up_to(ends.as_deref(), self.pace.limits(), now)? {
+        let step = match self.pipeline.step_up_to(ends.as_deref(), self.pace.limits(threads), now)? {
             Some(step) => {
                 self.quiet.rows_came(&self.world);
                 Some(step)
@@ -295,7 +306,6 @@ impl Driver {
             self.commit(step)?;
             self.step_times.record(self.world.clock.monotonic().saturating_sub(now));
         }
-        self.checkpoint_if_due()?;
         if !stepped {
             self.measured = None;
         }
@@ -355,7 +365,7 @@ impl Driver {
                 .saturating_sub(now)
                 .max(Duration::from_millis(10))
         });
-        let in_flight = (!self.in_flight.is_empty()).then_some(Duration::from_millis(20));
+        let in_flight = (!self.in_flight.is_empty()).then_some(ACKNOWLEDGED_IN);
         [idle, checkpoint, in_flight].into_iter().flatten().min()
     }
 
@@ -434,10 +444,20 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes the answers that have come, without waiting.
+    /// Whether no step may be taken before the log has acknowledged another: there are many, or a checkpoint is to be taken, which must
+    /// not be ahead of the journal.
+    fn waits_for_log(&self) -> bool {
+        let waiting = self.in_flight.len();
+        waiting >= IN_FLIGHT_MAX || (waiting > 0 && self.is_checkpoint_due())
+    }
+
+    /// Takes the answers that have come, without waiting. If no step may be taken before the next, that wakes the job.
     fn collect_acknowledged(&mut self) -> Result<()> {
-        let mut context = Context::from_waker(Waker::noop());
-        while let Some(oldest) = self.in_flight.front_mut() {
+        loop {
+            let waits = self.waits_for_log();
+            let waker = self.shared.waker.get().filter(|_| waits).unwrap_or(Waker::noop());
+            let mut context = Context::from_waker(waker);
+            let Some(oldest) = self.in_flight.front_mut() else { break };
             match Pin::new(&mut **oldest).poll(&mut context) {
                 Poll::Ready(result) => {
                     self.in_flight.pop_front();
@@ -449,14 +469,10 @@ impl Driver {
         Ok(())
     }
 
-    fn checkpoint_if_due(&mut self) -> Result<()> {
-        let now = self.world.clock.monotonic();
-        let due = now.saturating_sub(self.last_checkpoint) >= self.plan.checkpoint_interval;
+    fn is_checkpoint_due(&self) -> bool {
         let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step;
-        if due && unsaved && !self.checkpointer.is_writing() {
-            self.start_checkpoint()?;
-        }
-        Ok(())
+        let since = || self.world.clock.monotonic().saturating_sub(self.last_checkpoint);
+        unsaved && !self.checkpointer.is_writing() && since() >= self.plan.checkpoint_interval
     }
 
     fn start_checkpoint(&mut self) -> Result<()> {

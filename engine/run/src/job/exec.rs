@@ -7,7 +7,8 @@
 //! - a keyed stage has one operator instance per worker, or more ([`super::keyed`]); each row goes to the instance that owns its
 //!   key's slot, in the input's order, and what the instances emit is merged by the operator's own order.
 //!
-//! A step that holds few rows is run on the calling thread: starting threads would cost more than they save.
+//! A step that holds few rows is run on the calling thread: starting threads would cost more than they save. So is any step while other
+//! jobs wait for a thread.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub(crate) struct Executor {
     watermark: EventTime,
     /// What the state may take of memory; without it, all it wants.
     lease: Option<Lease>,
+    /// Over how many threads a step may be spread, whatever the number of workers.
+    threads: usize,
 }
 
 enum Instances {
@@ -71,7 +74,12 @@ impl Executor {
     pub fn new(dataflow: Arc<Dataflow>, workers: usize, lease: Option<Lease>) -> Result<Self> {
         let stages =
             dataflow.stages.iter().map(|stage| instantiate(stage, workers)).collect::<Result<_>>()?;
-        Ok(Self { dataflow, stages, watermark: EventTime::MIN, lease })
+        Ok(Self { dataflow, stages, watermark: EventTime::MIN, lease, threads: usize::MAX })
+    }
+
+    /// Spreads steps over so many threads at the most, from now on: others want theirs.
+    pub fn spread_over(&mut self, threads: usize) {
+        self.threads = threads;
     }
 
     /// Runs one step: `sources` holds the morsels of each source, in canonical order.
@@ -100,10 +108,10 @@ impl Executor {
             let inputs: Vec<(usize, &[Rows])> =
                 held.iter().enumerate().map(|(nth, rows)| (nth, rows.as_ref())).collect();
             let output = match instances {
-                Instances::Stateless(chains) => run_stateless(chains, &inputs)?,
+                Instances::Stateless(chains) => run_stateless(chains, &inputs, self.threads)?,
                 Instances::Keyed(keyed) => {
                     let (before, watermark) = (earlier(before, stage.delay), earlier(watermark, stage.delay));
-                    keyed.run(stage, &inputs, before, watermark)?
+                    keyed.run(stage, &inputs, before, watermark, self.threads)?
                 }
                 Instances::Lookup(operator) => {
                     let rows = inputs.first().map_or(&[][..], |(_, rows)| *rows);
@@ -278,7 +286,11 @@ fn row_count(inputs: &[(usize, &[Rows])]) -> usize {
     inputs.iter().flat_map(|(_, rows)| rows.iter()).map(Rows::len).sum()
 }
 
-fn run_stateless(chains: &mut [Vec<Box<dyn Operator>>], inputs: &[(usize, &[Rows])]) -> Result<Output> {
+fn run_stateless(
+    chains: &mut [Vec<Box<dyn Operator>>],
+    inputs: &[(usize, &[Rows])],
+    threads_max: usize,
+) -> Result<Output> {
     let morsels: Vec<(usize, &Rows)> =
         inputs.iter().flat_map(|(nth, rows)| rows.iter().map(move |rows| (*nth, rows))).collect();
     if chains[0].is_empty() {
@@ -287,7 +299,7 @@ fn run_stateless(chains: &mut [Vec<Box<dyn Operator>>], inputs: &[(usize, &[Rows
             ..Output::default()
         });
     }
-    let threads = chains.len().min(morsels.len());
+    let threads = chains.len().min(morsels.len()).min(threads_max);
     if threads <= 1 || row_count(inputs) < PARALLEL_ROWS_MIN {
         let mut all = Output::default();
         for (input, rows) in morsels {

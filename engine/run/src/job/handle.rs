@@ -1,6 +1,7 @@
 //! A job as the engine holds it: its state, and how it is paused, ended and stopped. The work is the driver's.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::Duration;
 
 use headwater_core::hash::SLOTS;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) closed: Condvar,
     /// Woken when the state of the job changes.
     pub(super) changed: tokio::sync::watch::Sender<JobState>,
+    /// Gives the job a turn, once it has been started.
+    pub(super) waker: OnceLock<Waker>,
 }
 
 /// What the handle asks of the job.
@@ -61,13 +64,15 @@ impl JobHandle {
         let status = Mutex::new(new_status(&plan));
         let control = Control { paused: plan.paused, ends: plan.ends.clone(), ..Control::default() };
         let changed = tokio::sync::watch::Sender::new(JobState::Running);
-        let (taken, control) = (Mutex::default(), Mutex::new(control));
-        let shared = Arc::new(Shared { status, taken, control, closed: Condvar::new(), changed });
+        let (taken, control, closed) = (Mutex::default(), Mutex::new(control), Condvar::new());
+        let shared = Arc::new(Shared { status, taken, control, closed, changed, waker: OnceLock::new() });
         let (name, dataflow) = (format!("job-{}", plan.name), Arc::clone(&plan.dataflow));
         let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
         let streams = driver.pipeline.streams();
-        let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
+        let task = world.tasks.spawn_shared(&name, Box::new(move || driver.turn()));
         let waker = task.waker();
+        // Set once: this is the only place that sets it.
+        let _ = shared.waker.set(Waker::from(Arc::new(waker.clone())));
         let wake = waker.clone();
         let guard = log.on_commit(&streams, Arc::new(move || wake.wake()));
         // For rows that came after its first look and before this.

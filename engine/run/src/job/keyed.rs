@@ -284,6 +284,7 @@ impl Keyed {
         inputs: &[(usize, &[Rows])],
         before: EventTime,
         watermark: EventTime,
+        threads_max: usize,
     ) -> Result<Output> {
         self.step += 1;
         let mut parts = spread(stage, inputs, self.seats.len())?.into_iter();
@@ -304,7 +305,7 @@ impl Keyed {
             })
             .collect();
         let rows: usize = inputs.iter().flat_map(|(_, rows)| rows.iter()).map(Rows::len).sum();
-        let done: Vec<Result<_>> = if lanes.len() == 1 || rows < PARALLEL_ROWS_MIN {
+        let done: Vec<Result<_>> = if lanes.len() == 1 || threads_max <= 1 || rows < PARALLEL_ROWS_MIN {
             lanes.into_iter().map(|lane| lane.run(before, watermark)).collect()
         } else {
             std::thread::scope(|scope| {

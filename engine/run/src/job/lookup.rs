@@ -77,6 +77,7 @@ impl StepAnswers<'_> {
         let Some(keys) = operator.asks(rows, now)? else { return Ok(None) };
         let source = live.tables.get_mut(&stage).ok_or_else(nobody)?;
         for attempt in 1.. {
+            live.world.tasks.give_way();
             match source.fetch(&keys) {
                 Ok(found) => return operator.answer(&keys, found, now).map(Some),
                 Err(failure) if !failure.is_retryable => {

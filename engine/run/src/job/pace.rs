@@ -5,6 +5,9 @@
 //! small steps, takes twice as much as long as little comes out, and half as much as soon as too much does. Where a step was cut
 //! is in the journal, so that the pace of one run does not show in another.
 //!
+//! While other jobs wait for a thread a step is also limited to what the log keeps decoded several times over ([`CROWDED_BYTES`]): jobs
+//! that read the same rows, a step each in turn, then find them decoded, and still in the processor's cache.
+//!
 //! What one row can close at once (all the windows that wait for it) is not limited: it follows from the state.
 
 use super::pipeline::Limits;
@@ -14,6 +17,9 @@ const FIRST_PART: usize = 64;
 
 /// A step takes so many rows at least, whatever comes out; and one that took fewer says nothing about larger ones.
 const ROWS_MIN: usize = 16;
+
+/// The most bytes that a step takes while others wait for its thread.
+const CROWDED_BYTES: usize = 8 << 20;
 
 /// The pace of one job.
 #[derive(Debug)]
@@ -28,9 +34,10 @@ impl Pace {
         Self { limits, rows: (limits.rows / FIRST_PART).max(ROWS_MIN.min(limits.rows)) }
     }
 
-    /// What the next step may take.
-    pub fn limits(&self) -> Limits {
-        Limits { rows: self.rows, bytes: self.limits.bytes }
+    /// What the next step may take when so many threads have nothing to do, its own included.
+    pub fn limits(&self, threads: usize) -> Limits {
+        let bytes = if threads > 1 { self.limits.bytes } else { self.limits.bytes.min(CROWDED_BYTES) };
+        Limits { rows: self.rows, bytes }
     }
 
     /// Learns from a step. As many rows may come out as may go in. A step may well take less than it is allowed to: each
@@ -56,7 +63,7 @@ mod tests {
     fn run(pace: &mut Pace, steps: usize, factor: u64) -> u64 {
         let mut out = 0;
         for _ in 0..steps {
-            let rows = pace.limits().rows as u64;
+            let rows = pace.limits(2).rows as u64;
             out = rows * factor;
             pace.note(rows, out);
         }
@@ -66,9 +73,9 @@ mod tests {
     #[test]
     fn steps_grow_to_the_limit_when_little_comes_out() {
         let mut pace = Pace::new(LIMITS);
-        assert_eq!(pace.limits().rows, LIMITS.rows / FIRST_PART);
+        assert_eq!(pace.limits(2).rows, LIMITS.rows / FIRST_PART);
         run(&mut pace, 10, 0);
-        assert_eq!(pace.limits().rows, LIMITS.rows);
+        assert_eq!(pace.limits(2).rows, LIMITS.rows);
     }
 
     #[test]
@@ -83,25 +90,33 @@ mod tests {
     fn a_step_that_takes_few_rows_says_nothing_about_larger_ones() {
         let mut pace = Pace::new(LIMITS);
         pace.note(1, 0);
-        assert_eq!(pace.limits().rows, LIMITS.rows / FIRST_PART);
+        assert_eq!(pace.limits(2).rows, LIMITS.rows / FIRST_PART);
     }
 
     #[test]
     fn one_busy_shard_of_many_is_enough_to_grow() {
         let mut pace = Pace::new(LIMITS);
         for _ in 0..10 {
-            pace.note(pace.limits().rows as u64 / 32, 0);
+            pace.note(pace.limits(2).rows as u64 / 32, 0);
         }
-        assert_eq!(pace.limits().rows, LIMITS.rows);
+        assert_eq!(pace.limits(2).rows, LIMITS.rows);
+    }
+
+    #[test]
+    fn a_step_is_smaller_while_others_wait() {
+        let pace = Pace::new(LIMITS);
+        assert_eq!((pace.limits(2).bytes, pace.limits(1).bytes), (LIMITS.bytes, CROWDED_BYTES));
+        let pace = Pace::new(Limits { bytes: 9, ..LIMITS });
+        assert_eq!(pace.limits(1).bytes, 9);
     }
 
     #[test]
     fn a_burst_does_not_stop_the_job() {
         let mut pace = Pace::new(LIMITS);
         pace.note(1, u64::MAX);
-        assert_eq!(pace.limits().rows, ROWS_MIN);
+        assert_eq!(pace.limits(2).rows, ROWS_MIN);
         let mut pace = Pace::new(Limits { rows: 10, ..LIMITS });
         pace.note(10, 11);
-        assert!((1..=10).contains(&pace.limits().rows));
+        assert!((1..=10).contains(&pace.limits(2).rows));
     }
 }
