@@ -198,7 +198,13 @@ impl HistoryReader {
             let rows = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
                 .map_err(ArchiveError::from)?;
             let arrival = arrival_of(&range);
-            self.ready.push_back(ReadBatch { first: self.position, rows, arrivals: None, arrival });
+            self.ready.push_back(ReadBatch {
+                first: self.position,
+                rows,
+                arrivals: None,
+                arrival,
+                event_time: None,
+            });
             return Ok(true);
         }
         let bounds = self.log.bounds(self.spec.stream)?;
@@ -282,7 +288,13 @@ impl HistoryReader {
         let arrivals = arrivals.map(|arrivals| arrivals.clone().with_timezone_opt::<Arc<str>>(None));
         let schema = &self.log.stream(self.spec.stream)?.spec.schema;
         let rows = fit(&projected(schema, self.spec.projection.as_deref())?, part)?;
-        self.ready.push_back(ReadBatch { first: Sequence(at), arrivals, arrival: arrival.clone(), rows });
+        self.ready.push_back(ReadBatch {
+            first: Sequence(at),
+            arrivals,
+            arrival: arrival.clone(),
+            event_time: None,
+            rows,
+        });
         Ok(())
     }
 

@@ -252,6 +252,8 @@ pub struct ReadBatch {
     pub arrivals: Option<arrow::array::TimestampNanosecondArray>,
     /// When the first and the last of the stored batch's rows arrived.
     pub arrival: Range<EventTime>,
+    /// The earliest and the latest event time of these rows, where the log knows it without looking.
+    pub event_time: Option<(EventTime, EventTime)>,
 }
 
 /// Reads one shard in order.

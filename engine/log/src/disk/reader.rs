@@ -197,7 +197,8 @@ impl Reader for DiskReader {
         while self.has_next()? {
             let entry = self.entry()?;
             let decoded = self.rows(&entry)?;
-            let batch = self.cursor.pass((entry.first, entry.next()), entry.arrival, decoded.as_ref());
+            let rows = (entry.first, entry.next());
+            let batch = self.cursor.pass(rows, entry.arrival, entry.event_time, decoded.as_ref());
             if batch.is_some() {
                 return Ok(batch);
             }

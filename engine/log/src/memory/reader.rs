@@ -62,6 +62,7 @@ impl Reader for MemoryReader {
         let end = self.spec.until.map_or(batch.next(), |until| until.min(batch.next()));
         let skip = (self.position.0 - batch.first.0) as usize;
         let count = (end.0 - self.position.0) as usize;
+        let event_time = batch.event_time.filter(|_| count == batch.rows.num_rows());
         let rows = batch.rows.slice(skip, count);
         let rows = self.shape.adapt(&rows, self.spec.projection.as_deref())?;
         let first = self.position;
@@ -70,6 +71,7 @@ impl Reader for MemoryReader {
             first,
             arrivals: self.spec.arrivals.then(|| Arrivals::Same(batch.arrival).to_array(count)),
             arrival: batch.arrival..batch.arrival,
+            event_time,
             rows,
         }))
     }

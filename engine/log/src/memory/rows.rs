@@ -17,7 +17,8 @@ pub(crate) struct MemoryBatch {
     pub rows: RecordBatch,
     /// When they arrived.
     pub arrival: EventTime,
-    event_time: Option<(EventTime, EventTime)>,
+    /// Their earliest and latest event time.
+    pub event_time: Option<(EventTime, EventTime)>,
     bytes: u64,
 }
 

@@ -64,11 +64,12 @@ impl Cursor {
     }
 
     /// Goes on behind a batch that ends at `next`, and answers what of it this reader gets: `decoded`, which begins at `first`. Without
-    /// it the batch is passed over.
+    /// it the batch is passed over. `event_time` is that of the whole batch, if it is known.
     pub fn pass(
         &mut self,
         (first, next): (Sequence, Sequence),
         arrival: (EventTime, EventTime),
+        event_time: Option<(EventTime, EventTime)>,
         decoded: Option<&Decoded>,
     ) -> Option<ReadBatch> {
         let end = self.spec.until.map_or(next, |until| until.min(next));
@@ -81,7 +82,8 @@ impl Cursor {
         });
         let is_whole = count == decoded.rows.num_rows();
         let rows = if is_whole { decoded.rows.clone() } else { decoded.rows.slice(skip, count) };
-        Some(ReadBatch { first: position, rows, arrivals, arrival: arrival.0..arrival.1 })
+        let event_time = event_time.filter(|_| is_whole);
+        Some(ReadBatch { first: position, rows, arrivals, arrival: arrival.0..arrival.1, event_time })
     }
 }
 

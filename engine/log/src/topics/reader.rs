@@ -120,7 +120,8 @@ impl Reader for TopicReader {
             let batch = self.batch(offsets)?;
             let decoded = self.rows(&batch)?;
             let rows = (batch.first(), batch.next());
-            let found = self.cursor.pass(rows, batch.header.arrival, decoded.as_ref());
+            let header = &batch.header;
+            let found = self.cursor.pass(rows, header.arrival, header.event_time, decoded.as_ref());
             if found.is_some() {
                 return Ok(found);
             }

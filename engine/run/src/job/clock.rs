@@ -9,9 +9,18 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampNanosecondArray};
-use arrow::datatypes::{DataType, TimeUnit, TimestampNanosecondType};
+use arrow::compute::{max, min};
+use arrow::datatypes::{
+    ArrowTimestampType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
+};
 use arrow::error::ArrowError;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::scalar::ScalarValue;
 use headwater_core::EventTime;
+use headwater_core::time::nanos_per;
 use headwater_operators::Clocks;
 use headwater_plan::dataflow::Watermark;
 
@@ -36,6 +45,13 @@ impl ShardClock {
     /// windows up to it are closed, also for a shard that was idle.
     pub fn pass(&mut self, batch: &RecordBatch, watermark: &Watermark, floor: EventTime) -> Result<Clocks> {
         let before = self.watermark.max(floor);
+        if let Some((earliest, greatest)) = extent(batch, watermark, None)
+            && earliest >= greatest.max(before)
+        {
+            // No row lies behind even the last clock.
+            self.watermark = greatest.max(before);
+            return Ok(Clocks::Uniform(before));
+        }
         let candidates = nanos(&watermark.candidate.evaluate(batch)?.into_array(batch.num_rows())?)?;
         let events = nanos(batch.column(watermark.column))?;
         let mut greatest = before.0;
@@ -61,6 +77,84 @@ impl ShardClock {
             own
         });
         Ok(Clocks::PerRow(TimestampNanosecondArray::from_iter_values(clocks)))
+    }
+}
+
+/// Where nobody asks by what a row is late.
+impl ShardClock {
+    /// Moves the clock over some rows at once, to where [`ShardClock::pass`] would, and answers where it was before. `known`: the earliest
+    /// and the latest event time of the rows, if somebody knows.
+    pub fn jump(
+        &mut self,
+        batch: &RecordBatch,
+        watermark: &Watermark,
+        floor: EventTime,
+        known: Option<(EventTime, EventTime)>,
+    ) -> Result<EventTime> {
+        let before = self.watermark.max(floor);
+        let greatest = match extent(batch, watermark, known) {
+            Some((_, greatest)) => greatest,
+            None => {
+                let candidates = watermark.candidate.evaluate(batch)?.into_array(batch.num_rows())?;
+                max(&nanos(&candidates)?).map_or(EventTime::MIN, EventTime)
+            }
+        };
+        self.watermark = greatest.max(before);
+        Ok(before)
+    }
+}
+
+/// The earliest event time of some rows and the greatest candidate, without computing each: where the candidate is the event time, or that
+/// and a constant, it is the latest row's. `None`: it is something else.
+fn extent(
+    batch: &RecordBatch,
+    watermark: &Watermark,
+    known: Option<(EventTime, EventTime)>,
+) -> Option<(EventTime, EventTime)> {
+    let shift = shift_of(&watermark.candidate, watermark.column)?;
+    let (earliest, latest) = known.or_else(|| extremes(batch.column(watermark.column)))?;
+    // What nanoseconds do not reach is computed row by row, by the column's own unit.
+    let is_exact = latest < EventTime::MAX && earliest > EventTime::MIN;
+    let greatest = latest.0.checked_add(shift).filter(|_| is_exact)?;
+    Some((earliest, EventTime(greatest)))
+}
+
+/// By how many nanoseconds a candidate is later than the event time, if it is so by a fixed time: a month is none.
+fn shift_of(candidate: &Arc<dyn PhysicalExpr>, column: usize) -> Option<i64> {
+    let is_column =
+        |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some_and(|own| own.index() == column);
+    if is_column(candidate) {
+        return Some(0);
+    }
+    let shifted = candidate.downcast_ref::<BinaryExpr>().filter(|expr| is_column(expr.left()))?;
+    let (value, unit) = match shifted.right().downcast_ref::<Literal>()?.value() {
+        ScalarValue::DurationSecond(value) => (*value, TimeUnit::Second),
+        ScalarValue::DurationMillisecond(value) => (*value, TimeUnit::Millisecond),
+        ScalarValue::DurationMicrosecond(value) => (*value, TimeUnit::Microsecond),
+        ScalarValue::DurationNanosecond(value) => (*value, TimeUnit::Nanosecond),
+        _ => return None,
+    };
+    let by = value?.checked_mul(nanos_per(unit))?;
+    match shifted.op() {
+        Operator::Minus => by.checked_neg(),
+        Operator::Plus => Some(by),
+        _ => None,
+    }
+}
+
+/// The earliest and the latest of some times, if there is one.
+fn extremes(times: &ArrayRef) -> Option<(EventTime, EventTime)> {
+    fn of<T: ArrowTimestampType>(times: &ArrayRef) -> Option<(EventTime, EventTime)> {
+        let times = times.as_primitive::<T>();
+        let of = |value| EventTime::from_unit(value, T::UNIT);
+        Some((of(min(times)?), of(max(times)?)))
+    }
+    match times.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => of::<TimestampNanosecondType>(times),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => of::<TimestampMicrosecondType>(times),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => of::<TimestampMillisecondType>(times),
+        DataType::Timestamp(TimeUnit::Second, _) => of::<TimestampSecondType>(times),
+        _ => None,
     }
 }
 
@@ -95,7 +189,6 @@ impl ShardClock {
 
 /// A timestamp column of any unit as nanoseconds, clamped where they do not reach.
 pub(crate) fn nanos(column: &ArrayRef) -> Result<TimestampNanosecondArray> {
-    use arrow::array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampSecondType};
     let DataType::Timestamp(unit, _) = column.data_type() else {
         return Err(headwater_operators::OperatorError::Expression {
             operator: "watermark".into(),
@@ -141,7 +234,7 @@ pub(crate) fn job_watermark<'a>(
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{Field, Schema};
+    use arrow::datatypes::{Field, IntervalMonthDayNano, Schema};
     use datafusion::physical_expr::expressions::col;
 
     use super::*;
@@ -176,6 +269,41 @@ mod tests {
         assert_eq!(moments(&[11, 14], 13), (13, vec![13, 14]));
         assert_eq!(moments(&[], 20), (20, vec![]));
         assert_eq!(moments(&[21], 3), (20, vec![21]));
+    }
+
+    #[test]
+    fn at_once_it_comes_to_where_row_by_row_it_would() {
+        let nothing = [None, None];
+        let times: [&[Option<i64>]; 5] =
+            [&[Some(30), Some(45), Some(32)], &[Some(41), None], &nothing, &[Some(60), Some(61)], &[]];
+        let schema = batch(&[]).schema();
+        let ts = || col("ts", &schema).unwrap();
+        let literal = |value: ScalarValue| Arc::new(Literal::new(value)) as Arc<dyn PhysicalExpr>;
+        let less = |by| Arc::new(BinaryExpr::new(ts(), Operator::Minus, by)) as Arc<dyn PhysicalExpr>;
+        let by_ten = less(literal(ScalarValue::DurationNanosecond(Some(10))));
+        let interval = IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 10 };
+        let by_calendar = less(literal(ScalarValue::IntervalMonthDayNano(Some(interval))));
+        let shifts = [&ts(), &by_ten, &by_calendar].map(|candidate| shift_of(candidate, 0));
+        assert_eq!((shifts, shift_of(&by_ten, 1)), ([Some(0), Some(-10), None], None));
+        for candidate in [ts(), by_ten, by_calendar] {
+            let watermark =
+                Watermark { column: 0, candidate, text: "ts".into(), per_key: false, processing: false };
+            let (mut at_once, mut by_row) = (NEW_CLOCK, NEW_CLOCK);
+            for times in times {
+                let batch = batch(times);
+                let known = extremes(batch.column(0));
+                let mut knowing = at_once;
+                let before = at_once.jump(&batch, &watermark, EventTime(25), None).unwrap();
+                knowing.jump(&batch, &watermark, EventTime(25), known).unwrap();
+                assert_eq!(knowing, at_once);
+                let clocks = by_row.pass(&batch, &watermark, EventTime(25)).unwrap();
+                let first = match &clocks {
+                    Clocks::Uniform(time) => time.0,
+                    Clocks::PerRow(clocks) => clocks.value(0),
+                };
+                assert_eq!((at_once, before.0), (by_row, first), "{times:?}");
+            }
+        }
     }
 
     #[test]

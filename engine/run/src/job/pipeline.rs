@@ -9,12 +9,12 @@ use std::time::Duration;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 use headwater_log::{From, Log, StreamInfo};
 use headwater_operators::{Rows, StateSize};
-use headwater_plan::dataflow::Dataflow;
+use headwater_plan::dataflow::{Dataflow, Exchange};
 
 use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
 use super::exec::{Executor, StepOutput};
 use super::lookup::{Answer, Answers, Patience};
-use super::source::{ShardInput, Until};
+use super::source::{Morsels, ShardInput, Until};
 use super::spill::Lease;
 use crate::error::{Result, RunError};
 use crate::options::LookupTable;
@@ -101,6 +101,7 @@ pub(crate) struct Pipeline {
     dataflow: Arc<Dataflow>,
     sources: Vec<SourceInput>,
     executor: Executor,
+    morsels: Morsels,
     watermark: EventTime,
     steps: u64,
     answers: Answers,
@@ -141,6 +142,7 @@ impl Pipeline {
         let executor = Executor::new(Arc::clone(&dataflow), workers, lease)
             .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
         Ok(Self {
+            morsels: morsels_of(&dataflow),
             dataflow,
             sources,
             executor,
@@ -454,7 +456,7 @@ impl Pipeline {
             }
             for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
                 let until = until(nth, shard_nth);
-                let taken = shard.take(spec, until, self.watermark)?;
+                let taken = shard.take(spec, until, self.watermark, self.morsels)?;
                 // One that is held back at an end may well have rows behind it.
                 let is_held = matches!(until, Until::Budget { end, .. } if shard.position() >= end);
                 if !taken.is_empty() || is_held {
@@ -505,4 +507,11 @@ impl Pipeline {
         });
         Ok(Step { cut: Cut { shards: shards.collect(), advance }, rows_in, watermark, output })
     }
+}
+
+/// Morsels matter where they are aggregated, and clocks where something waits for time: in stages with state.
+fn morsels_of(dataflow: &Dataflow) -> Morsels {
+    let mut exchanges = dataflow.stages.iter().flat_map(|stage| &stage.inputs).map(|input| &input.exchange);
+    let keeps_none = exchanges.all(|exchange| *exchange == Exchange::Forward);
+    if keeps_none { Morsels::AsRead } else { Morsels::Counted }
 }

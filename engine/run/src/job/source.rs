@@ -2,7 +2,7 @@
 //!
 //! The rows of a step are cut into morsels of [`MORSEL_ROWS`] rows, counted from the step's first row of the shard, so that
 //! morsels depend on the journal's cuts alone: not on how the log happens to hold the rows in batches, which changes when
-//! segments are sealed.
+//! segments are sealed. Where no state hangs on them ([`Morsels::AsRead`]) they are the log's batches, which need not be copied.
 
 use std::sync::Arc;
 
@@ -12,13 +12,25 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{ColumnBound, From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 use headwater_operators::{Clocks, Rows};
-use headwater_plan::dataflow::{Metadata, Source};
+use headwater_plan::dataflow::{Metadata, Source, Watermark};
 
 use super::clock::{NEW_CLOCK, ShardClock};
 use crate::error::{Result, RunError};
 
 /// The most rows of a morsel: as many as keep the columns of a few expressions within a core's cache.
 pub(crate) const MORSEL_ROWS: usize = 65_536;
+
+/// As they are read, batches with fewer rows are put together, as each costs the same whatever is in it.
+const SMALL_ROWS: usize = MORSEL_ROWS / 8;
+
+/// How the rows of a step are cut into morsels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Morsels {
+    /// Counted from the step's first row, each row with its clock.
+    Counted,
+    /// As the log has its batches, for a dataflow without state: what comes out does not depend on morsels, and no row is late.
+    AsRead,
+}
 
 /// How far to read in one step.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +48,13 @@ pub(crate) enum Until {
     Cut(Sequence),
 }
 
+/// Rows as a source promises them.
+struct Batch {
+    rows: RecordBatch,
+    /// Their earliest and latest event time, where the log knew.
+    times: Option<(EventTime, EventTime)>,
+}
+
 /// One shard of one source.
 pub(crate) struct ShardInput {
     /// Which.
@@ -47,6 +66,8 @@ pub(crate) struct ShardInput {
     /// When it last had rows, on the monotonic clock.
     pub last_rows: std::time::Duration,
     reader: Box<dyn Reader>,
+    /// Whether the event time that the log knows is that of the source's watermark.
+    tells_time: bool,
     /// Rows that were read but lie behind the last cut.
     rest: Option<ReadBatch>,
 }
@@ -76,7 +97,9 @@ impl ShardInput {
             arrivals: source.metadata.arrival,
         })?;
         let last_rows = std::time::Duration::ZERO;
-        Ok(Self { shard, clock: NEW_CLOCK, end: None, last_rows, reader, rest: None })
+        let of_watermark = |watermark: &Watermark| source.schema.field(watermark.column).name();
+        let tells_time = source.watermark.as_ref().map(of_watermark) == info.spec.event_time.as_ref();
+        Ok(Self { shard, clock: NEW_CLOCK, end: None, last_rows, reader, tells_time, rest: None })
     }
 
     /// The sequence number of the next row to take.
@@ -90,18 +113,33 @@ impl ShardInput {
     }
 
     /// Takes rows, as morsels, each with its clocks.
-    pub fn take(&mut self, source: &Source, until: Until, floor: EventTime) -> Result<Vec<Rows>> {
+    pub fn take(
+        &mut self,
+        source: &Source,
+        until: Until,
+        floor: EventTime,
+        how: Morsels,
+    ) -> Result<Vec<Rows>> {
         let batches = self.read(source, until)?;
-        let mut morsels = Vec::new();
-        for mut batch in morselize(&source.schema, batches)? {
+        let cut = match how {
+            Morsels::Counted => morselize(&source.schema, batches)?,
+            Morsels::AsRead => gather(&source.schema, batches)?,
+        };
+        let mut morsels = Vec::with_capacity(cut.len());
+        for Batch { rows: mut batch, times } in cut {
             let clocks = match &source.watermark {
                 Some(watermark) if watermark.processing => {
                     Clocks::Uniform(self.clock.process(&mut batch, watermark.column, floor)?)
                 }
-                Some(watermark) if !watermark.per_key => self
-                    .clock
-                    .pass(&batch, watermark, floor)
-                    .map_err(|error| operator_error(source, error))?,
+                Some(watermark) if !watermark.per_key => {
+                    let clocks = match how {
+                        Morsels::Counted => self.clock.pass(&batch, watermark, floor),
+                        Morsels::AsRead => {
+                            self.clock.jump(&batch, watermark, floor, times).map(Clocks::Uniform)
+                        }
+                    };
+                    clocks.map_err(|error| operator_error(source, error))?
+                }
                 _ => Clocks::Uniform(floor),
             };
             morsels.push(Rows { batch, weights: None, clocks });
@@ -116,7 +154,7 @@ impl ShardInput {
         Ok(morsels)
     }
 
-    fn read(&mut self, source: &Source, until: Until) -> Result<Vec<RecordBatch>> {
+    fn read(&mut self, source: &Source, until: Until) -> Result<Vec<Batch>> {
         let mut batches = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         loop {
@@ -153,7 +191,8 @@ impl ShardInput {
             self.rest = split(&mut read, within);
             rows += read.rows.num_rows();
             bytes += read.rows.get_array_memory_size();
-            batches.push(dress(source, self.shard, read)?);
+            let times = read.event_time.filter(|_| self.tells_time);
+            batches.push(Batch { rows: dress(source, self.shard, read)?, times });
         }
     }
 }
@@ -173,7 +212,9 @@ fn split(read: &mut ReadBatch, within: usize) -> Option<ReadBatch> {
         rows: read.rows.slice(within, beyond),
         arrivals: read.arrivals.as_ref().map(|arrivals| arrivals.slice(within, beyond)),
         arrival: read.arrival.clone(),
+        event_time: None,
     };
+    read.event_time = None;
     read.rows = read.rows.slice(0, within);
     read.arrivals = read.arrivals.as_ref().map(|arrivals| arrivals.slice(0, within));
     Some(rest)
@@ -213,35 +254,123 @@ pub(crate) fn metadata_columns(wanted: Metadata, shard: ShardId, read: &ReadBatc
     Ok(columns)
 }
 
-/// Cuts rows into morsels; copies only where a morsel spans batches.
-fn morselize(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-    let mut morsels = Vec::new();
-    let mut open: Vec<RecordBatch> = Vec::new();
-    let mut open_rows = 0;
-    let mut close = |open: &mut Vec<RecordBatch>| -> Result<()> {
-        match open.len() {
-            0 => {}
-            1 => morsels.extend(open.pop()),
-            _ => {
-                morsels.push(concat_batches(schema, open.iter())?);
-                open.clear();
-            }
-        }
-        Ok(())
-    };
+/// Makes morsels of batches as they are; copies only the small ones among them, to put them together.
+fn gather(schema: &SchemaRef, batches: Vec<Batch>) -> Result<Vec<Batch>> {
+    let mut morsels = Vec::with_capacity(batches.len());
+    let mut small = Run::default();
     for batch in batches {
-        let mut from = 0;
-        while from < batch.num_rows() {
-            let rows = (batch.num_rows() - from).min(MORSEL_ROWS - open_rows);
-            open.push(batch.slice(from, rows));
-            open_rows += rows;
-            from += rows;
-            if open_rows == MORSEL_ROWS {
-                close(&mut open)?;
-                open_rows = 0;
+        match batch.rows.num_rows() {
+            0 => {}
+            rows if rows < SMALL_ROWS => {
+                small.push(batch);
+                if small.rows >= SMALL_ROWS {
+                    small.close(schema, &mut morsels)?;
+                }
+            }
+            rows => {
+                small.close(schema, &mut morsels)?;
+                if rows <= MORSEL_ROWS {
+                    morsels.push(batch);
+                } else {
+                    let starts = (0..rows).step_by(MORSEL_ROWS);
+                    let part = |from| batch.rows.slice(from, (rows - from).min(MORSEL_ROWS));
+                    morsels.extend(starts.map(|from| Batch { rows: part(from), times: None }));
+                }
             }
         }
     }
-    close(&mut open)?;
+    small.close(schema, &mut morsels)?;
     Ok(morsels)
+}
+
+/// Cuts rows into morsels; copies only where a morsel spans batches.
+fn morselize(schema: &SchemaRef, batches: Vec<Batch>) -> Result<Vec<Batch>> {
+    let mut morsels = Vec::new();
+    let mut open = Run::default();
+    for Batch { rows: batch, .. } in batches {
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let rows = (batch.num_rows() - from).min(MORSEL_ROWS - open.rows);
+            open.push(Batch { rows: batch.slice(from, rows), times: None });
+            from += rows;
+            if open.rows == MORSEL_ROWS {
+                open.close(schema, &mut morsels)?;
+            }
+        }
+    }
+    open.close(schema, &mut morsels)?;
+    Ok(morsels)
+}
+
+/// Batches that are to be one morsel.
+#[derive(Default)]
+struct Run {
+    batches: Vec<Batch>,
+    rows: usize,
+}
+
+impl Run {
+    fn push(&mut self, batch: Batch) {
+        self.rows += batch.rows.num_rows();
+        self.batches.push(batch);
+    }
+
+    /// Makes a morsel of what is there, if anything is.
+    fn close(&mut self, schema: &SchemaRef, morsels: &mut Vec<Batch>) -> Result<()> {
+        self.rows = 0;
+        if self.batches.len() > 1 {
+            let rows = concat_batches(schema, self.batches.iter().map(|batch| &batch.rows))?;
+            morsels.push(Batch { rows, times: None });
+            self.batches.clear();
+        }
+        morsels.extend(self.batches.pop());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn batches(rows: &[usize]) -> Vec<Batch> {
+        let mut first = 0;
+        let each = rows.iter().map(|rows| {
+            let values: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + *rows as i64));
+            first += *rows as i64;
+            Batch { rows: RecordBatch::try_from_iter([("n", values)]).unwrap(), times: None }
+        });
+        each.collect()
+    }
+
+    /// The rows of each morsel; the values must follow one another.
+    fn cut(how: Morsels, rows: &[usize]) -> Vec<usize> {
+        let batches = batches(rows);
+        let schema = batches[0].rows.schema();
+        let morsels = match how {
+            Morsels::Counted => morselize(&schema, batches).unwrap(),
+            Morsels::AsRead => gather(&schema, batches).unwrap(),
+        };
+        let values =
+            morsels.iter().flat_map(|morsel| morsel.rows.column(0).as_primitive::<Int64Type>().values());
+        assert!(values.copied().eq(0..rows.iter().sum::<usize>() as i64));
+        morsels.iter().map(|morsel| morsel.rows.num_rows()).collect()
+    }
+
+    #[test]
+    fn counted_morsels_do_not_depend_on_batches() {
+        let all = MORSEL_ROWS * 2 + 5;
+        assert_eq!(cut(Morsels::Counted, &[all]), [MORSEL_ROWS, MORSEL_ROWS, 5]);
+        assert_eq!(cut(Morsels::Counted, &[3, all - 10, 7]), [MORSEL_ROWS, MORSEL_ROWS, 5]);
+    }
+
+    #[test]
+    fn batches_are_taken_as_they_are_unless_they_are_small() {
+        let half = SMALL_ROWS / 2;
+        assert_eq!(cut(Morsels::AsRead, &[SMALL_ROWS, MORSEL_ROWS + 1]), [SMALL_ROWS, MORSEL_ROWS, 1]);
+        assert_eq!(cut(Morsels::AsRead, &[half, half, 1, 2]), [SMALL_ROWS, 3]);
+        assert_eq!(cut(Morsels::AsRead, &[1, 2, SMALL_ROWS, 0, 4]), [3, SMALL_ROWS, 4]);
+    }
 }
