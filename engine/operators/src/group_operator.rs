@@ -199,7 +199,7 @@ impl GroupOperator {
     /// Emits what this step has changed.
     fn emit(&mut self, clock: EventTime, out: &mut Output) -> Result<()> {
         let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable_by(|a, b| self.keys.compare(*a, *b));
+        self.keys.sort(&mut touched);
         let old = self.take_before()?;
         self.before.clear();
         let there: Vec<u32> = touched.iter().copied().filter(|group| self.exists(*group)).collect();
@@ -236,7 +236,7 @@ impl GroupOperator {
         if due.is_empty() {
             return Ok(());
         }
-        due.sort_unstable_by(|a, b| self.keys.compare(*a, *b));
+        self.keys.sort(&mut due);
         let results = self.aggregates.finish(&due)?;
         let columns = self.keys.columns(&due)?.into_iter().chain(results).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use arrow_row::{RowConverter, SortField};
 
 use super::maps::{BytesMap, IntMap};
+use super::radix::sort_pairs;
 use crate::error::Result;
 
 /// Keys of one or more columns, or of none, each with a dense number.
@@ -138,6 +139,23 @@ impl KeyTable {
             }
             Store::Rows { map, .. } => map.value(a).cmp(map.value(b)),
         }
+    }
+
+    /// Puts keys, each of which is there once, in the order of [`KeyTable::compare`].
+    pub(crate) fn sort(&self, ids: &mut [u32]) {
+        let Store::Ints { map, null } = &self.store else {
+            return ids.sort_unstable_by(|a, b| self.compare(*a, *b));
+        };
+        // As unsigned numbers, in the same order. With their values at hand, so that they are looked up once each.
+        let numbers = ids.iter().filter(|id| Some(**id) != *null);
+        let mut pairs: Vec<(u64, u32)> =
+            numbers.map(|id| (map.value(*id) as u64 ^ (1 << (u64::BITS - 1)), *id)).collect();
+        sort_pairs(&mut pairs);
+        let nulls = ids.len() - pairs.len();
+        if let Some(null) = null {
+            ids[..nulls].fill(*null);
+        }
+        ids[nulls..].iter_mut().zip(pairs).for_each(|(place, (_, id))| *place = id);
     }
 
     /// Keeps these keys alone, renumbered from 0 in this order.
@@ -322,6 +340,23 @@ mod tests {
         table.intern(&[column], 5, &mut ids).unwrap();
         assert_eq!(ids, [0, 1, 2, 0, 3]);
         assert_eq!(&cast(&table.columns(&ids).unwrap()[0], &DataType::Utf8).unwrap(), &texts());
+    }
+
+    #[test]
+    fn sorting_many_keys_is_sorting_by_comparing() {
+        let value = |n: i64| (n % 1_000 != 0).then_some((n * 7_919 % 10_007 - 5_000) << (n % 2 * 30));
+        let ints: ArrayRef = Arc::new((0..9_000).map(value).collect::<Int64Array>());
+        let texts = cast(&ints, &DataType::Utf8).unwrap();
+        for columns in [vec![Arc::clone(&ints)], vec![Arc::clone(&texts)], vec![texts, ints]] {
+            let types = columns.iter().map(|column| column.data_type().clone()).collect();
+            let mut table = KeyTable::new(types).unwrap();
+            table.intern(&columns, 9_000, &mut Vec::new()).unwrap();
+            let mut sorted: Vec<u32> = (0..table.len() as u32).rev().collect();
+            let mut expected = sorted.clone();
+            table.sort(&mut sorted);
+            expected.sort_by(|a, b| table.compare(*a, *b));
+            assert_eq!(sorted, expected);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod keys;
 mod maps;
+mod radix;
 
 pub(crate) use keys::KeyTable;
 pub(crate) use maps::{IntMap, hash_bytes};

@@ -190,7 +190,7 @@ impl Slices {
                 keys.push(key);
             }
         }
-        keys.sort_unstable_by(|a, b| self.keys.compare(*a, *b));
+        self.keys.sort(&mut keys);
         for key in &keys {
             self.rows[*key as usize] = parts.closed.len() as u32;
             parts.closed.push(start, end, *key);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
+use arrow_row::{RowConverter, SortField};
 use headwater_core::EventTime;
 use headwater_core::hash::{hash_rows, slot_of, worker_of};
 use headwater_operators::{Clocks, Late, OperatorError, Output, Rows};
@@ -91,6 +92,7 @@ fn merge_slots(rows: &[Rows], slots: &[Vec<u32>], clock: EventTime) -> Result<Ro
     Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
 }
 
+/// The rows of all instances in one order; those of each are in it already.
 fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
     let batch = concat_batches(&rows[0].batch.schema(), rows.iter().map(|rows| &rows.batch))?;
     let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
@@ -99,13 +101,14 @@ fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
         });
         each.collect::<Int64Array>()
     });
-    let mut columns: Vec<SortColumn> = order.iter().map(|column| ascending(batch.column(*column))).collect();
-    columns.extend(weights.iter().map(|weights| ascending(&(Arc::new(weights.clone()) as _))));
-    // Ties keep the instances' order: the position is the last key, since the sort itself is not stable.
-    let position: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..batch.num_rows() as u32));
-    columns.push(ascending(&position));
-    let indices = lexsort_to_indices(&columns, None)?;
-    Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&indices)
+    let mut columns: Vec<ArrayRef> = order.iter().map(|column| Arc::clone(batch.column(*column))).collect();
+    columns.extend(weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
+    let field = |column: &ArrayRef| SortField::new_with_options(column.data_type().clone(), ASCENDING);
+    let sortable = RowConverter::new(columns.iter().map(field).collect())?.convert_columns(&columns)?;
+    let mut indices: Vec<u32> = (0..batch.num_rows() as u32).collect();
+    // Stable, so that ties keep the instances' order; and it finds what is in order already, so that this is but a merge.
+    indices.sort_by(|a, b| sortable.row(*a as usize).cmp(&sortable.row(*b as usize)));
+    Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&UInt32Array::from(indices))
 }
 
 fn sort_late(late: &[Late]) -> Result<Late> {
@@ -127,7 +130,8 @@ fn sort_late(late: &[Late]) -> Result<Late> {
     all.take(&lexsort_to_indices(&columns, None)?)
 }
 
+const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: true };
+
 fn ascending(values: &ArrayRef) -> SortColumn {
-    let options = SortOptions { descending: false, nulls_first: true };
-    SortColumn { values: Arc::clone(values), options: Some(options) }
+    SortColumn { values: Arc::clone(values), options: Some(ASCENDING) }
 }
