@@ -25,14 +25,17 @@ use super::blobs::Blobs;
 use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Restored};
 use super::clock::ShardClock;
 use super::eras::Eras;
+use super::exec::StepOutput;
 use super::handle::{Shared, hold_back};
 use super::histogram::Histogram;
 use super::journal::{self, Entry, Journal, JournalReader};
+use super::lookup::Answer;
 use super::pace::Pace;
-use super::pipeline::{IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step};
+use super::pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step};
 use super::quiet::Quiet;
 use super::sink::Results;
 use super::spill::{StateMemory, StatePart};
+use super::unsaid::Unsaid;
 use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::late::LateRows;
@@ -104,7 +107,9 @@ pub(super) struct Driver {
     pub(super) redo_until: u64,
     /// Groups that the log has not acknowledged yet.
     in_flight: VecDeque<Box<dyn Pending>>,
-    /// The cut of the last step.
+    /// Steps that are not in the journal, as they have said nothing.
+    unsaid: Option<Unsaid>,
+    /// The cut of the last step in the journal.
     pub(super) cut: Vec<Vec<ShardCut>>,
     pub(super) step: u64,
     last_checkpoint: Duration,
@@ -172,6 +177,7 @@ impl Driver {
             redo: Some(redo),
             redo_until,
             in_flight: VecDeque::new(),
+            unsaid: None,
             cut,
             step,
             last_checkpoint: now,
@@ -281,6 +287,9 @@ impl Driver {
             return Ok(Turn::Wait(None));
         }
         self.set_state(JobState::Running, None);
+        if self.is_checkpoint_due() {
+            self.say()?;
+        }
         self.collect_acknowledged()?;
         if self.waits_for_log() {
             return Ok(Turn::Wait(Some(ACKNOWLEDGED_IN)));
@@ -303,8 +312,11 @@ impl Driver {
         };
         let stepped = step.is_some();
         if let Some(step) = step {
-            self.commit(step)?;
+            self.commit(step, now)?;
             self.step_times.record(self.world.clock.monotonic().saturating_sub(now));
+        }
+        if self.unsaid.as_ref().is_some_and(|unsaid| unsaid.patience(now).is_zero()) {
+            self.say()?;
         }
         if !stepped {
             self.measured = None;
@@ -366,25 +378,71 @@ impl Driver {
                 .max(Duration::from_millis(10))
         });
         let in_flight = (!self.in_flight.is_empty()).then_some(ACKNOWLEDGED_IN);
-        [idle, checkpoint, in_flight].into_iter().flatten().min()
+        let unsaid = self.unsaid.as_ref().map(|unsaid| unsaid.patience(now));
+        [idle, checkpoint, in_flight, unsaid].into_iter().flatten().min()
     }
 
-    fn commit(&mut self, step: Step) -> Result<()> {
-        self.step += 1;
-        self.producer.sequence = self.step;
+    fn commit(&mut self, step: Step, now: Duration) -> Result<()> {
+        if self.unsaid.as_ref().is_some_and(|unsaid| !unsaid.goes_with(&step)) {
+            self.say()?;
+        }
+        let before = self.unsaid.take();
+        if self.says_nothing(&step)
+            && let Some(unsaid) = Unsaid::after(before, &step, now)
+        {
+            self.note(step.rows_in, step.output.count(), 0);
+            self.unsaid = Some(unsaid);
+            return Ok(());
+        }
+        self.producer.sequence = self.step + 1;
         let (mut group, rows_out) = self.plan.results.appends(&step.output, self.producer)?;
         let (late, rows_late) = self.plan.late.appends(&self.plan.name, &step.output.late, self.producer)?;
         group.extend(late);
-        let answers = step.output.answers;
-        let entry = Entry { step: self.step, cut: step.cut, watermark: step.watermark, answers };
+        self.note(step.rows_in, rows_out, rows_late);
+        self.submit(group, step.cut, step.watermark, step.output.answers)
+    }
+
+    /// Whether nothing of a step goes to the log but its line in the journal, which need not be there to know where the job began.
+    fn says_nothing(&self, step: &Step) -> bool {
+        let StepOutput { rows, late, answers } = &step.output;
+        let is_counted = matches!(self.plan.results, Results::Counted(_));
+        (is_counted || rows.is_empty())
+            && late.is_empty()
+            && answers.is_empty()
+            && self.step > self.plan.journal.begins()
+            && !self.pipeline.keeps_state()
+    }
+
+    /// Writes down the steps that have said nothing.
+    fn say(&mut self) -> Result<()> {
+        match self.unsaid.take() {
+            Some(Unsaid { cut, watermark, .. }) => self.submit(Vec::new(), cut, watermark, Vec::new()),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&mut self, rows_in: u64, rows_out: u64, rows_late: u64) {
+        self.pace.note(rows_in, rows_out + rows_late);
+        self.counters.rows_in += rows_in;
+        self.counters.rows_out += rows_out;
+        self.counters.rows_late += rows_late;
+    }
+
+    /// Submits what a step says, and its line in the journal.
+    fn submit(
+        &mut self,
+        mut group: Vec<Append>,
+        cut: Cut,
+        watermark: EventTime,
+        answers: Vec<Answer>,
+    ) -> Result<()> {
+        self.step += 1;
+        self.producer.sequence = self.step;
+        let entry = Entry { step: self.step, cut, watermark, answers };
         let line = journal::encode(&entry, &self.cut)?;
         let producer = Some(self.producer);
         group.push(Append { producer, ..Append::new(self.plan.journal.own().id, ShardId(0), line) });
         self.cut = entry.cut.shards;
-        self.pace.note(step.rows_in, rows_out + rows_late);
-        self.counters.rows_in += step.rows_in;
-        self.counters.rows_out += rows_out;
-        self.counters.rows_late += rows_late;
         while self.in_flight.len() >= IN_FLIGHT_MAX {
             self.wait_oldest()?;
         }
@@ -437,7 +495,9 @@ impl Driver {
         Ok(())
     }
 
+    /// Waits until all that was done is in the log.
     fn drain(&mut self) -> Result<()> {
+        self.say()?;
         while !self.in_flight.is_empty() {
             self.wait_oldest()?;
         }
@@ -470,7 +530,7 @@ impl Driver {
     }
 
     fn is_checkpoint_due(&self) -> bool {
-        let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step;
+        let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.unsaid.is_some();
         let since = || self.world.clock.monotonic().saturating_sub(self.last_checkpoint);
         unsaved && !self.checkpointer.is_writing() && since() >= self.plan.checkpoint_interval
     }

@@ -28,6 +28,7 @@ mod set;
 mod sink;
 mod source;
 mod spill;
+mod unsaid;
 
 pub(crate) use blobs::{Blobs, DiskBlobs, ObjectBlobs};
 pub(crate) use checkpoint::{Manifest, Place, Restored, Writer, restore};

@@ -163,6 +163,12 @@ impl Pipeline {
         self.sources.iter().map(|source| source.info.id).collect()
     }
 
+    /// Whether it keeps anything from one step to the next.
+    pub fn keeps_state(&self) -> bool {
+        let mut operators = self.dataflow.stages.iter().flat_map(|stage| &stage.operators);
+        self.morsels == Morsels::Counted || operators.any(|operator| operator.as_lookup().is_some())
+    }
+
     /// The operators and their state.
     pub fn executor(&mut self) -> &mut Executor {
         &mut self.executor

@@ -38,6 +38,7 @@ mod stretch;
 mod timed;
 mod trigger_sets;
 mod triggers;
+mod unsaid;
 mod updating;
 mod values;
 mod views;
