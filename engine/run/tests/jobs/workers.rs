@@ -104,7 +104,8 @@ fn the_lag_of_a_job_is_a_metric() {
          CREATE SCALING GROUP add_up_workers POLICIES (more) WITH (min = 1, max = 3)",
     );
     machine.append(&readings(2)[..20]);
-    // Measurements come by the clock.
+    // It has taken them, in more than one step, before it is measured. Measurements come by the clock.
+    machine.catch_up();
     pass_minute(&machine);
     let decided = machine.rows("system.scaling_activities");
     assert!(decided[0].contains("add_up_workers more 20.0 1 2 2 true 1"), "{decided:?}");
