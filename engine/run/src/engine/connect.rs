@@ -199,7 +199,9 @@ impl Inner {
             });
         });
         let running = self.connectors.start(table, Arc::clone(&self.ingest), on_end)?;
-        self.state.lock().connectors.insert(def.name.clone(), Arc::from(running));
+        let mut state = self.state.lock();
+        state.connectors.insert(def.name.clone(), Arc::from(running));
+        state.unstarted.remove(&def.name);
         Ok(())
     }
 
@@ -272,7 +274,7 @@ pub(super) fn inputs_of(catalog: &Catalog, query: &Query) -> Vec<String> {
 }
 
 /// The streams and tables that a job or view reads, through views; an alarm, through the alarms that it names, too.
-pub(super) fn inputs_of_entry(catalog: &Catalog, entry: &Entry) -> Vec<String> {
+pub(crate) fn inputs_of_entry(catalog: &Catalog, entry: &Entry) -> Vec<String> {
     let mut pending: Vec<String> = reads(catalog, entry).into_iter().collect();
     let mut inputs = Vec::new();
     while let Some(name) = pending.pop() {

@@ -286,7 +286,7 @@ impl Inner {
                 self.forget_state(entry.name())?;
                 self.note(entry.name(), parsed)?;
                 self.state.lock().catalog = after.clone();
-                self.start_trigger(trigger)?;
+                self.note_start(&trigger.name, self.start_trigger(trigger))?;
                 self.start_delivery(trigger)?;
                 // Only now: it judges what comes from here on.
                 return self.use_inputs(after, entry);
@@ -354,6 +354,7 @@ impl Inner {
             state.roles.remove(name);
             state.failures.remove(name);
             state.eras.remove(name);
+            state.unstarted.remove(name);
         }
         if let Entry::MapReduce(_) = entry {
             drop(self.state.lock().programs.remove(name));
@@ -371,8 +372,10 @@ impl Inner {
             self.remove_job(name)?;
         }
         if matches!(entry.kind(), Kind::Stream | Kind::Table | Kind::MaterializedView | Kind::Trigger) {
-            let info = self.log.stream_named(name)?;
-            self.log.drop_stream(info.id)?;
+            // A view or trigger that could never start has none.
+            if let Ok(info) = self.log.stream_named(name) {
+                self.log.drop_stream(info.id)?;
+            }
         }
         if entry.kind() == Kind::Table {
             self.connectors.forget(name, &self.ingest)?;

@@ -40,7 +40,7 @@ impl Engine {
     /// Opens the data directory, recovers the log, and starts the jobs and connectors that its catalog names.
     ///
     /// Must be called within a tokio runtime, on a thread that may block (`spawn_blocking`, or before anything else runs).
-    /// A job that cannot start is reported to the log of the process and does not keep the others from starting.
+    /// A job that cannot start is shown as failed and does not keep the others from starting.
     pub fn open(world: World, options: EngineOptions, connectors: Arc<dyn ConnectorHost>) -> Result<Self> {
         Self::open_on(tokio::runtime::Handle::current(), world, options, connectors)
     }

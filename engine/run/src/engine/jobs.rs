@@ -17,9 +17,9 @@ use headwater_plan::{
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use super::courses::Course;
 use super::events::{self, Event};
 use super::open::spec_of;
-use super::sets::Course;
 use super::state::{EngineTables, Inner};
 use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::error::{Result, RunError};
@@ -64,8 +64,25 @@ impl Inner {
         })
     }
 
-    /// Starts a job, or the job of a materialized view or trigger. The target stream is made if it is not a job's.
+    /// Starts a job, or the job of a materialized view or trigger. The target stream is made if it is not a job's. One that cannot start
+    /// is shown as failed.
     pub fn start_job(self: &Arc<Self>, entry: &Entry) -> Result<()> {
+        let started = self.try_start_job(entry);
+        self.note_start(entry.name(), started)
+    }
+
+    /// Keeps in mind whether something of the catalog could start, for those who ask how it does.
+    pub fn note_start(&self, name: &str, started: Result<()>) -> Result<()> {
+        let mut state = self.state.lock();
+        match &started {
+            Ok(()) => state.unstarted.remove(name),
+            Err(error) => state.unstarted.insert(name.to_owned(), format!("{} {error}", error.code())),
+        };
+        drop(state);
+        started
+    }
+
+    fn try_start_job(self: &Arc<Self>, entry: &Entry) -> Result<()> {
         let catalog = self.catalog();
         let name = entry.name();
         let (dataflow, trigger) = match entry {
@@ -101,8 +118,15 @@ impl Inner {
             None => (None, processing_timeouts(idle_timeouts(&catalog), &dataflow)),
         };
         let course = if trigger.is_some() { self.course_of(name)? } else { None };
+        if course.as_ref().is_some_and(|course| !course.has_left) {
+            // The journal is the set's, who may go on with it.
+            return Err(RunError::Invalid(format!(
+                "trigger {name} shares a job with others and could not start with it: start the process again when what kept it is gone, \
+                 or drop the trigger"
+            )));
+        }
         let (dataflow, journal, start, reached) = match (course, &trigger) {
-            (Some(Course { journal, from, start, reached }), Some((_, plan))) => {
+            (Some(Course { journal, from, start, reached, .. }), Some((_, plan))) => {
                 (plan.as_member(from)?, journal, start, reached)
             }
             _ => {
@@ -229,7 +253,11 @@ impl Inner {
         if let Ok(journal) = self.log.stream_named(&format!("system.journal.{name}")) {
             self.log.drop_stream(journal.id)?;
         }
-        self.forget_state(name)
+        if let Err(error) = self.forget_state(name) {
+            // The job may be dropped for this very reason; whoever creates one of its name is told.
+            tracing::warn!(job = name, code = %error.code(), %error, "the checkpoints of a job that is gone stay");
+        }
+        Ok(())
     }
 
     /// Forgets the checkpoints of jobs of a name that are no more: also of one that was dropped just before a crash, so that no later job

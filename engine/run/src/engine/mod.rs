@@ -6,6 +6,7 @@
 mod alarms;
 mod archives;
 mod connect;
+mod courses;
 mod define;
 mod events;
 mod functions;
@@ -21,8 +22,10 @@ mod sets;
 mod settings;
 mod show;
 mod state;
+mod statuses;
 mod triggers;
 
+pub(crate) use connect::inputs_of_entry;
 pub use events::rows_as_shown;
 pub(crate) use events::{
     CATALOG, Event, Replaced, append as append_event, appended as event_append, ensure as ensure_stream,

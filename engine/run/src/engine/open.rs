@@ -57,6 +57,7 @@ impl Inner {
             runtime,
             connectors,
             state: Mutex::new(state),
+            rolls: Mutex::default(),
             defining: tokio::sync::Mutex::new(()),
         });
         inner.start_all()?;
@@ -93,8 +94,10 @@ impl Inner {
                     }
                 }
                 Entry::Job(_) | Entry::MaterializedView(_) | Entry::Trigger(_) | Entry::Alarm(_) => {
-                    // One job that cannot start must not keep the others from it.
-                    if let Err(error) = self.start_job(entry) {
+                    // One job that cannot start must not keep the others from it, and one of a set starts with that or not at all.
+                    let of_set = self.state.lock().unstarted.contains_key(entry.name());
+                    let started = if of_set { Ok(()) } else { self.start_job(entry) };
+                    if let Err(error) = started {
                         tracing::error!(job = entry.name(), code = %error.code(), %error, "the job cannot start");
                     }
                     if let Entry::Trigger(trigger) = entry
@@ -107,10 +110,12 @@ impl Inner {
                 Entry::MapReduce(job) => {
                     if let Err(error) = self.restart_programs(job) {
                         tracing::error!(job = job.name, code = %error.code(), %error, "the job cannot start");
+                        self.show_failed(job, &error);
                     }
                 }
                 Entry::Table(table) => {
-                    if let Err(error) = self.restart_connector(table) {
+                    let started = self.restart_connector(table);
+                    if let Err(error) = self.note_start(&table.name, started) {
                         tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
                     }
                 }

@@ -43,6 +43,12 @@ impl Inner {
         Ok(())
     }
 
+    /// Shows a job as failed that could not start. It is tried again when the engine opens the next time.
+    pub(super) fn show_failed(&self, job: &Arc<MapReduceDef>, error: &RunError) {
+        let failed = Failed { def: Arc::clone(job), reason: format!("{} {error}", error.code()) };
+        self.state.lock().programs.insert(job.name.clone(), Box::new(failed));
+    }
+
     /// Notes that a job has failed, unless it was dropped meanwhile. Blocks.
     fn note_failure(&self, name: &str, reason: String) -> Result<()> {
         let _one_at_a_time = self.defining.blocking_lock();

@@ -5,25 +5,25 @@
 //! that begin with the oldest row, and those that were paused or replaced are jobs of their own. A set is there as long as one of
 //! its triggers, or of those that left it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::{EventTime, Sequence};
-use headwater_log::{Log, StreamInfo};
+use headwater_log::StreamInfo;
 use headwater_operators::TriggerRoster;
-use headwater_plan::{Catalog, Dataflow, Entry, StartAt, TriggerDef, TriggerPlan};
+use headwater_plan::{Catalog, Entry, StartAt, TriggerDef, TriggerPlan};
 
 use super::events;
 use super::jobs::{idle_timeouts, journal_spec, view_spec};
 use super::state::{Inner, State};
 use super::triggers::IDLE_TIMEOUT;
+use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::job::{
-    Coming, Eras, JobHandle, JobPlan, Journal, JournalReader, Leaving, Members, Membership, NEW_CLOCK,
-    Results, ShardCut, Start, begin_at, first_cut, member_id, memberships,
+    Coming, Eras, JobHandle, JobPlan, Journal, Leaving, Members, Membership, NEW_CLOCK, Results, ShardCut,
+    Start, begin_at, first_cut, member_id,
 };
-use crate::{JobState, JobStatus};
 
 /// The property of a stream of firings that names the set which its trigger came to.
 const SET: &str = "trigger.set";
@@ -34,18 +34,6 @@ pub(crate) struct TriggerSet {
     pub members: Arc<Members>,
     source: Arc<StreamInfo>,
     journal: Arc<StreamInfo>,
-}
-
-/// A trigger's way: from where it began in the set that it came to.
-pub(crate) struct Course {
-    /// The steps of the set while the trigger was there, then its own.
-    pub journal: Journal,
-    /// The first row that it judges, by shard.
-    pub from: Vec<i64>,
-    /// Where the set was when it came.
-    pub start: Start,
-    /// The set's watermark then.
-    pub reached: EventTime,
 }
 
 /// The set that a trigger came to, whether or not it is still there.
@@ -63,62 +51,9 @@ impl State {
     pub fn job(&self, name: &str) -> Option<&JobHandle> {
         self.jobs.get(name).or_else(|| self.jobs.get(self.set_of(name)?.0))
     }
-
-    /// How all jobs do, by name. A set is shown as its triggers.
-    pub fn statuses(&self, log: &dyn Log) -> Vec<JobStatus> {
-        let mut all = Vec::new();
-        for (name, job) in &self.jobs {
-            match self.sets.get(name) {
-                Some(set) => {
-                    let status = job.status();
-                    let names = set.members.names();
-                    let count = names.len() as u64;
-                    all.extend(
-                        names.into_iter().filter_map(|name| set.status_of(&name, &status, count, log)),
-                    );
-                }
-                None => all.push(job.status()),
-            }
-        }
-        let paused = self.paused.iter().filter(|name| self.job(name).is_none());
-        let triggers = paused.filter(|name| self.catalog.trigger(name).is_some());
-        all.extend(triggers.map(|name| paused_status(name)));
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        all
-    }
-
-    /// How a job does.
-    pub fn status(&self, name: &str, log: &dyn Log) -> Option<JobStatus> {
-        if let Some(job) = self.jobs.get(name) {
-            return Some(job.status());
-        }
-        if let Some((of, set, _)) = self.set_of(name) {
-            return set.status_of(name, &self.jobs.get(of)?.status(), set.members.count(), log);
-        }
-        self.paused.contains(name).then(|| paused_status(name))
-    }
-}
-
-/// A trigger that has left its set and has not gone on yet.
-fn paused_status(name: &str) -> JobStatus {
-    JobStatus { state: JobState::Paused, ..JobStatus::new(name.to_owned(), name.to_owned()) }
 }
 
 impl TriggerSet {
-    /// How one of its triggers does: as the set does, with its own rows, and an equal share of the state.
-    fn status_of(&self, name: &str, of: &JobStatus, count: u64, log: &dyn Log) -> Option<JobStatus> {
-        let progress = self.members.progress(self.members.id_of(name)?)?;
-        let rows_out = firings_of(log, name)?;
-        let (name, target) = (name.to_owned(), name.to_owned());
-        let state_bytes = of.state_bytes / count.max(1);
-        let (state, error) = match progress.failure {
-            Some(failure) => (JobState::Failed, Some(failure)),
-            None => (of.state, of.error.clone()),
-        };
-        let rows_in = progress.rows_in;
-        Some(JobStatus { name, target, state, error, rows_in, rows_out, state_bytes, ..of.clone() })
-    }
-
     /// Whether a trigger could be one of this set.
     fn takes(&self, plan: &TriggerPlan, source: &StreamInfo) -> bool {
         self.source.id == source.id && *self.members.roster.shared() == plan.trigger.shared()
@@ -273,23 +208,50 @@ impl Inner {
     }
 
     fn start_set(self: &Arc<Self>, catalog: &Catalog, set: &str, triggers: &[Arc<TriggerDef>]) -> Result<()> {
-        let known = match self.log.stream_named(&format!("system.journal.{set}")) {
-            Ok(journal) => memberships(&*self.log, &journal)?,
-            Err(_) => Vec::new(),
-        };
+        let mut staying: Vec<_> = triggers.iter().map(|trigger| (trigger, None)).collect();
+        let known = self.with_roll(set, |roll| roll.memberships().to_vec()).map(Option::unwrap_or_default);
+        let started = known.and_then(|known| {
+            self.find_places(&known, &mut staying)?;
+            staying.retain(|(_, place)| place.is_none_or(|place| known[place].left.is_none()));
+            self.start_members(catalog, set, &known, &staying)
+        });
+        if let Err(error) = &started {
+            let reason = format!("{} {error}", error.code());
+            let mut state = self.state.lock();
+            let names = staying.iter().map(|(trigger, _)| &trigger.name);
+            let out: Vec<String> = names.filter(|name| state.set_of(name).is_none()).cloned().collect();
+            state.unstarted.extend(out.into_iter().map(|name| (name, reason.clone())));
+        }
+        started
+    }
+
+    /// Finds the places of triggers among those that a set has had.
+    fn find_places(&self, known: &[Membership], of: &mut [(&Arc<TriggerDef>, Option<usize>)]) -> Result<()> {
+        let places = known.iter().enumerate().map(|(place, membership)| (membership.id, place));
+        let places: HashMap<i64, usize> = places.collect();
+        for (trigger, place) in of {
+            *place = places.get(&member_id(&*self.log.stream_named(&trigger.name)?)).copied();
+        }
+        Ok(())
+    }
+
+    /// Starts a set with those of its triggers that have not left it; `place`: the place of each among those that the journal knows.
+    fn start_members(
+        self: &Arc<Self>,
+        catalog: &Catalog,
+        set: &str,
+        known: &[Membership],
+        staying: &[(&Arc<TriggerDef>, Option<usize>)],
+    ) -> Result<()> {
         let mut running: Option<(Arc<Members>, TriggerPlan, Arc<StreamInfo>)> = None;
         let mut unborn = Vec::new();
-        for trigger in triggers {
-            let id = member_id(&*self.log.stream_named(&trigger.name)?);
-            let place = known.iter().position(|membership| membership.id == id);
-            if place.is_some_and(|place| known[place].left.is_some()) {
-                continue;
-            }
+        for (trigger, place) in staying {
             // One trigger that cannot start must not keep the others from it.
             let plan = match self.planner.trigger(catalog, &self.tables(), trigger) {
                 Ok(plan) => plan,
                 Err(error) => {
                     tracing::error!(trigger = trigger.name, %error, "the trigger cannot start");
+                    self.note_start(&trigger.name, Err(error.into())).unwrap_or_default();
                     continue;
                 }
             };
@@ -299,8 +261,10 @@ impl Inner {
             }
             let Some((members, ..)) = &running else { continue };
             match place {
-                Some(place) => members.add(self.coming(trigger, &plan)?, &known[place], place as u32 + 1)?,
-                None => unborn.push((trigger, plan)),
+                Some(place) => {
+                    members.add(self.coming(trigger, &plan)?, &known[*place], *place as u32 + 1)?
+                }
+                None => unborn.push((*trigger, plan)),
             }
         }
         let Some((members, plan, source)) = running else { return Ok(()) };
@@ -309,7 +273,7 @@ impl Inner {
         for (trigger, plan) in &unborn {
             self.bring(set, trigger, plan)?;
         }
-        for trigger in triggers {
+        for (trigger, _) in staying {
             if self.state.lock().paused.contains(&trigger.name) {
                 self.ask_to_leave(trigger)?;
             }
@@ -326,7 +290,7 @@ impl Inner {
             name: trigger.name.clone(),
             blobs: self.checkpoints_of(&trigger.name)?,
             plan: plan.dataflow.fingerprint(),
-            rows_out: firings_of(&*self.log, &trigger.name).unwrap_or(0),
+            rows_out: self.state.lock().firings_of(&trigger.name, &*self.log).unwrap_or(0),
         };
         let state = self.state.lock();
         if let Some((name, set, _)) = state.set_of(&trigger.name) {
@@ -403,77 +367,12 @@ impl Inner {
         let others = self.log.streams();
         let mut others = others.iter().filter(|info| info.id != target.id);
         if others.all(|info| set_named_by(info) != Some(set)) {
-            self.state.lock().sets.remove(set);
+            let gone = self.state.lock().sets.remove(set);
+            gone.into_iter().for_each(|gone| drop(self.rolls.lock().remove(&gone.journal.id)));
             self.remove_job(set)?;
         }
         Ok(())
     }
-
-    /// The way of a trigger that came to a set; `None`: the job has been one by itself from the first.
-    pub fn course_of(&self, job: &str) -> Result<Option<Course>> {
-        let Ok(target) = self.log.stream_named(job) else { return Ok(None) };
-        let Some(set) = set_named_by(&target) else { return Ok(None) };
-        let of_set = self.log.stream_named(&format!("system.journal.{set}"))?;
-        let known = memberships(&*self.log, &of_set)?;
-        let id = member_id(&target);
-        let Some(membership) = known.into_iter().find(|membership| membership.id == id) else {
-            return Ok(None);
-        };
-        let Some((start, reached)) = self.place_of(set, &of_set, &membership)? else { return Ok(None) };
-        let journal = Journal::within(of_set, membership.step);
-        let journal = match membership.left {
-            Some(left) => journal.left(left, events::ensure(&*self.log, journal_spec(job)?)?),
-            None => journal,
-        };
-        let from = membership.shards.iter().map(|(next, _)| next.0 as i64).collect();
-        Ok(Some(Course { journal, from, start, reached }))
-    }
-
-    /// Where a set was when a trigger came.
-    fn place_of(
-        &self,
-        set: &str,
-        journal: &Arc<StreamInfo>,
-        membership: &Membership,
-    ) -> Result<Option<(Start, EventTime)>> {
-        let journal = Journal::of(Arc::clone(journal));
-        let mut steps = JournalReader::open(&*self.log, &journal, set, 0, Vec::new(), &Eras::default())?;
-        while let Some(step) = steps.next()? {
-            if step.step < membership.step {
-                continue;
-            }
-            let at = |shards: &Vec<ShardCut>| {
-                let clocks = membership.shards.iter().map(|(_, clock)| *clock);
-                shards.iter().map(|cut| cut.next).zip(clocks).collect()
-            };
-            return Ok(Some((Start::Resume(step.cut.shards.iter().map(at).collect()), step.watermark)));
-        }
-        Ok(None)
-    }
-
-    /// The journal of a job.
-    pub fn journal_of(&self, job: &str) -> Result<Journal> {
-        match self.course_of(job)? {
-            Some(course) => Ok(course.journal),
-            None => Ok(Journal::of(self.log.stream_named(&format!("system.journal.{job}"))?)),
-        }
-    }
-
-    /// The plan of an entry's job as it runs: that of a trigger which came to a set judges nothing before its first row.
-    pub fn plan_to_run(self: &Arc<Self>, catalog: &Catalog, entry: &Entry) -> Result<Dataflow> {
-        let Entry::Trigger(trigger) = entry else { return self.plan_of(catalog, entry, None) };
-        let plan = self.planner.trigger(catalog, &self.tables(), trigger)?;
-        match self.course_of(&trigger.name)? {
-            Some(course) => Ok(plan.as_member(course.from)?),
-            None => Ok(plan.dataflow),
-        }
-    }
-}
-
-/// How often a trigger has fired, tests among it.
-fn firings_of(log: &dyn Log, trigger: &str) -> Option<u64> {
-    let info = log.stream_named(trigger).ok()?;
-    log.bounds(info.id).ok()?.first().map(|bounds| bounds.next.0)
 }
 
 fn roster_for(plan: &TriggerPlan) -> Result<TriggerRoster> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use headwater_archive::{Archive, History};
 use headwater_core::world::Task;
-use headwater_core::{Sequence, World};
+use headwater_core::{Sequence, StreamId, World};
 use headwater_ingest::Ingest;
 use headwater_log::Log;
 use headwater_plan::{Catalog, Entry, FunctionDef, Planner, Procedure, Tables};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::events::CATALOG;
 use super::sets::TriggerSet;
 use crate::error::{Result, RunError};
-use crate::job::{Eras, JobHandle, Lease, StateMemory, WEIGHT};
+use crate::job::{Eras, JobHandle, Lease, Roll, StateMemory, WEIGHT};
 use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector, RunningPrograms};
 use crate::table::{CatalogTable, SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
 
@@ -34,6 +34,8 @@ pub(crate) struct Inner {
     /// What the states of jobs share; `None`: nothing bounds them.
     pub memory: Option<Arc<StateMemory>>,
     pub state: Mutex<State>,
+    /// What the journals of sets say of their triggers, as far as somebody has asked.
+    pub rolls: Mutex<HashMap<StreamId, Roll>>,
     /// Held while a statement changes what there is, so that such statements follow one another.
     pub defining: tokio::sync::Mutex<()>,
 }
@@ -55,6 +57,8 @@ pub(crate) struct State {
     pub roles: BTreeMap<String, Role>,
     /// Streams that have ended, and where.
     pub ends: BTreeMap<String, Vec<Sequence>>,
+    /// What of the catalog could not start when it was last tried, and why.
+    pub unstarted: BTreeMap<String, String>,
     /// MapReduce jobs that have failed, and why.
     pub failures: BTreeMap<String, String>,
     /// The eras of jobs that were replaced.

@@ -40,6 +40,11 @@ impl Eras {
         self.0.last().map_or(0, |era| era.step)
     }
 
+    /// The streams that the journal's sources are since the newest began; `None`: there was no replacement.
+    pub fn sources(&self) -> Option<&[String]> {
+        self.0.last().map(|era| era.sources.as_slice())
+    }
+
     /// Whether a step was not taken by the definition of now: time in it is where the journal says.
     pub fn is_former(&self, step: u64) -> bool {
         step <= self.began()

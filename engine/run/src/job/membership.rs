@@ -3,6 +3,7 @@
 //! A trigger comes between two steps. It has a row for each shard, with the number of the step before: `next` is the first row that
 //! it judges, `watermark` the shard's own clock. It goes with a row of source -1.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,10 +12,11 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 use headwater_core::{EventTime, Sequence, ShardId};
-use headwater_log::{ColumnBound, Log, ReadSpec, StreamInfo};
+use headwater_log::{ColumnBound, From, Log, ReadSpec, StreamInfo};
 
 use super::clock::ShardClock;
-use super::journal::{cut_of_row, member_of, schema, times};
+use super::eras::Eras;
+use super::journal::{Journal, JournalReader, cut_of_row, member_of, schema, times};
 use super::pipeline::ShardCut;
 use crate::error::Result;
 
@@ -66,34 +68,105 @@ fn member_rows(id: i64, step: u64, rows: &[(i32, i32, ShardCut, EventTime)]) -> 
     )?)
 }
 
-/// All triggers that a set has had, in the order in which they came.
-pub(crate) fn memberships(log: &dyn Log, info: &StreamInfo) -> Result<Vec<Membership>> {
-    let mut all: Vec<Membership> = Vec::new();
-    let Ok(column) = info.spec.schema.index_of("member") else { return Ok(all) };
-    let bounds = log.bounds(info.id)?[0];
-    let any: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN]));
-    let mut reader = log.read(ReadSpec {
-        until: Some(bounds.next),
-        bounds: vec![ColumnBound { column, min: Some(any), max: None }],
-        ..ReadSpec::all(info.id, ShardId(0))
-    })?;
-    while let Some(read) = reader.next()? {
-        for row in 0..read.rows.num_rows() {
-            let Some(id) = member_of(&read.rows, row) else { continue };
-            let step = read.rows.column(0).as_primitive::<Int64Type>().value(row) as u64;
-            let known = all.iter_mut().rfind(|membership| membership.id == id);
-            let Some((shard, cut)) = cut_of_row(&read.rows, row) else {
-                known.into_iter().for_each(|membership| membership.left = Some(step));
-                continue;
-            };
-            let clock = ShardClock { watermark: times(&read.rows, row).1, idle: cut.idle, ended: cut.ended };
-            match known {
-                Some(membership) if membership.shards.len() == shard => {
-                    membership.shards.push((cut.next, clock))
-                }
-                _ => all.push(Membership { id, step, shards: vec![(cut.next, clock)], left: None }),
+/// What the journal of a set says of its triggers. It is read once, and then what has been added.
+pub(crate) struct Roll {
+    journal: Arc<StreamInfo>,
+    /// All triggers that the set has had, in the order in which they came.
+    all: Vec<Membership>,
+    /// The place of each in it, by number.
+    places: HashMap<i64, usize>,
+    /// The first row of the journal that has not been read.
+    next: Sequence,
+    /// Reads the steps, for where the set was when its triggers came.
+    steps: JournalReader,
+    /// By step: where each shard was after it, and the watermark; as far as somebody came then.
+    reached: BTreeMap<u64, (Vec<Sequence>, EventTime)>,
+}
+
+impl Roll {
+    /// Opens the journal of a set.
+    pub fn open(log: &dyn Log, set: &str, journal: Arc<StreamInfo>) -> Result<Self> {
+        let all = Journal::of(Arc::clone(&journal));
+        let steps = JournalReader::open(log, &all, set, 0, Vec::new(), &Eras::default())?;
+        let (all, places, reached) = (Vec::new(), HashMap::new(), BTreeMap::new());
+        Ok(Self { journal, all, places, next: Sequence::ZERO, steps, reached })
+    }
+
+    /// All triggers that the set has had, in the order in which they came.
+    pub fn memberships(&self) -> &[Membership] {
+        &self.all
+    }
+
+    /// The place of a trigger among them.
+    pub fn place(&self, id: i64) -> Option<usize> {
+        self.places.get(&id).copied()
+    }
+
+    /// Where the shards of the set's stream were when a trigger came, and what its watermark was.
+    pub fn reached_at(&self, membership: &Membership) -> Option<(Vec<Sequence>, EventTime)> {
+        self.reached.range(membership.step..).next().map(|(_, reached)| reached.clone())
+    }
+
+    /// Reads what has been added.
+    pub fn follow(&mut self, log: &dyn Log) -> Result<()> {
+        let Ok(column) = self.journal.spec.schema.index_of("member") else { return Ok(()) };
+        let until = log.bounds(self.journal.id)?[0].next;
+        if until == self.next {
+            return Ok(());
+        }
+        let any: ArrayRef = Arc::new(Int64Array::from(vec![i64::MIN]));
+        let mut reader = log.read(ReadSpec {
+            from: From::Sequence(self.next),
+            until: Some(until),
+            bounds: vec![ColumnBound { column, min: Some(any), max: None }],
+            ..ReadSpec::all(self.journal.id, ShardId(0))
+        })?;
+        while let Some(read) = reader.next()? {
+            (0..read.rows.num_rows()).for_each(|row| self.note(&read.rows, row));
+        }
+        self.next = until;
+        self.follow_steps(log)
+    }
+
+    fn note(&mut self, rows: &RecordBatch, row: usize) {
+        let Some(id) = member_of(rows, row) else { return };
+        let step = rows.column(0).as_primitive::<Int64Type>().value(row) as u64;
+        let known = self.places.get(&id).and_then(|place| self.all.get_mut(*place));
+        let Some((shard, cut)) = cut_of_row(rows, row) else {
+            known.into_iter().for_each(|membership| membership.left = Some(step));
+            return;
+        };
+        let clock = ShardClock { watermark: times(rows, row).1, idle: cut.idle, ended: cut.ended };
+        match known {
+            Some(membership) if membership.shards.len() == shard => membership.shards.push((cut.next, clock)),
+            _ => {
+                self.places.insert(id, self.all.len());
+                self.all.push(Membership { id, step, shards: vec![(cut.next, clock)], left: None });
             }
         }
     }
-    Ok(all)
+
+    /// Reads the steps up to the last one after which somebody came.
+    fn follow_steps(&mut self, log: &dyn Log) -> Result<()> {
+        let read_to = self.reached.keys().next_back().copied();
+        let mut wanted: Vec<u64> = self.all.iter().map(|membership| membership.step).collect();
+        // Nobody comes after a step that lies before that of the one who came last.
+        wanted.retain(|step| read_to.is_none_or(|read_to| *step > read_to));
+        wanted.sort_unstable();
+        let mut wanted = wanted.into_iter().peekable();
+        if wanted.peek().is_none() {
+            return Ok(());
+        }
+        self.steps.follow(log, &Journal::of(Arc::clone(&self.journal)))?;
+        while let Some(next) = wanted.peek().copied() {
+            let Some(entry) = self.steps.next()? else { return Ok(()) };
+            if entry.step < next {
+                continue;
+            }
+            while wanted.next_if(|step| *step <= entry.step).is_some() {}
+            let shards = entry.cut.shards.first().into_iter().flatten().map(|cut| cut.next).collect();
+            self.reached.insert(entry.step, (shards, entry.watermark));
+        }
+        Ok(())
+    }
 }

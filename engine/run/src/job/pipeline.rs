@@ -91,6 +91,27 @@ pub(crate) enum Start {
     At(From),
     /// At these cuts, with these clocks: a checkpoint.
     Resume(Vec<Vec<(Sequence, ShardClock)>>),
+    /// Where the set was that a trigger came to.
+    Member {
+        /// The shards of its stream, and what their clocks said. All sources read that one.
+        shards: Vec<(Sequence, ShardClock)>,
+        /// The first row of each shard that it judges. Those before move the clock and nothing else.
+        first: Vec<Sequence>,
+    },
+}
+
+impl Start {
+    /// Where reading of a shard begins, what its clock says there, and the first row that counts.
+    fn of(&self, source: usize, shard: u32) -> (From, ShardClock, Sequence) {
+        let shard = shard as usize;
+        let (place, first) = match self {
+            Self::At(from) => return (*from, NEW_CLOCK, Sequence::ZERO),
+            Self::Resume(places) => (places.get(source).and_then(|shards| shards.get(shard)), None),
+            Self::Member { shards, first } => (shards.get(shard), first.get(shard)),
+        };
+        let (next, clock) = place.copied().unwrap_or((Sequence::ZERO, NEW_CLOCK));
+        (From::Sequence(next), clock, first.copied().unwrap_or(Sequence::ZERO))
+    }
 }
 
 /// After how long without rows a shard of a stream is idle.
@@ -125,16 +146,9 @@ impl Pipeline {
             let info = log.stream_named(source.stream.as_str())?;
             let mut shards = Vec::with_capacity(info.spec.shards as usize);
             for shard in 0..info.spec.shards {
-                let (from, clock) = match start {
-                    Start::At(from) => (*from, NEW_CLOCK),
-                    Start::Resume(places) => {
-                        let place = places.get(nth).and_then(|shards| shards.get(shard as usize));
-                        let (next, clock) = place.copied().unwrap_or((Sequence::ZERO, NEW_CLOCK));
-                        (From::Sequence(next), clock)
-                    }
-                };
+                let (from, clock, first) = start.of(nth, shard);
                 let mut input = ShardInput::open(log, &info, source, ShardId(shard), from)?;
-                input.clock = clock;
+                (input.clock, input.first) = (clock, first);
                 shards.push(input);
             }
             sources.push(SourceInput { info, shards, is_mute: false });

@@ -61,6 +61,8 @@ pub(crate) struct ShardInput {
     pub shard: ShardId,
     /// Its event time.
     pub clock: ShardClock,
+    /// Rows before this one move the clock and nothing else.
+    pub first: Sequence,
     /// Where it ends, once somebody has said so.
     pub end: Option<Sequence>,
     /// When it last had rows, on the monotonic clock.
@@ -99,7 +101,16 @@ impl ShardInput {
         let last_rows = std::time::Duration::ZERO;
         let of_watermark = |watermark: &Watermark| source.schema.field(watermark.column).name();
         let tells_time = source.watermark.as_ref().map(of_watermark) == info.spec.event_time.as_ref();
-        Ok(Self { shard, clock: NEW_CLOCK, end: None, last_rows, reader, tells_time, rest: None })
+        Ok(Self {
+            shard,
+            clock: NEW_CLOCK,
+            first: Sequence::ZERO,
+            end: None,
+            last_rows,
+            reader,
+            tells_time,
+            rest: None,
+        })
     }
 
     /// The sequence number of the next row to take.
@@ -120,7 +131,7 @@ impl ShardInput {
         floor: EventTime,
         how: Morsels,
     ) -> Result<Vec<Rows>> {
-        let batches = self.read(source, until)?;
+        let (batches, mut before_first) = self.read(source, until)?;
         let cut = match how {
             Morsels::Counted => morselize(&source.schema, batches)?,
             Morsels::AsRead => gather(&source.schema, batches)?,
@@ -142,10 +153,13 @@ impl ShardInput {
                 }
                 _ => Clocks::Uniform(floor),
             };
-            morsels.push(Rows { batch, weights: None, clocks });
-        }
-        if !morsels.is_empty() {
             self.clock.idle = false;
+            let rows = Rows { batch, weights: None, clocks };
+            let passed_over = before_first.min(rows.len());
+            before_first -= passed_over;
+            if passed_over < rows.len() {
+                morsels.push(if passed_over == 0 { rows } else { rows.slice(passed_over..rows.len()) });
+            }
         }
         // A cut says by itself whether the shard ended with it; live, the pipeline does.
         if matches!(until, Until::Cut(_)) && self.is_at_end() {
@@ -154,9 +168,10 @@ impl ShardInput {
         Ok(morsels)
     }
 
-    fn read(&mut self, source: &Source, until: Until) -> Result<Vec<Batch>> {
+    /// Rows, and how many of them lie before the first one that counts.
+    fn read(&mut self, source: &Source, until: Until) -> Result<(Vec<Batch>, usize)> {
         let mut batches = Vec::new();
-        let (mut rows, mut bytes) = (0, 0);
+        let (mut rows, mut bytes, mut before_first) = (0, 0, 0);
         loop {
             let within = match until {
                 Until::Budget { rows: rows_max, bytes: bytes_max, end } => {
@@ -165,7 +180,7 @@ impl ShardInput {
                 Until::Cut(cut) => self.position() < cut,
             };
             if !within {
-                return Ok(batches);
+                return Ok((batches, before_first));
             }
             let next = match self.rest.take() {
                 Some(rest) => Some(rest),
@@ -179,7 +194,7 @@ impl ShardInput {
                         self.shard,
                         self.position()
                     ))),
-                    _ => Ok(batches),
+                    _ => Ok((batches, before_first)),
                 };
             };
             let within = match until {
@@ -189,6 +204,7 @@ impl ShardInput {
                 Until::Cut(cut) => cut.0.saturating_sub(read.first.0) as usize,
             };
             self.rest = split(&mut read, within);
+            before_first += read.rows.num_rows().min(self.first.0.saturating_sub(read.first.0) as usize);
             rows += read.rows.num_rows();
             bytes += read.rows.get_array_memory_size();
             let times = read.event_time.filter(|_| self.tells_time);

@@ -88,6 +88,7 @@ impl Replacement {
             let spec = ReadSpec { from, ..ReadSpec::all(info.id, ShardId(shard)) };
             let position = match &first {
                 Some(Start::Resume(places)) => places[source][shard as usize].0,
+                Some(Start::Member { first, .. }) => first[shard as usize],
                 _ => inner.log.read(spec)?.position(),
             };
             wanted += rows_from(bounds, position);
@@ -96,7 +97,7 @@ impl Replacement {
     }
 
     fn first_place(&self, inner: &Arc<Inner>) -> Result<Start> {
-        let before = super::replacement::names(&self.former);
+        let before = self.former_sources.clone();
         let sources = super::replacement::names(&self.dataflow);
         let eras = inner.eras_of(&self.name).with(Era { step: u64::MAX, before, sources });
         first_place(inner, &self.name, &eras)

@@ -40,7 +40,7 @@ impl Side {
         from: From,
         wanted: &[bool],
     ) -> Result<Self> {
-        let before = names(&of.former);
+        let before = of.former_sources.clone();
         // As if the replacement were still to come after every step of the journal.
         let eras = inner.eras_of(&of.name).with(Era { step: u64::MAX, before, sources: names(dataflow) });
         let start = match of.starts_late() {
@@ -84,10 +84,12 @@ impl Rebuild {
     pub fn open(inner: &Arc<Inner>, of: &Replacement) -> Result<Self> {
         let from = of.start(of.watermark(inner));
         let new = Side::open(inner, of, &of.dataflow, from, &of.succession.rereads)?;
-        let all = vec![true; of.former.sources.len()];
-        let old = match of.corrects {
-            true => Some((Side::open(inner, of, &of.former, from, &all)?, Difference::new(&of.target)?)),
-            false => None,
+        let all = vec![true; of.former_sources.len()];
+        let old = match &of.former {
+            Some(former) if of.corrects => {
+                Some((Side::open(inner, of, former, from, &all)?, Difference::new(&of.target)?))
+            }
+            _ => None,
         };
         Ok(Self { new, old, journal: of.journal.clone() })
     }

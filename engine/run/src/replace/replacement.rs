@@ -10,9 +10,9 @@ use headwater_plan::{Catalog, Dataflow, Entry, StartAt, Succession};
 
 use super::rebuild::Rebuild;
 use crate::JobState;
-use crate::engine::{Inner, result_schema, start_at};
+use crate::engine::{Inner, inputs_of_entry, result_schema, start_at};
 use crate::error::{Result, RunError};
-use crate::job::{Journal, WEIGHT, place_of};
+use crate::job::{Journal, WEIGHT, first_cut, place_of};
 use crate::replay::place_at;
 
 /// One definition after another.
@@ -23,8 +23,10 @@ pub(crate) struct Replacement {
     pub entry: Entry,
     /// What it takes the place of.
     pub before: Entry,
-    /// What runs now.
-    pub former: Arc<Dataflow>,
+    /// What runs now, or would; `None`: it cannot be planned any more.
+    pub former: Option<Arc<Dataflow>>,
+    /// The streams that its sources are.
+    pub former_sources: Vec<String>,
     /// Whether it can leave a checkpoint of its last step behind.
     pub can_hand_over: bool,
     /// What is to run.
@@ -70,12 +72,14 @@ impl Replacement {
         let running =
             inner.state.lock().jobs.get(&name).map(|job| (Arc::clone(job.dataflow()), job.status().state));
         let (former, can_hand_over) = match running {
-            Some((dataflow, state)) => (dataflow, state != JobState::Failed),
+            Some((dataflow, state)) => (Ok(dataflow), state != JobState::Failed),
             None => {
-                // A trigger of a set leaves that first, with its state.
-                let status = inner.state.lock().status(&name, &*inner.log);
-                let can = status.is_some_and(|status| status.state != JobState::Failed);
-                (Arc::new(inner.plan_to_run(catalog, &before)?), can)
+                // A trigger of a set leaves that first, with its state; of one that could not start the state is what it was.
+                let state = inner.state.lock();
+                let can = state.status(&name, &*inner.log).is_some_and(|job| job.state != JobState::Failed);
+                let can = can || state.unstarted.contains_key(&name);
+                drop(state);
+                (inner.plan_to_run(catalog, &before).map(Arc::new), can)
             }
         };
         let dataflow = Arc::new(inner.plan_to_run(after, entry)?);
@@ -86,9 +90,23 @@ impl Replacement {
         let journal = inner.journal_of(&name)?;
         let is_changelog = target.spec.schema.fields().last().is_some_and(|field| field.name() == WEIGHT);
         let corrects = is_changelog || matches!(entry, Entry::MaterializedView(_));
+        let (former, former_sources) = match former {
+            Ok(former) => {
+                let sources = names(&former);
+                (Some(former), sources)
+            }
+            Err(error) if corrects && journal.last_step(&*inner.log)? > 0 => {
+                let reason = format!(
+                    "the definition in force cannot be planned ({error}), so that what it has said cannot be corrected"
+                );
+                return Err(refused(reason));
+            }
+            Err(error) => (None, sources_by_journal(inner, catalog, &before, &journal, &error)?),
+        };
+        let can_hand_over = can_hand_over && former.is_some();
         let succession = match corrects {
             true => Succession::anew(&dataflow),
-            false => Succession::of(can_hand_over.then_some(&*former), &dataflow),
+            false => Succession::of(former.as_deref().filter(|_| can_hand_over), &dataflow),
         };
         let entry = entry.clone();
         let planned = Self {
@@ -96,6 +114,7 @@ impl Replacement {
             entry,
             before,
             former,
+            former_sources,
             can_hand_over,
             dataflow,
             succession,
@@ -113,7 +132,7 @@ impl Replacement {
 
     /// Whether nothing changes that a row could tell.
     pub fn is_the_same(&self) -> bool {
-        self.former.is_the_same_as(&self.dataflow)
+        self.former.as_ref().is_some_and(|former| former.is_the_same_as(&self.dataflow))
     }
 
     /// The same without anything that the old job hands over.
@@ -180,8 +199,8 @@ impl Replacement {
 
     /// What is read now was read before: no journal says how far another stream had been read at which step.
     fn check_sources(&self) -> Result<()> {
-        let former = names(&self.former);
-        match names(&self.dataflow).into_iter().find(|stream| place_of(&former, stream, 0).is_none()) {
+        let former = &self.former_sources;
+        match names(&self.dataflow).into_iter().find(|stream| place_of(former, stream, 0).is_none()) {
             Some(stream) => {
                 Err(self
                     .refused(format!("the new definition reads {stream}, which the one that runs does not")))
@@ -212,6 +231,30 @@ impl Replacement {
         }
         Ok(())
     }
+}
+
+/// The streams that the sources of a definition are which cannot be planned: those of its era, or the only one that it reads.
+fn sources_by_journal(
+    inner: &Inner,
+    catalog: &Catalog,
+    entry: &Entry,
+    journal: &Journal,
+    error: &RunError,
+) -> Result<Vec<String>> {
+    let (name, eras) = (entry.name(), inner.eras_of(entry.name()));
+    if let Some(sources) = eras.sources() {
+        return Ok(sources.to_vec());
+    }
+    let read = inputs_of_entry(catalog, entry);
+    let counted = first_cut(&*inner.log, journal, name, &eras)?.map_or(read.len(), |shards| shards.len());
+    if read.len() == 1 && counted == 1 {
+        return Ok(read);
+    }
+    let reason = format!(
+        "the definition in force cannot be planned ({error}), and it reads several streams, so that its journal does not tell how far \
+         each has been read"
+    );
+    Err(RunError::Replace { name: name.to_owned(), reason })
 }
 
 fn describe(field: &FieldRef) -> String {

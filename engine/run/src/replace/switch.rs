@@ -51,7 +51,8 @@ impl Inner {
         let planned = Replacement::plan(self, &catalog, after, entry)?;
         // What was built beside is of use if nothing else has changed meanwhile.
         let still_fits = |beside: &Beside| {
-            Arc::ptr_eq(&beside.replacement.former, &planned.former)
+            let formers = beside.replacement.former.as_ref().zip(planned.former.as_ref());
+            formers.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
                 && beside.replacement.dataflow.is_the_same_as(&planned.dataflow)
                 && beside.replacement.can_hand_over == planned.can_hand_over
         };
@@ -62,7 +63,9 @@ impl Inner {
             None => (planned, None),
         };
         let (name, before) = (replacement.name.clone(), replacement.before.clone());
-        let has_steps = replacement.journal.last_step(&*self.log)? > 0;
+        // A trigger may have left its set before that took another step.
+        let journal = &replacement.journal;
+        let has_steps = journal.last_step(&*self.log)? > journal.begins();
         if replacement.is_the_same() || !has_steps {
             return self.replace_unsaid(after, &replacement, parsed);
         }
@@ -122,7 +125,10 @@ impl Inner {
         let last = replacement.journal.last_step(&*self.log)?;
         let blobs = self.checkpoints_of(&name)?;
         let old_era = self.eras_of(&name).began();
-        let (saved, _) = restore(&*blobs, &replacement.former.fingerprint(), old_era).map_err(bad)?;
+        let saved = match &replacement.former {
+            Some(former) => restore(&*blobs, &former.fingerprint(), old_era).map_err(bad)?.0,
+            None => None,
+        };
         let saved = saved.filter(|saved| saved.manifest.step == last && replacement.can_hand_over);
         if saved.is_none() && replacement.succession.kept().next().is_some() {
             // It was still doing its journal again, or could not write.
@@ -145,8 +151,11 @@ impl Inner {
             step: last,
             reason: "the new definition did not come to the step where the old one stopped".to_owned(),
         })?;
-        let era =
-            Era { step: last + 1, before: names(&replacement.former), sources: names(&replacement.dataflow) };
+        let era = Era {
+            step: last + 1,
+            before: replacement.former_sources.clone(),
+            sources: names(&replacement.dataflow),
+        };
         let places = places(&reached, saved.as_ref(), rebuild.as_ref(), replacement);
         let counted = saved.as_ref().map(|saved| saved.manifest.clone()).unwrap_or_default();
         // Before anything is written: it may turn out that they cannot be made.
@@ -191,12 +200,11 @@ impl Inner {
 
 /// Where the old job's last checkpoint is, as the new definition counts sources.
 fn reached_by(saved: &Restored, of: &Replacement) -> Reached {
-    let former = names(&of.former);
     let cut_of = |place: &Place| {
         let (next, clock) = place.get();
         ShardCut { next, idle: clock.idle, ended: clock.ended }
     };
-    let cuts = sources_of(of, &former).map(|place| {
+    let cuts = sources_of(of).map(|place| {
         let shards = place.and_then(|place| saved.manifest.places.get(place));
         shards.map(|shards| shards.iter().map(cut_of).collect()).unwrap_or_default()
     });
@@ -214,9 +222,8 @@ fn places(
     rebuild: Option<&Rebuild>,
     of: &Replacement,
 ) -> Vec<Vec<Place>> {
-    let former = names(&of.former);
     let rebuilt = rebuild.map(Rebuild::clocks).unwrap_or_default();
-    let of_old = sources_of(of, &former).collect::<Vec<_>>();
+    let of_old = sources_of(of).collect::<Vec<_>>();
     let place = |source: usize, shard: usize, cut: &ShardCut| {
         let told = saved.and_then(|saved| saved.manifest.places.get(of_old[source]?)?.get(shard).copied());
         let own = || rebuilt.get(source)?.get(shard).copied();
@@ -230,10 +237,10 @@ fn places(
 }
 
 /// For each source of the new definition that of the old one which reads the same stream.
-fn sources_of<'a>(of: &'a Replacement, former: &'a [String]) -> impl Iterator<Item = Option<usize>> + 'a {
+fn sources_of(of: &Replacement) -> impl Iterator<Item = Option<usize>> + '_ {
     let sources = names(&of.dataflow);
     (0..sources.len()).map(move |source| {
         let nth = sources[..source].iter().filter(|other| **other == sources[source]).count();
-        place_of(former, &sources[source], nth)
+        place_of(&of.former_sources, &sources[source], nth)
     })
 }

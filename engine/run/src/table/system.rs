@@ -258,7 +258,7 @@ fn triggers(inner: &Inner) -> Columns {
 /// |---|---|
 /// | table, connector | the table's name, and its connector's |
 /// | role | `source` or `sink`; NULL until the first use decides |
-/// | state | `starting`, `running`, `retrying` after a failure, `ended` (a bounded source), `stopped`, `failed` for good, `unused` |
+/// | state | `starting`, `running`, `retrying` after a failure, `ended` (a bounded source), `stopped`, `failed`, `unused` |
 /// | bounded | whether its input ends by itself |
 /// | lag | rows that wait: outside for a source (NULL if it cannot tell), in the log for a sink |
 /// | rows, dead_letters, failures | since the process started |
@@ -276,36 +276,47 @@ fn connectors(inner: &Inner) -> Columns {
             let running = state.connectors.get(&def.name).map(Arc::clone);
             let role = state.roles.get(&def.name).copied();
             let ended = state.ends.contains_key(&def.name);
-            (def, running, role, ended)
+            let failure = state.unstarted.get(&def.name).cloned();
+            (def, running, role, ended, failure)
         };
         tables.map(row).collect()
     };
-    let row = |(def, running, role, ended): (_, Option<Arc<dyn RunningConnector>>, Option<Role>, bool)| {
+    type Found = (Arc<StreamDef>, Option<Arc<dyn RunningConnector>>, Option<Role>, bool, Option<String>);
+    let row = |(def, running, role, ended, failure): Found| {
         let bounded = running.as_ref().map(|running| running.is_bounded()).or(ended.then_some(true));
         let unstarted = if ended {
             "ended"
+        } else if failure.is_some() {
+            "failed"
         } else if role.is_some() {
             "stopped"
         } else {
             "unused"
         };
-        (def, running.map(|running| running.status()), role, bounded, unstarted)
+        (def, running.map(|running| running.status()), role, bounded, (unstarted, failure))
     };
     let all: Vec<_> = all.into_iter().map(row).collect();
-    type Row = (Arc<StreamDef>, Option<ConnectorStatus>, Option<Role>, Option<bool>, &'static str);
+    type Unstarted = (&'static str, Option<String>);
+    type Row = (Arc<StreamDef>, Option<ConnectorStatus>, Option<Role>, Option<bool>, Unstarted);
     let rate = |row: &Row| row.1.as_ref().map(|status| status.rows_per_second);
     Columns(vec![
         ("table", text(&all, |row: &Row| Some(row.0.name.clone()))),
         ("connector", text(&all, |row: &Row| row.0.connector.clone())),
         ("role", text(&all, |row: &Row| row.2.map(Role::as_str))),
-        ("state", text(&all, |row: &Row| Some(row.1.as_ref().map_or(row.4, |status| status.state)))),
+        ("state", text(&all, |row: &Row| Some(row.1.as_ref().map_or(row.4.0, |status| status.state)))),
         ("bounded", Arc::new(all.iter().map(|row| row.3).collect::<BooleanArray>())),
         ("lag", number(&all, |row: &Row| row.1.as_ref()?.lag)),
         ("rows", number(&all, |row: &Row| Some(row.1.as_ref()?.rows))),
         ("rows_per_second", Arc::new(all.iter().map(rate).collect::<Float64Array>())),
         ("dead_letters", number(&all, |row: &Row| Some(row.1.as_ref()?.dead_letters))),
         ("failures", number(&all, |row: &Row| Some(row.1.as_ref()?.failures))),
-        ("last_error", text(&all, |row: &Row| row.1.as_ref()?.last_error.clone())),
+        (
+            "last_error",
+            text(&all, |row: &Row| match &row.1 {
+                Some(status) => status.last_error.clone(),
+                None => row.4.1.clone(),
+            }),
+        ),
         ("position", text(&all, |row: &Row| Some(row.1.as_ref()?.position.clone()))),
     ])
 }

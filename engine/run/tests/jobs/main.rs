@@ -39,6 +39,7 @@ mod timed;
 mod trigger_sets;
 mod triggers;
 mod unsaid;
+mod unstarted;
 mod updating;
 mod values;
 mod views;
