@@ -159,7 +159,7 @@ impl Inner {
             }
             Statement::TestTrigger(name) => {
                 let trigger = self.known_trigger(name, parsed)?;
-                self.test_trigger(&trigger)?;
+                self.test_trigger(&trigger, parsed)?;
                 Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
             }
             _ => self.change(parsed, beside),
@@ -355,6 +355,7 @@ impl Inner {
             state.failures.remove(name);
             state.eras.remove(name);
             state.unstarted.remove(name);
+            state.tests.remove(name);
         }
         if let Entry::MapReduce(_) = entry {
             drop(self.state.lock().programs.remove(name));

@@ -171,7 +171,9 @@ fn fold(all: &[Event]) -> Result<State> {
                     Statement::ResumeJob(name) | Statement::ResumeTrigger(name) => {
                         state.paused.remove(&name.value);
                     }
+                    Statement::TestTrigger(name) => *state.tests.entry(name.value.clone()).or_default() += 1,
                     Statement::Drop(drop) => {
+                        state.tests.remove(&drop.name.value);
                         state.paused.remove(&drop.name.value);
                         state.ends.remove(&drop.name.value);
                         state.roles.remove(&drop.name.value);

@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub failures: BTreeMap<String, String>,
     /// The eras of jobs that were replaced.
     pub eras: BTreeMap<String, Eras>,
+    /// How often triggers were fired by hand.
+    pub tests: BTreeMap<String, u64>,
     /// Jobs that are paused.
     pub paused: BTreeSet<String>,
     /// Who measures the jobs.

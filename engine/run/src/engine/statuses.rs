@@ -66,10 +66,11 @@ impl State {
         Some(JobStatus { name, target, state, error, rows_in, rows_out, state_bytes, ..of.clone() })
     }
 
-    /// How often a trigger has fired, tests among it.
+    /// How often a trigger has fired, tests aside.
     pub fn firings_of(&self, trigger: &str, log: &dyn Log) -> Option<u64> {
         let info = log.stream_named(trigger).ok()?;
-        Some(log.bounds(info.id).ok()?.first()?.next.0)
+        let rows = log.bounds(info.id).ok()?.first()?.next.0;
+        Some(rows.saturating_sub(self.tests.get(trigger).copied().unwrap_or(0)))
     }
 
     /// How a job does that could not start.

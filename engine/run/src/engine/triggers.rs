@@ -13,6 +13,7 @@ use headwater_log::{Append, From, ReadSpec, StreamInfo};
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
 
+use super::events::{self, Event};
 use super::jobs::idle_timeouts;
 use super::state::Inner;
 use crate::error::{Result, RunError};
@@ -169,8 +170,9 @@ impl Inner {
         Ok(last)
     }
 
-    /// Fires a trigger once, by hand: with the newest row of its stream, if there is one.
-    pub fn test_trigger(&self, trigger: &TriggerDef) -> Result<()> {
+    /// Fires a trigger once, by hand: with the newest row of its stream, if there is one. The catalog tells of it, so that it is not
+    /// counted as a firing.
+    pub fn test_trigger(&self, trigger: &TriggerDef, parsed: &Parsed) -> Result<()> {
         let info = self.log.stream_named(&trigger.name)?;
         let sample = self.newest_row(&trigger.on)?;
         let schema = &info.spec.schema;
@@ -187,7 +189,10 @@ impl Inner {
             })
         });
         let rows = fit(schema, columns.collect::<Result<_>>()?)?;
-        self.log.append(vec![Append::new(info.id, ShardId(0), rows)])?;
+        let event = Event::Statement { name: trigger.name.clone(), text: parsed.text.clone() };
+        let event = events::appended(&self.world, &*self.log, &event)?;
+        self.log.append(vec![Append::new(info.id, ShardId(0), rows), event])?;
+        *self.state.lock().tests.entry(trigger.name.clone()).or_default() += 1;
         Ok(())
     }
 

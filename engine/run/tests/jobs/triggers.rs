@@ -174,7 +174,7 @@ fn firings_go_into_another_stream_with_the_step_that_made_them() {
 
 #[test]
 fn a_test_is_marked_and_a_pause_loses_nothing() {
-    let machine = Machine::new(5);
+    let mut machine = Machine::new(5);
     machine.create_readings(1);
     machine.sql("CREATE TRIGGER t ON readings WHEN value > 30");
     machine.append(&[reading("a", 0, 20)]);
@@ -182,6 +182,8 @@ fn a_test_is_marked_and_a_pause_loses_nothing() {
     let rows = machine.rows("t");
     assert_eq!(rows.len(), 1);
     assert!(rows[0].contains(" test ") && rows[0].contains(" a "), "{rows:?}");
+    let fired = |machine: &Machine| machine.query("SELECT firings FROM system.triggers");
+    assert_eq!(fired(&machine), ["0"], "a test is no firing");
     machine.sql("PAUSE TRIGGER t");
     machine.append(&[reading("a", 1, 31)]);
     machine.catch_up();
@@ -189,6 +191,9 @@ fn a_test_is_marked_and_a_pause_loses_nothing() {
     machine.sql("RESUME TRIGGER t");
     machine.catch_up();
     assert_eq!(machine.rows("t").len(), 2);
+    machine.kill(1);
+    machine.catch_up();
+    assert_eq!(fired(&machine), ["1"], "neither as one of a set nor alone, nor after a crash");
     machine.sql("DROP TRIGGER t");
     assert!(machine.log().stream_named("t").is_err());
     assert!(machine.engine().define_here("PAUSE TRIGGER t").is_err());
