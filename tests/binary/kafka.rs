@@ -235,7 +235,8 @@ async fn a_server_ends_without_the_broker_that_keeps_its_log() {
     let (code, _, errors) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
     let taken = began.elapsed();
     assert!(taken < Duration::from_secs(60), "{taken:?}\n{errors}");
-    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(code, Some(4), "{errors}");
+    assert!(errors.contains("error HW1017: the log takes no more appends"), "{errors}");
     let told = errors.lines().find(|line| line.contains("these appends were not written"));
     let told = told.unwrap_or_else(|| panic!("{errors}"));
     assert!(told.contains("acknowledged"), "{told}");

@@ -11,6 +11,7 @@ Exit codes:
   1    failed
   2    the command line is wrong
   3    data is damaged, or was refused
+  4    the broker that keeps the log could not be reached; nothing is damaged
   130  interrupted
 
 Start here:

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use headwater_archive::ArchiveError;
 use headwater_ingest::IngestError;
-use headwater_log::LogError;
+use headwater_log::{LogError, TopicError};
 use headwater_plan::SqlError;
 use headwater_run::RunError;
 use headwater_serve::ServeError;
 
 /// Data is damaged, or was refused.
 pub(crate) const DATA: u8 = 3;
+/// The broker that keeps the log could not be reached: nothing is damaged, and the same command may do later.
+pub(crate) const AWAY: u8 = 4;
 /// Ended by Ctrl-C before the work was done.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -42,6 +44,11 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
     }
 }
 
+/// The error with its code, in one line.
+pub(crate) fn coded(error: &anyhow::Error) -> String {
+    error_code(error).map_or_else(|| format!("{error:#}"), |code| format!("{code}: {error:#}"))
+}
+
 fn sql_error(error: &anyhow::Error) -> Option<&SqlError> {
     error.chain().find_map(|cause| match cause.downcast_ref::<RunError>() {
         Some(RunError::Sql(error)) => Some(error),
@@ -61,20 +68,28 @@ fn error_code(error: &anyhow::Error) -> Option<headwater_core::Code> {
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
-    let damaged = error.chain().any(|cause| {
+    let code = error.chain().find_map(|cause| {
         let log = match cause.downcast_ref::<RunError>() {
             Some(RunError::Log(error)) => Some(error),
             _ => cause.downcast_ref::<LogError>(),
         };
-        let is_damaged = match log {
-            // A broker that was away, or had another writer, has damaged nothing.
-            Some(LogError::Poisoned { cause }) => !matches!(**cause, LogError::Topics(_)),
-            Some(LogError::Corrupt { .. }) => true,
-            _ => false,
-        };
-        is_damaged || cause.is::<BadData>()
+        let is_bad = cause.is::<BadData>();
+        log.and_then(code_of_log).or_else(|| is_bad.then_some(DATA))
     });
-    if damaged { DATA } else { 1 }
+    code.unwrap_or(1)
+}
+
+fn code_of_log(error: &LogError) -> Option<u8> {
+    match error {
+        LogError::Corrupt { .. } => Some(DATA),
+        LogError::Topics(TopicError::Outage { .. }) => Some(AWAY),
+        LogError::Poisoned { cause } => match &**cause {
+            // A broker that was away, refused something or had another writer has damaged nothing.
+            cause @ LogError::Topics(_) => code_of_log(cause),
+            _ => Some(DATA),
+        },
+        _ => None,
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -98,5 +113,22 @@ mod tests {
             describe(&damage)
         );
         assert_eq!(code_of(&anyhow::anyhow!("anything")), 1);
+    }
+
+    #[test]
+    fn a_broker_that_is_away_has_damaged_nothing() {
+        let outage =
+            || TopicError::Outage { what: "commit to log a".to_owned(), reason: "nobody answers".to_owned() };
+        let opening = anyhow::Error::new(LogError::Topics(outage())).context("cannot open log a on Kafka");
+        assert_eq!(code_of(&opening), AWAY);
+        let poisoned = |cause: LogError| LogError::Poisoned { cause: cause.into() };
+        let ending = anyhow::Error::new(RunError::Log(poisoned(LogError::Topics(outage()))));
+        assert_eq!(code_of(&ending), AWAY);
+        assert!(describe(&ending).starts_with("error HW1017: "), "{}", describe(&ending));
+        assert!(describe(&ending).contains("nobody answers"), "{}", describe(&ending));
+        let fenced = TopicError::Fenced { log: "a".to_owned() };
+        assert_eq!(code_of(&anyhow::Error::new(poisoned(LogError::Topics(fenced)))), 1);
+        let disk = LogError::io("write", "a", std::io::ErrorKind::StorageFull.into());
+        assert_eq!(code_of(&anyhow::Error::new(poisoned(disk))), DATA);
     }
 }

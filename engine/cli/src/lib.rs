@@ -1,6 +1,7 @@
 //! The `headwater` binary: commands, configuration, wiring. The only place that knows everything.
 //!
-//! Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 data is damaged or was refused; 130 interrupted.
+//! Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 data is damaged or was refused; 4 the broker that keeps
+//! the log could not be reached; 130 interrupted.
 
 mod args;
 mod bench;

@@ -214,7 +214,8 @@ impl LogError {
             Self::TooLarge { .. } => Code::new("HW1011"),
             Self::Corrupt { .. } => Code::new("HW1012"),
             Self::Poisoned { cause } => match **cause {
-                Self::Topics(TopicError::Fenced { .. }) => cause.code(),
+                // Not the disk is to blame, and the remedy is another one.
+                Self::Topics(_) => cause.code(),
                 _ => Code::new("HW1013"),
             },
             Self::Closed => Code::new("HW1014"),

@@ -1,6 +1,8 @@
 //! What can go wrong when SQL is run.
 
+use datafusion::error::DataFusionError;
 use headwater_core::Code;
+use headwater_log::LogError;
 
 /// The result of a call to the engine.
 pub type Result<T> = std::result::Result<T, RunError>;
@@ -13,7 +15,7 @@ pub enum RunError {
     Sql(#[from] headwater_plan::SqlError),
     /// The log refused.
     #[error(transparent)]
-    Log(#[from] headwater_log::LogError),
+    Log(#[from] LogError),
     /// An archive could not be made or read.
     #[error(transparent)]
     Archive(#[from] headwater_archive::ArchiveError),
@@ -30,7 +32,7 @@ pub enum RunError {
     },
     /// A query failed while it ran.
     #[error("query failed: {0}")]
-    Query(#[from] datafusion::error::DataFusionError),
+    Query(#[source] DataFusionError),
     /// No such job.
     #[error("there is no job {name}; SHOW JOBS lists those that are")]
     NoJob {
@@ -127,8 +129,36 @@ impl RunError {
     }
 }
 
+impl From<DataFusionError> for RunError {
+    /// What the log says to a query is an error of the log, with a code and a remedy of its own.
+    fn from(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::External(inner) => match inner.downcast_ref::<LogError>() {
+                Some(of_log) => Self::Log(of_log.clone()),
+                None => Self::Query(error),
+            },
+            _ => Self::Query(error),
+        }
+    }
+}
+
 impl From<arrow::error::ArrowError> for RunError {
     fn from(error: arrow::error::ArrowError) -> Self {
         Self::Query(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_says_to_a_query_keeps_its_code() {
+        let damaged = || DataFusionError::External(Box::new(LogError::corrupt("a", 7, "checksum")));
+        for error in [damaged(), damaged().context("while scanning")] {
+            assert_eq!(RunError::from(error).code(), Code::new("HW1012"));
+        }
+        let other = RunError::from(DataFusionError::Execution("division by zero".into()));
+        assert_eq!(other.code(), Code::new("HW4010"));
     }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn answer(
 ) -> Result<Response, ApiError> {
     let mut encoder = Encoder::new(format, rows.schema(), &FormatOptions::default())?;
     let mut head = Vec::new();
-    let first = rows.next().await.transpose().map_err(RunError::Query)?;
+    let first = rows.next().await.transpose().map_err(RunError::from)?;
     if let Some(batch) = &first {
         encoder.encode(batch, &mut head)?;
     }

@@ -20,6 +20,7 @@ use headwater_wamp::realm::{Edge, Moment, PastEvent, Question};
 use headwater_wamp::router::{Answer, History};
 
 use super::rows::json_of;
+use crate::exit::coded;
 
 /// How many events one answer has at most.
 const EVENTS_MAX: usize = 10_000;
@@ -43,7 +44,7 @@ impl History for StreamHistory {
             };
             match recorded.events(&engine, &question).await {
                 Ok((events, is_limit_reached)) => answer.events(events, is_limit_reached),
-                Err(error) => answer.failed(format!("{error:#}")),
+                Err(error) => answer.failed(coded(&error)),
             }
         });
     }

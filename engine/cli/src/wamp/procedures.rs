@@ -176,7 +176,7 @@ impl Answering {
         let parameters = parameters(&call.payload).map_err(|why| (error::INVALID_ARGUMENT, why))?;
         let mut batches = self.engine.select(&self.procedure.query, parameters).await.map_err(refused)?;
         let mut rows = Vec::new();
-        while let Some(batch) = batches.try_next().await.map_err(failed)? {
+        while let Some(batch) = batches.try_next().await.map_err(|error| refused(error.into()))? {
             for json in json_of(&batch).map_err(failed)? {
                 if rows.len() == most {
                     if !call.receive_progress {
@@ -208,11 +208,11 @@ fn part(rows: Vec<Value>) -> Payload {
     Payload::of(vec![Value::List(rows)])
 }
 
-/// What a query cannot be run for.
+/// What a query cannot be run for, with the code by which the remedy is found.
 fn refused(error: RunError) -> Failure {
     match error {
         RunError::Invalid(why) => (error::INVALID_ARGUMENT, why),
-        other => failed(other),
+        other => (error::RUNTIME_ERROR, format!("{}: {other}", other.code())),
     }
 }
 
@@ -268,6 +268,18 @@ mod tests {
         assert_eq!(given, expected.map(|(name, value)| (name.to_owned(), value)).into());
         let why = parameters(&Payload::of(vec![vec![1_u64].into()])).unwrap_err();
         assert!(why.contains("argument 1"), "{why}");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_told_by_its_code() {
+        let away = headwater_log::TopicError::Outage {
+            what: "read headwater.readings/0".to_owned(),
+            reason: "nobody answers".to_owned(),
+        };
+        let (uri, why) = refused(RunError::Log(headwater_log::LogError::Topics(away)));
+        assert_eq!(uri, "wamp.error.runtime_error");
+        assert!(why.starts_with("HW1017: ") && why.contains("nobody answers"), "{why}");
+        assert_eq!(refused(RunError::Invalid("no".into())), (error::INVALID_ARGUMENT, "no".to_owned()));
     }
 
     #[test]
