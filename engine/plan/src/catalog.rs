@@ -270,7 +270,7 @@ impl Catalog {
                 (&create.name, entry, create.if_not_exists, false)
             }
             Statement::CreateTrigger(create) => {
-                let entry = Entry::Trigger(Arc::new(create.definition.clone()));
+                let entry = Entry::Trigger(Arc::new(self.in_place_of_former(&create.definition)));
                 (&create.name, entry, create.if_not_exists, create.or_replace)
             }
             Statement::CreateFunction(create) => return self.create_function(create, parsed),
@@ -520,18 +520,31 @@ impl Catalog {
         Ok((self.with(Entry::Table(Arc::clone(&to))), Change::Altered { from: Arc::clone(from), to }))
     }
 
-    /// The catalog in which jobs that fill all columns of a stream name them: what is added to the stream later is not theirs to fill.
+    /// The catalog in which jobs that fill all columns of a stream name them, and so do triggers whose firings have all of them: what is
+    /// added to the stream later is not theirs.
     fn with_named_columns(&self, stream: &StreamDef) -> Self {
-        let fills_all = |entry: &&Entry| matches!(entry, Entry::Job(job) if job.target == stream.name && job.columns.is_empty());
         let columns: Vec<String> =
             stream.own_schema().fields().iter().map(|field| field.name().clone()).collect();
-        self.entries().filter(fills_all).fold(self.clone(), |catalog, entry| match entry {
-            Entry::Job(job) => {
+        self.entries().fold(self.clone(), |catalog, entry| match entry {
+            Entry::Job(job) if job.target == stream.name && job.columns.is_empty() => {
                 let job = JobDef { columns: columns.clone(), ..(**job).clone() };
                 catalog.with(Entry::Job(Arc::new(job)))
             }
+            Entry::Trigger(trigger) if trigger.on == stream.name && trigger.columns.is_none() => {
+                let trigger = TriggerDef { columns: Some(columns.clone()), ..(**trigger).clone() };
+                catalog.with(Entry::Trigger(Arc::new(trigger)))
+            }
             _ => catalog,
         })
+    }
+
+    /// A trigger that may take the place of another, whose firings it goes on with: it knows the same columns.
+    fn in_place_of_former(&self, trigger: &TriggerDef) -> TriggerDef {
+        let former = match self.get(&trigger.name) {
+            Some(Entry::Trigger(former)) if former.on == trigger.on => former.columns.clone(),
+            _ => None,
+        };
+        TriggerDef { columns: former, ..trigger.clone() }
     }
 
     /// The error for a name that nothing of this kind has.

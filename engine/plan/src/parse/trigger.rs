@@ -43,6 +43,7 @@ pub(super) fn read_trigger(reader: &mut Reader, or_replace: bool) -> Result<Stat
     let definition = TriggerDef {
         name: name.value.clone(),
         on: on.value.clone(),
+        columns: None,
         partition,
         when,
         hold,

@@ -15,6 +15,8 @@ pub struct TriggerDef {
     pub name: String,
     /// The stream or view whose rows are looked at.
     pub on: String,
+    /// The stream's columns that it knows, if others have been added since: its firings have these. `None`: all that there are.
+    pub columns: Option<Vec<String>>,
     /// What tells one key from another.
     pub partition: Partition,
     /// What it waits for.

@@ -120,7 +120,11 @@ fn rows_of(world: World<'_>, def: &TriggerDef) -> Result<(Dataflow, usize)> {
         (Some(_), false) => format!(", {shard}, {sequence}"),
         (Some(_), true) => format!(", {shard}, {sequence}, {arrival}"),
     };
-    let text = format!("SELECT *{metadata} FROM {}", quoted(&def.on));
+    let own = match &def.columns {
+        None => "*".to_owned(),
+        Some(columns) => columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", "),
+    };
+    let text = format!("SELECT {own}{metadata} FROM {}", quoted(&def.on));
     let parsed = parse_one(&text)?;
     let Statement::Query(query) = &parsed.statement else { return Err(wrong("the rows are no query")) };
     // Places in that text mean nothing to whoever wrote the trigger.
