@@ -9,20 +9,11 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use headwater_core::EventTime;
 use headwater_plan::statement::{ExplainAlarm, Kind};
-use headwater_plan::{ALARM_HISTORY, Entry, Parsed, Statement, parse_one};
+use headwater_plan::{ALARM_HISTORY, Entry, Parsed, SCALING_ACTIVITIES, Statement, parse_one};
 
 use super::show;
 use super::state::Inner;
 use crate::error::{Result, RunError};
-
-/// The last row of each alarm and of each of its dimensions, in the order in which they were written.
-const NEWEST: &str = "SELECT alarm, dimensions, after, value, at FROM (SELECT *, row_number() OVER (PARTITION BY alarm, \
-    dimensions ORDER BY _sequence DESC) AS age FROM system.alarm_history) WHERE age = 1 ORDER BY alarm, dimensions";
-const CHANGES: &str = "SELECT alarm, dimensions, at FROM (SELECT *, row_number() OVER (PARTITION BY alarm, dimensions \
-    ORDER BY _sequence DESC) AS age FROM system.alarm_history WHERE changed) WHERE age = 1";
-
-const DECISIONS: &str = "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY \"group\" ORDER BY _sequence DESC) AS age \
-    FROM system.scaling_activities) WHERE age = 1";
 
 impl Inner {
     /// `SHOW ALARMS`: each alarm, or each value of its dimensions, with its state.
@@ -33,8 +24,16 @@ impl Inner {
         let mut rows: Vec<Vec<Option<String>>> = Vec::new();
         let (mut newest, mut since) = (Vec::new(), std::collections::HashMap::new());
         if !alarms.is_empty() {
-            newest = self.batches(NEWEST).await?;
-            for batch in self.batches(CHANGES).await? {
+            let own = self.since_created("alarm", &alarms);
+            let last = |columns: &str, condition: &str| {
+                format!(
+                    "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY alarm, dimensions \
+                     ORDER BY _sequence DESC) AS age FROM {ALARM_HISTORY} WHERE {condition}) WHERE age = 1"
+                )
+            };
+            newest = self.batches(&last("alarm, dimensions, after, value, at", &own)).await?;
+            for batch in self.batches(&last("alarm, dimensions, at", &format!("({own}) AND changed"))).await?
+            {
                 for row in 0..batch.num_rows() {
                     let key = (text(&batch, "alarm", row), text(&batch, "dimensions", row));
                     since.insert(key, time(&batch, "at", row));
@@ -76,7 +75,7 @@ impl Inner {
             let error = catalog.not_a(&explain.name, Kind::Alarm);
             return Err(error.at(explain.name.position, &parsed.script).into());
         }
-        let mut conditions = format!("alarm = {}", quoted(name));
+        let mut conditions = format!("({})", self.since_created("alarm", &[name.as_str()]));
         if let Some(at) = explain.at {
             let _ = write!(conditions, " AND at <= TIMESTAMP '{at}'");
         }
@@ -112,7 +111,13 @@ impl Inner {
             _ => None,
         });
         let groups: Vec<_> = groups.collect();
-        let decisions = if groups.is_empty() { Vec::new() } else { self.batches(DECISIONS).await? };
+        let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+        let newest = format!(
+            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY \"group\" ORDER BY _sequence DESC) AS age \
+             FROM {SCALING_ACTIVITIES} WHERE {}) WHERE age = 1",
+            self.since_created("\"group\"", &names)
+        );
+        let decisions = if groups.is_empty() { Vec::new() } else { self.batches(&newest).await? };
         let mut rows = Vec::new();
         for group in groups {
             let last = decisions.iter().find_map(|batch| {
@@ -140,6 +145,18 @@ impl Inner {
         }
         let columns = ["name", "desired", "min", "max", "policies", "actuator", "decided", "decision"];
         show::rows(show::texts(&columns, &rows)?)
+    }
+
+    /// The condition for the rows of these alarms or groups, without those of former ones of their names: a journal is as old as what it is
+    /// of.
+    fn since_created(&self, column: &str, names: &[&str]) -> String {
+        let own = |name: &&str| match self.log.stream_named(&format!("system.journal.{name}")) {
+            Ok(journal) => {
+                format!("({column} = {} AND _arrival >= TIMESTAMP '{}')", quoted(name), journal.created)
+            }
+            Err(_) => format!("{column} = {}", quoted(name)),
+        };
+        names.iter().map(own).collect::<Vec<_>>().join(" OR ")
     }
 
     /// All rows of a query over the log.

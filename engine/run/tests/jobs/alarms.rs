@@ -283,6 +283,14 @@ async fn an_alarm_is_shown_and_explained() {
     assert_eq!(rows(&engine, "SELECT COUNT(*) FROM system.alarm_history WHERE changed").await, ["3"]);
     let in_use = engine.execute("DROP STREAM cpu").await.err().unwrap().to_string();
     assert!(in_use.contains("is used by alarm high"), "{in_use}");
+    // What an alarm of the same name said before is not this one's.
+    engine.execute("DROP ALARM high").await.unwrap();
+    let anew = "CREATE ALARM high ON cpu STATISTIC average(value) PERIOD '1 minute' WHERE value > 1000 \
+                WITH (comparison = '>', threshold = 99)";
+    engine.execute(anew).await.unwrap();
+    assert_eq!(rows(&engine, "SHOW ALARMS").await[0], "high  INSUFFICIENT_DATA null null null");
+    let story = rows(&engine, "EXPLAIN ALARM high").await;
+    assert_eq!(story, ["high has not been evaluated: INSUFFICIENT_DATA"]);
     engine.execute("DROP ALARM high; DROP ALARM never; DROP STREAM cpu").await.unwrap();
     assert!(rows(&engine, "SHOW ALARMS").await.is_empty());
     let closed = engine.execute("INSERT INTO system.alarm_history SELECT * FROM system.alarm_history").await;
