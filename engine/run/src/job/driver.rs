@@ -220,13 +220,13 @@ impl Driver {
                 self.stopped = true;
                 return Turn::Again;
             }
-            Ok(Err(_)) if members.as_ref().is_some_and(|members| members.eject_blamed()) => {
-                match self.start_over() {
+            Ok(Err(error)) => match members.as_ref().map(|members| members.eject_blamed()).as_deref() {
+                None | Some([]) => error,
+                Some(gone) => match self.start_over().and_then(|()| self.note_gone(gone)) {
                     Ok(()) => return Turn::Again,
                     Err(error) => error,
-                }
-            }
-            Ok(Err(error)) => error,
+                },
+            },
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

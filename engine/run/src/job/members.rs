@@ -10,7 +10,7 @@
 //! the rows that are appended from then on, which may lie ahead of the set; a step never reaches over such a place. One that is paused
 //! or replaced leaves the set with its state and goes on as a job of its own ([`super::set`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ pub(crate) struct Members {
 struct State {
     members: BTreeMap<i64, Member>,
     names: BTreeMap<String, i64>,
-    /// The first rows of triggers that the set has not come to, nearest first.
-    ahead: VecDeque<Vec<Sequence>>,
+    /// The first rows of triggers that the set has not come to, by rank: one with a greater rank began later, or with the same row.
+    ahead: BTreeMap<u32, Vec<Sequence>>,
     newest_rank: u32,
     leaving: Vec<Leaving>,
     retired: Vec<i64>,
@@ -184,18 +184,18 @@ impl Members {
         let mut state = self.state.lock();
         state.names.insert(member.name.clone(), membership.id);
         state.members.insert(membership.id, member);
-        state.ahead.push_back(from);
+        state.ahead.insert(rank, from);
         Ok(())
     }
 
     /// How far a step may go: to the first row of the next trigger that lies ahead of `places`.
     pub fn end_of_step(&self, places: &[(Sequence, ShardClock)]) -> Option<Vec<Sequence>> {
         let mut state = self.state.lock();
-        while let Some(next) = state.ahead.front() {
-            if next.iter().zip(places).any(|(next, (at, _))| at < next) {
-                return Some(next.clone());
+        while let Some(nearest) = state.ahead.first_entry() {
+            if nearest.get().iter().zip(places).any(|(next, (at, _))| at < next) {
+                return Some(nearest.get().clone());
             }
-            state.ahead.pop_front();
+            nearest.remove();
         }
         None
     }
@@ -230,9 +230,9 @@ impl Members {
         Ok((appends, count))
     }
 
-    /// Puts out those triggers who are to blame for the failure of a step, and answers whether there were any. They are tried again
-    /// when the process is started anew, as jobs are that failed.
-    pub fn eject_blamed(&self) -> bool {
+    /// Puts out those triggers who are to blame for the failure of a step, and answers their numbers. The journal has to say that they are
+    /// gone: the set goes on without them, so that in another life of the process they are jobs of their own, which fail again.
+    pub fn eject_blamed(&self) -> Vec<i64> {
         let blamed = self.roster.take_blamed();
         for (id, failure) in &blamed {
             self.roster.remove(*id);
@@ -241,7 +241,7 @@ impl Members {
                 member.failure = Some(failure.clone());
             }
         }
-        !blamed.is_empty()
+        blamed.into_keys().collect()
     }
 
     fn sinks_of(&self, id: i64) -> Option<(Arc<Sink>, Option<Arc<Copies>>)> {

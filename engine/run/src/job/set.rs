@@ -72,6 +72,16 @@ impl Driver {
         self.update_status()
     }
 
+    /// Writes down that triggers which failed are gone, after the last step that the set has taken. Killed before that, the set fails on them
+    /// again.
+    pub(super) fn note_gone(&self, ids: &[i64]) -> Result<()> {
+        let journal = self.plan.journal.own().id;
+        let going =
+            ids.iter().map(|id| Ok(Append::new(journal, ShardId(0), encode_going(*id, self.redo_until)?)));
+        self.log.append(going.collect::<Result<_>>()?)?;
+        Ok(())
+    }
+
     /// Lets those leave who were asked to.
     pub(super) fn release_members(&mut self) -> Result<()> {
         let Some(members) = self.members() else { return Ok(()) };
@@ -92,13 +102,16 @@ impl Driver {
         for blob in leaving.blobs.list().map_err(bad)? {
             leaving.blobs.remove(&blob).map_err(bad)?;
         }
-        // Of one that has failed there is no state; as a job it does its steps again, up to where it fails.
+        // Of one that has failed there is no state, and the journal has it that it is gone; as a job it does its steps again, up to where
+        // it fails.
         let state = match progress.failure {
             None => Some(self.save_alone(leaving, rank, progress.rows_in)?),
             Some(_) => None,
         };
-        let going = encode_going(leaving.id, self.step)?;
-        self.log.append(vec![Append::new(self.plan.journal.own().id, ShardId(0), going)])?;
+        if state.is_some() {
+            let going = encode_going(leaving.id, self.step)?;
+            self.log.append(vec![Append::new(self.plan.journal.own().id, ShardId(0), going)])?;
+        }
         members.left(leaving.id);
         if let Some(state) = state {
             // What had changed is no longer marked in the operators: the set's next checkpoint has all of it.
