@@ -10,7 +10,7 @@
 //! sequence number, so each row comes once. When retention removes rows that a reader has not come to yet, it goes on in the
 //! archive, which has them: they would not have been removed otherwise.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions, TimestampNanosecondArray};
@@ -388,6 +388,10 @@ impl Log for History {
 
     fn set_retention(&self, stream: StreamId, retention: Retention) -> Result<()> {
         self.log.set_retention(stream, retention)
+    }
+
+    fn set_properties(&self, stream: StreamId, properties: BTreeMap<String, String>) -> Result<()> {
+        self.log.set_properties(stream, properties)
     }
 
     fn streams(&self) -> Vec<Arc<StreamInfo>> {

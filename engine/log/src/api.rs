@@ -326,6 +326,9 @@ pub trait Log: Send + Sync {
     /// Changes how long rows are kept.
     fn set_retention(&self, stream: StreamId, retention: Retention) -> Result<()>;
 
+    /// Keeps other properties with a stream, in place of those that it has.
+    fn set_properties(&self, stream: StreamId, properties: BTreeMap<String, String>) -> Result<()>;
+
     /// All streams, by name.
     fn streams(&self) -> Vec<Arc<StreamInfo>>;
 

@@ -28,6 +28,8 @@ pub(crate) enum Change {
     Evolve { stream: u32, schema: u32 },
     /// A stream keeps its rows for another time.
     Retention { stream: u32, retention: Retention },
+    /// What the layers above keep with a stream has changed.
+    Properties { stream: u32, properties: BTreeMap<String, String> },
     /// A shard has another fencing token.
     Fence { stream: u32, shard: u32, token: Option<u64> },
     /// A stream's rows are removed only once they are released, or no longer so.
@@ -189,6 +191,12 @@ impl Streams {
                 let stream = self.known(*stream)?;
                 let mut info = StreamInfo::clone(&stream.info);
                 info.spec.retention = *retention;
+                stream.info = Arc::new(info);
+            }
+            Change::Properties { stream, properties } => {
+                let stream = self.known(*stream)?;
+                let mut info = StreamInfo::clone(&stream.info);
+                info.spec.properties.clone_from(properties);
                 stream.info = Arc::new(info);
             }
             Change::Fence { stream, shard, token } => {

@@ -23,6 +23,12 @@ pub(super) fn made_found_and_dropped(make: Make<'_>) {
     let retention = Retention { age: None, bytes: Some(1 << 30) };
     log.set_retention(a.id, retention).unwrap();
     assert_eq!(log.stream(a.id).unwrap().spec.retention, retention);
+    let properties = std::collections::BTreeMap::from([("clock.guard".to_owned(), "none".to_owned())]);
+    log.set_properties(a.id, properties.clone()).unwrap();
+    let spec = StreamSpec { retention, properties, ..a.spec.clone() };
+    assert_eq!(log.stream(a.id).unwrap().spec, spec);
+    let unknown = log.set_properties(StreamId(77), Default::default());
+    assert!(matches!(unknown, Err(LogError::NoStream { .. })));
 
     let mut reader = log.read(ReadSpec::all(b.id, ShardId(0))).unwrap();
     log.append(vec![Append::new(b.id, ShardId(0), rows(0..3))]).unwrap();

@@ -1,5 +1,6 @@
 //! A log that keeps everything in memory: for tests, and for what need not last.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -127,6 +128,13 @@ impl Log for MemoryLog {
         let _writer = self.open_writer()?;
         self.view.read().streams.get(stream)?;
         self.apply(&Change::Retention { stream: stream.0, retention }, None);
+        Ok(())
+    }
+
+    fn set_properties(&self, stream: StreamId, properties: BTreeMap<String, String>) -> Result<()> {
+        let _writer = self.open_writer()?;
+        self.view.read().streams.get(stream)?;
+        self.apply(&Change::Properties { stream: stream.0, properties }, None);
         Ok(())
     }
 

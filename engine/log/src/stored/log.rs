@@ -1,5 +1,6 @@
 //! A log as its users hold it: its store, and the tasks that drive that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +126,16 @@ impl<L: StoredLog> Log for L {
             |streams| {
                 streams.get(stream)?;
                 Ok(Some((Change::Retention { stream: stream.0, retention }, None)))
+            },
+            |_, _| Ok(()),
+        )
+    }
+
+    fn set_properties(&self, stream: StreamId, properties: BTreeMap<String, String>) -> Result<()> {
+        self.driven().store().change(
+            |streams| {
+                streams.get(stream)?;
+                Ok(Some((Change::Properties { stream: stream.0, properties }, None)))
             },
             |_, _| Ok(()),
         )

@@ -34,6 +34,7 @@ mod windows;
 pub(crate) use calls::WITH_LAMBDAS;
 pub(crate) use columns::sql_type;
 pub(crate) use dialect::{TABLE_ARGUMENT, sole_table};
+pub use options::check_altered_options;
 pub(crate) use options::{duration as parse_duration, set_connector_options, set_options};
 pub(crate) use patterns::{FINAL, RUNNING, WITHIN};
 pub(crate) use reader::{name_of, normal, position};

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use crate::definition::{Compression, Durability, StreamDef};
 use crate::error::{Mistake, Result, SqlError, nearest};
 use crate::script::{Position, Script};
-use crate::statement::Name;
+use crate::statement::{AlterStream, Name, Parsed, Statement, StreamChange};
 
 /// One option: key, value, where the value stands.
 pub(super) type Given = (Name, String, Position);
@@ -19,13 +19,15 @@ const KNOWN: [&str; 10] = [
     "retention",
     "retention.age",
     "retention.bytes",
-    "durability",
+    DURABILITY,
     "format",
     MODE,
     "compression",
     "scan.watermark.idle-timeout",
     "clock.guard",
 ];
+
+const DURABILITY: &str = "durability";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -122,12 +124,11 @@ pub(super) fn apply(stream: &mut StreamDef, options: &[Given], script: &Script) 
 pub(crate) fn set_options(stream: &mut StreamDef, options: &[(Name, String)], script: &Script) -> Result<()> {
     for (key, value) in options {
         if matches!(key.value.as_str(), "shards" | "compression" | "format" | MODE) {
-            return Err(SqlError::new(
-                Mistake::Option,
-                format!("'{}' of a stream cannot be changed", key.value),
-            )
-            .at(key.position, script)
-            .hint("create another stream and copy the rows with INSERT INTO ... SELECT"));
+            return Err(unchangeable(key, script));
+        }
+        // In a catalog of old it may stand, and has changed nothing.
+        if key.value == DURABILITY {
+            continue;
         }
         apply(stream, &[(key.clone(), value.clone(), key.position)], script)?;
     }
@@ -156,6 +157,26 @@ pub(crate) fn set_connector_options(
     Ok(())
 }
 
+/// Refuses a change of how durable a stream is: its rows are where that says. Statements that stand in a catalog already are not asked:
+/// a log in which such a change was accepted still opens.
+pub fn check_altered_options(parsed: &Parsed) -> Result<()> {
+    let Statement::AlterStream(AlterStream { change: StreamChange::SetOptions(options), .. }) =
+        &parsed.statement
+    else {
+        return Ok(());
+    };
+    match options.iter().find(|(key, _)| key.value == DURABILITY) {
+        Some((key, _)) => Err(unchangeable(key, &parsed.script)),
+        None => Ok(()),
+    }
+}
+
+fn unchangeable(key: &Name, script: &Script) -> SqlError {
+    SqlError::new(Mistake::Option, format!("'{}' of a stream cannot be changed", key.value))
+        .at(key.position, script)
+        .hint("create another stream and copy the rows with INSERT INTO ... SELECT")
+}
+
 /// Sets one option; `false` if there is none of the name.
 fn set(stream: &mut StreamDef, key: &str, value: &str) -> Result<bool> {
     let bad = |expected: &str| {
@@ -179,7 +200,7 @@ fn set(stream: &mut StreamDef, key: &str, value: &str) -> Result<bool> {
         "retention.bytes" => {
             stream.retention.bytes = Some(bytes(value).ok_or_else(|| bad("a size, such as '100 GB'"))?);
         }
-        "durability" => {
+        DURABILITY => {
             stream.durability = match value.to_lowercase().as_str() {
                 "disk" => Durability::Disk,
                 "process" => Durability::Process,
@@ -272,6 +293,24 @@ fn quantity(text: &str) -> Option<(f64, &str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_durable_a_stream_is_does_not_change_and_catalogs_of_old_are_read() {
+        let apply = |catalog: crate::Catalog, sql: &str| {
+            let parsed = crate::parse_one(sql).unwrap();
+            (catalog.apply(&parsed).unwrap().0, check_altered_options(&parsed))
+        };
+        let (catalog, _) = apply(crate::Catalog::default(), "CREATE STREAM s (a INT)");
+        let (catalog, refused) =
+            apply(catalog, "ALTER STREAM s SET (retention = '3 days', durability = memory)");
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("'durability' of a stream cannot be changed"), "{message}");
+        let stream = catalog.stream("s").unwrap();
+        assert_eq!((stream.durability, stream.retention.age), (Durability::Disk, Some(3 * DAY)));
+        let (catalog, allowed) = apply(catalog, "ALTER STREAM s SET (retention = none)");
+        allowed.unwrap();
+        assert_eq!(catalog.stream("s").unwrap().retention.age, None);
+    }
 
     #[test]
     fn durations_and_sizes() {

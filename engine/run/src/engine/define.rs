@@ -6,14 +6,16 @@ use std::time::Duration;
 use headwater_log::Retention;
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{
-    Action, Catalog, Change, Entry, Parsed, Statement, StreamDef, Target, check_own_streams,
+    Action, Catalog, Change, Entry, Parsed, Statement, StreamDef, Target, check_altered_options,
+    check_own_streams,
 };
 
 use super::events::{self, Event};
 use super::open::spec_of;
-use super::state::Inner;
+use super::state::{Inner, State};
 use crate::JobState;
 use crate::error::{Result, RunError};
+use crate::job::JobHandle;
 use crate::options::Role;
 use crate::replace::Beside;
 
@@ -31,7 +33,7 @@ pub(crate) struct Defined {
 impl Inner {
     /// Runs a statement that defines, drops, pauses or resumes something.
     pub async fn define(self: &Arc<Self>, parsed: Parsed) -> Result<Defined> {
-        check_own_streams(&parsed)?;
+        check_new(&parsed)?;
         let beside = self.beside(&parsed).await?;
         let switched = match &parsed.statement {
             Statement::PauseJob(name) | Statement::PauseTrigger(name) => {
@@ -133,7 +135,7 @@ impl Inner {
 
     /// Like [`Inner::define`], on this thread.
     pub fn define_here(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
-        check_own_streams(parsed)?;
+        check_new(parsed)?;
         self.define_with(parsed, None)
     }
 
@@ -414,14 +416,22 @@ impl Inner {
             self.log
                 .set_retention(info.id, Retention { age: to.retention.age, bytes: to.retention.bytes })?;
         }
+        let properties = spec_of(to)?.properties;
+        if info.spec.properties != properties {
+            self.log.set_properties(info.id, properties)?;
+        }
         self.state.lock().catalog = after.clone();
+        // Jobs that run ask anew.
+        self.idle_timeouts(after);
+        self.state.lock().jobs.values().for_each(JobHandle::wake);
         Ok(())
     }
 
     fn pause(self: &Arc<Self>, name: &Name, parsed: &Parsed, paused: bool) -> Result<Defined> {
         let catalog = self.catalog();
         let trigger = catalog.trigger(&name.value);
-        let known = self.state.lock().jobs.contains_key(&name.value);
+        let known =
+            self.state.lock().jobs.contains_key(&name.value) || catalog.get(&name.value).is_some_and(runs);
         if !known && trigger.is_none() {
             return Err(RunError::NoJob { name: name.value.clone() });
         }
@@ -435,6 +445,7 @@ impl Inner {
             }
         }
         match trigger {
+            _ if !paused && self.start_failed(&catalog, &name.value)? => {}
             Some(trigger) if !paused => self.go_on(trigger)?,
             Some(trigger) if self.ask_to_leave(trigger)? => {}
             _ => {
@@ -443,6 +454,31 @@ impl Inner {
             }
         }
         Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
+    }
+
+    /// Starts a job again that has failed, or that could not start: it goes on from its newest checkpoint. `false`: it is not such a one.
+    fn start_failed(self: &Arc<Self>, catalog: &Catalog, name: &str) -> Result<bool> {
+        let has_failed = |state: &State, job: &str| {
+            state.jobs.get(job).is_some_and(|job| job.status().state == JobState::Failed)
+        };
+        let (set, failed, gone) = {
+            let state = self.state.lock();
+            let set = state.set_of(name).map(|(set, of, id)| {
+                let out = of.members.progress(id).is_some_and(|progress| progress.failure.is_some());
+                (set.to_owned(), out || has_failed(&state, set))
+            });
+            let gone = set.is_none() && !state.jobs.contains_key(name);
+            (set, has_failed(&state, name), gone)
+        };
+        match (set, catalog.get(name)) {
+            (Some((set, true)), _) => self.restart_set(&set)?,
+            (None, Some(entry)) if failed || (gone && runs(entry)) => {
+                self.stop_job(name);
+                self.start_job(entry)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// What should be said about a new definition: of a job, state that grows without end.
@@ -488,6 +524,18 @@ impl Inner {
     pub fn plan_query(self: &Arc<Self>, query: &headwater_plan::Query) -> Result<headwater_plan::Dataflow> {
         Ok(self.planner.stream(&self.catalog(), &self.tables(), query, Target::Anywhere)?)
     }
+}
+
+/// What is asked of a statement that is new, and not of one that stands in the catalog already.
+fn check_new(parsed: &Parsed) -> Result<()> {
+    check_own_streams(parsed)?;
+    check_altered_options(parsed)?;
+    Ok(())
+}
+
+/// Whether it is something that always has a job of its own. A trigger may share one.
+fn runs(entry: &Entry) -> bool {
+    matches!(entry.kind(), Kind::Job | Kind::MaterializedView | Kind::Alarm | Kind::ScalingGroup)
 }
 
 /// Whether the rows of a job or trigger go into a stream.

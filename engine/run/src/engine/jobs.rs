@@ -1,6 +1,6 @@
 //! Starting jobs, and stopping them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,8 +114,10 @@ impl Inner {
             (ends, state.paused.contains(name))
         };
         let (copies, idle_timeout) = match &trigger {
-            Some((trigger, plan)) => (self.copies_of(trigger, plan)?, trigger_idle_timeouts(&catalog, plan)),
-            None => (None, processing_timeouts(idle_timeouts(&catalog), &dataflow)),
+            Some((trigger, plan)) => {
+                (self.copies_of(trigger, plan)?, trigger_idle_timeouts(self.idle_timeouts(&catalog), plan))
+            }
+            None => (None, self.timeouts_of(&catalog, &dataflow)),
         };
         let course = if trigger.is_some() { self.course_of(name)? } else { None };
         if course.as_ref().is_some_and(|course| !course.has_left) {
@@ -281,6 +283,22 @@ impl Inner {
         Ok(())
     }
 
+    /// How long a shard of each stream may be quiet, as the catalog has it: this one now, later ones as soon as they are learned here.
+    pub fn idle_timeouts(&self, catalog: &Catalog) -> IdleTimeouts {
+        let of_stream = |entry: &Entry| match entry {
+            Entry::Stream(def) | Entry::Table(def) => Some((def.name.clone(), def.idle_timeout?)),
+            _ => None,
+        };
+        *self.idle_timeouts.write() = catalog.entries().filter_map(of_stream).collect();
+        let timeouts = Arc::clone(&self.idle_timeouts);
+        Arc::new(move |info| timeouts.read().get(info.spec.name.as_str()).copied())
+    }
+
+    /// The same for a dataflow, which may read streams in processing time.
+    pub fn timeouts_of(&self, catalog: &Catalog, dataflow: &Dataflow) -> IdleTimeouts {
+        processing_timeouts(self.idle_timeouts(catalog), dataflow)
+    }
+
     /// Tells the jobs that a stream is quiet and that time has come to `time`.
     pub fn advance_stream(&self, name: &str, time: EventTime) -> Result<()> {
         self.log.stream_named(name)?;
@@ -332,16 +350,4 @@ fn processing_timeouts(timeouts: IdleTimeouts, dataflow: &Dataflow) -> IdleTimeo
         true => Some(PROCESSING_TIMEOUT),
         false => timeouts(info),
     })
-}
-
-/// How long a shard of each stream may be quiet, as the catalog has it.
-pub(crate) fn idle_timeouts(catalog: &Catalog) -> IdleTimeouts {
-    let timeouts: HashMap<String, Duration> = catalog
-        .entries()
-        .filter_map(|entry| match entry {
-            Entry::Stream(def) | Entry::Table(def) => Some((def.name.clone(), def.idle_timeout?)),
-            _ => None,
-        })
-        .collect();
-    Arc::new(move |info| timeouts.get(info.spec.name.as_str()).copied())
 }

@@ -52,6 +52,7 @@ impl Inner {
             options,
             log,
             history,
+            idle_timeouts: Arc::default(),
             ingest,
             planner: Planner::new().with_table_function("read_text", Arc::new(ReadText)),
             runtime,
@@ -208,6 +209,10 @@ fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<Catalog> {
                 let retention = Retention { age: def.retention.age, bytes: def.retention.bytes };
                 if info.spec.retention != retention {
                     log.set_retention(info.id, retention)?;
+                }
+                let properties = spec_of(def)?.properties;
+                if matches!(entry, Entry::Stream(_)) && info.spec.properties != properties {
+                    log.set_properties(info.id, properties)?;
                 }
             }
         }

@@ -15,7 +15,7 @@ use headwater_operators::TriggerRoster;
 use headwater_plan::{Catalog, Entry, StartAt, TriggerDef, TriggerPlan};
 
 use super::events;
-use super::jobs::{idle_timeouts, journal_spec, view_spec};
+use super::jobs::{journal_spec, view_spec};
 use super::state::{Inner, State};
 use super::triggers::IDLE_TIMEOUT;
 use crate::JobState;
@@ -157,7 +157,7 @@ impl Inner {
             let state = self.state.lock();
             state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect()
         };
-        let of_stream = idle_timeouts(catalog);
+        let of_stream = self.idle_timeouts(catalog);
         let idle_timeout =
             move |info: &StreamInfo| -> Option<Duration> { of_stream(info).or(Some(IDLE_TIMEOUT)) };
         let job = JobPlan {
@@ -205,6 +205,23 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Starts a set anew, as when the log is opened, because its job or one of its triggers has failed. Blocks.
+    pub fn restart_set(self: &Arc<Self>, set: &str) -> Result<()> {
+        self.stop_job(set);
+        self.state.lock().sets.remove(set);
+        let catalog = self.catalog();
+        let is_of_set = |trigger: &&Arc<TriggerDef>| {
+            let target = self.log.stream_named(&trigger.name);
+            target.is_ok_and(|target| set_named_by(&target) == Some(set))
+        };
+        let triggers = catalog.entries().filter_map(|entry| match entry {
+            Entry::Trigger(trigger) => Some(trigger),
+            _ => None,
+        });
+        let triggers: Vec<_> = triggers.filter(is_of_set).map(Arc::clone).collect();
+        self.start_set(&catalog, set, &triggers)
     }
 
     fn start_set(self: &Arc<Self>, catalog: &Catalog, set: &str, triggers: &[Arc<TriggerDef>]) -> Result<()> {

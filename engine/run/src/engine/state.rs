@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
 use headwater_archive::{Archive, History};
@@ -10,7 +11,7 @@ use headwater_core::{Sequence, StreamId, World};
 use headwater_ingest::Ingest;
 use headwater_log::Log;
 use headwater_plan::{Catalog, Entry, FunctionDef, Planner, Procedure, Tables};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::events::CATALOG;
 use super::sets::TriggerSet;
@@ -27,6 +28,8 @@ pub(crate) struct Inner {
     pub log: Arc<dyn Log>,
     /// The same, by its own name.
     pub history: Arc<History>,
+    /// After how long without rows a shard of a stream is idle, by the stream's name. Jobs that run look here.
+    pub idle_timeouts: Arc<RwLock<HashMap<String, Duration>>>,
     pub ingest: Arc<Ingest>,
     pub planner: Planner,
     pub runtime: tokio::runtime::Handle,

@@ -14,10 +14,11 @@ use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
 
 use super::events::{self, Event};
-use super::jobs::idle_timeouts;
 use super::state::Inner;
 use crate::error::{Result, RunError};
-use crate::job::{Copies, Eras, Journal, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos};
+use crate::job::{
+    Copies, Eras, IdleTimeouts, Journal, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos,
+};
 use crate::options::TriggerDelivery;
 
 /// After how long without rows time goes on by itself, for a trigger that can fire by time over a stream that says nothing of it.
@@ -234,11 +235,7 @@ pub(crate) fn first_place(inner: &Inner, job: &str, eras: &Eras) -> Result<Start
 }
 
 /// Time goes on for a trigger that can fire by time, also where the stream does not say after how long.
-pub(super) fn trigger_idle_timeouts(
-    catalog: &Catalog,
-    plan: &TriggerPlan,
-) -> Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync> {
-    let of_stream = idle_timeouts(catalog);
+pub(super) fn trigger_idle_timeouts(of_stream: IdleTimeouts, plan: &TriggerPlan) -> IdleTimeouts {
     let otherwise = plan.timed.then_some(IDLE_TIMEOUT);
     Arc::new(move |info| of_stream(info).or(otherwise))
 }

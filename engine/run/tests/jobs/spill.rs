@@ -74,6 +74,28 @@ fn state_outgrows_memory_and_is_bounded() {
     machine.engine().close_here().unwrap();
 }
 
+/// A job that has failed goes on from its checkpoint when it is told to, as soon as what it failed of is mended.
+#[test]
+fn a_job_that_failed_is_resumed() {
+    let machine = machine(Some(LIMIT));
+    append(&machine, 0);
+    machine.sim.disk().faults().add(Fault::new(&[Op::Read], Errno::Io).on("/data/spill").for_good());
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values((0..KEYS).map(|key| format!("device number {key}")))),
+        Arc::new(Int64Array::from_value(1, KEYS as usize)),
+    ];
+    machine.append_to("a", columns);
+    let error = machine.try_catch_up().unwrap_err();
+    assert!(error.contains("HW4005"), "{error}");
+    machine.sim.disk().faults().clear();
+    machine.sql("RESUME JOB result");
+    machine.catch_up();
+    assert_eq!((status(&machine).state.as_str(), status(&machine).lag), ("running", 0));
+    append(&machine, 2);
+    check(&machine);
+    machine.engine().close_here().unwrap();
+}
+
 #[test]
 fn a_disk_that_takes_no_state_costs_memory_and_nothing_else() {
     let machine = machine(Some(LIMIT));
