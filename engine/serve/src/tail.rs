@@ -54,6 +54,7 @@ pub(crate) struct QueryParameters {
     responses(
         (status = 200, description = "server-sent events: row, error, cut, end", content_type = "text/event-stream", body = String),
         (status = 404, description = "there is no such stream", body = ErrorBody),
+        (status = 410, description = "the rows behind that place are gone", body = ErrorBody),
         (status = 429, description = "too many tails are open", body = ErrorBody),
     ),
 )]
@@ -81,6 +82,7 @@ pub(crate) async fn stream(
     responses(
         (status = 200, description = "server-sent events: row, error, cut, end", content_type = "text/event-stream", body = String),
         (status = 400, description = "the query is wrong, or does not run as a stream", body = ErrorBody),
+        (status = 410, description = "the rows behind that place are gone", body = ErrorBody),
         (status = 429, description = "too many tails are open", body = ErrorBody),
     ),
 )]
@@ -105,7 +107,7 @@ fn permit(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
 
 /// Where to start; `shards` is how many the stream has, `None` for a query.
 fn from_of(headers: &HeaderMap, from: Option<&str>, shards: Option<u32>) -> Result<TailFrom, ApiError> {
-    if let Some(id) = headers.get("last-event-id") {
+    if let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) {
         let id = id.to_str().map_err(|error| ApiError::bad_parameter("Last-Event-ID", error))?;
         return Ok(TailFrom::Resume(id.to_owned()));
     }
@@ -263,5 +265,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("last-event-id", "0:5".parse().unwrap());
         assert_eq!(from_of(&headers, Some("now"), Some(1)).unwrap(), TailFrom::Resume("0:5".to_owned()));
+        headers.insert("last-event-id", "".parse().unwrap());
+        assert_eq!(from_of(&headers, Some("earliest"), Some(1)).unwrap(), TailFrom::Earliest);
     }
 }

@@ -73,7 +73,9 @@ impl Events {
         starts
             .map(|start| {
                 let length = ROWS_PER_CHUNK.min(rows - start);
-                let id = (start + length == rows).then_some(batch.resume.as_str());
+                // A place that is empty is none: sent, it would make clients forget the one that they have.
+                let id =
+                    (start + length == rows && !batch.resume.is_empty()).then_some(batch.resume.as_str());
                 self.encode_chunk(&batch.rows.slice(start, length), id)
             })
             .collect()
@@ -134,6 +136,10 @@ mod tests {
         );
         assert!(text.ends_with("event: row\nid: 0:7\ndata: {\"n\":2000,\"text\":\"a\\nb\"}\n\n"));
         assert_eq!((text.matches("event: row").count(), text.matches("\nid: ").count()), (rows, 1));
+        // All but the last batch of a step have no place.
+        let batch = TailBatch { rows: batch.rows.slice(0, 2), place: None, resume: String::new() };
+        let text = Events::new(&schema).unwrap().encode(&batch).unwrap().concat();
+        assert!(!String::from_utf8(text).unwrap().contains("id:"));
     }
 
     #[test]

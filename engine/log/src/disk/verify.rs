@@ -221,7 +221,7 @@ pub(crate) fn active_files(disk: &dyn Disk, layout: &Layout, state: &State) -> R
     Ok(numbers)
 }
 
-/// One batch, as `headwater log dump` shows it.
+/// What the header of one batch says, and where it lies.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DumpedBatch {
     /// The file.

@@ -2,6 +2,7 @@
 
 mod handle;
 mod query;
+mod since;
 mod stream;
 mod wake;
 

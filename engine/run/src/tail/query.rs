@@ -1,13 +1,17 @@
 //! The tail of a query: a pipeline of its own over the log, from a place on.
 //!
-//! The place to resume at names where the tail started and how far it has come, each for every shard of every source:
-//! `0,0/5;17,4/9`. On resuming, the rows between the two go through the operators again and what comes out is thrown away,
-//! so that windows that were open then hold what they held.
+//! The place to resume at names where the tail started and how far it has come, each for every shard of every source, and what time had
+//! come to: `0,0/5;17,4/9;1772323200000000000`; if the query is over rows since a time, that follows: `..@1772320000000000000`. On
+//! resuming, the rows between the two places go through the operators again, step by step, and what comes out is thrown away, so
+//! that windows that were open then hold what they held, and those that time had closed are closed.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use headwater_core::Sequence;
+use headwater_core::{EventTime, Sequence};
 use headwater_log::{From, Log};
 use headwater_operators::Rows;
 use headwater_plan::Dataflow;
@@ -17,7 +21,7 @@ use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
 use crate::engine::{Inner, result_schema};
 use crate::error::{Result, RunError};
-use crate::job::{Cut, Limits, Pipeline, ShardCut, Start};
+use crate::job::{Cut, IdleTimeouts, Limits, Pipeline, Quiet, ShardCut, Start};
 
 type Places = Vec<Vec<Sequence>>;
 
@@ -27,10 +31,38 @@ struct QueryTail {
     limits: Limits,
     world: headwater_core::World,
     start: Places,
+    /// Since when rows are taken.
+    since: Option<EventTime>,
     /// Rows of the last step that have not been handed out.
-    ready: std::collections::VecDeque<RecordBatch>,
+    ready: VecDeque<RecordBatch>,
     /// How far to go before rows are handed out.
-    skip: Option<Places>,
+    skip: Option<Reached>,
+    quiet: Quiet,
+    idle_timeouts: IdleTimeouts,
+    /// Streams that had ended when the tail was opened, and where.
+    ends: Vec<(String, Vec<Sequence>)>,
+}
+
+/// How far a tail had come.
+struct Reached {
+    places: Places,
+    /// A place of old says nothing of time.
+    watermark: Option<EventTime>,
+}
+
+/// Where a tail starts.
+struct Beginning {
+    start: Start,
+    since: Option<EventTime>,
+    skip: Option<Reached>,
+}
+
+/// What a tail does next.
+enum Next {
+    Rows(TailBatch),
+    Again,
+    /// Waits for a commit, for so long at the most.
+    Wait(Option<Duration>),
 }
 
 /// How often a table outside is asked.
@@ -38,29 +70,15 @@ const LOOKUP_ATTEMPTS: u32 = 3;
 
 /// Opens a tail of a query.
 pub(crate) fn of_query(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -> Result<Tail> {
-    let schema = result_schema(&dataflow);
-    let log = Arc::clone(&inner.log);
-    let (start, skip) = start_of(&*log, &dataflow, from)?;
-    let lookups = inner.lookups_of(&inner.catalog(), &dataflow)?;
-    let mut pipeline =
-        Pipeline::open(&*log, Arc::new(dataflow), inner.options.workers, &start, inner.lease())?;
-    // Before anything is read, so that no commit is missed.
-    let commits = Commits::of(&*log, &pipeline.streams());
-    pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
-    for (name, ends) in &inner.state.lock().ends {
-        pipeline.set_end(name, ends);
-    }
-    let places = positions(&pipeline);
-    let tail = QueryTail {
-        pipeline,
-        schema: Arc::clone(&schema),
-        limits: inner.limits(),
-        world: inner.world.clone(),
-        start: places,
-        ready: std::collections::VecDeque::new(),
-        skip,
-    };
-    let batches = futures::stream::unfold(Some((tail, commits)), |state| async {
+    let (tail, commits) = QueryTail::open(inner, dataflow, from)?;
+    Ok(Tail { schema: Arc::clone(&tail.schema), inner: batches(tail, commits) })
+}
+
+fn batches(
+    tail: QueryTail,
+    commits: Commits,
+) -> Pin<Box<dyn futures::Stream<Item = Result<TailBatch>> + Send>> {
+    Box::pin(futures::stream::unfold(Some((tail, commits)), |state| async {
         let (mut tail, commits) = state?;
         loop {
             let step = tokio::task::spawn_blocking(move || {
@@ -75,44 +93,117 @@ pub(crate) fn of_query(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -
                 Err(error) => return Some((Err(RunError::Invalid(error.to_string())), None)),
             };
             match step {
-                Ok(Some(batch)) => return Some((Ok(batch), Some((tail, commits)))),
-                Ok(None) if tail.pipeline.is_finished() => return None,
-                Ok(None) => commits.next().await,
+                Ok(Next::Rows(batch)) => return Some((Ok(batch), Some((tail, commits)))),
+                Ok(Next::Again) => {}
+                Ok(Next::Wait(_)) if tail.pipeline.is_finished() => return None,
+                Ok(Next::Wait(None)) => commits.next().await,
+                // A shard falls idle, or time goes on, if nothing comes until then.
+                Ok(Next::Wait(Some(most))) => {
+                    let _ = tokio::time::timeout(most, commits.next()).await;
+                }
                 Err(error) => return Some((Err(error), None)),
             }
         }
-    });
-    Ok(Tail { schema, inner: Box::pin(batches) })
+    }))
 }
 
 impl QueryTail {
-    /// The next rows; `None`: there are none yet.
-    fn next(&mut self) -> Result<Option<TailBatch>> {
-        let now = self.world.clock.monotonic();
-        if let Some(places) = self.skip.take() {
-            let cut = |next: &Sequence| ShardCut { next: *next, idle: false, ended: false };
-            let shards = places.iter().map(|shards| shards.iter().map(cut).collect()).collect();
-            self.pipeline.step_obeying(&Cut { shards, advance: None }, now)?;
+    fn open(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -> Result<(Self, Commits)> {
+        let schema = result_schema(&dataflow);
+        let log = Arc::clone(&inner.log);
+        let Beginning { start, since, skip } = beginning(&*log, &dataflow, from)?;
+        let catalog = inner.catalog();
+        let lookups = inner.lookups_of(&catalog, &dataflow)?;
+        let idle_timeouts = inner.timeouts_of(&catalog, &dataflow);
+        let workers = inner.options.workers;
+        let mut pipeline = Pipeline::open(&*log, Arc::new(dataflow), workers, &start, inner.lease())?;
+        pipeline.take_since(since);
+        // Before anything is read, so that no commit is missed.
+        let commits = Commits::of(&*log, &pipeline.streams());
+        pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
+        let ends = inner.state.lock().ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
+        let mut tail = Self {
+            start: positions(&pipeline),
+            pipeline,
+            schema,
+            limits: inner.limits(),
+            world: inner.world.clone(),
+            since,
+            ready: VecDeque::new(),
+            skip,
+            quiet: Quiet::begin(&inner.world),
+            idle_timeouts,
+            ends,
+        };
+        if tail.skip.is_none() {
+            tail.go_live();
         }
-        loop {
-            if let Some(rows) = self.ready.pop_front() {
-                return Ok(Some(TailBatch { rows, place: None, resume: self.resume() }));
+        Ok((tail, commits))
+    }
+
+    fn next(&mut self) -> Result<Next> {
+        if let Some(rows) = self.ready.pop_front() {
+            return Ok(Next::Rows(TailBatch { rows, place: None, resume: self.resume() }));
+        }
+        let now = self.world.clock.monotonic();
+        if let Some(reached) = self.skip.take() {
+            return self.skip_to(reached, now);
+        }
+        let step = match self.pipeline.step_live(self.limits, now)? {
+            Some(step) => {
+                self.quiet.rows_came(&self.world);
+                Some(step)
             }
-            let Some(step) = self.pipeline.step_live(self.limits, now)? else { return Ok(None) };
-            for rows in &step.output.rows {
-                self.ready.push_back(self.batch(rows)?);
+            None => self.quiet.step(&mut self.pipeline, &self.world, now)?,
+        };
+        let Some(step) = step else {
+            return Ok(Next::Wait(Quiet::deadline(&mut self.pipeline, now)));
+        };
+        for rows in &step.output.rows {
+            self.ready.push_back(self.batch(rows)?);
+        }
+        Ok(Next::Again)
+    }
+
+    /// A step on the way to where the tail had come. Nothing is idle there, and nothing ends: what that did is in the time that was reached.
+    fn skip_to(&mut self, reached: Reached, now: Duration) -> Result<Next> {
+        if positions(&self.pipeline) != reached.places {
+            if self.pipeline.step_up_to(Some(&reached.places), self.limits, now)?.is_none() {
+                return Err(RunError::Invalid(
+                    "the place to resume at lies behind the end of the log".into(),
+                ));
             }
+            self.skip = Some(reached);
+            return Ok(Next::Again);
+        }
+        if let Some(watermark) = reached.watermark {
+            let cut = |next: &Sequence| ShardCut { next: *next, idle: false, ended: false };
+            let shards = reached.places.iter().map(|shards| shards.iter().map(cut).collect()).collect();
+            self.pipeline.step_at(&Cut { shards, advance: None }, watermark, now)?;
+        }
+        self.go_live();
+        Ok(Next::Again)
+    }
+
+    /// From now on shards fall idle and end.
+    fn go_live(&mut self) {
+        self.pipeline.set_idle_timeouts(Arc::clone(&self.idle_timeouts));
+        self.pipeline.count_quiet_from(self.world.clock.monotonic());
+        self.quiet = Quiet::begin(&self.world);
+        for (name, ends) in &self.ends {
+            self.pipeline.set_end(name, ends);
         }
     }
 
     /// Before the last batch of a step the place is that of the step's end, too: a reader that stops in between gets
     /// the rest of the step's rows only if it resumes at an earlier place. So only the last batch of a step has one.
     fn resume(&self) -> String {
-        if self.ready.is_empty() {
-            format!("{};{}", write(&self.start), write(&positions(&self.pipeline)))
-        } else {
-            String::new()
+        if !self.ready.is_empty() {
+            return String::new();
         }
+        let (start, reached) = (write(&self.start), write(&positions(&self.pipeline)));
+        let since = self.since.map_or_else(String::new, |time| format!("@{}", time.0));
+        format!("{start};{reached};{}{since}", self.pipeline.watermark().0)
     }
 
     fn batch(&self, rows: &Rows) -> Result<RecordBatch> {
@@ -145,16 +236,16 @@ fn read(text: &str) -> Option<Places> {
     text.split('/').map(sequences).collect()
 }
 
-/// Where to start, and how far to go before rows are handed out.
-fn start_of(log: &dyn Log, dataflow: &Dataflow, from: TailFrom) -> Result<(Start, Option<Places>)> {
+fn beginning(log: &dyn Log, dataflow: &Dataflow, from: TailFrom) -> Result<Beginning> {
+    let at = |place, since| Beginning { start: Start::At(place), since, skip: None };
     let timed = dataflow.sources.iter().all(|source| {
         log.stream_named(source.stream.as_str()).is_ok_and(|info| info.spec.event_time.is_some())
     });
     Ok(match from {
-        TailFrom::Now => (Start::At(From::Latest), None),
-        TailFrom::Earliest => (Start::At(From::Earliest), None),
-        TailFrom::Time(time) if timed => (Start::At(From::EventTime(time)), None),
-        TailFrom::Time(time) => (Start::At(From::Arrival(time)), None),
+        TailFrom::Now => at(From::Latest, None),
+        TailFrom::Earliest => at(From::Earliest, None),
+        TailFrom::Time(time) if timed => at(From::EventTime(time), Some(time)),
+        TailFrom::Time(time) => at(From::Arrival(time), None),
         TailFrom::Sequences(_) => {
             return Err(RunError::Invalid(
                 "a query starts now, at the earliest row or at a time, not at sequence numbers".into(),
@@ -162,8 +253,8 @@ fn start_of(log: &dyn Log, dataflow: &Dataflow, from: TailFrom) -> Result<(Start
         }
         TailFrom::Resume(text) => {
             let bad = || RunError::Invalid(format!("{text:?} is no place in this query"));
-            let (start, reached) = text.split_once(';').ok_or_else(bad)?;
-            let (start, reached) = (read(start).ok_or_else(bad)?, read(reached).ok_or_else(bad)?);
+            let resumed = resumed(&text).ok_or_else(bad)?;
+            let (start, reached) = (&resumed.0, &resumed.1.places);
             let fits = |places: &Places| {
                 places.len() == dataflow.sources.len()
                     && dataflow.sources.iter().zip(places).all(|(source, shards)| {
@@ -172,13 +263,30 @@ fn start_of(log: &dyn Log, dataflow: &Dataflow, from: TailFrom) -> Result<(Start
                     })
             };
             let forward = start.iter().flatten().zip(reached.iter().flatten()).all(|(from, to)| from <= to);
-            if !fits(&start) || !fits(&reached) || !forward {
+            if !fits(start) || !fits(reached) || !forward {
                 return Err(bad());
             }
             let clock = crate::job::NEW_CLOCK;
             let places =
                 start.iter().map(|shards| shards.iter().map(|next| (*next, clock)).collect()).collect();
-            (Start::Resume(places), Some(reached))
+            Beginning { start: Start::Resume(places), skip: Some(resumed.1), since: resumed.2 }
         }
     })
 }
+
+/// What a place to resume at says: where the tail started, how far it had come, and since when it takes rows.
+fn resumed(text: &str) -> Option<(Places, Reached, Option<EventTime>)> {
+    let time = |text: &str| text.parse().ok().map(EventTime);
+    let (text, since) = match text.split_once('@') {
+        Some((text, since)) => (text, Some(time(since)?)),
+        None => (text, None),
+    };
+    let mut parts = text.split(';');
+    let (start, places) = (read(parts.next()?)?, read(parts.next()?)?);
+    let watermark = parts.next().map(time).map_or(Some(None), |time| time.map(Some))?;
+    parts.next().is_none().then_some((start, Reached { places, watermark }, since))
+}
+
+#[cfg(test)]
+#[path = "query_tests.rs"]
+mod tests;

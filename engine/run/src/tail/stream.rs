@@ -1,13 +1,16 @@
 //! The tail of a stream: its rows as they are appended, shard by shard.
 //!
-//! The place to resume at is the next sequence number of each shard, such as `17,4,0`.
+//! The place to resume at is the next sequence number of each shard, such as `17,4,0`; if the tail is one of rows since a time, that
+//! follows in nanoseconds: `17,4,0@1772323200000000000`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use headwater_core::{Sequence, ShardId};
-use headwater_log::{From, Log, ReadSpec, Reader, StreamInfo};
+use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::{From, ReadBatch, ReadSpec, Reader, StreamInfo};
 
 use super::handle::sequences;
+use super::since::Since;
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
 use crate::engine::{CATALOG, Inner, without_secrets};
@@ -17,6 +20,10 @@ struct StreamTail {
     readers: Vec<Box<dyn Reader>>,
     /// The shard to look at next, so that a busy one does not keep the others waiting.
     turn: usize,
+    /// Only rows since then.
+    since: Option<Since>,
+    /// Read, and not handed out yet.
+    ready: VecDeque<TailBatch>,
     /// Whether it is the stream of definitions, in which there are secrets.
     hides: bool,
 }
@@ -25,14 +32,16 @@ struct StreamTail {
 pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Result<Tail> {
     let log = Arc::clone(&inner.log);
     let info = log.stream_named(stream)?;
-    let places = places(&*log, &info, from)?;
+    let (places, since) = places(&info, from)?;
     let commits = Commits::of(&*log, &[info.id]);
+    let arrivals = since.is_some_and(|since| since.column.is_none());
     let readers = places.into_iter().enumerate().map(|(shard, from)| {
-        let spec = ReadSpec { from, ..ReadSpec::all(info.id, ShardId(shard as u32)) };
+        let spec = ReadSpec { from, arrivals, ..ReadSpec::all(info.id, ShardId(shard as u32)) };
         log.read(spec).map_err(RunError::from)
     });
     let hides = info.spec.name.as_str() == CATALOG;
-    let tail = StreamTail { readers: readers.collect::<Result<_>>()?, turn: 0, hides };
+    let readers = readers.collect::<Result<_>>()?;
+    let tail = StreamTail { readers, turn: 0, since, ready: VecDeque::new(), hides };
     let schema = Arc::clone(&info.spec.schema);
     let batches = futures::stream::unfold(Some((tail, commits)), |state| async {
         let (mut tail, commits) = state?;
@@ -62,28 +71,58 @@ pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Res
 impl StreamTail {
     fn next(&mut self) -> Result<Option<TailBatch>> {
         for _ in 0..self.readers.len() {
+            if let Some(batch) = self.ready.pop_front() {
+                return Ok(Some(batch));
+            }
             let shard = self.turn;
             self.turn = (self.turn + 1) % self.readers.len();
-            if let Some(read) = self.readers[shard].next()? {
-                let next: Vec<String> =
-                    self.readers.iter().map(|reader| reader.position().to_string()).collect();
-                let place = Some((ShardId(shard as u32), read.first));
-                let rows = if self.hides { without_secrets(&read.rows)? } else { read.rows };
-                return Ok(Some(TailBatch { rows, place, resume: next.join(",") }));
+            while self.ready.is_empty()
+                && let Some(read) = self.readers[shard].next()?
+            {
+                self.take(shard, read)?;
             }
         }
-        Ok(None)
+        Ok(self.ready.pop_front())
+    }
+
+    fn take(&mut self, shard: usize, read: ReadBatch) -> Result<()> {
+        let rows = if self.hides { without_secrets(&read.rows)? } else { read.rows.clone() };
+        let stretches = match &self.since {
+            Some(since) => since.stretches(&read)?,
+            None => std::iter::once(0..rows.num_rows()).collect(),
+        };
+        for stretch in stretches {
+            let first = read.first.plus(stretch.start as u64);
+            let resume = self.resume(shard, read.first.plus(stretch.end as u64));
+            let rows = rows.slice(stretch.start, stretch.len());
+            self.ready.push_back(TailBatch { rows, place: Some((ShardId(shard as u32), first)), resume });
+        }
+        Ok(())
+    }
+
+    /// The place at which all shards are where they are, but for this one.
+    fn resume(&self, shard: usize, next: Sequence) -> String {
+        let next = |(nth, reader): (usize, &Box<dyn Reader>)| {
+            if nth == shard { next.to_string() } else { reader.position().to_string() }
+        };
+        let places: Vec<String> = self.readers.iter().enumerate().map(next).collect();
+        match self.since {
+            Some(since) => format!("{}@{}", places.join(","), since.time.0),
+            None => places.join(","),
+        }
     }
 }
 
-/// Where to start in each shard.
-fn places(log: &dyn Log, info: &StreamInfo, from: TailFrom) -> Result<Vec<From>> {
+/// Where to start in each shard, and since when rows are given.
+fn places(info: &StreamInfo, from: TailFrom) -> Result<(Vec<From>, Option<Since>)> {
     let shards = info.spec.shards as usize;
     Ok(match from {
-        TailFrom::Now => vec![From::Latest; shards],
-        TailFrom::Earliest => vec![From::Earliest; shards],
-        TailFrom::Time(time) if info.spec.event_time.is_some() => vec![From::EventTime(time); shards],
-        TailFrom::Time(time) => vec![From::Arrival(time); shards],
+        TailFrom::Now => (vec![From::Latest; shards], None),
+        TailFrom::Earliest => (vec![From::Earliest; shards], None),
+        TailFrom::Time(time) => {
+            let since = Since::of(info, time);
+            (vec![since.place(); shards], Some(since))
+        }
         TailFrom::Sequences(given) => {
             let mut places = vec![From::Earliest; shards];
             for (shard, sequence) in given {
@@ -95,21 +134,23 @@ fn places(log: &dyn Log, info: &StreamInfo, from: TailFrom) -> Result<Vec<From>>
                     })?;
                 *place = From::Sequence(sequence);
             }
-            places
+            (places, None)
         }
         TailFrom::Resume(text) => {
-            let bounds = log.bounds(info.id)?;
-            let numbers = sequences(&text).filter(|numbers| numbers.len() == shards).ok_or_else(|| {
-                RunError::Invalid(format!(
+            let (numbers, time) = match text.split_once('@') {
+                Some((numbers, time)) => (numbers, time.parse().ok().map(EventTime).map(Some)),
+                None => (text.as_str(), Some(None)),
+            };
+            let numbers = sequences(numbers).filter(|numbers| numbers.len() == shards);
+            let (Some(numbers), Some(time)) = (numbers, time) else {
+                return Err(RunError::Invalid(format!(
                     "{text:?} is no place in stream {}: one number per shard is expected",
                     info.spec.name
-                ))
-            })?;
-            let kept = |(sequence, bounds): (&Sequence, &headwater_log::ShardBounds)| {
-                // What retention has removed meanwhile cannot be had; the tail goes on with the oldest row kept.
-                From::Sequence((*sequence).max(bounds.first))
+                )));
             };
-            numbers.iter().zip(&bounds).map(kept).collect()
+            // Where retention has removed rows from behind such a place, the log says so.
+            let places = numbers.into_iter().map(From::Sequence).collect();
+            (places, time.map(|time| Since::of(info, time)))
         }
     })
 }

@@ -1,0 +1,159 @@
+//! Tails of streams and of queries: where they begin, what time does in them, where they go on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use headwater_core::{EventTime, Sequence, ShardId, World};
+use headwater_run::{Engine, EngineOptions, NoConnectors, Tail, TailBatch, TailFrom};
+
+use crate::machine::text_of;
+
+async fn engine(sql: &str) -> Engine {
+    let options = EngineOptions {
+        data: None,
+        workers: 2,
+        checkpoint_interval: Duration::from_millis(50),
+        checkpoints: None,
+        state_memory: None,
+        step_rows_max: 10_000,
+        step_bytes_max: 1 << 20,
+        log: headwater_log::DiskLogOptions::default(),
+    };
+    let engine = Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap();
+    engine.execute(sql).await.unwrap();
+    engine
+}
+
+/// Inserts readings of a device, each with its second as its value, in one append.
+async fn insert(engine: &Engine, device: &str, seconds: &[i64]) {
+    let value = |second: &i64| format!("('{device}', to_timestamp({second}), {second})");
+    let values: Vec<String> = seconds.iter().map(value).collect();
+    engine
+        .execute(&format!("INSERT INTO readings (device, ts, value) VALUES {}", values.join(", ")))
+        .await
+        .unwrap();
+}
+
+async fn next(tail: &mut Tail) -> TailBatch {
+    let next = tokio::time::timeout(Duration::from_secs(60), tail.try_next());
+    next.await.expect("rows come").unwrap().expect("the tail goes on")
+}
+
+const READINGS: &str = "CREATE STREAM readings (device STRING, ts TIMESTAMP, value BIGINT, WATERMARK FOR ts AS ts) \
+    PARTITIONED BY (device) WITH (shards = 4, 'clock.guard' = 'none', 'scan.watermark.idle-timeout' = '200 ms')";
+
+const WINDOWS: &str = "SELECT window_end, COUNT(*) AS n FROM \
+    TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY window_start, window_end";
+
+/// Three shards have no rows, and nothing comes after the last row: windows close all the same, and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_of_a_tail_close_beside_silent_shards_and_when_all_is_quiet() {
+    let engine = engine(READINGS).await;
+    insert(&engine, "a", &[1, 3]).await;
+    let mut tail = engine.tail_query(WINDOWS, TailFrom::Earliest).unwrap();
+    assert_eq!(text_of(&next(&mut tail).await.rows), ["1970-01-01T00:00:02 1"], "three shards are idle");
+    let second = next(&mut tail).await;
+    assert_eq!(text_of(&second.rows), ["1970-01-01T00:00:04 1"], "time goes on by itself");
+    drop(tail);
+    // What time closed stays closed behind the place: the row of second 3 is late.
+    insert(&engine, "a", &[3, 1_000, 1_003]).await;
+    let mut tail = engine.tail_query(WINDOWS, TailFrom::Resume(second.resume)).unwrap();
+    assert_eq!(text_of(&next(&mut tail).await.rows), ["1970-01-01T00:16:42 1"]);
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_of_processing_time_closes_by_the_clock() {
+    let engine = engine(
+        "CREATE STREAM readings (device STRING, ts TIMESTAMP, value BIGINT, at AS PROCTIME()) \
+         PARTITIONED BY (device) WITH (shards = 2)",
+    )
+    .await;
+    let query = "SELECT device, COUNT(*) AS n FROM TUMBLE(TABLE readings, DESCRIPTOR(at), INTERVAL '1' SECOND) \
+                 GROUP BY device, window_start, window_end";
+    let mut tail = engine.tail_query(query, TailFrom::Now).unwrap();
+    insert(&engine, "a", &[7]).await;
+    assert_eq!(text_of(&next(&mut tail).await.rows), ["a 1"]);
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_since_a_time_has_no_earlier_row() {
+    let engine = engine(&READINGS.replace("shards = 4", "shards = 1")).await;
+    // One batch, in which there are earlier rows, also between later ones.
+    insert(&engine, "a", &[1, 2, 5, 3, 6, 7]).await;
+    let since = || TailFrom::Time(EventTime(5_000_000_000));
+    let values = |batch: &TailBatch| -> Vec<String> {
+        text_of(&batch.rows).iter().map(|row| row.rsplit(' ').next().unwrap_or_default().to_owned()).collect()
+    };
+    let mut tail = engine.tail_stream("readings", since()).unwrap();
+    let first = next(&mut tail).await;
+    assert_eq!((values(&first), first.place), (vec!["5".to_owned()], Some((ShardId(0), Sequence(2)))));
+    let second = next(&mut tail).await;
+    assert_eq!(
+        (values(&second), second.place.unwrap().1),
+        (vec!["6".to_owned(), "7".to_owned()], Sequence(4))
+    );
+    drop(tail);
+    // Resumed, it is still one since that time.
+    insert(&engine, "a", &[4, 8]).await;
+    let mut tail = engine.tail_stream("readings", TailFrom::Resume(first.resume)).unwrap();
+    assert_eq!(values(&next(&mut tail).await), ["6", "7"]);
+    assert_eq!(values(&next(&mut tail).await), ["8"]);
+
+    let query = "SELECT value FROM readings";
+    let mut tail = engine.tail_query(query, since()).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        seen.extend(values(&next(&mut tail).await));
+    }
+    assert_eq!(seen, ["5", "6", "7", "8"]);
+    // Windows of a query hold no earlier row either, also when it is resumed.
+    let sums = "SELECT window_end, COUNT(*) AS n FROM \
+                TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end";
+    let query = "SELECT value FROM readings WHERE value > 5";
+    let mut tail = engine.tail_query(query, since()).unwrap();
+    let place = next(&mut tail).await.resume;
+    insert(&engine, "a", &[20]).await;
+    let mut tail = engine.tail_query(sums, TailFrom::Resume(place)).unwrap();
+    assert_eq!(text_of(&next(&mut tail).await.rows), ["1970-01-01T00:00:10 4"]);
+    engine.close().await.unwrap();
+}
+
+/// A stream without event time goes by when its rows arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_since_an_arrival_has_no_row_that_came_before() {
+    let engine = engine("CREATE STREAM readings (device STRING, ts TIMESTAMP, value BIGINT)").await;
+    insert(&engine, "a", &[1, 2]).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let now = World::real().clock.now();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    insert(&engine, "a", &[3]).await;
+    let mut tail = engine.tail_stream("readings", TailFrom::Time(now)).unwrap();
+    assert_eq!(next(&mut tail).await.place, Some((ShardId(0), Sequence(2))));
+    engine.close().await.unwrap();
+}
+
+/// Rows that are gone are not passed over in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_whose_rows_are_gone_is_refused() {
+    let engine = engine(&READINGS.replace("shards = 4", "shards = 1")).await;
+    insert(&engine, "a", &[1, 2]).await;
+    let mut tail = engine.tail_stream("readings", TailFrom::Earliest).unwrap();
+    let place = next(&mut tail).await.resume;
+    let mut tail = engine.tail_query("SELECT value FROM readings", TailFrom::Earliest).unwrap();
+    let place_of_query = next(&mut tail).await.resume;
+    drop(tail);
+    insert(&engine, "a", &[3]).await;
+    insert(&engine, "a", &[4]).await;
+    let stream = engine.log().stream_named("readings").unwrap().id;
+    engine.log().trim(stream, ShardId(0), Sequence(3)).unwrap();
+    let error = engine.tail_stream("readings", TailFrom::Resume(place)).err().expect("row 2 is gone");
+    assert_eq!(error.code().as_str(), "HW1010", "{error}");
+    let error = engine.tail_query("SELECT value FROM readings", TailFrom::Resume(place_of_query));
+    assert_eq!(error.err().expect("rows 0 to 2 are gone").code().as_str(), "HW1010");
+    let mut tail = engine.tail_stream("readings", TailFrom::Resume("3".to_owned())).unwrap();
+    assert_eq!(next(&mut tail).await.place, Some((ShardId(0), Sequence(3))));
+    engine.close().await.unwrap();
+}
