@@ -41,6 +41,11 @@ impl Shard {
         ShardBounds { first: self.first, next: self.next }
     }
 
+    /// It is empty, and begins here.
+    pub(crate) fn begin_at(&mut self, first: Sequence) {
+        (self.first, self.next) = (first, first);
+    }
+
     /// Up to where rows may be removed: as far as is asked, but of a held stream only what was released.
     pub(crate) fn removable(&self, held: bool, before: Sequence) -> Sequence {
         if held { before.min(self.released) } else { before }

@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Durable { active: u64, bytes: u64 },
     /// Several at once, all of them or none.
     Together(Vec<Self>),
+    /// The log, with streams that are kept in memory, has been opened so many times.
+    Opened { times: u64 },
     /// The log was closed: everything before this is durable.
     Closed,
 }
@@ -105,6 +107,8 @@ pub(crate) struct State {
     pub lost: Vec<Lost>,
     /// The newest active file that is known to have been begun, and up to where it is known to be durable.
     pub durable: Option<(u64, u64)>,
+    /// How often the log was opened while there were streams that are kept in memory.
+    pub opened: u64,
 }
 
 impl State {
@@ -143,6 +147,7 @@ impl State {
             Event::Lost(lost) => self.lost.push(lost),
             Event::Durable { active, bytes } => self.durable = Some((active, bytes)),
             Event::Together(events) => events.into_iter().try_for_each(|event| self.apply(event, None))?,
+            Event::Opened { times } => self.opened = times,
             Event::Closed => {}
         }
         Ok(())
@@ -209,6 +214,9 @@ impl State {
         events.extend(self.lost.iter().map(|one| (Event::Lost(one.clone()), None)));
         let durable = self.unsealed();
         events.extend(durable.map(|(active, bytes)| (Event::Durable { active, bytes }, None)));
+        if self.opened > 0 {
+            events.push((Event::Opened { times: self.opened }, None));
+        }
         events
     }
 }

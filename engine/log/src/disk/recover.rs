@@ -29,6 +29,7 @@ use super::seal::{SealJob, snapshot};
 use super::store;
 use crate::batch::Header;
 use crate::error::{LogError, Result};
+use crate::memory::{first_of_life, is_in_memory};
 use crate::producers::Producers;
 use crate::sequencer::Sequencer;
 use crate::view::View;
@@ -49,7 +50,11 @@ pub(crate) fn recover(world: &World, layout: &Layout) -> Result<Opened> {
     let disk = &*world.disk;
     let catalog = open_catalog(world, layout)?;
     let actives = clean_up(disk, layout, &catalog.state)?;
-    let catalog = catalog.compact(disk, world.clock.now())?;
+    let mut catalog = catalog.compact(disk, world.clock.now())?;
+    if catalog.state.streams.iter().any(|stream| is_in_memory(&stream.info)) {
+        let times = catalog.state.opened + 1;
+        catalog.keep_one(Event::Opened { times })?;
+    }
     let mut recovery = Recovery::new(layout, catalog);
     recovery.add_sealed(disk)?;
     recovery.add_active(world, &actives)?;
@@ -181,6 +186,11 @@ impl<'a> Recovery<'a> {
             }
             if let Some(head) = sequencer.head_mut(*stream, *shard) {
                 head.producers = Producers::from_snapshot(&trimmed.producers);
+            }
+        }
+        for stream in state.streams.iter().filter(|stream| is_in_memory(&stream.info)) {
+            for shard in view.shards_mut(stream.info.id) {
+                shard.begin_at(first_of_life(state.opened));
             }
         }
         view.streams = state.streams.clone();

@@ -40,20 +40,21 @@ impl Event {
     }
 }
 
-/// Applies what a message of the catalog says.
-pub(crate) fn replay(topic: &str, stored: &Stored, streams: &mut Streams) -> Result<()> {
+/// Applies what a message of the catalog says. Whether that is that the log was opened.
+pub(crate) fn replay(topic: &str, stored: &Stored, streams: &mut Streams) -> Result<bool> {
     let at = u64::try_from(stored.offset).unwrap_or_default();
     let damaged = |reason: String| LogError::corrupt(topic, at, reason);
     let event = serde_json::from_slice(&stored.value)
         .map_err(|error| damaged(format!("the message holds no event: {error}")))?;
     match event {
-        Event::Opened { .. } => Ok(()),
+        Event::Opened { .. } => Ok(true),
         Event::Stream(change) => {
             let schema = match &*stored.note {
                 [] => None,
                 bytes => Some(schema::from_bytes(bytes).map_err(damaged)?),
             };
-            streams.apply(&change, schema).map_err(damaged)
+            streams.apply(&change, schema).map_err(damaged)?;
+            Ok(false)
         }
     }
 }

@@ -18,6 +18,7 @@ use super::inner::{End, Writer, catalog_topic, is_in_topic, read_batches, topic_
 use super::rows::TopicRows;
 use super::search;
 use crate::error::{LogError, Result};
+use crate::memory::first_of_life;
 use crate::producers::Producers;
 use crate::sequencer::Sequencer;
 use crate::view::{Shard, View};
@@ -42,17 +43,18 @@ pub(crate) fn open(world: &World, topics: &Arc<dyn Topics>, name: &str) -> Resul
     if at.start > 0 {
         return Err(removed(&catalog));
     }
+    let mut opened = 1;
     while !at.is_empty() {
         let events = topics.read(&catalog, 0, at.clone())?;
         let Some(last) = events.last() else { break };
         at.start = last.offset + 1;
         for event in &events {
-            replay(&catalog, event, &mut view.streams)?;
+            opened += u64::from(replay(&catalog, event, &mut view.streams)?);
         }
     }
     let now = world.clock.now();
-    let opened = Event::Opened { by: world.random.next(), at: now.0 };
-    let offsets = topics.commit(&[opened.to_message(&catalog, None, now)])?;
+    let taken_over = Event::Opened { by: world.random.next(), at: now.0 };
+    let offsets = topics.commit(&[taken_over.to_message(&catalog, None, now)])?;
     let mut writer = Writer {
         sequencer: Sequencer::default(),
         ends: hashbrown::HashMap::new(),
@@ -67,8 +69,16 @@ pub(crate) fn open(world: &World, topics: &Arc<dyn Topics>, name: &str) -> Resul
             let shard = ShardId(number);
             let place = Place { topic: topic_of(name, info), stream: info.id, shard };
             let found = if is_in_topic(info) { recover(&**topics, &place)? } else { None };
+            if !is_in_topic(info)
+                && let Some(rows) = view.shard_mut(info.id, shard)
+            {
+                rows.begin_at(first_of_life(opened));
+            }
             if let Some(head) = writer.sequencer.head_mut(info.id, shard) {
                 head.fence = stream.fences.get(&shard).copied();
+                if !is_in_topic(info) {
+                    head.next = first_of_life(opened);
+                }
                 if let Some(found) = &found {
                     head.next = found.shard.next;
                     head.producers = found.producers.clone();

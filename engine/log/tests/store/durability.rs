@@ -3,7 +3,7 @@
 use headwater_core::world::sim::SimWorld;
 use headwater_core::{Epoch, ProducerId, Sequence, ShardId, StreamId, StreamName};
 use headwater_log::{
-    Append, DiskLog, DiskLogOptions, Durability, Log, Pending, Producer, ReadSpec, StreamSpec,
+    Append, DiskLog, DiskLogOptions, Durability, From, Log, LogError, Pending, Producer, ReadSpec, StreamSpec,
 };
 
 use super::script::{read, rows, schema};
@@ -66,6 +66,39 @@ fn each_level_survives_what_it_says() {
         assert_eq!(count(&log, disk), 2);
         // What was there when the log was opened was made durable then.
         assert!((1..=2).contains(&count(&log, process)));
+    }
+}
+
+/// No number is given out twice: who remembers a place is told that the rows behind it are gone.
+#[test]
+fn what_is_kept_in_memory_is_numbered_behind_all_that_was() {
+    let machine = SimWorld::new(4);
+    let log = open(&machine);
+    let memory = streams(&log)[2];
+    let bounds = |log: &DiskLog| log.bounds(memory).unwrap()[0];
+    for n in 0..3 {
+        log.append(vec![append(memory, n)]).unwrap();
+    }
+    assert_eq!((bounds(&log).first.0, bounds(&log).next.0), (0, 3));
+    let (mut log, mut last) = (log, Sequence(2));
+    for life in 0..6 {
+        if life % 2 == 0 {
+            log.close().unwrap();
+        }
+        drop(log);
+        if life % 3 == 0 {
+            machine.power_loss()
+        } else {
+            machine.process_crash()
+        }
+        log = open(&machine);
+        let begins = bounds(&log);
+        assert!(begins.first == begins.next && begins.first > last, "{begins:?}");
+        let place = ReadSpec { from: From::Sequence(last), ..ReadSpec::all(memory, ShardId(0)) };
+        assert!(matches!(log.read(place), Err(LogError::Trimmed { oldest, .. }) if oldest == begins.first));
+        let appended = log.append(vec![append(memory, life)]).unwrap();
+        assert_eq!((appended[0].first, count(&log, memory)), (begins.first, 1));
+        last = appended[0].first;
     }
 }
 

@@ -286,7 +286,7 @@ impl Driver {
             self.set_state(JobState::Paused, None);
             return Ok(Turn::Wait(None));
         }
-        self.set_state(JobState::Running, None);
+        self.set_state(JobState::Running, self.pipeline.lost());
         if self.is_checkpoint_due() {
             self.say()?;
         }

@@ -42,6 +42,7 @@ pub(crate) use journal::{
 pub(crate) use members::{Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
 pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start};
+pub(crate) use quiet::Quiet;
 pub use sink::fit;
 pub(crate) use sink::{Copies, Results, Sink, WEIGHT};
 pub(crate) use source::metadata_columns;

@@ -3,11 +3,12 @@
 //! A step is told how far to go in one of two ways: live, it takes what is there and answers a [`Cut`]; obeying, it is given a
 //! cut and takes exactly that. The same cuts give the same rows.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
-use headwater_log::{From, Log, StreamInfo};
+use headwater_log::{From, Log, ShardBounds, StreamInfo};
 use headwater_operators::{Rows, StateSize};
 use headwater_plan::dataflow::{Dataflow, Exchange};
 
@@ -51,8 +52,12 @@ pub(crate) struct Taken {
 impl Taken {
     /// How many rows of the log have not been taken.
     pub fn lag(&self, log: &dyn Log) -> Result<u64> {
-        let ends = log.ends(self.stream)?;
-        Ok(ends.iter().zip(&self.next).map(|(end, next)| end.0.saturating_sub(next.0)).sum())
+        let bounds = log.bounds(self.stream)?;
+        // What is gone is not to be taken any more.
+        let behind = |(bounds, next): (&ShardBounds, &Sequence)| {
+            bounds.next.0.saturating_sub(next.max(&bounds.first).0)
+        };
+        Ok(bounds.iter().zip(&self.next).map(behind).sum())
     }
 }
 
@@ -231,6 +236,11 @@ impl Pipeline {
         self.watermark
     }
 
+    /// Takes only rows of an event time, from now on.
+    pub fn take_since(&mut self, since: Option<EventTime>) {
+        self.sources.iter_mut().flat_map(|source| &mut source.shards).for_each(|shard| shard.since = since);
+    }
+
     /// Says after how long without rows shards are idle in live steps; nobody has said so: never.
     pub fn set_idle_timeouts(&mut self, timeouts: IdleTimeouts) {
         self.idle_timeouts = timeouts;
@@ -302,7 +312,8 @@ impl Pipeline {
             return Ok(None);
         }
         let timeouts = Arc::clone(&self.idle_timeouts);
-        self.fall_idle(&*timeouts, now);
+        // One that has come to its end waits for that, and not for rows.
+        self.fall_idle(&*timeouts, now, |shard| !shard.is_at_end());
         self.run(morsels, None).map(Some)
     }
 
@@ -345,20 +356,38 @@ impl Pipeline {
         self.run_to(morsels, watermark.max(self.watermark), cut.advance)
     }
 
-    /// Takes exactly what a cut says.
-    pub fn step_obeying(&mut self, cut: &Cut, now: Duration) -> Result<Step> {
-        let morsels = self.take_cut(cut, now)?;
-        self.run(morsels, cut.advance)
-    }
-
-    /// Does a step of a journal again, which says where time was after it.
+    /// Does a step of a journal again, which says where time was after it. Where rows are gone of a stream that is kept in memory alone,
+    /// time is put where they had put it: what that said is said, and is not said again.
     pub fn step_again(&mut self, cut: &Cut, watermark: EventTime, now: Duration) -> Result<Step> {
         let morsels = self.take_cut(cut, now)?;
+        let is_whole = self.lost_ranges().next().is_none();
         // Earlier versions ended time when some shards had ended and the others were idle.
-        if watermark == EventTime::MAX && self.all_idle() {
-            return self.run_to(morsels, watermark, cut.advance);
+        let ended_early = watermark == EventTime::MAX && self.all_idle();
+        if is_whole && !ended_early {
+            return self.run(morsels, cut.advance);
         }
-        self.run(morsels, cut.advance)
+        self.run_to(morsels, watermark.max(self.watermark), cut.advance)
+    }
+
+    /// The rows that are gone of streams that are kept in memory alone, and were to be taken.
+    fn lost_ranges(&self) -> impl Iterator<Item = (&StreamInfo, ShardId, &Range<Sequence>)> {
+        self.sources.iter().flat_map(|source| {
+            source.shards.iter().filter_map(|shard| Some((&*source.info, shard.shard, shard.lost.as_ref()?)))
+        })
+    }
+
+    /// Says which rows are gone of streams that are kept in memory alone, if any were to be taken.
+    pub fn lost(&self) -> Option<String> {
+        let range = |(info, shard, lost): (&StreamInfo, ShardId, &Range<Sequence>)| {
+            format!("rows {} to {} of stream {} shard {shard}", lost.start, lost.end, info.spec.name)
+        };
+        let all: Vec<String> = self.lost_ranges().map(range).collect();
+        (!all.is_empty()).then(|| {
+            format!(
+                "HW1010 {} are gone, as it is kept in memory alone; the job goes on without them",
+                all.join(", ")
+            )
+        })
     }
 
     fn take_cut(&mut self, cut: &Cut, now: Duration) -> Result<Vec<Vec<Rows>>> {
@@ -391,7 +420,7 @@ impl Pipeline {
         now: Duration,
         advance: Option<EventTime>,
     ) -> Result<Option<Step>> {
-        let changed = self.fall_idle(timeout, now);
+        let changed = self.fall_idle(timeout, now, |_| true);
         let advance = advance.filter(|time| self.all_idle() && *time > self.watermark);
         if !changed && advance.is_none() {
             return Ok(None);
@@ -411,12 +440,17 @@ impl Pipeline {
     }
 
     /// Declares shards idle that have been without rows for so long. Whether there were any.
-    fn fall_idle(&mut self, timeout: &dyn Fn(&StreamInfo) -> Option<Duration>, now: Duration) -> bool {
+    fn fall_idle(
+        &mut self,
+        timeout: &dyn Fn(&StreamInfo) -> Option<Duration>,
+        now: Duration,
+        may: impl Fn(&ShardInput) -> bool,
+    ) -> bool {
         let mut changed = false;
         for source in &mut self.sources {
             let Some(timeout) = timeout(&source.info) else { continue };
             for shard in source.shards.iter_mut().filter(|shard| !shard.clock.idle && !shard.clock.ended) {
-                if now.saturating_sub(shard.last_rows) >= timeout {
+                if now.saturating_sub(shard.last_rows) >= timeout && may(shard) {
                     shard.clock.idle = true;
                     changed = true;
                 }

@@ -4,17 +4,18 @@
 //! morsels depend on the journal's cuts alone: not on how the log happens to hold the rows in batches, which changes when
 //! segments are sealed. Where no state hangs on them ([`Morsels::AsRead`]) they are the log's batches, which need not be copied.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::compute::{cast, concat_batches};
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence, ShardId};
-use headwater_log::{ColumnBound, From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
+use headwater_log::{ColumnBound, Durability, From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 use headwater_operators::{Clocks, Rows};
 use headwater_plan::dataflow::{Metadata, Source, Watermark};
 
-use super::clock::{NEW_CLOCK, ShardClock};
+use super::clock::{NEW_CLOCK, ShardClock, nanos};
 use crate::error::{Result, RunError};
 
 /// The most rows of a morsel: as many as keep the columns of a few expressions within a core's cache.
@@ -67,9 +68,17 @@ pub(crate) struct ShardInput {
     pub end: Option<Sequence>,
     /// When it last had rows, on the monotonic clock.
     pub last_rows: std::time::Duration,
+    /// Rows of an earlier event time are left out.
+    pub since: Option<EventTime>,
+    /// The rows that are gone and were to be taken, of a stream that is kept in memory alone.
+    pub lost: Option<Range<Sequence>>,
     reader: Box<dyn Reader>,
     /// Whether the event time that the log knows is that of the source's watermark.
     tells_time: bool,
+    /// Whether a restart of the process takes the rows with it.
+    is_in_memory: bool,
+    /// Where it stands among rows that are gone, before the reader.
+    gap: Option<Sequence>,
     /// Rows that were read but lie behind the last cut.
     rest: Option<ReadBatch>,
 }
@@ -89,6 +98,12 @@ impl ShardInput {
             };
             Ok(ColumnBound { column: bound.column, min: array(&bound.min)?, max: array(&bound.max)? })
         });
+        let is_in_memory = info.spec.durability == Durability::Memory;
+        let kept = if is_in_memory { log.bounds(info.id)?.get(shard.0 as usize).copied() } else { None };
+        let (from, gap) = match (from, kept) {
+            (From::Sequence(at), Some(kept)) if at < kept.first => (From::Earliest, Some(at)),
+            (from, _) => (from, None),
+        };
         let reader = log.read(ReadSpec {
             stream: info.id,
             shard,
@@ -107,15 +122,57 @@ impl ShardInput {
             first: Sequence::ZERO,
             end: None,
             last_rows,
+            since: None,
+            lost: None,
             reader,
             tells_time,
+            is_in_memory,
+            gap,
             rest: None,
         })
     }
 
     /// The sequence number of the next row to take.
     pub fn position(&self) -> Sequence {
-        self.rest.as_ref().map_or_else(|| self.reader.position(), |rest| rest.first)
+        let behind = || self.rest.as_ref().map_or_else(|| self.reader.position(), |rest| rest.first);
+        self.gap.unwrap_or_else(behind)
+    }
+
+    /// Passes over rows that are gone, as far as a step goes.
+    fn pass_over(&mut self, source: &Source, until: Until) {
+        let kept = self.reader.position();
+        match (self.gap, until) {
+            (Some(at), Until::Budget { end, .. } | Until::Cut(end)) => {
+                let to = end.clamp(at, kept);
+                self.gap = (to < kept).then_some(to);
+                self.note_lost(source, at..to);
+            }
+            // A step of the journal took rows from before the first that there is now.
+            (None, Until::Cut(end)) if self.is_in_memory && end < self.position() => {
+                self.note_lost(source, end..self.position());
+            }
+            _ => {}
+        }
+    }
+
+    fn note_lost(&mut self, source: &Source, rows: Range<Sequence>) {
+        if rows.is_empty() {
+            return;
+        }
+        let start = match &self.lost {
+            Some(lost) => lost.start.min(rows.start),
+            None => {
+                let (stream, shard, from) = (&source.stream, self.shard, rows.start);
+                tracing::warn!(
+                    %stream,
+                    %shard,
+                    %from,
+                    "rows are gone, as the stream is kept in memory alone: the job goes on without them"
+                );
+                rows.start
+            }
+        };
+        self.lost = Some(start..rows.end);
     }
 
     /// Whether it has been told where it ends, and has come there.
@@ -138,6 +195,14 @@ impl ShardInput {
         };
         let mut morsels = Vec::with_capacity(cut.len());
         for Batch { rows: mut batch, times } in cut {
+            if let (Some(since), Some(watermark)) = (self.since, &source.watermark)
+                && !watermark.processing
+            {
+                batch = rows_since(source, &batch, watermark.column, since)?;
+                if batch.num_rows() == 0 {
+                    continue;
+                }
+            }
             let clocks = match &source.watermark {
                 Some(watermark) if watermark.processing => {
                     Clocks::Uniform(self.clock.process(&mut batch, watermark.column, floor)?)
@@ -171,6 +236,7 @@ impl ShardInput {
     /// Rows, and how many of them lie before the first one that counts.
     fn read(&mut self, source: &Source, until: Until) -> Result<(Vec<Batch>, usize)> {
         let mut batches = Vec::new();
+        self.pass_over(source, until);
         let (mut rows, mut bytes, mut before_first) = (0, 0, 0);
         loop {
             let within = match until {
@@ -211,6 +277,13 @@ impl ShardInput {
             batches.push(Batch { rows: dress(source, self.shard, read)?, times });
         }
     }
+}
+
+/// The rows with an event time of `since` or later.
+fn rows_since(source: &Source, batch: &RecordBatch, column: usize, since: EventTime) -> Result<RecordBatch> {
+    let times = nanos(batch.column(column)).map_err(|error| operator_error(source, error))?;
+    let keeps = times.iter().map(|time| Some(time.is_some_and(|time| time >= since.0)));
+    Ok(filter_record_batch(batch, &keeps.collect::<BooleanArray>())?)
 }
 
 fn operator_error(source: &Source, error: headwater_operators::OperatorError) -> RunError {

@@ -165,7 +165,8 @@ impl QueryTail {
         Ok(Next::Again)
     }
 
-    /// A step on the way to where the tail had come. Nothing is idle there, and nothing ends: what that did is in the time that was reached.
+    /// A step on the way to where the tail had come. Nothing is idle there, and nothing ends: what that did is in the time that it had
+    /// come to.
     fn skip_to(&mut self, reached: Reached, now: Duration) -> Result<Next> {
         if positions(&self.pipeline) != reached.places {
             if self.pipeline.step_up_to(Some(&reached.places), self.limits, now)?.is_none() {

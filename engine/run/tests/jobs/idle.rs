@@ -96,3 +96,15 @@ fn what_busy_steps_declare_idle_is_done_again() {
     }
     assert!(declared > 4, "{declared} steps declared a shard idle beside a busy one");
 }
+
+/// The shard that is ahead ends last, and is awake then: it does not fall idle again meanwhile.
+#[test]
+fn a_stream_that_ends_after_all_was_quiet_ends() {
+    let machine = machine(1, 100);
+    // Nothing in it waits for time, so that time stays where it is while all is quiet.
+    machine.sql("CREATE MATERIALIZED VIEW plain AS SELECT value FROM readings");
+    machine.append(&[("a", 100_000, 1), ("b", 50_000, 1)]);
+    machine.run_for(3);
+    machine.finish();
+    assert_eq!(machine.rows("plain"), ["1", "1"]);
+}

@@ -4,6 +4,7 @@
 
 mod alarms;
 mod alerts;
+mod altered;
 mod archives;
 mod bounds;
 mod changes;
@@ -11,6 +12,7 @@ mod connectors;
 mod determinism;
 mod differential;
 mod emission;
+mod forgetful;
 mod functions;
 mod growth;
 mod idle;
@@ -35,6 +37,7 @@ mod simulation;
 mod spill;
 mod streaming;
 mod stretch;
+mod tails;
 mod timed;
 mod trigger_sets;
 mod triggers;
