@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use async_trait::async_trait;
 use headwater_connectors::{ConnectorError, Cursor, Delivery, Parking, Result, Sink};
+use headwater_core::size::bytes_of_rows;
 use headwater_core::{Sequence, ShardId};
 use headwater_ingest::IngestError;
 
@@ -188,8 +189,7 @@ impl Sink for DatabaseSink {
         let new = || Waiting { first: delivery.first, next, rows: Vec::new(), bytes: 0 };
         let waiting = self.waiting.entry(delivery.shard).or_insert_with(new);
         waiting.next = next;
-        let bytes = delivery.rows.columns().iter().map(|column| column.to_data().get_slice_memory_size());
-        waiting.bytes += bytes.sum::<std::result::Result<usize, _>>().map_err(IngestError::from)?;
+        waiting.bytes += bytes_of_rows(&delivery.rows);
         waiting.rows.push(delivery.rows);
         Ok(())
     }

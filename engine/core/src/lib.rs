@@ -8,6 +8,7 @@
 pub mod code;
 pub mod hash;
 pub mod ids;
+pub mod size;
 pub mod time;
 pub mod world;
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use headwater_core::hash::shard_of;
+use headwater_core::size::bytes_of_rows;
 use headwater_core::{Epoch, ProducerId, Sequence, ShardId, StreamId, World};
 use headwater_log::{Append, Log, Producer, StreamInfo};
 
@@ -270,9 +271,9 @@ impl Payload {
         let bytes = match self {
             Self::Bytes { body, .. } => body.len(),
             Self::Messages { messages, .. } => messages.iter().map(Bytes::len).sum(),
-            Self::Rows(rows) => rows.get_array_memory_size(),
+            Self::Rows(rows) => bytes_of_rows(rows),
             Self::Decoded(decoded) if !decoded.bytes.is_empty() => decoded.bytes.len(),
-            Self::Decoded(decoded) => decoded.rows.get_array_memory_size(),
+            Self::Decoded(decoded) => bytes_of_rows(&decoded.rows),
         };
         bytes as u64
     }

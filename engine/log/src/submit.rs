@@ -3,6 +3,7 @@
 
 use arrow::array::RecordBatch;
 use headwater_core::EventTime;
+use headwater_core::size::bytes_of_rows;
 use parking_lot::RwLock;
 
 use crate::admit::admit;
@@ -98,7 +99,7 @@ impl Part {
     fn bytes(&self) -> u64 {
         match &self.rows {
             Rows::File(prepared) => prepared.total_bytes(),
-            Rows::Memory { rows, .. } => rows.get_array_memory_size() as u64,
+            Rows::Memory { rows, .. } => bytes_of_rows(rows) as u64,
         }
     }
 }

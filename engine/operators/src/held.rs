@@ -11,6 +11,7 @@ use arrow::array::{
 };
 use arrow::compute::interleave;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type, UInt64Type};
+use headwater_core::size::bytes_of_rows;
 
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::Result;
@@ -321,8 +322,7 @@ impl<T: Copy + Default> Store<T> {
 
     pub(crate) fn size(&self) -> usize {
         let chunks = self.chunks.iter().flatten();
-        let chunks: usize =
-            chunks.map(|chunk| chunk.batch.get_array_memory_size() + chunk.rows.len() * 4).sum();
+        let chunks: usize = chunks.map(|chunk| bytes_of_rows(&chunk.batch) + chunk.rows.len() * 4).sum();
         chunks + self.rows.capacity() * size_of::<Row<T>>()
     }
 }

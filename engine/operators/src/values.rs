@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::EventTime;
 use headwater_core::hash::slot_of;
+use headwater_core::size::bytes_of_rows;
 
 use crate::api::{Changes, Operator, OperatorSpec, Output, Reach, Rows, Snapshot, StateEntries, StateSize};
 use crate::error::Result;
@@ -96,6 +97,6 @@ impl Operator for Values {
     }
 
     fn state_size(&self) -> StateSize {
-        StateSize { entries: 0, bytes: self.rows.get_array_memory_size() as u64 }
+        StateSize { entries: 0, bytes: bytes_of_rows(&self.rows) as u64 }
     }
 }

@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
+use headwater_core::size::bytes_of_rows;
 use headwater_core::world::DiskFile;
 use headwater_core::{EventTime, Sequence};
 
@@ -170,7 +171,11 @@ impl DiskReader {
         let decoded = decode(&header, &cursor.wanted(written), fetch).map_err(in_file)?;
         if let Some(key) = key {
             let kept = DecodedBatch { header, decoded: decoded.clone() };
-            self.inner.recent.put(key, Arc::new(kept), bytes_of(&decoded).max(entry.bytes as usize));
+            self.inner.recent.put(
+                key,
+                Arc::new(kept),
+                bytes_of_rows(&decoded.rows).max(entry.bytes as usize),
+            );
         }
         Ok(Some(decoded))
     }
@@ -209,12 +214,6 @@ impl Reader for DiskReader {
     fn position(&self) -> Sequence {
         self.cursor.position
     }
-}
-
-/// The bytes of decoded columns. They may be slices of what was read, which then stays in memory as a whole.
-fn bytes_of(decoded: &Decoded) -> usize {
-    let columns = decoded.rows.columns().iter();
-    columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }
 
 /// A batch that is read from its file piece by piece.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use arrow::array::RecordBatch;
+use headwater_core::size::bytes_of_rows;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId};
 
 use crate::admit::event_time_range;
@@ -31,7 +32,7 @@ impl MemoryBatch {
         event_time: Option<usize>,
     ) -> Self {
         let event_time = event_time.and_then(|column| event_time_range(rows.column(column)));
-        let bytes = rows.get_array_memory_size() as u64;
+        let bytes = bytes_of_rows(&rows) as u64;
         Self { first, rows, arrival, event_time, bytes }
     }
 

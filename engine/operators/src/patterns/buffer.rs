@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{interleave, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
+use headwater_core::size::{bytes_of_column, bytes_of_rows};
 
 use super::spec::NAME;
 use crate::error::Result;
@@ -176,7 +177,7 @@ fn size_of_rows(batch: &RecordBatch, operands: &[ArrayRef]) -> usize {
         // A column that is looked at as it is takes no memory of its own.
         !batch.columns().iter().any(|column| Arc::ptr_eq(column, operand))
     });
-    batch.get_array_memory_size() + computed.map(|operand| operand.get_array_memory_size()).sum::<usize>()
+    bytes_of_rows(batch) + computed.map(|operand| bytes_of_column(operand)).sum::<usize>()
 }
 
 fn gather(

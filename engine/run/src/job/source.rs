@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
+use headwater_core::size::bytes_of_rows;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{ColumnBound, Durability, From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 use headwater_operators::{Clocks, Rows};
@@ -272,7 +273,7 @@ impl ShardInput {
             self.rest = split(&mut read, within);
             before_first += read.rows.num_rows().min(self.first.0.saturating_sub(read.first.0) as usize);
             rows += read.rows.num_rows();
-            bytes += read.rows.get_array_memory_size();
+            bytes += bytes_of_rows(&read.rows);
             let times = read.event_time.filter(|_| self.tells_time);
             batches.push(Batch { rows: dress(source, self.shard, read)?, times });
         }

@@ -1,5 +1,8 @@
 //! What one step holds in memory, after a long time in which nobody took any.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
 use headwater_core::ShardId;
 use headwater_log::ReadSpec;
 
@@ -37,4 +40,40 @@ fn a_step_says_little_more_than_it_may_take_however_many_windows_a_row_is_in() {
         "a step of at most {} rows said {most}",
         machine.step_rows_max
     );
+}
+
+/// Columns of a batch of the log share the buffer that it was read into. A step of a MiB takes rows of a MiB, however many columns they
+/// have.
+#[test]
+fn a_step_takes_as_many_bytes_as_its_rows_have() {
+    const COLUMNS: usize = 30;
+    const ROWS: usize = 100;
+    const BATCHES: i64 = 32;
+    let mut machine = Machine::new(12);
+    // The first step may take a small part of this.
+    machine.step_rows_max = 1 << 20;
+    machine.restart(1);
+    let columns: Vec<String> = (0..COLUMNS).map(|nth| format!("c{nth} BIGINT")).collect();
+    machine.sql(&format!(
+        "CREATE STREAM wide (k STRING, {columns}) WITH (shards = 1); CREATE STREAM copy (k STRING, {columns});
+         CREATE JOB copying AS INSERT INTO copy SELECT * FROM wide; PAUSE JOB copying",
+        columns = columns.join(", ")
+    ));
+    machine.turns(20);
+    let before = machine.engine().jobs()[0].steps;
+    for batch in 0..BATCHES {
+        let key: ArrayRef = Arc::new(StringArray::from(vec!["a"; ROWS]));
+        let numbers = |nth: usize| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(
+                (0..ROWS as i64).map(|row| (row * 0x9e37_79b9 + batch) << (nth % 30)),
+            ))
+        };
+        machine.append_to("wide", std::iter::once(key).chain((0..COLUMNS).map(numbers)).collect());
+    }
+    // 240 bytes of numbers a row: three quarters of a MiB in all.
+    machine.sql("RESUME JOB copying");
+    machine.catch_up();
+    let job = &machine.engine().jobs()[0];
+    assert_eq!((job.rows_in, job.rows_out), (ROWS as u64 * BATCHES as u64, ROWS as u64 * BATCHES as u64));
+    assert_eq!(job.steps - before, 1, "one step takes them all");
 }
