@@ -19,13 +19,23 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 use headwater_operators::sequences;
 
-use crate::functions::{ArrowPlanner, flink_functions, json_aggregates, json_functions};
+use crate::functions::{ArrowPlanner, element_functions, flink_functions, json_aggregates, json_functions};
 use crate::parse::arrow_type;
 use crate::patterns::PatternPlanner;
 use crate::window::WindowPlanner;
 
 /// Names that Flink has for functions of DataFusion, with the same arguments and meaning.
-const ALIASES: [(&str, &str); 2] = [("ceil", "ceiling"), ("trunc", "truncate")];
+const ALIASES: [(&str, &str); 5] = [
+    ("ceil", "ceiling"),
+    ("trunc", "truncate"),
+    ("starts_with", "startswith"),
+    ("ends_with", "endswith"),
+    ("map", "map_from_arrays"),
+];
+
+/// The same of aggregates.
+const AGGREGATE_ALIASES: [(&str, &str); 3] =
+    [("grouping", "grouping_id"), ("approx_distinct", "approx_count_distinct"), ("var_samp", "variance")];
 
 /// The rule that leaves out columns which are not used.
 const PRUNING: &str = "optimize_projections";
@@ -48,14 +58,17 @@ pub(crate) fn new_session() -> SessionState {
             let _ = state.register_udf(Arc::new(function));
         }
     }
-    if let Some(function) = state.aggregate_functions().get("grouping").cloned() {
-        let function = Arc::unwrap_or_clone(function).with_aliases(["grouping_id"]);
-        // As above.
-        let _ = state.register_udaf(Arc::new(function));
+    for (name, alias) in AGGREGATE_ALIASES {
+        if let Some(function) = state.aggregate_functions().get(name).cloned() {
+            let function = Arc::unwrap_or_clone(function).with_aliases([alias]);
+            // As above.
+            let _ = state.register_udaf(Arc::new(function));
+        }
     }
     let ours = flink_functions()
         .into_iter()
         .chain(json_functions())
+        .chain(element_functions())
         .chain(sequences::scalar_functions())
         .chain(crate::as_of::functions());
     for function in ours {

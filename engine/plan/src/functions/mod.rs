@@ -1,12 +1,12 @@
 //! Functions of Flink's and PostgreSQL's that DataFusion lacks or has with another meaning.
 
-mod date_format;
+mod elements;
 mod expanded;
 mod flink;
 mod json;
 mod parameters;
-mod texts;
 
+pub(crate) use elements::{FIELD, PLACES, ROWS, ROWS_OR_NULL, functions as element_functions};
 pub(crate) use flink::functions as flink_functions;
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};
 pub(crate) use parameters::take_parameters;

@@ -1,4 +1,4 @@
-//! Calls whose arguments need another reading than those of most functions: with lambdas, and with keywords of JSON.
+//! Calls whose arguments need another reading than those of most functions: with lambdas, and with keywords of JSON and of Flink.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::flink;
 use super::json;
 use super::json_aggregates;
 
@@ -35,6 +36,9 @@ pub(super) fn parse_call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserE
     }
     if json_aggregates::NAMES.contains(&name.as_str()) {
         return Some(json_aggregates::parse(parser));
+    }
+    if let Some(read) = flink::parse(parser, &name) {
+        return Some(read);
     }
     json::reader_of(&name).map(|read| {
         let ident = parser.parse_identifier()?;

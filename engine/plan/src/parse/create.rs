@@ -47,6 +47,7 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
 
 /// What follows on `CREATE [OR REPLACE]`.
 pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
+    // There are no sessions whose end anything could be gone with.
     let temporary = reader.take_words("TEMPORARY") || reader.take_words("TEMP");
     if reader.take_words("MATERIALIZED VIEW") {
         return Ok(Statement::CreateMaterializedView(read_view(reader, or_replace)?));
@@ -54,14 +55,18 @@ pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statemen
     if reader.take_words("VIEW") {
         return Ok(Statement::CreateView(read_view(reader, or_replace)?));
     }
-    if reader.sees("FUNCTION") && !temporary {
+    if temporary {
+        reader.take_words("SYSTEM");
+    }
+    if reader.sees("FUNCTION") {
         return read_function(reader, or_replace);
     }
     let word = reader.peek_word(0);
-    let can_be_replaced = matches!(word.as_deref(), Some("JOB" | "TRIGGER"));
-    if temporary || (or_replace && !can_be_replaced) {
-        let what = if temporary { "VIEW" } else { "JOB, FUNCTION, TRIGGER, MATERIALIZED VIEW or VIEW" };
-        return Err(reader.expected(what));
+    if temporary && word.as_deref() != Some("TABLE") {
+        return Err(reader.expected("VIEW, TABLE or FUNCTION"));
+    }
+    if or_replace && !matches!(word.as_deref(), Some("JOB" | "TRIGGER")) {
+        return Err(reader.expected("JOB, FUNCTION, TRIGGER, MATERIALIZED VIEW or VIEW"));
     }
     match word.as_deref() {
         Some("STREAM") => read_stream(reader, false),

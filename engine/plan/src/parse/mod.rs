@@ -11,6 +11,7 @@ mod changes;
 mod columns;
 mod create;
 mod dialect;
+mod flink;
 mod functions;
 mod given;
 mod json;

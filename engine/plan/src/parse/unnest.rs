@@ -9,19 +9,23 @@
 //! ```text
 //!  SELECT t.device, t.element FROM (SELECT *, UNNEST(t.list) AS element FROM t) AS t
 //! ```
+//!
+//! A LEFT JOIN unnests a list that has one NULL if there is nothing in it; `WITH ORDINALITY` unnests the places beside the elements; and
+//! where the elements have several columns, the fields of each are put beside it by another SELECT.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator,
-    ObjectNamePart, Query, Select, SelectItem, SetExpr, Spanned, TableAlias, TableFactor, TableWithJoins,
-    Value, VisitMut, VisitorMut,
+    Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    Spanned, TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::calls::call;
 use super::dialect::HeadwaterDialect;
 use super::reader::{normal, position};
 use crate::error::{Mistake, Result, SqlError};
+use crate::functions::{FIELD, PLACES, ROWS, ROWS_OR_NULL};
 use crate::script::Script;
 
 /// Puts the lists that tables are joined with into SELECT.
@@ -82,6 +86,17 @@ struct Renamed {
     table: Option<Ident>,
 }
 
+/// What UNNEST says of its elements.
+struct Elements {
+    list: Expr,
+    /// Their columns: one, or those of rows.
+    columns: Vec<Ident>,
+    /// The column of their places, from 1.
+    place: Option<Ident>,
+    /// Whether a row whose list is empty stays.
+    outer: bool,
+}
+
 /// Puts a list's elements beside the table that it is joined with.
 fn elements_beside(table: &mut TableFactor, join: Join) -> Result<Renamed> {
     let refuse = |message: &str| {
@@ -93,26 +108,37 @@ fn elements_beside(table: &mut TableFactor, join: Join) -> Result<Renamed> {
         JoinConstraint::On(Expr::Value(value)) => value.value == Value::Boolean(true),
         _ => false,
     };
-    match &join.join_operator {
-        JoinOperator::CrossJoin(on) | JoinOperator::Inner(on) | JoinOperator::Join(on) if on_true(on) => {}
-        _ => return refuse("a list is joined by CROSS JOIN, without a condition"),
-    }
-    let TableFactor::UNNEST {
-        alias: Some(alias),
-        array_exprs,
-        with_offset: false,
-        with_ordinality: false,
-        ..
-    } = join.relation
+    let outer = match &join.join_operator {
+        JoinOperator::CrossJoin(on) | JoinOperator::Inner(on) | JoinOperator::Join(on) if on_true(on) => {
+            false
+        }
+        JoinOperator::Left(on) | JoinOperator::LeftOuter(on) if on_true(on) => true,
+        _ => {
+            return refuse(
+                "a list is joined by CROSS JOIN, or by LEFT JOIN ... ON TRUE, without a condition",
+            );
+        }
+    };
+    let TableFactor::UNNEST { alias: Some(alias), array_exprs, with_offset: false, with_ordinality, .. } =
+        join.relation
     else {
-        return refuse("a list that is joined has a name for its elements, and no offsets or ordinals");
+        return refuse(
+            "a list that is joined has a name for its elements, and WITH ORDINALITY for their places",
+        );
     };
-    let ([list], true) = (array_exprs.as_slice(), alias.columns.len() <= 1) else {
-        return refuse("one list is joined at a time, and its elements are one column");
+    let Ok([list]) = <[Expr; 1]>::try_from(array_exprs) else {
+        return refuse("one list is joined at a time");
     };
-    let element = alias.columns.first().map_or_else(|| alias.name.clone(), |column| column.name.clone());
+    let mut columns: Vec<Ident> = alias.columns.iter().map(|column| column.name.clone()).collect();
+    let place = with_ordinality.then(|| match columns.len() {
+        0 | 1 => Ident::new("ordinality"),
+        _ => columns.pop().expect("there are two"),
+    });
+    if columns.is_empty() {
+        columns.push(alias.name.clone());
+    }
     let name = name_of_factor(table);
-    let Some(subquery) = with_elements(table.clone(), list, &element) else {
+    let Some(subquery) = with_elements(table.clone(), Elements { list, columns, place, outer }) else {
         return refuse("a list is joined with a table or subquery");
     };
     let named = |name: Ident| TableAlias { explicit: true, name, columns: Vec::new(), at: None };
@@ -130,19 +156,43 @@ fn name_of_factor(factor: &TableFactor) -> Option<Ident> {
     }
 }
 
-/// `SELECT *, UNNEST(list) AS element FROM table`.
-fn with_elements(table: TableFactor, list: &Expr, element: &Ident) -> Option<Box<Query>> {
-    let shape = "SELECT *, UNNEST(list) AS element FROM t";
+/// The elements as a column, before their fields are.
+const ROW: &str = "$row";
+
+/// `SELECT *, UNNEST(list) AS element FROM table`. Of rows with several columns there is another SELECT above it.
+fn with_elements(table: TableFactor, elements: Elements) -> Option<Box<Query>> {
+    let of_list = |function: &str, list: Expr| call(Ident::new(function), vec![list]);
+    let Elements { list, columns, place, outer } = elements;
+    let several = columns.len() > 1;
+    let places = place.map(|name| (of_list(PLACES, list.clone()), name));
+    let rows = match outer {
+        true => of_list(ROWS_OR_NULL, list),
+        // A list by itself needs nothing.
+        false if several || places.is_some() => of_list(ROWS, list),
+        false => list,
+    };
+    let element = if several { Ident::with_quote('"', ROW) } else { columns.first()?.clone() };
+    let lists = std::iter::once((rows, element)).chain(places);
+    let items = lists.map(|(list, alias)| (of_list("unnest", list), alias)).collect();
+    let query = beside("SELECT * FROM t", table, items)?;
+    if !several {
+        return Some(query);
+    }
+    let inner = TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
+    let fields = columns.into_iter().zip(1..).map(|(alias, nth)| {
+        let row = Expr::Identifier(Ident::with_quote('"', ROW));
+        let nth = Expr::value(Value::Number(i32::to_string(&nth), false));
+        (call(Ident::new(FIELD), vec![row, nth]), alias)
+    });
+    beside(&format!("SELECT * EXCLUDE (\"{ROW}\") FROM t"), inner, fields.collect())
+}
+
+/// A query of all columns of a table, with these beside them.
+fn beside(shape: &str, table: TableFactor, items: Vec<(Expr, Ident)>) -> Option<Box<Query>> {
     let mut query = Parser::new(&HeadwaterDialect).try_with_sql(shape).ok()?.parse_query().ok()?;
     let SetExpr::Select(select) = &mut *query.body else { return None };
-    let Some(SelectItem::ExprWithAlias { expr: Expr::Function(function), alias }) =
-        select.projection.last_mut()
-    else {
-        return None;
-    };
-    let FunctionArguments::List(arguments) = &mut function.args else { return None };
-    arguments.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(list.clone()))];
-    *alias = element.clone();
+    let items = items.into_iter().map(|(expr, alias)| SelectItem::ExprWithAlias { expr, alias });
+    select.projection.extend(items);
     select.from.first_mut()?.relation = table;
     Some(query)
 }

@@ -35,6 +35,8 @@ const CASES: &[&str] = &[
     "CREATE MATERIALIZED VIEW m AS SELECT device, window_start, count(*) FROM TUMBLE(r, ts, INTERVAL '1 MINUTE') \
      GROUP BY device, window_start EMIT ON WINDOW CLOSE",
     "CREATE OR REPLACE TEMPORARY VIEW v (a, b) AS SELECT 1, 2",
+    "CREATE TEMPORARY TABLE f (a INT) WITH (connector = 'filesystem', path = 'a.csv', format = 'csv')",
+    "CREATE TEMPORARY SYSTEM FUNCTION f(x INT) RETURNS INT RETURN x + 1",
     "CREATE VIEW IF NOT EXISTS v AS (SELECT 1)",
     "CREATE JOB j AS INSERT INTO o (a, b) SELECT a, b FROM s",
     "CREATE JOB IF NOT EXISTS a.j AS INSERT INTO o WITH x AS (SELECT * FROM s) SELECT * FROM x",

@@ -75,6 +75,13 @@ impl<'t> Walk<'_, 't> {
         self.found.extend(inner);
         Ok(())
     }
+
+    /// Goes on from a value that has been read, and from all within it.
+    fn onward_from_all_within<E: Error>(&mut self, value: &'t str) -> Result<(), E> {
+        self.onward_from(value)?;
+        let within = find_under(value, &[Step::Every], self.root).map_err(E::custom)?;
+        within.into_iter().try_for_each(|value| self.onward_from_all_within(value))
+    }
 }
 
 impl<'t> DeserializeSeed<'t> for Walk<'_, 't> {
@@ -90,6 +97,7 @@ impl<'t> DeserializeSeed<'t> for Walk<'_, 't> {
                 let passed = filtered(raw(from)?, condition, self.root);
                 passed.into_iter().try_for_each(|value| self.onward_from(value))
             }
+            Some(Step::Deep) => self.onward_from_all_within(raw(from)?),
             Some(_) => from.deserialize_any(self),
         }
     }
@@ -97,6 +105,15 @@ impl<'t> DeserializeSeed<'t> for Walk<'_, 't> {
 
 fn raw<'t, D: Deserializer<'t>>(from: D) -> Result<&'t str, D::Error> {
     <&RawValue as serde::Deserialize>::deserialize(from).map(RawValue::get)
+}
+
+/// What is left of an array's elements.
+fn elements<'t, A: SeqAccess<'t>>(seq: &mut A) -> Result<Vec<&'t str>, A::Error> {
+    let mut elements = Vec::new();
+    while let Some(element) = seq.next_element::<&RawValue>()? {
+        elements.push(element.get());
+    }
+    Ok(elements)
 }
 
 impl<'t> Visitor<'t> for Walk<'_, 't> {
@@ -124,8 +141,8 @@ impl<'t> Visitor<'t> for Walk<'_, 't> {
                     map.next_value_seed(self.onward())?;
                 }
             }
-            // A filter has read the whole value by itself.
-            Step::Element(_) | Step::Filter(_) => {
+            // Those have read the whole value by themselves.
+            Step::Element(_) | Step::Elements(_) | Step::Filter(_) | Step::Deep => {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
             }
         }
@@ -146,16 +163,19 @@ impl<'t> Visitor<'t> for Walk<'_, 't> {
                 }
             }
             Step::Element(nth) => {
-                let mut elements = Vec::new();
-                while let Some(element) = seq.next_element::<&RawValue>()? {
-                    elements.push(element.get());
-                }
+                let elements = elements(&mut seq)?;
                 let back = usize::try_from(nth.unsigned_abs()).unwrap_or(usize::MAX);
                 if let Some(element) = elements.len().checked_sub(back).and_then(|nth| elements.get(nth)) {
                     self.onward_from(element)?;
                 }
             }
-            Step::Member(_) | Step::Filter(_) => {}
+            Step::Elements(stretches) => {
+                let elements = elements(&mut seq)?;
+                for place in stretches.iter().flat_map(|stretch| stretch.places(elements.len())) {
+                    self.onward_from(elements[place])?;
+                }
+            }
+            Step::Member(_) | Step::Filter(_) | Step::Deep => {}
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
@@ -236,6 +256,25 @@ mod tests {
         check(r#"{"a":{"x":1},"a":{"y":2}}"#, "$.a.x", &[]);
         check(r#"{"k\u0065y":1}"#, "$.key", &["1"]);
         check("18446744073709551616.5", "$", &["18446744073709551616.5"]);
+    }
+
+    #[test]
+    fn elements_are_named_by_their_places() {
+        let text = r#"{"a": [0, 1, [2], {"b": 3}, 4], "b": {"c": [{"b": 5}, 6]}}"#;
+        check(text, "$.a[1 to 2]", &["1", "[2]"]);
+        check(text, "$.a[1:2]", &["1"]);
+        check(text, "$.a[last - 1 to last]", &[r#"{"b": 3}"#, "4"]);
+        check(text, "$.a[-2:]", &[r#"{"b": 3}"#, "4"]);
+        check(text, "$.a[:2]", &["0", "1"]);
+        check(text, "$.a[4, 0]", &["4", "0"]);
+        check(text, "$.a[last, 7]", &["4"]);
+        check(text, "$.a[2 to 3].b", &["3"]);
+        check(text, "$.a[2:4][0]", &["2"]);
+        check(text, "$.b[0 to 3]", &[]);
+        check(text, "$..b", &[r#"{"c": [{"b": 5}, 6]}"#, "3", "5"]);
+        check(text, "$..[1]", &["1", "6"]);
+        check(text, "$.b..*", &[r#"[{"b": 5}, 6]"#, r#"{"b": 5}"#, "6", "5"]);
+        check(text, "$.b.c[?(@..b)].b", &["5"]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod is_json;
 mod path;
 mod query;
 mod registry;
+mod subscript;
 mod value;
 
 pub(crate) use arrows::ArrowPlanner;

@@ -2,15 +2,16 @@
 //!
 //! ```text
 //!  path   = [ "lax" | "strict" ] "$" step*
-//!  step   = "." name | "." "*" | [ "." ] "[" ( quoted name | [ "-" ] digits | "*" | "?" filter ) "]"
+//!  step   = ( "." | ".." ) ( name | "*" ) | [ "." | ".." ] "[" ( quoted name | subscripts | "*" | "?" filter ) "]"
 //! ```
 //!
 //! In a strict path a step that leads nowhere is an error, in a lax one (which it is unless it says so) nothing is there. What a filter is
-//! stands in `filter.rs`. Slices and `..` are refused.
+//! stands in `filter.rs`, and what subscripts are in `subscript.rs`. `..` leads to a value and all within it.
 
 use datafusion::common::{Result, plan_err};
 
 use super::filter::Condition;
+use super::subscript::{Stretch, subscripts};
 
 /// What ends a name.
 const ENDS: &[char] = &['.', '[', ' ', '(', ')', '?', '@', '\'', '"'];
@@ -22,8 +23,12 @@ pub(super) enum Step {
     Member(String),
     /// The element of an array, from 0; below zero from its end.
     Element(i64),
+    /// Elements of an array, in this order.
+    Elements(Vec<Stretch>),
     /// All members or elements.
     Every,
+    /// The value itself and all within it, each before what is within it.
+    Deep,
     /// The elements for which this holds; an object for which it does.
     Filter(Box<Condition>),
 }
@@ -31,7 +36,7 @@ pub(super) enum Step {
 impl Step {
     /// Whether it leads to one value at most.
     pub(super) fn is_definite(&self) -> bool {
-        !matches!(self, Self::Every | Self::Filter(_))
+        matches!(self, Self::Member(_) | Self::Element(_))
     }
 }
 
@@ -86,8 +91,13 @@ impl Path {
 
 /// Reads a step, and what is behind it.
 pub(super) fn step<'t>(text: &'t str, ends: &[char]) -> Result<(Step, &'t str), &'static str> {
-    if text.starts_with("..") {
-        return Err("has '..', which is not supported");
+    if let Some(rest) = text.strip_prefix("..") {
+        // What is behind it is a step by itself: the second point is that of a name.
+        return match rest.chars().next() {
+            Some('.') | None => Err("lacks a name behind '..'"),
+            Some('[') => Ok((Step::Deep, rest)),
+            Some(_) => Ok((Step::Deep, &text[1..])),
+        };
     }
     if let Some(rest) = text.strip_prefix(".[").or_else(|| text.strip_prefix('[')) {
         return bracketed(rest);
@@ -117,19 +127,12 @@ fn bracketed(text: &str) -> Result<(Step, &str), &'static str> {
             let (condition, rest) = Condition::parse(&text[1..])?;
             (Step::Filter(Box::new(condition)), rest)
         }
-        _ => {
-            let end = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
-            let number =
-                text[..end].parse().map_err(|_| "needs a number, '*' or a quoted name in brackets")?;
-            (Step::Element(number), &text[end..])
-        }
+        _ => subscripts(text)?,
     };
     let rest = rest.trim_start();
     match rest.strip_prefix(']') {
         Some(after) => Ok((step, after)),
-        None if rest.starts_with([':', ',']) => {
-            Err("has a slice or a list in brackets, which is not supported")
-        }
+        None if rest.starts_with(',') => Err("has several names in brackets, which is not supported"),
         None => Err("lacks ']'"),
     }
 }
@@ -164,6 +167,11 @@ mod tests {
         assert_eq!(steps("lax $.a[*].c"), [member("a"), Step::Every, member("c")]);
         assert_eq!(steps("$.[\"a.b\"][-1]"), [member("a.b"), Step::Element(-1)]);
         assert_eq!(steps(r"$['it\'s'].*"), [member("it's"), Step::Every]);
+        assert_eq!(steps("$.a[last].b"), [member("a"), Step::Element(-1), member("b")]);
+        assert_eq!(steps("$..a[0]"), [Step::Deep, member("a"), Step::Element(0)]);
+        assert_eq!(steps("$.a..[0]"), [member("a"), Step::Deep, Step::Element(0)]);
+        assert_eq!(steps("$..*"), [Step::Deep, Step::Every]);
+        assert!(matches!(steps("$.a[0:2].b").as_slice(), [_, Step::Elements(_), _]));
         assert!(Path::parse("strict $.a").unwrap().strict);
         assert!(Path::parse("STRICT $").unwrap().strict);
         assert!(!Path::parse("$.strict").unwrap().strict);
@@ -173,11 +181,13 @@ mod tests {
     fn what_is_no_path_is_told() {
         for (text, told) in [
             ("a.b", "begin with '$'"),
-            ("$..a", "'..'"),
+            ("$..", "lacks a name behind '..'"),
+            ("$...a", "lacks a name behind '..'"),
             ("$.", "lacks a name"),
             ("$.a[?(@.b > 1)", "']'"),
             ("$.a[?(@.b > 1) x]", "']'"),
-            ("$.a[0:2]", "slice"),
+            ("$.a[0:2:2]", "']'"),
+            ("$['a', 'b']", "several names"),
             ("$.a[0", "']'"),
             ("$['a", "quote"),
             ("$.a[x]", "number"),

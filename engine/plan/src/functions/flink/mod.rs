@@ -1,0 +1,20 @@
+//! Functions of Flink's that DataFusion lacks, or has with another meaning. `docs/functions.md` lists them.
+//!
+//! Most stand for expressions over functions of DataFusion; what no such expression says, or says slowly, is computed.
+
+mod calendar;
+mod computed;
+mod date_format;
+mod extract;
+mod lists;
+mod numbers;
+mod parsed;
+mod pattern;
+mod registry;
+mod signature;
+mod text;
+mod time;
+mod web;
+
+pub(crate) use registry::functions;
+use signature::{any_of, arguments, quoted, timestamps, to_text};

@@ -1,0 +1,27 @@
+//! All of them, as DataFusion takes them.
+
+use datafusion::logical_expr::ScalarUDF;
+
+use super::date_format::DateFormat;
+use super::extract::{RegexpExtract, SplitIndex};
+use super::{calendar, lists, numbers, parsed, text, time, web};
+
+/// All of them.
+pub(crate) fn functions() -> Vec<ScalarUDF> {
+    let of_their_own = vec![
+        ScalarUDF::new_from_impl(DateFormat::new()),
+        ScalarUDF::new_from_impl(SplitIndex::new()),
+        ScalarUDF::new_from_impl(RegexpExtract::new()),
+    ];
+    [
+        of_their_own,
+        numbers::functions(),
+        text::functions(),
+        web::functions(),
+        time::functions(),
+        calendar::functions(),
+        parsed::functions(),
+        lists::functions(),
+    ]
+    .concat()
+}

@@ -1,0 +1,199 @@
+//! Texts.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, plan_err};
+use datafusion::functions::expr_fn::{
+    concat, encode, regexp_like, regexp_match, regexp_replace, sha224, sha256, sha384, sha512, strpos, substr,
+};
+use datafusion::functions_nested::expr_fn::{array_element, string_to_array};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Operator, ScalarUDF, Signature, Volatility, cast, lit, when,
+};
+use datafusion::scalar::ScalarValue;
+
+use super::super::expanded::Expanded;
+use super::computed::Computed;
+use super::{any_of, arguments, to_text};
+use crate::parse::sql_type;
+
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    let computed = parts().into_iter().chain(patterns()).chain(hashes()).map(Expanded::function);
+    computed.chain(tests().into_iter().map(Computed::function)).collect()
+}
+
+fn text() -> DataType {
+    DataType::Utf8
+}
+
+fn parts() -> Vec<Expanded> {
+    vec![
+        Expanded {
+            name: "split",
+            signature: any_of([vec![text(), text()]]),
+            returns: |_| DataType::new_list(DataType::Utf8, true),
+            expand: |args| {
+                let [text, separator] = arguments(args)?;
+                Ok(parts_of(text, separator))
+            },
+        },
+        // NULL as soon as an argument is.
+        Expanded {
+            name: "concat",
+            signature: Signature::variadic_any(Volatility::Immutable),
+            returns: to_text,
+            expand: |args| {
+                let texts = args.into_iter().map(|arg| cast(arg, DataType::Utf8));
+                let both = |a: Expr, b: Expr| {
+                    Expr::BinaryExpr(BinaryExpr::new(Box::new(a), Operator::StringConcat, Box::new(b)))
+                };
+                Ok(texts.reduce(both).unwrap_or_else(|| lit("")))
+            },
+        },
+        Expanded {
+            name: "locate",
+            signature: any_of([vec![text(), text()], vec![text(), text(), DataType::Int64]]),
+            returns: |_| DataType::Int32,
+            expand: |mut args| {
+                let from = if args.len() > 2 { Some(args.remove(2)) } else { None };
+                let [sought, text] = arguments(args)?;
+                let Some(from) = from else { return Ok(cast(strpos(text, sought), DataType::Int32)) };
+                let place = cast(strpos(substr(text, from.clone()), sought), DataType::Int64);
+                let mut there = when(place.clone().gt(lit(0_i64)), place + from - lit(1_i64));
+                Ok(cast(there.otherwise(lit(0_i64))?, DataType::Int32))
+            },
+        },
+        Expanded {
+            name: "elt",
+            signature: Signature::variadic_any(Volatility::Immutable),
+            returns: to_text,
+            expand: |mut args| {
+                if args.len() < 2 {
+                    return plan_err!("ELT takes a number, and texts of which it chooses one");
+                }
+                let n = cast(args.remove(0), DataType::Int64);
+                let mut texts = (1_i64..).zip(args);
+                let (first, text) = texts.next().expect("there is one");
+                let mut choice = when(n.clone().eq(lit(first)), cast(text, DataType::Utf8));
+                for (nth, text) in texts {
+                    choice = choice.when(n.clone().eq(lit(nth)), cast(text, DataType::Utf8));
+                }
+                choice.end()
+            },
+        },
+    ]
+}
+
+fn parts_of(text: Expr, separator: Expr) -> Expr {
+    string_to_array(text, separator, lit(ScalarValue::Utf8(None)))
+}
+
+fn patterns() -> Vec<Expanded> {
+    vec![
+        Expanded {
+            name: "regexp_substr",
+            signature: any_of([vec![text(), text()]]),
+            returns: to_text,
+            expand: |args| group(args, lit(0_i64)),
+        },
+        Expanded {
+            name: "regexp",
+            signature: any_of([vec![text(), text()]]),
+            returns: |_| DataType::Boolean,
+            expand: |args| {
+                let [text, regex] = arguments(args)?;
+                Ok(regexp_like(text, regex, None))
+            },
+        },
+        // Without flags every match, as in Java.
+        Expanded {
+            name: "regexp_replace",
+            signature: any_of([vec![text(); 3], vec![text(); 4]]),
+            returns: to_text,
+            expand: |mut args| {
+                let flags = if args.len() > 3 { args.remove(3) } else { lit("g") };
+                let [text, regex, by] = arguments(args)?;
+                Ok(regexp_replace(text, regex, by, Some(flags)))
+            },
+        },
+    ]
+}
+
+/// What the `n`th group of the first match matched.
+fn group(args: Vec<Expr>, n: Expr) -> Result<Expr> {
+    let [text, regex] = arguments(args)?;
+    // A group around the whole shifts the others by one, and arrays are counted from one.
+    let whole = concat(vec![lit("("), regex, lit(")")]);
+    Ok(array_element(regexp_match(text, whole, None), n + lit(1_i64)))
+}
+
+fn hashes() -> Vec<Expanded> {
+    let hash = |name, expand| Expanded { name, signature: any_of([vec![text()]]), returns: to_text, expand };
+    vec![
+        hash("sha224", |args| Ok(as_hex(sha224(only(args)?)))),
+        hash("sha256", |args| Ok(as_hex(sha256(only(args)?)))),
+        hash("sha384", |args| Ok(as_hex(sha384(only(args)?)))),
+        hash("sha512", |args| Ok(as_hex(sha512(only(args)?)))),
+        Expanded {
+            name: "sha2",
+            signature: any_of([vec![text(), DataType::Int64]]),
+            returns: to_text,
+            expand: |args| {
+                let [text, bits] = arguments(args)?;
+                when(bits.clone().eq(lit(224_i64)), as_hex(sha224(text.clone())))
+                    .when(bits.clone().eq(lit(256_i64)), as_hex(sha256(text.clone())))
+                    .when(bits.clone().eq(lit(384_i64)), as_hex(sha384(text.clone())))
+                    .when(bits.eq(lit(512_i64)), as_hex(sha512(text)))
+                    .end()
+            },
+        },
+    ]
+}
+
+fn only(args: Vec<Expr>) -> Result<Expr> {
+    arguments(args).map(|[one]| one)
+}
+
+fn as_hex(hash: Expr) -> Expr {
+    encode(hash, lit("hex"))
+}
+
+/// Whether a text consists of such characters; an empty one and NULL do not.
+fn consists(name: &'static str, call: fn(&[ArrayRef]) -> Result<ArrayRef>) -> Computed {
+    Computed {
+        name,
+        coerce: |types| match types {
+            [_] => Ok(vec![DataType::Utf8]),
+            _ => plan_err!("a text is expected"),
+        },
+        returns: |_| DataType::Boolean,
+        call,
+    }
+}
+
+fn tests() -> Vec<Computed> {
+    fn all(args: &[ArrayRef], is_one: fn(&str) -> bool) -> Result<ArrayRef> {
+        let texts = args[0].as_string::<i32>().iter();
+        Ok(Arc::new(texts.map(|text| Some(text.is_some_and(is_one))).collect::<BooleanArray>()))
+    }
+    vec![
+        consists("is_alpha", |args| {
+            all(args, |text| !text.is_empty() && text.chars().all(char::is_alphabetic))
+        }),
+        consists("is_digit", |args| {
+            all(args, |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()))
+        }),
+        consists("is_decimal", |args| all(args, |text| text.trim().parse::<f64>().is_ok_and(f64::is_finite))),
+        Computed {
+            name: "typeof",
+            coerce: |types| Ok(types.to_vec()),
+            returns: |_| DataType::Utf8,
+            call: |args| {
+                let kind = sql_type(args[0].data_type());
+                Ok(Arc::new(StringArray::from(vec![kind; args[0].len()])))
+            },
+        },
+    ]
+}
