@@ -138,9 +138,10 @@ fn read_entry(reader: &mut Reader, tables: &[(String, Position)]) -> Result<Hint
         .at(at, &script)
         .hint(near.unwrap_or(all)));
     };
-    let unused = format!("{NAME} ends nothing here: no join or GROUP BY keeps rows of '{name}' for ever");
+    let unused =
+        format!("{NAME} ends nothing here: no join, GROUP BY or OVER keeps rows of '{name}' for ever");
     let unused = SqlError::new(Mistake::Option, unused)
         .at(at, &script)
-        .hint("it is for the tables of a join, or the one of a GROUP BY, in the same SELECT; windows and joins by time end by themselves");
+        .hint("it is for tables of a join, a GROUP BY or an OVER in the same SELECT; windows and joins by time end by themselves");
     Ok(Hint { table: *table, nanos, unused })
 }

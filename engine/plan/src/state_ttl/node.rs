@@ -16,11 +16,11 @@ pub(crate) struct Hinted {
     pub(crate) hint: Hint,
 }
 
-/// A join or an aggregate whose inputs hints name.
+/// A join, an aggregate or OVER whose inputs hints name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Keeps {
     pub(crate) input: LogicalPlan,
-    /// Of each side of a join, or of an aggregate's input and nothing.
+    /// Of each side of a join, or of the only input and nothing.
     pub(crate) hints: [Option<Hint>; 2],
 }
 

@@ -11,13 +11,14 @@ use super::node::{Hinted, Keeps};
 use crate::error::refused;
 use crate::script::Position;
 
-/// Puts joins and aggregates over tables that a hint names into [`Keeps`], and takes the marks of the tables away.
+/// Puts joins, aggregates and OVER over tables that a hint names into [`Keeps`], and takes the marks of the tables away.
 pub(crate) fn settle(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut used: Vec<Position> = Vec::new();
     let kept = plan.transform_up(|node| {
         let hints = match &node {
             LogicalPlan::Join(join) => [hint_of(&join.left), hint_of(&join.right)],
             LogicalPlan::Aggregate(aggregate) => [hint_of(&aggregate.input), None],
+            LogicalPlan::Window(window) => [hint_of(&window.input), None],
             _ => [None, None],
         };
         if hints.iter().all(Option::is_none) {

@@ -87,6 +87,15 @@ impl Lower<'_> {
         Ok(ttl)
     }
 
+    /// The same of what only forgets whole partitions, if it does at all.
+    pub(super) fn ttl_of_partitions(&self, forgets: bool, hint: Option<&Hint>) -> Result<Option<i64>> {
+        if forgets {
+            return self.ttl(hint);
+        }
+        check_unused([hint, None])?;
+        Ok(None)
+    }
+
     /// What is measured in event time of all rows needs sources that tell it.
     pub(super) fn check_timed(&self, what: &str) -> Result<()> {
         let untimed = |source: &&Source| source.watermark.as_ref().is_none_or(|watermark| watermark.per_key);

@@ -52,7 +52,7 @@ impl<'a> Lower<'a> {
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input, below_window),
             LogicalPlan::Projection(projection) => self.projection(projection, below_window),
             LogicalPlan::Filter(filter) if is_window(&filter.input) => self.top_n(filter, true),
-            LogicalPlan::Window(window) => self.over(window),
+            LogicalPlan::Window(window) => self.over(window, None),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Join(join) => match looked_up(&join.right) {
                 Some((scan, table)) => self.lookup(join, scan, table),
@@ -69,6 +69,7 @@ impl<'a> Lower<'a> {
                 Ok(flow)
             }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, None),
+            LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
@@ -90,12 +91,13 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// A join or an aggregate with what hints say of its inputs.
+    /// A join, an aggregate or OVER with what hints say of its inputs.
     fn keeps(&mut self, keeps: &Keeps) -> Result<Flow> {
         let hints = keeps.hints.each_ref().map(Option::as_ref);
         match &keeps.input {
             LogicalPlan::Join(join) if looked_up(&join.right).is_none() => self.join(join, hints),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, hints[0]),
+            LogicalPlan::Window(window) => self.over(window, hints[0]),
             other => {
                 check_unused(hints)?;
                 self.lower(other, false)

@@ -19,9 +19,10 @@ use headwater_operators::{
 };
 
 use super::flow::{Flow, Time, external, names_of};
-use super::lower::{Lower, all_columns};
+use super::lower::{Lower, all_columns, check_unused};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
+use crate::state_ttl::Hint;
 
 /// Aggregates whose result depends on the order of the rows: they cannot give up the first of their rows.
 const ORDERED: [&str; 2] = ["array_agg", "string_agg"];
@@ -37,14 +38,14 @@ fn refuse(message: impl Into<String>, hint: &str) -> datafusion::common::DataFus
 }
 
 impl Lower<'_> {
-    pub(super) fn over(&mut self, window: &Window) -> Result<Flow> {
+    pub(super) fn over(&mut self, window: &Window, hint: Option<&Hint>) -> Result<Flow> {
         let node = window.input.schema();
         let width = node.fields().len();
         let mut flow = self.lower(&window.input, false)?;
         flow.keep_first(width)?;
         let mut places = vec![0; window.window_expr.len()];
         for calls in alike(&window.window_expr)? {
-            let from = self.over_one(&mut flow, &calls, window)?;
+            let from = self.over_one(&mut flow, &calls, window, hint)?;
             for (nth, call) in calls.iter().enumerate() {
                 places[call.place] = from + nth;
             }
@@ -59,7 +60,13 @@ impl Lower<'_> {
     }
 
     /// Functions over one partition and order. Gives the place of the first of their columns.
-    fn over_one(&mut self, flow: &mut Flow, calls: &[Call], window: &Window) -> Result<usize> {
+    fn over_one(
+        &mut self,
+        flow: &mut Flow,
+        calls: &[Call],
+        window: &Window,
+        hint: Option<&Hint>,
+    ) -> Result<usize> {
         let node = window.input.schema();
         let params = &calls[0].function.params;
         let partition = self.key_columns(flow, &params.partition_by, node)?;
@@ -75,7 +82,12 @@ impl Lower<'_> {
             made.push(OverCall { function, field: Arc::clone(field) });
         }
         let over = Made { partition: partition.clone(), order, frames, calls: made };
-        let (operator, behind) = if is_timely { over.timely(flow)? } else { self.updating_over(over, flow)? };
+        let (operator, behind) = if is_timely {
+            check_unused([hint, None])?;
+            over.timely(flow)?
+        } else {
+            self.updating_over(over, flow, hint)?
+        };
         let (schema, changes) = (operator.schema(), operator.changes());
         let first = flow.schema.fields().len();
         let before = std::mem::replace(
@@ -102,8 +114,13 @@ impl Lower<'_> {
     }
 
     /// The operator for rows that change, or in any order.
-    fn updating_over(&self, over: Made, flow: &mut Flow) -> Result<(Arc<dyn OperatorSpec>, Time)> {
-        let ttl = if over.partition.is_empty() { None } else { self.ttl(None)? };
+    fn updating_over(
+        &self,
+        over: Made,
+        flow: &mut Flow,
+        hint: Option<&Hint>,
+    ) -> Result<(Arc<dyn OperatorSpec>, Time)> {
+        let ttl = self.ttl_of_partitions(!over.partition.is_empty(), hint)?;
         if flow.schema.fields().is_empty() {
             // Rows without columns are told apart by nothing, but there must be rows.
             flow.project(vec![(lit(true), "$row".to_owned())], &[None])?;

@@ -35,7 +35,10 @@ pub(crate) fn plan(
 pub(super) fn prepare(plan: LogicalPlan, state: &SessionState, prunes: bool) -> Result<LogicalPlan> {
     refuse::check(&plan)?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    let plan = stream_optimizer(prunes).optimize(plan, state, |_, _| {})?;
+    let mut state = state.clone();
+    // A subquery that stands for a value is a side of a join like any other.
+    state.config_mut().options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    let plan = stream_optimizer(prunes).optimize(plan, &state, |_, _| {})?;
     refuse::check_subqueries(&plan)?;
     state_ttl::settle(ranks::sink_filters(plan)?)
 }

@@ -1,4 +1,5 @@
-//! `ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...)` of which only the first numbers are wanted: top-N and deduplication.
+//! `ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...)` of which only the first numbers are wanted: top-N and deduplication; and
+//! `ORDER BY ... LIMIT`, which is the same over all rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,17 +9,32 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunctionParams;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Projection, Window};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, FetchType, Filter, Limit, LogicalPlan, Operator, Projection, SkipType, SortExpr, Window,
+};
 use headwater_operators::{OperatorSpec, TopN, TopNSpec};
 
 use super::aggregate::closing_of;
 use super::flow::{Flow, Time, external};
 use super::lower::{Lower, all_columns, cannot};
 use super::windowed::substitute;
+use crate::state_ttl::{Hint, Keeps};
+
+/// A node that numbers rows, and what a hint says of them.
+fn window_of(plan: &LogicalPlan) -> Option<(&Window, Option<&Hint>)> {
+    match plan {
+        LogicalPlan::Window(window) => Some((window, None)),
+        LogicalPlan::Extension(extension) => {
+            let keeps = extension.node.as_any().downcast_ref::<Keeps>()?;
+            window_of(&keeps.input).map(|(window, _)| (window, keeps.hints[0].as_ref()))
+        }
+        _ => None,
+    }
+}
 
 /// Whether a node numbers rows.
 pub(super) fn is_window(plan: &LogicalPlan) -> bool {
-    matches!(plan, LogicalPlan::Window(_))
+    window_of(plan).is_some()
 }
 
 /// Whether an expression uses the last column of a node, which is the number.
@@ -84,6 +100,20 @@ fn columns_of(projection: &Projection) -> HashMap<Column, Expr> {
     projection.schema.columns().into_iter().zip(below).collect()
 }
 
+/// Which rows are wanted of each partition.
+struct Ranks<'a> {
+    partition: &'a [Expr],
+    order: &'a [SortExpr],
+    /// How long rows are kept.
+    hint: Option<&'a Hint>,
+    /// How many are left out, and how many follow.
+    stretch: (u32, u32),
+    /// What the column of the number is called.
+    number: String,
+    /// Whether the number is read.
+    numbered: bool,
+}
+
 /// The numbers that a condition lets pass, and what else it says.
 struct Wanted {
     first: i64,
@@ -95,23 +125,69 @@ impl Lower<'_> {
     /// A filter over numbered rows. `numbered`: whether the number is read above.
     pub(super) fn top_n(&mut self, filter: &Filter, numbered: bool) -> Result<Flow> {
         let plan = filter.input.as_ref();
-        let LogicalPlan::Window(window) = plan else { return Err(cannot(plan)) };
+        let Some((window, hint)) = window_of(plan) else { return Err(cannot(plan)) };
         let wanted = wanted(&filter.predicate, &window.schema);
         let (Some(over), Some((skip, take))) = (row_number(window), wanted.stretch()) else {
-            let mut flow = self.over(window)?;
+            let mut flow = self.over(window, hint)?;
             self.filter(&mut flow, &filter.predicate, &window.schema)?;
             return Ok(flow);
         };
-        let numbered = numbered || uses_last_column(&wanted.others, &window.schema);
-        let mut flow = self.lower(&window.input, false)?;
-        let node = window.input.schema();
+        let width = window.input.schema().fields().len();
+        let ranks = Ranks {
+            partition: &over.partition_by,
+            order: &over.order_by,
+            hint,
+            stretch: (skip, take),
+            number: window.schema.field(width).name().clone(),
+            numbered: numbered || uses_last_column(&wanted.others, &window.schema),
+        };
+        let mut flow = self.first_rows(&window.input, ranks)?;
+        if let Some(others) = conjunction(wanted.others) {
+            self.filter(&mut flow, &others, &window.schema)?;
+        }
+        Ok(flow)
+    }
+
+    /// `ORDER BY ... LIMIT n OFFSET m`: the first rows of all.
+    pub(super) fn limit(&mut self, limit: &Limit) -> Result<Flow> {
+        let plan = || cannot(&LogicalPlan::Limit(limit.clone()));
+        let (FetchType::Literal(Some(take)), SkipType::Literal(skip)) =
+            (limit.get_fetch_type()?, limit.get_skip_type()?)
+        else {
+            return Err(plan());
+        };
+        let (Ok(skip), Ok(take)) = (u32::try_from(skip), u32::try_from(take)) else { return Err(plan()) };
+        match limit.input.as_ref() {
+            // Rows may be ordered by what does not come out.
+            LogicalPlan::Projection(above) if matches!(*above.input, LogicalPlan::Sort(_)) => {
+                let first = LogicalPlan::Limit(Limit { input: Arc::clone(&above.input), ..limit.clone() });
+                let (exprs, schema) = (above.expr.clone(), Arc::clone(&above.schema));
+                let above = Projection::try_new_with_schema(exprs, Arc::new(first), schema)?;
+                self.lower(&LogicalPlan::Projection(above), false)
+            }
+            LogicalPlan::Sort(sort) => {
+                let (number, stretch) = ("row_number".to_owned(), (skip, take));
+                let ranks =
+                    Ranks { partition: &[], order: &sort.expr, hint: None, stretch, number, numbered: false };
+                let mut flow = self.first_rows(&sort.input, ranks)?;
+                flow.keep_first(sort.input.schema().fields().len())?;
+                Ok(flow)
+            }
+            _ => Err(plan()),
+        }
+    }
+
+    /// The first rows of each partition, with their number as the last column.
+    fn first_rows(&mut self, input: &LogicalPlan, ranks: Ranks<'_>) -> Result<Flow> {
+        let mut flow = self.lower(input, false)?;
+        let node = input.schema();
         let width = node.fields().len();
         flow.keep_first(width)?;
-        let partition = self.key_columns(&mut flow, &over.partition_by, node)?;
-        let by: Vec<Expr> = over.order_by.iter().map(|sort| sort.expr.clone()).collect();
+        let partition = self.key_columns(&mut flow, ranks.partition, node)?;
+        let by: Vec<Expr> = ranks.order.iter().map(|sort| sort.expr.clone()).collect();
         let by = self.key_columns(&mut flow, &by, node)?;
-        let options = over
-            .order_by
+        let options = ranks
+            .order
             .iter()
             .map(|sort| SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first });
         let closes = closing_of(&flow, &partition);
@@ -124,15 +200,15 @@ impl Lower<'_> {
             }
         };
         let grows = closes.is_none() && !partition.is_empty();
-        let ttl = if grows { self.ttl(None)? } else { None };
+        let ttl = self.ttl_of_partitions(grows, ranks.hint)?;
         let what = TopN {
             input: Arc::clone(&flow.schema),
             partition: partition.clone(),
             order: by.into_iter().zip(options).collect(),
-            skip,
-            take,
-            number: window.schema.field(width).name().clone(),
-            numbered,
+            skip: ranks.stretch.0,
+            take: ranks.stretch.1,
+            number: ranks.number,
+            numbered: ranks.numbered,
             changes: flow.changes.clone(),
             closes,
             ttl,
@@ -147,9 +223,6 @@ impl Lower<'_> {
             let kept: Vec<usize> = (0..width).chain([number]).collect();
             let from: Vec<_> = kept.iter().copied().map(Some).collect();
             flow.project(kept.iter().map(|column| columns[*column].clone()).collect(), &from)?;
-        }
-        if let Some(others) = conjunction(wanted.others) {
-            self.filter(&mut flow, &others, &window.schema)?;
         }
         Ok(flow)
     }

@@ -21,7 +21,10 @@ use crate::user_functions::{IN_A_JOB, asks_outside};
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         // These may run: whoever makes their operators says so.
-        let undecided = matches!(node, LogicalPlan::Join(_) | LogicalPlan::Unnest(_));
+        let undecided = matches!(
+            node,
+            LogicalPlan::Join(_) | LogicalPlan::Unnest(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_)
+        );
         if let Some(error) = refusal(node).filter(|_| !undecided) {
             return Err(refused(error));
         }
@@ -61,11 +64,11 @@ pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
         ),
         LogicalPlan::Sort(_) => not_streaming(
             "ORDER BY has no end in a streaming query: there is always another row to come",
-            "leave it out, and sort when reading the result: SELECT ... FROM result ORDER BY ...",
+            "leave it out, and sort when reading the result: SELECT ... FROM result ORDER BY ...; with LIMIT it says which rows are wanted",
         ),
         LogicalPlan::Limit(_) => not_streaming(
             "LIMIT has no meaning in a streaming query: which rows come first depends on when it is asked",
-            "leave it out, and limit when reading the result",
+            "say by ORDER BY which rows come first, or leave it out, and limit when reading the result",
         ),
         LogicalPlan::Unnest(_) => not_streaming(
             "UNNEST of lists within lists, more than one level at once, does not run as a stream",
@@ -96,6 +99,16 @@ const SUBQUERY_HINT: &str = "compute it in a materialized view, and combine both
 
 fn expr_refusal(expr: &Expr) -> Option<SqlError> {
     Some(match expr {
+        // One that follows the row is joined with it as a group.
+        Expr::ScalarSubquery(subquery)
+            if subquery.outer_ref_columns.is_empty()
+                && subquery.subquery.max_rows().is_none_or(|rows| rows > 1) =>
+        {
+            not_streaming(
+                "a subquery that stands for a value may have several rows",
+                "aggregate in it, without GROUP BY: (SELECT MAX(value) FROM t)",
+            )
+        }
         Expr::ScalarFunction(call) => {
             let name = call.name();
             match call.func.signature().volatility {

@@ -110,6 +110,9 @@ const CASES: &[&str] = &[
     "SELECT station FROM weather WHERE hour IN (SELECT id FROM raw)",
     "SELECT station FROM weather w WHERE NOT EXISTS (SELECT 1 FROM raw r WHERE r.id = w.hour AND r.value > w.temp)",
     "SELECT station FROM weather w WHERE temp > (SELECT avg(value) FROM raw r WHERE r.id = w.hour)",
+    "SELECT station FROM weather WHERE temp > (SELECT max(value) FROM raw)",
+    "SELECT id, value - (SELECT avg(temp) FROM weather WHERE hour > 3) AS more FROM raw",
+    "SELECT station, count(*) FROM weather GROUP BY station HAVING count(*) > (SELECT max(id) FROM raw)",
     "SELECT id FROM raw INTERSECT SELECT user_id FROM clicks",
     "SELECT id FROM raw EXCEPT SELECT user_id FROM clicks",
     // Top-N.
@@ -118,6 +121,12 @@ const CASES: &[&str] = &[
     "SELECT * FROM (SELECT station, ROW_NUMBER() OVER (ORDER BY n DESC) AS rn FROM (SELECT station, count(*) AS n FROM weather GROUP BY station)) WHERE rn < 4",
     "SELECT window_end, station, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY n DESC) AS rn FROM \
      (SELECT window_start, window_end, station, count(*) AS n FROM hours GROUP BY window_start, window_end, station)) WHERE rn <= 3",
+    "SELECT station, temp FROM weather ORDER BY abs(temp) DESC, station LIMIT 5",
+    "SELECT station, count(*) AS n FROM weather GROUP BY station ORDER BY n DESC LIMIT 3 OFFSET 2",
+    "SELECT w.temp, r.id FROM weather AS w JOIN (SELECT id FROM raw ORDER BY value LIMIT 1) AS r ON w.hour = r.id",
+    "SELECT station, temp FROM (SELECT /*+ STATE_TTL('w' = '1 day') */ *, ROW_NUMBER() OVER (PARTITION BY station ORDER BY temp) AS n \
+     FROM weather AS w) WHERE n <= 3",
+    "SELECT /*+ STATE_TTL('w' = '1 day') */ station, rank() OVER (PARTITION BY station ORDER BY temp) FROM weather AS w",
     // Windows over windows.
     "SELECT window_start, window_end, max(n) FROM (SELECT window_start, window_end, station, count(*) AS n FROM hours \
      GROUP BY window_start, window_end, station) GROUP BY window_start, window_end",
@@ -163,6 +172,8 @@ const CASES: &[&str] = &[
     // UNNEST.
     "SELECT id, unnest(make_array(id, id + 1)) AS e FROM raw",
     "SELECT r.id, t.e, f.g FROM raw r CROSS JOIN UNNEST(make_array(id, id + 1)) AS t (e), UNNEST(make_array(t.e)) AS f (g) WHERE t.e > 3",
+    "SELECT r.id, t.e, t.n FROM raw r LEFT JOIN UNNEST(make_array(id, id + 1)) WITH ORDINALITY AS t (e, n) ON TRUE WHERE t.n > 1",
+    "SELECT r.id, t.k, t.v FROM raw r CROSS JOIN UNNEST(MAP(['a', 'b'], [id, id + 1])) AS t (k, v)",
     // Joins with versions.
     "SELECT w.station, r.rate FROM weather w JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency WHERE r.rate > 1 AND w.temp > 2",
     "SELECT w.station, r.rate FROM weather w LEFT JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency AND r.rate < w.temp",

@@ -106,6 +106,14 @@ fn hinted_queries() -> Vec<String> {
          (SELECT /*+ STATE_TTL('a' = '15 s') */ k, SUM(n) AS total FROM a GROUP BY k) AS l JOIN b ON l.k = b.k"
             .to_owned(),
     );
+    queries.push(
+        "SELECT k, n FROM (SELECT /*+ STATE_TTL('a' = '20 s') */ *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY n DESC, ts) AS r FROM a) AS t \
+         WHERE r <= 2"
+            .to_owned(),
+    );
+    queries.push(
+        "SELECT /*+ STATE_TTL('x' = '20 s') */ k, n, SUM(n) OVER (PARTITION BY k ORDER BY n DESC) AS m FROM a AS x".to_owned(),
+    );
     queries
 }
 

@@ -1,0 +1,32 @@
+//! Subqueries that stand for a value, and ORDER BY with LIMIT: whatever strikes, a view holds what the same query gives as a batch.
+
+use headwater_simulation::seeds;
+
+use crate::updating::life;
+
+/// Orders are by all columns, so that only one set of rows comes first.
+const QUERIES: &[&str] = &[
+    "SELECT k, v, w FROM a WHERE v > (SELECT AVG(v) FROM b)",
+    "SELECT k, v, w FROM a WHERE v = (SELECT MAX(v) FROM a) OR w IS NULL",
+    "SELECT k, v - (SELECT MIN(v) FROM b WHERE w > 1) AS d FROM a",
+    "SELECT k, SUM(v) AS v FROM a GROUP BY k HAVING SUM(v) > (SELECT MAX(n) FROM (SELECT SUM(w) AS n FROM b GROUP BY k) AS s)",
+    "SELECT k, v FROM a WHERE v < (SELECT MAX(v) FROM b) AND w >= (SELECT MIN(w) FROM b)",
+    "SELECT k, v FROM a WHERE v <= (SELECT AVG(v) FROM b WHERE b.k = a.k)",
+    "SELECT k, v, (SELECT SUM(w) FROM b WHERE b.k = a.k) AS s FROM a",
+    "SELECT k, v, w FROM a ORDER BY v DESC, w, k LIMIT 3",
+    "SELECT k, v, w FROM a ORDER BY w, v, k DESC LIMIT 4 OFFSET 2",
+    "SELECT k FROM a ORDER BY v DESC, k, w LIMIT 5",
+    "SELECT k, COUNT(*) AS n, SUM(v) AS v FROM a GROUP BY k ORDER BY n DESC, v DESC, k LIMIT 2",
+    "SELECT a.k, a.v, t.w FROM a JOIN (SELECT k, v, w FROM b ORDER BY v, k, w LIMIT 3) AS t ON a.k = t.k",
+    "SELECT COUNT(*) AS n, SUM(v) AS v FROM (SELECT k, v, w FROM a ORDER BY v DESC, k, w LIMIT 6) AS t GROUP BY k",
+    "(SELECT k, v FROM a ORDER BY v, k LIMIT 2) UNION ALL (SELECT k, v FROM b ORDER BY v DESC, k LIMIT 2)",
+];
+
+#[test]
+fn over_subqueries_and_first_rows_a_view_holds_what_the_batch_gives() {
+    seeds::each(
+        "-p headwater-run over_subqueries_and_first_rows_a_view_holds_what_the_batch_gives",
+        0..QUERIES.len() as u64 * 2,
+        |seed, _story| life(seed, Some(QUERIES[seed as usize % QUERIES.len()].to_owned())),
+    );
+}
