@@ -39,7 +39,66 @@ ORDERED = "ordered AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY rack ORDER BY t
 # The number of the next cell in a state.
 NEXT = "(SELECT MIN(x.n) FROM ordered x WHERE x.rack = {rack} AND x.n > {after} AND x.state = '{state}')"
 
+def at(seconds):
+    """A time of so many seconds since 1970."""
+    return f"strftime('%Y-%m-%d %H:%M:%S', {seconds}, 'unixepoch')"
+
+
+# Seconds since 1970, and which of the windows of a table with these sizes each row is in.
+AT = "CAST(strftime('%s', at) AS INTEGER)"
+
+
+def tumble(size, offset=0, table="bids"):
+    return f"(SELECT *, ({AT} - {offset}) / {size} * {size} + {offset} AS w FROM {table})"
+
+
+def hop(slide, size):
+    return f"""(SELECT b.*, {AT} / {slide} * {slide} - n.value * {slide} AS w
+        FROM bids b, generate_series_0 n WHERE {AT} / {slide} * {slide} - n.value * {slide} + {size} > {AT})"""
+
+
+def sessions(gap, key):
+    """Rows that come no more than the gap behind the one before them are in its session."""
+    return f"""
+        WITH before AS (SELECT *, julianday(at) * 86400 - julianday(LAG(at) OVER (PARTITION BY {key} ORDER BY at)) * 86400 AS pause FROM bids),
+        numbered AS (SELECT *, SUM(CASE WHEN pause <= {gap} + 0.0001 THEN 0 ELSE 1 END) OVER (PARTITION BY {key} ORDER BY at) AS nr FROM before)"""
+
+
+JOINED = "ON l.item = r.item AND l.w = r.w"
+BIDS, ASKS = f"{tumble(300)} l", f"{tumble(300, table='asks')} r"
+
 QUERIES = {
+    "windows": {
+        "tumbled": f"SELECT {at('w')}, {at('w + 600')}, SUM(price) FROM {tumble(600)} GROUP BY w",
+        "shifted": f"SELECT {at('w')}, COUNT(*) FROM {tumble(600, 180)} GROUP BY w",
+        "hopped": f"SELECT {at('w')}, {at('w + 600')}, item, SUM(price) FROM {hop(300, 600)} GROUP BY w, item",
+        "hopped_unevenly": f"SELECT {at('w')}, {at('w + 600')}, MAX(price), COUNT(*) FROM {hop(240, 600)} GROUP BY w",
+        "cumulated": f"""
+            SELECT {at('w')}, {at('w + n.value * 120')}, SUM(price) FROM {tumble(600)}, generate_series_0 n
+            WHERE n.value BETWEEN 1 AND 5 AND w + n.value * 120 > {AT} GROUP BY w, n.value""",
+        "sessions_of_items": f"""
+            {sessions(300, "item")} SELECT item, MIN(at), strftime('%Y-%m-%d %H:%M:%f', MAX(at), '+5 minutes'), SUM(price) FROM numbered
+            GROUP BY item, nr""",
+        "sessions_of_all": f"""
+            {sessions(180, "1")} SELECT MIN(at), strftime('%Y-%m-%d %H:%M:%f', MAX(at), '+3 minutes'), COUNT(*) FROM numbered GROUP BY nr""",
+        "tens": f"""
+            WITH fives AS (SELECT w, supplier, SUM(price) AS partial FROM {tumble(300)} GROUP BY w, supplier)
+            SELECT {at('w / 600 * 600')}, {at('w / 600 * 600 + 600')}, SUM(partial), COUNT(*) FROM fives GROUP BY w / 600""",
+        "best_suppliers": f"""
+            WITH totals AS (SELECT w, supplier, SUM(price) AS total FROM {tumble(600)} GROUP BY w, supplier),
+            placed AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY w ORDER BY total DESC, supplier NULLS LAST) AS place FROM totals)
+            SELECT {at('w')}, supplier, total, place FROM placed WHERE place <= 2""",
+        "last_bids": f"""
+            WITH placed AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY w, supplier ORDER BY at DESC) AS place FROM {tumble(600)})
+            SELECT {at('w')}, supplier, item, price, at FROM placed WHERE place = 1""",
+        "matched": f"SELECT {at('l.w')}, l.price, r.price FROM {BIDS} JOIN {ASKS} {JOINED}",
+        "all_of_both": f"SELECT {at('COALESCE(l.w, r.w)')}, l.price, r.price FROM {BIDS} FULL JOIN {ASKS} {JOINED}",
+        "all_bids": f"SELECT {at('l.w')}, l.price, r.price FROM {BIDS} LEFT JOIN {ASKS} {JOINED} AND r.price <= l.price",
+        "all_asks": f"SELECT {at('r.w')}, l.price, r.price FROM {BIDS} RIGHT JOIN {ASKS} {JOINED}",
+        "answered": f"SELECT {at('l.w')}, l.item, l.price FROM {BIDS} WHERE EXISTS (SELECT 1 FROM {ASKS} WHERE l.item = r.item AND l.w = r.w)",
+        "unanswered":
+            f"SELECT {at('l.w')}, l.item, l.price FROM {BIDS} WHERE NOT EXISTS (SELECT 1 FROM {ASKS} WHERE l.item = r.item AND l.w = r.w)",
+    },
     "over": {
         "moving": f"""
             SELECT device, ts, temp,
@@ -141,8 +200,16 @@ QUERIES = {
     "nested": {
         "points": "SELECT device, value FROM batches, json_each(temps)",
         "elements": "SELECT device, value FROM batches, json_each(temps) WHERE value > 1",
+        "numbered": "SELECT device, value, key + 1 FROM batches LEFT JOIN json_each(temps) ON TRUE",
+        "ends": """
+            WITH ends AS (SELECT device, MIN(value) AS low, MAX(value) AS high FROM batches, json_each(temps) GROUP BY batches.rowid)
+            SELECT device, 'low', low FROM ends WHERE low > 2 UNION ALL SELECT device, 'high', high FROM ends WHERE high > 2""",
+        "corners": """
+            WITH corners AS (SELECT device, json_extract(temps, '$[0]') AS first, json_extract(temps, '$[#-1]') AS last FROM batches)
+            SELECT device, 'first', first, 1 FROM corners WHERE first IS NOT NULL
+            UNION ALL SELECT device, 'last', last, 2 FROM corners WHERE last IS NOT NULL""",
         "peaks": """
-            SELECT strftime('%Y-%m-%d %H:%M:00', ts) AS minute, COUNT(*), MAX(value)
+            SELECT strftime('%Y-%m-%d %H:%M:00', ts) AS minute, COUNT(value), MAX(value)
             FROM batches, json_each(temps) GROUP BY 1""",
     },
     "temporal": {
@@ -171,6 +238,7 @@ def statements(name):
 
 def database(name):
     base = sqlite3.connect(":memory:")
+    base.execute("CREATE TABLE generate_series_0 AS WITH n (value) AS (VALUES (0) UNION ALL SELECT value + 1 FROM n WHERE value < 20) SELECT * FROM n")
     for statement in statements(name):
         stream = re.match(r"CREATE STREAM (\w+) \((.*)\)", statement, re.S)
         if stream and "WATERMARK" in statement:
@@ -180,7 +248,8 @@ def database(name):
             base.execute(f"CREATE TABLE {stream.group(1)} ({columns})")
         elif statement.startswith("INSERT INTO") and "VALUES" in statement:
             # Lists are JSON there.
-            base.execute(re.sub(r"(\[[^\]]*\])", r"'\1'", statement))
+            lists = re.sub(r"(\[[^\]]*\])", lambda found: f"'{found.group(1).replace('NULL', 'null')}'", statement)
+            base.execute(lists)
     return base
 
 
@@ -190,7 +259,7 @@ def cell(value):
     if isinstance(value, float):
         return repr(value)
     # Timestamps as the engine prints them.
-    return re.sub(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)$", r"\1T\2", str(value))
+    return re.sub(r"^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.000)?(\.\d+)?$", lambda at: f"{at[1]}T{at[2]}{at[3] or ''}", str(value))
 
 
 def main():

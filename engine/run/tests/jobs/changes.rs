@@ -65,6 +65,34 @@ fn a_row_of_a_key_replaces_the_one_before() {
     );
 }
 
+/// A target has one row for each of its own keys, whatever the query's key is. When the row that is shown goes, another one is.
+#[test]
+fn a_target_with_another_key_than_the_query_has_one_row_for_each() {
+    let mut machine = Machine::new(4);
+    machine.sql(DEVICES);
+    machine.sql(
+        "CREATE STREAM by_site (site STRING, id STRING, watts BIGINT, PRIMARY KEY (site) NOT ENFORCED) WITH ('changelog.mode' = 'upsert');
+         CREATE JOB placing AS INSERT INTO by_site SELECT site, id, watts FROM devices",
+    );
+    let step = |machine: &Machine, body: &str, expected: &[&str]| {
+        assert_eq!(send(machine, "devices", Format::JsonLines, body), 0);
+        machine.catch_up();
+        assert_eq!(machine.query("SELECT * FROM by_site"), expected, "{body}");
+    };
+    let put = |id: &str, site: &str, watts: i64| {
+        format!("{{\"after\":{{\"id\":\"{id}\",\"site\":\"{site}\",\"watts\":{watts}}},\"op\":\"u\"}}\n")
+    };
+    let delete = |id: &str| format!("{{\"before\":{{\"id\":\"{id}\"}},\"after\":null,\"op\":\"d\"}}\n");
+    step(&machine, &(put("b", "n", 2) + &put("a", "n", 1) + &put("c", "s", 3)), &["n a 1", "s c 3"]);
+    machine.kill(3);
+    step(&machine, &delete("a"), &["n b 2", "s c 3"]);
+    step(&machine, &put("b", "s", 9), &["s b 9"]);
+    machine.kill(2);
+    step(&machine, &delete("b"), &["s c 3"]);
+    step(&machine, &delete("c"), &[]);
+    machine.engine().close_here().unwrap();
+}
+
 /// A change as JSON, and what it does to the table.
 pub fn any_change(random: &SimRandom, table: &mut BTreeMap<&'static str, (&'static str, i64)>) -> String {
     let id = ["a", "b", "c", "d", "e", "f"][random.index(6)];

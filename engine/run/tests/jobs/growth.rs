@@ -86,7 +86,7 @@ fn rows(schema: &SchemaRef, time: &str, from: i64, stretch: i64) -> Vec<ArrayRef
 }
 
 /// What a script is made of, as far as it is of use here: streams of one shard, instead of tables and of many shards.
-fn statements(text: &str) -> Vec<Parsed> {
+pub fn statements(text: &str) -> Vec<Parsed> {
     let mut plain = String::new();
     for line in text.lines().map(|line| line.split("--").next().unwrap_or_default()) {
         plain.push_str(line);
