@@ -6,6 +6,7 @@
 //! workers = 4
 //! checkpoint_seconds = 10
 //! state_memory_mib = 4096
+//! query_memory_mib = 2048
 //!
 //! [log.kafka]                                                              # the log in topics; in the data directory unless given
 //! "properties.bootstrap.servers" = "127.0.0.1:9092"
@@ -60,6 +61,7 @@ pub(crate) struct Config {
     pub checkpoint_seconds: Option<u64>,
     pub checkpoints: Option<String>,
     pub state_memory_mib: Option<u64>,
+    pub query_memory_mib: Option<u64>,
     /// Where the log is, if not in the data directory.
     #[serde(default)]
     pub log: LogConfig,

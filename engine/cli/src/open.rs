@@ -46,6 +46,10 @@ pub(crate) struct Tuning {
     /// How much memory the state of jobs may take, in MiB, before it goes to the disk; half of the machine's unless given
     #[arg(long, value_name = "MIB")]
     pub state_memory_mib: Option<u64>,
+    /// How much memory queries that run once may take together, in MiB, before sorts and the like go to the disk; a quarter of the
+    /// machine's unless given
+    #[arg(long, value_name = "MIB")]
+    pub query_memory_mib: Option<u64>,
 }
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -59,6 +63,7 @@ impl Tuning {
             checkpoint_interval: self.checkpoint_seconds.map_or(CHECKPOINT_INTERVAL, Duration::from_secs),
             checkpoints: self.checkpoints.clone(),
             state_memory: self.state_memory_mib.map(|mib| mib << 20).or_else(|| Some(machine_memory()? / 2)),
+            query_memory: self.query_memory_mib.map(|mib| mib << 20).or_else(|| Some(machine_memory()? / 4)),
             step_rows_max: 1 << 20,
             step_bytes_max: 64 << 20,
             log: DiskLogOptions::default(),

@@ -80,7 +80,7 @@ mod tests {
         let times = [Some(0), Some(-1), None, Some(1_772_323_207_123), Some(951_782_400_000)];
         let column: ArrayRef = Arc::new(TimestampMillisecondArray::from_iter(times));
         let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
-        let (state, names) = (new_session(), DFSchema::try_from(schema.as_ref().clone()).unwrap());
+        let (state, names) = (new_session(None), DFSchema::try_from(schema.as_ref().clone()).unwrap());
         let cases = [
             (interval(0, 0, 4_000_000_000), true),
             (interval(0, 3, -1_000_000), true),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::{TableFunctionImpl, TableProvider};
 use datafusion::execution::context::{SessionContext, SessionState};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use crate::catalog::Catalog;
@@ -67,7 +68,12 @@ pub enum Explained {
 impl Planner {
     /// A planner with all functions of DataFusion and ours.
     pub fn new() -> Self {
-        Self { state: new_session() }
+        Self { state: new_session(None) }
+    }
+
+    /// A planner whose bounded queries share the memory of a runtime.
+    pub fn in_runtime(runtime: Arc<RuntimeEnv>) -> Self {
+        Self { state: new_session(Some(runtime)) }
     }
 
     /// The same with a table function that bounded queries may read from.

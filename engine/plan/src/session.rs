@@ -9,6 +9,8 @@ use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::{QueryPlanner, SessionState};
+use datafusion::execution::memory_pool::MemoryLimit;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::optimizer::Optimizer;
@@ -40,14 +42,22 @@ const AGGREGATE_ALIASES: [(&str, &str); 3] =
 /// The rule that leaves out columns which are not used.
 const PRUNING: &str = "optimize_projections";
 
-/// A session with all of DataFusion's functions and ours.
-pub(crate) fn new_session() -> SessionState {
+/// What a sort keeps of its memory to merge what it has put into files: DataFusion's own measure, or less of a small pool.
+const MERGE_BYTES: usize = 10 << 20;
+
+/// A session with all of DataFusion's functions and ours. Queries that run once share the runtime's memory.
+pub(crate) fn new_session(runtime: Option<Arc<RuntimeEnv>>) -> SessionState {
     let mut config = SessionConfig::new();
+    let runtime = runtime.unwrap_or_default();
+    if let MemoryLimit::Finite(bytes) = runtime.memory_pool.memory_limit() {
+        config.options_mut().execution.sort_spill_reservation_bytes = MERGE_BYTES.min(bytes / 16);
+    }
     let parser = &mut config.options_mut().sql_parser;
     parser.collect_spans = true;
     parser.map_string_types_to_utf8view = false;
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
+        .with_runtime_env(runtime)
         .with_query_planner(Arc::new(Physical))
         .with_type_planner(Arc::new(Types))
         .build();
@@ -144,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_parser_knows_who_takes_lambdas() {
-        let mut known: Vec<_> = new_session().higher_order_functions().keys().cloned().collect();
+        let mut known: Vec<_> = new_session(None).higher_order_functions().keys().cloned().collect();
         known.sort();
         assert_eq!(known, WITH_LAMBDAS);
     }

@@ -26,6 +26,9 @@ pub struct EngineOptions {
     /// How many bytes of memory the states of all jobs may take, roughly; more goes to files in the data directory. `None`: all
     /// of it stays in memory, as it does without a data directory.
     pub state_memory: Option<u64>,
+    /// How many bytes of memory queries that run once may take together, roughly; what sorts, aggregations and joins need beyond that goes
+    /// to files in the data directory, and is an error where it cannot. `None`: nothing bounds them.
+    pub query_memory: Option<u64>,
     /// The most rows a step takes.
     pub step_rows_max: usize,
     /// The most bytes a step takes, roughly.

@@ -102,6 +102,7 @@ fn open(world: &World, dir: &Path) -> Result<Engine> {
         checkpoint_interval: Duration::from_secs(3600),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: 1 << 20,
         step_bytes_max: 64 << 20,
         log: DiskLogOptions {

@@ -81,6 +81,7 @@ fn job(world: &World, sql: &str) -> Result<(f64, u64)> {
         checkpoint_interval: Duration::from_secs(3_600),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: ROWS_PER_BATCH as usize,
         step_bytes_max: 1 << 30,
         log: headwater_log::DiskLogOptions::default(),

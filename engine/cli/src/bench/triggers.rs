@@ -87,6 +87,7 @@ fn through_the_engine(world: &World, triggers: usize) -> Result<f64> {
         checkpoint_interval: Duration::from_secs(3_600),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: 1_000_000,
         step_bytes_max: 1 << 30,
         log: headwater_log::DiskLogOptions::default(),

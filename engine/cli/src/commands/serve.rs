@@ -68,6 +68,7 @@ impl Serve {
             checkpoint_seconds: self.tuning.checkpoint_seconds.or(config.checkpoint_seconds),
             checkpoints: self.tuning.checkpoints.or(config.checkpoints),
             state_memory_mib: self.tuning.state_memory_mib.or(config.state_memory_mib),
+            query_memory_mib: self.tuning.query_memory_mib.or(config.query_memory_mib),
         };
         let log = LogPlace::of(&self.log, config.log)?;
         let data = self.data.or(config.data).unwrap_or_else(|| "headwater-data".into());

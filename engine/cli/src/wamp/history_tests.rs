@@ -29,6 +29,7 @@ fn open(data: &std::path::Path) -> Engine {
         checkpoint_interval: Duration::from_secs(10),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
         log: DiskLogOptions { segment_bytes: 16 << 10, ..DiskLogOptions::default() },

@@ -21,7 +21,7 @@ use super::state::{Inner, State};
 use crate::error::{Result, RunError};
 use crate::job::StateMemory;
 use crate::options::{ConnectorHost, EngineOptions};
-use crate::table::ReadText;
+use crate::table::{ReadText, bounded_runtime};
 
 /// The property of a stream in which its idle timeout is kept, in Flink's spelling.
 const CLOCK_GUARD: &str = "clock.guard";
@@ -46,6 +46,13 @@ impl Inner {
             (Some(dir), Some(limit)) => Some(spill_to(&world, dir, limit)?),
             _ => None,
         };
+        let planner = match options.query_memory {
+            Some(limit) => {
+                let spill = options.data.as_ref().map(|dir| dir.join("query-spill"));
+                Planner::in_runtime(bounded_runtime(&world, limit, spill)?)
+            }
+            None => Planner::new(),
+        };
         let inner = Arc::new(Self {
             memory,
             world,
@@ -54,7 +61,7 @@ impl Inner {
             history,
             idle_timeouts: Arc::default(),
             ingest,
-            planner: Planner::new().with_table_function("read_text", Arc::new(ReadText)),
+            planner: planner.with_table_function("read_text", Arc::new(ReadText)),
             runtime,
             connectors,
             state: Mutex::new(state),

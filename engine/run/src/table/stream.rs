@@ -65,7 +65,9 @@ impl TableProvider for StreamTable {
             ScanColumns::new(&self.schema, projection.unwrap_or(&all), self.info.spec.schema.fields().len())?;
         let bounds = bounds_of(filters, &self.info.spec.schema);
         let log: Arc<dyn Log> = Arc::clone(&self.history) as _;
-        let scan = |shards| StreamScan::new(log, Arc::clone(&self.info), columns, bounds.clone(), shards);
+        let threads = state.config().target_partitions();
+        let scan =
+            |shards| StreamScan::new(log, Arc::clone(&self.info), columns, bounds.clone(), shards, threads);
         let kept = self.history.log().bounds(self.info.id).map_err(external)?;
         let Some(archive) = self.history.archive(self.info.id) else { return Ok(Arc::new(scan(kept))) };
         let Some(archived) = Archived::split(archive, kept.clone())? else { return Ok(Arc::new(scan(kept))) };

@@ -20,6 +20,7 @@ fn open(data: &std::path::Path) -> Engine {
         checkpoint_interval: Duration::from_millis(50),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
         log: DiskLogOptions { segment_bytes: 4096, ..DiskLogOptions::default() },

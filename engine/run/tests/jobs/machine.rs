@@ -24,6 +24,7 @@ pub struct Machine {
     pub workers: usize,
     /// Every third machine has hardly any, or none, so that state goes to the disk.
     pub state_memory: Option<u64>,
+    pub query_memory: Option<u64>,
     pub step_rows_max: usize,
     pub checkpoint_interval: Duration,
 }
@@ -42,6 +43,7 @@ impl Machine {
             engine: None,
             workers: 1,
             state_memory: (seed % 3 == 1).then_some(seed % 2 * 3_000),
+            query_memory: None,
             step_rows_max: 1_000,
             checkpoint_interval: Duration::from_secs(1),
         };
@@ -56,6 +58,7 @@ impl Machine {
             checkpoint_interval: self.checkpoint_interval,
             checkpoints: None,
             state_memory: self.state_memory,
+            query_memory: self.query_memory,
             step_rows_max: self.step_rows_max,
             step_bytes_max: 1 << 20,
             log: DiskLogOptions::default(),

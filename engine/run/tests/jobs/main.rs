@@ -30,6 +30,7 @@ mod own_streams;
 mod patterns;
 mod procedures;
 mod processing;
+mod queries;
 mod ready;
 mod replace;
 mod restart;

@@ -15,6 +15,7 @@ fn options(data: &std::path::Path, prefix: &str) -> EngineOptions {
         checkpoint_interval: Duration::from_millis(20),
         checkpoints: Some(format!("s3://headwater-tests/{prefix}")),
         state_memory: None,
+        query_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
         log: DiskLogOptions::default(),

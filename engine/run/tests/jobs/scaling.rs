@@ -231,6 +231,7 @@ async fn progress_is_reported_in_sql() {
         checkpoint_interval: std::time::Duration::from_millis(50),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
         log: headwater_log::DiskLogOptions::default(),

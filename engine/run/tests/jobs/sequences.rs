@@ -91,6 +91,7 @@ async fn lines_of_files_are_read_without_the_log() {
         checkpoint_interval: std::time::Duration::from_secs(1),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: 1_000,
         step_bytes_max: 1 << 20,
         log: headwater_log::DiskLogOptions::default(),

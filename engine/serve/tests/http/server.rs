@@ -36,6 +36,7 @@ impl TestServer {
             checkpoint_interval: Duration::from_secs(3600),
             checkpoints: None,
             state_memory: None,
+            query_memory: None,
             step_rows_max: 10_000,
             step_bytes_max: 1 << 20,
             log: DiskLogOptions::default(),
