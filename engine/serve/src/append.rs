@@ -104,7 +104,8 @@ pub(crate) async fn append(
     request: Request,
 ) -> Result<Response, ApiError> {
     let limit = app.options.appends_max;
-    let permit = app.appends.clone().try_acquire_owned().map_err(|_| ApiError::overloaded(limit))?;
+    let permit =
+        app.appends.clone().try_acquire_owned().map_err(|_| ApiError::overloaded("appends", limit))?;
     let (parts, body) = request.into_parts();
     let format = format_of(&parts.headers)?;
     let encoding = Encoding::of(&parts.headers)?;

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
 use crate::error::ApiError;
+use crate::options::ServeOptions;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +68,17 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result
         whole.extend_from_slice(&part);
     }
     Ok(whole.freeze())
+}
+
+/// Reads the body of a request whose answer may take its time; the body may not.
+pub(crate) async fn read_sql(
+    headers: &HeaderMap,
+    body: Body,
+    options: &ServeOptions,
+) -> Result<Bytes, ApiError> {
+    let most = options.request_timeout;
+    let read = tokio::time::timeout(most, read(headers, body, options.sql_bytes_max)).await;
+    read.map_err(|_| ApiError::timeout(most))?
 }
 
 #[cfg(test)]

@@ -128,9 +128,9 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::new("HW6009"), message).retry_after(5)
     }
 
-    /// More appends under way than may be.
-    pub fn overloaded(most: usize) -> Self {
-        let message = format!("{most} appends are under way, which is the most; try again");
+    /// More of something under way than may be.
+    pub fn overloaded(what: &str, most: usize) -> Self {
+        let message = format!("{most} {what} are under way, which is the most; try again");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::new("HW6010"), message).retry_after(1)
     }
 

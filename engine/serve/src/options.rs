@@ -16,6 +16,8 @@ pub struct ServeOptions {
     pub sql_bytes_max: usize,
     /// How many appends may be under way; more are told to come back.
     pub appends_max: usize,
+    /// How many statements and replays may be under way, the sending of their rows included; more are told to come back.
+    pub queries_max: usize,
     /// How many tails may be open.
     pub tails_max: usize,
     /// How long a tail is silent before it says that it is alive.
@@ -24,7 +26,8 @@ pub struct ServeOptions {
     pub tail_stall_max: Duration,
     /// How long a socket may take no byte of an answer before it is closed.
     pub write_stall_max: Duration,
-    /// How long a request may take until its answer begins.
+    /// How long a request may take until its answer begins; of a statement or a replay, which takes as long as it takes, until it has
+    /// arrived.
     pub request_timeout: Duration,
     /// How long open connections are waited for when the server stops.
     pub shutdown_grace: Duration,
@@ -42,6 +45,7 @@ impl ServeOptions {
             batch_records_max: 1_000_000,
             sql_bytes_max: 1 << 20,
             appends_max: 256,
+            queries_max: 256,
             tails_max: 256,
             tail_heartbeat: Duration::from_secs(15),
             tail_stall_max: Duration::from_secs(10),

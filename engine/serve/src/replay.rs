@@ -72,7 +72,8 @@ pub(crate) async fn replay(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let format = rows::accepted(&parts.headers)?;
-    let body = body::read(&parts.headers, body, app.options.sql_bytes_max).await?;
+    let permit = app.begin_query()?;
+    let body = body::read_sql(&parts.headers, body, &app.options).await?;
     let asked: ReplayRequest = match body.is_empty() {
         true => ReplayRequest::default(),
         false => serde_json::from_slice(&body).map_err(|error| ApiError::bad_parameter("body", error))?,
@@ -90,7 +91,7 @@ pub(crate) async fn replay(
     let counts = counts_of(&report);
     let (schema, batches) = replay_rows(&spec, report).map_err(ApiError::internal)?;
     let rows = RecordBatchStreamAdapter::new(schema, stream::iter(batches.into_iter().map(Ok)));
-    let mut response = rows::answer(Box::pin(rows), format).await?;
+    let mut response = rows::answer(Box::pin(rows), format, permit).await?;
     response.headers_mut().extend(counts);
     Ok(response)
 }

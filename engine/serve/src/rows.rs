@@ -11,6 +11,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::{StreamExt, stream};
 use headwater_ingest::{Encoder, Format, FormatOptions};
 use headwater_run::RunError;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::ApiError;
 
@@ -56,10 +57,11 @@ fn quality_of(range: &str) -> f32 {
     q.unwrap_or(1.0)
 }
 
-/// Answers with rows.
+/// Answers with rows. The permit is kept until the last of them is sent, or the client is gone.
 pub(crate) async fn answer(
     mut rows: SendableRecordBatchStream,
     format: Format,
+    permit: OwnedSemaphorePermit,
 ) -> Result<Response, ApiError> {
     let mut encoder = Encoder::new(format, rows.schema(), &FormatOptions::default())?;
     let mut head = Vec::new();
@@ -68,7 +70,7 @@ pub(crate) async fn answer(
         encoder.encode(batch, &mut head)?;
     }
     let head = stream::iter([Ok(Bytes::from(head))]);
-    let body = head.chain(encoded(rows, encoder));
+    let body = head.chain(encoded(rows, encoder, permit));
     Ok(([(header::CONTENT_TYPE, format.media_type())], Body::from_stream(body)).into_response())
 }
 
@@ -76,13 +78,14 @@ pub(crate) async fn answer(
 fn encoded(
     rows: SendableRecordBatchStream,
     encoder: Encoder,
+    permit: OwnedSemaphorePermit,
 ) -> impl futures::Stream<Item = Result<Bytes, RunError>> + Send {
-    stream::unfold(Some((rows, encoder)), |state| async move {
-        let (mut rows, mut encoder) = state?;
+    stream::unfold(Some((rows, encoder, permit)), |state| async move {
+        let (mut rows, mut encoder, permit) = state?;
         let mut out = Vec::new();
         let (encoded, rest) = match rows.next().await {
             Some(Ok(batch)) => {
-                (encoder.encode(&batch, &mut out).map_err(RunError::from), Some((rows, encoder)))
+                (encoder.encode(&batch, &mut out).map_err(RunError::from), Some((rows, encoder, permit)))
             }
             Some(Err(error)) => (Err(error.into()), None),
             None => (encoder.finish(&mut out).map_err(RunError::from), None),

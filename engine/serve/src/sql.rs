@@ -25,12 +25,13 @@ pub(crate) struct SqlRequest {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Done {
     /// What was done, such as `CREATE STREAM` or `INSERT 3`.
-    status: String,
+    pub status: String,
     /// What the user should know.
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
-/// Runs SQL. Of several statements the last one is answered.
+/// Runs SQL. Of several statements the last one is answered. It takes as long as it takes: a client that goes away ends its query; a
+/// definition is brought to its end.
 #[utoipa::path(
     post, path = "/v1/sql", tag = "sql",
     params(("Accept" = Option<String>, Header, description = "JSON lines (the default), JSON, CSV or Arrow IPC")),
@@ -46,17 +47,19 @@ pub(crate) struct Done {
         (status = 400, description = "the statement is wrong; the error says where", body = ErrorBody),
         (status = 409, description = "the name is taken, or in use", body = ErrorBody),
         (status = 422, description = "the statement failed on its values", body = ErrorBody),
+        (status = 503, description = "too many statements are under way, or there is not enough memory", body = ErrorBody),
     ),
 )]
 pub(crate) async fn run(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let format = rows::accepted(&parts.headers)?;
-    let body = body::read(&parts.headers, body, app.options.sql_bytes_max).await?;
+    let permit = app.begin_query()?;
+    let body = body::read_sql(&parts.headers, body, &app.options).await?;
     let sql = text_of(&parts.headers, body)?;
     // Boxed: planning makes a future of many kilobytes.
     let answers = Box::pin(app.engine.execute(&sql)).await?;
     match answers.into_iter().next_back() {
-        Some(Answer::Rows(stream)) => rows::answer(stream, format).await,
+        Some(Answer::Rows(stream)) => rows::answer(stream, format, permit).await,
         Some(Answer::Done { tag, notes }) => Ok(Json(Done { status: tag, notes }).into_response()),
         None => Err(ApiError::bad_parameter("body", "there is no statement in it")),
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use headwater_core::World;
 use headwater_run::Engine;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
 
@@ -20,6 +21,8 @@ pub(crate) struct App {
     pub metrics: Arc<Metrics>,
     /// One permit for each append under way.
     pub appends: Arc<Semaphore>,
+    /// One permit for each statement and replay under way.
+    pub queries: Arc<Semaphore>,
     /// One permit for each open tail.
     pub tails: Arc<Semaphore>,
     /// Becomes true when the server stops.
@@ -31,11 +34,18 @@ impl App {
         Self {
             metrics: Arc::new(Metrics::new(engine.clone())),
             appends: Arc::new(Semaphore::new(options.appends_max)),
+            queries: Arc::new(Semaphore::new(options.queries_max)),
             tails: Arc::new(Semaphore::new(options.tails_max)),
             options: Arc::new(options),
             engine,
             closing,
         }
+    }
+
+    /// Lets a statement or a replay begin, or tells its client to come back.
+    pub fn begin_query(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let most = self.options.queries_max;
+        self.queries.clone().try_acquire_owned().map_err(|_| ApiError::overloaded("statements", most))
     }
 
     pub fn world(&self) -> &World {

@@ -146,7 +146,10 @@ impl Engine {
                 return Ok(Answer::Done { tag: "SET".to_owned(), notes: vec![note] });
             }
             _ => {
-                let defined = inner.define(parsed).await?;
+                // What has begun to change is brought to its end, even if whoever asked for it has gone away.
+                let inner = Arc::clone(inner);
+                let defined = tokio::spawn(Box::pin(async move { inner.define(parsed).await })).await;
+                let defined = defined.map_err(|error| RunError::Invalid(error.to_string()))??;
                 return Ok(Answer::Done { tag: defined.tag, notes: defined.notes });
             }
         };

@@ -69,6 +69,43 @@ async fn a_request_that_never_ends_is_given_up() {
     server.stop().await;
 }
 
+/// A statement takes as long as it takes; its text does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_never_arrives_is_given_up() {
+    let server = TestServer::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    let head =
+        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nconnection: close\r\n\r\nSELE";
+    socket.write_all(head.as_bytes()).unwrap();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        socket.read_to_string(&mut text).map(|_| text)
+    });
+    let text = answer.await.unwrap().unwrap();
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("HW6011"), "{text}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_statements_than_may_be_are_told_to_come_back() {
+    let server = TestServer::start_with(|options| options.queries_max = 1).await;
+    server.make_readings().await;
+    // An answer that is begun, and longer than what the sockets hold.
+    let long = "SELECT repeat('x', 1000) AS x FROM generate_series(1, 100000)";
+    let reading = server.post("/v1/sql").body(long).send().await.unwrap();
+    let response = server.post("/v1/sql").body("SELECT 1").send().await.unwrap();
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(failure(response).await, (503, "HW6010".to_owned()));
+    drop(reading);
+    for _ in 0..1_000 {
+        if server.post("/v1/sql").body("SELECT 1").send().await.unwrap().status() == 200 {
+            return server.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a client that is gone keeps its place");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_takes_nothing_is_cut_and_nobody_else_notices() {
     let server = TestServer::start_with(|options| {
