@@ -66,6 +66,41 @@ async fn what_is_piped_in_is_a_script() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_into_a_stream_or_step_by_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_in(dir.path());
+    let server = Server::serve(Path::new(&data));
+    server.rows("CREATE MATERIALIZED VIEW warm AS SELECT device, temp FROM readings WHERE temp > 49").await;
+    while server.rows("SELECT count(*) AS n FROM warm").await != [json!({"n": 2})] {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let into = ["replay", "warm", "--url", &server.url, "--into", "again"];
+    assert_eq!(run_well(&into), "REPLAY 2 INTO again\n");
+    let error = run_badly(&into, 1);
+    assert!(error.contains("again has 2 rows") && error.contains("HW4015"), "{error}");
+    let steps = ["replay", "warm", "--url", &server.url, "--step"];
+    let (code, shown, errors) = pipe(&steps, &"\n".repeat(100));
+    assert_eq!(code, Some(0), "{errors}");
+    let shows = |text: &str| {
+        let first = text.starts_with("step 1: ")
+            && text.contains(" rows in, watermark none yet\n  readings: shard 0 at ");
+        first && text.contains("\"temp\":50.0}")
+    };
+    assert!(shows(&shown) && shown.ends_with("there are no more steps\n"), "{shown}");
+    let (code, shown, _) = pipe(&steps, "q\n");
+    assert_eq!((code, shown.matches("step ").count()), (Some(0), 1), "{shown}");
+    server.wait_until("SELECT id FROM system.replays", |rows| rows.is_empty()).await;
+    assert_eq!(server.terminate(), Some(0));
+    // The same without a server. The stream that was made is there.
+    let steps = ["replay", "warm", "--data", &data, "--step"];
+    let (code, shown, errors) = pipe(&steps, &"\n".repeat(100));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(shows(&shown) && shown.ends_with("there are no more steps\n"), "{shown}");
+    let query = ["sql", "--data", &data, "--format", "json", "-c", "SELECT count(*) AS n FROM again"];
+    assert_eq!(run_well(&query), "{\"n\":2}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sql_answers_alike_from_a_server_and_from_a_directory_in_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let data = data_in(dir.path());

@@ -89,6 +89,8 @@ pub enum Statement {
     Set(Set),
     /// `REPLAY JOB`.
     Replay(Replay),
+    /// `CANCEL REPLAY number`.
+    CancelReplay(u64),
 }
 
 /// A name and its place.
@@ -414,7 +416,7 @@ pub struct Set {
     pub value: String,
 }
 
-/// `REPLAY JOB name [FROM time] [TO time] [INTO stream] [AT SPEED times | AT FULL SPEED]`.
+/// `REPLAY JOB name [FROM time] [TO time] [INTO stream] [AT SPEED times | AT FULL SPEED] [WITH EFFECTS (table, ...)]`.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// Which job.
@@ -427,6 +429,8 @@ pub struct Replay {
     pub into: Option<Name>,
     /// How many times as fast as real time event time passes; `None`: as fast as can be.
     pub speed: Option<f64>,
+    /// The tables outside that are asked, or written into.
+    pub effects: Vec<Name>,
 }
 
 impl Query {

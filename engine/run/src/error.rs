@@ -97,6 +97,16 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// A replay ended before its results were out.
+    #[error("replay {replay} of job {job} was cancelled{kept}")]
+    Cancelled {
+        /// Its number.
+        replay: u64,
+        /// The job.
+        job: String,
+        /// What is left of it.
+        kept: String,
+    },
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
@@ -122,6 +132,7 @@ impl RunError {
             Self::Delivery { .. } => Code::new("HW4018"),
             Self::Actuator { .. } => Code::new("HW4019"),
             Self::Replace { .. } => Code::new("HW4020"),
+            Self::Cancelled { .. } => Code::new("HW4025"),
             Self::Invalid(_) => Code::new("HW4015"),
             Self::Panicked { .. } => Code::new("HW4017"),
             Self::Closed => Code::new("HW4016"),
@@ -138,6 +149,19 @@ impl From<DataFusionError> for RunError {
                 None => Self::Query(error),
             },
             _ => Self::Query(error),
+        }
+    }
+}
+
+impl RunError {
+    /// The error of rows that were read: that of the engine, if it is one.
+    pub fn of_rows(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(other) => Self::from(DataFusionError::External(other)),
+            },
+            other => Self::from(other),
         }
     }
 }

@@ -24,6 +24,7 @@ pub use options::{
     ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, LookupFailure, LookupTable,
     NoConnectors, Role, RunningConnector, RunningPrograms, SetWorkers, TriggerDelivery,
 };
+pub use replay::ReplaySteps;
 pub use tail::{Tail, TailBatch, TailFrom};
 
 /// What a job is doing.
@@ -158,12 +159,16 @@ pub struct ReplaySpec {
     pub from: Option<headwater_core::EventTime>,
     /// Only results before this.
     pub to: Option<headwater_core::EventTime>,
-    /// A stream to write the results to, made if missing; `None`: they are only returned.
+    /// A stream to write the results to, made if missing and otherwise empty; `None`: they are returned.
     pub into: Option<String>,
-    /// Whether to compare with what the job has said.
+    /// Whether to compare: the job's own definition with what the job has said, another one with the job's own.
     pub diff: bool,
     /// How many times as fast as real time event time passes; `None`: as fast as can be.
     pub speed: Option<f64>,
+    /// Whether each step is asked for; see [`Engine::replay_steps`].
+    pub step_by_step: bool,
+    /// The tables outside that are asked, or written into: no others are.
+    pub effects: Vec<String>,
 }
 
 /// What a replay said.
@@ -173,12 +178,29 @@ pub struct ReplayReport {
     pub schema: arrow::datatypes::SchemaRef,
     /// Rows taken.
     pub rows_in: u64,
-    /// The results, in order.
+    /// Rows of results.
+    pub rows_out: u64,
+    /// The results, in order, unless they were compared or went into a stream.
     pub rows: Vec<arrow::array::RecordBatch>,
-    /// With `diff`: rows only in the job's own results.
+    /// With `diff`: rows only in what the job said, or its own definition says.
     pub only_before: Vec<arrow::array::RecordBatch>,
     /// With `diff`: rows only in the replay.
     pub only_now: Vec<arrow::array::RecordBatch>,
     /// With `diff`: how many rows are in both.
     pub in_both: u64,
+}
+
+/// What a step of a replay did.
+#[derive(Clone, Debug)]
+pub struct ReplayStep {
+    /// Its number: that in the journal, if the journal is obeyed; otherwise they are counted.
+    pub step: u64,
+    /// Rows taken.
+    pub rows_in: u64,
+    /// The watermark after it.
+    pub watermark: headwater_core::EventTime,
+    /// How far it went: for each source its stream, and the next sequence number of each shard.
+    pub position: Vec<(String, Vec<headwater_core::Sequence>)>,
+    /// The results.
+    pub rows: Vec<arrow::array::RecordBatch>,
 }

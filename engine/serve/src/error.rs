@@ -121,6 +121,14 @@ impl ApiError {
         Self::new(status, Code::new("HW6008"), message)
     }
 
+    /// No replay of this number goes step by step.
+    pub fn no_replay(id: u64) -> Self {
+        let message = format!(
+            "no replay {id} goes step by step: it has ended, or nobody has asked for its steps for too long"
+        );
+        Self::new(StatusCode::NOT_FOUND, Code::new("HW6016"), message)
+    }
+
     /// As many tails are open as may be.
     pub fn too_many_tails(most: usize) -> Self {
         let message =
@@ -252,6 +260,7 @@ impl From<RunError> for ApiError {
             | RunError::Actuator { .. }
             | RunError::Replace { .. }
             | RunError::Invalid(_) => StatusCode::BAD_REQUEST,
+            RunError::Cancelled { .. } => StatusCode::CONFLICT,
             RunError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Operator { .. }
             | RunError::Checkpoint { .. }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Invariants:
-//! - This crate holds no state of its own but counters: what it answers comes from the engine.
+//! - This crate holds no state of its own but counters, and the replays that clients go through step by step: what it answers comes from
+//!   the engine.
 //! - Nothing here waits for a client while it holds anything of the log. A reader that takes nothing is cut.
 //! - Every size, count and wait that a client can cause has a bound in [`ServeOptions`].
 //! - Every route is in the document at `/v1/openapi.json`; a test compares the two.
@@ -26,11 +27,13 @@ mod rows;
 mod server;
 mod sql;
 mod state;
+mod steps;
 mod streams;
 #[allow(unused_qualifications, reason = "in what utoipa makes of parameters")]
 mod tail;
 mod tail_events;
 
 pub use options::ServeOptions;
-pub use replay::{ReplayRequest, replay_rows};
+pub use replay::{ReplayRequest, replay_differences};
 pub use server::{ServeError, Server};
+pub use steps::{SteppedReplay, SteppedView};

@@ -21,6 +21,7 @@ use utoipa::OpenApi;
         crate::jobs::pause,
         crate::jobs::resume,
         crate::replay::replay,
+        crate::steps::step,
         crate::health::alive,
         crate::health::ready,
         crate::health::metrics,

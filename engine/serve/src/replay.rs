@@ -1,7 +1,8 @@
 //! `POST /v1/jobs/NAME/replay`: a job, or another definition of it, over a stretch of history.
 //!
-//! The answer is rows. When the difference to what the job said is asked for, a first column `_change` says `-` for rows that
-//! only the job said and `+` for rows that only the replay says. Counts are in the headers.
+//! The answer is rows, sent as they come. With a difference, a first column `_change` says `-` for rows that only the job (or its own
+//! definition) says and `+` for rows that only the replay says, and counts are in the headers. What goes into a stream is not sent.
+//! A client that goes away cancels its replay.
 
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use headwater_core::EventTime;
@@ -20,8 +22,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
+use crate::sql::Done;
 use crate::state::App;
-use crate::{body, rows};
+use crate::{body, rows, steps};
 
 /// What is to be replayed; everything may be left out.
 #[derive(Deserialize, Serialize, ToSchema, Default, Debug)]
@@ -33,12 +36,16 @@ pub struct ReplayRequest {
     pub from: Option<String>,
     /// Only results before this.
     pub to: Option<String>,
-    /// A stream to write the results to, made if missing.
+    /// A stream to write the results to, made if missing and otherwise empty; they are not answered.
     pub into: Option<String>,
-    /// Whether to answer the difference to what the job said.
+    /// Whether to answer a difference: to what the job said or, of another query, to what the job's own says over the same stretch.
     pub diff: bool,
     /// How many times as fast as real time event time passes; as fast as can be unless set.
     pub speed: Option<f64>,
+    /// The tables outside that are asked, or written into; no others are.
+    pub effects: Vec<String>,
+    /// Whether the replay goes step by step: the answer is its number, and `/v1/replays/ID/step` takes a step.
+    pub step: bool,
 }
 
 impl From<&ReplaySpec> for ReplayRequest {
@@ -50,17 +57,21 @@ impl From<&ReplaySpec> for ReplayRequest {
             into: spec.into.clone(),
             diff: spec.diff,
             speed: spec.speed,
+            effects: spec.effects.clone(),
+            step: spec.step_by_step,
         }
     }
 }
 
-/// Replays a job over a stretch of history. Nothing is delivered outside, and the job goes on undisturbed.
+/// Replays a job over a stretch of history. Nothing is asked or delivered outside that is not named, and the job goes on undisturbed.
 #[utoipa::path(
     post, path = "/v1/jobs/{name}/replay", tag = "jobs",
     params(("name" = String, Path, description = "the job")),
     request_body(content = ReplayRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "the rows, or the difference", content_type = "application/x-ndjson", body = String),
+        (status = 200, description = "the rows, or the difference; INTO a stream: how many; step by step: its number", content(
+            (String = "application/x-ndjson"), (Done = "application/json"),
+        )),
         (status = 400, description = "the other definition is wrong", body = ErrorBody),
         (status = 404, description = "there is no such job", body = ErrorBody),
     ),
@@ -86,12 +97,31 @@ pub(crate) async fn replay(
         into: asked.into,
         diff: asked.diff,
         speed: asked.speed,
+        effects: asked.effects,
+        ..ReplaySpec::default()
     };
-    let report = Box::pin(app.engine.replay(spec.clone())).await?;
+    if asked.step {
+        let begun = Box::pin(app.engine.replay_steps(spec)).await?;
+        return Ok(Json(steps::keep(&app, begun)).into_response());
+    }
+    if !spec.diff && spec.into.is_none() {
+        let rows = Box::pin(app.engine.replay_rows(spec)).await?;
+        return rows::answer(rows, format, permit).await;
+    }
+    let (into, diff) = (spec.into.clone(), spec.diff);
+    let report = Box::pin(app.engine.replay(spec)).await?;
     let counts = counts_of(&report);
-    let (schema, batches) = replay_rows(&spec, report).map_err(ApiError::internal)?;
-    let rows = RecordBatchStreamAdapter::new(schema, stream::iter(batches.into_iter().map(Ok)));
-    let mut response = rows::answer(Box::pin(rows), format, permit).await?;
+    let mut response = match into {
+        Some(into) if !diff => {
+            let status = format!("REPLAY {} INTO {into}", report.rows_out);
+            Json(Done { status, notes: Vec::new() }).into_response()
+        }
+        _ => {
+            let (schema, batches) = replay_differences(report).map_err(ApiError::internal)?;
+            let rows = RecordBatchStreamAdapter::new(schema, stream::iter(batches.into_iter().map(Ok)));
+            rows::answer(Box::pin(rows), format, permit).await?
+        }
+    };
     response.headers_mut().extend(counts);
     Ok(response)
 }
@@ -111,14 +141,8 @@ fn counts_of(report: &ReplayReport) -> HeaderMap {
     headers
 }
 
-/// The rows that a replay answers: its results, or with `diff` the differences.
-pub fn replay_rows(
-    spec: &ReplaySpec,
-    report: ReplayReport,
-) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
-    if !spec.diff {
-        return Ok((report.schema, report.rows));
-    }
+/// The rows that a replay with `diff` answers.
+pub fn replay_differences(report: ReplayReport) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
     let change = Arc::new(Field::new("_change", DataType::Utf8, false));
     let fields: Vec<_> = std::iter::once(change).chain(report.schema.fields().iter().cloned()).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
@@ -152,17 +176,15 @@ mod tests {
         let report = ReplayReport {
             schema: batch(&[]).schema(),
             rows_in: 3,
-            rows: vec![batch(&[1, 3])],
+            rows_out: 2,
+            rows: Vec::new(),
             only_before: vec![batch(&[2])],
             only_now: vec![batch(&[3])],
             in_both: 1,
         };
-        let spec = ReplaySpec { diff: true, ..ReplaySpec::default() };
-        let (schema, batches) = replay_rows(&spec, report.clone()).unwrap();
+        let (schema, batches) = replay_differences(report).unwrap();
         assert_eq!(schema.field(0).name(), "_change");
         let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
         assert!(text.contains("| -       | 2 |") && text.contains("| +       | 3 |"), "{text}");
-        let (_, plain) = replay_rows(&ReplaySpec::default(), report).unwrap();
-        assert_eq!(plain, [batch(&[1, 3])]);
     }
 }

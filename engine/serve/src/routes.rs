@@ -9,7 +9,7 @@ use axum::{Json, Router};
 
 use crate::error::ApiError;
 use crate::state::App;
-use crate::{append, health, jobs, openapi, origin, replay, sql, streams, tail};
+use crate::{append, health, jobs, openapi, origin, replay, sql, steps, streams, tail};
 
 /// Every path with its handlers. A test compares them with the OpenAPI document.
 pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -24,6 +24,7 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/v1/jobs/{name}/pause", post(jobs::pause)),
         ("/v1/jobs/{name}/resume", post(jobs::resume)),
         ("/v1/jobs/{name}/replay", post(replay::replay)),
+        ("/v1/replays/{id}/step", post(steps::step)),
         ("/v1/openapi.json", get(document)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
@@ -48,7 +49,7 @@ pub(crate) fn router(app: App, loopback: bool) -> Router {
 }
 
 /// Where an answer begins when the work is done, and nobody but the client knows how long that may take.
-const UNHURRIED: [&str; 2] = ["/v1/sql", "/v1/jobs/{name}/replay"];
+const UNHURRIED: [&str; 3] = ["/v1/sql", "/v1/jobs/{name}/replay", "/v1/replays/{id}/step"];
 
 /// A request's route, for its metrics.
 #[derive(Clone)]

@@ -65,7 +65,7 @@ pub(crate) async fn answer(
 ) -> Result<Response, ApiError> {
     let mut encoder = Encoder::new(format, rows.schema(), &FormatOptions::default())?;
     let mut head = Vec::new();
-    let first = rows.next().await.transpose().map_err(RunError::from)?;
+    let first = rows.next().await.transpose().map_err(RunError::of_rows)?;
     if let Some(batch) = &first {
         encoder.encode(batch, &mut head)?;
     }
@@ -87,7 +87,7 @@ fn encoded(
             Some(Ok(batch)) => {
                 (encoder.encode(&batch, &mut out).map_err(RunError::from), Some((rows, encoder, permit)))
             }
-            Some(Err(error)) => (Err(error.into()), None),
+            Some(Err(error)) => (Err(RunError::of_rows(error)), None),
             None => (encoder.finish(&mut out).map_err(RunError::from), None),
         };
         match encoded {

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
+use crate::steps::Sessions;
 
 /// Handed to every handler. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub queries: Arc<Semaphore>,
     /// One permit for each open tail.
     pub tails: Arc<Semaphore>,
+    /// Replays that go step by step.
+    pub replays: Sessions,
     /// Becomes true when the server stops.
     pub closing: watch::Receiver<bool>,
 }
@@ -36,6 +39,7 @@ impl App {
             appends: Arc::new(Semaphore::new(options.appends_max)),
             queries: Arc::new(Semaphore::new(options.queries_max)),
             tails: Arc::new(Semaphore::new(options.tails_max)),
+            replays: Sessions::default(),
             options: Arc::new(options),
             engine,
             closing,

@@ -9,6 +9,7 @@ mod log_check;
 pub(crate) mod mapreduce;
 pub(crate) mod prompt;
 pub(crate) mod replay;
+mod replay_steps;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod sql;

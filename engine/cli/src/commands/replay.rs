@@ -7,10 +7,11 @@ use anyhow::{Context, Result, anyhow};
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use clap::Args;
 use headwater_core::EventTime;
-use headwater_run::ReplaySpec;
-use headwater_serve::{ReplayRequest, replay_rows};
+use headwater_run::{Engine, ReplaySpec};
+use headwater_serve::{ReplayRequest, replay_differences};
 
-use crate::client::{Answered, Client};
+use super::replay_steps::{Stepped, show_steps};
+use crate::client::{Answered, Client, Done};
 use crate::open::{EngineArgs, Tuning};
 use crate::output::{self, OutputFormat};
 
@@ -20,11 +21,17 @@ Example:
   headwater replay heat --from 2013-07-01 --to 2013-08-01 --query warmer.sql --diff
   headwater replay daily --into daily_again
   headwater replay daily --into daily_again --speed 3600
+  headwater replay daily --from 2013-07-01 --step
 
 The time of a result is its event time or, where the query gives none, its first timestamp. Windows are not cut where
-the stretch begins and ends: rows around it are read, too. Without --query nothing differs.
-With --diff each row that only the job said begins with '-', each that only the replay says with '+'.
-Nothing is delivered outside, and the job itself goes on undisturbed.";
+the stretch begins and ends: rows around it are read, too.
+With --diff each row that only the job said begins with '-', each that only the replay says with '+'; rows that others
+wrote into the job's stream are the job's there. With --query, too, the job's own definition is replayed over the same
+stretch, and the two are compared.
+With --step each step says how far it went, the watermark and its rows, and waits for Enter; q ends. By its own
+definition a job takes the steps that it once took, by another one it takes small ones.
+Nothing is asked or delivered outside that --effects does not name, and the job itself goes on undisturbed.
+SELECT * FROM system.replays shows a replay that is under way, CANCEL REPLAY id ends it, and so does Ctrl-C here.";
 
 /// Run a job over a stretch of history again, or another definition of it.
 #[derive(Args)]
@@ -39,18 +46,24 @@ pub(crate) struct Replay {
     /// Only results before this
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<EventTime>,
-    /// Write the results to this stream, made if missing
+    /// Write the results to this stream, made if missing and otherwise empty
     #[arg(long, value_name = "STREAM")]
     into: Option<String>,
     /// A file with another query in place of the job's own
     #[arg(long, value_name = "FILE.sql")]
     query: Option<PathBuf>,
-    /// Compare with what the job said
+    /// Compare with what the job said or, with --query, the two definitions
     #[arg(long)]
     diff: bool,
     /// Let event time pass at this multiple of real time [default: as fast as can be]
     #[arg(long, value_name = "TIMES")]
     speed: Option<f64>,
+    /// Take a step at a time, at Enter
+    #[arg(long, conflicts_with_all = ["diff", "speed"])]
+    step: bool,
+    /// Ask these tables outside, or write into them; no others are
+    #[arg(long, value_name = "TABLE,...", value_delimiter = ',')]
+    effects: Vec<String>,
     /// Open this data directory, which no server may have open
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
@@ -83,8 +96,10 @@ impl Replay {
             into: self.into,
             diff: self.diff,
             speed: self.speed,
+            step_by_step: self.step,
+            effects: self.effects,
         };
-        let rows = match self.data {
+        let said = match self.data {
             Some(data) => {
                 let engine = EngineArgs {
                     data,
@@ -93,30 +108,55 @@ impl Replay {
                     log: Default::default(),
                 }
                 .open()?;
-                let report = engine.replay(spec.clone()).await;
+                let said = replay_on(&engine, &spec, format).await;
                 engine.close().await?;
-                let report = report?;
-                tracing::info!(
-                    "{} rows replayed, {} of the results are in both",
-                    report.rows_in,
-                    report.in_both
-                );
-                let (schema, rows) = replay_rows(&spec, report)?;
-                output::write_batches(schema, rows, format)?
+                said?
             }
             None => {
                 let client = Client::of(self.url.as_deref())?;
                 let request = client.post(&format!("/v1/jobs/{}/replay", spec.job))?;
-                match client.rows(request.json(&ReplayRequest::from(&spec)), format).await? {
-                    Answered::Rows(rows) => rows,
-                    Answered::Done(done) => anyhow::bail!("the server answered {}", done.status),
+                let request = request.json(&ReplayRequest::from(&spec));
+                if spec.step_by_step {
+                    let begun = client.send(request).await?.json().await?;
+                    show_steps(Stepped::Server(client, begun)).await?;
+                    return Ok(ExitCode::SUCCESS);
                 }
+                client.rows(request, format).await?
             }
         };
-        if format == OutputFormat::Table {
-            let what = if spec.diff { "difference" } else { "row" };
-            output::say(format_args!("{rows} {what}{}", if rows == 1 { "" } else { "s" }))?;
+        match said {
+            Answered::Rows(rows) if format == OutputFormat::Table && !spec.step_by_step => {
+                let what = if spec.diff { "difference" } else { "row" };
+                output::say(format_args!("{rows} {what}{}", if rows == 1 { "" } else { "s" }))?;
+            }
+            Answered::Done(done) => output::say(done.status)?,
+            Answered::Rows(_) => {}
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Replays on an engine of this process.
+async fn replay_on(engine: &Engine, spec: &ReplaySpec, format: OutputFormat) -> Result<Answered> {
+    if spec.step_by_step {
+        let steps = engine.replay_steps(spec.clone()).await?;
+        show_steps(Stepped::Here(Box::new(steps))).await?;
+        return Ok(Answered::Rows(0));
+    }
+    if !spec.diff && spec.into.is_none() {
+        let rows = engine.replay_rows(spec.clone()).await?;
+        return Ok(Answered::Rows(output::write_stream(rows, format).await?));
+    }
+    let report = engine.replay(spec.clone()).await?;
+    tracing::info!("{} rows replayed, {} of the results are in both", report.rows_in, report.in_both);
+    match &spec.into {
+        Some(into) if !spec.diff => {
+            let status = format!("REPLAY {} INTO {into}", report.rows_out);
+            Ok(Answered::Done(Done { status, notes: Vec::new() }))
+        }
+        _ => {
+            let (schema, rows) = replay_differences(report)?;
+            Ok(Answered::Rows(output::write_batches(schema, rows, format)?))
+        }
     }
 }

@@ -16,9 +16,9 @@ use crate::statement::{
     AlterStream, Drop, Explain, ExplainMode, Insert, Kind, Parsed, Replay, Set, Show, Statement, StreamChange,
 };
 
-const FIRST_WORDS: [&str; 16] = [
+const FIRST_WORDS: [&str; 17] = [
     "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "EXPLAIN", "PAUSE", "RESUME", "INSERT", "SELECT", "WITH",
-    "VALUES", "SET", "REPLAY", "DESC", "TEST",
+    "VALUES", "SET", "REPLAY", "CANCEL", "DESC", "TEST",
 ];
 
 /// Reads a statement, up to its semicolon.
@@ -72,6 +72,7 @@ fn read(reader: &mut Reader) -> Result<Statement> {
         "INSERT" => Ok(Statement::Insert(read_insert(reader)?)),
         "SET" => read_set(reader),
         "REPLAY" => read_replay(reader),
+        "CANCEL" => read_cancel(reader),
         "SELECT" | "WITH" | "VALUES" | "FROM" => Ok(Statement::Query(reader.query()?)),
         _ if *reader.peek() == Token::LParen => Ok(Statement::Query(reader.query()?)),
         "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" => {
@@ -242,7 +243,8 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
     if !reader.take_words("ALARM") && !reader.take_words("SCALING GROUP") {
         reader.expect_words("JOB")?;
     }
-    let mut replay = Replay { job: reader.name("a job")?, from: None, to: None, into: None, speed: None };
+    let job = reader.name("a job")?;
+    let mut replay = Replay { job, from: None, to: None, into: None, speed: None, effects: Vec::new() };
     loop {
         if reader.take_words("FROM") {
             replay.from = Some(read_time(reader)?);
@@ -254,6 +256,8 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
             replay.speed = None;
         } else if reader.take_words("AT SPEED") {
             replay.speed = Some(read_speed(reader)?);
+        } else if reader.take_words("WITH EFFECTS") {
+            replay.effects = reader.columns()?;
         } else {
             break;
         }
@@ -265,6 +269,20 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
             .at(replay.job.position, reader.script()));
     }
     Ok(Statement::Replay(replay))
+}
+
+/// `CANCEL REPLAY number`.
+fn read_cancel(reader: &mut Reader) -> Result<Statement> {
+    reader.expect_words("CANCEL")?;
+    reader.expect_words("REPLAY")?;
+    let at = reader.position();
+    let text = read_value(reader)?;
+    let number = text.parse().map_err(|_| {
+        SqlError::new(Mistake::Type, format!("'{text}' is no number of a replay"))
+            .at(at, reader.script())
+            .hint("SELECT id, job FROM system.replays")
+    })?;
+    Ok(Statement::CancelReplay(number))
 }
 
 /// How many times as fast as real time.

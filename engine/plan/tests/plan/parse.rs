@@ -96,6 +96,8 @@ const CASES: &[&str] = &[
     "REPLAY ALARM hot FROM '2026-02-01' TO '2026-03-01'",
     "REPLAY JOB j",
     "REPLAY JOB j FROM '2013-07-01' TO TIMESTAMP '2013-08-01 00:00:00' INTO july",
+    "REPLAY JOB j INTO july AT SPEED 60 WITH EFFECTS (sites, \"Pumps\")",
+    "CANCEL REPLAY 3",
     "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTES, INTERVAL '1' HOUR)) AS w",
     "SELECT * FROM HOP(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR, SLIDE => INTERVAL '5' MINUTE)",
     "SELECT * FROM CUMULATE(TABLE (SELECT * FROM t WHERE x > 1), DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY)",
@@ -199,12 +201,15 @@ fn summary(statement: &Statement) -> String {
         Statement::Query(query) => format!("query {}", query.ast),
         Statement::Set(set) => format!("set {} = {}", set.key.value, set.value),
         Statement::Replay(replay) => format!(
-            "replay {} from {:?} to {:?} into {:?}",
+            "replay {} from {:?} to {:?} into {:?} speed {:?} effects {:?}",
             replay.job.value,
             replay.from,
             replay.to,
-            replay.into.as_ref().map(|name| &name.value)
+            replay.into.as_ref().map(|name| &name.value),
+            replay.speed,
+            replay.effects.iter().map(|name| &name.value).collect::<Vec<_>>(),
         ),
+        Statement::CancelReplay(number) => format!("cancel replay {number}"),
     }
 }
 

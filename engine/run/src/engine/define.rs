@@ -539,7 +539,7 @@ fn runs(entry: &Entry) -> bool {
 }
 
 /// Whether the rows of a job or trigger go into a stream.
-fn writes_into(entry: &Entry, stream: &str) -> bool {
+pub(crate) fn writes_into(entry: &Entry, stream: &str) -> bool {
     match entry {
         Entry::Job(job) => job.target == stream,
         Entry::Trigger(trigger) => {

@@ -12,12 +12,12 @@ use headwater_plan::statement::Show;
 use headwater_plan::{Entry, Parsed, Statement, parse};
 
 use super::connect::{self, inputs_of, inputs_of_entry};
+use super::settings;
 use super::state::Inner;
-use super::{settings, show};
 use crate::error::{Result, RunError};
 use crate::options::{ConnectorHost, ConnectorStatus, EngineOptions, Role};
 use crate::tail::{Tail, TailFrom};
-use crate::{JobState, JobStatus, ReplayReport, ReplaySpec, replay, tail};
+use crate::{JobState, JobStatus, ReplaySpec, tail};
 
 /// What a statement answers.
 pub enum Answer {
@@ -124,16 +124,19 @@ impl Engine {
                     to: replay.to,
                     into: replay.into.as_ref().map(|name| name.value.clone()),
                     speed: replay.speed,
+                    effects: replay.effects.iter().map(|name| name.value.clone()).collect(),
                     ..ReplaySpec::default()
                 };
-                let report = self.replay(spec).await?;
                 if let Some(name) = &replay.into {
-                    let rows: usize = report.rows.iter().map(|batch| batch.num_rows()).sum();
-                    let tag = format!("REPLAY {rows} INTO {}", name.value);
+                    let report = self.replay(spec).await?;
+                    let tag = format!("REPLAY {} INTO {}", report.rows_out, name.value);
                     return Ok(Answer::Done { tag, notes: Vec::new() });
                 }
-                let batch = arrow::compute::concat_batches(&report.schema, &report.rows)?;
-                show::rows(batch)?
+                self.replay_rows(spec).await?
+            }
+            Statement::CancelReplay(id) => {
+                self.cancel_replay(*id)?;
+                return Ok(Answer::Done { tag: "CANCEL REPLAY".to_owned(), notes: Vec::new() });
             }
             Statement::Insert(insert) => {
                 let (accepted, dead) = inner.insert(insert).await?;
@@ -311,13 +314,6 @@ impl Engine {
         if last { self.end_stream(&target).await } else { Ok(()) }
     }
 
-    /// Runs a job, or another definition of it, over a stretch of history. Nothing is delivered outside.
-    pub async fn replay(&self, spec: ReplaySpec) -> Result<ReplayReport> {
-        let inner = Arc::clone(&self.0);
-        let work = move || replay::run(&inner, &spec);
-        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
-    }
-
     /// Says that no more rows will come to a stream: its windows close. Rows that are appended later are late.
     pub async fn end_stream(&self, stream: &str) -> Result<()> {
         let (inner, stream) = (Arc::clone(&self.0), stream.to_owned());
@@ -363,11 +359,6 @@ impl Engine {
     /// [`Engine::end_stream`] on the calling thread.
     pub fn end_stream_here(&self, stream: &str) -> Result<()> {
         self.0.end_stream(stream)
-    }
-
-    /// [`Engine::replay`] on the calling thread.
-    pub fn replay_here(&self, spec: &ReplaySpec) -> Result<ReplayReport> {
-        replay::run(&self.0, spec)
     }
 
     /// [`Engine::close`] on the calling thread; connectors are not waited for.

@@ -26,10 +26,10 @@ mod statuses;
 mod triggers;
 
 pub(crate) use connect::inputs_of_entry;
+pub(crate) use define::writes_into;
 pub use events::rows_as_shown;
 pub(crate) use events::{
-    CATALOG, Event, Replaced, append as append_event, appended as event_append, ensure as ensure_stream,
-    without_secrets,
+    CATALOG, Event, Replaced, append as append_event, appended as event_append, without_secrets,
 };
 pub use handle::{Answer, Engine};
 pub(crate) use jobs::result_schema;

@@ -21,6 +21,7 @@ use super::state::{Inner, State};
 use crate::error::{Result, RunError};
 use crate::job::StateMemory;
 use crate::options::{ConnectorHost, EngineOptions};
+use crate::replay::Replays;
 use crate::table::{ReadText, bounded_runtime};
 
 /// The property of a stream in which its idle timeout is kept, in Flink's spelling.
@@ -66,6 +67,7 @@ impl Inner {
             connectors,
             state: Mutex::new(state),
             rolls: Mutex::default(),
+            replays: Replays::default(),
             defining: tokio::sync::Mutex::new(()),
         });
         inner.start_all()?;

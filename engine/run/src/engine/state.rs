@@ -18,6 +18,7 @@ use super::sets::TriggerSet;
 use crate::error::{Result, RunError};
 use crate::job::{Eras, JobHandle, Lease, Roll, StateMemory, WEIGHT};
 use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector, RunningPrograms};
+use crate::replay::Replays;
 use crate::table::{CatalogTable, SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
 
 /// An open engine.
@@ -39,6 +40,8 @@ pub(crate) struct Inner {
     pub state: Mutex<State>,
     /// What the journals of sets say of their triggers, as far as somebody has asked.
     pub rolls: Mutex<HashMap<StreamId, Roll>>,
+    /// Replays that are under way.
+    pub replays: Replays,
     /// Held while a statement changes what there is, so that such statements follow one another.
     pub defining: tokio::sync::Mutex<()>,
 }

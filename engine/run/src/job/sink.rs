@@ -121,6 +121,12 @@ impl Sink {
         Ok((appends.into_iter().map(|append| Append { producer: Some(producer), ..append }).collect(), count))
     }
 
+    /// The appends of rows that have the weight already, if the stream has one.
+    pub fn spread(&self, rows: &RecordBatch) -> Result<Vec<Append>> {
+        let batch = fit(&self.info.spec.schema, rows.columns().to_vec())?;
+        spread(self.info.id, self.info.spec.shards, &self.keys, batch)
+    }
+
     fn batch(&self, rows: &[Rows]) -> Result<RecordBatch> {
         let own = rows[0].batch.schema();
         let batch =

@@ -26,13 +26,7 @@ pub(super) fn plan(
     entry: &Entry,
     spec: &ReplaySpec,
 ) -> Result<Definition> {
-    let own = match entry {
-        // Steps of its own know of no progress: what came of its activities belongs to what it decided then.
-        Entry::ScalingGroup(group) if spec.speed.is_some() => {
-            inner.planner.scaling_group(catalog, &inner.tables(), group, true)?
-        }
-        _ => inner.plan_of(catalog, entry, None)?,
-    };
+    let own = own_plan(inner, catalog, entry, spec.speed.is_some())?;
     let time = time_of(&own);
     let Some(text) = spec.query.as_deref() else {
         return Ok(Definition { dataflow: Arc::new(own), own: true, time });
@@ -56,6 +50,23 @@ pub(super) fn plan(
             let time = time_of(&free);
             Ok(Definition { dataflow: Arc::new(free), own: false, time })
         }
+    }
+}
+
+/// The job's own definition, to be compared with another one over the same stretch.
+pub(super) fn plan_compared(inner: &Arc<Inner>, catalog: &Catalog, entry: &Entry) -> Result<Definition> {
+    let own = own_plan(inner, catalog, entry, true)?;
+    Ok(Definition { time: time_of(&own), dataflow: Arc::new(own), own: true })
+}
+
+/// The plan of the job's own definition, for the steps of the journal or for others.
+fn own_plan(inner: &Arc<Inner>, catalog: &Catalog, entry: &Entry, other_steps: bool) -> Result<Dataflow> {
+    match entry {
+        // Steps of its own know of no progress: what came of its activities belongs to what it decided then.
+        Entry::ScalingGroup(group) if other_steps => {
+            Ok(inner.planner.scaling_group(catalog, &inner.tables(), group, true)?)
+        }
+        _ => inner.plan_of(catalog, entry, None),
     }
 }
 

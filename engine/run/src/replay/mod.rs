@@ -8,12 +8,22 @@
 //! - A stretch is one of results: those whose time lies in it. What they are made of may lie around it, so that no
 //!   window is cut at an edge. The time of a result is its event time or, where the query gives none (a job that keeps only
 //!   the start of its windows, say), its first timestamp.
-//! - With a speed there are small steps of its own, whatever the definition: each waits for its time.
-//! - Both sides of a difference have the columns of what the job writes into.
+//! - With a speed there are small steps of its own, whatever the definition: each waits for its time. Only what asks tables outside keeps
+//!   the steps of the journal, which has the answers.
+//! - Both sides of a difference have the columns of what the job writes into. The job's own definition is compared with what was said,
+//!   another one with the job's own, both replayed over the same stretch by steps of their own.
+//! - Nothing is asked or delivered outside that is not named ([`asked`]).
+//! - No more of the results is in memory than a step's, unless they are to be compared or reported.
 
+mod asked;
 mod compare;
 mod definition;
+mod front;
+mod into;
 mod pace;
 mod run;
+mod watch;
 
-pub(crate) use run::{place_at, run};
+pub use front::ReplaySteps;
+pub(crate) use run::place_at;
+pub(crate) use watch::Replays;

@@ -7,6 +7,7 @@ use headwater_core::EventTime;
 use headwater_plan::Dataflow;
 use parking_lot::{Condvar, Mutex};
 
+use super::watch::Watched;
 use crate::engine::Inner;
 use crate::error::{Result, RunError};
 
@@ -38,7 +39,7 @@ impl Pace {
     }
 
     /// Waits until it is time for what happened at `reached`.
-    pub fn wait(&mut self, inner: &Inner, reached: EventTime) -> Result<()> {
+    pub fn wait(&mut self, inner: &Inner, watched: &Watched, reached: EventTime) -> Result<()> {
         if reached == EventTime::MIN {
             return Ok(());
         }
@@ -51,9 +52,9 @@ impl Pace {
             if now >= due {
                 return Ok(());
             }
-            inner.check_open()?;
+            watched.check(inner)?;
             if !inner.world.tasks.drive() {
-                // Nobody nudges: this is a pause that looks up now and then whether the engine closes.
+                // Nobody nudges: this is a pause that looks up now and then whether it is to end.
                 let pause = (due - now).min(Duration::from_millis(200));
                 self.nudge.1.wait_for(&mut self.nudge.0.lock(), pause);
             }

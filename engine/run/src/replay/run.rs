@@ -1,49 +1,23 @@
-//! Runs a replay.
+//! The steps of a replay.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use headwater_core::{EventTime, Sequence, ShardId, StreamName};
-use headwater_log::{Append, From, Log, StreamInfo, StreamSpec};
+use headwater_core::{EventTime, Sequence};
+use headwater_log::From;
 use headwater_operators::{Reach, Rows};
 use headwater_plan::{Dataflow, Entry, METADATA_COLUMNS, StartAt};
 
-use super::compare::{differences, results_of};
-use super::definition::{Definition, plan};
+use super::asked::{Unasked, asked, check_named};
+use super::definition::Definition;
 use super::pace::{PACED_ROWS, Pace};
-use crate::engine::{Inner, ensure_stream, first_place, result_schema, start_at};
+use super::watch::Watched;
+use crate::engine::{Inner, first_place, result_schema, start_at};
 use crate::error::{Result, RunError};
-use crate::job::{JournalReader, Limits, Pipeline, Start, fit, nanos};
-use crate::{ReplayReport, ReplaySpec};
-
-/// Runs a replay. Blocks.
-pub(crate) fn run(inner: &Arc<Inner>, spec: &ReplaySpec) -> Result<ReplayReport> {
-    let catalog = inner.catalog();
-    let entry = catalog.get(&spec.job).ok_or_else(|| RunError::NoJob { name: spec.job.clone() })?;
-    let definition = plan(inner, &catalog, entry, spec)?;
-    let filter = Filter::of(spec, &definition)?;
-    let mut replay = Replay::open(inner, entry, &definition, spec, filter)?;
-    match obeys(entry, &definition, spec) {
-        true => replay.obey(inner, &spec.job)?,
-        false => replay.finish(inner)?,
-    }
-    let mut report = replay.report;
-    if spec.diff {
-        let name = spec.job.as_str();
-        let (target, own) = match entry {
-            Entry::Job(job) => (job.target.as_str(), None),
-            Entry::Alarm(_) => (headwater_plan::ALARM_HISTORY, Some(("alarm", name))),
-            Entry::ScalingGroup(_) => (headwater_plan::SCALING_ACTIVITIES, Some(("group", name))),
-            _ => (name, None),
-        };
-        let before = results_of(inner, target, own, &report.schema, filter)?;
-        let found = differences(&report.schema, &before, &report.rows)?;
-        (report.only_before, report.only_now) = (found.only_before, found.only_now);
-        (report.schema, report.in_both) = (found.schema, found.in_both);
-    }
-    Ok(report)
-}
+use crate::job::{Eras, JournalReader, Limits, Pipeline, Start, fit, nanos};
+use crate::options::LookupTable;
+use crate::{ReplaySpec, ReplayStep};
 
 /// Which results belong to a stretch of event time, `[from, to)`.
 #[derive(Clone, Copy)]
@@ -54,7 +28,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    fn of(spec: &ReplaySpec, definition: &Definition) -> Result<Option<Self>> {
+    pub fn of(spec: &ReplaySpec, definition: &Definition) -> Result<Option<Self>> {
         if spec.from.is_none() && spec.to.is_none() {
             return Ok(None);
         }
@@ -79,138 +53,201 @@ impl Filter {
     }
 }
 
-/// How often a table outside is asked for what the journal does not say.
+/// How often a table outside is asked.
 const LOOKUP_ATTEMPTS: u32 = 3;
 
-struct Replay {
+/// How a definition is replayed.
+pub(super) struct Course {
+    /// By the steps of the journal, or by steps of its own.
+    pub obeys: bool,
+    /// Steps of its own are small ones, as it matters when they come.
+    pub small: bool,
+}
+
+impl Course {
+    /// The journal is obeyed by the job's own definition. What began with the newest row, over a stretch, is not asked what it said, but
+    /// what it would have; so is a definition that is `compared` with another one. What asks tables outside is asked by its journal, unless
+    /// these are to be asked again.
+    pub fn of(entry: &Entry, definition: &Definition, spec: &ReplaySpec, compared: bool) -> Result<Self> {
+        let asked = asked(&definition.dataflow);
+        let asks_would = start_at(entry) == StartAt::Latest && (spec.from.is_some() || spec.to.is_some());
+        let asks_again = asked.iter().any(|table| spec.effects.contains(table));
+        let is_told = (spec.speed.is_none() && !compared) || !asked.is_empty();
+        let obeys = definition.own && !asks_would && !asks_again && is_told;
+        if !obeys {
+            check_named(&asked, &spec.effects)?;
+        }
+        Ok(Self { obeys, small: spec.speed.is_some() || spec.step_by_step })
+    }
+}
+
+enum Steps {
+    /// Those of the journal. Those that lie before the place where the pipeline begins take nothing.
+    Journal { entries: JournalReader, eras: Eras },
+    /// Whatever is there, up to where the inputs ended when the replay began.
+    Own(Limits),
+}
+
+/// A replay that is under way.
+pub(super) struct Replay<'a> {
+    inner: &'a Inner,
+    watched: &'a Watched,
     pipeline: Pipeline,
-    report: ReplayReport,
+    schema: SchemaRef,
     filter: Option<Filter>,
+    steps: Steps,
+    count: u64,
     /// The watermark at which all results of the stretch are out.
     enough: EventTime,
-    log: Arc<dyn Log>,
-    /// The stream that takes the results as they come.
-    into: Option<Arc<StreamInfo>>,
+    is_over: bool,
     pace: Option<Pace>,
 }
 
-impl Replay {
-    fn open(
-        inner: &Arc<Inner>,
+impl<'a> Replay<'a> {
+    pub fn open(
+        inner: &'a Arc<Inner>,
         entry: &Entry,
         definition: &Definition,
-        spec: &ReplaySpec,
-        filter: Option<Filter>,
+        watched: &'a Watched,
+        course: &Course,
     ) -> Result<Self> {
-        let schema = result_schema(&definition.dataflow);
+        let spec = &watched.spec;
         let reach = definition.dataflow.reach();
-        let start = start_of(inner, entry, definition, spec, reach)?;
+        let start = start_of(inner, entry, definition, spec, reach, course.obeys)?;
         let enough = match (spec.to, reach) {
             (Some(to), Reach::Within(nanos)) => EventTime(to.0.saturating_add(nanos)),
             // A row that is late for nobody may come at any time, and a session may go on for ever.
             _ => EventTime::MAX,
         };
-        let course = if obeys(entry, definition, spec) { inner.course_of(entry.name())? } else { None };
-        let dataflow = match &course {
+        let in_set = if course.obeys { inner.course_of(entry.name())? } else { None };
+        let dataflow = match &in_set {
             Some(_) => Arc::new(inner.plan_to_run(&inner.catalog(), entry)?),
             None => Arc::clone(&definition.dataflow),
         };
         let mut pipeline =
             Pipeline::open(&*inner.log, dataflow, inner.options.workers, &start, inner.lease())?;
-        if let Some(course) = course {
-            pipeline.restore_watermark(course.reached);
+        if let Some(in_set) = in_set {
+            pipeline.restore_watermark(in_set.reached);
         }
-        let lookups = inner.lookups_of(&inner.catalog(), &definition.dataflow)?;
+        let lookups = lookups_of(inner, definition, spec)?;
         pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
-        let report = ReplayReport {
-            schema,
-            rows_in: 0,
-            rows: Vec::new(),
-            only_before: Vec::new(),
-            only_now: Vec::new(),
-            in_both: 0,
+        let steps = if course.obeys {
+            let (job, eras) = (entry.name(), inner.eras_of(entry.name()));
+            let entries =
+                JournalReader::open(&*inner.log, &inner.journal_of(job)?, job, 0, Vec::new(), &eras)?;
+            Steps::Journal { entries, eras }
+        } else {
+            end_inputs(inner, &mut pipeline)?;
+            let rows = if course.small { PACED_ROWS } else { inner.limits().rows };
+            Steps::Own(Limits { rows, ..inner.limits() })
         };
-        let into = spec.into.as_deref().map(|name| target(inner, name, &report.schema)).transpose()?;
-        let pace = spec.speed.map(|speed| Pace::new(inner, &definition.dataflow, speed)).transpose()?;
-        Ok(Self { pipeline, report, filter, enough, log: Arc::clone(&inner.log), into, pace })
+        Ok(Self {
+            inner,
+            watched,
+            pipeline,
+            schema: result_schema(&definition.dataflow),
+            filter: Filter::of(spec, definition)?,
+            steps,
+            count: 0,
+            enough,
+            is_over: false,
+            pace: spec.speed.map(|speed| Pace::new(inner, &definition.dataflow, speed)).transpose()?,
+        })
     }
 
-    /// Does the steps of the journal again. Those that lie before the place where the pipeline begins take nothing.
-    fn obey(&mut self, inner: &Inner, job: &str) -> Result<()> {
-        let journal = inner.journal_of(job)?;
-        let eras = inner.eras_of(job);
-        let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new(), &eras)?;
-        while let Some(entry) = entries.next()? {
-            let now = inner.world.clock.monotonic();
-            let step = if eras.is_former(entry.step) {
-                self.pipeline.step_at(&entry.cut, entry.watermark, now)?
-            } else {
-                self.pipeline.obey_answers(entry.answers);
-                self.pipeline.step_again(&entry.cut, entry.watermark, now)?
-            };
-            self.take(step.rows_in, &step.output.rows)?;
-            if step.watermark >= self.enough {
-                break;
+    /// The next step; `None`: all results are out.
+    pub fn next(&mut self) -> Result<Option<ReplayStep>> {
+        self.watched.check(self.inner)?;
+        if self.is_over {
+            return Ok(None);
+        }
+        let now = self.inner.world.clock.monotonic();
+        self.count += 1;
+        let (number, step) = match &mut self.steps {
+            Steps::Journal { entries, eras } => {
+                let Some(entry) = entries.next()? else { return Ok(None) };
+                let step = if eras.is_former(entry.step) {
+                    self.pipeline.step_at(&entry.cut, entry.watermark, now)?
+                } else {
+                    self.pipeline.obey_answers(entry.answers);
+                    self.pipeline.step_again(&entry.cut, entry.watermark, now)?
+                };
+                self.is_over = step.watermark >= self.enough;
+                (entry.step, step)
             }
-        }
-        Ok(())
-    }
-
-    /// Takes everything that is there now, and then ends the inputs.
-    fn finish(&mut self, inner: &Inner) -> Result<()> {
-        let streams: Vec<_> =
-            self.pipeline.dataflow().sources.iter().map(|source| source.stream.clone()).collect();
-        for stream in streams {
-            let info = inner.log.stream_named(stream.as_str())?;
-            let ends: Vec<Sequence> = inner.log.bounds(info.id)?.iter().map(|bounds| bounds.next).collect();
-            self.pipeline.set_end(stream.as_str(), &ends);
-        }
-        let limits = match &self.pace {
-            Some(_) => Limits { rows: PACED_ROWS, ..inner.limits() },
-            None => inner.limits(),
+            Steps::Own(limits) => {
+                if self.pipeline.is_finished() || self.pipeline.watermark() >= self.enough {
+                    return Ok(None);
+                }
+                let Some(step) = self.pipeline.step_live(*limits, now)? else { return Ok(None) };
+                (self.count, step)
+            }
         };
-        while !self.pipeline.is_finished() && self.pipeline.watermark() < self.enough {
-            let Some(step) = self.pipeline.step_live(limits, inner.world.clock.monotonic())? else {
-                break;
-            };
-            if let Some(pace) = &mut self.pace {
-                pace.wait(inner, self.pipeline.latest())?;
-            }
-            self.take(step.rows_in, &step.output.rows)?;
+        if let Some(pace) = &mut self.pace {
+            pace.wait(self.inner, self.watched, self.pipeline.latest())?;
         }
-        Ok(())
+        let rows = self.rows(&step.output.rows)?;
+        let rows_out = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+        self.watched.note(step.rows_in, rows_out, step.watermark);
+        let sources = self.pipeline.dataflow().sources.iter().map(|source| source.stream.to_string());
+        let places = self.pipeline.places().into_iter();
+        let places = places.map(|shards| shards.into_iter().map(|(next, _)| next).collect());
+        Ok(Some(ReplayStep {
+            step: number,
+            rows_in: step.rows_in,
+            watermark: step.watermark,
+            position: sources.zip(places).collect(),
+            rows,
+        }))
     }
 
-    fn take(&mut self, rows_in: u64, rows: &[Rows]) -> Result<()> {
-        self.report.rows_in += rows_in;
-        for rows in rows {
+    /// What a step says of the stretch, under the columns of the results.
+    fn rows(&self, said: &[Rows]) -> Result<Vec<RecordBatch>> {
+        let mut all = Vec::new();
+        for rows in said {
             let mut columns: Vec<ArrayRef> = rows.batch.columns().to_vec();
-            if columns.len() < self.report.schema.fields().len() {
+            if columns.len() < self.schema.fields().len() {
                 let ones = || Int64Array::from_value(1, rows.len());
                 columns.push(Arc::new(rows.weights.clone().unwrap_or_else(ones)));
             }
-            let rows = fit(&self.report.schema, columns)?;
+            let rows = fit(&self.schema, columns)?;
             let rows = match self.filter {
                 Some(filter) => filter.keep(rows)?,
                 None => rows,
             };
-            if rows.num_rows() == 0 {
-                continue;
+            if rows.num_rows() > 0 {
+                all.push(rows);
             }
-            if let Some(into) = &self.into {
-                let rows = fit(&into.spec.schema, rows.columns().to_vec())?;
-                self.log.append(vec![Append::new(into.id, ShardId(0), rows)])?;
-            }
-            self.report.rows.push(rows);
         }
-        Ok(())
+        Ok(all)
     }
 }
 
-/// Whether the journal is obeyed. What began with the newest row, over a stretch, is not asked what it said, but what it would have.
-fn obeys(entry: &Entry, definition: &Definition, spec: &ReplaySpec) -> bool {
-    let asks_would = start_at(entry) == StartAt::Latest && (spec.from.is_some() || spec.to.is_some());
-    definition.own && spec.speed.is_none() && !asks_would
+/// Lets the inputs end where they are now.
+fn end_inputs(inner: &Inner, pipeline: &mut Pipeline) -> Result<()> {
+    let streams: Vec<_> = pipeline.dataflow().sources.iter().map(|source| source.stream.clone()).collect();
+    for stream in streams {
+        let info = inner.log.stream_named(stream.as_str())?;
+        let ends: Vec<Sequence> = inner.log.bounds(info.id)?.iter().map(|bounds| bounds.next).collect();
+        pipeline.set_end(stream.as_str(), &ends);
+    }
+    Ok(())
+}
+
+/// The tables that are looked into, each with the stage that does; those that are not named are not asked.
+fn lookups_of(
+    inner: &Inner,
+    definition: &Definition,
+    spec: &ReplaySpec,
+) -> Result<Vec<(usize, Box<dyn LookupTable>)>> {
+    let dataflow = &definition.dataflow;
+    let silenced = |(stage, table): (usize, Box<dyn LookupTable>)| {
+        let named = dataflow.stages[stage].operators.first().and_then(|operator| operator.as_lookup());
+        let is_named = named.is_some_and(|lookup| spec.effects.contains(&lookup.lookup().table));
+        let asked: Box<dyn LookupTable> = if is_named { table } else { Box::new(Unasked(table.cache())) };
+        (stage, asked)
+    };
+    Ok(inner.lookups_of(&inner.catalog(), dataflow)?.into_iter().map(silenced).collect())
 }
 
 /// Where the first row is that is taken.
@@ -220,8 +257,8 @@ fn start_of(
     definition: &Definition,
     spec: &ReplaySpec,
     reach: Reach,
+    obeys: bool,
 ) -> Result<Start> {
-    let obeys = obeys(entry, definition, spec);
     if obeys && start_at(entry) == StartAt::Latest {
         return first_place(inner, entry.name(), &inner.eras_of(entry.name()));
     }
@@ -245,13 +282,4 @@ pub(crate) fn place_at(dataflow: &Dataflow, time: EventTime) -> From {
         true => From::Arrival(time),
         false => From::EventTime(time),
     }
-}
-
-/// The stream that takes the results.
-fn target(inner: &Inner, name: &str, schema: &SchemaRef) -> Result<Arc<StreamInfo>> {
-    let stream = StreamName::new(name).map_err(|error| RunError::Invalid(error.to_string()))?;
-    if stream.is_system() {
-        return Err(RunError::Invalid(format!("{name} is the engine's own: replay into another stream")));
-    }
-    ensure_stream(&*inner.log, StreamSpec::new(stream, Arc::clone(schema)))
 }

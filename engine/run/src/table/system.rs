@@ -33,6 +33,7 @@ pub(crate) const SYSTEM_TABLES: &[&str] = &[
     "system.archives",
     "system.archive_files",
     "system.triggers",
+    "system.replays",
 ];
 
 /// The system table of a name among [`SYSTEM_TABLES`].
@@ -47,6 +48,7 @@ pub(crate) fn system_table(inner: &Arc<Inner>, name: &str) -> Arc<dyn TableProvi
         "system.archives" => archives,
         "system.archive_files" => archive_files,
         "system.triggers" => triggers,
+        "system.replays" => replays,
         _ => jobs,
     };
     // The columns are known without reading: an engine with nothing in it has the same ones.
@@ -251,6 +253,31 @@ fn triggers(inner: &Inner) -> Columns {
         ("undelivered", number(&all, |trigger| trigger.undelivered)),
         ("last_fired", time(&all, |trigger| trigger.last_fired)),
         ("last_error", text(&all, |trigger| trigger.last_error.clone())),
+    ])
+}
+
+/// | column | |
+/// |---|---|
+/// | id | what `CANCEL REPLAY` takes |
+/// | job, definition | the job, and the other definition that is replayed; NULL: its own |
+/// | from_time, to_time, target, speed | as it was asked for |
+/// | began | when |
+/// | rows_in, rows_out, watermark | how far it is |
+fn replays(inner: &Inner) -> Columns {
+    let all = inner.replays.running();
+    let speeds = all.iter().map(|replay| replay.spec.speed).collect::<Float64Array>();
+    Columns(vec![
+        ("id", number(&all, |replay| Some(replay.id))),
+        ("job", text(&all, |replay| Some(replay.spec.job.clone()))),
+        ("definition", text(&all, |replay| replay.spec.query.clone())),
+        ("from_time", time(&all, |replay| replay.spec.from)),
+        ("to_time", time(&all, |replay| replay.spec.to)),
+        ("target", text(&all, |replay| replay.spec.into.clone())),
+        ("speed", Arc::new(speeds)),
+        ("began", time(&all, |replay| Some(replay.began))),
+        ("rows_in", number(&all, |replay| Some(replay.rows_in()))),
+        ("rows_out", number(&all, |replay| Some(replay.rows_out()))),
+        ("watermark", time(&all, |replay| Some(replay.watermark()))),
     ])
 }
 

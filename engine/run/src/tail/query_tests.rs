@@ -46,6 +46,7 @@ async fn the_way_back_to_a_place_is_gone_in_steps() {
         checkpoint_interval: Duration::from_secs(1),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: STEP_ROWS,
         step_bytes_max: 1 << 20,
         log: headwater_log::DiskLogOptions::default(),

@@ -180,6 +180,50 @@ fn answers_are_those_of_the_journal_whenever_the_process_dies() {
     }
 }
 
+/// A replay tells a job what it was told; whoever wants it to ask anew says whom.
+#[test]
+fn a_replay_asks_nobody_unless_told_to() {
+    let outside = Outside::new(0, None);
+    let machine = machine(5, &outside);
+    machine.sql(&placed("JOIN", ""));
+    for nth in 0..5 {
+        machine.append(&[("a", nth * 1_000, nth)]);
+        machine.catch_up();
+    }
+    let said = machine.rows("placed");
+    assert_eq!((said.len(), outside.times("a")), (5, 5));
+    let replay = |spec: ReplaySpec| {
+        let spec = ReplaySpec { job: "placed".into(), ..spec };
+        let report = machine.engine().replay_here(&spec).map_err(|error| error.to_string())?;
+        Ok::<Vec<String>, String>(report.rows.iter().flat_map(crate::machine::text_of).collect())
+    };
+    // At a speed, as without one, by the journal.
+    for speed in [None, Some(1e12)] {
+        assert_eq!(replay(ReplaySpec { speed, ..ReplaySpec::default() }).unwrap(), said);
+    }
+    let query = "SELECT r.device, s.site FROM readings r \
+                 JOIN sites FOR SYSTEM_TIME AS OF PROCTIME() AS s ON r.device = s.device";
+    let other = ReplaySpec { query: Some(query.to_owned()), ..ReplaySpec::default() };
+    let refused = replay(other.clone()).unwrap_err();
+    assert!(refused.contains("asks sites") && refused.contains("WITH EFFECTS (sites)"), "{refused}");
+    assert_eq!(outside.times("a"), 5, "nobody was asked");
+
+    let effects = vec!["sites".to_owned()];
+    let anew = replay(ReplaySpec { effects: effects.clone(), ..other }).unwrap();
+    assert!(anew.len() == 5 && outside.times("a") > 5, "{anew:?}");
+    let before = outside.times("a");
+    let anew = replay(ReplaySpec { effects, ..ReplaySpec::default() }).unwrap();
+    assert!(anew != said && outside.times("a") > before, "its own definition asks anew, too: {anew:?}");
+    let stranger = ReplaySpec { effects: vec!["pumps".to_owned()], ..ReplaySpec::default() };
+    let error = replay(stranger).unwrap_err();
+    assert!(error.contains("asks sites outside, and has nothing to do with pumps"), "{error}");
+
+    // A table that delivers what is written into it is named, too. This one's connector runs nowhere.
+    let into = ReplaySpec { into: Some("sites".into()), ..ReplaySpec::default() };
+    let error = replay(into.clone()).unwrap_err();
+    assert!(error.contains("writes into sites") && error.contains("--effects sites"), "{error}");
+}
+
 #[test]
 fn a_key_that_is_kept_is_not_asked_again_over_a_restart_until_it_is_too_old() {
     let outside = Outside::new(100, Some(Duration::from_secs(3_600)));

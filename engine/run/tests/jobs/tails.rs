@@ -16,6 +16,7 @@ async fn engine(sql: &str) -> Engine {
         checkpoint_interval: Duration::from_millis(50),
         checkpoints: None,
         state_memory: None,
+        query_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
         log: headwater_log::DiskLogOptions::default(),

@@ -116,8 +116,96 @@ async fn a_job_is_shown_paused_resumed_and_replayed() {
 
     let again = json!({"query": "SELECT origin, temp FROM readings WHERE temp > 0"});
     let replayed = server.post("/v1/jobs/hot_job/replay").json(&again).send().await.unwrap();
-    assert_eq!(replayed.headers()["headwater-rows-in"], "2");
     let text = replayed.text().await.unwrap();
     assert_eq!(text, "{\"origin\":\"EWR\",\"temp\":1.0}\n{\"origin\":\"JFK\",\"temp\":2.0}\n");
+    let compared = json!({"query": "SELECT origin, temp FROM readings WHERE temp > 0", "diff": true});
+    let compared = server.post("/v1/jobs/hot_job/replay").json(&compared).send().await.unwrap();
+    assert_eq!(compared.headers()["headwater-rows-in"], "2");
+    assert_eq!(compared.headers()["headwater-rows-in-both"], "1");
+    assert_eq!(compared.text().await.unwrap(), "{\"_change\":\"+\",\"origin\":\"EWR\",\"temp\":1.0}\n");
+    // What goes into a stream is not sent as well.
+    let into = server.post("/v1/jobs/hot_job/replay").json(&json!({"into": "again"})).send().await.unwrap();
+    assert_eq!(into.headers()["headwater-rows-in"], "2");
+    assert_eq!(json(into).await.1["status"], "REPLAY 1 INTO again");
+    assert_eq!(server.sql("SELECT temp FROM again").await, json!([{"temp": 2.0}]));
+    let twice = server.post("/v1/jobs/hot_job/replay").json(&json!({"into": "again"})).send().await.unwrap();
+    assert_eq!(failure(twice).await, (400, "HW4015".to_owned()));
+    server.stop().await;
+}
+
+/// A stream in event time whose job has said all, and a request that replays it in real time, which takes ten minutes.
+async fn with_events(server: &TestServer) {
+    server
+        .sql(
+            "CREATE STREAM events (k BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none'); \
+             CREATE MATERIALIZED VIEW evens AS SELECT k, ts FROM events WHERE k % 2 = 0; \
+             INSERT INTO events SELECT value, to_timestamp(1767225600 + value) FROM generate_series(0, 599)",
+        )
+        .await;
+    for _ in 0..1_000 {
+        if server.sql("SELECT count(*) AS n FROM evens").await == json!([{"n": 300}]) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the job says nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_is_not_given_up_until_its_client_is() {
+    let limit = std::time::Duration::from_millis(200);
+    let server = TestServer::start_with(|options| options.request_timeout = limit).await;
+    with_events(&server).await;
+    // A second and more.
+    let slow = "REPLAY JOB evens INTO slowly AT SPEED 500";
+    assert_eq!(server.sql(slow).await["status"], "REPLAY 300 INTO slowly");
+    let body = json!({"speed": 500.0, "into": "again"});
+    let (status, done) = json(server.post("/v1/jobs/evens/replay").json(&body).send().await.unwrap()).await;
+    assert_eq!((status, &done["status"]), (200, &json!("REPLAY 300 INTO again")));
+    // One whose client goes away is cancelled, wherever it is.
+    let count = "SELECT count(*) AS n FROM system.replays";
+    for body in [json!({"speed": 1.0}), json!({"speed": 1.0, "into": "never"})] {
+        let request = server.post("/v1/jobs/evens/replay").json(&body);
+        match body.get("into") {
+            Some(_) => assert!(request.timeout(limit).send().await.is_err(), "it takes ten minutes"),
+            None => drop(request.send().await.unwrap()),
+        }
+        for _ in 0..1_000 {
+            if server.sql(count).await == json!([{"n": 0}]) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(server.sql(count).await, json!([{"n": 0}]), "{body}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_step_by_step_over_http() {
+    let server = TestServer::start().await;
+    with_events(&server).await;
+    let body = json!({"step": true, "query": "SELECT k FROM events WHERE k % 100 = 0"});
+    let (_, begun) = json(server.post("/v1/jobs/evens/replay").json(&body).send().await.unwrap()).await;
+    let path = format!("/v1/replays/{}/step", begun["replay"]);
+    let step = async || json(server.post(&path).send().await.unwrap()).await;
+    let (mut taken, mut rows) = (0, Vec::new());
+    loop {
+        let (status, step) = step().await;
+        assert_eq!(status, 200, "{step}");
+        if step["step"].is_null() {
+            break;
+        }
+        taken += step["rows_in"].as_u64().unwrap();
+        assert_eq!(step["position"], json!([{"stream": "events", "next": [taken]}]));
+        rows.extend(step["rows"].as_array().unwrap().iter().map(|row| row["k"].as_i64().unwrap()));
+    }
+    assert_eq!((taken, rows), (600, vec![0, 100, 200, 300, 400, 500]));
+    assert_eq!(step().await.0, 404);
+    // One that is cancelled says so.
+    let (_, begun) = json(server.post("/v1/jobs/evens/replay").json(&body).send().await.unwrap()).await;
+    server.sql(&format!("CANCEL REPLAY {}", begun["replay"])).await;
+    let path = format!("/v1/replays/{}/step", begun["replay"]);
+    assert_eq!(failure(server.post(&path).send().await.unwrap()).await, (409, "HW4025".to_owned()));
     server.stop().await;
 }

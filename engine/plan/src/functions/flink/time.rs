@@ -48,19 +48,17 @@ fn part(name: &str, args: Vec<Expr>) -> Result<Expr> {
 }
 
 fn shapes() -> [Expanded; 1] {
-    [
-        Expanded {
-            name: "from_unixtime",
-            signature: any_of([vec![DataType::Int64], vec![DataType::Int64, DataType::Utf8]]),
-            returns: to_text,
-            expand: |mut args| {
-                let pattern = if args.len() > 1 { args.remove(1) } else { lit("yyyy-MM-dd HH:mm:ss") };
-                let [seconds] = arguments(args)?;
-                let time = cast(seconds, DataType::Timestamp(TimeUnit::Second, None));
-                Ok(to_char(time, lit(strftime(quoted(&pattern, "FROM_UNIXTIME", "yyyy-MM-dd")?)?)))
-            },
+    [Expanded {
+        name: "from_unixtime",
+        signature: any_of([vec![DataType::Int64], vec![DataType::Int64, DataType::Utf8]]),
+        returns: to_text,
+        expand: |mut args| {
+            let pattern = if args.len() > 1 { args.remove(1) } else { lit("yyyy-MM-dd HH:mm:ss") };
+            let [seconds] = arguments(args)?;
+            let time = cast(seconds, DataType::Timestamp(TimeUnit::Second, None));
+            Ok(to_char(time, lit(strftime(quoted(&pattern, "FROM_UNIXTIME", "yyyy-MM-dd")?)?)))
         },
-    ]
+    }]
 }
 
 /// `FLOOR(time TO unit)` and `CEIL(time TO unit)`, as the parser hands them on.
