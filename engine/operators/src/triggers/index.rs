@@ -246,3 +246,62 @@ impl Ladder {
         found.extend(begun.map(|rung| (rung.trigger, row as u32)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use datafusion::physical_expr::expressions::Column;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A trigger that wants column 0 to have a value and, if told so, column 1 or 2 to be up or down at a bound.
+    type Wants = (i64, Option<(usize, bool, i64)>);
+
+    fn column(nth: usize) -> Arc<dyn PhysicalExpr> {
+        Arc::new(Column::new(["k", "x", "y"][nth], nth))
+    }
+
+    fn wants() -> impl Strategy<Value = Wants> {
+        (0_i64..6, prop::option::of((1_usize..3, any::<bool>(), -8_i64..8)))
+    }
+
+    proptest! {
+        /// Against a look at each trigger.
+        #[test]
+        fn rows_find_those_who_wait_for_their_values(
+            triggers in prop::collection::vec(wants(), 1..40),
+            rows in prop::collection::vec((0_i64..8, prop::option::of(-9_i64..9), prop::option::of(-9_i64..9)), 1..40),
+        ) {
+            let mut points = Points::new(&column(0), &ScalarValue::Int64(Some(0))).unwrap();
+            for (number, (value, also)) in (0..).zip(&triggers) {
+                let bound = also.map(|(nth, down, at)| {
+                    let least = ranks(&(Arc::new(Int64Array::from(vec![at])) as ArrayRef), down).unwrap();
+                    Bound { x: column(nth), down, least: least.unwrap().value(0) }
+                });
+                points.add(&ScalarValue::Int64(Some(*value)), bound.as_ref(), number);
+            }
+            points.settle().unwrap();
+            let columns: [ArrayRef; 3] = [
+                Arc::new(rows.iter().map(|row| Some(row.0)).collect::<Int64Array>()),
+                Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>()),
+                Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>()),
+            ];
+            let batch = RecordBatch::try_from_iter(["k", "x", "y"].into_iter().zip(columns)).unwrap();
+            let mut found = Vec::new();
+            points.find(&batch, "test", &mut found).unwrap();
+            found.sort_unstable();
+            let is = |(value, also): &Wants, row: &(i64, Option<i64>, Option<i64>)| {
+                let beyond = also.is_none_or(|(nth, down, at)| {
+                    let x = if nth == 1 { row.1 } else { row.2 };
+                    x.is_some_and(|x| if down { x <= at } else { x >= at })
+                });
+                *value == row.0 && beyond
+            };
+            let pairs = (0..).zip(&triggers).flat_map(|(number, wants)| {
+                (0..).zip(&rows).filter(move |(_, row)| is(wants, row)).map(move |(row, _)| (number, row))
+            });
+            prop_assert_eq!(found, pairs.collect::<Vec<Candidate>>());
+        }
+    }
+}
