@@ -77,7 +77,9 @@ mod tests {
         let texts: ArrayRef =
             Arc::new(StringArray::from(vec![Some("a"), None, Some("some text"), Some("b")]));
         assert_eq!(bytes_of_column(&texts), 5 * 4 + 11 + 1);
-        assert_eq!(bytes_of_column(&texts.slice(2, 1)), 2 * 4 + 9 + 1);
+        assert_eq!(bytes_of_column(&texts.slice(1, 2)), 3 * 4 + 9 + 1);
+        // Where none is NULL, nothing says which are.
+        assert_eq!(bytes_of_column(&texts.slice(2, 1)), 2 * 4 + 9);
         let long = "more than twelve bytes";
         let views: ArrayRef = Arc::new(StringViewArray::from(vec!["short", long, long]));
         assert_eq!(bytes_of_column(&views), 3 * 16 + 2 * long.len());

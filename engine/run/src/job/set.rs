@@ -72,13 +72,12 @@ impl Driver {
         self.update_status()
     }
 
-    /// Writes down that triggers which failed are gone, after the last step that the set has taken. Killed before that, the set fails on them
-    /// again.
+    /// Writes down that triggers which failed are gone, after the last step that the set has taken. Killed before that, the set fails on
+    /// them again.
     pub(super) fn note_gone(&self, ids: &[i64]) -> Result<()> {
         let journal = self.plan.journal.own().id;
-        let going =
-            ids.iter().map(|id| Ok(Append::new(journal, ShardId(0), encode_going(*id, self.redo_until)?)));
-        self.log.append(going.collect::<Result<_>>()?)?;
+        let going = |id: &i64| Ok(Append::new(journal, ShardId(0), encode_going(*id, self.redo_until)?));
+        self.log.append(ids.iter().map(going).collect::<Result<_>>()?)?;
         Ok(())
     }
 

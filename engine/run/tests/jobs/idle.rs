@@ -88,7 +88,7 @@ fn what_busy_steps_declare_idle_is_done_again() {
         assert_eq!(rows.iter().map(counted).sum::<usize>() + late, appended, "seed {seed}");
         for workers in [1, 3] {
             machine.restart(workers);
-            let spec = ReplaySpec { job: "result".into(), diff: true, ..ReplaySpec::default() };
+            let spec = ReplaySpec { job: "result".into(), ..ReplaySpec::default() };
             let report = machine.engine().replay_here(&spec).unwrap();
             let again: Vec<String> = report.rows.iter().flat_map(text_of).collect();
             assert_eq!(again, rows, "seed {seed}, {workers} workers");

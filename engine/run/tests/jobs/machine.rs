@@ -201,8 +201,10 @@ impl Machine {
             if let Some(job) = self.engine().jobs().into_iter().find(|job| job.state == JobState::Failed) {
                 return Err(format!("{}: {:?}", job.name, job.error));
             }
-            let settled = |job: &headwater_run::JobStatus| {
-                job.state != JobState::Running || (job.lag == 0 && !job.is_restoring)
+            let settled = |job: &headwater_run::JobStatus| match job.state {
+                JobState::Running => job.lag == 0 && !job.is_restoring,
+                JobState::Failed => false,
+                _ => true,
             };
             let before = self.log().version();
             self.turns(20);

@@ -34,7 +34,7 @@ fn journals(machine: &Machine) -> Vec<String> {
 
 /// A replay gives what a trigger has said, in the same order.
 fn check_replay(machine: &Machine, trigger: &str) {
-    let spec = ReplaySpec { job: trigger.to_owned(), diff: true, ..ReplaySpec::default() };
+    let spec = ReplaySpec { job: trigger.to_owned(), ..ReplaySpec::default() };
     let report = machine.engine().replay_here(&spec).unwrap();
     let again: Vec<String> = report.rows.iter().flat_map(text_of).collect();
     assert_eq!(again, machine.rows(trigger), "{trigger}");

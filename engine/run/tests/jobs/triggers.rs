@@ -243,8 +243,8 @@ fn firings_are_the_same_whatever_happens_to_the_machine() {
             for nth in 0..triggers.len() {
                 let name = format!("t{nth}");
                 let (mut expect, mut rows) = (calm.rows(&name), machine.rows(&name));
-                let report = ReplaySpec { job: name.clone(), diff: true, ..ReplaySpec::default() };
-                let report = machine.engine().replay_here(&report).unwrap();
+                let spec = ReplaySpec { job: name.clone(), ..ReplaySpec::default() };
+                let report = machine.engine().replay_here(&spec).unwrap();
                 let again: Vec<String> = report.rows.iter().flat_map(text_of).collect();
                 assert_eq!(again, rows, "seed {seed}, {name}");
                 assert!(expect.len() > 3, "{name} says something: {expect:?}");
