@@ -412,6 +412,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
     async fn what_decides_over_a_table_starts_its_source() {
         let (url, bodies) = receiver().await;
         let dir = tempfile::tempdir().unwrap();

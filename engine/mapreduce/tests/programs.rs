@@ -219,6 +219,7 @@ fn what_a_former_run_has_left_is_taken_away() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a job is stopped from beside it")]
 fn a_program_that_is_stopped_ends_with_all_that_it_has_started() {
     let lab = Lab::new();
     lab.words(4, 1, 10);

@@ -354,7 +354,7 @@ impl Shared {
     /// Sees to it that the keeper of time looks then, or earlier.
     fn see_to(self: &Arc<Self>, at: Duration, state: &mut State) {
         match &mut state.keeper {
-            Keeper::Sleeps(Some(until)) if *until <= at => return,
+            Keeper::Sleeps(Some(until)) if *until <= at => (),
             Keeper::Sleeps(until) => {
                 *until = Some(at);
                 self.time.notify_one();

@@ -102,10 +102,9 @@ impl StreamTail {
 
     /// The place at which all shards are where they are, but for this one.
     fn resume(&self, shard: usize, next: Sequence) -> String {
-        let next = |(nth, reader): (usize, &Box<dyn Reader>)| {
-            if nth == shard { next.to_string() } else { reader.position().to_string() }
-        };
-        let places: Vec<String> = self.readers.iter().enumerate().map(next).collect();
+        let places = self.readers.iter().map(|reader| reader.position()).enumerate();
+        let places: Vec<String> =
+            places.map(|(nth, at)| if nth == shard { next } else { at }.to_string()).collect();
         match self.since {
             Some(since) => format!("{}@{}", places.join(","), since.time.0),
             None => places.join(","),
