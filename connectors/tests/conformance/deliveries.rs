@@ -438,7 +438,7 @@ fn a_program_that_takes_too_long_is_killed_with_all_that_it_has_started() {
         if !alive() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        runtime.block_on(tokio::time::sleep(Duration::from_millis(10)));
     }
     panic!("process {child} goes on");
 }
