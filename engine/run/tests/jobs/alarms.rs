@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use headwater_core::World;
 use headwater_core::world::sim::SimRandom;
-use headwater_run::{Answer, Engine, EngineOptions, NoConnectors, ReplaySpec};
+use headwater_run::{Answer, Engine, NoConnectors, ReplaySpec};
 
-use crate::machine::{Machine, text_of};
+use crate::machine::{Machine, in_memory, text_of};
 use crate::metrics::{Sample, append, changes, columns, create_series, expected, file, series};
 
 /// The alarms of `tests/oracle/alarms.py`.
@@ -215,20 +215,6 @@ fn dimensions_have_a_state_each_and_composites_follow() {
     }
 }
 
-fn options() -> EngineOptions {
-    EngineOptions {
-        data: None,
-        workers: 2,
-        checkpoint_interval: std::time::Duration::from_millis(50),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        log: headwater_log::DiskLogOptions::default(),
-    }
-}
-
 async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
     let answers = engine.execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
     match answers.into_iter().last() {
@@ -242,7 +228,7 @@ async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alarm_is_shown_and_explained() {
-    let engine = Engine::open(World::real(), options(), Arc::new(NoConnectors)).unwrap();
+    let engine = Engine::open(World::real(), in_memory(), Arc::new(NoConnectors)).unwrap();
     engine
         .execute(
             "CREATE STREAM cpu (ts TIMESTAMP, value DOUBLE, WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');

@@ -10,20 +10,14 @@ use headwater_core::{Sequence, ShardId, World};
 use headwater_log::DiskLogOptions;
 use headwater_run::{Answer, Engine, EngineOptions, NoConnectors, ReplaySpec};
 
-use crate::machine::{Machine, text_of};
+use crate::machine::{Machine, in_memory, text_of};
 
 /// An engine in a directory whose log's files are small, so that rows can be dropped from it.
 fn open(data: &std::path::Path) -> Engine {
     let options = EngineOptions {
         data: Some(data.to_owned()),
-        workers: 2,
-        checkpoint_interval: Duration::from_millis(50),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
         log: DiskLogOptions { segment_bytes: 4096, ..DiskLogOptions::default() },
+        ..in_memory()
     };
     Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap()
 }

@@ -16,6 +16,21 @@ use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, NoConnectors
 /// A reading: device, milliseconds, value.
 pub type Reading = (&'static str, i64, i64);
 
+/// An engine in memory.
+pub fn in_memory() -> EngineOptions {
+    EngineOptions {
+        data: None,
+        workers: 2,
+        checkpoint_interval: Duration::from_millis(50),
+        checkpoints: None,
+        state_memory: None,
+        query_memory: None,
+        step_rows_max: 10_000,
+        step_bytes_max: 1 << 20,
+        log: DiskLogOptions::default(),
+    }
+}
+
 pub struct Machine {
     pub sim: SimWorld,
     runtime: tokio::runtime::Runtime,

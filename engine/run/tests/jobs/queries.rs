@@ -10,7 +10,7 @@ use futures::StreamExt;
 use headwater_core::World;
 use headwater_run::{Answer, Engine, EngineOptions, NoConnectors};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, in_memory};
 
 const ROWS: i64 = 480_000;
 /// Less than the rows take twice over, and enough to merge files.
@@ -75,17 +75,7 @@ fn a_sort_that_does_not_fit_goes_to_the_disk_and_leaves_nothing_there() {
 }
 
 fn options() -> EngineOptions {
-    EngineOptions {
-        data: None,
-        workers: 1,
-        checkpoint_interval: Duration::from_secs(10),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: Some(LIMIT),
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        log: headwater_log::DiskLogOptions::default(),
-    }
+    EngineOptions { workers: 1, query_memory: Some(LIMIT), ..in_memory() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use headwater_core::{EventTime, ShardId, World};
 use headwater_log::ReadSpec;
-use headwater_run::{Answer, Engine, EngineOptions, NoConnectors, ReplayReport, ReplaySpec};
+use headwater_run::{Answer, Engine, NoConnectors, ReplayReport, ReplaySpec};
 
-use crate::machine::{Machine, Reading, text_of};
+use crate::machine::{Machine, Reading, in_memory, text_of};
 
 const QUERY: &str = "SELECT device, window_start, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) \
     GROUP BY device, window_start, window_end";
@@ -144,20 +144,6 @@ fn two_definitions_are_compared_over_the_same_stretch() {
     assert_eq!(compare(Some(QUERY.to_owned())).unwrap().2, 16);
 }
 
-fn options() -> EngineOptions {
-    EngineOptions {
-        data: None,
-        workers: 1,
-        checkpoint_interval: Duration::from_secs(10),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        log: headwater_log::DiskLogOptions::default(),
-    }
-}
-
 async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
     let answers = engine.execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
     match answers.into_iter().last() {
@@ -183,7 +169,7 @@ async fn eventually(engine: &Engine, sql: &str, expect: &[&str]) {
 
 /// An engine in real time, with a view over ten minutes of events.
 async fn engine() -> Engine {
-    let engine = Engine::open(World::real(), options(), Arc::new(NoConnectors)).unwrap();
+    let engine = Engine::open(World::real(), in_memory(), Arc::new(NoConnectors)).unwrap();
     engine
         .execute(
             "CREATE STREAM events (k BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');

@@ -225,19 +225,13 @@ fn report(machine: &Machine, activity: i64, second: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_reported_in_sql() {
-    let options = headwater_run::EngineOptions {
-        data: None,
-        workers: 1,
-        checkpoint_interval: std::time::Duration::from_millis(50),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        log: headwater_log::DiskLogOptions::default(),
-    };
     let world = headwater_core::World::real();
-    let engine = headwater_run::Engine::open(world, options, Arc::new(headwater_run::NoConnectors)).unwrap();
+    let engine = headwater_run::Engine::open(
+        world,
+        crate::machine::in_memory(),
+        Arc::new(headwater_run::NoConnectors),
+    )
+    .unwrap();
     let sql = "CREATE STREAM cpu (ts TIMESTAMP, value DOUBLE, WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');
         CREATE ALARM high ON cpu STATISTIC average(value) PERIOD '1 minute' WITH (comparison = '>', threshold = 70);
         CREATE SCALING POLICY more ON ALARM high WITH (by = 1, cooldown = '2 minutes');

@@ -85,17 +85,7 @@ async fn lines_of_files_are_read_without_the_log() {
         (0..400_000).map(|n| format!("{n} ERROR in unit {}; ERROR again\r\n", n % 7)).collect();
     write("a.log", long.as_bytes());
     write("b.log", b"no such thing\nERROR \xff\n\nlast ERROR");
-    let options = headwater_run::EngineOptions {
-        data: None,
-        workers: 2,
-        checkpoint_interval: std::time::Duration::from_secs(1),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 1_000,
-        step_bytes_max: 1 << 20,
-        log: headwater_log::DiskLogOptions::default(),
-    };
+    let options = headwater_run::EngineOptions { step_rows_max: 1_000, ..crate::machine::in_memory() };
     let world = headwater_core::World::real();
     let engine = headwater_run::Engine::open(world, options, Arc::new(headwater_run::NoConnectors)).unwrap();
     let ask = async |sql: &str| {

@@ -5,23 +5,12 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use headwater_core::{EventTime, Sequence, ShardId, World};
-use headwater_run::{Engine, EngineOptions, NoConnectors, Tail, TailBatch, TailFrom};
+use headwater_run::{Engine, NoConnectors, Tail, TailBatch, TailFrom};
 
-use crate::machine::text_of;
+use crate::machine::{in_memory, text_of};
 
 async fn engine(sql: &str) -> Engine {
-    let options = EngineOptions {
-        data: None,
-        workers: 2,
-        checkpoint_interval: Duration::from_millis(50),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        log: headwater_log::DiskLogOptions::default(),
-    };
-    let engine = Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap();
+    let engine = Engine::open(World::real(), in_memory(), Arc::new(NoConnectors)).unwrap();
     engine.execute(sql).await.unwrap();
     engine
 }

@@ -4,23 +4,9 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use headwater_core::World;
-use headwater_run::{Answer, Engine, EngineOptions, NoConnectors, TailFrom};
+use headwater_run::{Answer, Engine, NoConnectors, TailFrom};
 
-use crate::machine::text_of;
-
-fn options() -> EngineOptions {
-    EngineOptions {
-        data: None,
-        workers: 2,
-        checkpoint_interval: std::time::Duration::from_millis(50),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        log: headwater_log::DiskLogOptions::default(),
-    }
-}
+use crate::machine::{in_memory, text_of};
 
 async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
     let answers = engine.execute(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
@@ -46,7 +32,7 @@ async fn eventually(engine: &Engine, sql: &str, expect: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_follows_its_stream() {
-    let engine = Engine::open(World::real(), options(), Arc::new(NoConnectors)).unwrap();
+    let engine = Engine::open(World::real(), in_memory(), Arc::new(NoConnectors)).unwrap();
     engine
         .execute(
             "CREATE STREAM readings (device STRING, ts TIMESTAMP, value DOUBLE) WITH (shards = 2);
@@ -70,7 +56,7 @@ async fn a_view_follows_its_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tail_of_a_query_resumes_where_it_was() {
-    let engine = Engine::open(World::real(), options(), Arc::new(NoConnectors)).unwrap();
+    let engine = Engine::open(World::real(), in_memory(), Arc::new(NoConnectors)).unwrap();
     let insert = |from: i64| {
         let values: Vec<String> =
             (from..from + 10).map(|second| format!("(to_timestamp({second}), {second})")).collect();
@@ -101,7 +87,7 @@ async fn a_tail_of_a_query_resumes_where_it_was() {
 /// On a real clock, which goes on between two steps.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_rests_while_time_goes_on_by_itself() {
-    let open = move || Engine::open(World::real(), options(), Arc::new(NoConnectors));
+    let open = move || Engine::open(World::real(), in_memory(), Arc::new(NoConnectors));
     let engine = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
     for sql in [
         "CREATE STREAM s (k STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('scan.watermark.idle-timeout' = '100 ms')",
