@@ -300,7 +300,8 @@ impl Driver {
         self.release_members()?;
         let now = self.world.clock.monotonic();
         let ends = self.end_of_step();
-        let step = match self.pipeline.step_up_to(ends.as_deref(), self.pace.limits(threads), now)? {
+        let limits = self.pipeline.modest(self.pace.limits(threads));
+        let step = match self.pipeline.step_up_to(ends.as_deref(), limits, now)? {
             Some(step) => {
                 self.quiet.rows_came(&self.world);
                 Some(step)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 use headwater_log::{From, Log, ShardBounds, StreamInfo};
-use headwater_operators::{Rows, StateSize};
+use headwater_operators::{Changes, Rows, StateSize};
 use headwater_plan::dataflow::{Dataflow, Exchange};
 
 use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
@@ -62,12 +62,28 @@ impl Taken {
 }
 
 /// How much a live step takes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Rows, roughly.
     pub rows: usize,
     /// Bytes, roughly.
     pub bytes: usize,
+}
+
+/// What a step takes at most where a larger one would save nothing: what it makes of its rows is in memory with them.
+const MODEST: Limits = Limits { rows: 1 << 18, bytes: 16 << 20 };
+
+impl Limits {
+    /// What a step over a dataflow should take of this, while so many bytes of state are in files.
+    ///
+    /// Where changes are added up within a step, a larger one says less; and where state is in files, it reads each of them once.
+    fn within(self, dataflow: &Dataflow, spilled_bytes: u64) -> Self {
+        let mut operators = dataflow.stages.iter().flat_map(|stage| &stage.operators);
+        if spilled_bytes > 0 || operators.any(|operator| operator.changes() != Changes::AppendOnly) {
+            return self;
+        }
+        Self { rows: self.rows.min(MODEST.rows), bytes: self.bytes.min(MODEST.bytes) }
+    }
 }
 
 /// What a step did.
@@ -283,6 +299,11 @@ impl Pipeline {
     /// Whether all input has ended and been taken.
     pub fn is_finished(&self) -> bool {
         self.sources.iter().all(|source| source.shards.iter().all(|shard| shard.clock.ended))
+    }
+
+    /// What the next live step should take of what it may.
+    pub fn modest(&mut self, limits: Limits) -> Limits {
+        limits.within(&self.dataflow, self.executor.spilled_bytes())
     }
 
     /// Takes what is there. `None`: nothing is, and no shard has ended since the last step.

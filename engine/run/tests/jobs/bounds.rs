@@ -77,3 +77,34 @@ fn a_step_takes_as_many_bytes_as_its_rows_have() {
     assert_eq!((job.rows_in, job.rows_out), (ROWS as u64 * BATCHES as u64, ROWS as u64 * BATCHES as u64));
     assert_eq!(job.steps - before, 1, "one step takes them all");
 }
+
+/// What a step makes of its rows is in memory with them. So one that would say no less if it were larger does not take all that it may.
+#[test]
+fn a_step_is_large_where_that_saves_something() {
+    const BATCH: i64 = 1 << 15;
+    const ROWS: i64 = 3 << 18;
+    let mut machine = Machine::new(12);
+    // The first step may take the 64th part of this.
+    machine.step_rows_max = 1 << 24;
+    machine.step_bytes_max = 1 << 30;
+    machine.restart(1);
+    machine.sql(
+        "CREATE STREAM numbers (n BIGINT) WITH (shards = 1); CREATE STREAM doubled (n BIGINT);
+         CREATE JOB doubling AS INSERT INTO doubled SELECT n * 2 FROM numbers; PAUSE JOB doubling;
+         CREATE MATERIALIZED VIEW counts AS SELECT n % 7 AS k, COUNT(*) AS n FROM numbers GROUP BY n % 7; PAUSE JOB counts",
+    );
+    machine.turns(20);
+    let steps = |machine: &Machine, name: &str| {
+        let job = machine.engine().jobs().into_iter().find(|job| job.name == name).unwrap();
+        (job.steps, job.rows_in)
+    };
+    let before = ["doubling", "counts"].map(|name| steps(&machine, name).0);
+    for first in (0..ROWS).step_by(BATCH as usize) {
+        machine.append_to("numbers", vec![Arc::new(Int64Array::from_iter_values(first..first + BATCH))]);
+    }
+    machine.sql("RESUME JOB doubling; RESUME JOB counts");
+    machine.catch_up();
+    let after = ["doubling", "counts"].map(|name| steps(&machine, name));
+    assert_eq!(after.map(|(_, rows)| rows), [ROWS as u64; 2]);
+    assert_eq!([after[0].0 - before[0], after[1].0 - before[1]], [3, 2]);
+}

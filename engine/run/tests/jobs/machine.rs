@@ -41,6 +41,7 @@ pub struct Machine {
     pub state_memory: Option<u64>,
     pub query_memory: Option<u64>,
     pub step_rows_max: usize,
+    pub step_bytes_max: usize,
     pub checkpoint_interval: Duration,
 }
 
@@ -60,6 +61,7 @@ impl Machine {
             state_memory: (seed % 3 == 1).then_some(seed % 2 * 3_000),
             query_memory: None,
             step_rows_max: 1_000,
+            step_bytes_max: 1 << 20,
             checkpoint_interval: Duration::from_secs(1),
         };
         machine.start();
@@ -75,7 +77,7 @@ impl Machine {
             state_memory: self.state_memory,
             query_memory: self.query_memory,
             step_rows_max: self.step_rows_max,
-            step_bytes_max: 1 << 20,
+            step_bytes_max: self.step_bytes_max,
             log: DiskLogOptions::default(),
         };
         let runtime = self.runtime.handle().clone();
