@@ -8,7 +8,7 @@
 //! A blob is: magic `HWCK0001`, length of the manifest (u32, little-endian), the manifest (JSON), the parts
 //! ([`super::parts`]), CRC-32C of all that (u32, little-endian). Where there are many, most of the parts lie in blobs of their
 //! own, `ck-…040-0001` and so on: the parts, CRC-32C. They are written first, so a checkpoint with a manifest is whole; and neither writing
-//! nor restoring holds more than one of them in memory.
+//! ([`super::saving`]) nor restoring holds more than one of them in memory.
 //!
 //! The cost of a checkpoint follows the change: a full one is only taken when the deltas since the last full one have
 //! outgrown it. The two newest chains are kept, so that a damaged blob costs time and not the job.
@@ -16,15 +16,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use headwater_core::world::{Task, Turn};
 use headwater_core::{EventTime, Sequence, World};
 use headwater_operators::StateEntries;
-use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
 use super::blobs::Blobs;
 use super::clock::ShardClock;
 use super::parts::{self, checksum};
+use super::saving::Saving;
 use super::spill::StatePart;
 
 type Result<T> = std::result::Result<T, String>;
@@ -32,7 +31,7 @@ type Result<T> = std::result::Result<T, String>;
 const MAGIC: &[u8; 8] = b"HWCK0001";
 
 /// Parts go into a blob of their own when there are more bytes of them than this.
-const BLOB_BYTES: usize = 64 << 20;
+const BLOB_BYTES: usize = 32 << 20;
 
 /// A job at the end of a step.
 pub(crate) struct Checkpoint {
@@ -134,8 +133,8 @@ fn belongs_to(name: &str) -> Option<u64> {
 }
 
 /// Writes a checkpoint part by part, with blobs of their own for parts as soon as there are more than `blob_bytes` of them.
-pub(crate) struct Writer<'a> {
-    blobs: &'a dyn Blobs,
+pub(crate) struct Writer {
+    blobs: Arc<dyn Blobs>,
     blob_bytes: usize,
     manifest: Manifest,
     bytes: Vec<u8>,
@@ -143,10 +142,21 @@ pub(crate) struct Writer<'a> {
     written: usize,
 }
 
-impl<'a> Writer<'a> {
+impl Writer {
     /// Begins a checkpoint. Nothing counts before [`Writer::finish`].
-    pub fn new(blobs: &'a dyn Blobs, manifest: Manifest) -> Self {
+    pub fn new(blobs: Arc<dyn Blobs>, manifest: Manifest) -> Self {
         Self { blobs, blob_bytes: BLOB_BYTES, manifest, bytes: Vec::new(), blob: 1, written: 0 }
+    }
+
+    /// The step of the checkpoint.
+    pub fn step(&self) -> u64 {
+        self.manifest.step
+    }
+
+    /// Writes a blob of its own for each so many bytes of parts.
+    #[cfg(test)]
+    pub fn with_blobs_of(self, blob_bytes: usize) -> Self {
+        Self { blob_bytes, ..self }
     }
 
     /// Adds a part of a stage's state. Parts are restored in the order in which they were added.
@@ -156,7 +166,9 @@ impl<'a> Writer<'a> {
         if self.bytes.len() > self.blob_bytes {
             self.written += self.bytes.len();
             let name = parts_of(self.manifest.step, self.blob);
-            self.blobs.put(&name, sealed(std::mem::take(&mut self.bytes)))?;
+            // The next will be as large.
+            let next = Vec::with_capacity(self.bytes.len() + 4);
+            self.blobs.put(&name, sealed(std::mem::replace(&mut self.bytes, next)))?;
             self.blob += 1;
         }
         Ok(())
@@ -177,13 +189,6 @@ impl<'a> Writer<'a> {
         self.blobs.put(&name_of(manifest.step), sealed(main))?;
         Ok(written)
     }
-}
-
-fn write(checkpoint: Checkpoint, blobs: &dyn Blobs, blob_bytes: usize) -> Result<usize> {
-    let mut writer = Writer { blob_bytes, ..Writer::new(blobs, checkpoint.manifest) };
-    // Each part is let go of when it is written.
-    checkpoint.state.into_iter().try_for_each(|(stage, part)| writer.add(stage, &part))?;
-    writer.finish()
 }
 
 /// Bytes with their checksum behind them.
@@ -324,21 +329,7 @@ pub(crate) struct Checkpointer {
     base: Option<u64>,
     full_bytes: usize,
     delta_bytes: usize,
-    writing: Option<Writing>,
-}
-
-struct Writing {
-    _task: Task,
-    step: u64,
-    full: bool,
-    outcome: Arc<Outcome>,
-}
-
-/// How many bytes were written, once it is known.
-#[derive(Default)]
-struct Outcome {
-    result: Mutex<Option<Result<usize>>>,
-    known: Condvar,
+    writing: Option<Saving>,
 }
 
 impl Checkpointer {
@@ -372,29 +363,30 @@ impl Checkpointer {
         self.full_bytes == 0 || self.delta_bytes > self.full_bytes
     }
 
-    /// Begins to write a checkpoint whose state is `full` or what has changed since the last.
-    pub fn start(&mut self, mut checkpoint: Checkpoint, full: bool) {
+    /// Begins a checkpoint, whose state is to be added to it: all of it if it is `full`, or what has changed since the last.
+    pub fn begin(&self, mut manifest: Manifest, full: bool) -> Saving {
         assert!(self.writing.is_none(), "one checkpoint at a time");
-        let step = checkpoint.manifest.step;
-        checkpoint.manifest.previous = if full { None } else { self.newest };
-        let blobs = Arc::clone(&self.blobs);
-        let outcome = Arc::new(Outcome::default());
-        let told = Arc::clone(&outcome);
-        let mut checkpoint = Some(checkpoint);
-        let turn = move || {
-            if let Some(checkpoint) = checkpoint.take() {
-                *told.result.lock() = Some(write(checkpoint, &*blobs, BLOB_BYTES));
-                told.known.notify_all();
-            }
-            Turn::Done
-        };
-        let task = self.world.tasks.spawn(&self.name, Box::new(turn));
-        self.writing = Some(Writing { _task: task, step, full, outcome });
+        manifest.previous = if full { None } else { self.newest };
+        let writer = Writer::new(Arc::clone(&self.blobs), manifest);
+        Saving::begin(&self.world, &self.name, writer, full)
+    }
+
+    /// Goes on with one that was begun, and to which all of its state has been added.
+    pub fn finish(&mut self, saving: Saving) {
+        saving.end();
+        self.writing = Some(saving);
+    }
+
+    /// Begins to write a checkpoint whose state is `full` or what has changed since the last.
+    pub fn start(&mut self, checkpoint: Checkpoint, full: bool) {
+        let saving = self.begin(checkpoint.manifest, full);
+        checkpoint.state.into_iter().for_each(|(stage, part)| saving.add(stage, part));
+        self.finish(saving);
     }
 
     /// The outcome of the one being written, if it is known now.
     pub fn poll(&mut self) -> Option<Result<u64>> {
-        let result = self.writing.as_ref()?.outcome.result.lock().take()?;
+        let result = self.writing.as_ref()?.outcome()?;
         let writing = self.writing.take()?;
         match result {
             Ok(bytes) if writing.full => {
@@ -420,18 +412,8 @@ impl Checkpointer {
 
     /// Waits for the one being written.
     pub fn wait(&mut self) -> Option<Result<u64>> {
-        let outcome = Arc::clone(&self.writing.as_ref()?.outcome);
-        loop {
-            if outcome.result.lock().is_some() {
-                return self.poll();
-            }
-            if !self.world.tasks.drive() {
-                let mut result = outcome.result.lock();
-                while result.is_none() {
-                    outcome.known.wait(&mut result);
-                }
-            }
-        }
+        self.writing.as_ref()?.wait();
+        self.poll()
     }
 
     /// Removes what two chains do not need: everything before the full checkpoint of the chain before.
@@ -446,7 +428,7 @@ impl Checkpointer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::{Path, PathBuf};
 
     use arrow::array::{Int64Array, RecordBatch};
@@ -456,16 +438,25 @@ mod tests {
     use super::super::blobs::DiskBlobs;
     use super::*;
 
-    fn entries(value: i64) -> StateEntries {
+    /// A part of a state.
+    pub(in super::super) fn entries(value: i64) -> StateEntries {
         let rows =
             RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![value; 9])) as _)]).unwrap();
         let slots = (0..9).collect();
         StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots }
     }
 
-    fn checkpoint(step: u64, previous: Option<u64>, values: std::ops::Range<i64>) -> Checkpoint {
+    /// Writes a checkpoint with blobs of so many bytes.
+    fn write(
+        blobs: &Arc<dyn Blobs>,
+        (step, previous): (u64, Option<u64>),
+        values: std::ops::Range<i64>,
+        blob_bytes: usize,
+    ) -> usize {
         let manifest = Manifest { step, previous, ..Manifest::default() };
-        Checkpoint { manifest, state: values.map(|value| (1, StatePart::Here(entries(value)))).collect() }
+        let mut writer = Writer::new(Arc::clone(blobs), manifest).with_blobs_of(blob_bytes);
+        values.for_each(|value| writer.add(1, &StatePart::Here(entries(value))).unwrap());
+        writer.finish().unwrap()
     }
 
     fn restored(blobs: &dyn Blobs) -> (Vec<i64>, Vec<String>) {
@@ -489,14 +480,14 @@ mod tests {
         let machine = SimWorld::new(1);
         let dir = PathBuf::from("/checkpoints");
         let blobs: Arc<dyn Blobs> = Arc::new(DiskBlobs::open(machine.world(), dir.clone()).unwrap());
-        let length = write(checkpoint(7, None, 0..1), &*blobs, 1 << 20).unwrap();
+        let length = write(&blobs, (7, None), 0..1, 1 << 20);
         assert_eq!(blobs.list().unwrap(), [name_of(7)]);
         // Each part is larger than this, so that each has a blob.
-        write(checkpoint(8, Some(7), 1..4), &*blobs, length / 10).unwrap();
+        write(&blobs, (8, Some(7)), 1..4, length / 10);
         assert_eq!(blobs.list().unwrap().len(), 5);
         assert_eq!(restored(&*blobs), (vec![0, 1, 2, 3], vec![]));
         // Of several in one blob, the rest goes with the manifest.
-        write(checkpoint(9, None, 4..9), &*blobs, length).unwrap();
+        write(&blobs, (9, None), 4..9, length);
         assert!(blobs.list().unwrap().contains(&parts_of(9, 1)));
         assert_eq!(restored(&*blobs), (vec![4, 5, 6, 7, 8], vec![]));
         machine.disk().corrupt(&Path::new(&dir).join(parts_of(9, 1)), 100, 1).unwrap();

@@ -539,17 +539,25 @@ impl Driver {
     fn start_checkpoint(&mut self) -> Result<()> {
         // A checkpoint must not be ahead of the journal.
         self.drain()?;
+        self.note_checkpoint_begins();
         let full = self.checkpointer.wants_full();
-        let state = self.take_state(full)?;
-        self.begin_checkpoint(Checkpoint { manifest: self.manifest(), state }, full);
+        let saving = self.checkpointer.begin(self.manifest(), full);
+        let executor = self.pipeline.executor();
+        let taken = executor.snapshot_to(full, &mut |stage, part| saving.add(stage, part));
+        taken.map_err(|source| RunError::Operator { job: self.plan.name.clone(), source })?;
+        self.checkpointer.finish(saving);
         Ok(())
     }
 
     /// Begins to write a checkpoint of what was taken just now.
     pub(super) fn begin_checkpoint(&mut self, checkpoint: Checkpoint, full: bool) {
+        self.note_checkpoint_begins();
+        self.checkpointer.start(checkpoint, full);
+    }
+
+    fn note_checkpoint_begins(&mut self) {
         self.checkpoint_began = self.world.clock.monotonic();
         self.last_checkpoint = self.checkpoint_began;
-        self.checkpointer.start(checkpoint, full);
     }
 
     /// What has changed in the state since it was last taken, or all of it.

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
+use arrow::array::{Array, ArrayRef, Int64Array, TimestampNanosecondArray, UInt32Array};
+use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices};
 use arrow_row::{RowConverter, SortField};
 use headwater_core::EventTime;
 use headwater_core::hash::{hash_rows, slot_of, worker_of};
@@ -49,20 +49,27 @@ pub(super) fn spread(
     Ok(parts)
 }
 
+/// Batches of fewer rows are put together: they would cost more than their rows.
+const BATCH_ROWS_MIN: usize = 8192;
+
 /// Puts what several instances emitted in the operator's order, and late rows in the order of their values: neither
-/// may depend on how many instances there are.
-pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime) -> Result<Output> {
+/// may depend on how many instances there are. `as_one`: nor may it depend on that how the rows are cut into batches.
+pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_one: bool) -> Result<Output> {
     let instances = outputs.len();
     let mut all = Output::default();
-    let mut slots: Vec<Vec<u32>> = Vec::new();
+    let mut slots: Vec<u32> = Vec::new();
     for output in outputs {
         all.rows.extend(output.rows.into_iter().map(|rows| Rows { clocks: Clocks::Uniform(before), ..rows }));
         all.late.extend(output.late);
-        slots.extend(Some(output.slots).filter(|slots| !slots.is_empty()));
+        slots.extend(output.slots);
     }
     let order = stage.operators[0].emission().order;
-    if slots.len() > 1 {
-        all.rows = vec![merge_slots(&all.rows, &slots, before)?];
+    if !slots.is_empty() {
+        // Each instance owns slots behind those of the one before, and its rows are in their order.
+        debug_assert!(slots.is_sorted(), "instances are in the order of their slots");
+        if all.rows.len() > 1 && (as_one || slots.len() < all.rows.len() * BATCH_ROWS_MIN) {
+            all.rows = vec![join_rows(&all.rows, before)?];
+        }
     } else if instances > 1 && !order.is_empty() && all.rows.len() > 1 {
         all.rows = vec![sort_rows(&all.rows, &order, before)?];
     }
@@ -75,25 +82,8 @@ pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime) -> R
     Ok(all)
 }
 
-/// The rows of all instances, ordered by slot. A slot belongs to one instance, so that its rows are in order already.
-fn merge_slots(rows: &[Rows], slots: &[Vec<u32>], clock: EventTime) -> Result<Rows> {
-    let mut places: Vec<(usize, usize)> = Vec::with_capacity(slots.iter().map(Vec::len).sum());
-    for (instance, slots) in slots.iter().enumerate() {
-        debug_assert_eq!(slots.len(), rows[instance].len(), "each row has its slot");
-        places.extend((0..slots.len()).map(|row| (instance, row)));
-    }
-    places.sort_by_key(|(instance, row)| slots[*instance][*row]);
-    let batches: Vec<&RecordBatch> = rows.iter().map(|rows| &rows.batch).collect();
-    let batch = interleave_record_batch(&batches, &places)?;
-    let weight = |rows: &Rows, row: usize| rows.weights.as_ref().map_or(1, |weights| weights.value(row));
-    let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
-        Int64Array::from_iter_values(places.iter().map(|(instance, row)| weight(&rows[*instance], *row)))
-    });
-    Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
-}
-
-/// The rows of all instances in one order; those of each are in it already.
-fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
+/// Rows one behind the other as one batch.
+fn join_rows(rows: &[Rows], clock: EventTime) -> Result<Rows> {
     let batch = concat_batches(&rows[0].batch.schema(), rows.iter().map(|rows| &rows.batch))?;
     let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
         let each = rows.iter().flat_map(|rows| {
@@ -101,14 +91,21 @@ fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
         });
         each.collect::<Int64Array>()
     });
-    let mut columns: Vec<ArrayRef> = order.iter().map(|column| Arc::clone(batch.column(*column))).collect();
-    columns.extend(weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
+    Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
+}
+
+/// The rows of all instances in one order; those of each are in it already.
+fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
+    let all = join_rows(rows, clock)?;
+    let mut columns: Vec<ArrayRef> =
+        order.iter().map(|column| Arc::clone(all.batch.column(*column))).collect();
+    columns.extend(all.weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
     let field = |column: &ArrayRef| SortField::new_with_options(column.data_type().clone(), ASCENDING);
     let sortable = RowConverter::new(columns.iter().map(field).collect())?.convert_columns(&columns)?;
-    let mut indices: Vec<u32> = (0..batch.num_rows() as u32).collect();
+    let mut indices: Vec<u32> = (0..all.len() as u32).collect();
     // Stable, so that ties keep the instances' order; and it finds what is in order already, so that this is but a merge.
     indices.sort_by(|a, b| sortable.row(*a as usize).cmp(&sortable.row(*b as usize)));
-    Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&UInt32Array::from(indices))
+    all.take(&UInt32Array::from(indices))
 }
 
 fn sort_late(late: &[Late]) -> Result<Late> {

@@ -72,8 +72,9 @@ enum Instances {
 impl Executor {
     /// Makes the instances, without state.
     pub fn new(dataflow: Arc<Dataflow>, workers: usize, lease: Option<Lease>) -> Result<Self> {
-        let stages =
-            dataflow.stages.iter().map(|stage| instantiate(stage, workers)).collect::<Result<_>>()?;
+        let each = dataflow.stages.iter().enumerate();
+        let stages = each.map(|(nth, stage)| instantiate(stage, workers, asks_for_batches(&dataflow, nth)));
+        let stages = stages.collect::<Result<_>>()?;
         Ok(Self { dataflow, stages, watermark: EventTime::MIN, lease, threads: usize::MAX })
     }
 
@@ -135,15 +136,19 @@ impl Executor {
     /// What has changed in the state since the last call (or all of it), with the stage it belongs to.
     pub fn snapshot(&mut self, full: bool) -> Result<Vec<(usize, StatePart)>> {
         let mut all = Vec::new();
+        self.snapshot_to(full, &mut |stage, part| all.push((stage, part)))?;
+        Ok(all)
+    }
+
+    /// The same, each part as soon as there is one.
+    pub fn snapshot_to(&mut self, full: bool, take: &mut dyn FnMut(usize, StatePart)) -> Result<()> {
         for (nth, (_, keyed)) in self.keyed() {
-            all.extend(keyed.snapshot(full)?.into_iter().map(|part| (nth, part)));
+            keyed.snapshot(full, &mut |part| take(nth, part))?;
         }
         for (nth, operator) in self.lookups() {
-            let mut snapshot = Snapshot::default();
-            operator.snapshot(full, &mut snapshot)?;
-            all.extend(snapshot.entries.into_iter().map(|entries| (nth, StatePart::Here(entries))));
+            operator.snapshot(full, &mut Snapshot::to(&mut |entries| take(nth, StatePart::Here(entries))))?;
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Says that so many bytes of state are about to be restored, so that they go where they fit.
@@ -267,7 +272,18 @@ fn earlier(time: EventTime, by: i64) -> EventTime {
     if time == EventTime::MAX { time } else { EventTime(time.0.saturating_sub(by)) }
 }
 
-fn instantiate(stage: &Stage, workers: usize) -> Result<Instances> {
+/// Whether a stage takes what another emits by batches, and not row by row.
+fn asks_for_batches(dataflow: &Dataflow, nth: usize) -> bool {
+    let reads = |stage: &Stage| stage.inputs.iter().any(|input| input.from == Upstream::Stage(nth));
+    let mut readers = dataflow.stages.iter().enumerate().filter(|(_, stage)| reads(stage));
+    readers.any(|(reader, stage)| {
+        let passes_on = stage.inputs.iter().all(|input| input.exchange == Exchange::Forward);
+        let adds_up = stage.operators.iter().any(|operator| operator.adds_up_batches());
+        adds_up || (passes_on && asks_for_batches(dataflow, reader))
+    })
+}
+
+fn instantiate(stage: &Stage, workers: usize, as_one: bool) -> Result<Instances> {
     if let [operator] = stage.operators.as_slice()
         && let Some(lookup) = operator.as_lookup()
     {
@@ -279,7 +295,7 @@ fn instantiate(stage: &Stage, workers: usize) -> Result<Instances> {
         return Ok(Instances::Stateless((0..workers).map(|_| chain()).collect::<Result<_>>()?));
     }
     assert_eq!(stage.operators.len(), 1, "a keyed stage holds one operator");
-    Ok(Instances::Keyed(Keyed::new(stage, workers)?))
+    Ok(Instances::Keyed(Keyed::new(stage, workers, as_one)?))
 }
 
 fn row_count(inputs: &[(usize, &[Rows])]) -> usize {

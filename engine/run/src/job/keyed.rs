@@ -46,6 +46,8 @@ type Result<T> = std::result::Result<T, OperatorError>;
 pub(super) struct Keyed {
     seats: Vec<Seat>,
     threads: usize,
+    /// Whether what comes out comes in batches that do not depend on how many instances there are.
+    as_one: bool,
     /// One for each thread, once the state has been split.
     writers: Vec<SpillWriter>,
     /// How many bytes of memory the state may take, once it has been split.
@@ -192,6 +194,41 @@ impl Left {
     }
 }
 
+/// A snapshot that is being taken.
+///
+/// What is everybody's is told once, before all else, which a restore may need it for. Instances in memory tell it before their own, and
+/// alike, as the same steps have come to all of them; so that of the first is the newest.
+struct Telling<'a> {
+    shared: &'a mut Shared,
+    /// What is told first of the rest.
+    pending: Vec<StatePart>,
+    has_begun: bool,
+    take: &'a mut dyn FnMut(StatePart),
+}
+
+impl Telling<'_> {
+    /// What an instance says of everybody.
+    fn note(&mut self, entries: StateEntries) {
+        debug_assert!(
+            !self.has_begun || self.shared.get(&entries.table).is_some_and(|told| told.rows == entries.rows),
+            "what is everybody's is told first, and by all alike"
+        );
+        self.shared.insert(entries.table.clone(), entries);
+    }
+
+    fn begin(&mut self) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.shared.values().cloned().map(StatePart::Here).for_each(&mut *self.take);
+            self.pending.drain(..).for_each(&mut *self.take);
+        }
+    }
+
+    fn tell(&mut self, part: StatePart) {
+        self.begin();
+        (self.take)(part);
+    }
+}
+
 /// The seats of one thread in one step.
 struct Lane<'a> {
     stage: &'a Stage,
@@ -259,8 +296,8 @@ impl Lane<'_> {
 }
 
 impl Keyed {
-    /// Instances without state.
-    pub fn new(stage: &Stage, workers: usize) -> Result<Self> {
+    /// Instances without state. `as_one`: somebody asks how what comes out is cut into batches.
+    pub fn new(stage: &Stage, workers: usize, as_one: bool) -> Result<Self> {
         let gathered = stage.inputs.iter().any(|input| input.exchange == Exchange::Gather);
         let threads = if gathered { 1 } else { workers };
         let seat = || stage.operators[0].instantiate().map(Seat::new);
@@ -268,6 +305,7 @@ impl Keyed {
         Ok(Self {
             seats,
             threads,
+            as_one,
             writers: Vec::new(),
             allowance: u64::MAX,
             pending: Vec::new(),
@@ -325,29 +363,27 @@ impl Keyed {
             self.pending.extend(left.pending);
             self.shared.extend(left.shared);
         }
-        merge(stage, outputs, before)
+        merge(stage, outputs, before, self.as_one)
     }
 
-    /// What has changed since the last call, or all there is.
-    pub fn snapshot(&mut self, full: bool) -> Result<Vec<StatePart>> {
-        let mut parts = std::mem::take(&mut self.pending);
+    /// Gives what has changed since the last call, or all there is, part by part.
+    pub fn snapshot(&mut self, full: bool, take: &mut dyn FnMut(StatePart)) -> Result<()> {
+        let mut pending = std::mem::take(&mut self.pending);
         if full {
-            parts.clear();
+            pending.clear();
         }
-        let mut left = Left::default();
-        for seat in &mut self.seats {
-            match &mut seat.operator {
-                Some(operator) => {
-                    parts.extend(left.own_of(operator.as_mut(), full)?.into_iter().map(StatePart::Here));
-                }
-                None if full => parts.extend(seat.away.iter().cloned().map(StatePart::Away)),
-                None => {}
-            }
+        let mut telling = Telling { shared: &mut self.shared, pending, has_begun: false, take };
+        for operator in self.seats.iter_mut().filter_map(|seat| seat.operator.as_mut()) {
+            let mut taker = |entries: StateEntries| match entries.slots.is_empty() {
+                true => telling.note(entries),
+                false => telling.tell(StatePart::Here(entries)),
+            };
+            operator.snapshot(full, &mut Snapshot::to(&mut taker))?;
         }
-        // What is everybody's is written once, before the rest, which a restore may need it for.
-        self.shared.extend(left.shared);
-        let shared = self.shared.values().cloned().map(StatePart::Here);
-        Ok(shared.chain(parts).collect())
+        telling.begin();
+        let away = self.seats.iter().filter(|seat| full && seat.operator.is_none());
+        away.flat_map(|seat| &seat.away).for_each(|part| telling.tell(StatePart::Away(part.clone())));
+        Ok(())
     }
 
     /// Gives back one part of a snapshot, each row to the instance that owns its slot now.

@@ -24,6 +24,7 @@ mod pace;
 mod parts;
 mod pipeline;
 mod quiet;
+mod saving;
 mod set;
 mod sink;
 mod source;

@@ -173,6 +173,14 @@ pub(crate) enum StatePart {
 }
 
 impl StatePart {
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Here(entries) => entries.rows.get_array_memory_size() + entries.slots.len() * 4,
+            Self::Away(_) => 0,
+        }
+    }
+
     /// The entries.
     pub fn entries(&self) -> Result<StateEntries, String> {
         match self {

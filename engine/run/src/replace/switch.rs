@@ -168,7 +168,7 @@ impl Inner {
         (manifest.watermark, manifest.places) = (reached.watermark.0, places);
         (manifest.rows_in, manifest.rows_out, manifest.rows_late) =
             (counted.rows_in, counted.rows_out, counted.rows_late);
-        let mut writer = Writer::new(&*blobs, manifest);
+        let mut writer = Writer::new(Arc::clone(&blobs), manifest);
         if let Some(saved) = &saved {
             saved.each(&*blobs, |stage, entries| {
                 let heirs = replacement.succession.kept().filter(|(_, old)| *old == stage);
