@@ -9,6 +9,7 @@
 mod api;
 mod closing;
 mod deltas;
+mod dictionary;
 mod error;
 mod expand;
 mod groups;

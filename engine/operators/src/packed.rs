@@ -1,12 +1,13 @@
 //! Rows as bytes that are kept: as short as they can be read and written fast.
 //!
 //! ```text
-//!  | a bit per column: NULL | values of fixed width, in the order of the columns | length, text | length, text | ..
+//!  | a bit per column: NULL | values of fixed width, in the order of the columns | mark, text | mark | mark, text | ..
 //! ```
 //!
-//! Lengths are in LEB128, and where a column is NULL its value is zeros, or of no length: so rows are equal if their bytes are. Their
-//! order is that of the columns one after the other, ascending, NULL first, as `arrow-row` has it; [`RowFormat::compare`] tells it. Rows
-//! with columns of other types (nested ones, dictionaries) are in `arrow-row` encoding.
+//! A mark is in LEB128: twice the length of the text that follows, or, of a text that repeats, twice its number in the column's dictionary
+//! ([`crate::dictionary`]) and one. Where a column is NULL its value is zeros, or of no length: so rows are equal if their bytes are, as
+//! long as they are of one format. Their order is that of the columns one after the other, ascending, NULL first, as `arrow-row` has it;
+//! [`RowFormat::compare`] tells it. Rows with columns of other types (nested ones, dictionaries) are in `arrow-row` encoding.
 
 use std::cmp::Ordering;
 
@@ -20,6 +21,7 @@ use arrow::datatypes::{ArrowNativeType, DataType};
 use arrow::error::ArrowError;
 use arrow_row::{RowConverter, SortField};
 
+use crate::dictionary::Dictionary;
 use crate::error::Result;
 
 /// So many rows are read column by column before the next: as many as stay in a core's cache meanwhile.
@@ -70,17 +72,17 @@ impl RowFormat {
         Ok(Self { types, layout })
     }
 
-    /// The rows of some columns as bytes.
-    pub(crate) fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<RowBytes> {
+    /// The rows of some columns as bytes, which this format alone can read.
+    pub(crate) fn encode(&mut self, columns: &[ArrayRef], rows: usize) -> Result<RowBytes> {
         debug_assert_eq!(columns.len(), self.types.len());
-        Ok(match &self.layout {
+        Ok(match &mut self.layout {
             Layout::Packed(packed) => packed.encode(columns, rows),
             Layout::Encoded(converter) => RowBytes::Encoded(converter.convert_columns(columns)?),
         })
     }
 
     /// A row of nulls.
-    pub(crate) fn nulls(&self) -> Result<Box<[u8]>> {
+    pub(crate) fn nulls(&mut self) -> Result<Box<[u8]>> {
         let nulls: Vec<ArrayRef> = self.types.iter().map(|kind| new_null_array(kind, 1)).collect();
         Ok(self.encode(&nulls, 1)?.get(0).into())
     }
@@ -112,6 +114,14 @@ impl RowFormat {
         }
     }
 
+    /// Bytes of memory, of what is kept beside the rows.
+    pub(crate) fn size(&self) -> usize {
+        match &self.layout {
+            Layout::Packed(packed) => packed.dictionaries.iter().map(Dictionary::size).sum(),
+            Layout::Encoded(_) => 0,
+        }
+    }
+
     /// How two rows are ordered.
     pub(crate) fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
         match &self.layout {
@@ -138,6 +148,8 @@ enum Order {
 
 struct Packed {
     places: Vec<Place>,
+    /// One for each column; those of fixed width have nothing in it.
+    dictionaries: Vec<Dictionary>,
     /// How many bytes there are before the texts.
     head: usize,
 }
@@ -177,14 +189,28 @@ impl Packed {
             Some(Place::Fixed { at, width, order })
         };
         let places = types.iter().map(place).collect::<Option<Vec<_>>>()?;
-        Some(Self { places, head })
+        let dictionaries = places.iter().map(|_| Dictionary::default()).collect();
+        Some(Self { places, dictionaries, head })
     }
 
-    fn encode(&self, columns: &[ArrayRef], rows: usize) -> RowBytes {
+    fn encode(&mut self, columns: &[ArrayRef], rows: usize) -> RowBytes {
         let mut lens = vec![self.head; rows];
-        for column in self.texts(columns) {
-            each_text(column, |row, text| lens[row] += varint_len(text.len()) + text.len());
+        let mut marks: Vec<Vec<usize>> = Vec::new();
+        let mut dictionaries = std::mem::take(&mut self.dictionaries);
+        for (nth, column) in self.texts(columns) {
+            let dictionary = &mut dictionaries[nth];
+            let mut of_column = Vec::with_capacity(rows);
+            each_text(column, |row, text| {
+                let (mark, bytes) = match dictionary.number(text) {
+                    Some(number) => ((number as usize) << 1 | 1, 0),
+                    None => (text.len() << 1, text.len()),
+                };
+                lens[row] += varint_len(mark) + bytes;
+                of_column.push(mark);
+            });
+            marks.push(of_column);
         }
+        self.dictionaries = dictionaries;
         let mut end = 0;
         let mut starts = Vec::with_capacity(rows);
         let ends: Vec<usize> = lens
@@ -208,23 +234,34 @@ impl Packed {
         }
         // From here on where the next text goes.
         starts.iter_mut().for_each(|start| *start += self.head);
-        for column in self.texts(columns) {
+        for ((_, column), marks) in self.texts(columns).zip(&marks) {
             each_text(column, |row, text| {
                 let at = &mut starts[row];
-                *at += put_varint(&mut bytes[*at..], text.len());
-                bytes[*at..*at + text.len()].copy_from_slice(text);
-                *at += text.len();
+                *at += put_varint(&mut bytes[*at..], marks[row]);
+                if !is_number(marks[row]) {
+                    bytes[*at..*at + text.len()].copy_from_slice(text);
+                    *at += text.len();
+                }
             });
         }
         RowBytes::Packed { bytes, ends }
     }
 
-    fn texts<'a>(&self, columns: &'a [ArrayRef]) -> impl Iterator<Item = &'a ArrayRef> {
-        self.places
-            .iter()
-            .zip(columns)
-            .filter(|(place, _)| matches!(place, Place::Text))
-            .map(|(_, column)| column)
+    /// The columns of texts, with their places.
+    fn texts<'a>(&self, columns: &'a [ArrayRef]) -> impl Iterator<Item = (usize, &'a ArrayRef)> {
+        let texts = self.places.iter().zip(columns).enumerate();
+        texts.filter(|(_, (place, _))| matches!(place, Place::Text)).map(|(nth, (_, column))| (nth, column))
+    }
+
+    /// The text of a column that begins at a place of a row, and where the next one does.
+    #[inline]
+    fn text_at<'a>(&'a self, nth: usize, row: &'a [u8], at: usize) -> (&'a [u8], usize) {
+        let (mark, bytes) = varint(&row[at..]);
+        let (start, value) = (at + bytes, mark >> 1);
+        if is_number(mark) {
+            return (self.dictionaries[nth].text(value as u32), start);
+        }
+        (&row[start..start + value], start + value)
     }
 
     fn decode(
@@ -249,9 +286,8 @@ impl Packed {
                     (Place::Fixed { at, .. }, Some(builder)) => builder.add_fixed(rows, *at, nth),
                     (Place::Text, builder) if last.is_some_and(|last| nth <= last) => {
                         for (row, at) in rows.iter().zip(&mut texts) {
-                            let (len, bytes) = varint(&row[*at..]);
-                            let text = &row[*at + bytes..*at + bytes + len];
-                            *at += bytes + len;
+                            let text;
+                            (text, *at) = self.text_at(nth, row, *at);
                             if let Some(builder) = builder {
                                 builder.add_text(text, is_null(row, nth));
                             }
@@ -279,8 +315,8 @@ impl Packed {
                     order.compare(&a[*at..*at + width], &b[*at..*at + width])
                 }
                 Place::Text => {
-                    let (one, next_a) = text_at(a, at_a);
-                    let (other, next_b) = text_at(b, at_b);
+                    let (one, next_a) = self.text_at(nth, a, at_a);
+                    let (other, next_b) = self.text_at(nth, b, at_b);
                     (at_a, at_b) = (next_a, next_b);
                     one.cmp(other)
                 }
@@ -323,10 +359,10 @@ fn is_null(row: &[u8], column: usize) -> bool {
     row[column / 8] >> (column % 8) & 1 == 1
 }
 
-fn text_at(row: &[u8], at: usize) -> (&[u8], usize) {
-    let (len, bytes) = varint(&row[at..]);
-    let end = at + bytes + len;
-    (&row[at + bytes..end], end)
+/// Whether a mark is a number in a dictionary, and no length.
+#[inline]
+const fn is_number(mark: usize) -> bool {
+    mark & 1 == 1
 }
 
 const fn varint_len(value: usize) -> usize {
@@ -339,7 +375,7 @@ const fn varint_len(value: usize) -> usize {
     }
 }
 
-/// Writes a length, and answers how many bytes it takes.
+/// Writes a mark, and answers how many bytes it takes.
 #[inline]
 fn put_varint(bytes: &mut [u8], mut value: usize) -> usize {
     let mut at = 0;
@@ -352,7 +388,7 @@ fn put_varint(bytes: &mut [u8], mut value: usize) -> usize {
     at + 1
 }
 
-/// A length, and how many bytes it takes.
+/// A mark, and how many bytes it takes.
 #[inline]
 fn varint(bytes: &[u8]) -> (usize, usize) {
     let (mut value, mut at) = (0, 0);
@@ -598,7 +634,7 @@ mod tests {
 
     fn check(columns: &[ArrayRef]) {
         let rows = columns[0].len();
-        let format = format(columns);
+        let mut format = format(columns);
         let written = format.encode(columns, rows).unwrap();
         let bytes = || (0..rows).map(|row| written.get(row));
         assert_eq!(format.columns(bytes()).unwrap(), columns);
@@ -650,8 +686,34 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_repeat_take_no_room_and_are_ordered_as_texts() {
+        let many = 20_000;
+        let url = |nth: usize| format!("https://example.com/{:04}/item.htm?query=1", (nth * 7_919) % 600);
+        let text = |nth: usize| (nth % 9 > 0).then(|| format!("{:08x}", nth * 0x9e37));
+        let repeating: ArrayRef = Arc::new(StringArray::from_iter_values((0..many).map(url)));
+        let unique: ArrayRef = Arc::new(StringViewArray::from_iter((0..many).map(text)));
+        let columns = [repeating, unique];
+        let mut format = format(&columns);
+        let first = format.encode(&columns, many).unwrap();
+        // The same rows are the same bytes, whatever has come meanwhile.
+        let again = format.encode(&columns, many).unwrap();
+        assert!((0..many).all(|row| first.get(row) == again.get(row)));
+        let bytes: usize = (0..many).map(|row| first.get(row).len()).sum();
+        assert!(bytes < many * 13, "{bytes} bytes");
+        assert_eq!(format.columns((0..many).map(|row| again.get(row))).unwrap(), columns);
+        for a in 0..many {
+            // Some of the same URL, and some of another.
+            for b in [a + 1_200, a + 1_234].map(|b| b % many) {
+                let expected = (url(a), text(a)).cmp(&(url(b), text(b)));
+                assert_eq!(format.compare(first.get(a), again.get(b)), expected, "rows {a} and {b}");
+            }
+        }
+        assert!((600 * 40..1 << 20).contains(&format.size()), "{} bytes", format.size());
+    }
+
+    #[test]
     fn rows_without_columns_are_the_same() {
-        let format = RowFormat::new(Vec::new()).unwrap();
+        let mut format = RowFormat::new(Vec::new()).unwrap();
         let written = format.encode(&[], 3).unwrap();
         assert!((0..3).all(|row| written.get(row).is_empty()));
         assert!(format.columns(std::iter::once(&[][..])).unwrap().is_empty());

@@ -121,7 +121,7 @@ impl RowStore {
     /// No rows.
     pub(super) fn new(schema: &SchemaRef, asks: &Asks) -> Result<Self> {
         let types = schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        let format = RowFormat::new(types)?;
+        let mut format = RowFormat::new(types)?;
         Ok(Self {
             null_row: format.nulls()?,
             format,
@@ -143,7 +143,7 @@ impl RowStore {
     }
 
     /// The rows of some columns as bytes.
-    pub(super) fn encode(&self, batch: &RecordBatch) -> Result<RowBytes> {
+    pub(super) fn encode(&mut self, batch: &RecordBatch) -> Result<RowBytes> {
         self.format.encode(batch.columns(), batch.num_rows())
     }
 
@@ -402,6 +402,7 @@ impl RowStore {
     pub(super) fn size(&self) -> usize {
         let counts = [&self.matches, &self.dates].into_iter().flatten();
         self.arena.size()
+            + self.format.size()
             + self.entries.size()
             + counts.map(PagedVec::size).sum::<usize>()
             + self.lists.capacity() * (size_of::<List>() + 8)

@@ -312,6 +312,7 @@ impl Lists {
     }
 
     pub(super) fn size(&self) -> usize {
-        self.arena.size() + self.entries.size() + self.lists.capacity() * size_of::<List>() + self.live * 4
+        let rows = self.arena.size() + self.entries.size() + self.format.size();
+        rows + self.lists.capacity() * size_of::<List>() + self.live * 4
     }
 }

@@ -259,7 +259,7 @@ impl TopNOperator {
     }
 
     /// All columns of some rows as bytes.
-    fn encode(&self, batch: &RecordBatch) -> Result<RowBytes> {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<RowBytes> {
         self.lists.format.encode(batch.columns(), batch.num_rows())
     }
 
