@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -42,34 +42,56 @@ impl Partitions {
 
     /// The rows of each folder, in their order.
     pub(super) fn split(&self, rows: &RecordBatch) -> Result<Vec<(String, RecordBatch)>, ArrowError> {
-        let columns = self.folders.iter().map(|column| cast(rows.column(*column), &DataType::Utf8));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let columns = self
+            .folders
+            .iter()
+            .map(|column| Ok(cast(rows.column(*column), &DataType::Utf8)?.as_string::<i32>().clone()));
+        let columns = columns.collect::<Result<Vec<StringArray>, ArrowError>>()?;
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut split: Vec<(String, Vec<u32>)> = Vec::new();
+        let mut place = 0;
         for row in 0..rows.num_rows() {
-            let mut folder = String::new();
-            for (name, column) in self.names.iter().zip(&columns) {
-                let column = column.as_string::<i32>();
-                let value = if column.is_null(row) { "" } else { column.value(row) };
-                if !folder.is_empty() {
-                    folder.push('/');
-                }
-                escape(name, &mut folder);
-                folder.push('=');
-                escape(if value.is_empty() { NO_VALUE } else { value }, &mut folder);
+            // Rows of one folder mostly follow one another.
+            if row == 0 || columns.iter().any(|column| text(column, row) != text(column, row - 1)) {
+                place = *places.entry(self.folder(&columns, row)).or_insert_with_key(|folder| {
+                    split.push((folder.clone(), Vec::new()));
+                    split.len() - 1
+                });
             }
-            let place = *places.entry(folder).or_insert_with_key(|folder| {
-                split.push((folder.clone(), Vec::new()));
-                split.len() - 1
-            });
             split[place].1.push(row as u32);
         }
         let rest = rows.project(&self.rest)?;
         let of = |(folder, rows): (String, Vec<u32>)| {
-            Ok((folder, take_record_batch(&rest, &UInt32Array::from(rows))?))
+            let (first, last) = (rows[0], rows[rows.len() - 1]);
+            let in_one_stretch = (last - first) as usize + 1 == rows.len();
+            let rows = match in_one_stretch {
+                true => rest.slice(first as usize, rows.len()),
+                false => take_record_batch(&rest, &UInt32Array::from(rows))?,
+            };
+            Ok((folder, rows))
         };
         split.into_iter().map(of).collect()
     }
+
+    /// The folder of a row.
+    fn folder(&self, columns: &[StringArray], row: usize) -> String {
+        let mut folder = String::new();
+        for (name, column) in self.names.iter().zip(columns) {
+            let value = text(column, row);
+            if !folder.is_empty() {
+                folder.push('/');
+            }
+            escape(name, &mut folder);
+            folder.push('=');
+            escape(if value.is_empty() { NO_VALUE } else { value }, &mut folder);
+        }
+        folder
+    }
+}
+
+/// A value; NULL is as one without length.
+fn text(column: &StringArray, row: usize) -> &str {
+    if column.is_null(row) { "" } else { column.value(row) }
 }
 
 /// Writes a text so that it can be part of a path everywhere.
@@ -87,7 +109,8 @@ fn escape(text: &str, into: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::Int64Array;
+    use arrow::datatypes::Int64Type;
 
     use super::*;
 
@@ -105,6 +128,8 @@ mod tests {
             split.iter().map(|(folder, rows)| (folder.as_str(), rows.num_rows())).collect();
         assert_eq!(found, [("hm=10%3A01", 2), ("hm=%2E%2E", 1), ("hm=__DEFAULT_PARTITION__", 1)]);
         assert_eq!(split[0].1.num_columns(), 1);
+        let numbers = |nth: usize| split[nth].1.column(0).as_primitive::<Int64Type>().values().to_vec();
+        assert_eq!([0, 1, 2].map(numbers), [vec![1, 3], vec![2], vec![4]]);
         let all = vec!["n".to_owned(), "hm".to_owned()];
         assert!(Partitions::new(&rows.schema(), all).is_err_and(|error| error.contains("not a folder")));
     }

@@ -24,8 +24,14 @@ use super::partitions::Partitions;
 use crate::connector::{Context, Cursor, Delivery, Sink};
 use crate::error::{ConnectorError, Result};
 
-/// How many encoded bytes are gathered before they are written.
+/// How many encoded bytes of a file are gathered before they are written.
 const WRITE_AT: usize = 1 << 20;
+
+/// How many of all files: there may be hundreds, most of which get no more rows.
+pub(super) const GATHERED_MAX: usize = 8 << 20;
+
+/// How many rows are encoded at once: a delivery may have so many that their text would be large.
+const ENCODED_ROWS: usize = 4096;
 
 /// How many files are written at once before they are ended.
 const PARTS_MAX: usize = 512;
@@ -45,13 +51,28 @@ pub(super) struct RolledSink {
 
 /// A file that is being written.
 struct Part {
-    file: Arc<dyn DiskFile>,
     hidden: PathBuf,
     first: Sequence,
     next: Sequence,
     encoder: Encoder,
-    buffer: Vec<u8>,
+    encoded: Encoded,
+}
+
+/// What was encoded for a file: most of it is in there.
+struct Encoded {
+    file: Arc<dyn DiskFile>,
     written: u64,
+    gathered: Vec<u8>,
+}
+
+impl Encoded {
+    /// Writes what is gathered.
+    fn write(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&mut [IoSlice::new(&self.gathered)], self.written)?;
+        self.written += self.gathered.len() as u64;
+        self.gathered.clear();
+        Ok(())
+    }
 }
 
 impl RolledSink {
@@ -122,13 +143,15 @@ impl RolledSink {
             opened => opened,
         };
         Ok(Part {
-            file: opened.map_err(|error| self.failed(error))?,
+            encoded: Encoded {
+                file: opened.map_err(|error| self.failed(error))?,
+                written: 0,
+                gathered: Vec::new(),
+            },
             hidden,
             first,
             next: first,
             encoder: self.encoder()?,
-            buffer: Vec::new(),
-            written: 0,
         })
     }
 
@@ -144,23 +167,42 @@ impl RolledSink {
             Some(part) => part,
             None => self.begin(shard, delivery.first)?,
         };
-        part.encoder.encode(rows, &mut part.buffer)?;
-        part.next = delivery.next();
-        if part.buffer.len() >= WRITE_AT {
-            write_at(part.file.as_ref(), &part.buffer, part.written).map_err(|error| self.failed(error))?;
-            part.written += part.buffer.len() as u64;
-            part.buffer.clear();
+        for from in (0..rows.num_rows()).step_by(ENCODED_ROWS) {
+            let some = rows.slice(from, ENCODED_ROWS.min(rows.num_rows() - from));
+            part.encoder.encode(&some, &mut part.encoded.gathered)?;
+            if part.encoded.gathered.len() >= WRITE_AT {
+                part.encoded.write().map_err(|error| self.failed(error))?;
+            }
         }
+        part.next = delivery.next();
         self.parts.insert((shard, folder), part);
         Ok(())
     }
 
+    /// Bytes of memory of what is not written yet.
+    pub(super) fn gathered(&self) -> usize {
+        self.parts.values().map(|part| part.encoded.gathered.capacity()).sum()
+    }
+
+    /// Writes what is gathered of all files, if that is much.
+    fn relieve(&mut self) -> Result<()> {
+        if self.gathered() <= GATHERED_MAX {
+            return Ok(());
+        }
+        let written: io::Result<()> = self.parts.values_mut().try_for_each(|part| {
+            part.encoded.write()?;
+            part.encoded.gathered = Vec::new();
+            Ok(())
+        });
+        written.map_err(|error| self.failed(error))
+    }
+
     /// Ends a file, and says what its name is to be.
     fn end(&self, shard: ShardId, mut part: Part) -> Result<String> {
-        part.encoder.finish(&mut part.buffer)?;
-        let (stem, extension) = (self.stem(), self.format.extension());
-        let ended = write_at(part.file.as_ref(), &part.buffer, part.written).and_then(|()| part.file.sync());
+        part.encoder.finish(&mut part.encoded.gathered)?;
+        let ended = part.encoded.write().and_then(|()| part.encoded.file.sync());
         ended.map_err(|error| self.failed(error))?;
+        let (stem, extension) = (self.stem(), self.format.extension());
         Ok(format!("{stem}{:05}-{:020}-{:020}.{extension}", shard.0, part.first.0, part.next.0))
     }
 
@@ -182,10 +224,6 @@ fn read_name(name: &str) -> Option<(ShardId, Sequence)> {
     Some((ShardId(shard.parse().ok()?), Sequence(next.parse().ok()?)))
 }
 
-fn write_at(file: &dyn DiskFile, bytes: &[u8], at: u64) -> io::Result<()> {
-    file.write_all_at(&mut [IoSlice::new(bytes)], at)
-}
-
 #[async_trait]
 impl Sink for RolledSink {
     async fn open(&mut self, stored: Cursor) -> Result<Cursor> {
@@ -201,7 +239,8 @@ impl Sink for RolledSink {
     async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
         let shard = delivery.shard;
         let Some(partitions) = &self.partitions else {
-            return self.write(shard, String::new(), &delivery.rows, &delivery);
+            self.write(shard, String::new(), &delivery.rows, &delivery)?;
+            return self.relieve();
         };
         let split = partitions.split(&delivery.rows);
         for (folder, rows) in split.map_err(|error| ConnectorError::unfit("part rows by folder", error))? {
@@ -212,7 +251,7 @@ impl Sink for RolledSink {
             .range_mut((shard, String::new())..)
             .take_while(|((of, _), _)| *of == shard)
             .for_each(|(_, part)| part.next = delivery.next());
-        Ok(())
+        self.relieve()
     }
 
     async fn flush(&mut self) -> Result<String> {
@@ -239,7 +278,9 @@ impl Sink for RolledSink {
     }
 
     fn is_full(&self) -> bool {
-        let size = |part: &Part| part.written + part.buffer.len() as u64 + part.encoder.buffered() as u64;
+        let size = |part: &Part| {
+            part.encoded.written + (part.encoded.gathered.len() + part.encoder.buffered()) as u64
+        };
         self.parts.len() >= PARTS_MAX || self.parts.values().any(|part| size(part) >= self.rolling.bytes_max)
     }
 

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, StreamName, World};
-use headwater_ingest::{Options, Payload};
+use headwater_ingest::{Format, Options, Payload};
 
-use crate::connector::{Context, Cursor, Delivery, Pulled};
+use super::config::Rolling;
+use super::partitions::Partitions;
+use super::rolled_sink::{GATHERED_MAX, RolledSink};
+use crate::connector::{Context, Cursor, Delivery, Pulled, Sink as _};
 use crate::parking::Parking;
 use crate::registry::{make_sink, make_source};
 use headwater_ingest::FormatOptions;
@@ -168,6 +172,48 @@ async fn columns_are_written_and_read_back() {
         // The names are the cursor.
         let next = sink.open(Cursor::default()).await.unwrap().next;
         assert_eq!(next, BTreeMap::from([(ShardId(0), Sequence(6))]), "{format}");
+    }
+}
+
+#[tokio::test]
+async fn little_is_held_of_many_files() {
+    const FOLDERS: i64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let schema =
+        Arc::new(Schema::new(vec![text("folder"), Field::new("n", DataType::Int64, false), text("long")]));
+    let partitions = Partitions::new(&schema, vec!["folder".to_owned()]).unwrap();
+    let rolling = Rolling { bytes_max: 1 << 30, age_max: Duration::from_secs(60) };
+    let context = Context { schema: Arc::clone(&schema), ..context() };
+    let (path, format) = (dir.path().to_owned(), Format::Csv);
+    let mut sink = RolledSink::new(context, path, format, rolling, Some(partitions)).unwrap();
+    sink.open(Cursor::default()).await.unwrap();
+    // One behind the other, and then some of each.
+    let rows_of = |folder: i64, first: i64, count: i64| {
+        let texts = |text: String| Arc::new(StringArray::from(vec![text; count as usize])) as ArrayRef;
+        let numbers = Arc::new(Int64Array::from_iter_values(first..first + count)) as ArrayRef;
+        let columns = vec![texts(format!("f{folder}")), numbers, texts("x".repeat(900))];
+        RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()
+    };
+    let many: Vec<RecordBatch> = (0..FOLDERS).map(|folder| rows_of(folder, 0, 5_000)).collect();
+    let few: Vec<RecordBatch> = (0..FOLDERS).map(|folder| rows_of(folder, 5_000, 300)).collect();
+    let some_of_each = arrow::compute::concat_batches(&schema, &few).unwrap();
+    let mut first = 0;
+    for rows in many.into_iter().chain([some_of_each]) {
+        let count = rows.num_rows() as u64;
+        let stream = StreamName::new("s").unwrap();
+        sink.deliver(Delivery { stream, shard: ShardId(0), first: Sequence(first), rows }).await.unwrap();
+        assert!(sink.gathered() <= GATHERED_MAX, "{} bytes wait", sink.gathered());
+        first += count;
+    }
+    sink.flush().await.unwrap();
+    for folder in 0..FOLDERS {
+        let files = std::fs::read_dir(dir.path().join(format!("folder=f{folder}"))).unwrap();
+        let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        let texts: Vec<String> = texts.collect();
+        assert_eq!(texts.len(), 1);
+        let numbers = texts[0].lines().skip(1).map(|line| line.split_once(',').unwrap().0.parse().unwrap());
+        assert_eq!(numbers.collect::<Vec<i64>>(), (0..5_300).collect::<Vec<_>>(), "folder {folder}");
     }
 }
 
