@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 use headwater_log::{From, Log, ShardBounds, StreamInfo};
-use headwater_operators::{Changes, Rows, StateSize};
+use headwater_operators::{Changes, Rows, StateBound, StateSize};
 use headwater_plan::dataflow::{Dataflow, Exchange};
 
 use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
@@ -62,7 +62,7 @@ impl Taken {
 }
 
 /// How much a live step takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Rows, roughly.
     pub rows: usize,
@@ -144,6 +144,8 @@ pub(crate) struct Pipeline {
     sources: Vec<SourceInput>,
     executor: Executor,
     morsels: Morsels,
+    /// Rows of a source that is ahead of others in event time would wait as state for these.
+    aligned: bool,
     watermark: EventTime,
     steps: u64,
     answers: Answers,
@@ -178,6 +180,7 @@ impl Pipeline {
             .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
         Ok(Self {
             morsels: morsels_of(&dataflow),
+            aligned: waits_for_time(&dataflow),
             dataflow,
             sources,
             executor,
@@ -327,7 +330,7 @@ impl Pipeline {
             Until::Budget { rows, bytes, end }
         };
         let before: Vec<_> = self.places();
-        let morsels = self.take(until, now)?;
+        let morsels = if self.aligned { self.take_aligned(until, now)? } else { self.take(until, now)? };
         self.end_shards(&before, now);
         if self.places() == before {
             return Ok(None);
@@ -521,27 +524,76 @@ impl Pipeline {
     }
 
     fn take(&mut self, until: impl Fn(usize, usize) -> Until, now: Duration) -> Result<Vec<Vec<Rows>>> {
-        let mut all = Vec::with_capacity(self.sources.len());
-        for (nth, source) in self.sources.iter_mut().enumerate() {
-            let spec = &self.dataflow.sources[nth];
-            let mut morsels = Vec::new();
-            if source.is_mute {
-                all.push(morsels);
+        (0..self.sources.len()).map(|nth| self.take_source(nth, &until, now)).collect()
+    }
+
+    /// Takes from the source that is furthest behind in event time first. As long as it has more rows than a step takes and its time goes
+    /// on, nothing is taken from sources that are ahead of it:
+    ///
+    /// ```text
+    ///   source 0   ├─── taken so far ───┤─ this step ─┤─ more ── …
+    ///   source 1   ├─── taken so far ────────────────────┤ waits, in the log
+    ///   time       ──────────────────────────────────────────────►
+    /// ```
+    fn take_aligned(
+        &mut self,
+        until: impl Fn(usize, usize) -> Until,
+        now: Duration,
+    ) -> Result<Vec<Vec<Rows>>> {
+        let mut order: Vec<(Option<EventTime>, usize)> =
+            (0..self.sources.len()).map(|nth| (self.time_of(nth), nth)).collect();
+        order.sort_unstable();
+        let mut all: Vec<Vec<Rows>> = self.sources.iter().map(|_| Vec::new()).collect();
+        let mut furthest_behind: Option<EventTime> = None;
+        for (before, nth) in order {
+            if let (Some(time), Some(behind)) = (before, furthest_behind)
+                && time > behind
+            {
+                // It is made to wait, and not quiet.
+                self.sources[nth].shards.iter_mut().for_each(|shard| shard.last_rows = now);
                 continue;
             }
-            for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
-                let until = until(nth, shard_nth);
-                let taken = shard.take(spec, until, self.watermark, self.morsels)?;
-                // One that is held back at an end may well have rows behind it.
-                let is_held = matches!(until, Until::Budget { end, .. } if shard.position() >= end);
-                if !taken.is_empty() || is_held {
-                    shard.last_rows = now;
-                }
-                morsels.extend(taken);
+            all[nth] = self.take_source(nth, &until, now)?;
+            let has_more = self.sources[nth].shards.iter().any(|shard| shard.has_more);
+            if let Some(time) = self.time_of(nth).filter(|time| has_more && Some(*time) > before) {
+                furthest_behind = Some(furthest_behind.map_or(time, |behind| behind.min(time)));
             }
-            all.push(morsels);
         }
         Ok(all)
+    }
+
+    /// How far a source's event time has come, if its rows share one and it is awake.
+    fn time_of(&self, nth: usize) -> Option<EventTime> {
+        let watermark = self.dataflow.sources[nth].watermark.as_ref()?;
+        if watermark.per_key || watermark.processing || self.sources[nth].is_mute {
+            return None;
+        }
+        let awake = self.sources[nth].shards.iter().filter(|shard| !shard.clock.ended && !shard.clock.idle);
+        awake.map(|shard| shard.clock.watermark).min()
+    }
+
+    fn take_source(
+        &mut self,
+        nth: usize,
+        until: &impl Fn(usize, usize) -> Until,
+        now: Duration,
+    ) -> Result<Vec<Rows>> {
+        let (spec, source) = (&self.dataflow.sources[nth], &mut self.sources[nth]);
+        let mut morsels = Vec::new();
+        if source.is_mute {
+            return Ok(morsels);
+        }
+        for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
+            let until = until(nth, shard_nth);
+            let taken = shard.take(spec, until, self.watermark, self.morsels)?;
+            // One that is held back at an end may well have rows behind it.
+            let is_held = matches!(until, Until::Budget { end, .. } if shard.position() >= end);
+            if !taken.is_empty() || is_held {
+                shard.last_rows = now;
+            }
+            morsels.extend(taken);
+        }
+        Ok(morsels)
     }
 
     fn run(&mut self, morsels: Vec<Vec<Rows>>, advance: Option<EventTime>) -> Result<Step> {
@@ -589,4 +641,10 @@ fn morsels_of(dataflow: &Dataflow) -> Morsels {
     let mut exchanges = dataflow.stages.iter().flat_map(|stage| &stage.inputs).map(|input| &input.exchange);
     let keeps_none = exchanges.all(|exchange| *exchange == Exchange::Forward);
     if keeps_none { Morsels::AsRead } else { Morsels::Counted }
+}
+
+/// Whether the state ends with the watermark, so that it is the smaller the closer the sources are to one another in event time.
+fn waits_for_time(dataflow: &Dataflow) -> bool {
+    let mut operators = dataflow.stages.iter().flat_map(|stage| &stage.operators);
+    operators.any(|operator| operator.state_bound() == StateBound::Watermark)
 }

@@ -69,6 +69,8 @@ pub(crate) struct ShardInput {
     pub end: Option<Sequence>,
     /// When it last had rows, on the monotonic clock.
     pub last_rows: std::time::Duration,
+    /// Whether there may be more rows than the last live step could take.
+    pub has_more: bool,
     /// Rows of an earlier event time are left out.
     pub since: Option<EventTime>,
     /// The rows that are gone and were to be taken, of a stream that is kept in memory alone.
@@ -123,6 +125,7 @@ impl ShardInput {
             first: Sequence::ZERO,
             end: None,
             last_rows,
+            has_more: false,
             since: None,
             lost: None,
             reader,
@@ -239,6 +242,7 @@ impl ShardInput {
         let mut batches = Vec::new();
         self.pass_over(source, until);
         let (mut rows, mut bytes, mut before_first) = (0, 0, 0);
+        self.has_more = false;
         loop {
             let within = match until {
                 Until::Budget { rows: rows_max, bytes: bytes_max, end } => {
@@ -247,6 +251,7 @@ impl ShardInput {
                 Until::Cut(cut) => self.position() < cut,
             };
             if !within {
+                self.has_more = matches!(until, Until::Budget { end, .. } if self.position() < end);
                 return Ok((batches, before_first));
             }
             let next = match self.rest.take() {

@@ -1,8 +1,9 @@
 //! What one step holds in memory, after a long time in which nobody took any.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
 use headwater_core::ShardId;
 use headwater_log::ReadSpec;
 
@@ -107,4 +108,59 @@ fn a_step_is_large_where_that_saves_something() {
     let after = ["doubling", "counts"].map(|name| steps(&machine, name));
     assert_eq!(after.map(|(_, rows)| rows), [ROWS as u64; 2]);
     assert_eq!([after[0].0 - before[0], after[1].0 - before[1]], [3, 2]);
+}
+
+/// What a source has that is ahead of others in event time would wait as state for them, and waits in the log instead.
+#[test]
+fn what_is_ahead_of_another_source_is_taken_later() {
+    const SECONDS: i64 = 500;
+    let mut machine = Machine::new(15);
+    machine.step_rows_max = 100;
+    machine.restart(1);
+    let stream = |name: &str| {
+        format!(
+            "CREATE STREAM {name} (k STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH (shards = 1, 'clock.guard' = 'none');"
+        )
+    };
+    machine.sql(&format!(
+        "{} {} CREATE MATERIALIZED VIEW pairs AS SELECT a.k, a.ts, b.ts AS other FROM a JOIN b \
+         ON a.k = b.k AND b.ts BETWEEN a.ts - INTERVAL '1' SECOND AND a.ts + INTERVAL '1' SECOND; PAUSE JOB pairs",
+        stream("a"),
+        stream("b")
+    ));
+    machine.turns(20);
+    // The same time takes ten times as many rows of one of them.
+    let mut rows_in = 0;
+    for (name, millis) in [("a", 100), ("b", 1_000)] {
+        let rows = SECONDS * 1_000 / millis;
+        rows_in += rows as u64;
+        let times = (1..=rows).map(|nth| nth * millis);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values((0..rows).map(|nth| ["x", "y", "z"][nth as usize % 3]))),
+            Arc::new(TimestampMillisecondArray::from_iter_values(times)),
+        ];
+        machine.append_to(name, columns);
+    }
+    machine.sql("RESUME JOB pairs");
+    let job = || machine.engine().jobs().remove(0);
+    let (mut most, mut seen) = (0, 0);
+    for _ in 0..10_000 {
+        if job().lag == 0 {
+            break;
+        }
+        // State is measured now and then only.
+        machine.sim.clock().advance(Duration::from_millis(250));
+        machine.turns(1);
+        most = most.max(job().state_entries);
+        seen = seen.max(job().steps);
+    }
+    assert_eq!((job().lag, job().rows_in), (0, rows_in));
+    assert!(seen > 20, "it took {seen} steps");
+    // All of b would be read while a has come to the 50th second.
+    assert!((1..150).contains(&most), "{most} entries");
+    machine.finish_streams(&["a", "b"]);
+    let query = "SELECT a.k, a.ts, b.ts AS other FROM a JOIN b \
+         ON a.k = b.k AND b.ts BETWEEN a.ts - INTERVAL '1' SECOND AND a.ts + INTERVAL '1' SECOND";
+    assert_eq!(machine.query("SELECT * FROM pairs"), machine.query(query));
+    assert_eq!(job().state_entries, 0);
 }
