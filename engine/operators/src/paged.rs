@@ -142,6 +142,23 @@ impl Arena {
         &self.pages[span.page as usize][span.start as usize..][..span.len as usize]
     }
 
+    /// Puts the strings of these spans together, and forgets the others. Each page is given back when its strings have moved, so that there
+    /// are never two of all.
+    pub(crate) fn compact<'a>(&mut self, spans: impl Iterator<Item = &'a mut Span>) {
+        let mut spans: Vec<&mut Span> = spans.collect();
+        // Mostly in order already.
+        spans.sort_by_key(|span| span.page);
+        let mut together = Self::default();
+        let mut given_back = 0;
+        for span in spans {
+            let page = span.page as usize;
+            self.pages[given_back..page].fill(Vec::new());
+            given_back = page;
+            *span = together.push(self.get(*span));
+        }
+        *self = together;
+    }
+
     /// Bytes of all strings.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -187,5 +204,16 @@ mod tests {
         assert!(arena.size() >= arena.len() && arena.size() < arena.len() * 3 / 2);
         let (head, rest) = spans[2].split_at(40);
         assert_eq!((arena.get(head), arena.get(rest)), (&string(2)[..40], &string(2)[40..]));
+        // Those that are kept, in any order.
+        let mut kept: Vec<(usize, Span)> =
+            spans.into_iter().enumerate().filter(|(nth, _)| nth % 7 < 2).collect();
+        kept.reverse();
+        let size = arena.size();
+        arena.compact(kept.iter_mut().map(|(_, span)| span));
+        assert!(kept.iter().all(|(nth, span)| arena.get(*span) == string(*nth)));
+        assert_eq!(arena.len(), kept.iter().map(|(nth, _)| string(*nth).len()).sum::<usize>());
+        assert!(arena.size() < size / 2);
+        arena.compact(std::iter::empty());
+        assert_eq!((arena.len(), arena.size()), (0, 0));
     }
 }

@@ -294,11 +294,8 @@ impl Lists {
         if self.garbage < GARBAGE_MIN || self.garbage * 2 < self.arena.len() {
             return;
         }
-        let mut arena = Arena::default();
-        for entry in self.entries.iter_mut().filter(|entry| !entry.free) {
-            entry.span = arena.push(self.arena.get(entry.span));
-        }
-        self.arena = arena;
+        let live = self.entries.iter_mut().filter(|entry| !entry.free);
+        self.arena.compact(live.map(|entry| &mut entry.span));
         self.garbage = 0;
     }
 
