@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions as DisplayOptions};
 
 use super::super::settings::{CsvOptions, FormatOptions};
@@ -47,6 +48,8 @@ pub(super) fn write(rows: &RecordBatch, options: &FormatOptions, out: &mut Vec<u
 enum Cells<'a> {
     /// Quoted where they must be.
     Text(&'a ArrayRef),
+    /// Never quoted.
+    Integer(Int64Array),
     /// As Arrow displays them.
     Plain(ArrayFormatter<'a>),
     /// A timestamp; never needs quotes.
@@ -63,6 +66,17 @@ impl<'a> Cells<'a> {
         }
         Ok(match column.data_type() {
             DataType::Utf8 => Self::Text(column),
+            DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32
+                if is_never_quoted(&options.csv) =>
+            {
+                Self::Integer(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+            }
             data_type
                 if data_type.is_nested()
                     || data_type.is_binary()
@@ -77,6 +91,7 @@ impl<'a> Cells<'a> {
     fn write(&self, row: usize, csv: &CsvOptions, scratch: &mut String, out: &mut Vec<u8>) {
         match self {
             Self::Text(column) => write_text(column.as_string::<i32>().value(row), csv, out),
+            Self::Integer(column) => write_integer(column.value(row), out),
             Self::Plain(formatter) => {
                 scratch.clear();
                 // Writing to a string fails only if a value cannot be displayed; what could be displayed stays.
@@ -91,6 +106,32 @@ impl<'a> Cells<'a> {
             }
         }
     }
+}
+
+/// Whether an integer is read as it is, without quotes.
+fn is_never_quoted(csv: &CsvOptions) -> bool {
+    let is_of_integers = |byte: u8| byte.is_ascii_digit() || byte == b'-';
+    let is_null = csv.null_literal.as_ref().is_some_and(|literal| literal.bytes().all(is_of_integers));
+    !is_null && !is_of_integers(csv.delimiter) && !csv.quote.is_some_and(is_of_integers)
+}
+
+fn write_integer(value: i64, out: &mut Vec<u8>) {
+    // The least has 19 digits and a sign.
+    let mut text = [0; 20];
+    let (mut at, mut rest) = (text.len(), value.unsigned_abs());
+    loop {
+        at -= 1;
+        text[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        at -= 1;
+        text[at] = b'-';
+    }
+    out.extend_from_slice(&text[at..]);
 }
 
 /// Writes a text, between quotes if it would be read differently without.
@@ -111,5 +152,39 @@ fn write_text(text: &str, csv: &CsvOptions, out: &mut Vec<u8>) {
             out.push(quote);
         }
         _ => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int8Array, UInt32Array, UInt64Array};
+
+    use super::*;
+
+    fn lines(csv: CsvOptions) -> String {
+        let columns: [(&str, ArrayRef); 4] = [
+            ("a", Arc::new(Int64Array::from(vec![Some(i64::MIN), None, Some(0), Some(-7)]))),
+            ("b", Arc::new(Int8Array::from(vec![i8::MIN, -1, 10, i8::MAX]))),
+            ("c", Arc::new(UInt32Array::from(vec![u32::MAX, 0, 9, 99]))),
+            ("d", Arc::new(UInt64Array::from(vec![u64::MAX, 0, 9, 100]))),
+        ];
+        let mut out = Vec::new();
+        let options = FormatOptions { csv, ..FormatOptions::default() };
+        write(&RecordBatch::try_from_iter(columns).unwrap(), &options, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn integers_are_quoted_only_where_they_mean_something_else() {
+        assert_eq!(
+            lines(CsvOptions::default()),
+            "-9223372036854775808,-128,4294967295,18446744073709551615\n,-1,0,0\n0,10,9,9\n-7,127,99,100\n"
+        );
+        let dashes = CsvOptions { delimiter: b'-', ..CsvOptions::default() };
+        assert!(lines(dashes).ends_with("0-10-9-9\n\"-7\"-127-99-100\n"));
+        let sevens = CsvOptions { null_literal: Some("-7".to_owned()), ..CsvOptions::default() };
+        assert!(lines(sevens).ends_with("-7,-1,0,0\n0,10,9,9\n\"-7\",127,99,100\n"));
     }
 }

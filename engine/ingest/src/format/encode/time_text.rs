@@ -10,6 +10,9 @@ use headwater_core::time::nanos_per;
 use super::super::settings::TimestampFormat;
 use crate::error::Result;
 
+/// Nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 /// A column of timestamps, to be written value by value.
 pub(super) struct TimeText {
     values: Values,
@@ -42,13 +45,17 @@ impl TimeText {
 
     /// Appends the text of a value.
     pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
-        let nanos = match &self.values {
-            Values::Nanos(values) => i128::from(values.value(row)),
-            Values::Coarse(values, nanos) => i128::from(values.value(row)) * i128::from(*nanos),
+        let (value, nanos) = match &self.values {
+            Values::Nanos(values) => (values.value(row), 1),
+            Values::Coarse(values, nanos) => (values.value(row), *nanos),
         };
         match self.format.nanos() {
-            Some(per_unit) => write_number(nanos, i128::from(per_unit), out),
-            None => write_iso(nanos, self.zoned, out),
+            Some(per_unit) => write_number(i128::from(value) * i128::from(nanos), i128::from(per_unit), out),
+            None => {
+                let per_second = SECOND / nanos;
+                let fraction = value.rem_euclid(per_second) * nanos;
+                write_iso(value.div_euclid(per_second), fraction as u32, self.zoned, out);
+            }
         }
     }
 }
@@ -63,9 +70,8 @@ fn write_number(nanos: i128, per_unit: i128, out: &mut Vec<u8>) {
     }
 }
 
-fn write_iso(nanos: i128, zoned: bool, out: &mut Vec<u8>) {
-    let seconds = nanos.div_euclid(1_000_000_000);
-    let fraction = nanos.rem_euclid(1_000_000_000) as u32;
+/// `fraction`: of a second, in nanoseconds.
+fn write_iso(seconds: i64, fraction: u32, zoned: bool, out: &mut Vec<u8>) {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) as u32);
     let (year, month, day) = civil_from_days(days);
     if (0..=9_999).contains(&year) {
@@ -87,8 +93,15 @@ fn write_iso(nanos: i128, zoned: bool, out: &mut Vec<u8>) {
         push(out, format_args!("{year:+}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"));
     }
     if fraction > 0 {
-        push(out, format_args!(".{fraction:09}"));
-        cut_zeros(out);
+        let mut rest = fraction;
+        let mut digits = [b'0'; 9];
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        let last = digits.iter().rposition(|digit| *digit != b'0').unwrap_or(0);
+        out.push(b'.');
+        out.extend_from_slice(&digits[..=last]);
     }
     if zoned {
         out.push(b'Z');
@@ -96,7 +109,7 @@ fn write_iso(nanos: i128, zoned: bool, out: &mut Vec<u8>) {
 }
 
 /// The date of a day since the epoch, by Howard Hinnant's algorithm.
-fn civil_from_days(days: i128) -> (i128, u32, u32) {
+fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -105,7 +118,7 @@ fn civil_from_days(days: i128) -> (i128, u32, u32) {
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
     let month = (if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 }) as u32;
-    (year_of_era + era * 400 + i128::from(month <= 2), month, day)
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 fn cut_zeros(out: &mut Vec<u8>) {
@@ -120,12 +133,48 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{TimestampMicrosecondArray, TimestampMillisecondArray, TimestampSecondArray};
+
     use super::*;
 
-    fn iso(nanos: i128) -> String {
+    fn iso(nanos: i64) -> String {
         let mut out = Vec::new();
-        write_iso(nanos, true, &mut out);
+        write_iso(nanos.div_euclid(SECOND), nanos.rem_euclid(SECOND) as u32, true, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_time_of_any_unit_is_written_as_far_as_it_reaches() {
+        let seconds = TimestampSecondArray::from(vec![0, -1, 253_402_300_799, 253_402_300_800]);
+        let millis =
+            TimestampMillisecondArray::from(vec![-1, 1_500, i64::MAX, i64::MIN]).with_timezone("UTC");
+        let micros = TimestampMicrosecondArray::from(vec![1, -1_000_001, 120_000]);
+        let texts = |column: &dyn Array| -> Vec<String> {
+            let times = TimeText::new(column, TimestampFormat::default()).unwrap().unwrap();
+            let text = |row| {
+                let mut out = Vec::new();
+                times.write(row, &mut out);
+                String::from_utf8(out).unwrap()
+            };
+            (0..column.len()).map(text).collect()
+        };
+        assert_eq!(
+            texts(&seconds),
+            ["1970-01-01T00:00:00", "1969-12-31T23:59:59", "9999-12-31T23:59:59", "+10000-01-01T00:00:00"]
+        );
+        assert_eq!(
+            texts(&millis),
+            [
+                "1969-12-31T23:59:59.999Z",
+                "1970-01-01T00:00:01.5Z",
+                "+292278994-08-17T07:12:55.807Z",
+                "-292275055-05-16T16:47:04.192Z"
+            ]
+        );
+        assert_eq!(
+            texts(&micros),
+            ["1970-01-01T00:00:00.000001", "1969-12-31T23:59:58.999999", "1970-01-01T00:00:00.12"]
+        );
     }
 
     #[test]
@@ -134,7 +183,7 @@ mod tests {
         assert_eq!(iso(-1), "1969-12-31T23:59:59.999999999Z");
         for day in (-40_000..80_000).step_by(17) {
             let nanos = i64::from(day) * 86_400_000_000_000 + 3_661_000_000_001;
-            let text = iso(nanos.into());
+            let text = iso(nanos);
             let read = super::super::super::text::timestamp(text.as_bytes());
             assert_eq!(read.and_then(|at| at.to_unit(TimeUnit::Nanosecond)), Some(nanos), "{text}");
         }
