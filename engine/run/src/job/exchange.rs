@@ -67,7 +67,7 @@ pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_o
     if !slots.is_empty() {
         // Each instance owns slots behind those of the one before, and its rows are in their order.
         debug_assert!(slots.is_sorted(), "instances are in the order of their slots");
-        if all.rows.len() > 1 && (as_one || slots.len() < all.rows.len() * BATCH_ROWS_MIN) {
+        if all.rows.len() > 1 && (as_one || are_small(&all.rows)) {
             all.rows = vec![join_rows(&all.rows, before)?];
         }
     } else if instances > 1 && !order.is_empty() && all.rows.len() > 1 {
@@ -80,6 +80,10 @@ pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_o
     // By operator, since a join's sides differ in their columns.
     all.late = late.values().map(|late| sort_late(late)).collect::<Result<_>>()?;
     Ok(all)
+}
+
+fn are_small(batches: &[Rows]) -> bool {
+    batches.iter().map(Rows::len).sum::<usize>() < batches.len() * BATCH_ROWS_MIN
 }
 
 /// Rows one behind the other as one batch.

@@ -1,7 +1,9 @@
 //! The number of workers of a job changes while it runs, and nothing of what it says does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, Float64Array, Int64Array, TimestampMillisecondArray};
 use headwater_core::world::sim::SimRandom;
 use headwater_run::ReplaySpec;
 
@@ -129,4 +131,46 @@ fn jobs_are_measured_only_when_something_reads_it() {
     machine.sql(&alarm.replace("nothing", "lag"));
     pass_minute(&machine);
     assert!(!machine.rows("system.job_metrics").is_empty());
+}
+
+/// What large steps say, of which each instance has a batch of its own: the rows of a join, and sums of what another says, which are
+/// rounded by how rows are put together.
+fn large_steps(workers: usize) -> [Vec<String>; 2] {
+    const ROWS: i64 = 40_000;
+    let mut machine = Machine::new(18);
+    // The first step may take the 64th part of this, and so takes all.
+    machine.step_rows_max = 1 << 23;
+    machine.restart(workers);
+    for name in ["a", "b"] {
+        machine.sql(&format!(
+            "CREATE STREAM {name} (k BIGINT, ts TIMESTAMP(3), v DOUBLE, WATERMARK FOR ts AS ts) WITH (shards = 1, 'clock.guard' = 'none')"
+        ));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values((0..ROWS).map(|nth| nth * 7_919 % ROWS))),
+            Arc::new(TimestampMillisecondArray::from_iter_values((0..ROWS).map(|nth| 1_000 + nth))),
+            Arc::new(Float64Array::from_iter_values((0..ROWS).map(|nth| (nth as f64).sqrt()))),
+        ];
+        machine.append_to(name, columns);
+    }
+    machine.sql(
+        "CREATE MATERIALIZED VIEW pairs AS SELECT a.k, a.v, b.v AS w FROM a JOIN b ON a.k = b.k;
+         CREATE MATERIALIZED VIEW sums AS SELECT window_start, SUM(w) AS w, COUNT(*) AS n \
+         FROM TUMBLE(TABLE (SELECT a.k, a.ts, a.v / 3 + b.v AS w FROM a JOIN b ON a.k = b.k AND b.ts BETWEEN a.ts AND a.ts), \
+         DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end",
+    );
+    machine.catch_up();
+    machine.finish_streams(&["a", "b"]);
+    let steps = machine.engine().jobs().into_iter().find(|job| job.name == "pairs").unwrap().steps;
+    assert!(steps < 6, "{steps} steps are small ones");
+    let said = ["pairs", "sums"].map(|view| machine.rows(view));
+    assert_eq!([said[0].len(), said[1].len()], [ROWS as usize, 1]);
+    said
+}
+
+#[test]
+fn large_steps_say_the_same_whatever_the_number_of_workers() {
+    let alone = large_steps(1);
+    for workers in 2..5 {
+        assert!(large_steps(workers) == alone, "{workers} workers say something else");
+    }
 }
