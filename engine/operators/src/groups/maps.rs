@@ -31,6 +31,12 @@ impl IntMap {
         self.values.len()
     }
 
+    /// Gives a number to a value that is looked up elsewhere.
+    pub(crate) fn push(&mut self, value: i64) -> u32 {
+        self.values.push(value);
+        number(self.values.len() - 1)
+    }
+
     pub(crate) fn value(&self, id: u32) -> i64 {
         self.values[id as usize]
     }
@@ -76,8 +82,7 @@ impl IntMap {
 
     /// Gives a number to a value that is not looked up, such as NULL.
     pub(crate) fn push_unmapped(&mut self) -> u32 {
-        self.values.push(0);
-        number(self.values.len() - 1)
+        self.push(0)
     }
 
     /// Forgets all, keeps the memory.

@@ -11,6 +11,7 @@ mod place;
 mod session;
 mod session_operator;
 mod sessions;
+mod slice;
 mod slices;
 mod tables;
 mod timelines;

@@ -1,6 +1,10 @@
 //! The first of two phases: adds up each batch per slice and key, so that little crosses the exchange.
 //!
 //! The columns that come out: the keys, then `$slice` and `$from` (see [`super::place`]), then the aggregates' states.
+//!
+//! Where nearly every row has a key of its own there is nothing to add up, and each key would be looked up here for nothing: then each
+//! row is handed on as the state that it makes. Whether that is so is told by the first rows of the batch, and by nothing else, so that
+//! a step that is done again hands on the same.
 
 use std::sync::Arc;
 
@@ -15,6 +19,12 @@ use crate::aggregates::AggregateSet;
 use crate::api::{Changes, Clocks, Operator, OperatorSpec, Output, Rows};
 use crate::error::Result;
 use crate::groups::KeyTable;
+
+/// So many rows of a batch tell how many share a key.
+const SAMPLE_ROWS: usize = 4096;
+
+/// Rows are handed on as they are if of so many rows at most one has a key that another has.
+const SHARED_ONE_IN: usize = 32;
 
 /// Adds up each batch per slice and key; holds no state between batches.
 #[derive(Clone, Debug)]
@@ -109,14 +119,33 @@ impl Operator for Partial {
             return Ok(());
         }
         let weights = positive_weights(&rows, &self.name)?;
-        let (mut keys, mut groups) = (Vec::new(), Vec::new());
-        self.slices.keys.intern(&key_columns(&rows.batch, &self.what.keys), rows.len(), &mut keys)?;
-        self.slices.find(&ordinals, &keys, &mut groups);
-        self.slices.aggregates.update(&rows.batch, &groups, weights)?;
-        let columns = self.slices.drain()?;
+        let columns = key_columns(&rows.batch, &self.what.keys);
+        let columns = if self.has_own_keys(&columns, rows.len())? {
+            self.slices.each_alone(&rows.batch, columns, &ordinals, weights)?
+        } else {
+            let (mut keys, mut groups) = (Vec::new(), Vec::new());
+            self.slices.keys.intern(&columns, rows.len(), &mut keys)?;
+            self.slices.find(&ordinals, &keys, &mut groups);
+            self.slices.aggregates.update(&rows.batch, &groups, weights)?;
+            self.slices.drain()?
+        };
         // What lateness there was has been told; a partial result is never late by its clock.
         out.emit(Rows::new(RecordBatch::try_new(Arc::clone(&self.schema), columns)?));
         Ok(())
+    }
+}
+
+impl Partial {
+    /// Whether nearly each row of a batch has a key of its own, by a part of it.
+    fn has_own_keys(&mut self, columns: &[ArrayRef], rows: usize) -> Result<bool> {
+        if rows < 2 * SAMPLE_ROWS {
+            return Ok(false);
+        }
+        let sample: Vec<ArrayRef> = columns.iter().map(|column| column.slice(0, SAMPLE_ROWS)).collect();
+        self.slices.keys.intern(&sample, SAMPLE_ROWS, &mut Vec::new())?;
+        let own = self.slices.keys.len();
+        self.slices.keys.clear();
+        Ok((SAMPLE_ROWS - own) * SHARED_ONE_IN <= SAMPLE_ROWS)
     }
 }
 

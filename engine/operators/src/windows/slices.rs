@@ -18,6 +18,7 @@ use arrow::datatypes::Int64Type;
 use super::emit::Closed;
 use super::kind::WindowKind;
 use super::place::Place;
+use super::slice::{NONE, Slice, pack, unpack};
 use super::tables::slots;
 use crate::aggregates::AggregateSet;
 use crate::error::Result;
@@ -25,8 +26,6 @@ use crate::groups::{IntMap, KeyTable};
 
 /// Fewer dead groups than this are not worth renumbering for.
 const GARBAGE_MIN: usize = 1024;
-
-const NONE: u32 = u32::MAX;
 
 /// Aggregates per place and key.
 pub(super) struct Slices {
@@ -46,11 +45,6 @@ pub(super) struct Slices {
     last: Option<(Place, u32)>,
     /// Scratch: by key, its row in the window at hand.
     rows: Vec<u32>,
-}
-
-struct Slice {
-    place: Place,
-    groups: Vec<u32>,
 }
 
 /// What closed windows are made of: group `sources[i]` goes into row `targets[i]`.
@@ -97,7 +91,7 @@ impl Slices {
             _ => {
                 let slices = &mut self.slices;
                 let ordinal = *self.places.entry(place).or_insert_with(|| {
-                    slices.push(Slice { place, groups: Vec::new() });
+                    slices.push(Slice::new(place, Vec::new()));
                     slices.len() as u32 - 1
                 });
                 self.last = Some((place, ordinal));
@@ -120,16 +114,25 @@ impl Slices {
 
     /// The groups of rows, and room for them.
     pub(super) fn find(&mut self, ordinals: &[u32], keys: &[u32], groups: &mut Vec<u32>) {
-        let known = self.groups.len();
+        let known = self.groups.len() as u32;
         groups.clear();
-        groups
-            .extend(ordinals.iter().zip(keys).map(|(ordinal, key)| self.groups.intern(pack(*ordinal, *key))));
-        for group in known..self.groups.len() {
-            let (ordinal, key) = unpack(self.groups.value(group as u32));
-            self.slices[ordinal as usize].groups.push(group as u32);
-            if let Some(by_key) = &mut self.by_key {
-                by_key.resize_with(self.keys.len(), Vec::new);
-                by_key[key as usize].push(group as u32);
+        let mut keys = keys;
+        for run in ordinals.chunk_by(|one, other| one == other) {
+            let (own, rest) = keys.split_at(run.len());
+            let slice = &mut self.slices[run[0] as usize];
+            slice.find(run[0], own, &mut self.groups, self.keys.len(), groups);
+            keys = rest;
+        }
+        for group in known..self.groups.len() as u32 {
+            let (ordinal, key) = unpack(self.groups.value(group));
+            let slice = &mut self.slices[ordinal as usize];
+            match &mut self.by_key {
+                None => slice.add(group, &self.groups, self.keys.len()),
+                Some(by_key) => {
+                    slice.groups.push(group);
+                    by_key.resize_with(self.keys.len(), Vec::new);
+                    by_key[key as usize].push(group);
+                }
             }
         }
         self.alive.resize(self.groups.len(), true);
@@ -211,7 +214,7 @@ impl Slices {
                 break;
             }
             let ordinal = entry.remove();
-            let groups = std::mem::take(&mut self.slices[ordinal as usize].groups);
+            let groups = self.slices[ordinal as usize].end();
             self.kill(&groups);
         }
         self.last = None;
@@ -317,7 +320,7 @@ impl Slices {
                 return false;
             }
             *ordinal = slices.len() as u32;
-            slices.push(Slice { place: *place, groups: own });
+            slices.push(Slice::new(*place, own));
             true
         });
         self.aggregates.retain(&kept);
@@ -347,6 +350,7 @@ impl Slices {
             + self.dirty.capacity()
             + self.groups.len() * size_of::<u32>()
             + self.slices.capacity() * size_of::<Slice>()
+            + self.slices.iter().map(Slice::size).sum::<usize>()
     }
 
     /// Keys, `$slice`, `$from` and states of the groups that have changed since the last call, or of all; and their slots.
@@ -368,12 +372,34 @@ impl Slices {
         let (ordinals, keys): (Vec<_>, Vec<_>) =
             groups.iter().map(|group| unpack(self.groups.value(*group))).unzip();
         let mut columns = self.keys.columns(&keys)?;
-        let place = |ordinal: &u32| self.slices[*ordinal as usize].place;
-        let starts = Int64Array::from_iter_values(ordinals.iter().map(|ordinal| place(ordinal).slice));
-        let froms = Int64Array::from_iter_values(ordinals.iter().map(|ordinal| place(ordinal).from));
-        columns.push(Arc::new(starts));
-        columns.push(Arc::new(froms));
+        columns.extend(self.place_columns(&ordinals));
         columns.extend(self.aggregates.state(groups)?);
+        Ok(columns)
+    }
+
+    fn place_columns(&self, ordinals: &[u32]) -> [ArrayRef; 2] {
+        let each = |of: fn(&Place) -> i64| {
+            let places = ordinals.iter().map(|ordinal| of(&self.slices[*ordinal as usize].place));
+            Arc::new(Int64Array::from_iter_values(places)) as ArrayRef
+        };
+        [each(|place| place.slice), each(|place| place.from)]
+    }
+
+    /// As [`Self::drain`] gives them, rows that are each a group of their own, with these ordinals and key columns; nothing else is there.
+    pub(super) fn each_alone(
+        &mut self,
+        rows: &RecordBatch,
+        keys: Vec<ArrayRef>,
+        ordinals: &[u32],
+        weights: Option<&[i64]>,
+    ) -> Result<Vec<ArrayRef>> {
+        let each: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        self.aggregates.resize(each.len());
+        self.aggregates.update(rows, &each, weights)?;
+        let mut columns = keys;
+        columns.extend(self.place_columns(ordinals));
+        columns.extend(self.aggregates.state(&each)?);
+        self.forget(&each);
         Ok(columns)
     }
 
@@ -381,7 +407,13 @@ impl Slices {
     pub(super) fn drain(&mut self) -> Result<Vec<ArrayRef>> {
         let groups: Vec<u32> = (0..self.groups.len() as u32).collect();
         let columns = self.columns(&groups)?;
-        self.aggregates.clear(&groups);
+        self.forget(&groups);
+        Ok(columns)
+    }
+
+    /// Forgets all, which is these groups; keeps the memory.
+    fn forget(&mut self, groups: &[u32]) {
+        self.aggregates.clear(groups);
         self.keys.clear();
         self.groups.clear();
         self.places.clear();
@@ -390,7 +422,6 @@ impl Slices {
         self.dirty.clear();
         self.dirty_groups.clear();
         self.last = None;
-        Ok(columns)
     }
 
     /// Replaces groups by what [`Self::changed`] gave.
@@ -410,47 +441,4 @@ pub(super) fn places(rows: &RecordBatch, keys: usize) -> impl Iterator<Item = Pl
     let slices = rows.column(keys).as_primitive::<Int64Type>().values();
     let froms = rows.column(keys + 1).as_primitive::<Int64Type>().values();
     slices.iter().zip(froms).map(|(slice, from)| Place { slice: *slice, from: *from })
-}
-
-/// Keys below this in the first slice are packed into a small number, which [`IntMap`] looks up without hashing.
-const FIRST_KEYS: u32 = 1 << 15;
-
-/// The same in the slices behind it, up to [`NEXT_SLICES`].
-const NEXT_KEYS: u32 = 1 << 12;
-
-const NEXT_SLICES: u32 = 8;
-
-#[inline]
-fn pack(ordinal: u32, key: u32) -> i64 {
-    match ordinal {
-        0 if key < FIRST_KEYS => i64::from(key),
-        1..=NEXT_SLICES if key < NEXT_KEYS => i64::from(FIRST_KEYS + (ordinal - 1) * NEXT_KEYS + key),
-        _ => (i64::from(ordinal) + 1) << 32 | i64::from(key),
-    }
-}
-
-#[inline]
-fn unpack(pair: i64) -> (u32, u32) {
-    let low = pair as u32;
-    match pair >> 32 {
-        0 if low < FIRST_KEYS => (0, low),
-        0 => (1 + (low - FIRST_KEYS) / NEXT_KEYS, (low - FIRST_KEYS) % NEXT_KEYS),
-        high => ((high - 1) as u32, low),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pairs_of_slices_and_keys_are_told_apart() {
-        let ordinals = [0, 1, 2, 7, 8, 9, 10, 1000, u32::MAX - 1];
-        let keys = [0, 1, 4095, 4096, 32_767, 32_768, 65_535, 65_536, u32::MAX];
-        let pairs = || ordinals.iter().flat_map(|ordinal| keys.iter().map(move |key| (*ordinal, *key)));
-        assert!(pairs().all(|(ordinal, key)| unpack(pack(ordinal, key)) == (ordinal, key)));
-        let packed: std::collections::BTreeSet<i64> =
-            pairs().map(|(ordinal, key)| pack(ordinal, key)).collect();
-        assert_eq!(packed.len(), pairs().count());
-    }
 }

@@ -1,9 +1,10 @@
 //! Windows against a straight computation: every row into every window that is open by the row's clock.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use headwater_operators::{
     AggregateCall, AssignWindowsSpec, OperatorSpec, OutputColumn, PerKey, Rows, WindowAggregate,
     WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,
@@ -216,6 +217,80 @@ fn windows_equal_the_batch_result() {
     }
 }
 
+/// So many keys that a slice has an array, and that no row of a batch shares its key with another.
+#[test]
+fn many_keys_are_counted_as_few_are() {
+    const KEYS: i64 = 140_000;
+    const STEP_ROWS: i64 = 84_000;
+    let kind = DataType::Timestamp(TimeUnit::Millisecond, None);
+    let [ts, k, n] = [("ts", kind), ("k", DataType::Int64), ("n", DataType::Int64)]
+        .map(|(name, kind)| Field::new(name, kind, true));
+    let schema = Arc::new(Schema::new(vec![ts, k, n]));
+    // Three windows, two at a time, in runs of rows.
+    let window_of = |row: i64| row / 1_000 % 2 + row / (2 * STEP_ROWS);
+    let key_of = |row: i64| Some(row * 7_919 % KEYS - KEYS / 2).filter(|key| *key != 5);
+    let batch_of = |rows: std::ops::Range<i64>| {
+        let times = rows.clone().map(|row| window_of(row) * 10_000 + row % 10_000);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampMillisecondArray::from_iter_values(times)),
+            Arc::new(rows.clone().map(key_of).collect::<Int64Array>()),
+            Arc::new(Int64Array::from_iter_values(rows)),
+        ];
+        Rows::new(RecordBatch::try_new(Arc::clone(&schema), columns).unwrap())
+    };
+    let watermarks = [0, 10 * SECOND, 15 * SECOND, i64::MAX];
+    let steps: Vec<Step> = (0..)
+        .zip(watermarks)
+        .map(|(step, watermark)| {
+            let (from, half) = (step * STEP_ROWS, STEP_ROWS / 2);
+            Step {
+                batches: vec![batch_of(from..from + half), batch_of(from + half..from + 2 * half)],
+                watermark,
+            }
+        })
+        .collect();
+    let mut expected: BTreeMap<(i64, Option<i64>), (i64, i64)> = BTreeMap::new();
+    for row in 0..4 * STEP_ROWS {
+        let (count, sum) = expected.entry((window_of(row), key_of(row))).or_default();
+        (*count, *sum) = (*count + 1, *sum + row);
+    }
+    let expected: Vec<_> = expected.into_iter().map(|((_, key), (count, sum))| (key, count, sum)).collect();
+    let what = WindowAggregate {
+        kind: WindowKind::Tumble { size: 10 * SECOND, offset: 0 },
+        input: Arc::clone(&schema),
+        time: 0,
+        keys: vec![1],
+        output: output(1, 2),
+        aggregates: oracle::calls(&schema, &["count(*)", "sum(n)"]),
+        per_key: None,
+    };
+    let partial = WindowPartialSpec::try_new(what.clone()).unwrap();
+    let one: Arc<dyn OperatorSpec> = Arc::new(WindowAggregateSpec::try_new(what.clone()).unwrap());
+    let two: Arc<dyn OperatorSpec> = Arc::new(WindowFinalSpec::try_new(what).unwrap());
+    let (partials, late) = forward(&partial, &steps);
+    assert!(late.is_empty());
+    assert!(partials.iter().flat_map(|step| &step.batches).all(|rows| rows.len() as i64 == STEP_ROWS / 2));
+    let restart = |workers: u32| {
+        move |step: usize| {
+            if step < 3 { Between::Restart { full: step == 1, workers } } else { Between::Nothing }
+        }
+    };
+    for (rows, late) in [
+        run(&one, &[1], &steps, 1, |_| Between::Nothing),
+        run(&one, &[1], &steps, 2, restart(1)),
+        run(&two, &partial.exchange_keys(), &partials, 1, |_| Between::Nothing),
+        run(&two, &partial.exchange_keys(), &partials, 1, restart(2)),
+    ] {
+        let found = rows.iter().flat_map(|rows| {
+            let [keys, counts, sums] =
+                [3, 4, 5].map(|column| rows.batch.column(column).as_primitive::<Int64Type>());
+            keys.iter().zip(counts.values()).zip(sums.values()).map(|((key, count), sum)| (key, *count, *sum))
+        });
+        assert!(found.eq(expected.iter().copied()), "{} rows", rows.iter().map(Rows::len).sum::<usize>());
+        assert!(late.is_empty(), "{} late rows", late.len());
+    }
+}
+
 #[test]
 fn assigned_windows_equal_the_straight_computation() {
     for (number, kind) in kinds().into_iter().enumerate() {
@@ -243,7 +318,7 @@ fn assigned_windows_equal_the_straight_computation() {
 
 /// Each row's clock as its key's rows before it tell it.
 pub fn per_key_clocks(events: &[Event], delay: i64) -> Vec<Event> {
-    let mut clocks = std::collections::BTreeMap::new();
+    let mut clocks = BTreeMap::new();
     let mut result = Vec::new();
     for event in events {
         let clock: &mut i64 = clocks.entry(event.key.clone()).or_insert(i64::MIN);
