@@ -9,10 +9,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, new_empty_array};
-use arrow::compute::{concat, interleave};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DynComparator, Int64Array, RecordBatch, RecordBatchOptions, make_comparator,
+    new_empty_array,
+};
+use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use arrow_row::{RowConverter, SortField};
 use headwater_core::EventTime;
 
 use crate::aggregates::AggregateSet;
@@ -399,22 +401,17 @@ impl GroupOperator {
     }
 }
 
-/// Whether old results equal new ones.
-struct Comparison(Option<(arrow_row::Rows, arrow_row::Rows)>);
+/// Whether old results equal new ones, column by column. Without aggregates, all rows of a key are the same.
+struct Comparison(Vec<DynComparator>);
 
 impl Comparison {
     fn new(old: &[ArrayRef], new: &[ArrayRef]) -> Result<Self> {
-        if old.is_empty() {
-            return Ok(Self(None));
-        }
-        let fields = old.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-        let converter = RowConverter::new(fields)?;
-        Ok(Self(Some((converter.convert_columns(old)?, converter.convert_columns(new)?))))
+        let columns = old.iter().zip(new).map(|(old, new)| make_comparator(old, new, SortOptions::default()));
+        Ok(Self(columns.collect::<std::result::Result<_, _>>()?))
     }
 
     fn holds(&self, old: usize, new: usize) -> bool {
-        // Without aggregates, all rows of a key are the same.
-        self.0.as_ref().is_none_or(|(olds, news)| olds.row(old) == news.row(new))
+        self.0.iter().all(|compare| compare(old, new).is_eq())
     }
 }
 
