@@ -97,8 +97,10 @@ impl KeyTable {
         match &self.store {
             Store::Unit { .. } => Ok(Vec::new()),
             Store::Ints { map, null } => {
-                let column: Int64Array =
-                    ids.iter().map(|id| (Some(*id) != *null).then(|| map.value(*id))).collect();
+                let column: Int64Array = match null {
+                    None => Int64Array::from_iter_values(ids.iter().map(|id| map.value(*id))),
+                    Some(null) => ids.iter().map(|id| (id != null).then(|| map.value(*id))).collect(),
+                };
                 Ok(vec![from_int64(column, &self.types[0])?])
             }
             Store::Texts { map, null } => {
@@ -146,6 +148,9 @@ impl KeyTable {
         let Store::Ints { map, null } = &self.store else {
             return ids.sort_unstable_by(|a, b| self.compare(*a, *b));
         };
+        if null.is_none() && map.sort_by_array(ids) {
+            return;
+        }
         // As unsigned numbers, in the same order. With their values at hand, so that they are looked up once each.
         let numbers = ids.iter().filter(|id| Some(**id) != *null);
         let mut pairs: Vec<(u64, u32)> =
@@ -347,7 +352,10 @@ mod tests {
         let value = |n: i64| (n % 1_000 != 0).then_some((n * 7_919 % 10_007 - 5_000) << (n % 2 * 30));
         let ints: ArrayRef = Arc::new((0..9_000).map(value).collect::<Int64Array>());
         let texts = cast(&ints, &DataType::Utf8).unwrap();
-        for columns in [vec![Arc::clone(&ints)], vec![Arc::clone(&texts)], vec![texts, ints]] {
+        // In an array.
+        let dense: ArrayRef = Arc::new(Int64Array::from_iter_values((0..9_000).map(|n| n * 7_919 % 10_007)));
+        let all = [vec![Arc::clone(&ints)], vec![Arc::clone(&texts)], vec![texts, ints], vec![dense]];
+        for columns in all {
             let types = columns.iter().map(|column| column.data_type().clone()).collect();
             let mut table = KeyTable::new(types).unwrap();
             table.intern(&columns, 9_000, &mut Vec::new()).unwrap();

@@ -3,8 +3,8 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+
+use super::index::{Index, NUMBERS_MAX};
 
 const SEED: u64 = 0x4865_6164_7761_7465;
 
@@ -17,13 +17,33 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
 /// Integers below this are looked up in an array: no hashing, one cache line.
 const DIRECT: usize = 1 << 16;
 
+/// The array grows to a power of two if of the integers below that at least one in so many is there: then it takes about as much memory as
+/// hashing them.
+const DENSE_ONE_IN: usize = 8;
+
+/// With fewer integers that are hashed the array stays as it is.
+const HASHED_MIN: usize = DIRECT / DENSE_ONE_IN;
+
+/// The most bits of an integer in the array.
+const DENSE_BITS_MAX: u32 = 28;
+
+/// So many entries of the array are looked at for a number of which the place is wanted: more, and sorting is faster.
+const SCAN_MAX: usize = 16;
+
 /// Integers to dense numbers, in order of first appearance.
-#[derive(Default)]
 pub(crate) struct IntMap {
-    /// For small integers: the number plus one, or 0.
+    /// For integers below [`Self::dense`]: the number plus one, or 0.
     direct: Vec<u32>,
-    table: HashTable<(i64, u32)>,
+    dense: usize,
+    /// The others.
+    hashed: Index,
     values: Vec<i64>,
+}
+
+impl Default for IntMap {
+    fn default() -> Self {
+        Self { direct: Vec::new(), dense: DIRECT, hashed: Index::default(), values: Vec::new() }
+    }
 }
 
 impl IntMap {
@@ -44,7 +64,7 @@ impl IntMap {
     #[inline]
     pub(crate) fn intern(&mut self, value: i64) -> u32 {
         match usize::try_from(value) {
-            Ok(small) if small < DIRECT => self.intern_small(small),
+            Ok(small) if small < self.dense => self.intern_small(small),
             _ => self.intern_hashed(value),
         }
     }
@@ -64,20 +84,67 @@ impl IntMap {
 
     #[inline]
     fn intern_hashed(&mut self, value: i64) -> u32 {
-        let state = FixedState::with_seed(SEED);
-        match self.table.entry(
-            state.hash_one(value),
-            |(other, _)| *other == value,
-            |(v, _)| state.hash_one(*v),
-        ) {
-            Entry::Occupied(entry) => entry.get().1,
-            Entry::Vacant(entry) => {
-                let id = number(self.values.len());
-                self.values.push(value);
-                entry.insert((value, id));
-                id
+        let hash = FixedState::with_seed(SEED).hash_one(value);
+        let next = self.values.len();
+        let values = &self.values;
+        let id = self.hashed.intern(hash, number(next), |id| values[id as usize] == value);
+        if id as usize == next {
+            self.values.push(value);
+            let hashed = self.hashed.len();
+            if hashed >= HASHED_MIN && hashed.is_power_of_two() {
+                self.grow_direct();
             }
         }
+        id
+    }
+
+    /// Looks integers up in a larger array from now on, if there are many that are small.
+    #[cold]
+    fn grow_direct(&mut self) {
+        let mut of_bits = [0_usize; DENSE_BITS_MAX as usize + 1];
+        for value in &self.values {
+            let bits = u64::BITS - value.leading_zeros();
+            if let Some(count) = of_bits.get_mut(bits as usize) {
+                *count += 1;
+            }
+        }
+        let (mut below, mut dense) = (0, self.dense);
+        for (bits, count) in of_bits.into_iter().enumerate() {
+            below += count;
+            if below * DENSE_ONE_IN >= 1 << bits {
+                dense = dense.max(1 << bits);
+            }
+        }
+        if dense == self.dense {
+            return;
+        }
+        self.dense = dense;
+        // Memory that is new is cleared where it is first used.
+        let before = std::mem::replace(&mut self.direct, vec![0; dense]);
+        self.direct[..before.len()].copy_from_slice(&before);
+        let is_small = |value: i64| usize::try_from(value).is_ok_and(|value| value < dense);
+        for id in self.hashed.numbers() {
+            let value = self.values[id as usize];
+            if is_small(value) {
+                self.direct[value as usize] = id + 1;
+            }
+        }
+        let values = &self.values;
+        self.hashed.retain(|id| !is_small(values[id as usize]));
+    }
+
+    /// Puts numbers of integers, each of which is there once, in the order of those, if that takes no more than a look at the array. The
+    /// answer is whether it has.
+    pub(crate) fn sort_by_array(&self, ids: &mut [u32]) -> bool {
+        if self.hashed.len() > 0 || ids.len() * SCAN_MAX < self.direct.len() {
+            return false;
+        }
+        let mut wanted = vec![0_u64; self.values.len().div_ceil(64)];
+        ids.iter().for_each(|id| wanted[*id as usize / 64] |= 1 << (id % 64));
+        let is_wanted = |id: &u32| wanted[*id as usize / 64] >> (id % 64) & 1 == 1;
+        let found = self.direct.iter().filter(|number| **number != 0).map(|number| number - 1).filter(is_wanted);
+        ids.iter_mut().zip(found).for_each(|(place, id)| *place = id);
+        true
     }
 
     /// Gives a number to a value that is not looked up, such as NULL.
@@ -92,18 +159,18 @@ impl IntMap {
                 *slot = 0;
             }
         }
-        self.table.clear();
+        self.hashed.clear();
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.direct.capacity() * 4 + self.table.allocation_size() + self.values.capacity() * 8
+        self.direct.capacity() * 4 + self.hashed.size() + self.values.capacity() * 8
     }
 }
 
 /// Byte strings to dense numbers, in order of first appearance. The bytes lie one after the other in one arena.
 #[derive(Default)]
 pub(crate) struct BytesMap {
-    table: HashTable<(u64, u32)>,
+    hashed: Index,
     arena: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -119,19 +186,14 @@ impl BytesMap {
 
     #[inline]
     pub(crate) fn intern(&mut self, bytes: &[u8]) -> u32 {
-        let hash = hash_bytes(bytes);
-        let Self { table, arena, ends } = self;
-        let same = |(other, id): &(u64, u32)| *other == hash && is_same(value(arena, ends, *id), bytes);
-        match table.entry(hash, same, |(hash, _)| *hash) {
-            Entry::Occupied(entry) => entry.get().1,
-            Entry::Vacant(entry) => {
-                let id = number(ends.len());
-                arena.extend_from_slice(bytes);
-                ends.push(arena.len());
-                entry.insert((hash, id));
-                id
-            }
+        let next = self.ends.len();
+        let Self { hashed, arena, ends } = self;
+        let id = hashed.intern(hash_bytes(bytes), number(next), |id| is_same(value(arena, ends, id), bytes));
+        if id as usize == next {
+            arena.extend_from_slice(bytes);
+            ends.push(arena.len());
         }
+        id
     }
 
     /// Gives a number to a value that is not looked up, such as NULL.
@@ -142,13 +204,13 @@ impl BytesMap {
 
     /// Forgets all, keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.table.clear();
+        self.hashed.clear();
         self.arena.clear();
         self.ends.clear();
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.table.allocation_size() + self.arena.capacity() + self.ends.capacity() * 8
+        self.hashed.size() + self.arena.capacity() + self.ends.capacity() * 8
     }
 }
 
@@ -180,12 +242,59 @@ fn value<'a>(arena: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
 }
 
 fn number(index: usize) -> u32 {
-    u32::try_from(index).expect("an instance has less than four billion groups")
+    assert!(index < NUMBERS_MAX, "an instance has less than three billion groups");
+    index as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The numbers of values are in the order in which they first come, wherever they are looked up.
+    fn check(values: &[i64]) -> IntMap {
+        let (mut map, mut expected) = (IntMap::default(), std::collections::HashMap::new());
+        for value in values.iter().chain(values) {
+            let next = expected.len() as u32;
+            assert_eq!(map.intern(*value), *expected.entry(*value).or_insert(next), "{value}");
+        }
+        assert_eq!(map.len(), expected.len());
+        assert!(expected.iter().all(|(value, id)| map.value(*id) == *value));
+        let mut ids: Vec<u32> = (0..map.len() as u32).rev().filter(|id| id % 7 != 3).collect();
+        let mut sorted = ids.clone();
+        sorted.sort_by_key(|id| map.value(*id));
+        if map.sort_by_array(&mut ids) {
+            assert_eq!(ids, sorted);
+        }
+        map
+    }
+
+    #[test]
+    fn small_integers_come_to_be_looked_up_in_an_array() {
+        let many = 1 << 17;
+        let scattered = |factor: i64| -> Vec<i64> { (0..many).map(|n| n * 7_919 % many * factor).collect() };
+        let dense = check(&scattered(3));
+        assert_eq!((dense.hashed.len(), dense.dense), (0, 1 << 19));
+        let mut ids = vec![dense.len() as u32 - 1, 0];
+        assert!(!dense.sort_by_array(&mut ids), "two numbers are not worth a look at all of the array");
+        assert_eq!(check(&scattered(1 << 20)).dense, DIRECT);
+        assert_eq!(check(&scattered(-1)).dense, DIRECT);
+        // Some that are large, and some that are less than nothing, among the others.
+        let mixed: Vec<i64> = scattered(2).into_iter().map(|n| if n % 5 == 0 { n << 40 } else { n }).collect();
+        assert!(check(&mixed).hashed.len() > many as usize / 10);
+        let mixed: Vec<i64> = scattered(2).into_iter().map(|n| if n % 10 == 0 { -n } else { n }).collect();
+        let map = check(&mixed);
+        assert!(map.dense > DIRECT && map.hashed.len() > many as usize / 10);
+    }
+
+    #[test]
+    fn a_map_that_was_cleared_is_as_new() {
+        let mut map = check(&(0..200_000).map(|n| n * 2).collect::<Vec<_>>());
+        map.clear();
+        for value in [7, 1 << 50, 300_000, -1, 7] {
+            map.intern(value);
+        }
+        assert_eq!((map.len(), map.value(0), map.value(2)), (4, 7, 300_000));
+    }
 
     #[test]
     fn strings_of_every_length_are_told_apart_at_every_byte() {

@@ -4,6 +4,7 @@
 //! one: who uses a table counts what is dead in it and, when that is most of it, calls `retain`, which renumbers the rest and
 //! gives the memory back.
 
+mod index;
 mod keys;
 mod maps;
 mod radix;
