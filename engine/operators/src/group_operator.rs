@@ -17,7 +17,7 @@ use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use headwater_core::EventTime;
 
-use crate::aggregates::AggregateSet;
+use crate::aggregates::{AggregateSet, pick};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
 use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
@@ -26,6 +26,9 @@ use crate::groups::KeyTable;
 use crate::windows::{PART_ROWS, Times, check_schema, key_columns, push_watermark, read_watermark, slots};
 
 const GARBAGE_MIN: usize = 1024;
+
+/// Where at most one group in so many has changed, those are looked up one by one.
+const SCATTERED: usize = 8;
 
 pub(crate) struct GroupOperator {
     name: &'static str,
@@ -36,6 +39,8 @@ pub(crate) struct GroupOperator {
     keys: KeyTable,
     aggregates: AggregateSet,
     groups: Vec<Group>,
+    /// By group, if groups may be forgotten.
+    ages: Vec<Age>,
     /// Touched since the end of the last step.
     touched: Vec<u32>,
     /// Of the touched groups that had a row: their numbers and results before.
@@ -58,25 +63,39 @@ pub(crate) struct GroupOperator {
 /// No place among the results before a step.
 const NOWHERE: u32 = u32::MAX;
 
+/// A quarter of a cache line: with many groups, each row finds its group's outside of the caches.
 #[derive(Clone, Copy)]
 struct Group {
     /// Additions less retractions.
     rows: i64,
+    /// Where its result before this step is.
+    before: u32,
     /// Whether a row for it has been emitted and not retracted.
     present: bool,
     touched: bool,
     dirty: bool,
-    /// Where its result before this step is.
-    before: u32,
     /// What is said of it is said with every step, as it has no end or has come to it.
     open: bool,
-    /// The watermark of the step that touched it last, if it may be forgotten.
+}
+
+const _: () = assert!(size_of::<Group>() == 16);
+
+/// When a group had a row.
+#[derive(Clone, Copy)]
+struct Age {
+    /// The watermark of the step that touched it last.
     at: i64,
     /// Whether it is noted when it may be forgotten.
     scheduled: bool,
 }
 
-impl Group {
+impl Default for Age {
+    fn default() -> Self {
+        Self { at: i64::MIN, scheduled: false }
+    }
+}
+
+impl Age {
     /// Up to which watermark it is kept. Before there is a watermark no time passes.
     fn lasts_until(&mut self, ttl: i64, watermark: i64) -> i64 {
         if self.at == i64::MIN {
@@ -88,16 +107,7 @@ impl Group {
 
 impl Default for Group {
     fn default() -> Self {
-        Self {
-            rows: 0,
-            present: false,
-            touched: false,
-            dirty: false,
-            before: NOWHERE,
-            open: false,
-            at: i64::MIN,
-            scheduled: false,
-        }
+        Self { rows: 0, before: NOWHERE, present: false, touched: false, dirty: false, open: false }
     }
 }
 
@@ -122,6 +132,7 @@ impl GroupOperator {
             keys: KeyTable::new(types)?,
             aggregates,
             groups: Vec::new(),
+            ages: Vec::new(),
             touched: Vec::new(),
             before: Vec::new(),
             before_results: Vec::new(),
@@ -154,18 +165,24 @@ impl GroupOperator {
         self.what.closes.is_none() || self.what.revises == Some(Revises::Always)
     }
 
-    /// Whether a group has a row. Without keys there is one group, and it has a row once it has had one.
-    fn exists(&self, group: u32) -> bool {
-        self.what.keys.is_empty() || self.groups[group as usize].rows > 0
+    /// Makes room for all groups.
+    fn resize(&mut self) {
+        self.groups.resize(self.keys.len(), Group::default());
+        if self.what.ttl.is_some() {
+            self.ages.resize(self.keys.len(), Age::default());
+        }
+        self.aggregates.resize(self.keys.len());
     }
 
-    fn touch(&mut self, groups: &[u32]) -> Result<()> {
-        self.groups.resize(self.keys.len(), Group::default());
-        self.aggregates.resize(self.keys.len());
+    /// Notes what is said of groups before their rows are added up, and counts those, each as often as `weight` says.
+    fn touch(&mut self, groups: &[u32], weight: impl Fn(usize) -> i64) -> Result<()> {
         let known = self.before.len();
         let at_once = self.says_at_once();
-        for number in groups {
+        for (row, number) in groups.iter().enumerate() {
             let group = &mut self.groups[*number as usize];
+            let before = group.rows;
+            group.rows += weight(row);
+            self.live = self.live + usize::from(group.rows != 0) - usize::from(before != 0);
             if !group.touched && (at_once || group.open) {
                 group.touched = true;
                 self.touched.push(*number);
@@ -204,15 +221,26 @@ impl GroupOperator {
         self.keys.sort(&mut touched);
         let old = self.take_before()?;
         self.before.clear();
-        let there: Vec<u32> = touched.iter().copied().filter(|group| self.exists(*group)).collect();
+        // Without keys there is one group, and it has a row once it has had one.
+        let is_one = self.what.keys.is_empty();
+        // What is said of each is looked up once, and then at hand.
+        let (mut said, mut there, mut gone) =
+            (Vec::with_capacity(touched.len()), Vec::with_capacity(touched.len()), Vec::new());
+        for number in &touched {
+            let group = &mut self.groups[*number as usize];
+            let exists = is_one || group.rows > 0;
+            said.push((std::mem::replace(&mut group.before, NOWHERE), exists));
+            there.extend(exists.then_some(*number));
+            gone.extend((group.rows == 0).then_some(*number));
+            group.touched = false;
+            group.present = exists;
+        }
         let new = self.aggregates.evaluate(&there)?;
         let same = Comparison::new(&old, &new)?;
-        let mut changes = Changes::default();
+        let mut changes = Changes::with_capacity(old.first().map_or(0, Array::len) + there.len());
         let mut new_row = 0;
-        for number in &touched {
-            let before = std::mem::replace(&mut self.groups[*number as usize].before, NOWHERE);
+        for (number, (before, exists)) in touched.iter().zip(said) {
             let old_row = (before != NOWHERE).then_some(before as usize);
-            let exists = self.exists(*number);
             if !(exists && old_row.is_some_and(|old_row| same.holds(old_row, new_row))) {
                 if let Some(old_row) = old_row {
                     changes.push(*number, (0, old_row), -1);
@@ -222,12 +250,9 @@ impl GroupOperator {
                 }
             }
             new_row += usize::from(exists);
-            let group = &mut self.groups[*number as usize];
-            group.touched = false;
-            group.present = exists;
         }
         changes.emit(&self.keys, &old, &new, &self.schema, clock, out)?;
-        self.forget_vanished(&touched);
+        self.forget_vanished(&gone);
         Ok(())
     }
 
@@ -248,7 +273,7 @@ impl GroupOperator {
             group.rows = 0;
             self.live -= 1;
         }
-        self.touch(&due)?;
+        self.touch(&due, |_| 0)?;
         self.forget_vanished(&due);
         Ok(())
     }
@@ -273,12 +298,13 @@ impl GroupOperator {
         }
         let mut gone: Vec<u32> = Vec::new();
         for (_, number) in self.ends.due(self.watermark) {
-            let group = &mut self.groups[number as usize];
-            if group.rows == 0 {
-                group.scheduled = false;
+            let age = self.ages.get_mut(number as usize);
+            if self.groups[number as usize].rows == 0 {
+                age.into_iter().for_each(|age| age.scheduled = false);
                 continue;
             }
-            match self.what.ttl.map(|ttl| group.lasts_until(ttl, self.watermark)) {
+            let until = self.what.ttl.zip(age).map(|(ttl, age)| age.lasts_until(ttl, self.watermark));
+            match until {
                 // Not by the end that was noted: a group that was restored since has another one noted, and goes in the same step.
                 Some(until) if self.watermark <= until => {
                     self.ends.push(until, number);
@@ -295,7 +321,10 @@ impl GroupOperator {
         for number in &gone {
             self.soil(*number);
             let group = &mut self.groups[*number as usize];
-            (group.rows, group.present, group.open, group.scheduled) = (0, false, false, false);
+            (group.rows, group.present, group.open) = (0, false, false);
+            if let Some(age) = self.ages.get_mut(*number as usize) {
+                age.scheduled = false;
+            }
             self.live -= 1;
         }
         self.forget_vanished(&gone);
@@ -306,9 +335,9 @@ impl GroupOperator {
     fn extend(&mut self) {
         let Some(ttl) = self.what.ttl else { return };
         for number in &self.touched {
-            let group = &mut self.groups[*number as usize];
-            group.at = self.watermark;
-            if !std::mem::replace(&mut group.scheduled, true) {
+            let age = &mut self.ages[*number as usize];
+            age.at = self.watermark;
+            if !std::mem::replace(&mut age.scheduled, true) {
                 self.ends.push(self.watermark.saturating_add(ttl), *number);
             }
         }
@@ -337,20 +366,20 @@ impl GroupOperator {
             }
         }
         if let Some(ttl) = self.what.ttl {
-            for (number, group) in (0..).zip(&mut self.groups).filter(|(_, group)| group.rows != 0) {
-                group.scheduled = true;
-                self.ends.push(group.at.saturating_add(ttl), number);
+            let ages = self.groups.iter().zip(&mut self.ages);
+            for (number, (_, age)) in (0..).zip(ages).filter(|(_, (group, _))| group.rows != 0) {
+                age.scheduled = true;
+                self.ends.push(age.at.saturating_add(ttl), number);
             }
         }
     }
 
-    fn forget_vanished(&mut self, touched: &[u32]) {
+    /// Lets go of groups without rows.
+    fn forget_vanished(&mut self, gone: &[u32]) {
         if self.what.keys.is_empty() {
             return;
         }
-        let gone: Vec<u32> =
-            touched.iter().copied().filter(|group| self.groups[*group as usize].rows == 0).collect();
-        self.aggregates.clear(&gone);
+        self.aggregates.clear(gone);
         self.vanished += gone.len();
         // A group counted here may have come back; then this collects a little early, which does no harm.
         if self.vanished * 2 <= self.groups.len() || self.vanished < GARBAGE_MIN {
@@ -368,10 +397,25 @@ impl GroupOperator {
         let place = |group| kept.binary_search(&group).ok().map(|place| place as u32);
         self.ends.renumber(place);
         self.opens.renumber(place);
-        self.groups = kept.iter().map(|group| self.groups[*group as usize]).collect();
+        self.groups = pick(&self.groups, &kept);
+        if !self.ages.is_empty() {
+            self.ages = pick(&self.ages, &kept);
+        }
         self.dirty =
             (0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number).collect();
         self.vanished = self.groups.iter().filter(|group| group.rows == 0).count();
+    }
+
+    /// The groups that have changed since the last call, or all.
+    fn take_changed(&mut self, full: bool) -> Vec<u32> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        if dirty.len() > self.groups.len() / SCATTERED {
+            // In the order in which they lie.
+            dirty.clear();
+            dirty.extend((0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number));
+        }
+        dirty.iter().for_each(|group| self.groups[*group as usize].dirty = false);
+        if full { (0..self.groups.len() as u32).collect() } else { dirty }
     }
 
     fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
@@ -395,8 +439,7 @@ impl GroupOperator {
                 }
             }
         }
-        self.groups.resize(self.keys.len(), Group::default());
-        self.aggregates.resize(self.keys.len());
+        self.resize();
         Ok(groups)
     }
 }
@@ -416,7 +459,6 @@ impl Comparison {
 }
 
 /// Rows to retract and to add: the group, where its results are (0 old, 1 new), and the weight.
-#[derive(Default)]
 struct Changes {
     groups: Vec<u32>,
     results: Vec<(usize, usize)>,
@@ -424,6 +466,11 @@ struct Changes {
 }
 
 impl Changes {
+    fn with_capacity(rows: usize) -> Self {
+        let (groups, results) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        Self { groups, results, weights: Vec::with_capacity(rows) }
+    }
+
     fn push(&mut self, group: u32, result: (usize, usize), weight: i64) {
         self.groups.push(group);
         self.results.push(result);
@@ -460,15 +507,11 @@ impl Operator for GroupOperator {
         };
         let weights = self.weights(&rows)?;
         let groups = self.intern(&key_columns(&rows.batch, &self.what.keys), rows.len())?;
-        self.touch(&groups)?;
-        self.aggregates.update(&rows.batch, &groups, weights)?;
-        for (row, group) in groups.iter().enumerate() {
-            let group = &mut self.groups[*group as usize];
-            let before = group.rows;
-            group.rows += weights.map_or(1, |weights| weights[row]);
-            self.live = self.live + usize::from(group.rows != 0) - usize::from(before != 0);
+        match weights {
+            None => self.touch(&groups, |_| 1)?,
+            Some(weights) => self.touch(&groups, |row| weights[row])?,
         }
-        Ok(())
+        self.aggregates.update(&rows.batch, &groups, weights)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
@@ -489,9 +532,7 @@ impl Operator for GroupOperator {
     fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
         self.finish_restore();
         push_watermark(self.watermark, out)?;
-        let dirty = std::mem::take(&mut self.dirty);
-        dirty.iter().for_each(|group| self.groups[*group as usize].dirty = false);
-        let changed = if full { (0..self.groups.len() as u32).collect() } else { dirty };
+        let changed = self.take_changed(full);
         let lives = |group: &u32| self.what.keys.is_empty() || self.groups[*group as usize].rows != 0;
         let (live, gone): (Vec<u32>, Vec<u32>) = changed.into_iter().partition(lives);
         if !gone.is_empty() && !full {
@@ -507,7 +548,7 @@ impl Operator for GroupOperator {
             let rows = live.iter().map(|group| self.groups[*group as usize].rows);
             columns.push(Arc::new(Int64Array::from_iter_values(rows)));
             if self.what.ttl.is_some() {
-                let at = live.iter().map(|group| self.groups[*group as usize].at);
+                let at = live.iter().map(|group| self.ages[*group as usize].at);
                 columns.push(Arc::new(Int64Array::from_iter_values(at)));
             }
             columns.extend(self.aggregates.state(live)?);
@@ -534,6 +575,9 @@ impl Operator for GroupOperator {
             for group in &groups {
                 let gone = std::mem::take(&mut self.groups[*group as usize]);
                 self.live -= usize::from(gone.rows != 0);
+                if let Some(age) = self.ages.get_mut(*group as usize) {
+                    *age = Age::default();
+                }
             }
             self.vanished += groups.len();
             return Ok(());
@@ -544,8 +588,10 @@ impl Operator for GroupOperator {
         let at = self.what.ttl.map(|_| entries.rows.column(width + 1).as_primitive::<Int64Type>().values());
         for (row, (group, rows)) in groups.iter().zip(counts).enumerate() {
             let present = self.what.keys.is_empty() || *rows > 0;
-            let at = at.map_or(i64::MIN, |at| at[row]);
-            let restored = Group { rows: *rows, present, at, ..Group::default() };
+            if let Some(at) = at {
+                self.ages[*group as usize] = Age { at: at[row], scheduled: false };
+            }
+            let restored = Group { rows: *rows, present, ..Group::default() };
             let before = std::mem::replace(&mut self.groups[*group as usize], restored);
             self.live = self.live + usize::from(*rows != 0) - usize::from(before.rows != 0);
         }
@@ -562,7 +608,8 @@ impl Operator for GroupOperator {
     }
 
     fn state_size(&self) -> StateSize {
-        let bytes = self.keys.size() + self.aggregates.size() + self.groups.capacity() * size_of::<Group>();
+        let own = self.groups.capacity() * size_of::<Group>() + self.ages.capacity() * size_of::<Age>();
+        let bytes = self.keys.size() + self.aggregates.size() + own;
         StateSize { entries: self.live as u64, bytes: (bytes + self.ends.size() + self.opens.size()) as u64 }
     }
 }
