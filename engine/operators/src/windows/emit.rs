@@ -35,6 +35,14 @@ impl Closed {
         self.keys.push(key);
     }
 
+    /// Adds a window of several keys.
+    pub(crate) fn extend(&mut self, start: i64, end: i64, keys: Vec<u32>) {
+        let len = self.len() + keys.len();
+        self.starts.resize(len, start);
+        self.ends.resize(len, end);
+        if self.keys.is_empty() { self.keys = keys } else { self.keys.extend(keys) }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }

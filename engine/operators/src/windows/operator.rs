@@ -178,15 +178,12 @@ fn emit(
     clock: EventTime,
     out: &mut Output,
 ) -> Result<()> {
-    let rows: Vec<u32> = (0..parts.closed.len() as u32).collect();
     let results = if let WindowKind::Tumble { .. } = kind {
         // Every window is one slice, and ends with it.
-        let mut groups = vec![0; rows.len()];
-        for (source, target) in parts.sources.iter().zip(&parts.targets) {
-            groups[*target as usize] = *source;
-        }
-        slices.aggregates.finish(&groups)?
+        debug_assert!(parts.targets.iter().copied().eq(0..parts.closed.len() as u32), "a row for each group");
+        slices.aggregates.finish(&parts.sources)?
     } else {
+        let rows: Vec<u32> = (0..parts.closed.len() as u32).collect();
         windows.resize(rows.len());
         windows.merge(&slices.aggregates.state(&parts.sources)?, &parts.targets)?;
         let results = windows.finish(&rows)?;

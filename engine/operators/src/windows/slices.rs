@@ -27,6 +27,9 @@ use crate::groups::{IntMap, KeyTable};
 /// Fewer dead groups than this are not worth renumbering for.
 const GARBAGE_MIN: usize = 1024;
 
+/// What is of at most one key in so many is undone key by key.
+const SCATTERED: usize = 8;
+
 /// Aggregates per place and key.
 pub(super) struct Slices {
     kind: WindowKind,
@@ -185,6 +188,9 @@ impl Slices {
             .map(|(_, ordinal)| *ordinal)
             .collect();
         self.rows.resize(self.keys.len(), NONE);
+        if let [slice] = *slices {
+            return self.add_slice(start, end, slice, parts);
+        }
         let mut keys = Vec::new();
         for group in slices.iter().flat_map(|ordinal| &self.slices[*ordinal as usize].groups) {
             let (_, key) = unpack(self.groups.value(*group));
@@ -204,6 +210,24 @@ impl Slices {
             parts.targets.push(self.rows[key as usize]);
         }
         keys.iter().for_each(|key| self.rows[*key as usize] = NONE);
+    }
+
+    /// Adds a window that has one slice, in which each group has a key of its own.
+    fn add_slice(&mut self, start: i64, end: i64, slice: u32, parts: &mut Parts) {
+        let groups = &self.slices[slice as usize].groups;
+        let keys = groups.iter().map(|group| unpack(self.groups.value(*group)).1);
+        let mut keys: Vec<u32> = keys.collect();
+        keys.iter().zip(groups).for_each(|(key, group)| self.rows[*key as usize] = *group);
+        self.keys.sort(&mut keys);
+        parts.targets.extend((parts.closed.len() as u32..).take(keys.len()));
+        parts.sources.extend(keys.iter().map(|key| self.rows[*key as usize]));
+        // One after the other, unless few of the keys are there.
+        if keys.len() > self.rows.len() / SCATTERED {
+            self.rows.fill(NONE);
+        } else {
+            keys.iter().for_each(|key| self.rows[*key as usize] = NONE);
+        }
+        parts.closed.extend(start, end, keys);
     }
 
     /// Forgets the slices whose last window has closed.
