@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, TimestampNanosecondArray, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices};
-use arrow_row::{RowConverter, SortField};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
 use headwater_core::EventTime;
 use headwater_core::hash::{hash_rows, slot_of, worker_of};
 use headwater_operators::{Clocks, Late, OperatorError, Output, Rows};
 use headwater_plan::dataflow::{Exchange, Stage};
+
+use super::order::order_of;
 
 type Result<T> = std::result::Result<T, OperatorError>;
 
@@ -33,7 +34,8 @@ pub(super) fn spread(
                 continue;
             }
             let keys: Vec<_> = columns.iter().map(|column| Arc::clone(rows.batch.column(*column))).collect();
-            let mut indices: Vec<Vec<u32>> = vec![Vec::new(); workers];
+            let share = rows.len() / workers * 9 / 8;
+            let mut indices: Vec<Vec<u32>> = (0..workers).map(|_| Vec::with_capacity(share)).collect();
             for (row, hash) in hash_rows(&keys)?.into_iter().enumerate() {
                 indices[worker_of(slot_of(hash), workers as u32) as usize].push(row as u32);
             }
@@ -95,21 +97,11 @@ fn join_rows(rows: &[Rows], clock: EventTime) -> Result<Rows> {
         });
         each.collect::<Int64Array>()
     });
-    Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
-}
-
-/// The rows of all instances in one order; those of each are in it already.
-fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
-    let all = join_rows(rows, clock)?;
-    let mut columns: Vec<ArrayRef> =
-        order.iter().map(|column| Arc::clone(all.batch.column(*column))).collect();
-    columns.extend(all.weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
-    let field = |column: &ArrayRef| SortField::new_with_options(column.data_type().clone(), ASCENDING);
-    let sortable = RowConverter::new(columns.iter().map(field).collect())?.convert_columns(&columns)?;
-    let mut indices: Vec<u32> = (0..all.len() as u32).collect();
-    // Stable, so that ties keep the instances' order; and it finds what is in order already, so that this is but a merge.
-    indices.sort_by(|a, b| sortable.row(*a as usize).cmp(&sortable.row(*b as usize)));
-    all.take(&UInt32Array::from(indices))
+    let mut columns: Vec<ArrayRef> = order.iter().map(|column| Arc::clone(batch.column(*column))).collect();
+    columns.extend(weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
+    // Ties keep the instances' order.
+    let order = order_of(&columns)?;
+    Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&UInt32Array::from(order))
 }
 
 fn sort_late(late: &[Late]) -> Result<Late> {
@@ -131,7 +123,7 @@ fn sort_late(late: &[Late]) -> Result<Late> {
     all.take(&lexsort_to_indices(&columns, None)?)
 }
 
-const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: true };
+pub(super) const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: true };
 
 fn ascending(values: &ArrayRef) -> SortColumn {
     SortColumn { values: Arc::clone(values), options: Some(ASCENDING) }

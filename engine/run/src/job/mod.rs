@@ -20,6 +20,7 @@ mod keyed;
 mod lookup;
 mod members;
 mod membership;
+mod order;
 mod pace;
 mod parts;
 mod pipeline;
