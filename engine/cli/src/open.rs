@@ -54,6 +54,12 @@ pub(crate) struct Tuning {
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many bytes of decoded batches are kept for jobs that read the same rows at different times: a small part of the machine's memory.
+fn decoded_bytes() -> usize {
+    let part = machine_memory().map_or(0, |memory| memory / 64);
+    part.clamp(32 << 20, 512 << 20) as usize
+}
+
 impl Tuning {
     /// The engine's options for a data directory.
     pub fn options(&self, world: &World, data: PathBuf) -> EngineOptions {
@@ -66,7 +72,7 @@ impl Tuning {
             query_memory: self.query_memory_mib.map(|mib| mib << 20).or_else(|| Some(machine_memory()? / 4)),
             step_rows_max: 1 << 20,
             step_bytes_max: 64 << 20,
-            log: DiskLogOptions::default(),
+            log: DiskLogOptions { decoded_bytes: decoded_bytes(), ..DiskLogOptions::default() },
         }
     }
 }

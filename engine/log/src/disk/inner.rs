@@ -96,7 +96,7 @@ impl Inner {
             actives: Mutex::new(opened.actives),
             seals: Mutex::new(opened.seals),
             damage: Mutex::new(opened.damage),
-            recent: Recent::default(),
+            recent: Recent::new(options.decoded_bytes),
             sealer: OnceLock::new(),
             layout,
             options,

@@ -18,6 +18,8 @@ pub struct DiskLogOptions {
     pub retention_interval: Duration,
     /// How many files are kept open for readers. Default 256.
     pub open_files: usize,
+    /// How many bytes of decoded batches are kept of shards that have several readers. Default 32 MiB.
+    pub decoded_bytes: usize,
     /// Whether full files are sealed and retention removes rows. Default yes; whoever only looks at a log says no, so that what it
     /// looks at stays.
     pub maintains: bool,
@@ -32,6 +34,7 @@ impl Default for DiskLogOptions {
             scrub_bytes_per_second: 4 << 20,
             retention_interval: Duration::from_secs(60),
             open_files: 256,
+            decoded_bytes: 32 << 20,
             maintains: true,
         }
     }

@@ -19,10 +19,7 @@ use parking_lot::Mutex;
 use super::index::Entry;
 use crate::api::ReadSpec;
 
-/// How many bytes are kept at most.
-const BYTES_MAX: usize = 32 << 20;
-
-/// A batch that would take more of that than this share is not kept.
+/// A batch that would take more than this share of all that is kept at most is not kept.
 const SHARE_MAX: usize = 8;
 
 /// Which batch, and what of it.
@@ -64,6 +61,8 @@ impl Seat {
 
 /// What was decoded last.
 pub(crate) struct Recent<T> {
+    /// How many bytes are kept at most.
+    bytes_max: usize,
     kept: Mutex<Kept<T>>,
 }
 
@@ -75,14 +74,13 @@ struct Kept<T> {
     bytes: usize,
 }
 
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        let (readers, reads, order) = (HashMap::new(), HashMap::new(), VecDeque::new());
-        Self { kept: Mutex::new(Kept { readers, reads, order, bytes: 0 }) }
-    }
-}
-
 impl<T> Recent<T> {
+    /// Keeps so many bytes at most.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let (readers, reads, order) = (HashMap::new(), HashMap::new(), VecDeque::new());
+        Self { bytes_max, kept: Mutex::new(Kept { readers, reads, order, bytes: 0 }) }
+    }
+
     /// A seat for a reader.
     pub(crate) fn sit_down(&self, spec: &ReadSpec) -> Seat {
         let mut kept = self.kept.lock();
@@ -100,7 +98,7 @@ impl<T> Recent<T> {
 
     /// Keeps a batch that takes so many bytes.
     pub(crate) fn put(&self, key: Key, read: Arc<T>, bytes: usize) {
-        if bytes > BYTES_MAX / SHARE_MAX {
+        if bytes > self.bytes_max / SHARE_MAX {
             return;
         }
         let mut kept = self.kept.lock();
@@ -109,7 +107,7 @@ impl<T> Recent<T> {
         }
         kept.bytes += bytes;
         kept.order.push_back((key, bytes));
-        while kept.bytes > BYTES_MAX {
+        while kept.bytes > self.bytes_max {
             let Some((oldest, bytes)) = kept.order.pop_front() else { break };
             kept.reads.remove(&oldest);
             kept.bytes -= bytes;
@@ -136,6 +134,8 @@ mod tests {
 
     use super::*;
 
+    const BYTES_MAX: usize = 1 << 20;
+
     fn spec(shard: u32) -> ReadSpec {
         ReadSpec::all(StreamId(7), ShardId(shard))
     }
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_reader_alone_keeps_nothing() {
-        let recent = Recent::<u64>::default();
+        let recent = Recent::<u64>::new(BYTES_MAX);
         let one = recent.sit_down(&spec(0));
         let other_shard = recent.sit_down(&spec(1));
         assert!(one.key(&entry(0), 1).is_none() && other_shard.key(&entry(0), 1).is_none());
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room_and_large_ones_do_not_push_them_out() {
-        let recent = Recent::default();
+        let recent = Recent::new(BYTES_MAX);
         let (one, _two) = (recent.sit_down(&spec(0)), recent.sit_down(&spec(0)));
         let key = |first| one.key(&entry(first), 1).unwrap();
         let share = BYTES_MAX / SHARE_MAX;
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn another_projection_is_another_read() {
-        let recent = Recent::default();
+        let recent = Recent::new(BYTES_MAX);
         let narrow = ReadSpec { projection: Some(vec![1]), ..spec(0) };
         let (one, two) = (recent.sit_down(&spec(0)), recent.sit_down(&narrow));
         recent.put(one.key(&entry(0), 1).unwrap(), Arc::new(1), 1);
