@@ -13,9 +13,9 @@ pub(crate) fn machine_memory() -> Option<u64> {
 
 /// How long memory that was freed is kept before the system gets it back, in milliseconds.
 ///
-/// The allocator's own ten are less than it takes from one step of a job to the next, so that each step's buffers came anew from the
-/// system, which clears them: a quarter of the CPU time of queries with state.
-const PURGE_DELAY: i64 = 250;
+/// All that is free when this is over goes back at once, however long it has been free. A step of a job with much state takes a good part
+/// of a second; with less patience its buffers come anew from the system, which clears them: a fifth of the CPU time of such a job.
+const PURGE_DELAY: i64 = 2_000;
 
 /// Number 15 of mimalloc's options, `mi_option_purge_delay`, which the crate does not name.
 const PURGE_DELAY_OPTION: libmimalloc_sys::mi_option_t = 15;
