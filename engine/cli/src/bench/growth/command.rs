@@ -38,6 +38,9 @@ pub(crate) struct Growth {
     /// How many events are counted, for each number of keys
     #[arg(long, value_name = "N", default_value_t = 20_000_000)]
     pub(super) events: u64,
+    /// Keys that have fewer events than so many are counted once more over as many, so that most are not new; 0: they are not
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(super) steady: u64,
     /// How many jobs run at once; the others are compared with the first
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [1, 10, 100, 1_000])]
     pub(super) jobs: Vec<usize>,

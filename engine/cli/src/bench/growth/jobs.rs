@@ -3,6 +3,10 @@
 //! The jobs are made and paused, the events are appended, and then so many jobs at a time go on until they have read all of it; the time is
 //! from the first that is told to go on to the last that is done, statements and journals and all. Fewer jobs at a time are measured in
 //! several rounds, so that there is enough to measure. Beside them stands the expression alone, over decoded batches in memory.
+//!
+//! The statements wait for the disk, one after the other, so that many jobs are hardly there together: the first has come to its end when
+//! the last one begins. So many jobs are measured once more as they follow: all of them run, the same events are appended, and the time is
+//! from the first append until all have read them, less what the same appends take to a stream that nobody reads.
 
 use std::sync::Arc;
 
@@ -32,6 +36,8 @@ const OTHER_APPENDS: u32 = 5_000;
 const STREAMS: &str = "\
 CREATE STREAM events (device BIGINT NOT NULL, ts TIMESTAMP(3) NOT NULL, temp DOUBLE NOT NULL,
   WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) WITH ('clock.guard' = 'none', durability = process);
+CREATE STREAM unread (device BIGINT NOT NULL, ts TIMESTAMP(3) NOT NULL, temp DOUBLE NOT NULL,
+  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) WITH ('clock.guard' = 'none', durability = process);
 CREATE STREAM others (n BIGINT NOT NULL) WITH (durability = process);
 CREATE TABLE nowhere (device BIGINT, temp DOUBLE) WITH (connector = 'blackhole');";
 
@@ -39,6 +45,8 @@ CREATE TABLE nowhere (device BIGINT, temp DOUBLE) WITH (connector = 'blackhole')
 struct Taken {
     /// CPU for each event and job.
     nanos: f64,
+    /// The same when they follow, if they are not fewer than [`JOBS_MIN`].
+    following_nanos: Option<f64>,
     /// CPU of an append that concerns none of them.
     append_micros: f64,
     /// Of the expression alone.
@@ -69,6 +77,14 @@ pub(super) async fn run(args: &Growth, report: &mut Report) -> Result<()> {
         );
         let times = of(|taken| taken.nanos / taken.bare_nanos);
         report.aimed(format!("{name} / the expression alone, CPU"), times, "", "under 2 with many jobs");
+        let following = runs.iter().filter_map(|taken| Some((taken.following_nanos?, taken.bare_nanos)));
+        let (nanos, times): (Vec<f64>, Vec<f64>) = following.map(|(own, bare)| (own, own / bare)).unzip();
+        if !nanos.is_empty() {
+            let name = format!("{} jobs that follow", counted(*jobs as u64));
+            report.figure(format!("{name}, CPU for an event and job"), median(nanos), "ns");
+            let name = format!("{name} / the expression alone, CPU");
+            report.aimed(name, median(times), "", "under 2 with many jobs");
+        }
     }
     for (jobs, runs) in args.jobs.iter().zip(&taken).skip(1) {
         let ratios = runs.iter().zip(&taken[0]).map(|(own, alone)| own.nanos / alone.nanos);
@@ -99,7 +115,7 @@ async fn filter(args: &Growth, at_once: usize) -> Result<Taken> {
         let job = format!("CREATE JOB growth_{nth} AS INSERT INTO nowhere {select}; PAUSE JOB growth_{nth}");
         engine.execute(&job).await?;
     }
-    append(&engine, args.filtered)?;
+    append(&engine, "events", args.filtered)?;
     let (bare_nanos, passed) = alone(&engine, args.filtered)?;
     let mut seconds = 0.0;
     for from in (0..total).step_by(at_once) {
@@ -115,13 +131,28 @@ async fn filter(args: &Growth, at_once: usize) -> Result<Taken> {
         seconds += cpu_seconds()? - cpu;
     }
     let append_micros = append_elsewhere(&engine)?;
+    let for_each = |seconds: f64| seconds * 1e9 / (total as u64 * args.filtered) as f64;
+    let following_nanos =
+        if total == at_once { Some(for_each(follow(&engine, args, total).await?)) } else { None };
     engine.close().await?;
-    let nanos = seconds * 1e9 / (total as u64 * args.filtered) as f64;
-    Ok(Taken { nanos, append_micros, bare_nanos })
+    Ok(Taken { nanos: for_each(seconds), following_nanos, append_micros, bare_nanos })
 }
 
-fn append(engine: &Engine, events: u64) -> Result<()> {
-    let info = engine.log().stream_named("events")?;
+/// Seconds of CPU that so many jobs, which have read all there is, take for as many events more.
+async fn follow(engine: &Engine, args: &Growth, jobs: usize) -> Result<f64> {
+    let cpu = cpu_seconds()?;
+    append(engine, "unread", args.filtered)?;
+    let unread = cpu_seconds()? - cpu;
+    let cpu = cpu_seconds()?;
+    append(engine, "events", args.filtered)?;
+    for nth in 0..jobs {
+        until(engine, &format!("growth_{nth}"), |job| job.rows_in >= 2 * args.filtered).await?;
+    }
+    Ok(cpu_seconds()? - cpu - unread)
+}
+
+fn append(engine: &Engine, stream: &str, events: u64) -> Result<()> {
+    let info = engine.log().stream_named(stream)?;
     for from in (0..events).step_by(ROWS_PER_BATCH as usize) {
         let rows = from..(from + ROWS_PER_BATCH).min(events);
         let columns: Vec<ArrayRef> = vec![

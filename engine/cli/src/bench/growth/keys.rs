@@ -2,6 +2,9 @@
 //!
 //! The events are in the log before the time starts, and the stream has ended. Each key has as many events as any other, and they come in
 //! an order in which neighbours are far apart. The window is one that holds all events, so that each key is said once.
+//!
+//! Where keys are many and events few, most of what is measured is the beginning and the end: a new key for every other event, and a result
+//! for it. So where a key has only a few events the count is done once more with as many as show what an event costs of a key that is known.
 
 use std::sync::Arc;
 
@@ -26,6 +29,9 @@ const STREAM: &str = "\
 CREATE STREAM events (device BIGINT NOT NULL, ts TIMESTAMP(3) NOT NULL, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)
   WITH ('clock.guard' = 'none', durability = process);
 CREATE TABLE nowhere (device BIGINT, n BIGINT) WITH (connector = 'blackhole');";
+
+/// How many of [`FORMS`] are done once more.
+const STEADY_FORMS: usize = 2;
 
 /// Its name, the statement that starts it and the one that ends it.
 const FORMS: [[&str; 3]; 3] = [
@@ -63,7 +69,7 @@ pub(super) async fn run(args: &Growth, report: &mut Report) -> Result<()> {
     for keys in &args.keys {
         let mut runs = Vec::new();
         for _ in 0..args.common.runs {
-            runs.push(count(args, *keys).await?);
+            runs.push(count(args, args.events, *keys, &FORMS).await?);
         }
         taken.push(runs);
     }
@@ -90,28 +96,52 @@ pub(super) async fn run(args: &Growth, report: &mut Report) -> Result<()> {
             report.aimed(name, median(ratios.collect()), "", "at most 2");
         }
     }
+    for keys in args.keys.iter().filter(|keys| args.events < *keys * args.steady) {
+        steady(args, *keys, &taken[0], report).await?;
+    }
+    Ok(())
+}
+
+/// The same with more events for each key, beside a few keys.
+async fn steady(args: &Growth, keys: u64, few: &[Vec<Taken>], report: &mut Report) -> Result<()> {
+    let forms = &FORMS[..STEADY_FORMS];
+    let mut runs = Vec::new();
+    for _ in 0..args.common.runs {
+        runs.push(count(args, keys * args.steady, keys, forms).await?);
+    }
+    for (nth, [form, ..]) in forms.iter().enumerate() {
+        let name = format!("{form}, {} keys of {} events each", counted(keys), args.steady);
+        let nanos = runs.iter().map(|forms| forms[nth].nanos_per_event).collect();
+        report.figure(format!("{name}, CPU for an event"), median(nanos), "ns");
+        let rows = runs.iter().map(|forms| forms[nth].rows_out as f64).collect();
+        report.figure(format!("{name}, rows out"), median(rows), "");
+        let pairs = runs.iter().zip(few);
+        let ratios = pairs.map(|(own, few)| own[nth].nanos_per_event / few[nth].nanos_per_event);
+        let name = format!("{name} / {} keys, CPU", counted(args.keys[0]));
+        report.aimed(name, median(ratios.collect()), "", "at most 2");
+    }
     Ok(())
 }
 
 /// Runs each form over the same events.
-async fn count(args: &Growth, keys: u64) -> Result<Vec<Taken>> {
+async fn count(args: &Growth, events: u64, keys: u64, forms: &[[&str; 3]]) -> Result<Vec<Taken>> {
     ensure!((1..STRIDES[3]).contains(&keys), "1 to {} keys, not {keys}", STRIDES[3] - 1);
     let dir = args.common.workspace()?;
     let engine = args.open(dir.path())?;
     engine.execute(STREAM).await?;
-    append(&engine, args.events, keys)?;
+    append(&engine, events, keys)?;
     engine.end_stream_here("events")?;
     let mut taken = Vec::new();
-    for [_, start, end] in FORMS {
+    for [_, start, end] in forms {
         memory::forget_peak();
         let cpu = cpu_seconds()?;
         engine.execute(start).await?;
         let job = until(&engine, "growth", |job| job.state == JobState::Finished).await?;
         let seconds = cpu_seconds()? - cpu;
-        ensure!(job.rows_in == args.events, "{} of {} events were counted", job.rows_in, args.events);
-        ensure!(job.rows_out >= keys.min(args.events), "{} rows say {keys} keys", job.rows_out);
+        ensure!(job.rows_in == events, "{} of {events} events were counted", job.rows_in);
+        ensure!(job.rows_out >= keys.min(events), "{} rows say {keys} keys", job.rows_out);
         taken.push(Taken {
-            nanos_per_event: seconds * 1e9 / args.events as f64,
+            nanos_per_event: seconds * 1e9 / events as f64,
             rows_out: job.rows_out,
             state: job.state_bytes,
             memory: memory::peak().unwrap_or_default(),
