@@ -15,8 +15,8 @@ use super::aggregate::WindowAggregate;
 use super::emit::Layout;
 use super::kind::WindowKind;
 use super::partial::{key_columns, partial_schema, sort_by_clock, what_slices};
-use super::place::{Fate, Place, Placer, Sorting, Times, fate, positive_weights};
-use super::slices::{Due, Parts, Slices, places};
+use super::place::{Fate, Placer, Sorting, Times, fate, positive_weights};
+use super::slices::{Due, Parts, Slices, runs};
 use super::tables::{check_schema, push_entries, push_watermark, read_watermark};
 use super::timelines::Timelines;
 use crate::aggregates::AggregateSet;
@@ -265,17 +265,13 @@ impl Operator for FinalOperator {
         let keys = operator.what.keys.len();
         let mut kept = Sorting::with_capacity(rows.len());
         operator.ordinals.clear();
-        let places: Vec<Place> = places(&rows.batch, keys).collect();
-        let mut row = 0;
-        for run in places.chunk_by(|one, other| one == other) {
-            let (place, own) = (run[0], row..row + run.len());
+        for (place, own) in runs(&rows.batch, keys) {
             let clock = operator.watermark.max(place.from.saturating_sub(1));
-            row = own.end;
             match fate(&operator.what.kind, place.slice, clock) {
                 Fate::Counts(place) => {
                     let ordinal = operator.slices.ordinal(place);
-                    operator.ordinals.extend(std::iter::repeat_n(ordinal, run.len()));
-                    own.for_each(|row| kept.keep(row));
+                    operator.ordinals.extend(std::iter::repeat_n(ordinal, own.len()));
+                    kept.keep_all(own);
                 }
                 Fate::Late => own.for_each(|row| kept.late(row, place.slice, clock)),
                 Fate::Nowhere => {}

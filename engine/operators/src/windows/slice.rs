@@ -6,8 +6,8 @@
 use super::place::Place;
 use crate::groups::IntMap;
 
-/// A slice with fewer groups has no array: hashed, they are still in the processor's cache.
-const ARRAY_MIN: usize = 1 << 16;
+/// A slice with fewer groups has no array: hashed, they are in the nearest of the processor's caches.
+const ARRAY_MIN: usize = 1 << 12;
 
 /// A slice has an array if it holds at least one key in so many.
 const ARRAY_KEYS: usize = 4;

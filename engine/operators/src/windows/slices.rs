@@ -10,6 +10,7 @@
 //! life everything is renumbered; so death costs as much as what dies, and memory follows what lives.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -453,16 +454,27 @@ impl Slices {
         let keys = self.keys.types().len();
         let (mut key_numbers, mut groups) = (Vec::new(), Vec::new());
         self.keys.intern(&rows.columns()[..keys], rows.num_rows(), &mut key_numbers)?;
-        let ordinals: Vec<u32> = places(rows, keys).map(|place| self.ordinal(place)).collect();
+        let mut ordinals: Vec<u32> = Vec::with_capacity(rows.num_rows());
+        for (place, own) in runs(rows, keys) {
+            ordinals.extend(std::iter::repeat_n(self.ordinal(place), own.len()));
+        }
         self.find(&ordinals, &key_numbers, &mut groups);
         self.aggregates.clear(&groups);
         self.aggregates.merge(&rows.columns()[keys + 2..], &groups)
     }
 }
 
-/// The places of rows as [`Slices::changed`] gives them, behind `keys` key columns.
-pub(super) fn places(rows: &RecordBatch, keys: usize) -> impl Iterator<Item = Place> {
-    let slices = rows.column(keys).as_primitive::<Int64Type>().values();
-    let froms = rows.column(keys + 1).as_primitive::<Int64Type>().values();
-    slices.iter().zip(froms).map(|(slice, from)| Place { slice: *slice, from: *from })
+/// The places of rows as [`Slices::changed`] gives them, behind `keys` key columns, each with the rows in it that follow one another.
+pub(super) fn runs(rows: &RecordBatch, keys: usize) -> impl Iterator<Item = (Place, Range<usize>)> {
+    let of = |column: usize| rows.column(column).as_primitive::<Int64Type>().values();
+    let (slices, froms) = (of(keys), of(keys + 1));
+    let mut row = 0;
+    std::iter::from_fn(move || {
+        let first = row;
+        let place = Place { slice: *slices.get(first)?, from: *froms.get(first)? };
+        let mut others = slices[first..].iter().zip(&froms[first..]);
+        let ends = others.position(|(slice, from)| (*slice, *from) != (place.slice, place.from));
+        row = ends.map_or(slices.len(), |run| first + run);
+        Some((place, first..row))
+    })
 }
