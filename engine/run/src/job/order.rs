@@ -23,10 +23,19 @@ use super::exchange::ASCENDING;
 /// The rows of these columns in order. What is in order already, in long runs, is only merged.
 pub(super) fn order_of(columns: &[ArrayRef]) -> Result<Vec<u32>, ArrowError> {
     match Packing::of(columns)? {
+        Some(packing) if packing.bits() <= u32::BITS => Ok(sorted_with_row(packing.pack())),
         Some(packing) if packing.bits() <= u64::BITS => Ok(sorted(packing.pack::<u64>())),
         Some(packing) if packing.bits() <= u128::BITS => Ok(sorted(packing.pack::<u128>())),
         _ => by_encoding(columns),
     }
+}
+
+/// The number of the row fits into the key, behind it.
+fn sorted_with_row(mut keys: Vec<u64>) -> Vec<u32> {
+    keys.iter_mut().zip(0..).for_each(|(key, row)| *key = *key << u32::BITS | row);
+    // By the stable way, which finds what is in order.
+    keys.sort();
+    keys.into_iter().map(|key| key as u32).collect()
 }
 
 fn sorted<K: Ord>(keys: Vec<K>) -> Vec<u32> {
