@@ -12,6 +12,7 @@ use headwater_core::hash::{hash_rows, slot_of, worker_of};
 use headwater_operators::{Clocks, Late, OperatorError, Output, Rows};
 use headwater_plan::dataflow::{Exchange, Stage};
 
+use super::exec::concat_weights;
 use super::order::order_of;
 
 type Result<T> = std::result::Result<T, OperatorError>;
@@ -91,12 +92,8 @@ fn are_small(batches: &[Rows]) -> bool {
 /// Rows one behind the other as one batch.
 fn join_rows(rows: &[Rows], clock: EventTime) -> Result<Rows> {
     let batch = concat_batches(&rows[0].batch.schema(), rows.iter().map(|rows| &rows.batch))?;
-    let weights = rows.iter().any(|rows| rows.weights.is_some()).then(|| {
-        let each = rows.iter().flat_map(|rows| {
-            (0..rows.len()).map(move |row| rows.weights.as_ref().map_or(1, |weights| weights.value(row)))
-        });
-        each.collect::<Int64Array>()
-    });
+    let is_weighted = rows.iter().any(|rows| rows.weights.is_some());
+    let weights = if is_weighted { Some(concat_weights(rows)?) } else { None };
     let mut columns: Vec<ArrayRef> = order.iter().map(|column| Arc::clone(batch.column(*column))).collect();
     columns.extend(weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
     // Ties keep the instances' order.

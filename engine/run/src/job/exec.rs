@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::compute::{concat as concat_arrays, concat_batches};
 use headwater_core::EventTime;
 use headwater_operators::{
     Clocks, Late, LookupCache, LookupOperator, Operator, OperatorError, Output, Rows, Snapshot, StateEntries,
@@ -365,6 +365,17 @@ fn run_chain(chain: &mut [Box<dyn Operator>], input: usize, rows: Rows, out: &mu
     }
     out.rows.extend(now);
     Ok(())
+}
+
+/// How often each of the rows is added or retracted. There is one at least.
+pub(crate) fn concat_weights(rows: &[Rows]) -> Result<Int64Array> {
+    let each = rows.iter().map(|rows| match &rows.weights {
+        Some(weights) => weights.clone(),
+        None => Int64Array::from_value(1, rows.len()),
+    });
+    let each: Vec<Int64Array> = each.collect();
+    let parts: Vec<&dyn Array> = each.iter().map(|weights| weights as &dyn Array).collect();
+    Ok(concat_arrays(&parts)?.as_primitive().clone())
 }
 
 /// All the rows in one batch, for those who need them together.

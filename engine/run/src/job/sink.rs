@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
@@ -11,7 +11,7 @@ use headwater_core::{ShardId, StreamId};
 use headwater_log::{Append, Producer, StreamInfo};
 use headwater_operators::Rows;
 
-use super::exec::{StepOutput, concat};
+use super::exec::{StepOutput, concat, concat_weights};
 use super::members::Members;
 use crate::error::{Result, RunError};
 
@@ -129,14 +129,11 @@ impl Sink {
 
     fn batch(&self, rows: &[Rows]) -> Result<RecordBatch> {
         let own = rows[0].batch.schema();
-        let batch =
-            concat(&own, rows).map_err(|error| RunError::Operator { job: "result".into(), source: error })?;
+        let in_result = |source| RunError::Operator { job: "result".into(), source };
+        let batch = concat(&own, rows).map_err(in_result)?;
         let mut columns = batch.columns().to_vec();
         if self.weighted {
-            let each = rows.iter().flat_map(|rows| {
-                (0..rows.len()).map(move |row| rows.weights.as_ref().map_or(1, |weights| weights.value(row)))
-            });
-            columns.push(Arc::new(each.collect::<Int64Array>()));
+            columns.push(Arc::new(concat_weights(rows).map_err(in_result)?));
         } else if rows.iter().any(|rows| {
             rows.weights.as_ref().is_some_and(|weights| weights.iter().flatten().any(|weight| weight < 0))
         }) {
