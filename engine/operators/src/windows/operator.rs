@@ -17,7 +17,7 @@ use super::kind::WindowKind;
 use super::partial::{key_columns, partial_schema, sort_by_clock, what_slices};
 use super::place::{Fate, Placer, Sorting, Times, fate, positive_weights};
 use super::slices::{Due, Parts, Slices, runs};
-use super::tables::{check_schema, push_entries, push_watermark, read_watermark};
+use super::tables::{PART_ROWS, check_schema, push_entries, push_watermark, read_watermark};
 use super::timelines::Timelines;
 use crate::aggregates::AggregateSet;
 use crate::api::{Operator, Output, Rows, Snapshot, StateEntries, StateSize};
@@ -216,8 +216,10 @@ impl Operator for WindowOperator {
         if let Some(timelines) = &mut self.timelines {
             timelines.snapshot(full, &self.slices.keys, out)?;
         }
-        let (columns, slots) = self.slices.changed(full)?;
-        push_entries("groups", RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?, slots, out);
+        for groups in self.slices.take_changed(full).chunks(PART_ROWS) {
+            let (columns, slots) = self.slices.entries(groups)?;
+            push_entries("groups", RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?, slots, out);
+        }
         Ok(())
     }
 

@@ -378,17 +378,26 @@ impl Slices {
             + self.slices.iter().map(Slice::size).sum::<usize>()
     }
 
-    /// Keys, `$slice`, `$from` and states of the groups that have changed since the last call, or of all; and their slots.
-    pub(super) fn changed(&mut self, full: bool) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
+    /// The groups that have changed since the last call, or all.
+    pub(super) fn take_changed(&mut self, full: bool) -> Vec<u32> {
+        let is_dirty = |group: &u32| self.dirty[*group as usize];
         let groups: Vec<u32> = if full {
             self.live().collect()
+        } else if self.dirty_groups.len() > self.dirty.len() / SCATTERED {
+            // In the order in which they lie.
+            (0..self.dirty.len() as u32).filter(is_dirty).collect()
         } else {
-            self.dirty_groups.iter().copied().filter(|group| self.dirty[*group as usize]).collect()
+            self.dirty_groups.iter().copied().filter(is_dirty).collect()
         };
         for group in self.dirty_groups.drain(..) {
             self.dirty[group as usize] = false;
         }
-        let columns = self.columns(&groups)?;
+        groups
+    }
+
+    /// Keys, `$slice`, `$from` and states of groups; and their slots.
+    pub(super) fn entries(&mut self, groups: &[u32]) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
+        let columns = self.columns(groups)?;
         let slots = slots(&columns[..self.keys.types().len()], groups.len())?;
         Ok((columns, slots))
     }
@@ -428,7 +437,7 @@ impl Slices {
         Ok(columns)
     }
 
-    /// All there is, as [`Self::changed`] gives it, and then nothing is left.
+    /// All there is, as [`Self::entries`] gives it, and then nothing is left.
     pub(super) fn drain(&mut self) -> Result<Vec<ArrayRef>> {
         let groups: Vec<u32> = (0..self.groups.len() as u32).collect();
         let columns = self.columns(&groups)?;
@@ -449,7 +458,7 @@ impl Slices {
         self.last = None;
     }
 
-    /// Replaces groups by what [`Self::changed`] gave.
+    /// Replaces groups by what [`Self::entries`] gave.
     pub(super) fn restore(&mut self, rows: &RecordBatch) -> Result<()> {
         let keys = self.keys.types().len();
         let (mut key_numbers, mut groups) = (Vec::new(), Vec::new());
@@ -464,7 +473,7 @@ impl Slices {
     }
 }
 
-/// The places of rows as [`Slices::changed`] gives them, behind `keys` key columns, each with the rows in it that follow one another.
+/// The places of rows as [`Slices::entries`] gives them, behind `keys` key columns, each with the rows in it that follow one another.
 pub(super) fn runs(rows: &RecordBatch, keys: usize) -> impl Iterator<Item = (Place, Range<usize>)> {
     let of = |column: usize| rows.column(column).as_primitive::<Int64Type>().values();
     let (slices, froms) = (of(keys), of(keys + 1));
