@@ -1,9 +1,10 @@
 //! Updating aggregates: what they emit adds up, at every step, to the batch result over the rows so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::Int64Array;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use headwater_operators::{Changes, GroupAggregate, GroupAggregateSpec, OperatorSpec, Rows};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -123,6 +124,62 @@ fn the_order_of_changes_does_not_depend_on_workers_batches_or_restarts() {
         assert_eq!(weighted_lines(&restarted), weighted_lines(&straight));
         assert!(weighted_lines(&straight).iter().any(|line| line.starts_with('-')));
     }
+}
+
+/// So many keys that they are looked up in an array, and that what has changed is written in the order in which it lies.
+#[test]
+fn many_keys_are_updated_as_few_are() {
+    const KEYS: i64 = 100_003;
+    const STEP_ROWS: i64 = 40_000;
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("k", DataType::Int64, true),
+        Field::new("n", DataType::Int64, true),
+    ]));
+    let what = GroupAggregate {
+        closes: None,
+        revises: None,
+        ttl: None,
+        input: Arc::clone(&schema),
+        keys: vec![0],
+        aggregates: oracle::calls(&schema, &["count(*)", "sum(n)"]),
+        retractions: false,
+    };
+    let mut runner = Runner::new(Arc::new(GroupAggregateSpec::try_new(what).unwrap()), &[0], 2);
+    let key_of = |row: i64| Some(row * 7_919 % KEYS).filter(|key| *key != 5);
+    let mut state: BTreeMap<Option<i64>, (i64, i64)> = BTreeMap::new();
+    let betweens = [
+        Between::Snapshot { full: false },
+        Between::Restart { full: false, workers: 3 },
+        Between::Restart { full: true, workers: 1 },
+        Between::Nothing,
+    ];
+    for (nth, between) in (0..).zip(betweens) {
+        let own = nth * STEP_ROWS..(nth + 1) * STEP_ROWS;
+        let keys: ArrayRef = Arc::new(own.clone().map(key_of).collect::<Int64Array>());
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(own.clone()));
+        let rows = Rows::new(RecordBatch::try_new(Arc::clone(&schema), vec![keys, numbers]).unwrap());
+        let before = state.clone();
+        let touched: BTreeSet<Option<i64>> = own.clone().map(key_of).collect();
+        for row in own {
+            let (count, sum) = state.entry(key_of(row)).or_default();
+            (*count, *sum) = (*count + 1, *sum + row);
+        }
+        let expected = touched.iter().flat_map(|key| {
+            let old = before.get(key).map(|old| (*key, *old, -1));
+            old.into_iter().chain([(*key, state[key], 1)])
+        });
+        let said = runner.step(&Step { batches: vec![rows], watermark: nth }).unwrap();
+        let [keys, counts, sums] =
+            [0, 1, 2].map(|column| said.batch.column(column).as_primitive::<Int64Type>());
+        let found = (0..said.len()).map(|row| {
+            let key = keys.is_valid(row).then(|| keys.value(row));
+            let weight = said.weights.as_ref().map_or(1, |weights| weights.value(row));
+            (key, (counts.value(row), sums.value(row)), weight)
+        });
+        assert!(found.eq(expected), "step {nth}: {} rows", said.len());
+        runner.between(between);
+    }
+    assert_eq!(runner.state_size().entries, state.len() as u64);
 }
 
 #[test]

@@ -19,6 +19,9 @@ const SESSION: &str = "SELECT window_start, window_end, device, SUM(value) FILTE
 const FLOATS: &str = "SELECT window_end, device, AVG(value / 7.0) AS mean \
     FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) \
     GROUP BY window_start, window_end, device";
+const NUMBERS: &str = "SELECT window_end, value, COUNT(*) AS n, MAX(device) AS last \
+    FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) \
+    GROUP BY window_start, window_end, value";
 const STATELESS: &str = "SELECT device, value * 2 AS twice, ts FROM readings WHERE value % 3 = 0";
 
 /// Readings in the order of time, but for some that come up to four seconds late.
@@ -117,6 +120,11 @@ fn tumbling_windows() {
 }
 
 #[test]
+fn tumbling_windows_by_a_number() {
+    check_windows(NUMBERS);
+}
+
+#[test]
 fn hopping_windows() {
     check_windows(HOP);
 }
@@ -130,7 +138,7 @@ fn session_windows() {
 /// number of workers.
 #[test]
 fn a_replay_gives_the_same_rows_in_the_same_order() {
-    for query in [FLOATS, STATELESS, HOP, SESSION] {
+    for query in [FLOATS, NUMBERS, STATELESS, HOP, SESSION] {
         for seed in 0..4 {
             let random = SimRandom::new(seed).fork("readings");
             let (mut machine, rows) = live(seed, query, &readings(&random, 300), 2, true);
