@@ -23,28 +23,38 @@ pub(crate) struct Layout {
 /// Windows that have closed, row by row.
 #[derive(Default)]
 pub(crate) struct Closed {
-    pub(crate) starts: Vec<i64>,
-    pub(crate) ends: Vec<i64>,
-    pub(crate) keys: Vec<u32>,
+    /// Start and end, and how many rows one after the other have them.
+    windows: Vec<(i64, i64, usize)>,
+    keys: Vec<u32>,
 }
 
 impl Closed {
     pub(crate) fn push(&mut self, start: i64, end: i64, key: u32) {
-        self.starts.push(start);
-        self.ends.push(end);
+        match self.windows.last_mut() {
+            Some(last) if (last.0, last.1) == (start, end) => last.2 += 1,
+            _ => self.windows.push((start, end, 1)),
+        }
         self.keys.push(key);
     }
 
     /// Adds a window of several keys.
     pub(crate) fn extend(&mut self, start: i64, end: i64, keys: Vec<u32>) {
-        let len = self.len() + keys.len();
-        self.starts.resize(len, start);
-        self.ends.resize(len, end);
+        self.windows.push((start, end, keys.len()));
         if self.keys.is_empty() { self.keys = keys } else { self.keys.extend(keys) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.keys.len()
+    }
+
+    /// A time of each row's window.
+    fn column(&self, kind: &DataType, of: impl Fn(i64, i64) -> i64) -> Result<ArrayRef> {
+        let unit = unit_of(kind);
+        let mut values = Vec::with_capacity(self.len());
+        for (start, end, rows) in &self.windows {
+            values.resize(values.len() + rows, EventTime(of(*start, *end)).to_unit(unit));
+        }
+        as_times(Int64Array::from(values), kind)
     }
 }
 
@@ -64,11 +74,10 @@ impl Layout {
             .iter()
             .zip(self.schema.fields())
             .map(|(column, field)| match column.from {
-                WindowColumn::Start => window_column(closed.starts.iter().copied(), field.data_type()),
-                WindowColumn::End => window_column(closed.ends.iter().copied(), field.data_type()),
+                WindowColumn::Start => closed.column(field.data_type(), |start, _| start),
+                WindowColumn::End => closed.column(field.data_type(), |_, end| end),
                 WindowColumn::Time => {
-                    let times = closed.ends.iter().map(|end| end.saturating_sub(MILLISECOND));
-                    window_column(times, field.data_type())
+                    closed.column(field.data_type(), |_, end| end.saturating_sub(MILLISECOND))
                 }
                 WindowColumn::Key(key) => Ok(Arc::clone(&key_columns[key])),
                 WindowColumn::Aggregate(aggregate) => Ok(Arc::clone(&results[aggregate])),
@@ -83,10 +92,17 @@ impl Layout {
 
 /// Nanoseconds as a timestamp column.
 pub(crate) fn window_column(times: impl Iterator<Item = i64>, kind: &DataType) -> Result<ArrayRef> {
-    let unit = match kind {
+    let unit = unit_of(kind);
+    as_times(Int64Array::from_iter_values(times.map(|time| EventTime(time).to_unit(unit))), kind)
+}
+
+fn unit_of(kind: &DataType) -> TimeUnit {
+    match kind {
         DataType::Timestamp(unit, _) => *unit,
         _ => TimeUnit::Nanosecond,
-    };
-    let values = Int64Array::from_iter_values(times.map(|time| EventTime(time).to_unit(unit)));
+    }
+}
+
+fn as_times(values: Int64Array, kind: &DataType) -> Result<ArrayRef> {
     Ok(make_array(values.into_data().into_builder().data_type(kind.clone()).build()?))
 }
