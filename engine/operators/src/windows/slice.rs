@@ -32,7 +32,7 @@ impl Slice {
     }
 
     /// Adds to `found` the groups of keys in this slice, whose ordinal this is. `all` has the groups of all slices, over so many `keys`;
-    /// those that are new there must be added next.
+    /// those that are new there must be added to [`Self::groups`] next, and live as long as the slice.
     pub fn find(
         &mut self,
         ordinal: u32,
@@ -42,7 +42,13 @@ impl Slice {
         found: &mut Vec<u32>,
     ) {
         if self.array.is_empty() {
-            return found.extend(wanted.iter().map(|key| all.intern(pack(ordinal, *key))));
+            if self.groups.len() < ARRAY_MIN || self.groups.len() * ARRAY_KEYS < keys {
+                return found.extend(wanted.iter().map(|key| all.intern(pack(ordinal, *key))));
+            }
+            self.array.resize(keys, NONE);
+            for group in &self.groups {
+                self.array[unpack(all.value(*group)).1 as usize] = *group;
+            }
         }
         self.array.resize(keys, NONE);
         found.extend(wanted.iter().map(|key| {
@@ -52,24 +58,6 @@ impl Slice {
             }
             *group
         }));
-    }
-
-    /// Adds a group that is new in `all`. It lives as long as the slice.
-    pub fn add(&mut self, group: u32, all: &IntMap, keys: usize) {
-        self.groups.push(group);
-        let own = self.groups.len();
-        let added = if self.array.is_empty() {
-            if own < ARRAY_MIN || own * ARRAY_KEYS < keys {
-                return;
-            }
-            self.array.resize(keys, NONE);
-            &self.groups[..]
-        } else {
-            &self.groups[own - 1..]
-        };
-        for group in added {
-            self.array[unpack(all.value(*group)).1 as usize] = *group;
-        }
     }
 
     /// Its groups, which end with it.

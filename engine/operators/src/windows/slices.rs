@@ -129,14 +129,10 @@ impl Slices {
         }
         for group in known..self.groups.len() as u32 {
             let (ordinal, key) = unpack(self.groups.value(group));
-            let slice = &mut self.slices[ordinal as usize];
-            match &mut self.by_key {
-                None => slice.add(group, &self.groups, self.keys.len()),
-                Some(by_key) => {
-                    slice.groups.push(group);
-                    by_key.resize_with(self.keys.len(), Vec::new);
-                    by_key[key as usize].push(group);
-                }
+            self.slices[ordinal as usize].groups.push(group);
+            if let Some(by_key) = &mut self.by_key {
+                by_key.resize_with(self.keys.len(), Vec::new);
+                by_key[key as usize].push(group);
             }
         }
         self.alive.resize(self.groups.len(), true);
