@@ -56,8 +56,8 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How many bytes of decoded batches are kept for jobs that read the same rows at different times: a small part of the machine's memory.
 fn decoded_bytes() -> usize {
-    let part = machine_memory().map_or(0, |memory| memory / 64);
-    part.clamp(32 << 20, 512 << 20) as usize
+    let part = machine_memory().map_or(0, |memory| memory / 128);
+    part.clamp(32 << 20, 256 << 20) as usize
 }
 
 impl Tuning {
