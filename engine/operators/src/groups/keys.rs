@@ -13,6 +13,7 @@ use arrow_row::{RowConverter, SortField};
 
 use super::maps::{BytesMap, IntMap};
 use super::radix::sort_pairs;
+use super::rows::{COLUMNS, IntRowsMap};
 use crate::error::Result;
 
 /// Keys of one or more columns, or of none, each with a dense number.
@@ -28,6 +29,8 @@ enum Store {
     Ints { map: IntMap, null: Option<u32> },
     /// One column of text.
     Texts { map: BytesMap, null: Option<u32> },
+    /// Several columns of integers or times.
+    IntRows(IntRowsMap),
     /// Anything else, row by row in `arrow-row` encoding, which sorts like the columns.
     Rows { map: BytesMap, converter: RowConverter },
 }
@@ -39,6 +42,9 @@ impl KeyTable {
             [one] if is_integer(one) => Store::Ints { map: IntMap::default(), null: None },
             [DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View] => {
                 Store::Texts { map: BytesMap::default(), null: None }
+            }
+            many if many.len() < COLUMNS && many.iter().all(is_integer) => {
+                Store::IntRows(IntRowsMap::new(many.len()))
             }
             many => {
                 let fields = many.iter().map(|kind| SortField::new(kind.clone())).collect();
@@ -52,6 +58,7 @@ impl KeyTable {
         match &self.store {
             Store::Unit { seen } => usize::from(*seen),
             Store::Ints { map, .. } => map.len(),
+            Store::IntRows(map) => map.len(),
             Store::Texts { map, .. } | Store::Rows { map, .. } => map.len(),
         }
     }
@@ -84,6 +91,9 @@ impl KeyTable {
                 DataType::LargeUtf8 => intern_texts(columns[0].as_string::<i64>().iter(), map, null, ids),
                 _ => intern_texts(columns[0].as_string_view().iter(), map, null, ids),
             },
+            Store::IntRows(map) => {
+                map.intern(&columns.iter().map(to_int64).collect::<Result<Vec<_>>>()?, ids);
+            }
             Store::Rows { map, converter } => {
                 let encoded = converter.convert_columns(columns)?;
                 ids.extend(encoded.iter().map(|row| map.intern(row.as_ref())));
@@ -114,6 +124,10 @@ impl KeyTable {
                     _ => Arc::new(texts.collect::<StringViewArray>()),
                 }])
             }
+            Store::IntRows(map) => {
+                let columns = self.types.iter().enumerate();
+                columns.map(|(nth, kind)| from_int64(map.column(nth, ids), kind)).collect()
+            }
             Store::Rows { map, converter } => {
                 if ids.is_empty() {
                     return Ok(self.types.iter().map(new_empty_array).collect());
@@ -139,6 +153,7 @@ impl KeyTable {
                 let place = |id| (Some(id) != *null).then(|| map.value(id));
                 place(a).cmp(&place(b))
             }
+            Store::IntRows(map) => map.compare(a, b),
             Store::Rows { map, .. } => map.value(a).cmp(map.value(b)),
         }
     }
@@ -191,6 +206,7 @@ impl KeyTable {
                 }
                 (*map, *null) = (kept, kept_null);
             }
+            Store::IntRows(map) => map.retain(ids),
             Store::Rows { map, .. } => {
                 let mut kept = BytesMap::default();
                 for id in ids {
@@ -213,6 +229,7 @@ impl KeyTable {
                 map.clear();
                 *null = None;
             }
+            Store::IntRows(map) => map.clear(),
             Store::Rows { map, .. } => map.clear(),
         }
     }
@@ -221,6 +238,7 @@ impl KeyTable {
         match &self.store {
             Store::Unit { .. } => 0,
             Store::Ints { map, .. } => map.size(),
+            Store::IntRows(map) => map.size(),
             Store::Texts { map, .. } | Store::Rows { map, .. } => map.size(),
         }
     }
@@ -334,6 +352,15 @@ mod tests {
         check(vec![cast(&texts(), &DataType::Utf8View).unwrap()], &[0, 1, 2, 0, 3]);
         check(vec![cast(&texts(), &DataType::LargeUtf8).unwrap()], &[0, 1, 2, 0, 3]);
         check(vec![ints(), texts()], &[0, 1, 2, 0, 3]);
+        let small = |values: Vec<Option<i32>>| -> ArrayRef { Arc::new(Int32Array::from(values)) };
+        let minutes: ArrayRef =
+            Arc::new(TimestampMillisecondArray::from(vec![2, -1, 2, 2, 2]).with_timezone("UTC"));
+        check(vec![ints(), Arc::clone(&minutes)], &[0, 1, 2, 0, 3]);
+        check(vec![minutes, small(vec![Some(1), Some(0), None, Some(1), Some(0)])], &[0, 1, 2, 0, 3]);
+        check(
+            vec![small(vec![Some(4), Some(4), Some(-4)]), small(vec![Some(0), Some(9), Some(0)])],
+            &[0, 1, 2],
+        );
         check(
             vec![Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true), None]))],
             &[0, 1, 2, 0, 1],
@@ -354,7 +381,8 @@ mod tests {
         let texts = cast(&ints, &DataType::Utf8).unwrap();
         // In an array.
         let dense: ArrayRef = Arc::new(Int64Array::from_iter_values((0..9_000).map(|n| n * 7_919 % 10_007)));
-        let all = [vec![Arc::clone(&ints)], vec![Arc::clone(&texts)], vec![texts, ints], vec![dense]];
+        let two = vec![Arc::clone(&ints), Arc::clone(&dense)];
+        let all = [vec![Arc::clone(&ints)], vec![Arc::clone(&texts)], vec![texts, ints], vec![dense], two];
         for columns in all {
             let types = columns.iter().map(|column| column.data_type().clone()).collect();
             let mut table = KeyTable::new(types).unwrap();

@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::index::{Index, NUMBERS_MAX};
 
-const SEED: u64 = 0x4865_6164_7761_7465;
+pub(super) const SEED: u64 = 0x4865_6164_7761_7465;
 
 /// The hash by which byte strings are looked up, everywhere.
 #[inline]
@@ -142,7 +142,8 @@ impl IntMap {
         let mut wanted = vec![0_u64; self.values.len().div_ceil(64)];
         ids.iter().for_each(|id| wanted[*id as usize / 64] |= 1 << (id % 64));
         let is_wanted = |id: &u32| wanted[*id as usize / 64] >> (id % 64) & 1 == 1;
-        let found = self.direct.iter().filter(|number| **number != 0).map(|number| number - 1).filter(is_wanted);
+        let found =
+            self.direct.iter().filter(|number| **number != 0).map(|number| number - 1).filter(is_wanted);
         ids.iter_mut().zip(found).for_each(|(place, id)| *place = id);
         true
     }
@@ -241,7 +242,7 @@ fn value<'a>(arena: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
     &arena[start..ends[id]]
 }
 
-fn number(index: usize) -> u32 {
+pub(super) fn number(index: usize) -> u32 {
     assert!(index < NUMBERS_MAX, "an instance has less than three billion groups");
     index as u32
 }
@@ -279,7 +280,8 @@ mod tests {
         assert_eq!(check(&scattered(1 << 20)).dense, DIRECT);
         assert_eq!(check(&scattered(-1)).dense, DIRECT);
         // Some that are large, and some that are less than nothing, among the others.
-        let mixed: Vec<i64> = scattered(2).into_iter().map(|n| if n % 5 == 0 { n << 40 } else { n }).collect();
+        let mixed: Vec<i64> =
+            scattered(2).into_iter().map(|n| if n % 5 == 0 { n << 40 } else { n }).collect();
         assert!(check(&mixed).hashed.len() > many as usize / 10);
         let mixed: Vec<i64> = scattered(2).into_iter().map(|n| if n % 10 == 0 { -n } else { n }).collect();
         let map = check(&mixed);

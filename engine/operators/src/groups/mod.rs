@@ -8,6 +8,7 @@ mod index;
 mod keys;
 mod maps;
 mod radix;
+mod rows;
 
 pub(crate) use keys::KeyTable;
 pub(crate) use maps::{IntMap, hash_bytes};

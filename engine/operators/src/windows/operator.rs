@@ -218,7 +218,12 @@ impl Operator for WindowOperator {
         }
         for groups in self.slices.take_changed(full).chunks(PART_ROWS) {
             let (columns, slots) = self.slices.entries(groups)?;
-            push_entries("groups", RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?, slots, out);
+            push_entries(
+                "groups",
+                RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?,
+                slots,
+                out,
+            );
         }
         Ok(())
     }

@@ -11,7 +11,7 @@
 
 use std::ops::{BitOr, Shl};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
@@ -126,7 +126,7 @@ fn integers(column: &ArrayRef) -> Result<Option<ScalarBuffer<i64>>, ArrowError> 
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Date32Array, Int8Array, StringArray, TimestampMillisecondArray, UInt32Array};
+    use arrow::array::{Date32Array, Int8Array, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array};
 
     use super::*;
 
@@ -139,18 +139,24 @@ mod tests {
     #[test]
     fn packed_rows_are_in_the_order_of_their_columns() {
         let rows = 2_000_i64;
-        let mixed = |n: i64, range: i64| n.wrapping_mul(0x5851_f42d_4c95_7f2d).rotate_left(29).rem_euclid(range);
+        let mixed =
+            |n: i64, range: i64| n.wrapping_mul(0x5851_f42d_4c95_7f2d).rotate_left(29).rem_euclid(range);
         let ints = |range: i64, least: i64| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values((0..rows).map(|n| mixed(n, range) + least)))
         };
-        let wide: ArrayRef =
-            Arc::new(Int64Array::from_iter_values((0..rows).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64))));
+        let wide: ArrayRef = Arc::new(Int64Array::from_iter_values(
+            (0..rows).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)),
+        ));
         let times: ArrayRef = Arc::new(
-            TimestampMillisecondArray::from_iter_values((0..rows).map(|n| 1_700_000_000_000 + mixed(n, 3) * 60_000))
-                .with_timezone("UTC"),
+            TimestampMillisecondArray::from_iter_values(
+                (0..rows).map(|n| 1_700_000_000_000 + mixed(n, 3) * 60_000),
+            )
+            .with_timezone("UTC"),
         );
-        let days: ArrayRef = Arc::new(Date32Array::from_iter_values((0..rows).map(|n| mixed(n, 9) as i32 - 4)));
-        let small: ArrayRef = Arc::new(Int8Array::from_iter_values((0..rows).map(|n| mixed(n, 256) as u8 as i8)));
+        let days: ArrayRef =
+            Arc::new(Date32Array::from_iter_values((0..rows).map(|n| mixed(n, 9) as i32 - 4)));
+        let small: ArrayRef =
+            Arc::new(Int8Array::from_iter_values((0..rows).map(|n| mixed(n, 256) as u8 as i8)));
         let unsigned: ArrayRef =
             Arc::new(UInt32Array::from_iter_values((0..rows).map(|n| mixed(n, 1 << 32) as u32)));
         let same: ArrayRef = Arc::new(Int64Array::from_value(-3, rows as usize));
@@ -161,9 +167,11 @@ mod tests {
         check(&[days, small, unsigned], true);
         check(&[times.clone(), wide.clone(), ints(2, -1)], true);
         check(&[wide.clone(), wide.clone(), ints(2, 0)], false);
-        let some: ArrayRef = Arc::new((0..rows).map(|n| (n % 7 > 0).then_some(n % 5)).collect::<Int64Array>());
+        let some: ArrayRef =
+            Arc::new((0..rows).map(|n| (n % 7 > 0).then_some(n % 5)).collect::<Int64Array>());
         check(&[times, some], false);
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|n| mixed(n, 99).to_string())));
+        let texts: ArrayRef =
+            Arc::new(StringArray::from_iter_values((0..rows).map(|n| mixed(n, 99).to_string())));
         check(&[texts, wide], false);
         check(&[ints(5, 0).slice(3, 100), ints(9, 0).slice(800, 100)], true);
         check(&[ints(5, 0).slice(3, 0)], true);
