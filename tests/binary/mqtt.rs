@@ -124,6 +124,65 @@ async fn the_wills_of_clients_outlive_the_broker() {
     server.wait_until("SELECT device, state FROM states", |rows| rows == [gone.clone()]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_trigger_publishes_waits_for_a_subscriber_through_a_kill() {
+    if !has_clients() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (mut server, port) = serve(dir.path());
+    server
+        .sql(
+            "CREATE STREAM readings (device STRING, n BIGINT) PARTITIONED BY (device);
+             CREATE TRIGGER hot ON readings WHEN n % 2 = 0
+             EXECUTE PUBLISH 'alerts/hot' WITH (via = 'mqtt', retain = 'true');",
+        )
+        .await;
+    // Somebody subscribes, and goes away.
+    let lasting = ["-i", "night-shift", "-c", "-t", "alerts/hot", "-q", "1", "-V", "mqttv311"];
+    assert!(client("mosquitto_sub", &port, &[&lasting[..], &["-E"]].concat()).status().unwrap().success());
+    for life in 0..3_u32 {
+        let line = |n: u32| format!("{{\"device\":\"d{}\",\"n\":{n}}}\n", n % 3);
+        server
+            .post("/v1/streams/readings", &(life * 20..life * 20 + 20).map(line).collect::<String>())
+            .await;
+        let delivered = format!(
+            "SELECT COUNT(DISTINCT id) FROM system.trigger_deliveries WHERE outcome = 'delivered' HAVING COUNT(DISTINCT id) >= {}",
+            life * 10 + if life == 1 { 5 } else { 10 }
+        );
+        server.wait_until(&delivered, |rows| !rows.is_empty()).await;
+        if life < 2 {
+            server.kill();
+            server = serve(dir.path()).0;
+        }
+    }
+    server.kill();
+    let (server, port) = serve(dir.path());
+    let mut late = Process::spawn(client("mosquitto_sub", &port, &[&lasting[..], &["-W", "60"]].concat()));
+    late.wait_for("\"n\":58");
+    let heard = late.heard().iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut firsts: Vec<(String, u64)> = Vec::new();
+    for document in heard {
+        let id = document["id"].as_str().unwrap().to_owned();
+        let n = document["firing"]["n"].as_u64().unwrap();
+        match firsts.iter().find(|(known, _)| *known == id) {
+            Some((_, before)) => assert_eq!(*before, n, "{id} always means the same firing"),
+            None => firsts.push((id, n)),
+        }
+    }
+    for device in 0..3 {
+        let own: Vec<u64> = firsts.iter().map(|(_, n)| *n).filter(|n| n % 3 == device).collect();
+        let expected: Vec<u64> = (0..60).filter(|n| n % 2 == 0 && n % 3 == device).collect();
+        assert_eq!(own, expected, "each firing of d{device}, in order");
+    }
+    // Whoever comes now hears the last one.
+    let kept = ["-t", "alerts/#", "-C", "1", "-W", "60", "-F", "%r %t"];
+    let kept = tokio::task::spawn_blocking(move || client("mosquitto_sub", &port, &kept).output().unwrap());
+    assert_eq!(String::from_utf8_lossy(&kept.await.unwrap().stdout), "1 alerts/hot\n");
+    let parked = "SELECT COUNT(*) AS n FROM system.trigger_deliveries WHERE outcome = 'parked'";
+    assert_eq!(server.rows(parked).await[0]["n"], 0);
+}
+
 /// The Python that has Paho, if it is there.
 #[expect(clippy::print_stdout, reason = "it says what was left out")]
 fn paho() -> Option<PathBuf> {

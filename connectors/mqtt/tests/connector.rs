@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, and says what was left out"
 )]
 
+#[path = "connector/firings.rs"]
+mod firings;
 #[path = "clients/found.rs"]
 #[allow(dead_code, reason = "what others need of it")]
 mod found;
@@ -22,12 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::{AsArray as _, Int64Array, RecordBatch, StringArray};
-use headwater_connectors::{ConnectorDef, ConnectorSupervisor, Handle, State, registry};
+use headwater_connectors::{ConnectorDef, ConnectorSupervisor, Handle, State, add_publisher, registry};
 use headwater_core::{ShardId, World};
 use headwater_log::ReadSpec;
 use headwater_mqtt::broker::{Access, Broker, BrokerOptions, User};
 use headwater_mqtt::client::{Client, Login, Target};
-use headwater_mqtt::connector::{CONNECTOR, set_broker};
+use headwater_mqtt::connector::{CONNECTOR, PUBLISHER, set_broker};
 use headwater_mqtt::net::Listener;
 use headwater_mqtt::wire::{Packet, Qos, Version};
 
@@ -53,6 +55,7 @@ fn texts(lab: &Lab) -> Vec<String> {
 
 fn setup() {
     registry::add(&CONNECTOR);
+    add_publisher(&PUBLISHER);
 }
 
 /// A source of what is published to a topic.

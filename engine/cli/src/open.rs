@@ -85,6 +85,7 @@ impl EngineArgs {
         headwater_connectors::registry::add(&headwater_mqtt::connector::CONNECTOR);
         headwater_wamp::connector::add();
         headwater_connectors::add_publisher(&headwater_wamp::connector::PUBLISHER);
+        headwater_connectors::add_publisher(&headwater_mqtt::connector::PUBLISHER);
         headwater_databases::add();
         headwater_connectors::registry::add(&headwater_kafka::CONNECTOR);
         headwater_connectors::registry::add(&headwater_kafka::UPSERT);

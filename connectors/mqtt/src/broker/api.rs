@@ -104,9 +104,28 @@ impl Broker {
         self.state.lock().lost(link.session, link.link);
     }
 
-    /// Publishes what no client has.
-    pub fn publish(&self, message: Message) {
-        self.state.lock().publish_from_inside(Arc::new(message));
+    /// Publishes what no client has. Answers how many changes there are with it, for [`Broker::kept`].
+    pub fn publish(&self, message: Message) -> u64 {
+        let mut state = self.state.lock();
+        state.publish_from_inside(Arc::new(message));
+        state.ledger.noted()
+    }
+
+    /// Waits until so many changes are durable; `false` if they cannot be. What is published then waits on the disk for each session that
+    /// outlives its connection. A broker without a store keeps nothing, so that nobody waits.
+    pub async fn kept(&self, changes: u64) -> bool {
+        let settled = Arc::clone(&self.state.lock().ledger.settled);
+        loop {
+            // Asked for before looking, so that nothing is missed in between.
+            let woken = settled.notified();
+            {
+                let ledger = &self.state.lock().ledger;
+                if ledger.is_durable(changes) || ledger.is_broken {
+                    return !ledger.is_broken;
+                }
+            }
+            woken.await;
+        }
     }
 
     /// Takes in what a store had, before anybody is let in. From now on changes are noted for it, and whoever causes one hears nothing
@@ -144,7 +163,11 @@ impl Broker {
 
     /// Changes cannot be made durable any more: everybody is sent away without another word.
     pub fn broken(&self) {
-        self.state.lock().ledger.is_broken = true;
+        {
+            let ledger = &mut self.state.lock().ledger;
+            ledger.is_broken = true;
+            ledger.settled.notify_waiters();
+        }
         self.close();
     }
 

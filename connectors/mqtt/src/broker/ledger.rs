@@ -33,6 +33,8 @@ pub(super) struct Ledger {
     waiting: Vec<(u64, u64)>,
     /// Wakes whoever writes changes down.
     pub wake: Arc<Notify>,
+    /// Wakes those who are no session and wait for changes to be durable, or for the store's failure.
+    pub settled: Arc<Notify>,
 }
 
 impl Ledger {
@@ -66,6 +68,7 @@ impl Ledger {
     /// The changes up to this one are durable; answers whom to wake.
     pub fn written(&mut self, change: u64) -> Vec<u64> {
         self.durable = change;
+        self.settled.notify_waiters();
         let (done, waiting) =
             std::mem::take(&mut self.waiting).into_iter().partition(|(_, for_it)| *for_it <= change);
         self.waiting = waiting;

@@ -38,8 +38,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// What the options say; `None` is the broker of this process.
-    fn take(context: &Context, options: &mut Options) -> Result<Option<Self>> {
+    /// What the options say; `None` is the broker of this process. The name is that of the session, unless an option says another.
+    pub(super) fn take(name: &str, options: &mut Options) -> Result<Option<Self>> {
         let url = options.parse_with("url", |text| {
             let url = Url::parse(text.trim()).map_err(|error| error.to_string())?;
             if url.password().is_some() {
@@ -56,9 +56,7 @@ impl Place {
         let password = options.parse_with("password", fill_from_environment)?.map(Bytes::from);
         let from_file = options.parse_with("password-file", |path| read_password(path.trim()))?;
         let prefix = options.get("client-prefix").unwrap_or_else(|| "headwater".to_owned());
-        let client_id = options
-            .get("client-id")
-            .unwrap_or_else(|| format!("{prefix}-{}-{}", context.name, context.stream_id.0));
+        let client_id = options.get("client-id").unwrap_or_else(|| format!("{prefix}-{name}"));
         let packet_bytes_max = options.size("max-packet-size")?.unwrap_or(PACKET_BYTES_MAX);
         let path = |options: &mut Options, name: &str| options.get(name).map(PathBuf::from);
         let ca = path(options, "tls.ca");
@@ -107,7 +105,7 @@ pub(crate) fn read_password(path: &str) -> std::result::Result<Bytes, String> {
     Ok(Bytes::copy_from_slice(line))
 }
 
-fn take_qos(options: &mut Options) -> Result<Qos> {
+pub(super) fn take_qos(options: &mut Options) -> Result<Qos> {
     let qos = options.parse_with("qos", |text| {
         match text.trim().to_ascii_lowercase().replace(['_', '-'], "").as_str() {
             "0" | "atmostonce" => Ok(Qos::AtMostOnce),
@@ -119,8 +117,13 @@ fn take_qos(options: &mut Options) -> Result<Qos> {
     Ok(qos.unwrap_or(Qos::AtLeastOnce))
 }
 
+/// The name of a table's session.
+fn session_of(context: &Context) -> String {
+    format!("{}-{}", context.name, context.stream_id.0)
+}
+
 fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
-    let place = Place::take(&context, options)?;
+    let place = Place::take(&session_of(&context), options)?;
     let filter = options.require("topic")?;
     let qos = take_qos(options)?;
     let checked = match split_shared(&filter) {
@@ -143,7 +146,7 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
 }
 
 fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
-    let place = Place::take(&context, options)?;
+    let place = Place::take(&session_of(&context), options)?;
     let topic = options.get("topic");
     let qos = take_qos(options)?;
     let retain = options.flag("sink.retain")?.unwrap_or(false);

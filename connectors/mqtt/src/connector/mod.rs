@@ -35,6 +35,8 @@
 //! declared with `METADATA FROM 'topic'` says where to instead of `topic`. A user property `key` holds `STREAM/SHARD/SEQUENCE`, by which a
 //! receiver can tell what came twice; 3.1.1 has no such properties, there it is a field `_key` of the object.
 //!
+//! Firings of triggers are published, too: `trigger.rs`.
+//!
 //! ## What is promised
 //!
 //! - *From the broker of this process*: what is published with QoS 1 or 2 is acknowledged when its row is durable. From the moment on at
@@ -54,7 +56,9 @@ mod rows;
 mod sink;
 mod source;
 mod subscriber;
+mod trigger;
 
 pub use config::CONNECTOR;
 pub(crate) use config::read_password;
 pub use embedded::{forget, set_broker, unset_broker};
+pub use trigger::PUBLISHER;

@@ -11,7 +11,6 @@ use headwater_core::World;
 use super::config::Place;
 use super::embedded;
 use super::rows::RowWriter;
-use crate::broker::Message;
 use crate::client::Client;
 use crate::wire::{Packet, PubackReasonCode, Publish, Qos, Release};
 
@@ -63,12 +62,7 @@ impl Publisher {
 
     async fn publish(&mut self, mut publish: Publish, row: Row) -> Result<()> {
         if self.place.is_none() {
-            let broker = embedded::broker().ok_or_else(|| {
-                let why = "there is none; start it with serve --mqtt, or give a url";
-                ConnectorError::outage("publish at the broker of this process", why)
-            })?;
-            broker.publish(Message::new(publish, "".into(), &self.world));
-            return Ok(());
+            return embedded::publish(publish, &self.world).map(drop);
         }
         if !self.remote()?.1.takes(&publish) {
             return self.park(&row, "its message is too long for the broker").await;
