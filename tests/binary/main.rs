@@ -11,6 +11,7 @@ mod commands;
 mod connectors;
 mod databases;
 mod decisions;
+mod deliveries;
 mod demo;
 mod expected;
 mod kafka;

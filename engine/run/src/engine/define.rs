@@ -357,6 +357,7 @@ impl Inner {
             state.failures.remove(name);
             state.eras.remove(name);
             state.unstarted.remove(name);
+            state.undelivered.remove(name);
             state.tests.remove(name);
         }
         if let Entry::MapReduce(_) = entry {

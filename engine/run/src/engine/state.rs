@@ -65,6 +65,8 @@ pub(crate) struct State {
     pub ends: BTreeMap<String, Vec<Sequence>>,
     /// What of the catalog could not start when it was last tried, and why.
     pub unstarted: BTreeMap<String, String>,
+    /// Triggers whose firings nobody can deliver, and why: the configuration may allow less than it did when they were created.
+    pub undelivered: BTreeMap<String, String>,
     /// MapReduce jobs that have failed, and why.
     pub failures: BTreeMap<String, String>,
     /// The eras of jobs that were replaced.

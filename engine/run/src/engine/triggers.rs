@@ -90,10 +90,21 @@ impl Inner {
         if !trigger.delivers() || self.state.lock().paused.contains(&trigger.name) {
             return Ok(());
         }
-        let delivery = self.delivery_of(&self.catalog(), trigger)?;
-        let running = self.connectors.start_delivery(delivery, Arc::clone(&self.ingest))?;
-        self.state.lock().connectors.insert(trigger.name.clone(), Arc::from(running));
-        Ok(())
+        let delivery = self.delivery_of(&self.catalog(), trigger);
+        let running =
+            delivery.and_then(|delivery| self.connectors.start_delivery(delivery, Arc::clone(&self.ingest)));
+        let (mut state, name) = (self.state.lock(), trigger.name.clone());
+        match running {
+            Ok(running) => {
+                state.undelivered.remove(&name);
+                state.connectors.insert(name, Arc::from(running));
+                Ok(())
+            }
+            Err(error) => {
+                state.undelivered.insert(name, format!("{} {error}", error.code()));
+                Err(error)
+            }
+        }
     }
 
     fn delivery_of(
@@ -130,13 +141,15 @@ impl Inner {
     }
 
     fn status_of(&self, trigger: &TriggerDef) -> TriggerStatus {
-        let (job, delivery) = {
+        let (job, delivery, undelivered) = {
             let state = self.state.lock();
             let job = state.status(&trigger.name, &*self.log);
-            (job, state.connectors.get(&trigger.name).map(Arc::clone))
+            let delivery = state.connectors.get(&trigger.name).map(Arc::clone);
+            (job, delivery, state.undelivered.get(&trigger.name).cloned())
         };
         let delivery = delivery.map(|delivery| delivery.status());
         let delivery_error = delivery.as_ref().and_then(|delivery| delivery.last_error.clone());
+        let delivery_error = delivery_error.or(undelivered);
         let last = self.log.stream_named(&trigger.name).ok().and_then(|info| self.last_firing(&info).ok());
         TriggerStatus {
             name: trigger.name.clone(),
