@@ -19,6 +19,7 @@ mod mapreduce;
 mod mqtt;
 mod process;
 mod prompt;
+mod scaling;
 #[path = "../../connectors/databases/tests/it/server.rs"]
 #[expect(
     clippy::print_stdout,
