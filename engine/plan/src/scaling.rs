@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use headwater_decide::scaling::{Adjustment, AdjustmentType, Cron, Steps, TargetTracking};
+use headwater_decide::scaling::{Adjustment, AdjustmentType, Steps, TargetTracking, Times};
 use headwater_operators::decide::{scaling_activities_schema, scaling_progress_schema};
 
 use crate::decision::{Metric, engine_stream};
@@ -62,7 +62,7 @@ pub enum PolicyWhat {
     /// At certain times bounds and size are set.
     Schedule {
         /// When.
-        cron: Cron,
+        times: Times,
         /// The new least size.
         min: Option<i64>,
         /// The new greatest size.

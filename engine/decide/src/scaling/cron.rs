@@ -1,14 +1,18 @@
-//! When a scheduled action is due: the five fields of cron, in UTC.
+//! When a scheduled action is due: the five fields of cron, in the clocks of a time zone.
 //!
 //! ```text
 //!  minute  hour  day of month  month  day of week        */15  8-18  *  JAN,jul  MON-FRI
 //! ```
 //!
 //! If both days are restricted, either suffices, as cron has had it since Version 7. Sunday is 0 and 7.
+//!
+//! Each time comes once. Where clocks are put forward, what would be due in between is due when they have been; where they are put back, what
+//! would be due twice is due the first time.
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, TimeZone, Timelike};
+use chrono_tz::Tz;
 use headwater_core::EventTime;
 
 use crate::error::{DecideError, Result};
@@ -58,16 +62,34 @@ impl Cron {
         }
     }
 
-    /// The first time after `after` at which it is due.
+    /// The first time after `after` at which it is due in UTC.
     pub fn next(&self, after: EventTime) -> Option<EventTime> {
-        let start = DateTime::from_timestamp_nanos(after.0).naive_utc() + Duration::minutes(1);
+        self.next_in(Tz::UTC, after)
+    }
+
+    /// The same in a time zone.
+    pub fn next_in(&self, zone: Tz, after: EventTime) -> Option<EventTime> {
+        let mut local = DateTime::from_timestamp_nanos(after.0).with_timezone(&zone).naive_local();
+        loop {
+            local = self.next_local(local)?;
+            let due = instant(zone, local)?;
+            // In the hour that is there twice it may have been due already.
+            if due > after {
+                return Some(due);
+            }
+        }
+    }
+
+    /// The first reading of a clock after this one at which it is due.
+    fn next_local(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        let start = after.checked_add_signed(Duration::minutes(1))?;
         let mut day = start.date();
         let mut from = (start.hour(), start.minute());
         for _ in 0..DAYS_MAX {
             if self.holds_day(day)
                 && let Some(time) = self.time_from(day, from)
             {
-                return time.and_utc().timestamp_nanos_opt().map(EventTime);
+                return Some(time);
             }
             day = day.succ_opt()?;
             from = (0, 0);
@@ -92,6 +114,13 @@ impl Cron {
             })
             .next()
     }
+}
+
+/// When clocks of a zone show this first, or have just been put beyond it: by an hour, mostly, and once by a day.
+fn instant(zone: Tz, local: NaiveDateTime) -> Option<EventTime> {
+    let readings = (0..=24 * 60).map(|minutes| local + Duration::minutes(minutes));
+    let there = readings.into_iter().find_map(|local| zone.from_local_datetime(&local).earliest())?;
+    there.timestamp_nanos_opt().map(EventTime)
 }
 
 impl fmt::Display for Cron {

@@ -13,10 +13,10 @@ use headwater_core::EventTime;
 use serde::{Deserialize, Serialize};
 
 use super::adjustment::Adjustment;
-use super::cron::Cron;
 use super::decision::{Decision, Outcome, WhyNot};
 use super::policy::{Ask, Policy, PolicyKind};
 use super::target::Want;
+use super::times::Times;
 use super::warming::Activities;
 use crate::alarm::AlarmState;
 use crate::error::{DecideError, Result};
@@ -46,7 +46,7 @@ pub struct Schedule {
     /// Its name.
     pub name: String,
     /// When.
-    pub cron: Cron,
+    pub times: Times,
     /// The new least size.
     pub min: Option<i64>,
     /// The new greatest size.
@@ -309,7 +309,7 @@ impl Group {
         }
         let after = EventTime(*self.state.scheduled_until.get_or_insert(until.0));
         let due = self.rules.schedules.iter().enumerate();
-        let next = due.filter_map(|(nth, schedule)| Some((schedule.cron.next(after)?, nth))).min();
+        let next = due.filter_map(|(nth, schedule)| Some((schedule.times.next(after)?, nth))).min();
         next.filter(|(at, _)| *at <= until)
     }
 
@@ -325,7 +325,7 @@ impl Group {
             .rules
             .schedules
             .iter()
-            .filter(|schedule| schedule.cron.next(after) == Some(at))
+            .filter(|schedule| schedule.times.next(after) == Some(at))
             .cloned()
             .collect();
         self.state.activities.pass(at);

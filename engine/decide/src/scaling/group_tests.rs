@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::alarm::Side;
-use crate::scaling::{AdjustmentType, Step, Steps, TargetTracking};
+use crate::scaling::{AdjustmentType, Cron, Recurrence, Step, Steps, TargetTracking};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -218,7 +218,7 @@ fn scheduled(schedules: &[(&str, &str, Option<i64>, Option<i64>, Option<i64>)]) 
     let schedule =
         |(name, cron, min, max, desired): &(&str, &str, Option<i64>, Option<i64>, Option<i64>)| Schedule {
             name: (*name).to_owned(),
-            cron: Cron::parse(cron).unwrap(),
+            times: Times::Again(Recurrence::new(Cron::parse(cron).unwrap())),
             min: *min,
             max: *max,
             desired: *desired,

@@ -7,6 +7,7 @@ mod group;
 mod policy;
 mod step;
 mod target;
+mod times;
 mod warming;
 
 pub use adjustment::{Adjustment, AdjustmentType};
@@ -16,3 +17,4 @@ pub use group::{Group, GroupRules, GroupState, Schedule};
 pub use policy::{Ask, Policy, PolicyKind};
 pub use step::{Step, Steps};
 pub use target::{TargetTracking, Want};
+pub use times::{Recurrence, Times, zone};

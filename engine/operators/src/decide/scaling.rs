@@ -47,7 +47,7 @@ impl OperatorSpec for ScalingSpec {
     fn describe(&self) -> String {
         let GroupRules { min, max, desired, cooldown, policies, schedules, .. } = &self.rules;
         let policies = policies.iter().map(|policy| format!("{}: {}", policy.name, policy.kind));
-        let schedules = schedules.iter().map(|schedule| format!("{}: {}", schedule.name, schedule.cron));
+        let schedules = schedules.iter().map(|schedule| format!("{}: {}", schedule.name, schedule.times));
         let all: Vec<String> = policies.chain(schedules).collect();
         let progress = if self.is_instant() { "at once" } else { "when it is done" };
         format!(

@@ -140,8 +140,8 @@ impl ScalingOperator {
             self.dirty = true;
             for decision in self.group.run_scheduled(due) {
                 let all = &self.spec.rules.schedules;
-                let cron = all.iter().find(|schedule| schedule.name == decision.by);
-                let rule = cron.map_or(String::new(), |schedule| format!("scheduled, {}", schedule.cron));
+                let schedule = all.iter().find(|schedule| schedule.name == decision.by);
+                let rule = schedule.map_or(String::new(), |schedule| format!("scheduled, {}", schedule.times));
                 self.decide(decision, rule);
             }
         }

@@ -4,19 +4,24 @@
 //!  CREATE SCALING POLICY name ON ALARM alarm WITH (type = simple, adjustment = ..., by = ..., cooldown = ...)
 //!  CREATE SCALING POLICY name ON ALARM alarm WITH (type = step, adjustment = ..., steps = '0..10: 0, 10..: 30', warmup = ...)
 //!  CREATE SCALING POLICY name ON stream STATISTIC ... PERIOD ... WITH (type = target, target = 50, ...)
-//!  CREATE SCALING POLICY name SCHEDULE '0 8 * * MON-FRI' WITH (min = ..., max = ..., desired = ...)
+//!  CREATE SCALING POLICY name SCHEDULE '0 8 * * MON-FRI' WITH (min = ..., max = ..., desired = ..., time_zone = ..., ...)
+//!  CREATE SCALING POLICY name SCHEDULE AT '2026-03-01 08:00:00' WITH (min = ..., max = ..., desired = ...)
 //!  CREATE SCALING GROUP name POLICIES (a, b) WITH (min = ..., max = ..., desired = ..., cooldown = ..., actuator = ...)
 //! ```
 
 use std::time::Duration;
 
 use headwater_decide::DecideError;
-use headwater_decide::scaling::{Adjustment, AdjustmentType, Cron, GroupRules, Steps, TargetTracking};
+use headwater_core::EventTime;
+use headwater_decide::scaling::{
+    Adjustment, AdjustmentType, Cron, GroupRules, Recurrence, Steps, TargetTracking, Times, zone,
+};
 
 use super::alarms::{read_source, wrong};
 use super::create::{if_not_exists, new_name};
 use super::given::Options;
 use super::reader::Reader;
+use super::statements::{read_time, time_of};
 use crate::error::{Mistake, Result, SqlError};
 use crate::scaling::{Actuator, GroupDef, PolicyDef, PolicyWhat};
 use crate::script::Position;
@@ -72,11 +77,23 @@ fn read_policy(reader: &mut Reader, name: &Name) -> Result<PolicyWhat> {
 
 fn read_schedule(reader: &mut Reader, name: &Name) -> Result<PolicyWhat> {
     let at = reader.position();
-    let text = reader.string("a schedule such as '0 8 * * MON-FRI'")?;
-    let cron = Cron::parse(&text).map_err(|error| wrong(error, reader, at))?;
+    let mut times = if reader.take_words("AT") {
+        Times::Once(read_time(reader)?)
+    } else {
+        let text = reader.string("a schedule such as '0 8 * * MON-FRI', or AT and a time")?;
+        Times::Again(Recurrence::new(Cron::parse(&text).map_err(|error| wrong(error, reader, at))?))
+    };
     let mut options = Options::read(reader)?;
     let (min, max, desired) = (options.whole("min")?, options.whole("max")?, options.whole("desired")?);
-    options.finish("a schedule", &["min", "max", "desired"])?;
+    let mut known = vec!["min", "max", "desired"];
+    if let Times::Again(again) = &mut times {
+        again.zone = options.parsed("time_zone", zone)?.unwrap_or(again.zone);
+        again.start = options.parsed("start_time", moment)?;
+        again.end = options.parsed("end_time", moment)?;
+        again.check().map_err(|error| wrong(error, reader, at))?;
+        known.extend(["time_zone", "start_time", "end_time"]);
+    }
+    options.finish("a schedule", &known)?;
     if [min, max, desired].into_iter().flatten().any(|size: i64| size < 0) {
         return Err(
             SqlError::new(Mistake::Option, "a size is not negative").at(name.position, reader.script())
@@ -87,7 +104,13 @@ fn read_schedule(reader: &mut Reader, name: &Name) -> Result<PolicyWhat> {
             .at(name.position, reader.script())
             .hint("WITH (min = ..., max = ..., desired = ...), at least one of them"));
     }
-    Ok(PolicyWhat::Schedule { cron, min, max, desired })
+    Ok(PolicyWhat::Schedule { times, min, max, desired })
+}
+
+fn moment(text: &str) -> std::result::Result<EventTime, DecideError> {
+    time_of(text).ok_or_else(|| {
+        DecideError::new(format!("'{text}' is no time: write it as '2026-03-01 08:00:00', in UTC"))
+    })
 }
 
 fn read_on_alarm(alarm: String, mut options: Options, reader: &Reader, at: Position) -> Result<PolicyWhat> {

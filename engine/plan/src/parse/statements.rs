@@ -302,10 +302,14 @@ pub(super) fn read_time(reader: &mut Reader) -> Result<EventTime> {
     reader.take_words("TIMESTAMP");
     let at = reader.position();
     let text = reader.string("a time such as '2013-07-01 12:00:00'")?;
-    let nanos = string_to_timestamp_nanos(&text).map_err(|_| {
+    time_of(&text).ok_or_else(|| {
         SqlError::new(Mistake::Type, format!("'{text}' is no time"))
             .at(at, reader.script())
             .hint("write it as '2013-07-01 12:00:00'")
-    })?;
-    Ok(EventTime(nanos))
+    })
+}
+
+/// A time as people write it, in UTC unless it says otherwise.
+pub(super) fn time_of(text: &str) -> Option<EventTime> {
+    string_to_timestamp_nanos(text).ok().map(EventTime)
 }

@@ -89,9 +89,9 @@ impl Decide<'_> {
     fn policy(&mut self, policy: &PolicyDef, parts: &mut Parts) -> Result<()> {
         let nth = parts.policies.len();
         let kind = match &policy.what {
-            PolicyWhat::Schedule { cron, min, max, desired } => {
-                let (name, cron) = (policy.name.clone(), cron.clone());
-                parts.schedules.push(Schedule { name, cron, min: *min, max: *max, desired: *desired });
+            PolicyWhat::Schedule { times, min, max, desired } => {
+                let (name, times) = (policy.name.clone(), times.clone());
+                parts.schedules.push(Schedule { name, times, min: *min, max: *max, desired: *desired });
                 return Ok(());
             }
             PolicyWhat::Simple { alarm, adjustment, cooldown } => {

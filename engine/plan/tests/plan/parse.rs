@@ -84,6 +84,9 @@ const CASES: &[&str] = &[
     "CREATE SCALING POLICY p ON ALARM a WITH (type = step, adjustment = ExactCapacity, steps = '0..10: 1, 10..: 2', warmup = '60 s')",
     "CREATE SCALING POLICY p ON q STATISTIC sum(n) PERIOD '1 minute' WITH (type = target, target = 100, disable_scale_in = true)",
     "CREATE SCALING POLICY p SCHEDULE '0 8 * * MON-FRI' WITH (min = 2, desired = 4)",
+    "CREATE SCALING POLICY p SCHEDULE '0 8 * * *' WITH (max = 2, time_zone = 'Europe/Berlin', start_time = '2026-03-01 08:00:00', \
+     end_time = '2026-04-01T08:00:00+02:00')",
+    "CREATE SCALING POLICY p SCHEDULE AT '2026-03-01 08:00:00' WITH (desired = 4)",
     "CREATE SCALING GROUP IF NOT EXISTS g POLICIES (p, q) WITH (min = 1, max = 9, desired = 3, cooldown = '180 s', warmup = '60 s')",
     "DROP ALARM a",
     "DROP COMPOSITE ALARM IF EXISTS c",

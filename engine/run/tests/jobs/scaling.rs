@@ -132,6 +132,41 @@ fn targets_and_schedules_go_together() {
     );
 }
 
+/// The clocks of Berlin are an hour ahead in that winter. An alarm that never is on tells the time.
+#[test]
+fn scheduled_actions_have_time_zones_starts_and_ends() {
+    let mut machine = Machine::new(10);
+    create_series(&machine, "load");
+    machine.sql(
+        "CREATE ALARM never ON load STATISTIC average(value) PERIOD '1 minute' WITH (comparison = '>', threshold = 100);
+         CREATE SCALING POLICY idle ON ALARM never WITH (by = 1);
+         CREATE SCALING POLICY morning SCHEDULE '0 8 * * *' WITH (desired = 4, time_zone = 'Europe/Berlin');
+         CREATE SCALING POLICY launch SCHEDULE AT '1970-01-01 07:30:00' WITH (min = 5);
+         CREATE SCALING POLICY rush SCHEDULE '*/10 * * * *'
+         WITH (max = 6, desired = 6, start_time = '1970-01-01 08:05:00', end_time = '1970-01-01 08:20:00');
+         CREATE SCALING GROUP workers POLICIES (idle, morning, launch, rush) WITH (min = 1, max = 10, desired = 2)",
+    );
+    for hour in 6..9 {
+        let samples: Vec<_> = (hour * 60..hour * 60 + 60).map(|minute| (minute * 60_000, 40.0)).collect();
+        append(&machine, "load", &samples);
+        machine.catch_up();
+        machine.kill(2);
+    }
+    machine.catch_up();
+    let rows = columns(&machine, "system.scaling_activities", &["at", "by", "before", "after", "reason"]);
+    let said: Vec<String> = rows.into_iter().map(|row| row.join(" ").replace("1970-01-01T", "")).collect();
+    assert_eq!(
+        said,
+        [
+            "07:00:00Z morning 2 4 scheduled, 0 8 * * * in Europe/Berlin",
+            "07:30:00Z launch 4 5 scheduled, at 07:30:00Z",
+            "08:05:00Z rush 5 6 scheduled, */10 * * * * from 08:05:00Z until 08:20:00Z",
+            "08:10:00Z rush 6 6 scheduled, */10 * * * * from 08:05:00Z until 08:20:00Z: the size is what is asked for",
+            "08:20:00Z rush 6 6 scheduled, */10 * * * * from 08:05:00Z until 08:20:00Z: the size is what is asked for",
+        ]
+    );
+}
+
 #[test]
 fn what_cannot_scale_is_refused() {
     let machine = Machine::new(8);
