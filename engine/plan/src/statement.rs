@@ -4,6 +4,8 @@ use std::fmt;
 
 use datafusion::sql::sqlparser::ast;
 use headwater_core::EventTime;
+use headwater_decide::alarm::AlarmState;
+use headwater_decide::scaling::Resize;
 
 use crate::decision::AlarmDef;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
@@ -69,6 +71,10 @@ pub enum Statement {
     Explain(Explain),
     /// `EXPLAIN ALARM`.
     ExplainAlarm(ExplainAlarm),
+    /// `ALTER ALARM ... SET STATE`.
+    SetAlarmState(SetAlarmState),
+    /// `ALTER SCALING GROUP ... SET`.
+    AlterScalingGroup(AlterScalingGroup),
     /// `PAUSE JOB`.
     PauseJob(Name),
     /// `RESUME JOB`.
@@ -100,6 +106,28 @@ pub struct Name {
     pub value: String,
     /// Where it stands.
     pub position: Position,
+}
+
+/// `ALTER ALARM name [FOR 'host=a'] SET STATE 'OK' REASON '...'`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAlarmState {
+    /// The alarm.
+    pub name: Name,
+    /// Which of its metrics.
+    pub dimensions: Option<String>,
+    /// The state, until the alarm is evaluated again.
+    pub state: AlarmState,
+    /// Why.
+    pub reason: String,
+}
+
+/// `ALTER SCALING GROUP name SET (min = ..., max = ..., desired = ..., honor_cooldown = ...)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlterScalingGroup {
+    /// The group.
+    pub name: Name,
+    /// What is set.
+    pub resize: Resize,
 }
 
 /// `CREATE STREAM [IF NOT EXISTS]` and `CREATE TABLE`.

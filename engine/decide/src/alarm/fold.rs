@@ -146,6 +146,21 @@ impl AlarmFold {
         }
     }
 
+    /// Puts the state by hand, and answers what it was. It lasts until the next evaluation behind `now`, which comes also if there are no
+    /// points; without a time, until there is one.
+    pub fn set_state(&mut self, state: AlarmState, timing: Timing, now: Option<i64>) -> AlarmState {
+        let every = timing.every.as_nanos() as i64;
+        if let Some(now) = now.filter(|_| self.rests || self.last.is_none()) {
+            let tick = timing.tick_of(now);
+            let tick = if tick > now { tick - every } else { tick };
+            if self.last.is_none_or(|last| last < tick) {
+                self.turn(timing, tick);
+            }
+        }
+        self.rests = false;
+        std::mem::replace(&mut self.state, state)
+    }
+
     /// Goes on being evaluated while it is on, also without points: for those who act again and again while it is.
     pub fn stay_awake_in_alarm(&mut self) {
         self.rests &= self.state != AlarmState::Alarm;
@@ -287,5 +302,34 @@ mod tests {
         let mut fold = AlarmFold::new(&rule, timing);
         assert!(fold.add(MINUTE, Point { value: f64::NAN, low: false }));
         assert!(run(&mut fold, &rule, timing, 10).is_empty());
+    }
+
+    /// SetAlarmState lasts until the next evaluation, also of an alarm that rests.
+    #[test]
+    fn a_state_that_is_set_lasts_until_the_next_evaluation() {
+        let (rule, timing) = (rule(1, MissingData::Missing), Timing::of_metric(Duration::from_secs(60)).unwrap());
+        let mut alarm = AlarmFold::new(&rule, timing);
+        let mut scratch = Vec::new();
+        alarm.add(MINUTE, high());
+        alarm.evaluate(&rule, timing, MINUTE, &mut scratch);
+        assert_eq!(alarm.set_state(AlarmState::Ok, timing, Some(MINUTE)), AlarmState::Alarm);
+        assert_eq!(alarm.next(timing, 2 * MINUTE), Some(2 * MINUTE));
+        let mut tick = MINUTE;
+        while !alarm.rests() {
+            tick += MINUTE;
+            alarm.evaluate(&rule, timing, tick, &mut scratch);
+        }
+        assert_eq!(alarm.state(), AlarmState::InsufficientData);
+        // It has slept for an hour: the next evaluation is the next, and not one of those that it has slept through.
+        let now = tick + 60 * MINUTE + 5;
+        assert_eq!(alarm.set_state(AlarmState::Alarm, timing, Some(now)), AlarmState::InsufficientData);
+        assert!(!alarm.is_as_new());
+        assert_eq!(alarm.next(timing, i64::MAX), Some(tick + 61 * MINUTE));
+        let evaluation = alarm.evaluate(&rule, timing, tick + 61 * MINUTE, &mut scratch);
+        assert_eq!(
+            (evaluation.before, evaluation.after),
+            (AlarmState::Alarm, AlarmState::InsufficientData)
+        );
+        assert!(alarm.is_as_new());
     }
 }

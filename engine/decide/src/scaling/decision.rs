@@ -61,8 +61,10 @@ pub enum WhyNot {
     NoStep,
     /// The newest point is missing.
     NoData,
-    /// The bounds that a scheduled action sets contradict each other.
+    /// The bounds that a scheduled action or somebody by hand sets contradict each other.
     BadBounds,
+    /// The size lies outside of these bounds.
+    OutOfBounds(i64, i64),
 }
 
 impl fmt::Display for WhyNot {
@@ -83,6 +85,7 @@ impl fmt::Display for WhyNot {
             Self::NoStep => f.write_str("there is no step for the metric"),
             Self::NoData => f.write_str("the newest point is missing"),
             Self::BadBounds => f.write_str("the minimum would be greater than the maximum"),
+            Self::OutOfBounds(min, max) => write!(f, "the size must lie within the bounds {min} to {max}"),
         }
     }
 }

@@ -21,6 +21,9 @@ use super::warming::Activities;
 use crate::alarm::AlarmState;
 use crate::error::{DecideError, Result};
 
+/// Who decides what is done by hand.
+pub const BY_HAND: &str = "ALTER SCALING GROUP";
+
 /// What a group is, apart from its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupRules {
@@ -53,6 +56,19 @@ pub struct Schedule {
     pub max: Option<i64>,
     /// The new size.
     pub desired: Option<i64>,
+}
+
+/// Other bounds, or another size, by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Resize {
+    /// The new least size.
+    pub min: Option<i64>,
+    /// The new greatest size.
+    pub max: Option<i64>,
+    /// The new size. It must lie within the bounds; without it, the size that there is is brought within them.
+    pub desired: Option<i64>,
+    /// Whether a cooldown, or an activity in progress, is a reason not to.
+    pub honor_cooldown: bool,
 }
 
 /// The state of a group.
@@ -231,17 +247,21 @@ impl Group {
         }
     }
 
-    fn simple(&self, ask: Ask, adjustment: &Adjustment, at: EventTime) -> Proposal {
-        let wanted = adjustment.apply(self.state.desired);
-        let why_not = match self.state.activities.in_progress() {
+    /// Why nothing simple happens, if that is so.
+    fn waits(&self, at: EventTime) -> Option<WhyNot> {
+        match self.state.activities.in_progress() {
             Some(activity) => Some(WhyNot::InProgress(activity)),
             None if at.0 < self.state.cooldown_until => {
                 Some(WhyNot::Cooldown(EventTime(self.state.cooldown_until)))
             }
             None => None,
-        };
+        }
+    }
+
+    fn simple(&self, ask: Ask, adjustment: &Adjustment, at: EventTime) -> Proposal {
+        let wanted = adjustment.apply(self.state.desired);
         let proposal = self.within_bounds(ask, wanted);
-        match why_not {
+        match self.waits(at) {
             Some(why) => Proposal { leads_to: Err(why), ..proposal },
             None => proposal,
         }
@@ -333,9 +353,43 @@ impl Group {
     }
 
     fn run_one(&mut self, at: EventTime, schedule: Schedule) -> Decision {
+        let Schedule { name, min, max, desired, .. } = schedule;
+        self.set(at, name, min, max, desired)
+    }
+
+    /// What somebody wants by hand.
+    pub fn resize(&mut self, at: EventTime, resize: &Resize) -> Decision {
+        self.state.activities.pass(at);
+        let Resize { min, max, desired, honor_cooldown } = *resize;
+        let bounds = (min.unwrap_or(self.state.min), max.unwrap_or(self.state.max));
+        let outside = desired.filter(|desired| !(bounds.0..=bounds.1).contains(desired));
+        let why_not = match outside {
+            _ if bounds.0 > bounds.1 => Some(WhyNot::BadBounds),
+            Some(_) => Some(WhyNot::OutOfBounds(bounds.0, bounds.1)),
+            None => desired.filter(|_| honor_cooldown).and_then(|_| self.waits(at)),
+        };
+        let by = BY_HAND.to_owned();
+        match why_not {
+            None => self.set(at, by, min, max, desired),
+            Some(why) => {
+                let (before, outcome) = (self.state.desired, Outcome::Nothing(why));
+                Decision { at, by, metric: None, before, wanted: desired, after: before, outcome }
+            }
+        }
+    }
+
+    /// Sets bounds and size.
+    fn set(
+        &mut self,
+        at: EventTime,
+        by: String,
+        min: Option<i64>,
+        max: Option<i64>,
+        desired: Option<i64>,
+    ) -> Decision {
         let before = self.state.desired;
-        let (min, max) = (schedule.min.unwrap_or(self.state.min), schedule.max.unwrap_or(self.state.max));
-        let wanted = schedule.desired.unwrap_or(before);
+        let (min, max) = (min.unwrap_or(self.state.min), max.unwrap_or(self.state.max));
+        let wanted = desired.unwrap_or(before);
         let outcome = if min > max {
             Outcome::Nothing(WhyNot::BadBounds)
         } else {
@@ -350,7 +404,7 @@ impl Group {
             }
         };
         let after = self.state.desired;
-        Decision { at, by: schedule.name, metric: None, before, wanted: Some(wanted), after, outcome }
+        Decision { at, by, metric: None, before, wanted: Some(wanted), after, outcome }
     }
 }
 

@@ -284,3 +284,50 @@ fn bounds_have_to_fit() {
     assert!(check(1, 2, 1) && check(0, 0, 0));
     assert!(!check(2, 1, 2) && !check(1, 2, 3) && !check(1, 2, 0) && !check(-1, 2, 0));
 }
+
+/// SetDesiredCapacity: the cooldown is honored only if that is asked for.
+#[test]
+fn a_size_set_by_hand_honors_a_cooldown_only_if_asked_to() {
+    let more = PolicyKind::Simple {
+        adjustment: Adjustment { kind: AdjustmentType::ChangeInCapacity, by: 1.0, magnitude_min: None },
+        cooldown: None,
+    };
+    let mut group = group(1, 10, 2, vec![more]);
+    let ask = Ask { policy: 0, metric: Some(1.0), alarm: AlarmState::Alarm, low: AlarmState::Ok };
+    assert_eq!(group.decide(at(0), &[ask])[0].outcome, Outcome::Scaled(1));
+    let resize = |desired, honor_cooldown| Resize { desired: Some(desired), honor_cooldown, ..Resize::default() };
+    let in_progress = group.resize(at(10), &resize(5, true));
+    assert_eq!(in_progress.outcome, Outcome::Nothing(WhyNot::InProgress(1)));
+    group.finish(1, at(20), true);
+    let cooling = group.resize(at(319), &resize(5, true));
+    assert_eq!(cooling.outcome, Outcome::Nothing(WhyNot::Cooldown(at(320))));
+    assert_eq!((cooling.before, cooling.wanted, cooling.after), (3, Some(5), 3));
+    let at_once = group.resize(at(319), &resize(5, false));
+    assert_eq!((at_once.by.as_str(), at_once.after), ("ALTER SCALING GROUP", 5));
+    assert_eq!(at_once.outcome, Outcome::Scaled(2));
+    group.finish(2, at(319), true);
+    assert_eq!(group.resize(at(320), &resize(4, true)).outcome, Outcome::Scaled(3));
+}
+
+/// A size outside of the bounds is a ValidationError; bounds bring the size within them.
+#[test]
+fn a_size_set_by_hand_lies_within_the_bounds_and_bounds_move_the_size() {
+    let mut group = group(2, 4, 3, Vec::new());
+    let desired = |desired| Resize { desired: Some(desired), ..Resize::default() };
+    for wrong in [1, 5] {
+        assert_eq!(
+            group.resize(at(0), &desired(wrong)).outcome,
+            Outcome::Nothing(WhyNot::OutOfBounds(2, 4))
+        );
+    }
+    assert_eq!(group.state().desired, 3);
+    let both = Resize { max: Some(6), desired: Some(5), ..Resize::default() };
+    assert_eq!((group.resize(at(1), &both).after, group.state().max), (5, 6));
+    let lower = Resize { max: Some(4), ..Resize::default() };
+    assert_eq!(group.resize(at(2), &lower).after, 4);
+    let wider = Resize { max: Some(9), ..Resize::default() };
+    assert_eq!(group.resize(at(3), &wider).outcome, Outcome::Bounds);
+    let crossed = Resize { min: Some(10), ..Resize::default() };
+    assert_eq!(group.resize(at(4), &crossed).outcome, Outcome::Nothing(WhyNot::BadBounds));
+    assert_eq!(group.resize(at(5), &desired(4)).outcome, Outcome::Nothing(WhyNot::Same));
+}

@@ -13,7 +13,7 @@ mod warming;
 pub use adjustment::{Adjustment, AdjustmentType};
 pub use cron::Cron;
 pub use decision::{Decision, Outcome, WhyNot};
-pub use group::{Group, GroupRules, GroupState, Schedule};
+pub use group::{BY_HAND, Group, GroupRules, GroupState, Resize, Schedule};
 pub use policy::{Ask, Policy, PolicyKind};
 pub use step::{Step, Steps};
 pub use target::{TargetTracking, Want};

@@ -59,6 +59,10 @@ impl OperatorSpec for AlarmSpec {
         format!("{}: {}, says {says}{insists}", self.name, self.text())
     }
 
+    fn takes_orders_for(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn schema(&self) -> SchemaRef {
         alarm_history_schema()
     }

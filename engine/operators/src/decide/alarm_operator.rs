@@ -8,13 +8,14 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampNanosecondType};
 use headwater_core::EventTime;
 use headwater_decide::alarm::{AlarmFold, Evaluation, Point, Saved};
 
 use super::alarm::{AlarmSpec, Report};
 use super::history::{History, Line};
+use super::orders::{Order, Told};
 use super::points::{AT, DIMENSIONS, SAMPLES, VALUE, alarm_points_schema};
 use super::saved;
 use crate::api::{Operator, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
@@ -158,6 +159,33 @@ impl AlarmOperator {
         self.history.push(&line, clock, out)
     }
 
+    /// Does what people say: puts the state, until the next evaluation.
+    fn obey(&mut self, told: &Told, rows: &RecordBatch, out: &mut Output) -> Result<()> {
+        let Order::SetState { state, reason, .. } = &told.order else { return Ok(()) };
+        let mut ids = Vec::new();
+        self.keys.intern(&[Arc::clone(rows.column(DIMENSIONS))], 1, &mut ids)?;
+        self.grow()?;
+        let id = ids[0] as usize;
+        let AlarmSpec { rule, timing, .. } = &*self.spec;
+        let at = told.effective(self.watermark);
+        let alarm = self.alarms[id].get_or_insert_with(|| AlarmFold::new(rule, *timing));
+        let before = alarm.set_state(*state, *timing, Some(at).filter(|at| *at == self.watermark));
+        self.dirty[id] = true;
+        let line = Line {
+            at,
+            dimensions: &self.names[id],
+            before,
+            after: *state,
+            value: None,
+            breaching: None,
+            points: None,
+            reason,
+        };
+        let clock = EventTime(self.watermark);
+        self.history.push(&line, clock, out)?;
+        self.history.flush(clock, out)
+    }
+
     /// Gives back the room of forgotten alarms, once they are many and the next snapshot need not name them.
     fn collect_garbage(&mut self) {
         let dead = |id: &usize| self.alarms[*id].is_none() && !self.dirty[*id];
@@ -199,6 +227,9 @@ impl Scratch {
 
 impl Operator for AlarmOperator {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        if let Some(told) = Told::of(&rows.batch)? {
+            return self.obey(&told, &rows.batch, out);
+        }
         check_schema(NAME, &rows.batch, &alarm_points_schema())?;
         let mut ids = std::mem::take(&mut self.ids);
         self.keys.intern(&[Arc::clone(rows.batch.column(DIMENSIONS))], rows.len(), &mut ids)?;

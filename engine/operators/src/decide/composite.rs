@@ -33,6 +33,10 @@ impl OperatorSpec for CompositeAlarmSpec {
         format!("{}: {} of ({})", self.name, self.expression, self.inputs.join(", "))
     }
 
+    fn takes_orders_for(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn schema(&self) -> SchemaRef {
         alarm_history_schema()
     }

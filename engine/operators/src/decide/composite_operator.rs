@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::alarm::Report;
 use super::composite::CompositeAlarmSpec;
 use super::history::{AFTER, AT, DIMENSIONS, History, Line, alarm_history_schema};
+use super::orders::{Order, Told};
 use super::saved;
 use crate::api::{Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::error::{OperatorError, Result};
@@ -91,8 +92,36 @@ impl CompositeOperator {
     }
 }
 
+impl CompositeOperator {
+    /// Does what people say: puts the state, until one of the alarms says something.
+    fn obey(&mut self, told: &Told, out: &mut Output) -> Result<()> {
+        let Order::SetState { dimensions, state, reason } = &told.order else { return Ok(()) };
+        let spec = Arc::clone(&self.spec);
+        let new =
+            || States { inputs: vec![AlarmState::default(); spec.inputs.len()], own: AlarmState::default() };
+        let states = self.alarms.entry(dimensions.clone()).or_insert_with(new);
+        let line = Line {
+            at: told.effective(self.watermark),
+            dimensions,
+            before: std::mem::replace(&mut states.own, *state),
+            after: *state,
+            value: None,
+            breaching: None,
+            points: None,
+            reason,
+        };
+        self.dirty.insert(dimensions.clone());
+        let clock = EventTime(self.watermark);
+        self.history.push(&line, clock, out)?;
+        self.history.flush(clock, out)
+    }
+}
+
 impl Operator for CompositeOperator {
-    fn on_batch(&mut self, input: usize, rows: Rows, _out: &mut Output) -> Result<()> {
+    fn on_batch(&mut self, input: usize, rows: Rows, out: &mut Output) -> Result<()> {
+        if let Some(told) = Told::of(&rows.batch)? {
+            return self.obey(&told, out);
+        }
         check_schema(NAME, &rows.batch, &alarm_history_schema())?;
         let times = rows.batch.column(AT).as_primitive::<TimestampNanosecondType>();
         let dimensions = rows.batch.column(DIMENSIONS).as_string::<i32>();

@@ -5,6 +5,8 @@
 //!                                                          └── ScalingGroup ──> activities
 //! ```
 //!
+//! People may say something, too: [`Told`].
+//!
 //! An evaluation happens when the watermark has come to it, so that its points are all there. What is said is in the order of time.
 
 mod activities;
@@ -13,6 +15,7 @@ mod alarm_operator;
 mod composite;
 mod composite_operator;
 mod history;
+mod orders;
 mod points;
 mod saved;
 mod scaling;
@@ -22,5 +25,6 @@ pub use activities::{scaling_activities_schema, scaling_progress_schema};
 pub use alarm::{AlarmSpec, Report};
 pub use composite::CompositeAlarmSpec;
 pub use history::alarm_history_schema;
+pub use orders::{Order, Told};
 pub use points::alarm_points_schema;
 pub use scaling::{ScalingInput, ScalingSpec};

@@ -57,6 +57,10 @@ impl OperatorSpec for ScalingSpec {
         )
     }
 
+    fn takes_orders_for(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn schema(&self) -> SchemaRef {
         scaling_activities_schema()
     }

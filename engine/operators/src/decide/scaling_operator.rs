@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::activities::{Decided, activities, scaling_progress_schema};
 use super::history::{AFTER, AT, VALUE, alarm_history_schema};
+use super::orders::{Order, Told};
 use super::saved;
 use super::scaling::{ScalingInput, ScalingSpec};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
@@ -147,6 +148,15 @@ impl ScalingOperator {
         }
     }
 
+    /// Does what people say.
+    fn obey(&mut self, told: &Told) {
+        if let Order::Resize(resize) = &told.order {
+            let decision = self.group.resize(EventTime(told.effective(self.watermark)), resize);
+            self.dirty = true;
+            self.decide(decision, "by hand".to_owned());
+        }
+    }
+
     fn decide(&mut self, decision: Decision, rule: String) {
         if let Outcome::Scaled(activity) = decision.outcome
             && self.spec.is_instant()
@@ -160,6 +170,10 @@ impl ScalingOperator {
 
 impl Operator for ScalingOperator {
     fn on_batch(&mut self, input: usize, rows: Rows, _out: &mut Output) -> Result<()> {
+        if let Some(told) = Told::of(&rows.batch)? {
+            self.obey(&told);
+            return Ok(());
+        }
         let input = self.spec.inputs[input];
         if input == ScalingInput::Progress {
             return self.note_progress(&rows);

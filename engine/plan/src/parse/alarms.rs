@@ -1,17 +1,18 @@
-//! CREATE ALARM, CREATE COMPOSITE ALARM, EXPLAIN ALARM.
+//! CREATE ALARM, CREATE COMPOSITE ALARM, EXPLAIN ALARM, ALTER ALARM.
 //!
 //! ```text
 //!  CREATE ALARM name ON stream STATISTIC average(expr) PERIOD interval [WHERE cond] [DIMENSIONS (a, b)] WITH (...)
 //!  CREATE ALARM name ON (query) WITH (period = ..., ...)
 //!  CREATE COMPOSITE ALARM name AS ALARM(a) AND NOT OK(b) [WITH (...)]
 //!  EXPLAIN ALARM name [FOR 'host=a'] [AT time]
+//!  ALTER ALARM name [FOR 'host=a'] SET STATE 'OK' REASON '...'
 //! ```
 
 use std::time::Duration;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_decide::DecideError;
-use headwater_decide::alarm::{AlarmRule, Comparison, LowSamples, MissingData, Statistic, Timing};
+use headwater_decide::alarm::{AlarmRule, AlarmState, Comparison, LowSamples, MissingData, Statistic, Timing};
 use headwater_decide::composite::Expression;
 use headwater_operators::decide::Report;
 
@@ -23,7 +24,7 @@ use super::statements::read_time;
 use crate::decision::{AlarmDef, AlarmOn, Metric, MetricFrom, OfStream};
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Position;
-use crate::statement::{CreateAlarm, ExplainAlarm, Statement};
+use crate::statement::{CreateAlarm, ExplainAlarm, SetAlarmState, Statement};
 
 /// Reads what follows `CREATE`.
 pub(super) fn read_alarm(reader: &mut Reader) -> Result<Statement> {
@@ -194,6 +195,24 @@ pub(super) fn read_explain_alarm(reader: &mut Reader) -> Result<Statement> {
         if reader.take_words("FOR") { Some(reader.string("dimensions such as 'host=a'")?) } else { None };
     let at = if reader.take_words("AT") { Some(read_time(reader)?) } else { None };
     Ok(Statement::ExplainAlarm(ExplainAlarm { name, dimensions, at }))
+}
+
+/// Reads what follows `ALTER ALARM`.
+pub(super) fn read_set_state(reader: &mut Reader) -> Result<Statement> {
+    let name = reader.name("an alarm")?;
+    let dimensions =
+        if reader.take_words("FOR") { Some(reader.string("dimensions such as 'host=a'")?) } else { None };
+    reader.expect_words("SET STATE")?;
+    let at = reader.position();
+    let text = reader.string("a state: 'OK', 'ALARM' or 'INSUFFICIENT_DATA'")?;
+    let state = AlarmState::parse(&text.to_uppercase()).ok_or_else(|| {
+        SqlError::new(Mistake::Definition, format!("'{text}' is no state of an alarm"))
+            .at(at, reader.script())
+            .hint("OK, ALARM or INSUFFICIENT_DATA")
+    })?;
+    reader.expect_words("REASON")?;
+    let reason = reader.string("why")?;
+    Ok(Statement::SetAlarmState(SetAlarmState { name, dimensions, state, reason }))
 }
 
 /// A rule that contradicts itself, at its place.

@@ -23,6 +23,11 @@ impl Options {
         Ok(Self { given, script: reader.script().clone() })
     }
 
+    /// Reads the list of options that must be there.
+    pub(super) fn expect(reader: &mut Reader) -> Result<Self> {
+        Ok(Self { given: read_options(reader)?, script: reader.script().clone() })
+    }
+
     /// The value of a key as text.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         self.take(key).map(|(_, value, _)| value)

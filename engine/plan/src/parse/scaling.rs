@@ -1,4 +1,4 @@
-//! CREATE SCALING POLICY and CREATE SCALING GROUP.
+//! CREATE SCALING POLICY, CREATE SCALING GROUP and ALTER SCALING GROUP.
 //!
 //! ```text
 //!  CREATE SCALING POLICY name ON ALARM alarm WITH (type = simple, adjustment = ..., by = ..., cooldown = ...)
@@ -7,6 +7,7 @@
 //!  CREATE SCALING POLICY name SCHEDULE '0 8 * * MON-FRI' WITH (min = ..., max = ..., desired = ..., time_zone = ..., ...)
 //!  CREATE SCALING POLICY name SCHEDULE AT '2026-03-01 08:00:00' WITH (min = ..., max = ..., desired = ...)
 //!  CREATE SCALING GROUP name POLICIES (a, b) WITH (min = ..., max = ..., desired = ..., cooldown = ..., actuator = ...)
+//!  ALTER SCALING GROUP name SET (min = ..., max = ..., desired = ..., honor_cooldown = ...)
 //! ```
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use headwater_decide::DecideError;
 use headwater_core::EventTime;
 use headwater_decide::scaling::{
-    Adjustment, AdjustmentType, Cron, GroupRules, Recurrence, Steps, TargetTracking, Times, zone,
+    Adjustment, AdjustmentType, Cron, GroupRules, Recurrence, Resize, Steps, TargetTracking, Times, zone,
 };
 
 use super::alarms::{read_source, wrong};
@@ -25,7 +26,7 @@ use super::statements::{read_time, time_of};
 use crate::error::{Mistake, Result, SqlError};
 use crate::scaling::{Actuator, GroupDef, PolicyDef, PolicyWhat};
 use crate::script::Position;
-use crate::statement::{CreateScalingGroup, CreateScalingPolicy, Name, Statement};
+use crate::statement::{AlterScalingGroup, CreateScalingGroup, CreateScalingPolicy, Name, Statement};
 use crate::trigger::StartAt;
 
 /// The cooldown of a group that says nothing else.
@@ -156,6 +157,31 @@ fn read_on_alarm(alarm: String, mut options: Options, reader: &Reader, at: Posit
             Err(wrong(error, reader, at))
         }
     }
+}
+
+/// Reads what follows `ALTER SCALING GROUP`.
+pub(super) fn read_alter_group(reader: &mut Reader) -> Result<Statement> {
+    let name = reader.name("a scaling group")?;
+    reader.expect_words("SET")?;
+    let mut options = Options::expect(reader)?;
+    let resize = Resize {
+        min: options.whole("min")?,
+        max: options.whole("max")?,
+        desired: options.whole("desired")?,
+        honor_cooldown: options.truth("honor_cooldown")?.unwrap_or(false),
+    };
+    options.finish("a scaling group that is there", &["min", "max", "desired", "honor_cooldown"])?;
+    let wrong = |message: &str| {
+        Err(SqlError::new(Mistake::Option, message).at(name.position, reader.script()).hint("SET (desired = 2)"))
+    };
+    let sizes = [resize.min, resize.max, resize.desired];
+    if sizes.iter().flatten().next().is_none() {
+        return wrong("min, max or desired: one of them is to be set");
+    }
+    if sizes.into_iter().flatten().any(|size| size < 0) {
+        return wrong("a size is not negative");
+    }
+    Ok(Statement::AlterScalingGroup(AlterScalingGroup { name, resize }))
 }
 
 fn read_group(reader: &mut Reader) -> Result<Statement> {

@@ -5,11 +5,12 @@ use arrow::datatypes::Field;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::EventTime;
 
-use super::alarms::read_explain_alarm;
+use super::alarms::{read_explain_alarm, read_set_state};
 use super::create::{read_create, read_new};
 use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
+use super::scaling::read_alter_group;
 use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{
@@ -121,6 +122,12 @@ fn read_drop(reader: &mut Reader) -> Result<Statement> {
 
 fn read_alter(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("ALTER")?;
+    if reader.take_words("COMPOSITE ALARM") || reader.take_words("ALARM") {
+        return read_set_state(reader);
+    }
+    if reader.take_words("SCALING GROUP") {
+        return read_alter_group(reader);
+    }
     if !reader.take_words("TABLE") {
         reader.expect_words("STREAM")?;
     }

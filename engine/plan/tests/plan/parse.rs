@@ -96,6 +96,10 @@ const CASES: &[&str] = &[
     "SHOW SCALING GROUPS",
     "EXPLAIN ALARM hot",
     "EXPLAIN ALARM hot FOR 'host=a' AT '2026-03-01 10:00:00'",
+    "ALTER ALARM hot SET STATE 'ALARM' REASON 'a drill'",
+    "ALTER COMPOSITE ALARM c FOR 'host=a' SET STATE 'insufficient_data' REASON ''",
+    "ALTER SCALING GROUP g SET (desired = 3, honor_cooldown = true)",
+    "ALTER SCALING GROUP g SET (min = 0, max = 5)",
     "REPLAY ALARM hot FROM '2026-02-01' TO '2026-03-01'",
     "REPLAY JOB j",
     "REPLAY JOB j FROM '2013-07-01' TO TIMESTAMP '2013-08-01 00:00:00' INTO july",
@@ -201,6 +205,11 @@ fn summary(statement: &Statement) -> String {
         Statement::ExplainAlarm(explain) => {
             format!("explain alarm {} for {:?} at {:?}", explain.name.value, explain.dimensions, explain.at)
         }
+        Statement::SetAlarmState(set) => format!(
+            "set alarm {} for {:?} to {} because {:?}",
+            set.name.value, set.dimensions, set.state, set.reason
+        ),
+        Statement::AlterScalingGroup(alter) => format!("{} {:?}", alter.name.value, alter.resize),
         Statement::Query(query) => format!("query {}", query.ast),
         Statement::Set(set) => format!("set {} = {}", set.key.value, set.value),
         Statement::Replay(replay) => format!(

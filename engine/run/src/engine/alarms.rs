@@ -160,7 +160,7 @@ impl Inner {
     }
 
     /// All rows of a query over the log.
-    async fn batches(self: &Arc<Self>, sql: &str) -> Result<Vec<RecordBatch>> {
+    pub(super) async fn batches(self: &Arc<Self>, sql: &str) -> Result<Vec<RecordBatch>> {
         let parsed = parse_one(sql)?;
         let Statement::Query(query) = &parsed.statement else {
             return Err(RunError::Invalid(format!("not a query: {sql}")));
@@ -198,7 +198,7 @@ fn tell(batch: &RecordBatch, row: usize, changes: &[RecordBatch], lines: &mut Ve
     lines.extend(since.filter(|_| before == after));
 }
 
-fn text(batch: &RecordBatch, column: &str, row: usize) -> String {
+pub(super) fn text(batch: &RecordBatch, column: &str, row: usize) -> String {
     let column = batch.column_by_name(column).map(|column| column.as_string::<i32>());
     column
         .filter(|column| column.is_valid(row))
@@ -215,6 +215,6 @@ fn time(batch: &RecordBatch, column: &str, row: usize) -> EventTime {
     column.map_or(EventTime::MIN, |column| EventTime(column.value(row)))
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -134,6 +134,14 @@ impl Engine {
                 }
                 self.replay_rows(spec).await?
             }
+            Statement::SetAlarmState(set) => {
+                inner.set_alarm_state(set, &parsed).await?;
+                return Ok(Answer::Done { tag: "ALTER ALARM".to_owned(), notes: Vec::new() });
+            }
+            Statement::AlterScalingGroup(alter) => {
+                inner.alter_scaling_group(alter, &parsed).await?;
+                return Ok(Answer::Done { tag: "ALTER SCALING GROUP".to_owned(), notes: Vec::new() });
+            }
             Statement::CancelReplay(id) => {
                 self.cancel_replay(*id)?;
                 return Ok(Answer::Done { tag: "CANCEL REPLAY".to_owned(), notes: Vec::new() });

@@ -15,6 +15,7 @@ mod handle;
 mod job_metrics;
 mod jobs;
 mod open;
+mod orders;
 mod procedures;
 mod programs;
 mod query;

@@ -26,7 +26,7 @@ use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Restored};
 use super::clock::ShardClock;
 use super::eras::Eras;
 use super::exec::StepOutput;
-use super::handle::{Shared, hold_back};
+use super::handle::{Said, Shared, hold_back};
 use super::histogram::Histogram;
 use super::journal::{self, Entry, Journal, JournalReader};
 use super::lookup::Answer;
@@ -298,6 +298,11 @@ impl Driver {
             self.start_checkpoint()?;
         }
         self.release_members()?;
+        let said = self.shared.control.lock().orders.pop_front();
+        if let Some(said) = said {
+            self.obey(said)?;
+            return Ok(Turn::Again);
+        }
         let now = self.world.clock.monotonic();
         let ends = self.end_of_step();
         let limits = self.pipeline.modest(self.pace.limits(threads));
@@ -381,6 +386,19 @@ impl Driver {
         let in_flight = (!self.in_flight.is_empty()).then_some(ACKNOWLEDGED_IN);
         let unsaid = self.unsaid.as_ref().map(|unsaid| unsaid.patience(now));
         [idle, checkpoint, in_flight, unsaid].into_iter().flatten().min()
+    }
+
+    /// Does what somebody says, in a step of its own.
+    fn obey(&mut self, said: Said) -> Result<()> {
+        let now = self.world.clock.monotonic();
+        if let Some(step) = self.pipeline.step_told(&said.to, &said.order)? {
+            self.commit(step, now)?;
+            self.drain()?;
+            self.update_status()?;
+            // Nobody may wait for it any more.
+            let _ = said.done.send(());
+        }
+        Ok(())
     }
 
     fn commit(&mut self, step: Step, now: Duration) -> Result<()> {

@@ -1,9 +1,11 @@
 //! A job as the engine holds it: its state, and how it is paused, ended and stopped. The work is the driver's.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use headwater_core::hash::SLOTS;
 use headwater_core::world::{Task, TaskWaker};
 use headwater_core::{EventTime, Sequence, World};
@@ -13,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::driver::{Driver, JobPlan};
 use super::lookup::Patience;
-use super::pipeline::Taken;
+use super::pipeline::{Taken, stages_told};
 use crate::error::Result;
 use crate::{JobState, JobStatus};
 
@@ -54,8 +56,20 @@ pub(super) struct Control {
     /// How many workers there are to be, if that is to change.
     pub(super) workers: Option<usize>,
     pub(super) ends: Vec<(String, Vec<Sequence>)>,
+    /// What people say to alarms and scaling groups.
+    pub(super) orders: VecDeque<Said>,
     /// Streams that are quiet, and where time is to be put when what they hold has been taken.
     pub(super) advances: Vec<(String, EventTime)>,
+}
+
+/// What somebody says to an alarm or a scaling group.
+pub(super) struct Said {
+    /// To whom.
+    pub(super) to: String,
+    /// What, as a row.
+    pub(super) order: RecordBatch,
+    /// Told when it is done and durable.
+    pub(super) done: tokio::sync::oneshot::Sender<()>,
 }
 
 impl JobHandle {
@@ -119,6 +133,19 @@ impl JobHandle {
     pub fn set_workers(&self, workers: usize) {
         self.shared.control.lock().workers = Some(workers);
         self.waker.wake();
+    }
+
+    /// Whether it computes an alarm or a scaling group of this name, which can be told something.
+    pub fn hears(&self, name: &str) -> bool {
+        !stages_told(&self.dataflow, name).is_empty()
+    }
+
+    /// Says something to an alarm or a scaling group that it computes. What comes back is heard when that is done and durable.
+    pub fn tell(&self, to: &str, order: RecordBatch) -> tokio::sync::oneshot::Receiver<()> {
+        let (done, heard) = tokio::sync::oneshot::channel();
+        self.shared.control.lock().orders.push_back(Said { to: to.to_owned(), order, done });
+        self.waker.wake();
+        heard
     }
 
     /// Lets it look whether there is something to do.

@@ -2,6 +2,8 @@
 //!
 //! Live, the tables are asked, and the answers become part of the step. A step that is done again gets the answers that it once
 //! got, and asks nobody. So the rows that come out depend on what is in the log alone, whatever the tables hold by then.
+//!
+//! What people tell alarms and scaling groups ([`headwater_operators::decide::Told`]) takes the same way: it is an answer that nobody has asked for.
 
 use std::collections::HashMap;
 
@@ -22,6 +24,8 @@ pub(crate) type Patience = Box<dyn FnMut(&str, u32) -> bool + Send>;
 pub(crate) struct Answers {
     live: Option<Live>,
     recorded: Option<Vec<Answer>>,
+    /// What people have said to stages, for the next step.
+    told: Vec<Answer>,
 }
 
 struct Live {
@@ -46,9 +50,15 @@ impl Answers {
         self.recorded = Some(recorded);
     }
 
+    /// For the next step, this is said to a stage.
+    pub fn tell(&mut self, stage: usize, order: RecordBatch) {
+        self.told.push((stage, order));
+    }
+
     /// A step begins that may need answers.
     pub fn begin(&mut self) -> StepAnswers<'_> {
-        StepAnswers { recorded: self.recorded.take(), live: self.live.as_mut() }
+        let told = std::mem::take(&mut self.told);
+        StepAnswers { recorded: self.recorded.take(), live: self.live.as_mut(), told }
     }
 }
 
@@ -56,9 +66,16 @@ impl Answers {
 pub(crate) struct StepAnswers<'a> {
     recorded: Option<Vec<Answer>>,
     live: Option<&'a mut Live>,
+    told: Vec<Answer>,
 }
 
 impl StepAnswers<'_> {
+    /// What is said to a stage that asks nobody.
+    pub fn told(&self, stage: usize) -> Option<&RecordBatch> {
+        let said = self.recorded.as_ref().unwrap_or(&self.told);
+        said.iter().find(|(to, _)| *to == stage).map(|(_, order)| order)
+    }
+
     /// What is to be learnt before a stage can join these rows, if anything is.
     pub fn to(
         &mut self,

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 use headwater_log::{From, Log, ShardBounds, StreamInfo};
 use headwater_operators::{Changes, Rows, StateBound, StateSize};
@@ -236,6 +237,17 @@ impl Pipeline {
     /// What tables outside answer to the next step, which is one of the journal.
     pub fn obey_answers(&mut self, answers: Vec<Answer>) {
         self.answers.obey(answers);
+    }
+
+    /// A step without rows in which something is said to an alarm or a scaling group; `None`: it is not in this dataflow.
+    pub fn step_told(&mut self, to: &str, order: &RecordBatch) -> Result<Option<Step>> {
+        let stages = stages_told(&self.dataflow, to);
+        if stages.is_empty() {
+            return Ok(None);
+        }
+        stages.into_iter().for_each(|stage| self.answers.tell(stage, order.clone()));
+        let none = self.sources.iter().map(|_| Vec::new()).collect();
+        self.run(none, None).map(Some)
     }
 
     /// Reads from some of the sources alone, from now on.
@@ -634,6 +646,15 @@ impl Pipeline {
         });
         Ok(Step { cut: Cut { shards: shards.collect(), advance }, rows_in, watermark, output })
     }
+}
+
+/// The stages of a dataflow to which something can be said under this name: an alarm is in each dataflow that hears it.
+pub(crate) fn stages_told(dataflow: &Dataflow, name: &str) -> Vec<usize> {
+    let stages = dataflow.stages.iter().enumerate();
+    let told = stages.filter(|(_, stage)| {
+        stage.operators.iter().any(|operator| operator.takes_orders_for() == Some(name))
+    });
+    told.map(|(nth, _)| nth).collect()
 }
 
 /// Morsels matter where they are aggregated, and clocks where something waits for time: in stages with state.

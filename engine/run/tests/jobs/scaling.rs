@@ -258,6 +258,118 @@ fn report(machine: &Machine, activity: i64, second: i64) {
     machine.log().append(vec![Append::new(info.id, ShardId(0), rows)]).unwrap();
 }
 
+/// Milliseconds of 1970 and a value, row by row.
+async fn feed(engine: &headwater_run::Engine, minutes: std::ops::Range<i64>, value: f64) {
+    let rows: Vec<String> = minutes.map(|minute| format!("(to_timestamp({}), {value})", minute * 60)).collect();
+    engine.execute(&format!("INSERT INTO cpu VALUES {}", rows.join(", "))).await.unwrap();
+}
+
+/// Waits until a query answers this.
+async fn wait_for(engine: &headwater_run::Engine, sql: &str, expected: &[&str]) {
+    let mut rows = Vec::new();
+    for _ in 0..2_000 {
+        rows = columns_of(engine, sql).await;
+        if rows == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(rows, expected, "{sql}");
+}
+
+fn on_disk(dir: &std::path::Path) -> headwater_run::Engine {
+    let options = headwater_run::EngineOptions { data: Some(dir.to_owned()), ..crate::machine::in_memory() };
+    headwater_run::Engine::open(
+        headwater_core::World::real(),
+        options,
+        Arc::new(headwater_run::NoConnectors),
+    )
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_size_is_set_by_hand_once_through_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = on_disk(dir.path());
+    let sql = "CREATE STREAM cpu (ts TIMESTAMP, value DOUBLE, WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');
+        CREATE ALARM high ON cpu STATISTIC average(value) PERIOD '1 minute' WITH (comparison = '>', threshold = 70);
+        CREATE SCALING POLICY more ON ALARM high WITH (by = 1, cooldown = '10 minutes');
+        CREATE SCALING GROUP servers POLICIES (more) WITH (min = 1, max = 4);";
+    engine.execute(sql).await.unwrap();
+    feed(&engine, 0..3, 90.0).await;
+    let shown = "SELECT \"by\", before, after, scaled FROM system.scaling_activities WHERE scaled ORDER BY _sequence";
+    wait_for(&engine, shown, &["more 1 2 true"]).await;
+    let refused = async |engine: &headwater_run::Engine, set: &str, why: &str| {
+        let sql = format!("ALTER SCALING GROUP servers SET ({set})");
+        let error = engine.execute(&sql).await.err().unwrap().to_string();
+        assert!(error.contains(why), "{set}: {error}");
+    };
+    refused(&engine, "desired = 5", "the size must lie within the bounds 1 to 4").await;
+    refused(&engine, "desired = 3, honor_cooldown = true", "in cooldown until 1970-01-01T00:11:00Z").await;
+    refused(&engine, "min = 5", "the minimum would be greater than the maximum").await;
+    engine.execute("ALTER SCALING GROUP servers SET (desired = 3)").await.unwrap();
+    engine.execute("ALTER SCALING GROUP servers SET (max = 6, desired = 5)").await.unwrap();
+    engine.execute("ALTER SCALING GROUP servers SET (desired = 5)").await.unwrap();
+    let all = ["more 1 2 true", "ALTER SCALING GROUP 2 3 true", "ALTER SCALING GROUP 3 5 true"];
+    wait_for(&engine, shown, &all).await;
+    engine.close().await.unwrap();
+
+    // What was said is in the journal: the next life goes on from there, and a replay comes to the same.
+    let engine = on_disk(dir.path());
+    let groups = columns_of(&engine, "SHOW SCALING GROUPS").await;
+    assert!(groups[0].starts_with("servers 5 1 6 "), "{groups:?}");
+    feed(&engine, 3..14, 90.0).await;
+    wait_for(&engine, shown, &[&all[..], &["more 5 6 true"]].concat()).await;
+    let spec = ReplaySpec { job: "servers".into(), diff: true, ..ReplaySpec::default() };
+    let report = engine.replay(spec).await.unwrap();
+    assert!(report.in_both > 4 && report.only_before.is_empty() && report.only_now.is_empty());
+    let nobody = engine.execute("ALTER SCALING GROUP others SET (desired = 1)").await.err().unwrap().to_string();
+    assert!(nobody.contains("there is no scaling group 'others'"), "{nobody}");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_is_set_by_hand_and_all_who_hear_the_alarm_hear_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = on_disk(dir.path());
+    let sql = "CREATE STREAM cpu (ts TIMESTAMP, value DOUBLE, WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');
+        CREATE ALARM high ON cpu STATISTIC average(value) PERIOD '1 minute' WITH (comparison = '>', threshold = 70);
+        CREATE STREAM fleet (ts TIMESTAMP, host STRING, value DOUBLE, WATERMARK FOR ts AS ts);
+        CREATE ALARM of_hosts ON fleet STATISTIC average(value) PERIOD '1 minute' DIMENSIONS (host) WITH (comparison = '>', threshold = 70);
+        CREATE COMPOSITE ALARM trouble AS ALARM(high);
+        CREATE SCALING POLICY more ON ALARM high WITH (by = 1);
+        CREATE SCALING GROUP servers POLICIES (more) WITH (min = 1, max = 4);";
+    engine.execute(sql).await.unwrap();
+    feed(&engine, 0..4, 10.0).await;
+    wait_for(&engine, "SELECT max(at) FROM system.alarm_history WHERE alarm = 'high'", &["1970-01-01T00:03:00Z"]).await;
+    wait_for(&engine, "SELECT count(*) FROM system.jobs WHERE lag > 0", &["0"]).await;
+    engine.execute("ALTER ALARM high SET STATE 'ALARM' REASON 'a drill'").await.unwrap();
+    let of = |alarm: &str| {
+        format!("SELECT before, after, reason FROM system.alarm_history WHERE alarm = '{alarm}' AND changed ORDER BY _sequence DESC LIMIT 1")
+    };
+    wait_for(&engine, &of("high"), &["OK ALARM a drill"]).await;
+    wait_for(&engine, "SELECT after FROM system.alarm_history WHERE alarm = 'trouble' AND changed ORDER BY _sequence DESC LIMIT 1", &["ALARM"]).await;
+    let scaled = "SELECT \"by\", before, after FROM system.scaling_activities WHERE scaled";
+    wait_for(&engine, scaled, &["more 1 2"]).await;
+    // It lasts until the next evaluation.
+    feed(&engine, 4..6, 10.0).await;
+    let states = "SELECT before, after FROM system.alarm_history WHERE alarm = 'high' AND changed ORDER BY _sequence DESC LIMIT 1";
+    wait_for(&engine, states, &["ALARM OK"]).await;
+    wait_for(&engine, &states.replace("'high'", "'trouble'"), &["ALARM OK"]).await;
+
+    engine.execute("ALTER COMPOSITE ALARM trouble SET STATE 'INSUFFICIENT_DATA' REASON 'away'").await.unwrap();
+    wait_for(&engine, &of("trouble"), &["OK INSUFFICIENT_DATA away"]).await;
+    for (sql, why) in [
+        ("ALTER ALARM hihg SET STATE 'OK' REASON 'x'", "did you mean 'high'?"),
+        ("ALTER ALARM high FOR 'host=a' SET STATE 'OK' REASON 'x'", "has no dimensions"),
+        ("ALTER ALARM of_hosts SET STATE 'OK' REASON 'x'", "say which with FOR 'host=...'"),
+    ] {
+        let error = engine.execute(sql).await.err().unwrap().to_string();
+        assert!(error.contains(why), "{sql}: {error}");
+    }
+    engine.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_reported_in_sql() {
     let world = headwater_core::World::real();
