@@ -182,7 +182,7 @@ impl ConnectorSupervisor {
         };
         let (handle, board, stopped) = self.handle(status);
         let (world, log) = (self.ingest.world().clone(), Arc::clone(self.ingest.log()));
-        let task = DeliveryTask::new(world, log, Arc::clone(&self.cursors), board, stopped, info, settings);
+        let task = DeliveryTask::new(world, log, Arc::clone(&self.cursors), board, stopped, info, settings)?;
         self.runtime.spawn(task.run());
         Ok(handle)
     }

@@ -61,10 +61,16 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Tries until it is delivered or parked. An error is one of the log.
-    pub(super) async fn deliver(&self, key: &str, delivery: &Delivery, slots: &Semaphore) -> Result<Outcome> {
+    /// Tries until it is delivered or parked, after so many attempts in former lives. An error is one of the log.
+    pub(super) async fn deliver(
+        &self,
+        key: &str,
+        delivery: &Delivery,
+        attempts: u32,
+        slots: &Semaphore,
+    ) -> Result<Outcome> {
         let body = Bytes::from(self.settings.body(delivery));
-        for number in 1.. {
+        for number in attempts.saturating_add(1).. {
             let owner = (TRIGGER, delivery.trigger.clone());
             let attempt = Attempt { owner, id: delivery.id(), number, body: body.clone() };
             // Only closing it could fail, which nobody does.

@@ -95,6 +95,11 @@ impl Lanes {
         lane.waiting.push_back(waiting);
     }
 
+    /// A firing came in that is at its end already.
+    pub(super) fn skip(&mut self, sequence: u64) {
+        self.next = self.next.max(sequence + 1);
+    }
+
     /// Whether [`Lanes::take`] has something.
     pub(super) fn is_ready(&self, now: Duration) -> bool {
         self.first_closed(now).is_some()

@@ -1,14 +1,15 @@
 //! `system.trigger_deliveries`: each attempt, and what became of it.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use headwater_core::{EventTime, ShardId};
+use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
+use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_ingest::IngestError;
-use headwater_log::{Append, Log, LogError, StreamInfo};
+use headwater_log::{Append, From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, StreamInfo};
 
-use crate::error::Result;
+use crate::error::{ConnectorError, Result};
 
 /// The stream of attempts.
 pub const DELIVERIES: &str = "system.trigger_deliveries";
@@ -77,6 +78,41 @@ pub(super) struct Entry {
     pub(super) next_try: Option<EventTime>,
 }
 
+/// What is written down of the deliveries of one trigger that may not be over.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    /// How often each was tried, by its id.
+    attempts: HashMap<String, u32>,
+    /// The firings that came to their end one by one: delivered, parked or dropped.
+    settled: HashSet<u64>,
+}
+
+impl Past {
+    /// How often a delivery has been tried.
+    pub(super) fn attempts(&self, id: &str) -> u32 {
+        self.attempts.get(id).copied().unwrap_or(0)
+    }
+
+    /// Whether a firing is known to be at its end.
+    pub(super) fn is_settled(&self, sequence: u64) -> bool {
+        self.settled.contains(&sequence)
+    }
+
+    fn note(&mut self, id: &str, attempt: i32, outcome: &str) {
+        let alone = id.rsplit('/').next().and_then(|sequence| sequence.parse().ok());
+        match (outcome == Outcome::Failed.as_str(), alone) {
+            (false, Some(sequence)) => {
+                self.attempts.remove(id);
+                self.settled.insert(sequence);
+            }
+            _ => {
+                let tried = self.attempts.entry(id.to_owned()).or_default();
+                *tried = u32::try_from(attempt).unwrap_or(0).max(*tried);
+            }
+        }
+    }
+}
+
 /// Writes attempts down.
 #[derive(Clone)]
 pub(super) struct Ledger {
@@ -88,6 +124,41 @@ impl Ledger {
     pub(super) fn open(log: Arc<dyn Log>) -> Result<Self> {
         let info = headwater_ingest::dead_letter::system_stream(&*log, DELIVERIES, deliveries_schema())?;
         Ok(Self { log, info })
+    }
+
+    /// The row that is written next.
+    pub(super) fn end(&self) -> Result<u64> {
+        Ok(self.log.bounds(self.info.id)?[0].next.0)
+    }
+
+    /// What is written down from a row on of deliveries whose ids begin so. Blocks.
+    pub(super) fn past(&self, from: u64, ids: &str) -> Result<Past> {
+        let bounds = self.log.bounds(self.info.id)?[0];
+        let spec = ReadSpec {
+            from: ReadFrom::Sequence(bounds.first.max(Sequence(from))),
+            until: Some(bounds.next),
+            ..ReadSpec::all(self.info.id, ShardId(0))
+        };
+        let mut past = Past::default();
+        if from >= bounds.next.0 {
+            return Ok(past);
+        }
+        let mut reader = self.log.read(spec)?;
+        while let Some(ReadBatch { rows, .. }) = reader.next()? {
+            let missing = |name: &str| ConnectorError::refused("read deliveries", format!("no column '{name}'"));
+            let text = |name: &str| {
+                let column = rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+                column.ok_or_else(|| missing(name))
+            };
+            let attempts =
+                rows.column_by_name("attempt").and_then(|column| column.as_primitive_opt::<Int32Type>());
+            let attempts = attempts.ok_or_else(|| missing("attempt"))?;
+            let (all, outcomes) = (text("id")?, text("outcome")?);
+            for row in (0..rows.num_rows()).filter(|row| all.value(*row).starts_with(ids)) {
+                past.note(all.value(row), attempts.value(row), outcomes.value(row));
+            }
+        }
+        Ok(past)
     }
 
     /// Writes an attempt; it is durable when this returns.

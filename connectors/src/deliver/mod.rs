@@ -7,8 +7,10 @@
 //!
 //! - A delivery is a cursor over the stream of firings, as a sink is; each trigger has its own, so that a slow or dead receiver
 //!   delays nobody else. Firings of one key go out in order, one at a time; keys do not wait for each other.
-//! - At least once: after a crash, what was delivered behind the cursor comes again, under the same idempotency key.
-//! - Each attempt is a row, also one that failed; what is given up after the last one is parked, and the next has its turn.
+//! - At least once: after a crash, what was delivered behind the cursor and not written down as such comes again, under the same
+//!   idempotency key; that of a group may be cut otherwise then.
+//! - Each attempt is a row, also one that failed; what is given up after the last one is parked, and the next has its turn. Attempts of
+//!   former lives count, by these rows.
 //!
 //! | option | meaning |
 //! |---|---|

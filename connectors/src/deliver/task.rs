@@ -7,7 +7,7 @@
 //!                      | stored as such    | some waiting for their key    |
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use super::body::Delivery;
 use super::config::Settings;
 use super::firing::{Firing, firings};
 use super::lanes::{Lanes, Waiting};
-use super::ledger::{Ledger, Outcome};
+use super::ledger::{Ledger, Outcome, Past};
 use super::limit::Bucket;
 use crate::backoff::Backoff;
 use crate::error::{ConnectorError, Result};
@@ -41,6 +41,9 @@ const SENDING_MAX: usize = 8;
 /// The partition under which the cursor is stored.
 const CURSOR: &str = "0";
 
+/// The partition under which the row of the ledger is stored from which on attempts of firings behind the cursor are written down.
+const ATTEMPTS: &str = "attempts";
+
 /// The deliveries of one trigger.
 pub(crate) struct DeliveryTask {
     world: World,
@@ -55,6 +58,13 @@ pub(crate) struct DeliveryTask {
     stored: u64,
     stored_at: Instant,
     bucket: Option<Bucket>,
+    ledger: Ledger,
+    /// What former lives have written down.
+    past: Arc<Past>,
+    /// The first firing that no former life can have known.
+    unknown: u64,
+    /// Firings that were read, and the row of the ledger that came next then: those from one on are written down behind it.
+    read_at: VecDeque<(u64, u64)>,
 }
 
 /// A delivery that has come to its end.
@@ -73,9 +83,13 @@ impl DeliveryTask {
         stopped: watch::Receiver<bool>,
         info: Arc<StreamInfo>,
         settings: Settings,
-    ) -> Self {
+    ) -> Result<Self> {
         let bucket = settings.rate.map(|rate| Bucket::new(rate, world.clock.monotonic()));
-        Self {
+        Ok(Self {
+            ledger: Ledger::open(Arc::clone(&log))?,
+            past: Arc::default(),
+            unknown: 0,
+            read_at: VecDeque::new(),
             world,
             log,
             cursors,
@@ -88,7 +102,7 @@ impl DeliveryTask {
             stored: 0,
             stored_at: Instant::now(),
             bucket,
-        }
+        })
     }
 
     /// Runs until it is told to stop, or the log fails for good.
@@ -173,7 +187,7 @@ impl DeliveryTask {
         Ok(Sender {
             world: self.world.clone(),
             settings: Arc::clone(&self.settings),
-            ledger: Ledger::open(Arc::clone(&self.log))?,
+            ledger: self.ledger.clone(),
             client,
             on_failure: Box::new(move |reason| {
                 board.failed(&ConnectorError::outage("deliver", reason), State::Running);
@@ -182,7 +196,7 @@ impl DeliveryTask {
     }
 
     /// Reads some firings, if there is room; whether there may be more.
-    async fn read_some(&self, reader: &mut Option<Box<dyn Reader>>, lanes: &mut Lanes) -> Result<bool> {
+    async fn read_some(&mut self, reader: &mut Option<Box<dyn Reader>>, lanes: &mut Lanes) -> Result<bool> {
         if lanes.len() >= OPEN_MAX {
             return Ok(false);
         }
@@ -194,9 +208,15 @@ impl DeliveryTask {
         let (back, batch) = read.await.map_err(|_| IngestError::Log(LogError::Closed))?;
         *reader = Some(back);
         let Some(ReadBatch { first, rows, .. }) = batch? else { return Ok(false) };
+        if first.0 >= self.unknown {
+            self.read_at.push_back((first.0, self.ledger.end()?));
+        }
         let now = self.world.clock.monotonic();
         for firing in firings(first.0, &rows)? {
-            lanes.push(firing.key(&self.settings.lane_by), firing, now);
+            match self.past.is_settled(firing.sequence) {
+                true => lanes.skip(firing.sequence),
+                false => lanes.push(firing.key(&self.settings.lane_by), firing, now),
+            }
         }
         Ok(true)
     }
@@ -220,7 +240,7 @@ impl DeliveryTask {
             }
             let (key, firings) = lanes.take(now)?;
             let (log, info) = (Arc::clone(&self.log), Arc::clone(&self.info));
-            let (sender, slots) = (Arc::clone(sender), Arc::clone(slots));
+            let (sender, slots, past) = (Arc::clone(sender), Arc::clone(slots), Arc::clone(&self.past));
             let grouped = self.settings.grouping.is_some();
             sending.spawn(async move {
                 let sequences = firings.iter().map(Waiting::sequence).collect();
@@ -233,7 +253,10 @@ impl DeliveryTask {
                     let delivery = Delivery { trigger, stream, firings, grouped };
                     match held_back {
                         Some(_) => sender.drop_over_rate(&key, &delivery).await,
-                        None => sender.deliver(&key, &delivery, &slots).await,
+                        None => {
+                            let attempts = past.attempts(&delivery.id());
+                            sender.deliver(&key, &delivery, attempts, &slots).await
+                        }
                     }
                 };
                 let result = result.await;
@@ -253,17 +276,41 @@ impl DeliveryTask {
         let place = tokio::task::spawn_blocking(move || cursors.claim(&owner));
         let place = place.await.map_err(|_| IngestError::Log(LogError::Closed))??;
         (self.epoch, self.step) = (place.epoch, place.step);
-        let stored = place.positions.get(CURSOR).and_then(|position| position.parse().ok()).unwrap_or(0);
+        let position = |partition: &str| -> Option<u64> { place.positions.get(partition)?.parse().ok() };
+        let (stored, written) = (position(CURSOR).unwrap_or(0), position(ATTEMPTS));
         self.stored = stored;
-        Ok(stored.max(self.log.bounds(self.info.id)?[0].first.0))
+        let bounds = self.log.bounds(self.info.id)?[0];
+        let is_new = written.is_none();
+        let written = written.map_or_else(|| self.ledger.end(), Ok)?;
+        (self.read_at, self.unknown) = (VecDeque::from([(0, written)]), bounds.next.0);
+        if is_new {
+            // Attempts count from the first one on, also if the cursor never moves.
+            self.put(stored).await?;
+        }
+        let (ledger, ids) = (self.ledger.clone(), format!("{}/{}/", self.info.spec.name, self.info.id));
+        let past = tokio::task::spawn_blocking(move || ledger.past(written, &ids));
+        self.past = Arc::new(past.await.map_err(|_| IngestError::Log(LogError::Closed))??);
+        Ok(stored.max(bounds.first.0))
     }
 
     async fn store(&mut self, cursor: u64, at_once: bool) -> Result<()> {
         if cursor == self.stored || !(at_once || self.stored_at.elapsed() >= STORE_INTERVAL) {
             return Ok(());
         }
+        self.put(cursor).await
+    }
+
+    async fn put(&mut self, cursor: u64) -> Result<()> {
         self.step += 1;
-        let marks = vec![Mark { partition: CURSOR.to_owned(), position: cursor.to_string() }];
+        while self.read_at.get(1).is_some_and(|(first, _)| *first <= cursor) {
+            self.read_at.pop_front();
+        }
+        let written = self.read_at.front().map_or(0, |(_, row)| *row);
+        let mark = |partition: &str, position: u64| Mark {
+            partition: partition.to_owned(),
+            position: position.to_string(),
+        };
+        let marks = vec![mark(CURSOR, cursor), mark(ATTEMPTS, written)];
         let step = SourceStep { source: self.owner(), epoch: self.epoch, step: self.step, marks };
         let cursors = Arc::clone(&self.cursors);
         let store = tokio::task::spawn_blocking(move || cursors.store(&step));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
@@ -253,8 +254,11 @@ fn what_cannot_be_delivered_is_parked_and_the_next_has_its_turn() {
 
 #[test]
 fn a_dead_receiver_delays_only_its_own_trigger_and_a_slow_one_is_cut_short() {
-    fn slow(_: &Value, attempt: u32) -> (Duration, StatusCode) {
-        (if attempt == 1 { Duration::from_secs(30) } else { Duration::ZERO }, StatusCode::OK)
+    /// The first delivery of each of two firings takes too long.
+    fn slow(_: &Value, _: u32) -> (Duration, StatusCode) {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let is_first = ASKED.fetch_add(1, Ordering::Relaxed) < 2;
+        (if is_first { Duration::from_secs(30) } else { Duration::ZERO }, StatusCode::OK)
     }
     let (runtime, firings) = (runtime(), Firings::new());
     let (receiver, sluggard) = (Receiver::new(&runtime, fine), Receiver::new(&runtime, slow));
@@ -268,15 +272,66 @@ fn a_dead_receiver_delays_only_its_own_trigger_and_a_slow_one_is_cut_short() {
     assert_eq!(receiver.got.lock().len(), 3);
     assert_eq!(dead.status().lag, Some(2));
     runtime.block_on(dead.stop());
-    // The same trigger, sent elsewhere, goes on where it was; the first attempt takes too long.
+    // The same trigger, sent elsewhere, goes on where it was; the first attempt there takes too long.
+    let before = firings.attempts("cold").len();
     let began = tokio::time::Instant::now();
-    let handle = firings.start(&runtime, &def("cold", &sluggard.url, &[]), &Allowed::default());
+    let patient = def("cold", &sluggard.url, &[("attempts", "100000")]);
+    let handle = firings.start(&runtime, &patient, &Allowed::default());
     settle(&runtime, &handle);
     assert!(began.elapsed() < Duration::from_secs(20));
-    let mut delivered: Vec<_> =
-        firings.attempts("cold").into_iter().filter(|attempt| attempt.2 == "delivered").collect();
-    delivered.sort();
-    assert_eq!(delivered.iter().map(|attempt| attempt.1).collect::<Vec<_>>(), [2, 2]);
+    let attempts = firings.attempts("cold");
+    assert_eq!(attempts.len(), before + 4, "two of each firing");
+    for id in ["0", "1"] {
+        let own: Vec<_> = attempts.iter().filter(|attempt| attempt.0 == id).collect();
+        assert!(own.iter().map(|attempt| attempt.1).eq(1..=own.len() as i32), "{own:?}");
+        let (last, others) = own.split_last().unwrap();
+        assert_eq!((last.2.as_str(), last.3), ("delivered", Some(200)));
+        assert!(others.iter().all(|attempt| attempt.2 == "failed" && attempt.3.is_none()), "{own:?}");
+    }
+}
+
+/// One device's firings are never taken, another's always. The process dies again and again.
+#[test]
+fn attempts_count_over_the_deaths_of_the_process_and_what_was_delivered_does_not_come_again() {
+    fn choosy(document: &Value, _: u32) -> (Duration, StatusCode) {
+        let refused = document["firing"]["device"] == "stuck";
+        (Duration::ZERO, if refused { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK })
+    }
+    let (receiving, firings) = (runtime(), Firings::new());
+    let receiver = Receiver::new(&receiving, choosy);
+    let options = [("attempts", "9"), ("retry.first", "30ms"), ("retry.longest", "30ms")];
+    let definition = def("hot", &receiver.url, &options);
+    let of_stuck = || -> Vec<_> {
+        firings.attempts("hot").into_iter().filter(|attempt| attempt.0 == "0").collect()
+    };
+    firings.fire("hot", &["stuck"]);
+    for life in 1..=3_usize {
+        firings.fire("hot", &["well"; 5]);
+        let runtime = runtime();
+        let handle = firings.start(&runtime, &definition, &Allowed::default());
+        runtime.block_on(async {
+            let delivered =
+                || firings.attempts("hot").iter().filter(|attempt| attempt.2 == "delivered").count();
+            for _ in 0..2_000 {
+                if of_stuck().len() >= 2 * life && delivered() == 5 * life {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            panic!("life {life}: {:?}", firings.attempts("hot"));
+        });
+        runtime.shutdown_timeout(Duration::from_secs(10));
+        drop(handle);
+    }
+    let runtime = runtime();
+    let handle = firings.start(&runtime, &definition, &Allowed::default());
+    settle(&runtime, &handle);
+    let tried = of_stuck();
+    assert!(tried.iter().map(|attempt| attempt.1).eq(1..=9), "{tried:?}");
+    assert_eq!(tried[8].2, "parked");
+    assert!(tried[..8].iter().all(|attempt| attempt.2 == "failed"));
+    // The cursor has stood at the first firing all the time.
+    assert_eq!(receiver.sequences(Some("well")).len(), 15);
 }
 
 #[test]

@@ -118,8 +118,8 @@ impl Cron {
 
 /// When clocks of a zone show this first, or have just been put beyond it: by an hour, mostly, and once by a day.
 fn instant(zone: Tz, local: NaiveDateTime) -> Option<EventTime> {
-    let readings = (0..=24 * 60).map(|minutes| local + Duration::minutes(minutes));
-    let there = readings.into_iter().find_map(|local| zone.from_local_datetime(&local).earliest())?;
+    let mut readings = (0..=24 * 60).map(|minutes| local + Duration::minutes(minutes));
+    let there = readings.find_map(|local| zone.from_local_datetime(&local).earliest())?;
     there.timestamp_nanos_opt().map(EventTime)
 }
 
