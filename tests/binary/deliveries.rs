@@ -92,9 +92,8 @@ impl Fleet {
             if self.is_over.load(Ordering::Relaxed) {
                 return;
             }
-            let line = |n: u64| {
-                format!("{{\"device\":\"d{}\",\"n\":{n},\"temp\":{}}}\n", n % 7, n * 37 % 100)
-            };
+            let line =
+                |n: u64| format!("{{\"device\":\"d{}\",\"n\":{n},\"temp\":{}}}\n", n % 7, n * 37 % 100);
             let url = format!("{}/v1/streams/readings", self.url.lock().unwrap());
             let body: String = (first..first + 5).map(line).collect();
             let request = http.post(url).header("content-type", "application/x-ndjson").body(body);
@@ -164,8 +163,7 @@ async fn fired(server: &Server, trigger: &str) -> BTreeMap<u64, u64> {
 
 /// The numbers that a query answers, sorted.
 async fn numbers(server: &Server, sql: &str) -> Vec<u64> {
-    let mut numbers: Vec<u64> =
-        server.rows(sql).await.iter().map(|row| row["n"].as_u64().unwrap()).collect();
+    let mut numbers: Vec<u64> = server.rows(sql).await.iter().map(|row| row["n"].as_u64().unwrap()).collect();
     numbers.sort_unstable();
     numbers
 }
@@ -184,7 +182,8 @@ async fn every_firing_arrives_through_kills_in_order_and_nothing_is_parked() {
         ),
     );
     let mut server = serve(&data, &config);
-    let options = "secret = 'tests', timeout = '5 seconds', 'retry.first' = '50 ms', 'retry.longest' = '200 ms'";
+    let options =
+        "secret = 'tests', timeout = '5 seconds', 'retry.first' = '50 ms', 'retry.longest' = '200 ms'";
     server
         .sql(&format!(
             "CREATE STREAM readings (device STRING, n BIGINT, temp BIGINT) PARTITIONED BY (device) WITH (shards = 2);
@@ -228,7 +227,9 @@ async fn every_firing_arrives_through_kills_in_order_and_nothing_is_parked() {
     let firings = fired(&server, "noted").await.len();
     until("noted", || distinct(&noted(&notes)) == firings).await;
     let undelivered = "SELECT undelivered FROM system.triggers WHERE undelivered IS NOT NULL";
-    server.wait_until(undelivered, |all| all.len() == 3 && all.iter().all(|one| one["undelivered"] == 0)).await;
+    server
+        .wait_until(undelivered, |all| all.len() == 3 && all.iter().all(|one| one["undelivered"] == 0))
+        .await;
     let rows = server.rows("SELECT COUNT(*) AS n FROM readings").await[0]["n"].as_u64().unwrap();
     let there: BTreeSet<u64> = numbers(&server, "SELECT n FROM readings").await.into_iter().collect();
     assert_eq!(there.len() as u64, rows, "each row once");
@@ -270,12 +271,17 @@ async fn triggers_reach_what_the_configuration_allows_today() {
     let command = format!("[triggers.commands]\nnote = [\"/bin/sh\", \"-c\", '''{NOTE}''']\n");
     allow(&command);
     let server = serve(&data, &config);
-    let create = |name: &str, action: &str| format!("CREATE TRIGGER {name} ON readings WHEN n % 2 = 0 EXECUTE {action}");
+    let create = |name: &str, action: &str| {
+        format!("CREATE TRIGGER {name} ON readings WHEN n % 2 = 0 EXECUTE {action}")
+    };
     server.sql("CREATE STREAM readings (device STRING, n BIGINT) PARTITIONED BY (device)").await;
     for (action, why) in [
         (format!("WEBHOOK '{url}/hooks/b'"), "does not allow webhooks to http://127.0.0.1"),
         (format!("WEBHOOK '{url}/hooks/a/../b'"), "does not allow webhooks to http://127.0.0.1"),
-        ("WEBHOOK 'http://hooks.example.org/hooks/a'".to_owned(), "does not allow webhooks to http://hooks.example.org"),
+        (
+            "WEBHOOK 'http://hooks.example.org/hooks/a'".to_owned(),
+            "does not allow webhooks to http://hooks.example.org",
+        ),
         ("COMMAND 'sh' '-c'".to_owned(), "allows no command 'sh'"),
         ("COMMAND '/bin/sh' '-c'".to_owned(), "allows no command '/bin/sh'"),
     ] {
@@ -311,10 +317,7 @@ async fn triggers_reach_what_the_configuration_allows_today() {
     // Allowed again, what has fired meanwhile goes out.
     allow(&command);
     let server = serve(&data, &config);
-    until("the others are told", || {
-        distinct(&taken_of("a")) == 10 && distinct(&noted(&notes)) == 10
-    })
-    .await;
+    until("the others are told", || distinct(&taken_of("a")) == 10 && distinct(&noted(&notes)) == 10).await;
     assert_taken(&taken_of("a"), "posted", &fired(&server, "posted").await);
     assert_taken(&noted(&notes), "noted", &fired(&server, "noted").await);
     assert!(taken_of("b").is_empty());

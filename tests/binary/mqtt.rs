@@ -143,10 +143,9 @@ async fn what_a_trigger_publishes_waits_for_a_subscriber_through_a_kill() {
     assert!(client("mosquitto_sub", &port, &[&lasting[..], &["-E"]].concat()).status().unwrap().success());
     for life in 0..3_u32 {
         let line = |n: u32| format!("{{\"device\":\"d{}\",\"n\":{n}}}\n", n % 3);
-        server
-            .post("/v1/streams/readings", &(life * 20..life * 20 + 20).map(line).collect::<String>())
-            .await;
-        let delivered = "SELECT COUNT(DISTINCT id) FROM system.trigger_deliveries WHERE outcome = 'delivered'";
+        server.post("/v1/streams/readings", &(life * 20..life * 20 + 20).map(line).collect::<String>()).await;
+        let delivered =
+            "SELECT COUNT(DISTINCT id) FROM system.trigger_deliveries WHERE outcome = 'delivered'";
         // The second life ends in the middle of it.
         server.wait_for_count(delivered, [10, 15, 30][life as usize]).await;
         if life < 2 {

@@ -102,7 +102,11 @@ async fn a_job_that_falls_behind_gets_a_worker_and_gives_it_back() {
     assert_eq!(scaled(&server).await[0], size("one_more", 1, 2));
     let done = "SELECT activity, size, outcome, detail FROM system.scaling_attempts WHERE action = 'scale' AND size = 2";
     let attempts = server.wait_until(done, |rows| !rows.is_empty()).await;
-    assert_eq!((&attempts[0]["outcome"], &attempts[0]["activity"]), (&"done".into(), &1.into()), "{attempts:?}");
+    assert_eq!(
+        (&attempts[0]["outcome"], &attempts[0]["activity"]),
+        (&"done".into(), &1.into()),
+        "{attempts:?}"
+    );
     assert_eq!(attempts[0]["detail"], "1 workers before, 2 now");
     let two = Instant::now();
 
@@ -115,7 +119,9 @@ async fn a_job_that_falls_behind_gets_a_worker_and_gives_it_back() {
     assert!(told.contains("ALARM") && told.contains(&behind.to_string()), "{told}");
 
     // With two it catches up while the load goes on; or, on a busy machine, when that ends.
-    let caught_up = format!("SELECT lag FROM system.job_metrics WHERE job = 'crunching' AND workers = 2 AND lag < {idle}");
+    let caught_up = format!(
+        "SELECT lag FROM system.job_metrics WHERE job = 'crunching' AND workers = 2 AND lag < {idle}"
+    );
     while server.rows(&caught_up).await.is_empty() && two.elapsed() < WITH_TWO_MAX {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -134,7 +140,9 @@ async fn a_job_that_falls_behind_gets_a_worker_and_gives_it_back() {
     }
 
     // And nothing of what it says has changed by that.
-    let said = server.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT n) AS different, SUM(n) AS sum FROM crunched").await;
+    let said = server
+        .rows("SELECT COUNT(*) AS n, COUNT(DISTINCT n) AS different, SUM(n) AS sum FROM crunched")
+        .await;
     assert_eq!(said, [serde_json::json!({"n": rows, "different": rows, "sum": rows * (rows - 1) / 2})]);
     let server = Arc::into_inner(server).unwrap();
     assert_eq!(server.terminate(), Some(0));

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampNanosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_ingest::IngestError;
@@ -145,7 +147,8 @@ impl Ledger {
         }
         let mut reader = self.log.read(spec)?;
         while let Some(ReadBatch { rows, .. }) = reader.next()? {
-            let missing = |name: &str| ConnectorError::refused("read deliveries", format!("no column '{name}'"));
+            let missing =
+                |name: &str| ConnectorError::refused("read deliveries", format!("no column '{name}'"));
             let text = |name: &str| {
                 let column = rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
                 column.ok_or_else(|| missing(name))

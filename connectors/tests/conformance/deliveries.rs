@@ -301,9 +301,8 @@ fn attempts_count_over_the_deaths_of_the_process_and_what_was_delivered_does_not
     let receiver = Receiver::new(&receiving, choosy);
     let options = [("attempts", "9"), ("retry.first", "30ms"), ("retry.longest", "30ms")];
     let definition = def("hot", &receiver.url, &options);
-    let of_stuck = || -> Vec<_> {
-        firings.attempts("hot").into_iter().filter(|attempt| attempt.0 == "0").collect()
-    };
+    let of_stuck =
+        || -> Vec<_> { firings.attempts("hot").into_iter().filter(|attempt| attempt.0 == "0").collect() };
     firings.fire("hot", &["stuck"]);
     for life in 1..=3_usize {
         firings.fire("hot", &["well"; 5]);

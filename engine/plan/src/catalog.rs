@@ -11,7 +11,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 use rpds::RedBlackTreeMapSync;
 
-use crate::decision::AlarmDef;
+use crate::decision::{AlarmDef, AlarmOn};
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::own_streams::own_streams;
@@ -247,7 +247,8 @@ impl Catalog {
                 (&create.name, entry, create.if_not_exists, create.or_replace)
             }
             Statement::CreateAlarm(create) => {
-                (&create.name, Entry::Alarm(Arc::new(create.definition.clone())), create.if_not_exists, false)
+                let entry = Entry::Alarm(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, create.or_replace)
             }
             Statement::CreateScalingPolicy(create) => (
                 &create.name,
@@ -318,12 +319,34 @@ impl Catalog {
                     name.value
                 )));
             }
+            if let Entry::Alarm(former) = there {
+                self.check_replaced_alarm(former, name, parsed)?;
+            }
         }
         let whole = self.with_own_streams(&entry);
         whole.check_references(&entry, parsed)?;
         let replaced = self.get(&name.value).is_some();
         let change = if replaced { Change::Replaced(entry.clone()) } else { Change::Created(entry.clone()) };
         Ok((whole.with(entry), change))
+    }
+
+    /// An alarm on a metric can be replaced if nobody else computes it again.
+    fn check_replaced_alarm(&self, former: &AlarmDef, name: &Name, parsed: &Parsed) -> Result<()> {
+        let refuse = |message: String, hint: &str| {
+            Err(SqlError::new(Mistake::InUse, message).at(name.position, &parsed.script).hint(hint))
+        };
+        if matches!(former.on, AlarmOn::Composite(_)) {
+            let message = format!("the composite alarm '{}' cannot be replaced", name.value);
+            return refuse(message, "DROP COMPOSITE ALARM, and create it anew");
+        }
+        let users = self.dependents(&name.value);
+        let users: Vec<_> = users.iter().map(|user| format!("{} {}", user.kind(), user.name())).collect();
+        if users.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("the alarm '{}' cannot be replaced while it is used by {}", name.value, users.join(", "));
+        refuse(message, "drop those first, and create them again afterwards")
     }
 
     /// With the engine's own streams that an entry writes to, or reads.

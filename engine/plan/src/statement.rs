@@ -169,13 +169,15 @@ pub struct CreateJob {
     pub if_not_exists: bool,
 }
 
-/// `CREATE [COMPOSITE] ALARM [IF NOT EXISTS]`.
+/// `CREATE [OR REPLACE] ALARM [IF NOT EXISTS]` and `CREATE COMPOSITE ALARM`.
 #[derive(Debug, Clone)]
 pub struct CreateAlarm {
     /// Its name and the place of that.
     pub name: Name,
     /// What is created.
     pub definition: AlarmDef,
+    /// Whether an alarm of the name is replaced.
+    pub or_replace: bool,
     /// Whether one of the name may exist already.
     pub if_not_exists: bool,
 }

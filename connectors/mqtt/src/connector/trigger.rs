@@ -71,7 +71,9 @@ impl Publisher for Messages {
             let (broker, changes) = embedded::publish(self.packet(message, Version::V5)?, &self.world)?;
             return match broker.kept(changes).await {
                 true => Ok(()),
-                false => Err(ConnectorError::outage("publish", "the broker of this process keeps nothing more")),
+                false => {
+                    Err(ConnectorError::outage("publish", "the broker of this process keeps nothing more"))
+                }
             };
         };
         let mut publish = self.packet(message, place.target.version)?;

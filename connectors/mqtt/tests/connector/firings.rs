@@ -73,13 +73,15 @@ fn firings_are_messages_of_this_broker_and_of_another() {
             lab.fill(0, 3);
             let trigger = start(&lab, &topic, &options).unwrap();
             let stream = lab.ingest.log().stream_named("events").unwrap().id;
-            let said = |option: &str| options.iter().find(|(name, _)| *name == option).map(|(_, value)| *value);
+            let said =
+                |option: &str| options.iter().find(|(name, _)| *name == option).map(|(_, value)| *value);
             let qos = said("qos").unwrap_or("1");
             let expected: Vec<String> = (0..3)
                 .map(|n| {
                     let id = format!("events/{stream}/{n}");
                     let firing = format!("{{\"n\":{n},\"text\":\"row {n}\"}}");
-                    let key = if said("protocol-version").is_none() { format!(" key:{id}") } else { String::new() };
+                    let key =
+                        if said("protocol-version").is_none() { format!(" key:{id}") } else { String::new() };
                     format!("{qos} 0 {{\"trigger\":\"events\",\"id\":\"{id}\",\"firing\":{firing}}}{key}")
                 })
                 .collect();
@@ -89,7 +91,11 @@ fn firings_are_messages_of_this_broker_and_of_another() {
             trigger.stop().await;
             if said("retain").is_some() {
                 let kept = heard(subscriber(port, &topic, "1")).await;
-                assert_eq!(kept, [expected[2].replacen(" 0 ", " 1 ", 1)], "whoever comes later hears the last one");
+                assert_eq!(
+                    kept,
+                    [expected[2].replacen(" 0 ", " 1 ", 1)],
+                    "whoever comes later hears the last one"
+                );
             }
         }
     });
@@ -117,7 +123,10 @@ fn a_firing_that_a_broker_refuses_is_parked_and_mistakes_are_told() {
                 until(|| trigger.status().lag == Some(0), "all is settled").await;
                 let status = trigger.stop().await;
                 assert_eq!((status.rows, status.dead_letters), (delivered, parked), "{topic}: {status:?}");
-                assert_eq!(status.last_error.is_some_and(|error| error.contains("NotAuthorized")), parked > 0);
+                assert_eq!(
+                    status.last_error.is_some_and(|error| error.contains("NotAuthorized")),
+                    parked > 0
+                );
             }
         }
         let told = |topic: &str, options: &[(&str, &str)], what: &str| {

@@ -68,6 +68,13 @@ pub struct Saved {
     rests: bool,
 }
 
+impl Saved {
+    /// The state.
+    pub fn state(&self) -> AlarmState {
+        self.state
+    }
+}
+
 impl AlarmFold {
     /// A new alarm.
     pub fn new(rule: &AlarmRule, timing: Timing) -> Self {
@@ -307,7 +314,8 @@ mod tests {
     /// SetAlarmState lasts until the next evaluation, also of an alarm that rests.
     #[test]
     fn a_state_that_is_set_lasts_until_the_next_evaluation() {
-        let (rule, timing) = (rule(1, MissingData::Missing), Timing::of_metric(Duration::from_secs(60)).unwrap());
+        let (rule, timing) =
+            (rule(1, MissingData::Missing), Timing::of_metric(Duration::from_secs(60)).unwrap());
         let mut alarm = AlarmFold::new(&rule, timing);
         let mut scratch = Vec::new();
         alarm.add(MINUTE, high());
@@ -326,10 +334,7 @@ mod tests {
         assert!(!alarm.is_as_new());
         assert_eq!(alarm.next(timing, i64::MAX), Some(tick + 61 * MINUTE));
         let evaluation = alarm.evaluate(&rule, timing, tick + 61 * MINUTE, &mut scratch);
-        assert_eq!(
-            (evaluation.before, evaluation.after),
-            (AlarmState::Alarm, AlarmState::InsufficientData)
-        );
+        assert_eq!((evaluation.before, evaluation.after), (AlarmState::Alarm, AlarmState::InsufficientData));
         assert!(alarm.is_as_new());
     }
 }

@@ -295,7 +295,8 @@ fn a_size_set_by_hand_honors_a_cooldown_only_if_asked_to() {
     let mut group = group(1, 10, 2, vec![more]);
     let ask = Ask { policy: 0, metric: Some(1.0), alarm: AlarmState::Alarm, low: AlarmState::Ok };
     assert_eq!(group.decide(at(0), &[ask])[0].outcome, Outcome::Scaled(1));
-    let resize = |desired, honor_cooldown| Resize { desired: Some(desired), honor_cooldown, ..Resize::default() };
+    let resize =
+        |desired, honor_cooldown| Resize { desired: Some(desired), honor_cooldown, ..Resize::default() };
     let in_progress = group.resize(at(10), &resize(5, true));
     assert_eq!(in_progress.outcome, Outcome::Nothing(WhyNot::InProgress(1)));
     group.finish(1, at(20), true);
@@ -315,10 +316,7 @@ fn a_size_set_by_hand_lies_within_the_bounds_and_bounds_move_the_size() {
     let mut group = group(2, 4, 3, Vec::new());
     let desired = |desired| Resize { desired: Some(desired), ..Resize::default() };
     for wrong in [1, 5] {
-        assert_eq!(
-            group.resize(at(0), &desired(wrong)).outcome,
-            Outcome::Nothing(WhyNot::OutOfBounds(2, 4))
-        );
+        assert_eq!(group.resize(at(0), &desired(wrong)).outcome, Outcome::Nothing(WhyNot::OutOfBounds(2, 4)));
     }
     assert_eq!(group.state().desired, 3);
     let both = Resize { max: Some(6), desired: Some(5), ..Resize::default() };

@@ -173,10 +173,7 @@ mod tests {
             ["2026-03-02 06:30", "2026-03-02 08:00", "2026-03-03 08:00"]
         );
         assert_eq!(next(&times, "2026-03-03 08:00"), ["2026-03-04 08:00"]);
-        assert_eq!(
-            times.to_string(),
-            "0 8 * * * from 2026-03-02T06:30:00Z until 2026-03-04T08:00:00Z"
-        );
+        assert_eq!(times.to_string(), "0 8 * * * from 2026-03-02T06:30:00Z until 2026-03-04T08:00:00Z");
         assert!(Recurrence { end: Some(start), ..bounded }.check().is_err());
     }
 }

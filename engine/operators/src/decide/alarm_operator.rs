@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampNanosecondType};
 use headwater_core::EventTime;
-use headwater_decide::alarm::{AlarmFold, Evaluation, Point, Saved};
+use headwater_decide::alarm::{AlarmFold, AlarmState, Evaluation, Point, Saved};
 
 use super::alarm::{AlarmSpec, Report};
 use super::history::{History, Line};
@@ -25,6 +25,15 @@ use crate::windows::{Sorting, check_schema, push_watermark, read_watermark};
 
 const NAME: &str = "Alarm";
 const GARBAGE_MIN: usize = 1_024;
+
+/// The states in a part of an alarm's checkpoint, by dimensions; `None`: the metric is forgotten.
+pub fn states_in(entries: &StateEntries) -> Result<Vec<(String, Option<AlarmState>)>> {
+    if entries.table != "alarms" {
+        return Ok(Vec::new());
+    }
+    let all = saved::read::<Saved>(NAME, entries)?.into_iter();
+    Ok(all.map(|(dimensions, saved)| (dimensions, saved.map(|saved| saved.state()))).collect())
+}
 
 pub(super) struct AlarmOperator {
     spec: Arc<AlarmSpec>,

@@ -23,6 +23,7 @@ mod scaling_operator;
 
 pub use activities::{scaling_activities_schema, scaling_progress_schema};
 pub use alarm::{AlarmSpec, Report};
+pub use alarm_operator::states_in;
 pub use composite::CompositeAlarmSpec;
 pub use history::alarm_history_schema;
 pub use orders::{Order, Told};

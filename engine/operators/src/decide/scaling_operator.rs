@@ -142,7 +142,8 @@ impl ScalingOperator {
             for decision in self.group.run_scheduled(due) {
                 let all = &self.spec.rules.schedules;
                 let schedule = all.iter().find(|schedule| schedule.name == decision.by);
-                let rule = schedule.map_or(String::new(), |schedule| format!("scheduled, {}", schedule.times));
+                let rule =
+                    schedule.map_or(String::new(), |schedule| format!("scheduled, {}", schedule.times));
                 self.decide(decision, rule);
             }
         }

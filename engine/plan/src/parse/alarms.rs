@@ -1,7 +1,7 @@
 //! CREATE ALARM, CREATE COMPOSITE ALARM, EXPLAIN ALARM, ALTER ALARM.
 //!
 //! ```text
-//!  CREATE ALARM name ON stream STATISTIC average(expr) PERIOD interval [WHERE cond] [DIMENSIONS (a, b)] WITH (...)
+//!  CREATE [OR REPLACE] ALARM name ON stream STATISTIC average(expr) PERIOD interval [WHERE cond] [DIMENSIONS (a, b)] WITH (...)
 //!  CREATE ALARM name ON (query) WITH (period = ..., ...)
 //!  CREATE COMPOSITE ALARM name AS ALARM(a) AND NOT OK(b) [WITH (...)]
 //!  EXPLAIN ALARM name [FOR 'host=a'] [AT time]
@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_decide::DecideError;
-use headwater_decide::alarm::{AlarmRule, AlarmState, Comparison, LowSamples, MissingData, Statistic, Timing};
+use headwater_decide::alarm::{
+    AlarmRule, AlarmState, Comparison, LowSamples, MissingData, Statistic, Timing,
+};
 use headwater_decide::composite::Expression;
 use headwater_operators::decide::Report;
 
@@ -27,14 +29,14 @@ use crate::script::Position;
 use crate::statement::{CreateAlarm, ExplainAlarm, SetAlarmState, Statement};
 
 /// Reads what follows `CREATE`.
-pub(super) fn read_alarm(reader: &mut Reader) -> Result<Statement> {
+pub(super) fn read_alarm(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     let composite = reader.take_words("COMPOSITE");
     reader.expect_words("ALARM")?;
     let if_not_exists = if_not_exists(reader);
     let name = new_name(reader, "a name")?;
     let (on, report) = if composite { read_composite(reader)? } else { read_metric_alarm(reader)? };
     let definition = AlarmDef { name: name.value.clone(), on, report };
-    Ok(Statement::CreateAlarm(CreateAlarm { name, definition, if_not_exists }))
+    Ok(Statement::CreateAlarm(CreateAlarm { name, definition, or_replace, if_not_exists }))
 }
 
 fn read_composite(reader: &mut Reader) -> Result<(AlarmOn, Report)> {

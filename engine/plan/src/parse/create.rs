@@ -65,14 +65,14 @@ pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statemen
     if temporary && word.as_deref() != Some("TABLE") {
         return Err(reader.expected("VIEW, TABLE or FUNCTION"));
     }
-    if or_replace && !matches!(word.as_deref(), Some("JOB" | "TRIGGER")) {
-        return Err(reader.expected("JOB, FUNCTION, TRIGGER, MATERIALIZED VIEW or VIEW"));
+    if or_replace && !matches!(word.as_deref(), Some("JOB" | "TRIGGER" | "ALARM")) {
+        return Err(reader.expected("JOB, FUNCTION, TRIGGER, ALARM, MATERIALIZED VIEW or VIEW"));
     }
     match word.as_deref() {
         Some("STREAM") => read_stream(reader, false),
         Some("TABLE" | "SOURCE") => read_stream(reader, true),
         Some("JOB") => read_job(reader, or_replace),
-        Some("ALARM" | "COMPOSITE") => read_alarm(reader),
+        Some("ALARM" | "COMPOSITE") => read_alarm(reader, or_replace),
         Some("SCALING") => read_scaling(reader),
         Some("ARCHIVE") => read_archive(reader),
         Some("MAPREDUCE") => read_mapreduce(reader),

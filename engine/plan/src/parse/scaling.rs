@@ -12,8 +12,8 @@
 
 use std::time::Duration;
 
-use headwater_decide::DecideError;
 use headwater_core::EventTime;
+use headwater_decide::DecideError;
 use headwater_decide::scaling::{
     Adjustment, AdjustmentType, Cron, GroupRules, Recurrence, Resize, Steps, TargetTracking, Times, zone,
 };
@@ -172,7 +172,9 @@ pub(super) fn read_alter_group(reader: &mut Reader) -> Result<Statement> {
     };
     options.finish("a scaling group that is there", &["min", "max", "desired", "honor_cooldown"])?;
     let wrong = |message: &str| {
-        Err(SqlError::new(Mistake::Option, message).at(name.position, reader.script()).hint("SET (desired = 2)"))
+        Err(SqlError::new(Mistake::Option, message)
+            .at(name.position, reader.script())
+            .hint("SET (desired = 2)"))
     };
     let sizes = [resize.min, resize.max, resize.desired];
     if sizes.iter().flatten().next().is_none() {

@@ -78,6 +78,7 @@ const CASES: &[&str] = &[
      evaluate_low_sample_count_percentile = ignore, unit = 'Percent', history = changes)",
     "CREATE ALARM IF NOT EXISTS a ON (SELECT window_end, max(x) AS value FROM TUMBLE(t, ts, INTERVAL '30 seconds') \
      GROUP BY window_start, window_end) WITH (period = '30 s', comparison = LessThanThreshold, threshold = 1)",
+    "CREATE OR REPLACE ALARM a ON cpu STATISTIC sum(n) PERIOD '1 minute' WITH (comparison = '>', threshold = 1)",
     "CREATE COMPOSITE ALARM c AS ALARM(a) AND NOT (OK(b) OR INSUFFICIENT_DATA(\"B c\"))",
     "CREATE SCALING POLICY p ON ALARM a WITH (type = simple, adjustment = PercentChangeInCapacity, by = -25, \
      min_adjustment_magnitude = 2, cooldown = '3 minutes')",

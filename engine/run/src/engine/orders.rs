@@ -89,7 +89,10 @@ impl Inner {
                 .map(|(job, handle)| (job, handle.status().state))
                 .find(|(_, status)| *status != JobState::Running)
             {
-                return Err(RunError::Invalid(format!("{job} is {}, so that it hears nothing", status.as_str())));
+                return Err(RunError::Invalid(format!(
+                    "{job} is {}, so that it hears nothing",
+                    status.as_str()
+                )));
             }
             jobs.into_iter().map(|(_, job)| job.tell(name, row.clone())).collect()
         };
@@ -97,7 +100,8 @@ impl Inner {
             return Err(RunError::Invalid(format!("{name} does not run, so that it hears nothing")));
         }
         for done in heard {
-            let gone = |_| RunError::Invalid(format!("{name} has failed or ended meanwhile: see system.jobs"));
+            let gone =
+                |_| RunError::Invalid(format!("{name} has failed or ended meanwhile: see system.jobs"));
             done.await.map_err(gone)?;
         }
         Ok(())

@@ -107,13 +107,13 @@ impl Executor {
                 })
                 .collect();
             let told: Vec<Rows> = match instances {
-                Instances::Keyed(_) => outside.told(nth).cloned().map(Rows::new).into_iter().collect(),
+                Instances::Keyed(_) => outside.told(nth).cloned().map(Rows::new).collect(),
                 Instances::Stateless(_) | Instances::Lookup(_) => Vec::new(),
             };
             let mut inputs: Vec<(usize, &[Rows])> =
                 held.iter().enumerate().map(|(nth, rows)| (nth, rows.as_ref())).collect();
-            if let Some(order) = told.first() {
-                answers.push((nth, order.batch.clone()));
+            if !told.is_empty() {
+                answers.extend(told.iter().map(|order| (nth, order.batch.clone())));
                 inputs.insert(0, (0, told.as_slice()));
             }
             let output = match instances {

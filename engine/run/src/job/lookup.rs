@@ -70,10 +70,10 @@ pub(crate) struct StepAnswers<'a> {
 }
 
 impl StepAnswers<'_> {
-    /// What is said to a stage that asks nobody.
-    pub fn told(&self, stage: usize) -> Option<&RecordBatch> {
+    /// What is said to a stage that asks nobody, in that order.
+    pub fn told(&self, stage: usize) -> impl Iterator<Item = &RecordBatch> {
         let said = self.recorded.as_ref().unwrap_or(&self.told);
-        said.iter().find(|(to, _)| *to == stage).map(|(_, order)| order)
+        said.iter().filter(move |(to, _)| *to == stage).map(|(_, order)| order)
     }
 
     /// What is to be learnt before a stage can join these rows, if anything is.

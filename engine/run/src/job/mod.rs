@@ -41,9 +41,10 @@ pub(crate) use handle::JobHandle;
 pub(crate) use journal::{
     Entry, Journal, JournalReader, begin_at, encode as journal_line, first_cut, schema as journal_schema,
 };
+pub(crate) use lookup::Answer;
 pub(crate) use members::{Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
-pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start};
+pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, stages_told};
 pub(crate) use quiet::Quiet;
 pub use sink::fit;
 pub(crate) use sink::{Copies, Results, Sink, WEIGHT};

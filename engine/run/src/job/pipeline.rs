@@ -245,9 +245,15 @@ impl Pipeline {
         if stages.is_empty() {
             return Ok(None);
         }
-        stages.into_iter().for_each(|stage| self.answers.tell(stage, order.clone()));
+        let told: Vec<Answer> = stages.into_iter().map(|stage| (stage, order.clone())).collect();
+        self.step_told_again(&told).map(Some)
+    }
+
+    /// The same with what was said to which stages.
+    pub fn step_told_again(&mut self, told: &[Answer]) -> Result<Step> {
+        told.iter().for_each(|(stage, order)| self.answers.tell(*stage, order.clone()));
         let none = self.sources.iter().map(|_| Vec::new()).collect();
-        self.run(none, None).map(Some)
+        self.run_to(none, self.watermark, None)
     }
 
     /// Reads from some of the sources alone, from now on.

@@ -17,6 +17,7 @@
 //!   definition is in force whatever happens, and after it the new one. The checkpoint is written before the switch and names it, so that
 //!   it counts for nothing without it; if it is lost, the journal is done again by the new definition from its beginning.
 
+mod alarm;
 mod difference;
 mod explain;
 mod rebuild;

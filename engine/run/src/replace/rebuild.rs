@@ -11,7 +11,7 @@ use super::difference::Difference;
 use super::replacement::{Replacement, names};
 use crate::engine::{Inner, first_place};
 use crate::error::{Result, RunError};
-use crate::job::{Cut, Era, Journal, JournalReader, Pipeline, ShardClock, Start, StatePart};
+use crate::job::{Answer, Cut, Era, Journal, JournalReader, Pipeline, ShardClock, Start, StatePart};
 
 /// How often a table outside is asked for the rows of history.
 const LOOKUP_ATTEMPTS: u32 = 3;
@@ -134,6 +134,11 @@ impl Rebuild {
     pub fn state(&mut self, name: &str) -> Result<Vec<(usize, StatePart)>> {
         let state = self.new.pipeline.executor().snapshot(true);
         state.map_err(|source| RunError::Operator { job: name.to_owned(), source })
+    }
+
+    /// Says something to stages of the new definition, in a step without rows. What it says to that is what the old one has said already.
+    pub fn tell(&mut self, told: &[Answer]) -> Result<()> {
+        self.new.pipeline.step_told_again(told).map(drop)
     }
 
     /// What the new definition says more, and less, than the old one.

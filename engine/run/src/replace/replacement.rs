@@ -6,7 +6,7 @@ use arrow::datatypes::{FieldRef, Schema};
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{From, ReadSpec, ShardBounds, StreamInfo};
 use headwater_operators::Reach;
-use headwater_plan::{Catalog, Dataflow, Entry, StartAt, Succession};
+use headwater_plan::{ALARM_HISTORY, Catalog, Dataflow, Entry, StartAt, Succession};
 
 use super::rebuild::Rebuild;
 use crate::JobState;
@@ -17,7 +17,7 @@ use crate::replay::place_at;
 
 /// One definition after another.
 pub(crate) struct Replacement {
-    /// The job, view or trigger.
+    /// The job, view, trigger or alarm.
     pub name: String,
     /// What takes the place.
     pub entry: Entry,
@@ -61,7 +61,8 @@ impl Replacement {
             }
             (Entry::Job(_), Entry::Job(_))
             | (Entry::MaterializedView(_), Entry::MaterializedView(_))
-            | (Entry::Trigger(_), Entry::Trigger(_)) => {}
+            | (Entry::Trigger(_), Entry::Trigger(_))
+            | (Entry::Alarm(_), Entry::Alarm(_)) => {}
             _ => {
                 return Err(refused(format!(
                     "{} has no state that could be kept",
@@ -85,6 +86,7 @@ impl Replacement {
         let dataflow = Arc::new(inner.plan_to_run(after, entry)?);
         let target = match entry {
             Entry::Job(job) => inner.log.stream_named(&job.target)?,
+            Entry::Alarm(_) => inner.log.stream_named(ALARM_HISTORY)?,
             _ => inner.log.stream_named(&name)?,
         };
         let journal = inner.journal_of(&name)?;

@@ -6,6 +6,7 @@ use headwater_core::ShardId;
 use headwater_log::Append;
 use headwater_plan::{Catalog, Entry, Parsed};
 
+use super::alarm::kept_states;
 use super::rebuild::{Reached, Rebuild};
 use super::replacement::{Beside, Replacement, names};
 use crate::engine::{Event, Inner, Replaced, append_event, event_append};
@@ -26,7 +27,8 @@ impl Inner {
         let Ok((after, headwater_plan::Change::Replaced(entry))) = catalog.apply(parsed) else {
             return Ok(None);
         };
-        if !matches!(entry, Entry::Job(_) | Entry::MaterializedView(_) | Entry::Trigger(_)) {
+        if !matches!(entry, Entry::Job(_) | Entry::MaterializedView(_) | Entry::Trigger(_) | Entry::Alarm(_))
+        {
             return Ok(None);
         }
         let replacement = Replacement::plan(self, &catalog, &after, &entry)?;
@@ -163,6 +165,8 @@ impl Inner {
             Some(rebuild) => rebuild.corrections(&name)?,
             None => Vec::new(),
         };
+        let now = self.world.clock.now();
+        let told = kept_states(replacement, saved.as_ref(), &*blobs, rebuild.as_mut(), now)?;
         let plan = replacement.dataflow.fingerprint();
         let mut manifest = Manifest::after(era.step, &name, plan, era.step);
         (manifest.watermark, manifest.places) = (reached.watermark.0, places);
@@ -186,8 +190,7 @@ impl Inner {
         let producer = producer_of(&*self.log, &name, replacement.journal.own(), era.step)?;
         let sink = Sink::new(Arc::clone(&replacement.target))?;
         let (mut group, _) = sink.appends(&corrections, producer)?;
-        let line =
-            Line { step: era.step, cut: reached.cut, watermark: reached.watermark, answers: Vec::new() };
+        let line = Line { step: era.step, cut: reached.cut, watermark: reached.watermark, answers: told };
         let line = Append::new(replacement.journal.own().id, ShardId(0), journal_line(&line, &[])?);
         let replaced = Replaced { statement: parsed.text.clone(), era: era.clone() };
         let event = Event::Replace { name: name.clone(), replaced };

@@ -284,3 +284,73 @@ async fn an_alarm_is_shown_and_explained() {
     assert!(closed.err().unwrap().to_string().contains("takes no rows from outside"));
     engine.close().await.unwrap();
 }
+
+/// No checkpoint that was written can be read any more.
+fn lose_checkpoints(machine: &Machine) {
+    machine.engine().close_here().unwrap();
+    let image = machine.sim.disk().image();
+    let all: Vec<_> = image.files.keys().filter(|path| path.to_string_lossy().contains("/ck-")).collect();
+    assert!(!all.is_empty());
+    all.into_iter().for_each(|path| machine.sim.disk().corrupt(path, 40, 0x10).unwrap());
+}
+
+/// An update keeps the state: what changes with it is told with the next evaluation.
+#[test]
+fn a_replaced_alarm_keeps_its_states_through_crashes() {
+    for (seed, forget) in [(21, false), (22, true)] {
+        let mut machine = Machine::new(seed);
+        machine.create_readings(1);
+        let alarm = |threshold: i64| {
+            format!(
+                "CREATE OR REPLACE ALARM hot ON readings STATISTIC max(value) PERIOD '1 minute' DIMENSIONS (device)
+                 WITH (comparison = '>', threshold = {threshold}, evaluation_periods = 2, history = changes)"
+            )
+        };
+        let minutes = |range: std::ops::Range<i64>| {
+            let both = range.flat_map(|minute| [("a", minute * 60_000, 50), ("b", minute * 60_000, 90)]);
+            both.collect::<Vec<_>>()
+        };
+        machine.sql(&alarm(70));
+        machine.append(&minutes(0..5));
+        machine.catch_up();
+        machine.sql(&alarm(40));
+        if forget {
+            lose_checkpoints(&machine);
+        }
+        machine.kill(2);
+        machine.append(&minutes(5..8));
+        machine.catch_up();
+        machine.sql(&alarm(95));
+        machine.append(&minutes(8..11));
+        machine.catch_up();
+        let rows = columns(&machine, "system.alarm_history", &["at", "dimensions", "before", "after"]);
+        let said: Vec<String> = rows.iter().map(|row| row.join(" ").replace("1970-01-01T00:", "")).collect();
+        assert_eq!(
+            said,
+            [
+                "01:00Z device=a INSUFFICIENT_DATA OK",
+                "02:00Z device=b INSUFFICIENT_DATA ALARM",
+                // The first evaluations by the new rules, not the replacements.
+                "04:00Z device=a OK ALARM",
+                "07:00Z device=a ALARM OK",
+                "07:00Z device=b ALARM OK",
+            ],
+            "seed {seed}"
+        );
+    }
+    let machine = Machine::new(23);
+    machine.create_readings(1);
+    let hot =
+        "ALARM hot ON readings STATISTIC max(value) PERIOD '1 minute' WITH (comparison = '>', threshold = 1)";
+    machine.sql(&format!("CREATE {hot}; CREATE COMPOSITE ALARM trouble AS ALARM(hot)"));
+    for (sql, why) in [
+        (format!("CREATE OR REPLACE {hot}"), "while it is used by alarm trouble"),
+        (
+            format!("CREATE OR REPLACE {}", hot.replacen("hot", "trouble", 1)),
+            "the composite alarm 'trouble' cannot be replaced",
+        ),
+    ] {
+        let error = machine.engine().define_here(&sql).unwrap_err().to_string();
+        assert!(error.contains(why), "{sql}: {error}");
+    }
+}

@@ -260,7 +260,8 @@ fn report(machine: &Machine, activity: i64, second: i64) {
 
 /// Milliseconds of 1970 and a value, row by row.
 async fn feed(engine: &headwater_run::Engine, minutes: std::ops::Range<i64>, value: f64) {
-    let rows: Vec<String> = minutes.map(|minute| format!("(to_timestamp({}), {value})", minute * 60)).collect();
+    let rows: Vec<String> =
+        minutes.map(|minute| format!("(to_timestamp({}), {value})", minute * 60)).collect();
     engine.execute(&format!("INSERT INTO cpu VALUES {}", rows.join(", "))).await.unwrap();
 }
 
@@ -279,12 +280,8 @@ async fn wait_for(engine: &headwater_run::Engine, sql: &str, expected: &[&str]) 
 
 fn on_disk(dir: &std::path::Path) -> headwater_run::Engine {
     let options = headwater_run::EngineOptions { data: Some(dir.to_owned()), ..crate::machine::in_memory() };
-    headwater_run::Engine::open(
-        headwater_core::World::real(),
-        options,
-        Arc::new(headwater_run::NoConnectors),
-    )
-    .unwrap()
+    headwater_run::Engine::open(headwater_core::World::real(), options, Arc::new(headwater_run::NoConnectors))
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,7 +294,8 @@ async fn a_size_is_set_by_hand_once_through_a_restart() {
         CREATE SCALING GROUP servers POLICIES (more) WITH (min = 1, max = 4);";
     engine.execute(sql).await.unwrap();
     feed(&engine, 0..3, 90.0).await;
-    let shown = "SELECT \"by\", before, after, scaled FROM system.scaling_activities WHERE scaled ORDER BY _sequence";
+    let shown =
+        "SELECT \"by\", before, after, scaled FROM system.scaling_activities WHERE scaled ORDER BY _sequence";
     wait_for(&engine, shown, &["more 1 2 true"]).await;
     let refused = async |engine: &headwater_run::Engine, set: &str, why: &str| {
         let sql = format!("ALTER SCALING GROUP servers SET ({set})");
@@ -323,7 +321,8 @@ async fn a_size_is_set_by_hand_once_through_a_restart() {
     let spec = ReplaySpec { job: "servers".into(), diff: true, ..ReplaySpec::default() };
     let report = engine.replay(spec).await.unwrap();
     assert!(report.in_both > 4 && report.only_before.is_empty() && report.only_now.is_empty());
-    let nobody = engine.execute("ALTER SCALING GROUP others SET (desired = 1)").await.err().unwrap().to_string();
+    let nobody =
+        engine.execute("ALTER SCALING GROUP others SET (desired = 1)").await.err().unwrap().to_string();
     assert!(nobody.contains("there is no scaling group 'others'"), "{nobody}");
     engine.close().await.unwrap();
 }
@@ -341,11 +340,18 @@ async fn a_state_is_set_by_hand_and_all_who_hear_the_alarm_hear_it() {
         CREATE SCALING GROUP servers POLICIES (more) WITH (min = 1, max = 4);";
     engine.execute(sql).await.unwrap();
     feed(&engine, 0..4, 10.0).await;
-    wait_for(&engine, "SELECT max(at) FROM system.alarm_history WHERE alarm = 'high'", &["1970-01-01T00:03:00Z"]).await;
+    wait_for(
+        &engine,
+        "SELECT max(at) FROM system.alarm_history WHERE alarm = 'high'",
+        &["1970-01-01T00:03:00Z"],
+    )
+    .await;
     wait_for(&engine, "SELECT count(*) FROM system.jobs WHERE lag > 0", &["0"]).await;
     engine.execute("ALTER ALARM high SET STATE 'ALARM' REASON 'a drill'").await.unwrap();
     let of = |alarm: &str| {
-        format!("SELECT before, after, reason FROM system.alarm_history WHERE alarm = '{alarm}' AND changed ORDER BY _sequence DESC LIMIT 1")
+        format!(
+            "SELECT before, after, reason FROM system.alarm_history WHERE alarm = '{alarm}' AND changed ORDER BY _sequence DESC LIMIT 1"
+        )
     };
     wait_for(&engine, &of("high"), &["OK ALARM a drill"]).await;
     wait_for(&engine, "SELECT after FROM system.alarm_history WHERE alarm = 'trouble' AND changed ORDER BY _sequence DESC LIMIT 1", &["ALARM"]).await;
@@ -357,7 +363,10 @@ async fn a_state_is_set_by_hand_and_all_who_hear_the_alarm_hear_it() {
     wait_for(&engine, states, &["ALARM OK"]).await;
     wait_for(&engine, &states.replace("'high'", "'trouble'"), &["ALARM OK"]).await;
 
-    engine.execute("ALTER COMPOSITE ALARM trouble SET STATE 'INSUFFICIENT_DATA' REASON 'away'").await.unwrap();
+    engine
+        .execute("ALTER COMPOSITE ALARM trouble SET STATE 'INSUFFICIENT_DATA' REASON 'away'")
+        .await
+        .unwrap();
     wait_for(&engine, &of("trouble"), &["OK INSUFFICIENT_DATA away"]).await;
     for (sql, why) in [
         ("ALTER ALARM hihg SET STATE 'OK' REASON 'x'", "did you mean 'high'?"),
