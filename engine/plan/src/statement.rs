@@ -446,7 +446,7 @@ pub struct Set {
     pub value: String,
 }
 
-/// `REPLAY JOB name [FROM time] [TO time] [INTO stream] [AT SPEED times | AT FULL SPEED] [WITH EFFECTS (table, ...)]`.
+/// `REPLAY JOB name [FROM time] [TO time] [INTO stream] [AT SPEED times | AT FULL SPEED] [WITH EFFECTS (table, ...)] [AS definition]`.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// Which job.
@@ -461,6 +461,8 @@ pub struct Replay {
     pub speed: Option<f64>,
     /// The tables outside that are asked, or written into.
     pub effects: Vec<Name>,
+    /// The definition that is replayed in the place of the job's own, as it was written.
+    pub definition: Option<String>,
 }
 
 impl Query {

@@ -247,11 +247,12 @@ fn read_set(reader: &mut Reader) -> Result<Statement> {
 
 fn read_replay(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("REPLAY")?;
-    if !reader.take_words("ALARM") && !reader.take_words("SCALING GROUP") {
+    if !["ALARM", "SCALING GROUP", "TRIGGER"].iter().any(|kind| reader.take_words(kind)) {
         reader.expect_words("JOB")?;
     }
     let job = reader.name("a job")?;
-    let mut replay = Replay { job, from: None, to: None, into: None, speed: None, effects: Vec::new() };
+    let (from, to, into, speed, effects, definition) = Default::default();
+    let mut replay = Replay { job, from, to, into, speed, effects, definition };
     loop {
         if reader.take_words("FROM") {
             replay.from = Some(read_time(reader)?);
@@ -265,6 +266,12 @@ fn read_replay(reader: &mut Reader) -> Result<Statement> {
             replay.speed = Some(read_speed(reader)?);
         } else if reader.take_words("WITH EFFECTS") {
             replay.effects = reader.columns()?;
+        } else if reader.take_words("AS") {
+            // All that follows is the other definition.
+            let begins = reader.position();
+            read(reader)?;
+            replay.definition = Some(reader.text_since(begins));
+            break;
         } else {
             break;
         }

@@ -105,6 +105,7 @@ const CASES: &[&str] = &[
     "REPLAY JOB j",
     "REPLAY JOB j FROM '2013-07-01' TO TIMESTAMP '2013-08-01 00:00:00' INTO july",
     "REPLAY JOB j INTO july AT SPEED 60 WITH EFFECTS (sites, \"Pumps\")",
+    "REPLAY TRIGGER t FROM '2026-02-01' AS CREATE TRIGGER u ON s WHEN a > 1",
     "CANCEL REPLAY 3",
     "SELECT * FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTES, INTERVAL '1' HOUR)) AS w",
     "SELECT * FROM HOP(DATA => TABLE t, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR, SLIDE => INTERVAL '5' MINUTE)",
@@ -214,13 +215,14 @@ fn summary(statement: &Statement) -> String {
         Statement::Query(query) => format!("query {}", query.ast),
         Statement::Set(set) => format!("set {} = {}", set.key.value, set.value),
         Statement::Replay(replay) => format!(
-            "replay {} from {:?} to {:?} into {:?} speed {:?} effects {:?}",
+            "replay {} from {:?} to {:?} into {:?} speed {:?} effects {:?} as {:?}",
             replay.job.value,
             replay.from,
             replay.to,
             replay.into.as_ref().map(|name| &name.value),
             replay.speed,
             replay.effects.iter().map(|name| &name.value).collect::<Vec<_>>(),
+            replay.definition,
         ),
         Statement::CancelReplay(number) => format!("cancel replay {number}"),
     }

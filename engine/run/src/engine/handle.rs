@@ -125,6 +125,7 @@ impl Engine {
                     into: replay.into.as_ref().map(|name| name.value.clone()),
                     speed: replay.speed,
                     effects: replay.effects.iter().map(|name| name.value.clone()).collect(),
+                    query: replay.definition.clone(),
                     ..ReplaySpec::default()
                 };
                 if let Some(name) = &replay.into {

@@ -209,6 +209,42 @@ async fn a_replay_is_seen_and_can_be_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_bound_is_tried_in_sql_before_it_is_let_loose() {
+    let engine = engine().await;
+    engine
+        .execute(
+            "CREATE TRIGGER hundreds ON events PARTITION BY () WHEN k % 100 = 0 WITH (start = 'earliest');
+             CREATE ALARM high ON events STATISTIC maximum(k) PERIOD '1 minute'
+             WITH (comparison = '>', threshold = 1000, history = changes)",
+        )
+        .await
+        .unwrap();
+    eventually(&engine, "SELECT k FROM hundreds ORDER BY k", &["0", "100", "200", "300", "400", "500"]).await;
+    let fired = async |sql: &str| -> Vec<String> {
+        let all = rows(&engine, sql).await;
+        all.iter().map(|row| row.split(' ').nth(3).unwrap().to_owned()).collect()
+    };
+    let stretch = "REPLAY TRIGGER hundreds FROM '2026-01-01 00:02:00' TO '2026-01-01 00:06:00'";
+    assert_eq!(fired(stretch).await, ["200", "300"]);
+    let other = "CREATE TRIGGER fifties ON events PARTITION BY () WHEN k % 50 = 0";
+    assert_eq!(fired(&format!("{stretch} AS {other}")).await, ["150", "200", "250", "300", "350"]);
+    let lower = "REPLAY ALARM high AS CREATE ALARM high ON events STATISTIC maximum(k) PERIOD '1 minute' \
+                 WITH (comparison = '>', threshold = 100, history = changes)";
+    let said = rows(&engine, lower).await;
+    let states = [" high  INSUFFICIENT_DATA OK true", " high  OK ALARM true"];
+    assert_eq!(said.len(), 2, "{said:?}");
+    for (row, states) in said.iter().zip(states) {
+        assert!(row.contains(states), "{row}");
+    }
+    // Nothing of it is there, nor has it changed what is.
+    eventually(&engine, "SELECT count(*) FROM hundreds", &["6"]).await;
+    assert!(engine.catalog().get("fifties").is_none());
+    let error = engine.execute("REPLAY TRIGGER hundreds AS SELEKT 1").await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("SELECT"), "{error}");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_ends_when_nobody_wants_it_any_more() {
     let engine = engine().await;
     let spec = ReplaySpec { job: "evens".into(), speed: Some(1.0), ..ReplaySpec::default() };
