@@ -83,6 +83,73 @@ fn a_group_decides_once_whatever_strikes() {
     }
 }
 
+/// The groups of `tests/oracle/scaling.py`.
+const GROUPS: &str = "
+    CREATE ALARM cpu_hot ON cpu STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '>', threshold = 70, evaluation_periods = 2);
+    CREATE ALARM cpu_cold ON cpu STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '<', threshold = 50, evaluation_periods = 2);
+    CREATE ALARM load_hot ON load STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '>', threshold = 48, evaluation_periods = 2);
+    CREATE ALARM load_cold ON load STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '<', threshold = 40, evaluation_periods = 2);
+    CREATE SCALING POLICY cpu_out ON ALARM cpu_hot WITH (type = step, adjustment = PercentChangeInCapacity,
+        steps = '0..10: 10, 10..20: 20, 20..: 50', min_adjustment_magnitude = 2);
+    CREATE SCALING POLICY cpu_in ON ALARM cpu_cold WITH (type = step, adjustment = PercentChangeInCapacity,
+        steps = '-10..0: -10, ..-10: -30');
+    CREATE SCALING POLICY load_out ON ALARM load_hot WITH (type = step, adjustment = PercentChangeInCapacity,
+        steps = '0..10: 10, 10..20: 20, 20..: 50', min_adjustment_magnitude = 2);
+    CREATE SCALING POLICY load_in ON ALARM load_cold WITH (type = step, adjustment = PercentChangeInCapacity,
+        steps = '-10..0: -10, ..-10: -30');
+    CREATE SCALING POLICY load_hold ON load STATISTIC average(value) PERIOD '5 minutes' WITH (type = target, target = 44);
+    CREATE SCALING POLICY network_hold ON network STATISTIC average(value) PERIOD '5 minutes' WITH (type = target, target = 300000);
+    CREATE SCALING GROUP cpu_steps POLICIES (cpu_out, cpu_in) WITH (min = 2, max = 40, desired = 10, warmup = '10 minutes');
+    CREATE SCALING GROUP load_steps POLICIES (load_out, load_in) WITH (min = 2, max = 40, desired = 10, warmup = '10 minutes');
+    CREATE SCALING GROUP load_target POLICIES (load_hold) WITH (min = 1, max = 60, desired = 20, warmup = '7 minutes');
+    CREATE SCALING GROUP network_target POLICIES (network_hold) WITH (min = 1, max = 100, desired = 10, warmup = '5 minutes');
+";
+
+/// Step policies and target tracking over three recorded series, with crashes in between.
+#[test]
+fn steps_and_targets_decide_what_the_straight_computation_decides() {
+    let mut machine = Machine::new(11);
+    machine.step_rows_max = 500;
+    machine.checkpoint_interval = std::time::Duration::from_millis(300);
+    machine.restart(2);
+    let names = ["cpu", "load", "network"];
+    names.iter().for_each(|name| create_series(&machine, name));
+    machine.sql(GROUPS);
+    let random = machine.sim.random("feed");
+    let all = names.map(series);
+    for from in (0..all[0].len()).step_by(400) {
+        for (name, samples) in names.iter().zip(&all) {
+            append(&machine, name, &samples[from..(from + 400).min(samples.len())]);
+            machine.turns(random.index(40));
+        }
+        if random.chance(1, 4) {
+            machine.kill(1 + random.index(3));
+        }
+    }
+    names.iter().for_each(|name| machine.engine().end_stream_here(name).unwrap());
+    machine.catch_up();
+    let mut decided: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in columns(
+        &machine,
+        "system.scaling_activities",
+        &["group", "at", "by", "before", "after", "scaled"],
+    ) {
+        if row[5] == "true" {
+            let line = format!("{},{},{},{}", row[1].trim_end_matches('Z'), row[2], row[3], row[4]);
+            decided.entry(row[0].clone()).or_default().push(line);
+        }
+    }
+    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines("fixtures/cloudwatch/scaling.csv") {
+        let (group, activity) = line.split_once(',').unwrap();
+        expected.entry(group.to_owned()).or_default().push(activity.to_owned());
+    }
+    assert_eq!(expected.len(), 4);
+    for (group, activities) in &expected {
+        assert_eq!(decided.get(group), Some(activities), "{group}");
+    }
+}
+
 #[test]
 fn another_group_is_tried_over_history() {
     let machine = ready(6, false);
