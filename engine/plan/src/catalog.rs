@@ -14,8 +14,9 @@ use rpds::RedBlackTreeMapSync;
 use crate::decision::{AlarmDef, AlarmOn};
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::job_metrics::JOB_METRICS;
 use crate::own_streams::own_streams;
-use crate::scaling::{GroupDef, PolicyDef};
+use crate::scaling::{GroupDef, PolicyDef, PolicyWhat};
 use crate::statement::{
     AlterStream, CreateTrigger, Drop, Kind, Name, Parsed, Query, Statement, StreamChange,
 };
@@ -351,11 +352,25 @@ impl Catalog {
 
     /// With the engine's own streams that an entry writes to, or reads.
     fn with_own_streams(&self, entry: &Entry) -> Self {
-        let named = entry.references();
+        let mut named = entry.references();
+        if let Entry::ScalingGroup(group) = entry
+            && self.has_schedules_alone(group)
+        {
+            named.insert(JOB_METRICS.to_owned());
+        }
         let missing = own_streams()
             .into_iter()
             .filter(|stream| named.contains(&stream.name) && self.get(&stream.name).is_none());
         missing.fold(self.clone(), |catalog, stream| catalog.with_stream(stream))
+    }
+
+    /// Whether no policy of a group has a metric: then what the engine measures of itself tells it the time.
+    fn has_schedules_alone(&self, group: &GroupDef) -> bool {
+        let is_schedule = |name: &String| match self.get(name) {
+            Some(Entry::ScalingPolicy(policy)) => matches!(policy.what, PolicyWhat::Schedule { .. }),
+            _ => false,
+        };
+        group.policies.iter().all(is_schedule)
     }
 
     /// An archive is of something that has a stream, which has no other one.

@@ -19,6 +19,8 @@ pub enum ScalingInput {
     Alarm(usize),
     /// Of target tracking, the history of the one that says that there are too many.
     Low(usize),
+    /// Rows that tell the time to a group without alarms, and nothing else.
+    Clock,
 }
 
 /// A scaling group. Its inputs are gathered; those of [`ScalingInput::Progress`] come first.

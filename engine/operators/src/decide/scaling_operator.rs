@@ -89,7 +89,7 @@ impl ScalingOperator {
             let (policy, low) = match input {
                 ScalingInput::Alarm(policy) => (*policy, false),
                 ScalingInput::Low(policy) => (*policy, true),
-                ScalingInput::Progress => continue,
+                ScalingInput::Progress | ScalingInput::Clock => continue,
             };
             let heard = &mut self.policies[policy];
             let known = if low { &mut heard.low } else { &mut heard.alarm };
@@ -179,6 +179,9 @@ impl Operator for ScalingOperator {
         if input == ScalingInput::Progress {
             return self.note_progress(&rows);
         }
+        if input == ScalingInput::Clock {
+            return Ok(());
+        }
         check_schema(NAME, &rows.batch, &alarm_history_schema())?;
         let times = rows.batch.column(AT).as_primitive::<TimestampNanosecondType>();
         let states = rows.batch.column(AFTER).as_string::<i32>();
@@ -200,8 +203,9 @@ impl Operator for ScalingOperator {
             self.hear(at, &said);
             last = Some(at);
         }
-        // Time begins with the first alarm; at the end of the input there is no more of it.
-        let begun = last.is_some() || self.group.has_begun();
+        // Time begins with the first alarm, or with the clock; at the end of the input there is no more of it.
+        let has_clock = self.spec.inputs.contains(&ScalingInput::Clock) && watermark > EventTime::MIN;
+        let begun = last.is_some() || has_clock || self.group.has_begun();
         if begun && watermark < EventTime::MAX {
             self.run_scheduled(self.watermark);
         }

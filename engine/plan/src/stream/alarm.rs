@@ -23,7 +23,7 @@ const HISTORY_DIMENSIONS: usize = 2;
 
 /// Points in a dataflow: where they come from, and the names of their dimensions.
 pub(crate) struct Points {
-    from: Upstream,
+    pub(super) from: Upstream,
     dimensions: Vec<String>,
 }
 

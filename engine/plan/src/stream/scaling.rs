@@ -1,9 +1,11 @@
 //! Scaling groups: the alarms of all their policies, then the group's own operator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use headwater_core::StreamName;
+use headwater_decide::alarm::Timing;
 use headwater_decide::scaling::{GroupRules, Policy, PolicyKind, Schedule};
 use headwater_operators::decide::{
     Report, ScalingInput, ScalingSpec, scaling_activities_schema, scaling_progress_schema,
@@ -13,9 +15,12 @@ use super::alarm::Alarmed;
 use super::decide::{Decide, unknown};
 use crate::catalog::Entry;
 use crate::dataflow::{Exchange, Metadata, Source, Stage, StageInput, Upstream};
-use crate::decision::{AlarmDef, AlarmOn};
+use crate::decision::{AlarmDef, AlarmOn, Metric, MetricFrom};
 use crate::error::{Mistake, Result, SqlError};
+use crate::job_metrics::JOB_METRICS;
+use crate::parse::parse_one;
 use crate::scaling::{GroupDef, PolicyDef, PolicyWhat, SCALING_PROGRESS};
+use crate::statement::Statement;
 
 /// What has been made so far.
 #[derive(Default)]
@@ -40,10 +45,7 @@ impl Decide<'_> {
             self.policy(policy, &mut parts)?;
         }
         if parts.policies.is_empty() {
-            let message =
-                format!("no policy of '{}' has a metric, so that nothing tells it the time", group.name);
-            return Err(SqlError::new(Mistake::Definition, message)
-                .hint("add one ON ALARM, or with a target; scheduled ones go with it"));
+            parts.inputs.push((ScalingInput::Clock, self.clock(&group.name)?));
         }
         let (inputs, from): (Vec<ScalingInput>, Vec<Upstream>) = parts.inputs.into_iter().unzip();
         let rules = GroupRules {
@@ -84,6 +86,20 @@ impl Decide<'_> {
             watermark: None,
         });
         Ok(Upstream::Source(self.lower.sources.len() - 1))
+    }
+
+    /// What the engine measures of the group itself, every few seconds: for a group of schedules alone, which no metric tells the time.
+    fn clock(&mut self, group: &str) -> Result<Upstream> {
+        let text =
+            format!("SELECT at, lag AS value FROM {JOB_METRICS} WHERE job = '{}'", group.replace('\'', "''"));
+        let parsed = parse_one(&text)?;
+        let Statement::Query(query) = parsed.statement else {
+            return Err(SqlError::new(Mistake::Syntax, text));
+        };
+        let timing = Timing::of_metric(Duration::from_secs(60))
+            .map_err(|error| SqlError::new(Mistake::Definition, error.to_string()))?;
+        let metric = Metric { from: MetricFrom::Query(query), timing, unit: None };
+        Ok(self.points(&metric)?.from)
     }
 
     fn policy(&mut self, policy: &PolicyDef, parts: &mut Parts) -> Result<()> {

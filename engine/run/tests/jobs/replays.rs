@@ -239,7 +239,8 @@ async fn another_bound_is_tried_in_sql_before_it_is_let_loose() {
     // Nothing of it is there, nor has it changed what is.
     eventually(&engine, "SELECT count(*) FROM hundreds", &["6"]).await;
     assert!(engine.catalog().get("fifties").is_none());
-    let error = engine.execute("REPLAY TRIGGER hundreds AS SELEKT 1").await.map(drop).unwrap_err().to_string();
+    let error =
+        engine.execute("REPLAY TRIGGER hundreds AS SELEKT 1").await.map(drop).unwrap_err().to_string();
     assert!(error.contains("SELECT"), "{error}");
     engine.close().await.unwrap();
 }

@@ -129,11 +129,9 @@ fn steps_and_targets_decide_what_the_straight_computation_decides() {
     names.iter().for_each(|name| machine.engine().end_stream_here(name).unwrap());
     machine.catch_up();
     let mut decided: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in columns(
-        &machine,
-        "system.scaling_activities",
-        &["group", "at", "by", "before", "after", "scaled"],
-    ) {
+    for row in
+        columns(&machine, "system.scaling_activities", &["group", "at", "by", "before", "after", "scaled"])
+    {
         if row[5] == "true" {
             let line = format!("{},{},{},{}", row[1].trim_end_matches('Z'), row[2], row[3], row[4]);
             decided.entry(row[0].clone()).or_default().push(line);
@@ -234,6 +232,30 @@ fn scheduled_actions_have_time_zones_starts_and_ends() {
     );
 }
 
+/// Nothing has a metric here: what the engine measures of the group itself tells it the time.
+#[test]
+fn a_group_of_schedules_alone_goes_by_the_clock() {
+    let mut machine = Machine::new(12);
+    machine.sql(
+        "CREATE SCALING POLICY even SCHEDULE '*/2 * * * *' WITH (desired = 3);
+         CREATE SCALING POLICY odd SCHEDULE '1-59/2 * * * *' WITH (desired = 1);
+         CREATE SCALING GROUP workers POLICIES (even, odd) WITH (min = 1, max = 5)",
+    );
+    machine.run_for(150);
+    machine.kill(2);
+    machine.run_for(150);
+    let rows = columns(&machine, "system.scaling_activities", &["at", "by", "after"]);
+    let minute = |row: &Vec<String>| row[0][14..16].parse::<u64>().unwrap();
+    assert!((4..=6).contains(&rows.len()), "one a minute, through a restart: {rows:?}");
+    for (row, next) in rows.iter().zip(&rows[1..]) {
+        assert_eq!((minute(row) + 1) % 60, minute(next), "{rows:?}");
+    }
+    for row in &rows {
+        let expected = if minute(row) % 2 == 0 { ["even", "3"] } else { ["odd", "1"] };
+        assert_eq!(row[1..], expected, "{rows:?}");
+    }
+}
+
 #[test]
 fn what_cannot_scale_is_refused() {
     let machine = Machine::new(8);
@@ -262,7 +284,6 @@ fn what_cannot_scale_is_refused() {
         "CREATE SCALING POLICY p ON ALARM all_hot WITH (by = 1, cool_down = '1 s')",
         "did you mean 'cooldown'?",
     );
-    refused("CREATE SCALING GROUP g POLICIES (nightly) WITH (min = 0, max = 1)", "nothing tells it the time");
     refused(
         "CREATE SCALING GROUP g POLICIES (hot) WITH (min = 0, max = 1)",
         "'hot' is an alarm, not a scaling policy",
