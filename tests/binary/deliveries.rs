@@ -38,7 +38,8 @@ impl Firing {
 /// What was taken, in that order, by the last part of the URL.
 type Taken = Arc<Mutex<BTreeMap<String, Vec<Firing>>>>;
 
-/// Takes a delivery, some at the second attempt only, some slowly. One that is not as it should be it refuses for good, so that it is parked.
+/// Takes a delivery, some at the second attempt only, some slowly. One that is not as it should be it refuses for good, so that it is
+/// parked.
 async fn hook(
     State(taken): State<Taken>,
     Segment(name): Segment<String>,

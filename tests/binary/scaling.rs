@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use crate::process::Server;
 
-/// How often a row is hashed, so that computing is what takes time. Not too much of it: fewer than 16,384 rows of a step are not shared out.
+/// How often a row is hashed, so that computing is what takes time. Not too much of it: fewer than 16,384 rows of a step are not shared
+/// out.
 const HASHED: usize = 15;
 
 /// Rows of one request.

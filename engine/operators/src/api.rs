@@ -254,8 +254,8 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
     fn adds_up_batches(&self) -> bool {
         false
     }
-    /// The name of the alarm or scaling group that it is, to which people may say something ([`crate::decide::Told`]): that is a batch of its
-    /// first input, whatever the columns of the others are.
+    /// The name of the alarm or scaling group that it is, to which people may say something ([`crate::decide::Told`]): that is a batch of
+    /// its first input, whatever the columns of the others are.
     fn takes_orders_for(&self) -> Option<&str> {
         None
     }

@@ -6,8 +6,8 @@
 //!
 //! If both days are restricted, either suffices, as cron has had it since Version 7. Sunday is 0 and 7.
 //!
-//! Each time comes once. Where clocks are put forward, what would be due in between is due when they have been; where they are put back, what
-//! would be due twice is due the first time.
+//! Each time comes once. Where clocks are put forward, what would be due in between is due when they have been; where they are put back,
+//! what would be due twice is due the first time.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! An alarm with another definition keeps the states of its metrics, as an update of an alarm does elsewhere: the first evaluation by the new
-//! rule goes on from them, and a change is told as such.
+//! An alarm with another definition keeps the states of its metrics, as an update of an alarm does elsewhere: the first evaluation by the
+//! new rule goes on from them, and a change is told as such.
 //!
-//! The new definition, which has done the steps of the journal, is told the old one's states ([`Told`]) in the step of the switch. What it is
-//! told is in that step's line of the journal, so that it comes to the same without a checkpoint.
+//! The new definition, which has done the steps of the journal, is told the old one's states ([`Told`]) in the step of the switch. What it
+//! is told is in that step's line of the journal, so that it comes to the same without a checkpoint.
 
 use std::collections::BTreeMap;
 

@@ -85,10 +85,14 @@ fn a_group_decides_once_whatever_strikes() {
 
 /// The groups of `tests/oracle/scaling.py`.
 const GROUPS: &str = "
-    CREATE ALARM cpu_hot ON cpu STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '>', threshold = 70, evaluation_periods = 2);
-    CREATE ALARM cpu_cold ON cpu STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '<', threshold = 50, evaluation_periods = 2);
-    CREATE ALARM load_hot ON load STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '>', threshold = 48, evaluation_periods = 2);
-    CREATE ALARM load_cold ON load STATISTIC average(value) PERIOD '5 minutes' WITH (comparison = '<', threshold = 40, evaluation_periods = 2);
+    CREATE ALARM cpu_hot ON cpu STATISTIC average(value) PERIOD '5 minutes'
+        WITH (comparison = '>', threshold = 70, evaluation_periods = 2);
+    CREATE ALARM cpu_cold ON cpu STATISTIC average(value) PERIOD '5 minutes'
+        WITH (comparison = '<', threshold = 50, evaluation_periods = 2);
+    CREATE ALARM load_hot ON load STATISTIC average(value) PERIOD '5 minutes'
+        WITH (comparison = '>', threshold = 48, evaluation_periods = 2);
+    CREATE ALARM load_cold ON load STATISTIC average(value) PERIOD '5 minutes'
+        WITH (comparison = '<', threshold = 40, evaluation_periods = 2);
     CREATE SCALING POLICY cpu_out ON ALARM cpu_hot WITH (type = step, adjustment = PercentChangeInCapacity,
         steps = '0..10: 10, 10..20: 20, 20..: 50', min_adjustment_magnitude = 2);
     CREATE SCALING POLICY cpu_in ON ALARM cpu_cold WITH (type = step, adjustment = PercentChangeInCapacity,
