@@ -13,6 +13,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Format, FormatOptions, Payload};
+use tokio::time::Instant;
 
 use crate::error::Result;
 use crate::parking::Parking;
@@ -94,14 +95,48 @@ pub trait Source: Send {
         false
     }
 
-    /// How many records lie outside and are not yet pulled, if that can be told.
+    /// How many records lie outside and are not yet pulled, or were received and are not durable, if that can be told.
     fn lag(&self) -> Option<u64> {
         None
+    }
+
+    /// Since when the oldest of those waits.
+    fn behind(&self) -> Behind {
+        Behind::Unknown
     }
 
     /// Disconnects.
     async fn close(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Since when a source is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behind {
+    /// It cannot tell.
+    #[default]
+    Unknown,
+    /// It is not.
+    Not,
+    /// What it has not got into the log has waited since then.
+    Since(Instant),
+}
+
+impl Behind {
+    /// For how long, in milliseconds, if it can tell.
+    pub fn millis(self) -> Option<u64> {
+        match self {
+            Self::Unknown => None,
+            Self::Not => Some(0),
+            Self::Since(then) => Some(u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// Behind by so many milliseconds at the moment.
+    pub fn by(millis: u64) -> Self {
+        let then = Instant::now().checked_sub(Duration::from_millis(millis));
+        then.filter(|_| millis > 0).map_or(Self::Not, Self::Since)
     }
 }
 

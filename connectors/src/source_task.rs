@@ -3,18 +3,24 @@
 //! While an append is made and is on its way to the disk, the next records are pulled already. If the append fails, what was pulled is
 //! thrown away with the source; the next one is opened where the log says.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_core::{Epoch, StreamName};
 use headwater_ingest::{AppendRequest, Ingest, IngestError, Mark, Payload, PendingReport, SourceStep};
 use headwater_log::{LogError, StreamInfo};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::backoff::Backoff;
 use crate::connector::{Pulled, Source};
 use crate::error::{ConnectorError, Result};
 use crate::status::{Board, State};
+
+/// How often it is measured what waits for an append that takes long.
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// One source at work.
 pub(crate) struct SourceTask<M> {
@@ -98,7 +104,7 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
                 pulled = source.pull() => pulled?,
                 _ = self.stopped.wait_for(|stop| *stop) => return Ok(Run::Stopped),
             };
-            self.board.lag(source.lag());
+            self.measure(source);
             match pulled {
                 Pulled::Records { payload, marks } => {
                     self.settle(source, feed).await?;
@@ -148,13 +154,27 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
     /// Waits for the append under way, and tells the source.
     async fn settle(&mut self, source: &mut dyn Source, feed: &mut Feed) -> Result<()> {
         if let Some((submitted, marks)) = feed.under_way.take() {
-            let report = submitted.await.map_err(gone)??.await?;
+            let mut appended =
+                pin!(async { Ok::<_, ConnectorError>(submitted.await.map_err(gone)??.await?) });
+            let report = loop {
+                match timeout(MEASURE, appended.as_mut()).await {
+                    Ok(report) => break report?,
+                    // A log that is slow, or away, shows in what waits for it.
+                    Err(_) => self.measure(source),
+                }
+            };
             self.board.moved(report.accepted, report.dead_lettered);
             self.board.positions(marks.iter().map(|mark| (&mark.partition, &mark.position)));
             source.committed(&marks).await?;
+            self.measure(source);
             self.backoff.reset();
         }
         Ok(())
+    }
+
+    fn measure(&self, source: &dyn Source) {
+        self.board.lag(source.lag());
+        self.board.behind(source.behind());
     }
 }
 

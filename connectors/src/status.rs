@@ -7,6 +7,7 @@ use headwater_core::World;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::connector::Behind;
 use crate::error::ConnectorError;
 
 /// What a connector does.
@@ -61,6 +62,8 @@ pub struct Status {
     pub state: State,
     /// Rows that wait: outside for a source if it can tell, in the log for a sink.
     pub lag: Option<u64>,
+    /// Of a source: since when the oldest of them waits.
+    pub behind: Behind,
     /// Rows moved since the start.
     pub rows: u64,
     /// Records that went to the dead letters since the start.
@@ -120,6 +123,10 @@ impl Board {
 
     pub(crate) fn lag(&self, lag: Option<u64>) {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.lag, lag) != lag);
+    }
+
+    pub(crate) fn behind(&self, behind: Behind) {
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.behind, behind) != behind);
     }
 
     /// Notes where partitions are now. There may be a partition for each of very many files: the ones that moved last are kept.

@@ -11,7 +11,7 @@ use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 
 use super::client::Client;
-use crate::connector::{Context, Mark, Pulled, Source};
+use crate::connector::{Behind, Context, Mark, Pulled, Source};
 use crate::error::Result;
 
 /// Asks a URL again and again.
@@ -25,6 +25,8 @@ pub(super) struct Polling {
     next: Option<Instant>,
     /// The hash of the answer that was taken last.
     last: Option<String>,
+    /// When the server answered last.
+    answered: Option<Instant>,
 }
 
 impl Polling {
@@ -37,7 +39,7 @@ impl Polling {
         changed_only: bool,
     ) -> Self {
         let body = body.map(Bytes::from);
-        Self { context, client, format, body, interval, changed_only, next: None, last: None }
+        Self { context, client, format, body, interval, changed_only, next: None, last: None, answered: None }
     }
 }
 
@@ -54,6 +56,7 @@ impl Source for Polling {
         }
         self.next = Some(Instant::now() + self.interval);
         let answer = self.client.send(HeaderMap::new(), self.body.clone()).await?;
+        self.answered = Some(Instant::now());
         let hash = hash_of(&answer)?;
         if self.changed_only && self.last.as_ref() == Some(&hash) {
             return Ok(Pulled::Nothing);
@@ -66,6 +69,11 @@ impl Source for Polling {
         let options = Some(self.context.format_options.clone());
         let payload = Payload::Bytes { body: answer, format, options };
         Ok(Pulled::Records { payload, marks: vec![Mark { partition: "answer".to_owned(), position: hash }] })
+    }
+
+    /// What the server would show now is not known: it may have changed since its last answer.
+    fn behind(&self) -> Behind {
+        self.answered.map_or(Behind::Unknown, Behind::Since)
     }
 }
 

@@ -10,6 +10,7 @@ use headwater_core::World;
 use headwater_mqtt::gateway::{MqttConfig, MqttGateway};
 use headwater_run::Engine;
 use headwater_wamp::gateway::{WampConfig, WampGateway};
+use headwater_wamp::router::History;
 
 use crate::output;
 use crate::wamp::{Procedures, StreamHistory};
@@ -49,7 +50,8 @@ impl Gateways {
     /// Starts them: what they are asked is answered from an engine, what they keep themselves lies in its data directory.
     pub async fn start(&mut self, engine: &Engine, data: &Path) -> Result<()> {
         if let Some(wamp) = &mut self.wamp {
-            wamp.set_history(Arc::new(StreamHistory(engine.clone())));
+            let history: Arc<dyn History> = Arc::new(StreamHistory(engine.clone()));
+            wamp.set_history(&history);
             wamp.start().await?;
             if let Some(router) = wamp.router() {
                 self.procedures = Procedures::start(engine, router, wamp.procedures())?;

@@ -163,6 +163,7 @@ impl ConnectorHost for Connectors {
             reason: error.to_string(),
         };
         headwater_mqtt::connector::forget(table);
+        headwater_wamp::connector::forget(table);
         let supervisor = self.supervisor(ingest).map_err(failed)?;
         supervisor.forget_source(table).and_then(|()| supervisor.forget_sink(table)).map_err(failed)
     }
@@ -322,6 +323,7 @@ impl RunningConnector for Running {
             state: status.state.name(),
             is_failed: status.state == State::Failed,
             lag: status.lag,
+            lag_ms: status.behind.millis(),
             rows: status.rows,
             rows_per_second: status.rows_per_second,
             dead_letters: status.dead_letters,

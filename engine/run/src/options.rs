@@ -76,6 +76,8 @@ pub struct ConnectorStatus {
     pub is_failed: bool,
     /// Rows that wait: outside for a source if it can tell, in the log for a sink.
     pub lag: Option<u64>,
+    /// For how many milliseconds the oldest of them has waited, if a source can tell.
+    pub lag_ms: Option<u64>,
     /// Rows moved since it was started.
     pub rows: u64,
     /// Rows a second, over the last ten seconds.

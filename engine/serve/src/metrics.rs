@@ -233,6 +233,13 @@ fn encode_connectors(engine: &Engine, out: &mut Out<'_>) -> fmt::Result {
             lags.encode_family(&labels(table, status))?.encode_gauge(&lag)?;
         }
     }
+    let help = "For how long what a source has not in the log has waited, if that can be told";
+    let mut ages = out.family("connector_lag_seconds", help, None, MetricType::Gauge)?;
+    for (table, status) in &all {
+        if let Some(millis) = status.lag_ms {
+            ages.encode_family(&labels(table, status))?.encode_gauge(&(millis as f64 / 1_000.0))?;
+        }
+    }
     let help = "Rows moved in a second, over the last ten seconds";
     let mut rates = out.family("connector_rows_per_second", help, None, MetricType::Gauge)?;
     for (table, status) in &all {

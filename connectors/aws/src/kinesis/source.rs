@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{Record, Shard};
 use bytes::Bytes;
-use headwater_connectors::{ConnectorError, Context, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Context, Mark, Pulled, Result, Source};
 use headwater_core::World;
 use headwater_ingest::Payload;
 use tokio::sync::mpsc;
@@ -316,6 +316,13 @@ impl Source for Reading {
         let is_there =
             open.behind.len() == open.shards.at_work() && open.behind.values().all(|behind| *behind == 0);
         (is_there && open.from.is_empty()).then_some(0)
+    }
+
+    /// As far as the shard is that is furthest behind, at the moment of its last answer.
+    fn behind(&self) -> Behind {
+        let Some(open) = &self.open else { return Behind::Unknown };
+        let furthest = open.behind.values().max().filter(|_| open.behind.len() == open.shards.at_work());
+        furthest.map_or(Behind::Unknown, |millis| Behind::by(u64::try_from(*millis).unwrap_or_default()))
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::World;
+use headwater_core::{EventTime, World};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -285,6 +285,13 @@ impl Recording {
         let recorder = state.recorders.iter_mut().find(|recorder| recorder.name == self.name);
         let (messages, next) = recorder.map(|recorder| recorder.take(most)).unwrap_or_default();
         (messages, format!("{:016x}-{next}", self.broker.incarnation))
+    }
+
+    /// How many messages are not durable, and when the first of them came.
+    pub fn waiting(&self) -> (u64, Option<EventTime>) {
+        let state = self.broker.state.lock();
+        let recorder = state.recorders.iter().find(|recorder| recorder.name == self.name);
+        recorder.map(Recorder::waiting).unwrap_or_default()
     }
 
     /// Waits until there may be more.

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use headwater_core::EventTime;
 use tokio::sync::Notify;
 
 use super::message::Message;
@@ -79,6 +80,11 @@ impl Recorder {
         self.taken = range.end;
         let messages = self.queue.range(range).map(|entry| Arc::clone(&entry.message)).collect();
         (messages, self.first + self.taken as u64)
+    }
+
+    /// How many messages are not durable, and when the first of them came.
+    pub fn waiting(&self) -> (u64, Option<EventTime>) {
+        (self.queue.len() as u64, self.queue.front().map(|first| first.message.received))
     }
 
     /// All before this number is durable. Answers what waited for it.

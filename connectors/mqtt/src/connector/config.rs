@@ -140,7 +140,7 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
         {
             broker.record(&context.name, &filter);
         }
-        return Ok(Box::new(Recorder::new(context.name, filter, rows)));
+        return Ok(Box::new(Recorder::new(context.name, filter, rows, context.world)));
     };
     Ok(Box::new(Subscriber::new(place, filter, qos, rows, context.world)))
 }

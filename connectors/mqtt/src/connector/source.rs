@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headwater_connectors::{ConnectorError, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Mark, Pulled, Result, Source};
+use headwater_core::World;
 use tokio::time::timeout;
 
 use super::embedded;
 use super::rows::RowReader;
 use crate::broker::Recording;
 
-/// How long a pull waits for a message.
+/// How long a pull waits for a message. While an append is under way it does not wait: publishers do, for the answer to it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many messages one pull gives at most.
@@ -24,11 +25,14 @@ pub(super) struct Recorder {
     filter: String,
     rows: Arc<RowReader>,
     recording: Option<Recording>,
+    world: World,
+    /// How many pulls are not durable.
+    under_way: usize,
 }
 
 impl Recorder {
-    pub(super) fn new(name: String, filter: String, rows: RowReader) -> Self {
-        Self { name, filter, rows: Arc::new(rows), recording: None }
+    pub(super) fn new(name: String, filter: String, rows: RowReader, world: World) -> Self {
+        Self { name, filter, rows: Arc::new(rows), recording: None, world, under_way: 0 }
     }
 }
 
@@ -50,7 +54,8 @@ impl Source for Recorder {
         };
         let (mut messages, mut position) = recording.take(MESSAGES_MAX);
         if messages.is_empty() {
-            if timeout(PATIENCE, recording.changed()).await.is_err() {
+            let patience = if self.under_way == 0 { PATIENCE } else { Duration::ZERO };
+            if timeout(patience, recording.changed()).await.is_err() {
                 return Ok(Pulled::Nothing);
             }
             (messages, position) = recording.take(MESSAGES_MAX);
@@ -59,13 +64,25 @@ impl Source for Recorder {
             return Ok(Pulled::Nothing);
         }
         let payload = RowReader::read(&self.rows, messages).await?;
+        self.under_way += 1;
         Ok(Pulled::Records { payload, marks: vec![Mark { partition: self.filter.clone(), position }] })
     }
 
     async fn committed(&mut self, marks: &[Mark]) -> Result<()> {
+        self.under_way = self.under_way.saturating_sub(1);
         if let (Some(recording), Some(mark)) = (&self.recording, marks.last()) {
             recording.committed(&mark.position);
         }
         Ok(())
+    }
+    /// What was received and is not durable.
+    fn lag(&self) -> Option<u64> {
+        Some(self.recording.as_ref()?.waiting().0)
+    }
+
+    fn behind(&self) -> Behind {
+        let Some(recording) = &self.recording else { return Behind::Unknown };
+        let Some(received) = recording.waiting().1 else { return Behind::Not };
+        Behind::by(u64::try_from(self.world.clock.now().millis() - received.millis()).unwrap_or_default())
     }
 }

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headwater_connectors::{ConnectorError, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Mark, Pulled, Result, Source};
 use headwater_core::World;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::config::Place;
 use super::rows::RowReader;
@@ -26,7 +26,7 @@ use crate::broker::Message;
 use crate::client::Client;
 use crate::wire::{Acknowledgement, Packet, Publish, Qos, Release};
 
-/// How long a pull waits for a message.
+/// How long a pull waits for a message. While an append is under way it does not wait: the broker does, for the answer to it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many packets one pull takes at most.
@@ -44,8 +44,17 @@ pub(super) struct Subscriber {
     early: VecDeque<Packet>,
     /// Messages of QoS 2 that have come and that the broker has not released.
     received: BTreeSet<NonZeroU16>,
-    /// What is said when each append under way is durable.
-    answers: VecDeque<Vec<Packet>>,
+    /// The appends under way.
+    under_way: VecDeque<UnderWay>,
+}
+
+/// What was pulled and is not durable.
+struct UnderWay {
+    messages: u64,
+    /// When it was pulled.
+    since: Instant,
+    /// What is said to the broker when it is durable.
+    answers: Vec<Packet>,
 }
 
 impl Subscriber {
@@ -59,7 +68,7 @@ impl Subscriber {
             client: None,
             early: VecDeque::new(),
             received: BTreeSet::new(),
-            answers: VecDeque::new(),
+            under_way: VecDeque::new(),
         }
     }
 
@@ -101,7 +110,7 @@ impl Source for Subscriber {
         self.received = known.map(|position| ids_of(position)).unwrap_or_default();
         let early = client.subscribe(&self.filter, self.qos).await;
         self.early = early.map_err(|error| self.place.failed("subscribe at", error))?.into();
-        self.answers.clear();
+        self.under_way.clear();
         self.client = Some(client);
         Ok(())
     }
@@ -113,7 +122,8 @@ impl Source for Subscriber {
             None => {
                 let closed = || ConnectorError::outage(self.place.target.shown(), "the source is not open");
                 let client = self.client.as_mut().ok_or_else(closed)?;
-                match timeout(PATIENCE, client.next()).await {
+                let patience = if self.under_way.is_empty() { PATIENCE } else { Duration::ZERO };
+                match timeout(patience, client.next()).await {
                     Err(_) => None,
                     Ok(packet) => Some(packet.map_err(|error| gone(&self.place, error))?),
                 }
@@ -138,18 +148,29 @@ impl Source for Subscriber {
         if messages.is_empty() && answers.is_empty() {
             return Ok(Pulled::Nothing);
         }
+        let (number, since) = (messages.len() as u64, Instant::now());
         let payload = RowReader::read(&self.rows, messages).await?;
-        self.answers.push_back(answers);
+        self.under_way.push_back(UnderWay { messages: number, since, answers });
         let mark = Mark { partition: self.filter.clone(), position: self.position() };
         Ok(Pulled::Records { payload, marks: vec![mark] })
     }
 
     async fn committed(&mut self, _marks: &[Mark]) -> Result<()> {
         let Some(client) = &mut self.client else { return Ok(()) };
-        for answer in self.answers.pop_front().unwrap_or_default() {
+        let durable = self.under_way.pop_front().map(|durable| durable.answers);
+        for answer in durable.unwrap_or_default() {
             client.send(answer).await.map_err(|error| self.place.failed("acknowledge to", error))?;
         }
         Ok(())
+    }
+
+    /// What was received and is not durable; what else the broker keeps it does not tell.
+    fn lag(&self) -> Option<u64> {
+        Some(self.under_way.iter().map(|one| one.messages).sum::<u64>() + self.early.len() as u64)
+    }
+
+    fn behind(&self) -> Behind {
+        self.under_way.front().map_or(Behind::Not, |first| Behind::Since(first.since))
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use headwater_core::World;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use url::{Position, Url};
 
 use crate::net::{
@@ -15,7 +16,7 @@ use crate::net::{
     request_websocket,
 };
 use crate::realm::{MailboxOptions, WhenFull};
-use crate::router::{Connection, Router};
+use crate::router::{Connection, Filling, Router};
 use crate::wire::Serializer;
 
 /// How long a message may be that comes in.
@@ -51,7 +52,7 @@ impl Target {
         match self {
             Self::Here(router) => {
                 let connection = Box::new(Connection::trusted(Arc::clone(router), LOCAL));
-                Ok(Link::Here { connection, heard: VecDeque::new() })
+                Ok(Link::Here { connection, heard: VecDeque::new(), since: None })
             }
             Self::At(url, _) if url.scheme() == "rs" => rawsocket(url).await,
             Self::At(url, world) => websocket(world, url).await,
@@ -72,6 +73,8 @@ pub(crate) enum Link {
         connection: Box<Connection>,
         /// What was taken from the mailbox already.
         heard: VecDeque<Bytes>,
+        /// Since when the first of that has waited.
+        since: Option<Instant>,
     },
     /// A WebSocket.
     WebSocket(Box<WebSocket<Box<dyn Stream>>>),
@@ -102,11 +105,12 @@ impl Link {
     pub(super) async fn receive(&mut self) -> Option<Bytes> {
         loop {
             let incoming = match self {
-                Self::Here { connection, heard } => loop {
+                Self::Here { connection, heard, since } => loop {
                     if let Some(message) = heard.pop_front() {
                         break Incoming::Message(message);
                     }
                     let mailbox = Arc::clone(connection.mailbox());
+                    *since = mailbox.waiting().1;
                     mailbox.take(heard);
                     if heard.is_empty() {
                         if mailbox.is_cut() || mailbox.is_parting() {
@@ -124,6 +128,20 @@ impl Link {
                 Incoming::Wrong(_) | Incoming::End => return None,
             }
         }
+    }
+
+    /// How many messages have come and were not received, and since when the first of them waits; within this process only.
+    pub(super) fn waiting(&self) -> (usize, Option<Instant>) {
+        let Self::Here { connection, heard, since } = self else { return (0, None) };
+        let (more, later) = connection.mailbox().waiting();
+        (heard.len() + more, since.filter(|_| !heard.is_empty()).or(later))
+    }
+
+    /// Says that this session fills a stream of this process; a router elsewhere would not understand.
+    pub(super) fn fills(&self, stream: &str) -> Option<Filling> {
+        let Self::Here { connection, .. } = self else { return None };
+        let (realm, session) = connection.session()?;
+        Some(realm.filled_by(session, stream))
     }
 
     /// Parts.

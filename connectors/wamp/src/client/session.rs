@@ -5,13 +5,14 @@ use std::io;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::caller::words;
 use super::{Credentials, Link, Target};
 use crate::message::uri::close;
 use crate::message::{Code, Id, Match, Message, Publish, Request, Sequential};
 use crate::realm::Features;
+use crate::router::Filling;
 use crate::wire::{Dict, Payload};
 
 /// How long the router may take for an answer.
@@ -138,6 +139,17 @@ impl Session {
             let message = self.receive().await?;
             self.take(message)?;
         }
+    }
+
+    /// Says that this session has subscribed to what a stream of this process records; `None` where the router is elsewhere.
+    pub(crate) fn fills(&self, stream: &str) -> Option<Filling> {
+        self.link.fills(stream)
+    }
+
+    /// How many events have come and were not taken, and since when the first of them waits, as far as that is known.
+    pub(crate) fn waiting(&self) -> (usize, Option<Instant>) {
+        let (more, since) = self.link.waiting();
+        (self.events.len() + more, since)
     }
 
     /// An event that is there already.

@@ -2,7 +2,7 @@
 
 use headwater_connectors::registry;
 use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source, fill_from_environment};
-use headwater_core::World;
+use headwater_core::{StreamId, World};
 use headwater_ingest::Options;
 use url::Url;
 
@@ -82,6 +82,11 @@ impl Place {
         format!("realm {} of {}", self.realm, url.as_deref().unwrap_or("the router of this process"))
     }
 
+    /// Whether it is the router of this process.
+    fn is_here(&self) -> bool {
+        self.url.is_none()
+    }
+
     /// Joins the realm.
     pub(super) async fn join(&self) -> Result<Session> {
         let session = Session::join(&self.target()?, &self.realm, &self.credentials).await;
@@ -136,6 +141,15 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
         .unwrap_or_default();
     if !matching.is_valid(&place.topic, false) {
         return Err(options.bad("topic", &place.topic, "it is not a topic, or not such a pattern").into());
+    }
+    // A source that is made for a stream is there to stay: from now on acknowledgements wait for it.
+    if context.stream_id != StreamId(0)
+        && let Some(router) = embedded::router()
+    {
+        match place.is_here() {
+            true => router.record(&place.realm, &context.name, matching, &place.topic),
+            false => router.forget_stream(&context.name),
+        }
     }
     Ok(Box::new(Recorder::new(&context, place, matching)))
 }

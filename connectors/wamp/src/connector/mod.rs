@@ -51,14 +51,23 @@
 //!
 //! ## What is promised
 //!
-//! A topic has no positions: what is published while nobody records it is not recorded, as between the opening of the router's port and
-//! the moment at which the source has subscribed. Of what was received, each event is in the stream once, in the order in which its
-//! publisher sent it, also if the router says goodbye or the source is told to stop. PUBLISHED does not wait for the log: if the process
-//! is killed, what it had received and not appended is lost; where that counts, publish by MQTT, whose acknowledgement waits. Of
-//! the router of this process nothing is missed while it records: if the log cannot keep up, publishers wait. Published rows are
-//! acknowledged by the router before they count as delivered; after a crash some come twice, with the same `_key`. A row whose own topic is
-//! none, or is not allowed, or whose arguments the router refuses, is parked in `system.dead_letters`; if no row may be published, the
-//! sink stops.
+//! *What the router of this process acknowledges is in the stream.* Who publishes with `acknowledge` to a topic that a stream records hears
+//! PUBLISHED when the row is as durable as the stream's `durability` says, and ERROR with `wamp.error.unavailable` if that is not known:
+//! because the append has failed, or because the stream is not being filled at the moment (then no subscriber gets the event either). Who
+//! hears neither, because the process died, does not know. Whoever publishes again after an ERROR may have a row there twice. The stream
+//! counts from when it is created until it is dropped, from before the router's port is open. Subscribers hear of an event at once, before
+//! it is durable. What is published without `acknowledge` waits for nothing: of that, what the process had received and not appended is lost
+//! if it is killed, and what comes while the stream is not being filled is not recorded.
+//!
+//! A topic has no positions: what is published at a router elsewhere while nobody records it is not recorded, and its acknowledgements do
+//! not wait for our log. Of what was received, each event is in the stream once, in the order in which its publisher sent it, also if the
+//! router says goodbye or the source is told to stop. If the log cannot keep up, publishers at the router of this process wait.
+//!
+//! Published rows are acknowledged by the router before they count as delivered; after a crash some come twice, with the same `_key`. A
+//! row whose own topic is none, or is not allowed, or whose arguments the router refuses, is parked in `system.dead_letters`; if no row may
+//! be published, the sink stops.
+//!
+//! The lag of a source is what it has received and has not in the log: `lag` in events, `lag_ms` since the first of them came.
 
 mod config;
 mod embedded;
@@ -70,5 +79,5 @@ mod source;
 mod trigger;
 
 pub use config::{CONNECTOR, add};
-pub use embedded::{set_router, unset_router};
+pub use embedded::{forget, set_router, unset_router};
 pub use trigger::PUBLISHER;

@@ -11,33 +11,33 @@ use headwater_core::World;
 use super::{ProcedureConfig, WampConfig};
 use crate::connector::{set_router, unset_router};
 use crate::net::{Listener, Running, TlsFiles};
-use crate::router::{History, Router, RouterOptions};
+use crate::router::{History, Router};
 
 /// The router as a gateway.
+///
+/// The router is there from the beginning, so that what sources record is known, and they have joined, before anybody else comes in.
 pub struct WampGateway {
-    world: World,
+    router: Arc<Router>,
     address: SocketAddr,
     tls: Option<TlsFiles>,
-    options: RouterOptions,
     procedures: Vec<(String, Vec<ProcedureConfig>)>,
-    history: Option<Arc<dyn History>>,
     running: Option<Running>,
     bound: Option<SocketAddr>,
 }
 
 impl WampGateway {
-    /// A gateway that is not started yet.
+    /// A gateway that is not started yet. The timers of its router run on the tokio runtime that this is called on.
     pub fn new(world: World, config: WampConfig) -> std::result::Result<Self, String> {
         let (address, tls) = (config.listen, config.tls());
         let procedures = config.procedures()?;
-        let options = config.options()?;
-        let (history, running, bound) = (None, None, None);
-        Ok(Self { world, address, tls, options, procedures, history, running, bound })
+        let router = Router::new(world, config.options()?);
+        set_router(&router);
+        Ok(Self { router, address, tls, procedures, running: None, bound: None })
     }
 
     /// Says who keeps the events of the past, before it is started.
-    pub fn set_history(&mut self, history: Arc<dyn History>) {
-        self.history = Some(history);
+    pub fn set_history(&self, history: &Arc<dyn History>) {
+        self.router.set_history(history);
     }
 
     /// The router, once started.
@@ -58,12 +58,7 @@ impl WampGateway {
     async fn listen(&mut self) -> io::Result<()> {
         let listener = Listener::bind(self.address, self.tls.as_ref()).await?;
         self.bound = Some(listener.address()?);
-        let router = Router::new(self.world.clone(), self.options.clone());
-        if let Some(history) = &self.history {
-            router.set_history(history);
-        }
-        set_router(&router);
-        self.running = Some(listener.serve(Arc::clone(&router)));
+        self.running = Some(listener.serve(Arc::clone(&self.router)));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::features::RECEIVERS;
 use super::publication::{Publication, Receivers, pass_through};
+use super::recorders::Handed;
 use super::refusal::Refusal;
 use super::roles::Action;
 use super::{Peer, Realm, Wakeups};
@@ -57,6 +58,7 @@ impl Realm {
     /// Takes a peer out of a subscription, and tells those who follow such things.
     pub(super) fn end_subscription(&mut self, subscription: Id, peer: &Arc<Peer>) {
         if let Some(is_gone) = self.subscriptions.remove(subscription, peer.id) {
+            self.recorders.ends(peer.id);
             self.announce_unsubscribe(peer, subscription, is_gone);
         }
     }
@@ -72,7 +74,7 @@ impl Realm {
         }
         let acknowledge = publish.options.is_true("acknowledge");
         let request = publish.request;
-        match self.may_publish(peer, &publish) {
+        match self.may_publish(peer, &publish, acknowledge) {
             Ok(details) => {
                 let receivers = Receivers::read(&publish.options, peer.id);
                 let receivers = match receivers {
@@ -91,9 +93,14 @@ impl Realm {
                     details,
                     receivers,
                 };
-                self.dispatch(&publication, wakeups);
                 if acknowledge {
-                    peer.send(&Message::Published { request, publication: publication.id });
+                    let mut handed = Handed::default();
+                    self.dispatch_and_tell(&publication, wakeups, |member, is_written| {
+                        self.recorders.note(member, is_written, &mut handed);
+                    });
+                    self.acknowledge(peer, request, publication.id, handed);
+                } else {
+                    self.dispatch(&publication, wakeups);
                 }
                 if publish.options.is_true("retain") {
                     self.retained.keep(publication);
@@ -107,7 +114,7 @@ impl Realm {
     }
 
     /// Whether a publication is allowed, and what its receivers are told about it.
-    fn may_publish(&self, peer: &Peer, publish: &Publish) -> Result<Dict, Refusal> {
+    fn may_publish(&self, peer: &Peer, publish: &Publish, acknowledge: bool) -> Result<Dict, Refusal> {
         if !uri::is_valid(&publish.uri, self.options.strict_uris) || uri::is_reserved(&publish.uri) {
             return Err(Refusal::invalid_uri(&publish.uri));
         }
@@ -124,12 +131,25 @@ impl Realm {
         if let Some(level) = self.trustlevel(peer) {
             details.insert("trustlevel", level);
         }
+        if acknowledge {
+            self.may_be_recorded(&publish.uri)?;
+        }
         pass_through(&publish.options, &mut details);
         Ok(details)
     }
 
     /// Hands a publication to all who have subscribed. It is written once for each serializer, not for each receiver.
     pub(super) fn dispatch(&self, publication: &Publication, wakeups: &mut Wakeups) {
+        self.dispatch_and_tell(publication, wakeups, |_, _| {});
+    }
+
+    /// As [`Realm::dispatch`]; `told` hears who was to receive it, and whether it could be written for them.
+    fn dispatch_and_tell(
+        &self,
+        publication: &Publication,
+        wakeups: &mut Wakeups,
+        mut told: impl FnMut(&Peer, bool),
+    ) {
         self.subscriptions.for_each_match(&publication.topic, |subscription| {
             let mut event = EventWriter::new(publication, subscription.id, subscription.matching, false);
             let mut noted = publication.receivers.noted().map(|receivers| {
@@ -143,7 +163,9 @@ impl Realm {
                     _ if publication.receivers.admit(member) => &mut event,
                     _ => continue,
                 };
-                if let Some(bytes) = event.written_by(member.serializer) {
+                let written = event.written_by(member.serializer);
+                told(member, written.is_some());
+                if let Some(bytes) = written {
                     member.send_event(bytes, wakeups);
                 }
             }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// What happens to an event for which there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +52,8 @@ pub struct Mailbox {
 #[derive(Debug, Default)]
 struct Inner {
     waiting: VecDeque<Bytes>,
+    /// When the first of them came.
+    since: Option<Instant>,
     bytes: usize,
     skipped: u64,
     state: State,
@@ -149,6 +152,12 @@ impl Mailbox {
         self.changed.notify_one();
     }
 
+    /// How many messages wait, and since when the first of them does.
+    pub fn waiting(&self) -> (usize, Option<Instant>) {
+        let inner = self.inner.lock();
+        (inner.waiting.len(), inner.since.filter(|_| !inner.waiting.is_empty()))
+    }
+
     /// Takes all that waits.
     pub fn take(&self, into: &mut VecDeque<Bytes>) {
         let mut inner = self.inner.lock();
@@ -189,6 +198,9 @@ impl Mailbox {
 impl Inner {
     /// Adds a message. Whether it is the only one: whoever takes takes all, so later ones need no second call.
     fn push(&mut self, message: Bytes) -> bool {
+        if self.waiting.is_empty() {
+            self.since = Some(Instant::now());
+        }
         self.bytes += message.len();
         self.waiting.push_back(message);
         self.waiting.len() == 1

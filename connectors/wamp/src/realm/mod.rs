@@ -21,6 +21,7 @@ mod pattern_index;
 mod peer;
 mod publication;
 mod realm_core;
+mod recorders;
 mod refusal;
 mod registrations;
 mod retention;

@@ -10,6 +10,7 @@ use headwater_core::World;
 
 use super::calls::Calls;
 use super::history::Question;
+use super::recorders::Recorders;
 use super::refusal::Refusal;
 use super::registrations::Registrations;
 use super::retention::Retained;
@@ -29,6 +30,7 @@ pub struct Realm {
     pub(super) registrations: Registrations,
     pub(super) calls: Calls,
     pub(super) retained: Retained,
+    pub(super) recorders: Recorders,
     /// Questions about the past, if somebody looks for them.
     pub(super) questions: Option<Vec<Question>>,
     roles: BTreeMap<String, Role>,
@@ -59,6 +61,7 @@ impl Realm {
             registrations: Registrations::default(),
             calls: Calls::default(),
             retained,
+            recorders: Recorders::default(),
             questions: None,
             roles,
         }
@@ -101,6 +104,9 @@ impl Realm {
         }
         for registration in &session.registrations {
             self.end_registration(*registration, &session.peer);
+        }
+        if session.peer.is_trusted {
+            self.recorder_is_gone(id);
         }
         self.abandon_calls(id);
         self.publish_testaments(session.testaments);
@@ -261,5 +267,6 @@ impl Realm {
         self.subscriptions = Subscriptions::default();
         self.registrations = Registrations::default();
         self.calls = Calls::default();
+        self.recorders.close();
     }
 }

@@ -94,6 +94,14 @@ impl Connection {
         matches!(&self.state, State::Open { realm, .. } if !self.is_trusted && realm.is_congested())
     }
 
+    /// The session that is open, and its realm.
+    pub(crate) fn session(&self) -> Option<(&Arc<RealmHandle>, Id)> {
+        match &self.state {
+            State::Open { realm, session } => Some((realm, *session)),
+            State::Opening | State::Challenged(_) | State::Over => None,
+        }
+    }
+
     /// Where messages to the peer wait.
     pub fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox

@@ -10,4 +10,5 @@ mod tests;
 pub use connection::{Connection, Next};
 pub use history::{Answer, History};
 pub use options::{RealmSetup, RouterOptions};
+pub(crate) use realms::Filling;
 pub use realms::{RealmHandle, Router};

@@ -12,6 +12,7 @@ use super::RouterOptions;
 use super::history::Historian;
 use crate::auth::Authenticator;
 use crate::message::uri::close;
+use crate::message::{Id, Match};
 use crate::realm::{Mailbox, Realm};
 
 /// A realm that many connections share.
@@ -67,6 +68,12 @@ impl RealmHandle {
         self.recorders.read().iter().filter_map(Weak::upgrade).any(|mailbox| mailbox.is_crowded())
     }
 
+    /// A session has subscribed to what a stream of this process records.
+    pub(crate) fn filled_by(self: &Arc<Self>, session: Id, stream: &str) -> Filling {
+        self.with(|realm| realm.fills(session, stream));
+        Filling { realm: Arc::clone(self), session }
+    }
+
     /// Lets calls time out, for ever.
     async fn keep_time(self: Arc<Self>, world: World) {
         loop {
@@ -76,6 +83,24 @@ impl RealmHandle {
                 () = tokio::time::sleep(wait.unwrap_or(Duration::from_secs(3_600))) => self.with(Realm::tick),
                 () = self.sooner.notified() => {}
             }
+        }
+    }
+}
+
+/// A session that fills a stream with what it is handed.
+pub(crate) struct Filling {
+    realm: Arc<RealmHandle>,
+    session: Id,
+}
+
+/// Of how many publications is told in one go that they are durable.
+const RECORDED_MAX: usize = 256;
+
+impl Filling {
+    /// These publications are durable: their publishers may hear of it.
+    pub fn recorded(&self, publications: &[Id]) {
+        for some in publications.chunks(RECORDED_MAX) {
+            self.realm.with(|realm| realm.recorded(self.session, some));
         }
     }
 }
@@ -124,6 +149,24 @@ impl Router {
     /// How the router is set up.
     pub fn options(&self) -> &RouterOptions {
         &self.options
+    }
+
+    /// From now on a stream of this process records what a pattern matches in a realm. What is published there with acknowledgement is
+    /// acknowledged when it is durable, and refused while nobody fills the stream.
+    pub fn record(&self, realm: &str, stream: &str, matching: Match, uri: &str) {
+        for (name, handle) in &self.realms {
+            handle.with(|of| match name == realm {
+                true => of.record(stream, matching, uri),
+                false => of.forget_stream(stream),
+            });
+        }
+    }
+
+    /// A stream records nothing any more.
+    pub fn forget_stream(&self, stream: &str) {
+        for realm in self.realms.values() {
+            realm.with(|realm| realm.forget_stream(stream));
+        }
     }
 
     /// Says goodbye to everybody.

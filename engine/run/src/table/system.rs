@@ -288,6 +288,7 @@ fn replays(inner: &Inner) -> Columns {
 /// | state | `starting`, `running`, `retrying` after a failure, `ended` (a bounded source), `stopped`, `failed`, `unused` |
 /// | bounded | whether its input ends by itself |
 /// | lag | rows that wait: outside for a source (NULL if it cannot tell), in the log for a sink |
+/// | lag_ms | for a source: for how long the oldest of them has waited (NULL if it cannot tell) |
 /// | rows, dead_letters, failures | since the process started |
 /// | rows_per_second | over the last ten seconds |
 /// | last_error | the last failure, with its code |
@@ -333,6 +334,7 @@ fn connectors(inner: &Inner) -> Columns {
         ("state", text(&all, |row: &Row| Some(row.1.as_ref().map_or(row.4.0, |status| status.state)))),
         ("bounded", Arc::new(all.iter().map(|row| row.3).collect::<BooleanArray>())),
         ("lag", number(&all, |row: &Row| row.1.as_ref()?.lag)),
+        ("lag_ms", number(&all, |row: &Row| row.1.as_ref()?.lag_ms)),
         ("rows", number(&all, |row: &Row| Some(row.1.as_ref()?.rows))),
         ("rows_per_second", Arc::new(all.iter().map(rate).collect::<Float64Array>())),
         ("dead_letters", number(&all, |row: &Row| Some(row.1.as_ref()?.dead_letters))),

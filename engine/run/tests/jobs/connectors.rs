@@ -67,6 +67,7 @@ impl RunningConnector for Behind {
             state: if self.is_closed { "failed" } else { "running" },
             is_failed: self.is_closed,
             lag: Some(0),
+            lag_ms: None,
             rows: 0,
             rows_per_second: 0.0,
             dead_letters: 0,

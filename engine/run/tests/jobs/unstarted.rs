@@ -66,6 +66,7 @@ impl RunningConnector for Idle {
             state: "running",
             is_failed: false,
             lag: None,
+            lag_ms: None,
             rows: 0,
             rows_per_second: 0.0,
             dead_letters: 0,
