@@ -15,6 +15,7 @@ use headwater_core::{EventTime, Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Format, FormatOptions, Payload};
 use tokio::time::Instant;
 
+use crate::deliver::Allowed;
 use crate::error::Result;
 use crate::parking::Parking;
 use crate::retry::Retry;
@@ -48,6 +49,8 @@ pub struct Context {
     pub format_options: FormatOptions,
     /// Where a sink puts rows that the outside will not take.
     pub parking: Parking,
+    /// What the operator's configuration lets connectors reach.
+    pub allowed: Allowed,
 }
 
 /// What a source gave.

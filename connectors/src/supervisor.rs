@@ -92,13 +92,20 @@ pub struct ConnectorSupervisor {
     cursors: Arc<Marks>,
     runtime: tokio::runtime::Handle,
     boards: Arc<Mutex<Vec<Weak<Board>>>>,
+    /// What sources and sinks may reach.
+    allowed: Allowed,
 }
 
 impl ConnectorSupervisor {
     /// Runs connectors on `runtime`, through `ingest`.
     pub fn new(ingest: Arc<Ingest>, runtime: tokio::runtime::Handle) -> Result<Self> {
         let cursors = Arc::new(Marks::open(Arc::clone(ingest.log()), CURSORS)?);
-        Ok(Self { ingest, cursors, runtime, boards: Arc::default() })
+        Ok(Self { ingest, cursors, runtime, boards: Arc::default(), allowed: Allowed::default() })
+    }
+
+    /// The same with a list of what sources and sinks may reach.
+    pub fn with_allowed(self, allowed: Allowed) -> Self {
+        Self { allowed, ..self }
     }
 
     /// Checks a source's name and options for a stream of these columns, without touching anything outside. Answers
@@ -262,6 +269,7 @@ impl ConnectorSupervisor {
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
+            allowed: self.allowed.clone(),
         }
     }
 

@@ -77,6 +77,39 @@ async fn a_home_is_recorded_watched_and_told() {
     assert_eq!(server.terminate(), Some(0));
 }
 
+/// Whoever is told that a publication is there can rely on it, whenever the process is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_recorded_after_a_kill() {
+    let Some(python) = autobahn() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut sure = std::collections::BTreeSet::new();
+    for life in 0..3 {
+        let (server, url) = serve(dir.path());
+        if life == 0 {
+            let create = "CREATE STREAM sure (n BIGINT) WITH (connector = 'wamp', realm = 'realm1', topic = 'com.sure')";
+            server.sql(create).await;
+        }
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/binary/wamp_sure.py");
+        let mut command = Command::new(&python);
+        command.args([script, &url, &(life * 1_000_000).to_string()]);
+        let mut publisher = Process::spawn(command);
+        for _ in 0..500 {
+            publisher.wait_for("sure ");
+        }
+        server.kill();
+        let (_, said, _) = publisher.end();
+        let numbers = said.lines().filter_map(|line| line.strip_prefix("sure ")?.parse::<i64>().ok());
+        sure.extend(numbers);
+    }
+    let (server, _) = serve(dir.path());
+    let recorded = server.rows("SELECT n FROM sure").await;
+    let recorded: std::collections::BTreeSet<i64> =
+        recorded.iter().map(|row| row["n"].as_i64().unwrap()).collect();
+    let missing: Vec<_> = sure.difference(&recorded).collect();
+    assert!(sure.len() >= 1_500 && missing.is_empty(), "{} of {}: {missing:?}", missing.len(), sure.len());
+    assert_eq!(server.terminate(), Some(0));
+}
+
 /// One realm with guests and a device, and procedures.
 const HOME: &str = r#"
 [wamp]

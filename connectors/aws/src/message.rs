@@ -334,6 +334,7 @@ mod tests {
             format,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
+            allowed: headwater_connectors::Allowed::default(),
             key: Vec::new(),
             created: EventTime(0),
         }

@@ -19,6 +19,7 @@ mod lab;
 mod mosquitto;
 
 use std::io::{BufRead as _, BufReader};
+use std::num::NonZeroU16;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,7 +32,7 @@ use headwater_mqtt::broker::{Access, Broker, BrokerOptions, User};
 use headwater_mqtt::client::{Client, Login, Target};
 use headwater_mqtt::connector::{CONNECTOR, PUBLISHER, set_broker};
 use headwater_mqtt::net::Listener;
-use headwater_mqtt::wire::{Packet, Qos, Version};
+use headwater_mqtt::wire::{Packet, Publish, Qos, Version};
 
 use lab::{Lab, assert_dense, def, runtime};
 use mosquitto::Mosquitto;
@@ -192,6 +193,51 @@ fn metadata_and_bad_messages_are_recorded_and_rows_are_published() {
         let heard = tokio::task::spawn_blocking(|| heard.wait_with_output().unwrap()).await.unwrap();
         let expected = "out/rows {\"n\":0,\"text\":\"row 0\"} key:events/0/0\n";
         assert_eq!(String::from_utf8_lossy(&heard.stdout), expected.repeat(2));
+        source.stop().await;
+    });
+}
+
+#[test]
+fn an_acknowledgement_waits_for_the_append_and_for_nothing_else() {
+    let _one = ONE_BROKER.lock().unwrap_or_else(PoisonError::into_inner);
+    const MESSAGES: u16 = 20;
+    setup();
+    runtime().block_on(async {
+        let broker = Broker::new(World::real(), BrokerOptions::default(), Access::open());
+        set_broker(&broker);
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+        let url = format!("mqtt://127.0.0.1:{}", listener.address().unwrap().port());
+        let _running = listener.serve(Arc::clone(&broker));
+        let lab = Lab::new(1);
+        let source = start(&lab, &source(None, "events/#", "1"));
+        until(|| source.status().state == State::Running, "it runs").await;
+        let target = Target {
+            url: url.parse().unwrap(),
+            tls: Default::default(),
+            version: Version::V5,
+            packet_bytes_max: 1 << 20,
+        };
+        let login = Login { client_id: "device".to_owned(), username: None, password: None };
+        let mut client = Client::connect(&target, &login, false).await.unwrap();
+        let began = tokio::time::Instant::now();
+        for n in 1..=MESSAGES {
+            let qos = if n % 2 == 0 { Qos::AtLeastOnce } else { Qos::ExactlyOnce };
+            let publish = Publish {
+                dup: false,
+                qos,
+                retain: false,
+                topic: "events/a".into(),
+                packet_id: NonZeroU16::new(n),
+                payload: format!("{{\"n\":{n}}}").into(),
+                properties: Vec::new(),
+            };
+            client.send(Packet::Publish(Box::new(publish))).await.unwrap();
+            let answer = client.next().await.unwrap();
+            assert!(matches!(answer, Packet::Puback(_) | Packet::Pubrec(_)), "{answer:?}");
+            assert_eq!(lab.numbers("events", "n").len(), usize::from(n), "what is acknowledged is there");
+        }
+        assert!(began.elapsed() < Duration::from_secs(u64::from(MESSAGES) / 2), "{:?}", began.elapsed());
+        until(|| source.status().lag == Some(0), "nothing waits").await;
         source.stop().await;
     });
 }

@@ -3,7 +3,7 @@
 //! | option | meaning |
 //! |---|---|
 //! | `url` | where the request goes; the operator's list of webhooks holds |
-//! | `secret`, `headers`, `content-type` | as those of a trigger's webhook, see [`crate::deliver`] |
+//! | `secret`, `headers`, `content-type`, `tls.ca`, `tls.cert`, `tls.key` | as those of a trigger's webhook, see [`crate::deliver`] |
 //! | `request.timeout` | how long an answer may take; 10 seconds unless set |
 //!
 //! The document: `{"group": .., "id": .., "activity": .., "at": .., "by": .., "before": .., "size": .., "min": .., "max": ..,

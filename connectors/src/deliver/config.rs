@@ -19,7 +19,7 @@ use super::publish::Publication;
 use super::webhook::Webhook;
 use crate::environment::fill_from_environment;
 use crate::error::{ConnectorError, Result};
-use crate::http::read_headers;
+use crate::http::{Tls, read_headers};
 use crate::retry::{Retry, positive};
 
 /// A trigger whose firings are delivered.
@@ -148,7 +148,8 @@ pub(crate) fn read_webhook(
     let content_type = HeaderValue::from_str(&content_type)
         .map_err(|error| options.bad("content-type", &content_type, error.to_string()))?;
     let secret = secret.map(|secret| secret.into_bytes().into());
-    Ok((Webhook { url: parsed, headers, content_type, secret, timeout }, is_json))
+    let tls = Tls::take(options, &parsed)?;
+    Ok((Webhook { url: parsed, headers, content_type, secret, timeout, tls }, is_json))
 }
 
 fn options_owner(options: &Options) -> String {

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `secret` | signs each request, see `sign.rs`; `{{ VARIABLE }}` is taken from the environment |
 //! | `headers` | `Name: value` pairs with commas between |
+//! | `tls.ca`, `tls.cert`, `tls.key` | for `https://`, as those of the [connector](../http/config.rs) |
 //! | `body` | a template, not the document below: `{{ column }}` is a value as text, escaped for JSON; `{{{ column }}}` as JSON |
 //! | `content-type` | of the body; `application/json` unless set |
 //! | `via` | who publishes; the first that there is unless set. Its own options are said where it is |

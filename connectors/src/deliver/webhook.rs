@@ -9,8 +9,8 @@ use reqwest::{Client, StatusCode, Url, redirect};
 
 use super::attempt::{Attempt, Failure};
 use super::sign::{SIGNATURE, signature};
-use crate::error::{ConnectorError, Result};
-use crate::http::causes;
+use crate::error::Result;
+use crate::http::{Tls, causes};
 
 /// How much of an answer that is no success is kept.
 const ANSWER_BYTES_MAX: usize = 200;
@@ -23,13 +23,13 @@ pub(crate) struct Webhook {
     pub(super) content_type: HeaderValue,
     pub(super) secret: Option<Bytes>,
     pub(super) timeout: Duration,
+    pub(super) tls: Tls,
 }
 
 impl Webhook {
     /// Makes the client: it follows no redirects, which would lead around the configuration's list.
     pub(crate) fn client(&self) -> Result<Client> {
-        let client = Client::builder().timeout(self.timeout).redirect(redirect::Policy::none()).build();
-        client.map_err(|error| ConnectorError::refused("make an HTTP client", error))
+        self.tls.build(Client::builder().timeout(self.timeout).redirect(redirect::Policy::none()))
     }
 
     pub(crate) async fn post(

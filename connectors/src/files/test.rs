@@ -36,6 +36,7 @@ fn context() -> Context {
         format: None,
         format_options: FormatOptions::default(),
         parking: Parking::default(),
+        allowed: crate::Allowed::default(),
     }
 }
 

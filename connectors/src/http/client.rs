@@ -7,6 +7,7 @@ use headwater_ingest::Options;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url, redirect};
 
+use super::tls::Tls;
 use crate::environment::fill_from_environment;
 use crate::error::{ConnectorError, Result};
 
@@ -21,13 +22,15 @@ pub(super) struct Client {
     method: Method,
     headers: HeaderMap,
     timeout: Duration,
+    tls: Tls,
+    follows: bool,
     /// Made on first use: making it starts nothing, but reads certificates.
     client: Option<reqwest::Client>,
 }
 
 impl Client {
-    /// Takes the options that source and sink share.
-    pub(super) fn take(options: &mut Options, method: &str) -> Result<Self> {
+    /// Takes the options that source and sink share. `method` is the one that is meant unless another is set; a sink's is POST.
+    pub(super) fn take(options: &mut Options, method: Method) -> Result<Self> {
         let endpoint = options.require("endpoint")?;
         let url = fill_from_environment(&endpoint)
             .and_then(|url| Url::parse(&url).map_err(|error| error.to_string()))
@@ -35,16 +38,23 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(options.bad("endpoint", &endpoint, "it begins with http:// or https://").into());
         }
-        let method = options
-            .parse_with("method", |text| {
-                Method::from_bytes(text.trim().to_ascii_uppercase().as_bytes())
-                    .map_err(|error| error.to_string())
-            })?
-            .map_or_else(|| Method::from_bytes(method.as_bytes()).map_err(|_| ()), Ok)
-            .unwrap_or_default();
+        let usual = method;
+        let method = options.parse_with("method", |text| {
+            Method::from_bytes(text.trim().to_ascii_uppercase().as_bytes()).map_err(|error| error.to_string())
+        })?;
+        let method = method.unwrap_or_else(|| usual.clone());
         let headers = options.parse_with("headers", read_headers)?.unwrap_or_default();
         let timeout = options.duration("timeout")?.unwrap_or(Duration::from_secs(30));
-        Ok(Self { url, shown: shown(&endpoint), method, headers, timeout, client: None })
+        let tls = Tls::take(options, &url)?;
+        // A redirect makes a GET without a body of what is not one: an answer to that says nothing about the rows. And it would lead a
+        // sink around the configuration's list.
+        let follows = usual == Method::GET && method == Method::GET;
+        Ok(Self { url, shown: shown(&endpoint), method, headers, timeout, tls, follows, client: None })
+    }
+
+    /// Where it goes.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
     }
 
     /// Sends a request and takes the answer's body. A refusal is told from an outage by its status.
@@ -52,14 +62,9 @@ impl Client {
         let client = match &self.client {
             Some(client) => client,
             None => {
-                let follow = match self.method {
-                    Method::GET => redirect::Policy::default(),
-                    // A redirect makes a GET without a body of what is not one: an answer to that says nothing about the rows.
-                    _ => redirect::Policy::none(),
-                };
-                let made = reqwest::Client::builder().timeout(self.timeout).redirect(follow).build();
-                self.client
-                    .insert(made.map_err(|error| ConnectorError::refused("make an HTTP client", error))?)
+                let follow = if self.follows { redirect::Policy::default() } else { redirect::Policy::none() };
+                let builder = reqwest::Client::builder().timeout(self.timeout).redirect(follow);
+                self.client.insert(self.tls.build(builder)?)
             }
         };
         let mut request = client.request(self.method.clone(), self.url.clone());
@@ -164,7 +169,7 @@ mod tests {
         assert_eq!(shown("http://h"), "http://h");
         let take = |endpoint: &str| {
             let mut options = Options::new("connector webhook", [("endpoint", endpoint)]);
-            Client::take(&mut options, "POST")
+            Client::take(&mut options, Method::POST)
         };
         // A variable that every environment has.
         let client = take("https://h/{{ PATH }}/x").unwrap();

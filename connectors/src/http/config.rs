@@ -6,6 +6,8 @@
 //! | `method` | source: `GET` unless set; sink: `POST` unless set |
 //! | `headers` | `Name: value` pairs with commas between; `{{ VARIABLE }}` is taken from the environment |
 //! | `body` | source: what to send |
+//! | `tls.ca` | a file in PEM: who must have signed the server's certificate; those that browsers trust unless set |
+//! | `tls.cert`, `tls.key` | files in PEM: the client's certificate and its key, for servers that ask for one |
 //! | `timeout` | for a whole request; 30 s unless set |
 //! | `poll-interval`, `poll_interval_ms` | source: how often; a second unless set |
 //! | `emit-behavior` | source: `all` (unless set) or `changed` |
@@ -17,13 +19,14 @@
 use std::time::Duration;
 
 use headwater_ingest::{Format, Options};
+use reqwest::Method;
 
 use super::client::Client;
 use super::sink::Webhook;
 use super::source::Polling;
 use crate::connector::{Context, Sink, Source};
 use crate::environment::fill_from_environment;
-use crate::error::Result;
+use crate::error::{ConnectorError, Result};
 use crate::registry::Connector;
 use crate::retry::Retry;
 
@@ -45,7 +48,7 @@ pub(crate) const WEBHOOK: Connector =
     Connector { name: "webhook", summary: "posts to a URL", source: None, ..HTTP };
 
 fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
-    let client = Client::take(options, "GET")?;
+    let client = Client::take(options, Method::GET)?;
     let body = options.get("body");
     let millis = options.parse::<u64>("poll-interval-ms")?.map(Duration::from_millis);
     let interval = options.duration("poll-interval")?.or(millis).unwrap_or(Duration::from_secs(1));
@@ -61,7 +64,9 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
 }
 
 fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
-    let client = Client::take(options, "POST")?;
+    let client = Client::take(options, Method::POST)?;
+    let refused = |why| ConnectorError::refused(options.owner(), why);
+    context.allowed.check_url(client.url()).map_err(refused)?;
     let rows = options.parse_with("batch-rows", |text| match text.trim().parse::<usize>() {
         Ok(rows) if rows > 0 => Ok(rows),
         _ => Err("it is a number above 0".to_owned()),

@@ -27,12 +27,12 @@ use tokio::runtime::Runtime;
 use crate::lab::runtime;
 
 /// A log with a stream of firings for each of two triggers.
-struct Firings {
+pub struct Firings {
     ingest: Arc<Ingest>,
 }
 
 impl Firings {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let time = || DataType::Timestamp(TimeUnit::Millisecond, None);
         let schema = Arc::new(Schema::new(vec![
             Field::new("fired_at", time(), false),
@@ -51,7 +51,7 @@ impl Firings {
     }
 
     /// Fires a trigger for these devices, in this order; the temperature counts up from 0.
-    fn fire(&self, trigger: &str, devices: &[&str]) {
+    pub fn fire(&self, trigger: &str, devices: &[&str]) {
         let info = self.ingest.log().stream_named(trigger).unwrap();
         let count = devices.len() as i64;
         let time = || -> ArrayRef { Arc::new(TimestampMillisecondArray::from_iter_values(0..count)) };
@@ -66,7 +66,7 @@ impl Firings {
         self.ingest.log().append(vec![Append::new(info.id, ShardId(0), rows)]).unwrap();
     }
 
-    fn start(&self, runtime: &Runtime, def: &DeliveryDef, allowed: &Allowed) -> Handle {
+    pub fn start(&self, runtime: &Runtime, def: &DeliveryDef, allowed: &Allowed) -> Handle {
         let supervisor =
             ConnectorSupervisor::new(Arc::clone(&self.ingest), runtime.handle().clone()).unwrap();
         supervisor.start_delivery(def, allowed).unwrap()
@@ -95,7 +95,7 @@ impl Firings {
     }
 }
 
-fn def(trigger: &str, url: &str, options: &[(&str, &str)]) -> DeliveryDef {
+pub fn def(trigger: &str, url: &str, options: &[(&str, &str)]) -> DeliveryDef {
     let mut all: BTreeMap<String, String> =
         [("retry.first", "20ms"), ("retry.longest", "100ms"), ("timeout", "500ms")]
             .iter()
@@ -160,7 +160,7 @@ fn fine(_: &Value, _: u32) -> (Duration, StatusCode) {
 }
 
 /// Waits until nothing is left to deliver of what was there when the delivery was started.
-fn settle(runtime: &Runtime, handle: &Handle) -> Status {
+pub fn settle(runtime: &Runtime, handle: &Handle) -> Status {
     runtime.block_on(async {
         for _ in 0..2_000 {
             let status = handle.status();

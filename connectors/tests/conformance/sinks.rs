@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State};
+use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, State};
 use parking_lot::Mutex;
 
 use crate::lab::{LIVES, Lab, assert_dense, def, runtime};
@@ -248,4 +248,42 @@ fn a_refusal_is_final_and_shown() {
         .block_on(async { tokio::time::timeout(Duration::from_secs(30), handle.ended()).await.unwrap() });
     assert_eq!(status.state, State::Failed);
     assert!(status.last_error.unwrap().starts_with("HW5005"));
+}
+
+#[test]
+fn rows_are_posted_only_where_the_configuration_lets_webhooks_go() {
+    let server = runtime();
+    let received = Received::default();
+    let address = server.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(receive).with_state(Arc::clone(&received));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    let lab = Lab::new(1);
+    lab.fill(0, 3);
+    let schema = lab.ingest.log().stream_named("events").unwrap().spec.schema.clone();
+    let webhooks = Some(vec![format!("http://{address}/hooks/")]);
+    let allowed = Allowed { webhooks, ..Allowed::default() };
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), server.handle().clone()).unwrap();
+    let supervisor = supervisor.with_allowed(allowed);
+    for path in ["other", "hooks/../other"] {
+        let endpoint = format!("http://{address}/{path}");
+        for connector in ["http", "webhook"] {
+            let away = def(connector, &[("endpoint", endpoint.as_str())]);
+            let checked = supervisor.validate_sink(&away, &schema).unwrap_err().to_string();
+            assert!(checked.contains("the configuration does not allow webhooks to "), "{checked}");
+            assert!(supervisor.start_sink(away).is_err(), "nor by a table that was there before the list");
+        }
+    }
+    let endpoint = format!("http://{address}/hooks/7");
+    let handle = supervisor.start_sink(def("webhook", &[("endpoint", endpoint.as_str())])).unwrap();
+    server.block_on(async {
+        while handle.status().lag != Some(0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        handle.stop().await
+    });
+    assert_eq!(received.lock().len(), 3);
 }

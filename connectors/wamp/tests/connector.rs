@@ -166,6 +166,45 @@ async fn a_source_that_stops_has_recorded_what_it_received() {
     }
 }
 
+/// PUBLISHED says that the row is in the log, and takes no longer than that; where it is not, ERROR says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_publishes_hears_whether_the_row_is_in_the_log() {
+    let _one = ONE_ROUTER.lock().await;
+    const EVENTS: usize = 20;
+    let (running, port) = router().await;
+    set_router(running.router());
+    let lab = Lab::new();
+    let options = [("realm", "realm1"), ("topic", "com.sure")];
+    let source = lab.start_source("readings", &options);
+    lab.until(|| source.status().state == State::Running, "the source runs").await;
+    let mut peer = Peer::join(port).await;
+    let mut publish = async |request: usize| {
+        peer.say(&format!(r#"[16,{request},{{"acknowledge":true}},"com.sure",["t",{request}]]"#)).await;
+        peer.hear().await
+    };
+    let began = tokio::time::Instant::now();
+    for request in 1..=EVENTS {
+        assert!(publish(request).await.starts_with("[17,"));
+        assert_eq!(lab.rows("readings").len(), request);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(EVENTS as u64 / 2), "{:?}", began.elapsed());
+    lab.until(|| source.status().lag == Some(0), "nothing waits").await;
+
+    // The append is refused, as another has begun to fill the stream.
+    lab.fence("readings");
+    let refused = publish(EVENTS + 1).await;
+    assert!(refused.starts_with(&format!("[8,16,{},", EVENTS + 1)), "{refused}");
+    assert!(refused.contains("wamp.error.unavailable"), "{refused}");
+    lab.until(|| source.status().state == State::Failed, "the source ends").await;
+    assert!(publish(EVENTS + 2).await.contains("is not being filled"));
+    let other = lab.start_source("readings", &options);
+    lab.until(|| other.status().state == State::Running, "another fills it").await;
+    assert!(publish(EVENTS + 3).await.starts_with("[17,"));
+    assert_eq!(lab.rows("readings").len(), EVENTS + 1);
+    other.stop().await;
+    running.stop().await;
+}
+
 /// Firings of a trigger are events of the router of this process, or of another; the key is that of the delivery.
 async fn firings(options: &[(&str, &str)], port: u16) {
     let lab = Lab::new();

@@ -22,7 +22,8 @@
 //! listen = "127.0.0.1:1883"
 //!
 //! [triggers]
-//! webhooks = ["https://hooks.example.org/", "https://*.example.net/fleet"]   # where they may go; anywhere unless given
+//! # Where they may go, and webhooks of scaling groups and of tables (`connector = 'http'` or `'webhook'`); anywhere unless given.
+//! webhooks = ["https://hooks.example.org/", "https://*.example.net/fleet"]
 //!
 //! [triggers.commands]                                                      # what they may run; nothing unless given
 //! siren = ["/usr/local/bin/siren", "--loud"]

@@ -44,7 +44,7 @@ const OF_THE_STREAM: [&str; 8] = [
 /// The connectors of this binary.
 pub(crate) struct Connectors {
     world: World,
-    /// What triggers may reach.
+    /// What triggers, actuators and sinks may reach.
     allowed: Allowed,
     /// Made with the first connector: it needs the way into the log, which the engine makes.
     supervisor: OnceLock<ConnectorSupervisor>,
@@ -60,6 +60,7 @@ impl Connectors {
             return Ok(supervisor);
         }
         let supervisor = ConnectorSupervisor::new(Arc::clone(ingest), tokio::runtime::Handle::current())?;
+        let supervisor = supervisor.with_allowed(self.allowed.clone());
         Ok(self.supervisor.get_or_init(|| supervisor))
     }
 
@@ -77,6 +78,7 @@ impl Connectors {
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
+            allowed: self.allowed.clone(),
         }
     }
 

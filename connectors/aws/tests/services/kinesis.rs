@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::datatypes::DataType;
-use headwater_connectors::{ConnectorDef, State};
+use headwater_connectors::{Behind, ConnectorDef, State};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, assert_dense, def, runtime};
@@ -122,6 +122,28 @@ fn records_of_kinesalite_come_once_through_deaths_and_resharding() {
 #[test]
 fn records_of_kinesis_mock_come_once_through_deaths_and_resharding() {
     records_come_once(KINESIS_MOCK);
+}
+
+#[test]
+fn it_tells_how_far_behind_it_is() {
+    let Some(mut peer) = Peer::of("kinesis", KINESIS_MOCK) else { return };
+    let stream = &create(&mut peer, "behind", 1);
+    put(&mut peer, stream, 0..100);
+    std::thread::park_timeout(Duration::from_millis(700));
+    put(&mut peer, stream, 100..200);
+    let lab = lab(1, &[]);
+    let options = [
+        ("source.init.position", "TRIM_HORIZON"),
+        ("source.shard.get-records.max-record-count", "100"),
+        ("source.shard.get-records.interval", "1 s"),
+    ];
+    let running = Running::source(&lab, &source(&peer, stream, &options));
+    // What it has read is older than what is newest by as much as lies between the two.
+    running.until("it is behind", || running.status().behind.millis().is_some_and(|millis| millis >= 500));
+    assert_eq!((running.status().lag, count(&lab)), (None, 100), "it does not know how many records that are");
+    running.until("it has caught up", || running.status().behind == Behind::Not);
+    assert_eq!((running.status().lag, count(&lab)), (Some(0), 200));
+    running.stop();
 }
 
 #[test]

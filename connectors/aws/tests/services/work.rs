@@ -51,6 +51,7 @@ pub fn context(lab: &Lab) -> Context {
         format: None,
         format_options: headwater_ingest::FormatOptions::default(),
         parking: headwater_connectors::Parking::default(),
+        allowed: headwater_connectors::Allowed::default(),
         key: Vec::new(),
         created: headwater_core::EventTime(0),
     }

@@ -40,6 +40,7 @@ fn lookup_in(
         format: None,
         format_options: FormatOptions::default(),
         parking: Parking::default(),
+        allowed: headwater_connectors::Allowed::default(),
     };
     let wanted = Wanted { columns: schema, key: vec![key.to_owned()] };
     make_lookup("jdbc", context, wanted, Options::new("connector jdbc", def.options))

@@ -86,3 +86,62 @@ impl Source for Recorder {
         Behind::by(u64::try_from(self.world.clock.now().millis() - received.millis()).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
+    use headwater_connectors::{Context, Parking};
+    use headwater_core::{EventTime, StreamId, StreamName};
+    use headwater_ingest::{FormatOptions, Options};
+
+    use super::super::config::CONNECTOR;
+    use super::*;
+    use crate::broker::{Access, Broker, BrokerOptions, Message};
+    use crate::wire::{Publish, Qos};
+
+    #[tokio::test]
+    async fn what_is_not_durable_is_the_lag() {
+        let world = World::real();
+        let broker = Broker::new(world.clone(), BrokerOptions::default(), Access::open());
+        embedded::set_broker(&broker);
+        let context = Context {
+            world: world.clone(),
+            name: "recorded".to_owned(),
+            stream: StreamName::new("recorded").unwrap(),
+            stream_id: StreamId(7),
+            created: EventTime(0),
+            schema: Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)])),
+            key: Vec::new(),
+            event_time: None,
+            metadata: BTreeMap::new(),
+            format: None,
+            format_options: FormatOptions::default(),
+            parking: Parking::default(),
+            allowed: headwater_connectors::Allowed::default(),
+        };
+        let mut options = Options::new("table recorded", [("topic", "t")]);
+        let mut recorder = CONNECTOR.source.unwrap()(context, &mut options).unwrap();
+        assert_eq!((recorder.lag(), recorder.behind()), (None, Behind::Unknown), "it is not open");
+        recorder.open(BTreeMap::new()).await.unwrap();
+        assert_eq!((recorder.lag(), recorder.behind()), (Some(0), Behind::Not));
+        for n in 0..3 {
+            let publish = Publish {
+                dup: false,
+                qos: Qos::AtMostOnce,
+                retain: false,
+                topic: "t".into(),
+                packet_id: None,
+                payload: format!("{{\"n\":{n}}}").into(),
+                properties: Vec::new(),
+            };
+            broker.publish(Message::new(publish, "".into(), &world));
+        }
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert_eq!(recorder.lag(), Some(3));
+        assert!(recorder.behind().millis().unwrap() >= 50, "{:?}", recorder.behind());
+        let Pulled::Records { marks, .. } = recorder.pull().await.unwrap() else { panic!("no messages") };
+        assert_eq!(recorder.lag(), Some(3), "pulled is not durable");
+        recorder.committed(&marks).await.unwrap();
+        assert_eq!((recorder.lag(), recorder.behind()), (Some(0), Behind::Not));
+    }
+}

@@ -211,6 +211,7 @@ mod tests {
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
+            allowed: headwater_connectors::Allowed::default(),
         };
         let mut options = Options::new("table recorded", [("realm", "realm1"), ("topic", "com.t")]);
         CONNECTOR.source.unwrap()(context, &mut options).unwrap()

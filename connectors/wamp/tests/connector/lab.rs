@@ -90,6 +90,7 @@ impl Lab {
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
+            allowed: headwater_connectors::Allowed::default(),
         };
         let wanted = Wanted { columns: schema, key: vec!["device".to_owned()] };
         let options = Options::new("table asked", options.iter().copied());
@@ -101,6 +102,11 @@ impl Lab {
         let schema = self.ingest.log().stream_named("plain").unwrap().spec.schema.clone();
         let checked = self.supervisor.validate_source(&Self::def("plain", options), &schema, None);
         checked.map(|_| ()).unwrap_err().to_string()
+    }
+
+    /// Takes a stream from the source that fills it: the log refuses what that appends from now on.
+    pub fn fence(&self, stream: &str) {
+        self.ingest.positions().claim(&format!("the_{stream}")).unwrap();
     }
 
     /// Appends rows to `plain`.

@@ -162,6 +162,7 @@ mod tests {
             format,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
+            allowed: headwater_connectors::Allowed::default(),
         }
     }
 
