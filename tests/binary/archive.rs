@@ -79,3 +79,46 @@ fn an_archive_is_listed_checked_tidied_and_put_back() {
     let none = shell.run(&["archive", "ls", &dir.path().to_string_lossy()]);
     assert!(String::from_utf8_lossy(&none.stderr).contains("HW5102"));
 }
+
+#[test]
+fn a_new_data_directory_takes_over_the_archive_of_a_lost_one() {
+    let shell = Shell;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, place) = (dir.path().join("data"), dir.path().join("archive"));
+    let place = place.to_string_lossy();
+    let create = |more: &str| {
+        format!(
+            "CREATE ARCHIVE old FOR readings TO '{place}'
+             WITH ('sink.rolling-policy.row-count' = 2, partition = 'day'{more})"
+        )
+    };
+    let insert = |numbers: std::ops::Range<u32>| {
+        let values: Vec<_> = numbers.map(|n| format!("('d{n}', to_timestamp({}), {n})", n * 20_000)).collect();
+        shell.sql(&data, &format!("INSERT INTO readings VALUES {}", values.join(", ")));
+        // The archiver works as long as a command has the data directory open.
+        let archived = |_: &u32| {
+            !shell.sql(&data, "SELECT lag FROM system.archives WHERE state = 'running'").contains("\n0\n")
+        };
+        assert!((0..200).take_while(archived).count() < 200, "the archive does not get there");
+    };
+    shell.sql(&data, CREATE);
+    shell.sql(&data, &create(""));
+    insert(0..10);
+
+    std::fs::remove_dir_all(&data).unwrap();
+    shell.sql(&data, CREATE);
+    let refused = shell.run(&["sql", "--data", &data.to_string_lossy(), "-c", &create("")]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("HW5102") && told.contains("attach = 'true'"), "{told}");
+    shell.sql(&data, &create(", attach = 'true'"));
+    insert(10..13);
+    let rows = shell.sql(&data, "SELECT n, _sequence FROM readings ORDER BY n");
+    let expected: String = (0..13).map(|n| format!("{n},{n}\n")).collect();
+    assert_eq!(rows, format!("n,_sequence\n{expected}"));
+    let count = "CREATE STREAM days (d BIGINT, n BIGINT);
+        CREATE JOB counting AS INSERT INTO days SELECT n / 5, n FROM readings; SELECT COUNT(*) AS n FROM readings";
+    assert_eq!(shell.sql(&data, count).lines().last(), Some("13"));
+    let counted = |_: &u32| !shell.sql(&data, "SELECT COUNT(*) AS n FROM days").contains("\n13\n");
+    assert!((0..200).take_while(counted).count() < 200, "a job over the stream reads all of it");
+    assert!(shell.says(&["archive", "verify", &place]).contains(", 13 rows; 0 problems"));
+}

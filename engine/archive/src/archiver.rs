@@ -73,8 +73,7 @@ impl Archiver {
         }
         settings.check(&spec.schema, spec.event_time.as_deref())?;
         let identity = Identity::of(&info, settings.partition);
-        identity.claim(&place).await?;
-        let ledger = Ledger::open(&world, place).await?;
+        let ledger = identity.claim(&world, &place).await?;
         let archiver =
             Self { world, log, info, identity, settings, ledger, progress, waiting: HashMap::new() };
         archiver.check_fits()?;
@@ -222,6 +221,13 @@ impl Archiver {
 
     /// Whether log and archive are of one history and leave no gap between them.
     fn check_fits(&self) -> Result<()> {
+        if let Some(owner) = self.manifest().owners.last().filter(|owner| **owner != self.identity.created) {
+            let reason = format!(
+                "a stream created {} has taken the archive over; archive this one to another place",
+                EventTime(*owner)
+            );
+            return Err(ArchiveError::Foreign { place: self.ledger.place().shown().to_owned(), reason });
+        }
         let bounds = self.log.bounds(self.info.id)?;
         for (shard, bounds) in (0..).zip(&bounds) {
             let Some((_, next)) = self.manifest().bounds(shard) else { continue };

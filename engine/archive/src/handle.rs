@@ -14,6 +14,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use crate::ahead::AheadBytes;
 use crate::archiver::{Archiver, Stepped};
+use crate::attach::attach;
 use crate::error::{ArchiveError, Result};
 use crate::identity::Identity;
 use crate::ledger::Ledger;
@@ -132,14 +133,13 @@ impl Archive {
         settings: &Settings,
         runtime: tokio::runtime::Handle,
     ) -> Result<()> {
-        let opening = Archiver::open(
-            world.clone(),
-            Arc::clone(log),
-            Arc::clone(info),
-            place.clone(),
-            settings.clone(),
-            Arc::default(),
-        );
+        let opening = async {
+            if settings.attach {
+                attach(world, &**log, info, place, settings).await?;
+            }
+            let (world, log, info) = (world.clone(), Arc::clone(log), Arc::clone(info));
+            Archiver::open(world, log, info, place.clone(), settings.clone(), Arc::default()).await
+        };
         Io { runtime, tasks: Arc::clone(&world.tasks) }.wait(opening).map(drop)
     }
 
@@ -229,12 +229,14 @@ impl Archive {
     pub(crate) fn reload(&self) -> Result<Arc<Manifest>> {
         let ledger = self.io.wait(async {
             let found = Identity::read(&self.place).await?;
+            let ledger = Ledger::open(&self.world, self.place.clone()).await?;
+            let found = found.as_of(ledger.manifest());
             if found != self.identity {
                 let reason =
                     format!("the archive of another stream is there: {} of {}", found.stream, found.created);
                 return Err(ArchiveError::Foreign { place: self.place.shown().to_owned(), reason });
             }
-            Ledger::open(&self.world, self.place.clone()).await
+            Ok(ledger)
         })?;
         Ok(self.learn(ledger.manifest()))
     }

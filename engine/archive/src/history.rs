@@ -423,6 +423,10 @@ impl Log for History {
         self.log.last_of(stream, shard, producer)
     }
 
+    fn begin_at(&self, stream: StreamId, shard: ShardId, first: Sequence) -> Result<()> {
+        self.log.begin_at(stream, shard, first)
+    }
+
     fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
         self.log.set_hold(stream, held)
     }

@@ -1,11 +1,12 @@
 //! Whose archive a place holds: written once, before anything else.
 
-use headwater_core::StreamName;
+use headwater_core::{StreamName, World};
 use headwater_log::StreamInfo;
 
 use crate::error::{ArchiveError, Result};
 use crate::layout;
-use crate::manifest::FORMAT;
+use crate::ledger::Ledger;
+use crate::manifest::{FORMAT, Manifest};
 use crate::place::Place;
 use crate::settings::Partition;
 
@@ -56,8 +57,34 @@ impl Identity {
         Ok(found)
     }
 
-    /// Takes a place for this archive, or finds that it is this one's already.
-    pub(crate) async fn claim(&self, place: &Place) -> Result<()> {
+    /// The same for the stream that has the archive now.
+    pub(crate) fn as_of(&self, manifest: &Manifest) -> Self {
+        Self { created: manifest.owners.last().copied().unwrap_or(self.created), ..self.clone() }
+    }
+
+    /// Whether a file that says this was written for the archive, by whoever had it then.
+    pub(crate) fn wrote(&self, manifest: &Manifest, stream: &str, created: i64) -> bool {
+        self.stream == stream && (self.created == created || manifest.owners.contains(&created))
+    }
+
+    /// How it differs from that of another stream, apart from which stream of the name it is.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        let by = |column: &Option<String>| column.clone().unwrap_or_else(|| "no column".to_owned());
+        Some(if self.stream != other.stream {
+            format!("it is that of a stream {}, not {}", self.stream, other.stream)
+        } else if self.shards != other.shards {
+            format!("it has {} shards, the stream {}", self.shards, other.shards)
+        } else if self.event_time != other.event_time {
+            format!("it has event time by {}, the stream by {}", by(&self.event_time), by(&other.event_time))
+        } else if self.partition != other.partition {
+            format!("it is partitioned by {:?}, not by {:?}", self.partition, other.partition).to_lowercase()
+        } else {
+            return None;
+        })
+    }
+
+    /// Takes a place for this archive, or finds that it is this one's already. Answers what its manifest says.
+    pub(crate) async fn claim(&self, world: &World, place: &Place) -> Result<Ledger> {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         // An answer that is lost, or another who claims the same, comes to the same thing: what is there is read.
@@ -66,8 +93,10 @@ impl Identity {
             (Err(error), Err(_)) => return Err(error),
             (_, found) => found?,
         };
+        let ledger = Ledger::open(world, place.clone()).await?;
+        let found = found.as_of(ledger.manifest());
         if found == *self {
-            return Ok(());
+            return Ok(ledger);
         }
         let reason = if (&found.stream, found.created, found.shards)
             == (&self.stream, self.created, self.shards)
@@ -77,6 +106,14 @@ impl Identity {
                 found.partition
             )
             .to_lowercase()
+        } else if found.difference(self).is_none() {
+            format!(
+                "the archive of another stream {} is there, created {}; if that one is gone, this one can go on behind its rows \
+                 before it has rows of its own: CREATE ARCHIVE ... WITH (attach = 'true'); or put those rows back with \
+                 `headwater archive restore`; or take another place",
+                found.stream,
+                headwater_core::EventTime(found.created)
+            )
         } else {
             format!(
                 "the archive of another stream is there ({}, created {}); take another place, or restore that one with \

@@ -30,6 +30,7 @@
 
 mod ahead;
 mod archiver;
+mod attach;
 mod compact;
 mod disk_store;
 mod encode;

@@ -13,6 +13,7 @@
 //! | `commit` | the files of planned ranges are there, whole |
 //! | `plan_merge` | these committed ranges, taken together, are to become one |
 //! | `merge` | the files of the merged range are there and take the place of those before, which are removed |
+//! | `attach` | the archive is from here on that of the stream created then, which goes on behind the committed rows; what was planned is not |
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +70,8 @@ pub(crate) enum Act {
     Commit(Vec<Range>),
     PlanMerge(Span),
     Merge(Range),
+    /// When the stream was created that the archive belongs to from here on, nanoseconds since the epoch.
+    Attach(i64),
 }
 
 /// An entry of the manifest.
@@ -104,6 +107,9 @@ pub struct Manifest {
     /// The number of the last entry.
     pub(crate) number: u64,
     pub(crate) shards: BTreeMap<u32, Shard>,
+    /// When the streams were created that have taken the archive over, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) owners: Vec<i64>,
 }
 
 impl Manifest {
@@ -162,6 +168,10 @@ impl Manifest {
                 }
                 check_files(range)
             }),
+            Act::Attach(created) if self.owners.last() == Some(created) => {
+                Err("the stream has the archive already".to_owned())
+            }
+            Act::Attach(_) => Ok(()),
             Act::PlanMerge(span) => {
                 let shard = self.shards.get(&span.shard).ok_or("a shard without ranges is to be merged")?;
                 let within = merged(&shard.ranges, span);
@@ -217,6 +227,11 @@ impl Manifest {
                     shard.planned = None;
                     shard.ranges.push(range.clone());
                 }
+            }
+            Act::Attach(created) => {
+                // The rows of these are gone with the stream that had them.
+                self.shards.values_mut().for_each(|shard| shard.planned = None);
+                self.owners.push(*created);
             }
             Act::PlanMerge(span) => self.shards.entry(span.shard).or_default().merging = Some(*span),
             Act::Merge(range) => {

@@ -63,6 +63,8 @@ pub struct Settings {
     pub row_group_rows: usize,
     /// A file larger than two parts of this size is uploaded in parts.
     pub part_bytes: usize,
+    /// Whether the archive of a stream that is gone is taken over, when the place is claimed.
+    pub attach: bool,
 }
 
 /// What of the settings a file remembers, so that merged files are made like those they are merged from.
@@ -94,6 +96,7 @@ impl Default for Settings {
             page_index: None,
             row_group_rows: 131_072,
             part_bytes: 8 << 20,
+            attach: false,
         }
     }
 }

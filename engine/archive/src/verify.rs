@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::identity::Identity;
 use crate::layout;
 use crate::ledger::Ledger;
-use crate::manifest::{FileInfo, Range, Span};
+use crate::manifest::{FileInfo, Manifest, Range, Span};
 use crate::place::Place;
 use crate::upload::about_of;
 
@@ -45,7 +45,7 @@ pub async fn verify(world: &World, place: &Place) -> Result<Verified> {
         verified.files += range.files.len() as u64;
         verified.bytes += range.files.iter().map(|file| file.bytes).sum::<u64>();
         verified.rows += range.span.next - range.span.first;
-        check_range(place, &whose, range, &mut verified.problems).await?;
+        check_range(place, (&whose, manifest), range, &mut verified.problems).await?;
     }
     let (files, spans) = manifest.in_use();
     for (name, _) in place.list("").await? {
@@ -61,7 +61,7 @@ pub async fn verify(world: &World, place: &Place) -> Result<Verified> {
 
 async fn check_range(
     place: &Place,
-    whose: &Identity,
+    whose: (&Identity, &Manifest),
     range: &Range,
     problems: &mut Vec<String>,
 ) -> Result<()> {
@@ -86,7 +86,7 @@ async fn check_range(
 }
 
 fn check_file(
-    whose: &Identity,
+    whose: (&Identity, &Manifest),
     span: &Span,
     file: &FileInfo,
     bytes: Bytes,
@@ -100,7 +100,8 @@ fn check_file(
         ));
     }
     let (about, rows) = about_of(&bytes)?;
-    if (&about.stream, about.created) != (&whose.stream, whose.created) {
+    let (identity, manifest) = whose;
+    if !identity.wrote(manifest, &about.stream, about.created) {
         return Err(format!("it is of another stream, {}", about.stream));
     }
     if about.span != *span || rows != file.rows {

@@ -391,6 +391,14 @@ pub trait Log: Send + Sync {
         self.stream(stream).map(drop)
     }
 
+    /// Lets a shard that has had no rows begin at a later one than 0: those before it are kept elsewhere. Durable when it returns. A shard
+    /// that begins there already stays as it is; one that has had rows refuses, and so does a log that cannot.
+    fn begin_at(&self, stream: StreamId, _shard: ShardId, _first: Sequence) -> Result<()> {
+        let stream = self.stream(stream)?.spec.name.clone();
+        let reason = "this log cannot let a shard begin at a later row than 0".to_owned();
+        Err(crate::LogError::BadSpec { stream, reason })
+    }
+
     /// Removes the rows before `before`, as far as whole segments and [`Log::set_hold`] allow.
     fn trim(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()>;
 

@@ -46,6 +46,18 @@ impl Shard {
         (self.first, self.next) = (first, first);
     }
 
+    /// Whether it is to be moved to begin here; one that has had rows cannot.
+    pub(crate) fn is_to_begin_at(&self, info: &StreamInfo, shard: ShardId, first: Sequence) -> Result<bool> {
+        if self.first == first {
+            return Ok(false);
+        }
+        if self.next == Sequence::ZERO {
+            return Ok(true);
+        }
+        let reason = format!("shard {shard} has had rows up to {}, so it cannot begin at {first}", self.next);
+        Err(LogError::BadSpec { stream: info.spec.name.clone(), reason })
+    }
+
     /// Up to where rows may be removed: as far as is asked, but of a held stream only what was released.
     pub(crate) fn removable(&self, held: bool, before: Sequence) -> Sequence {
         if held { before.min(self.released) } else { before }

@@ -244,6 +244,8 @@ pub struct ArchiveDef {
     pub sort: Vec<String>,
     /// The size of the parts in which large files are uploaded.
     pub part_bytes: u64,
+    /// Whether the archive of a stream of this name that is gone is taken over.
+    pub attach: bool,
 }
 
 /// How an archive's files are laid into directories.
@@ -287,6 +289,7 @@ impl ArchiveDef {
             page_index: None,
             sort: Vec::new(),
             part_bytes: 8 << 20,
+            attach: false,
         }
     }
 }

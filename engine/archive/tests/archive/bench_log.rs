@@ -46,14 +46,24 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(seed: u64) -> Self {
+        Self::on(SimWorld::new(seed), schema())
+    }
+
+    /// Another machine, whose stream was made an hour after that of the others.
+    pub fn later(seed: u64, schema: SchemaRef) -> Self {
         let sim = SimWorld::new(seed);
+        sim.clock().advance(Duration::from_secs(3_600));
+        Self::on(sim, schema)
+    }
+
+    fn on(sim: SimWorld, schema: SchemaRef) -> Self {
         let options =
             DiskLogOptions { segment_bytes: 4096, scrub_bytes_per_second: 0, ..DiskLogOptions::default() };
         let log: Arc<dyn Log> = DiskLog::open(sim.world(), "/data".as_ref(), options).unwrap();
         let spec = StreamSpec {
             shards: 2,
             event_time: Some("ts".into()),
-            ..StreamSpec::new(StreamName::new("readings").unwrap(), schema())
+            ..StreamSpec::new(StreamName::new("readings").unwrap(), schema)
         };
         let info = Arc::new(log.create_stream(spec).unwrap());
         Self { sim, log, info }

@@ -22,8 +22,13 @@ fn log(dir: &std::path::Path, rows: i64) -> (Arc<dyn Log>, Arc<StreamInfo>) {
         ..StreamSpec::new(StreamName::new("readings").unwrap(), schema())
     };
     let info = Arc::new(log.create_stream(spec).unwrap());
-    for from in (0..rows).step_by(10_000) {
-        let numbers = || from..(from + 10_000).min(rows);
+    fill(&*log, &info, 0..rows);
+    (log, info)
+}
+
+fn fill(log: &dyn Log, info: &StreamInfo, rows: std::ops::Range<i64>) {
+    for from in rows.clone().step_by(10_000) {
+        let numbers = || from..(from + 10_000).min(rows.end);
         let scattered = |n: i64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(
@@ -35,7 +40,6 @@ fn log(dir: &std::path::Path, rows: i64) -> (Arc<dyn Log>, Arc<StreamInfo>) {
         let batch = RecordBatch::try_new(schema(), columns).unwrap();
         log.append(vec![Append::new(info.id, ShardId(0), batch)]).unwrap();
     }
-    (log, info)
 }
 
 fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
@@ -96,6 +100,49 @@ fn rows_go_to_a_bucket_and_come_back() {
     history.attach(start(&log));
     log.trim(info.id, ShardId(0), headwater_core::Sequence(20_000)).unwrap();
     assert_eq!(read_shard(&*history, &info, 0).len(), 20_000);
+}
+
+#[test]
+fn an_archive_outlives_the_data_directory() {
+    if std::env::var("HEADWATER_TEST_S3").is_err() {
+        println!("left out: HEADWATER_TEST_S3 names no server");
+        return;
+    }
+    let runtime = runtime();
+    let world = World::real();
+    let address = format!("s3://headwater-tests/attach-{}", std::process::id());
+    let place = Place::open(&world, &address).unwrap();
+    let settings = every(3_000);
+    let start = |log: &Arc<dyn Log>, info: &Arc<StreamInfo>| {
+        let (log, info) = (Arc::clone(log), Arc::clone(info));
+        Archive::start(&world, log, info, place.clone(), settings.clone(), runtime.handle().clone())
+    };
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, info) = log(dir.path(), 10_000);
+        let archive = start(&log, &info);
+        wait_for("the archive", || archive.status().rows == 10_000);
+        archive.stop();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (log, info) = log(dir.path(), 0);
+    let claim = |settings: &Settings| {
+        Archive::claim(&world, &log, &info, &place, settings, runtime.handle().clone())
+    };
+    let refused = claim(&settings).unwrap_err().to_string();
+    assert!(refused.contains("attach = 'true'"), "{refused}");
+    claim(&Settings { attach: true, ..settings.clone() }).unwrap();
+    fill(&*log, &info, 10_000..12_000);
+    let history = History::new(Arc::clone(&log));
+    let archive = start(&log, &info);
+    history.attach(Arc::clone(&archive));
+    wait_for("the rest", || archive.status().rows == 12_000);
+    let read = read_shard(&*history, &info, 0);
+    assert!(read.iter().copied().eq((0..12_000).map(|n| (n, n as i64))), "{} rows", read.len());
+    archive.stop();
+    let verified = runtime.block_on(verify(&world, &place)).unwrap();
+    assert!(verified.problems.is_empty() && verified.leftovers.is_empty(), "{verified:?}");
+    assert_eq!(verified.rows, 12_000);
 }
 
 /// A server of our own, which can be killed.

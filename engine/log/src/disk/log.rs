@@ -111,6 +111,10 @@ impl Store for Inner {
         Ok(Box::new(DiskReader::new(Arc::clone(self), spec)?))
     }
 
+    fn begin_at(&self, stream: StreamId, shard: ShardId, first: Sequence) -> Result<()> {
+        Inner::begin_at(self, stream, shard, first)
+    }
+
     fn trim(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()> {
         Inner::trim(self, stream, shard, before)
     }

@@ -18,7 +18,7 @@ use super::event::{Event, Trimmed};
 use super::index::{FileRows, Summary};
 use super::inner::Inner;
 use crate::api::{Retention, SegmentInfo};
-use crate::error::Result;
+use crate::error::{LogError, Result};
 use crate::view::{Shard, View};
 
 impl Inner {
@@ -79,6 +79,32 @@ impl Inner {
             }
         };
         self.move_trim_points(stream, point.map(|point| (shard, point)).into_iter().collect())
+    }
+
+    /// Lets a shard that has had no rows begin at a later one than 0: as if those before it had been trimmed.
+    pub(crate) fn begin_at(&self, stream: StreamId, shard: ShardId, first: Sequence) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.check_open()?;
+        let mut catalog = self.catalog.lock();
+        {
+            let view = self.view.read();
+            let (of, rows) = view.shard(stream, shard)?;
+            // Rows that have their numbers may not be visible yet.
+            let is_quiet = writer.sequencer.head(stream, shard).is_none_or(|head| head.next == rows.next);
+            if of.info.spec.durability == crate::api::Durability::Memory || !is_quiet {
+                let reason = "a shard can begin later only while nothing is appended to it, and not in memory";
+                return Err(LogError::BadSpec { stream: of.info.spec.name.clone(), reason: reason.to_owned() });
+            }
+            if !rows.is_to_begin_at(&of.info, shard, first)? {
+                return Ok(());
+            }
+        }
+        let (of, number) = (stream.0, shard.0);
+        let begun = Trimmed { stream: of, shard: number, first: first.0, producers: Vec::new() };
+        self.keep(&mut catalog, Event::Trimmed(begun), None)?;
+        self.view.write().shard_mut(stream, shard).into_iter().for_each(|rows| rows.begin_at(first));
+        writer.sequencer.head_mut(stream, shard).into_iter().for_each(|head| head.next = first);
+        Ok(())
     }
 
     /// Moves trim points, then removes the files that no shard has rows in any more.

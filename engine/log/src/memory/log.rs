@@ -195,6 +195,17 @@ impl Log for MemoryLog {
         Ok(())
     }
 
+    fn begin_at(&self, stream: StreamId, shard: ShardId, first: Sequence) -> Result<()> {
+        let mut writer = self.open_writer()?;
+        let mut view = self.view.write();
+        let (of, rows) = view.shard(stream, shard)?;
+        if rows.is_to_begin_at(&of.info, shard, first)? {
+            view.shard_mut(stream, shard).into_iter().for_each(|rows| rows.begin_at(first));
+            writer.sequencer.head_mut(stream, shard).into_iter().for_each(|head| head.next = first);
+        }
+        Ok(())
+    }
+
     fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
         let _writer = self.open_writer()?;
         self.view.read().streams.get(stream)?;

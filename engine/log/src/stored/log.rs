@@ -222,6 +222,10 @@ impl<L: StoredLog> Log for L {
         self.driven().store().trim(stream, shard, before)
     }
 
+    fn begin_at(&self, stream: StreamId, shard: ShardId, first: Sequence) -> Result<()> {
+        self.driven().store().begin_at(stream, shard, first)
+    }
+
     fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
         self.driven().store().change(
             |streams| {

@@ -12,7 +12,7 @@ use super::commit::Commit;
 use super::front::Front;
 use crate::api::{LostRows, ReadSpec, Reader, SegmentInfo, StreamSpec};
 use crate::batch::Limits;
-use crate::error::Result;
+use crate::error::{LogError, Result};
 use crate::queue::Group;
 use crate::sequencer::Sequencer;
 use crate::streams::{Change, Streams};
@@ -61,6 +61,13 @@ pub(crate) trait Store: Deref<Target = Front> + Send + Sync + 'static {
 
     /// Reads rows that are not in memory.
     fn reader(self: &Arc<Self>, spec: ReadSpec) -> Result<Box<dyn Reader>>;
+
+    /// Lets a shard that has had no rows begin at a later one than 0, if this store can.
+    fn begin_at(&self, stream: StreamId, _shard: ShardId, _first: Sequence) -> Result<()> {
+        let stream = self.view.read().streams.get(stream)?.info.spec.name.clone();
+        let reason = "rows in topics are numbered from 0, so that its shards cannot begin later".to_owned();
+        Err(LogError::BadSpec { stream, reason })
+    }
 
     /// Removes the oldest rows of a shard as far as may be.
     fn trim(&self, stream: StreamId, shard: ShardId, before: Sequence) -> Result<()>;

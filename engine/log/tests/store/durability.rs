@@ -69,6 +69,42 @@ fn each_level_survives_what_it_says() {
     }
 }
 
+/// A shard whose older rows are kept elsewhere begins behind them, whatever becomes of the machine.
+#[test]
+fn a_shard_that_has_had_no_rows_can_begin_later() {
+    let machine = SimWorld::new(5);
+    let log = open(&machine);
+    let [disk, process, memory] = streams(&log);
+    let begin = |log: &DiskLog, stream, first| log.begin_at(stream, ShardId(0), Sequence(first));
+    let bounds = |log: &DiskLog, stream| {
+        let bounds = log.bounds(stream).unwrap()[0];
+        (bounds.first.0, bounds.next.0)
+    };
+    for stream in [disk, process] {
+        begin(&log, stream, 50).unwrap();
+        assert_eq!(bounds(&log, stream), (50, 50));
+    }
+    assert!(matches!(begin(&log, memory, 50), Err(LogError::BadSpec { .. })));
+    drop(log);
+    machine.power_loss();
+    let log = open(&machine);
+    for stream in [disk, process] {
+        assert_eq!(bounds(&log, stream), (50, 50));
+        assert_eq!(log.append(vec![append(stream, 50)]).unwrap()[0].first, Sequence(50));
+        begin(&log, stream, 50).unwrap();
+        assert!(matches!(begin(&log, stream, 60), Err(LogError::BadSpec { .. })), "it has had rows");
+        assert_eq!(bounds(&log, stream), (50, 51));
+    }
+    drop(log);
+    machine.process_crash();
+    let log = open(&machine);
+    for stream in [disk, process] {
+        assert_eq!((bounds(&log, stream), count(&log, stream)), ((50, 51), 1));
+        let older = ReadSpec { from: From::Sequence(Sequence(49)), ..ReadSpec::all(stream, ShardId(0)) };
+        assert!(matches!(log.read(older).map(drop), Err(LogError::Trimmed { .. })));
+    }
+}
+
 /// No number is given out twice: who remembers a place is told that the rows behind it are gone.
 #[test]
 fn what_is_kept_in_memory_is_numbered_behind_all_that_was() {

@@ -11,6 +11,7 @@
 //! | `parquet.bloom-filter.columns` | these columns have bloom filters |
 //! | `parquet.page-index.columns` | the pages of these columns have statistics; all unless set |
 //! | `sort` | the rows of a file are sorted by these columns |
+//! | `attach` | `true`: the archive of a stream of this name that is gone is taken over; the stream goes on behind its rows |
 //! | `upload.part-size` | larger files are uploaded in parts of this size, at least 5 MiB; 8 MiB unless set |
 
 use super::create::new_name;
@@ -20,7 +21,8 @@ use crate::definition::{ArchiveCodec, ArchiveDef, ArchivePartition};
 use crate::error::{Mistake, Result, SqlError, nearest};
 use crate::statement::{CreateArchive, Statement};
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
+    "attach",
     "partition",
     "sink.rolling-policy.file-size",
     "target-file-size",
@@ -67,6 +69,13 @@ fn set(archive: &mut ArchiveDef, (key, value, at): &Given, reader: &Reader) -> R
     };
     let length = || duration(value).ok_or_else(|| bad("a length of time, such as '1 hour'"));
     match key.value.as_str() {
+        "attach" => {
+            archive.attach = match value.to_lowercase().as_str() {
+                "true" => true,
+                "false" => false,
+                _ => return Err(bad("true or false")),
+            }
+        }
         "partition" => {
             archive.partition = match value.to_lowercase().as_str() {
                 "none" => ArchivePartition::None,

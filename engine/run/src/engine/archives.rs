@@ -91,5 +91,6 @@ fn settings_of(def: &ArchiveDef) -> Settings {
         page_index: def.page_index.clone(),
         row_group_rows: usize::try_from(def.row_group_rows).unwrap_or(usize::MAX),
         part_bytes: usize::try_from(def.part_bytes).unwrap_or(usize::MAX),
+        attach: def.attach,
     }
 }
