@@ -49,10 +49,10 @@ impl Bench {
         Self::on(SimWorld::new(seed), schema())
     }
 
-    /// Another machine, whose stream was made an hour after that of the others.
-    pub fn later(seed: u64, schema: SchemaRef) -> Self {
-        let sim = SimWorld::new(seed);
-        sim.clock().advance(Duration::from_secs(3_600));
+    /// Another machine, whose stream was made so many hours later.
+    pub fn later(hours: u64, schema: SchemaRef) -> Self {
+        let sim = SimWorld::new(hours);
+        sim.clock().advance(Duration::from_secs(3_600 * hours));
         Self::on(sim, schema)
     }
 
