@@ -45,6 +45,14 @@ pub enum ConnectorError {
         /// How long the other side wants to be left alone, if it says so.
         not_before: Option<Duration>,
     },
+    /// The other side has ended the connection while rows were on their way to it: an outage, or one of them is to blame.
+    #[error("{what}: {reason}")]
+    HungUp {
+        /// What was tried, and on what.
+        what: String,
+        /// What came back.
+        reason: String,
+    },
     /// The other side will never take these rows; others it may.
     #[error("{what}: {reason}")]
     Unfit {
@@ -72,6 +80,11 @@ impl ConnectorError {
         Self::Outage { what: what.into(), reason: reason.to_string(), not_before: None }
     }
 
+    /// The other side has hung up over something that it was sent.
+    pub fn hung_up(what: impl Into<String>, reason: impl ToString) -> Self {
+        Self::HungUp { what: what.into(), reason: reason.to_string() }
+    }
+
     /// Something outside said no to these rows alone.
     pub fn unfit(what: impl Into<String>, reason: impl ToString) -> Self {
         Self::Unfit { what: what.into(), reason: reason.to_string() }
@@ -88,7 +101,7 @@ impl ConnectorError {
             Self::Unknown { .. } => Code::new("HW5001"),
             Self::WrongRole { .. } => Code::new("HW5002"),
             Self::Option(_) => Code::new("HW5003"),
-            Self::Outage { .. } => Code::new("HW5004"),
+            Self::Outage { .. } | Self::HungUp { .. } => Code::new("HW5004"),
             Self::Refused { .. } => Code::new("HW5005"),
             Self::Unfit { .. } => RecordFault::Undeliverable.code(),
             Self::Ingest(error) => error.code(),
@@ -98,7 +111,7 @@ impl ConnectorError {
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Outage { .. } => true,
+            Self::Outage { .. } | Self::HungUp { .. } => true,
             Self::Ingest(error) => error.is_retryable(),
             Self::Unknown { .. } | Self::WrongRole { .. } | Self::Option(_) => false,
             Self::Refused { .. } | Self::Unfit { .. } => false,

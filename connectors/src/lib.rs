@@ -20,6 +20,7 @@ mod error;
 mod files;
 mod http;
 mod lookup;
+mod narrow;
 mod nexmark;
 mod parking;
 pub mod registry;

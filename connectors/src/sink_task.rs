@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::connector::{Cursor, Delivery, Sink};
 use crate::error::{ConnectorError, Result};
+use crate::narrow::{Narrow, Verdict};
 use crate::parking::Parking;
 use crate::retry::Retry;
 use crate::status::{Board, State};
@@ -60,6 +61,8 @@ pub(crate) struct SinkTask<M> {
     failing: Option<Failing>,
     /// The delivery that was under way when the cursor was stored.
     named: Option<Named>,
+    /// Rows go one at a time, since the other side has hung up.
+    narrow: Option<Narrow>,
 }
 
 /// A delivery by its name: the next from this row has as many rows as it had.
@@ -138,6 +141,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             parking,
             failing: None,
             named: None,
+            narrow: None,
         }
     }
 
@@ -153,6 +157,9 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             };
             if !error.is_retryable() {
                 return self.board.failed(&error, State::Failed);
+            }
+            if matches!(error, ConnectorError::HungUp { .. }) {
+                self.narrow.get_or_insert_default();
             }
             self.board.failed(&error, State::Retrying);
             let wait = self.failing.as_ref().map(|failing| failing.wait);
@@ -232,18 +239,9 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         for shard in 0..open.readers.len() {
             while let Some(delivery) = self.next_delivery(open, shard).await? {
                 any = true;
-                let (shard_id, next) = (delivery.shard, delivery.next());
-                let rows = delivery.rows.num_rows() as u64;
-                open.waiting_since.get_or_insert_with(Instant::now);
-                if open.sink.names_deliveries() {
-                    self.store_name(&delivery).await?;
-                }
-                self.deliver(open, delivery).await?;
-                open.delivered.insert(shard_id, next);
-                self.board.moved(rows, 0);
-                if open.sink.is_full() {
-                    self.flush(open).await?;
-                    self.store(false).await?;
+                match self.narrow {
+                    None => self.send(open, delivery).await?,
+                    Some(_) => self.send_alone(open, delivery).await?,
                 }
                 if *self.stopped.borrow() {
                     return Ok(true);
@@ -256,6 +254,50 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         }
         self.show_lag(open)?;
         Ok(any)
+    }
+
+    /// Delivers rows, and flushes if it is time.
+    async fn send(&mut self, open: &mut Open, delivery: Delivery) -> Result<()> {
+        let (shard, next, rows) = (delivery.shard, delivery.next(), delivery.rows.num_rows() as u64);
+        open.waiting_since.get_or_insert_with(Instant::now);
+        if open.sink.names_deliveries() {
+            self.store_name(&delivery).await?;
+        }
+        self.deliver(open, delivery).await?;
+        open.delivered.insert(shard, next);
+        self.board.moved(rows, 0);
+        if open.sink.is_full() || self.narrow.is_some() {
+            self.flush(open).await?;
+            self.store(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Delivers one row and waits for the answer. If the other side hangs up over it again and again, it is put aside.
+    async fn send_alone(&mut self, open: &mut Open, row: Delivery) -> Result<()> {
+        let sent = self.send(open, row.clone()).await;
+        let Some(narrow) = &mut self.narrow else { return sent };
+        let Err(error @ ConnectorError::HungUp { .. }) = sent else {
+            if sent.is_ok() && narrow.taken() {
+                self.narrow = None;
+            }
+            return sent;
+        };
+        match narrow.hung_up((row.shard, row.first)) {
+            Verdict::Again => Err(error),
+            Verdict::Stop => Err(ConnectorError::refused(error.to_string(), "so it is at each row, one after the other")),
+            Verdict::Park => {
+                let next = row.next();
+                let why = ConnectorError::unfit(error.to_string(), "so it is each time that this row goes alone");
+                self.park(row.shard, row.first, row.rows, &why).await?;
+                let mut cursor = self.flushed.take().unwrap_or_default();
+                cursor.next.insert(row.shard, next);
+                self.flushed = Some(cursor);
+                self.is_stored = false;
+                // The connection is gone all the same.
+                Err(error)
+            }
+        }
     }
 
     /// Stores how many rows a delivery has before it is made.
@@ -340,7 +382,8 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 None => return Ok(None),
             },
         };
-        let mut rows = batch.rows.num_rows().min(open.sink.rows_max().max(1));
+        let most = if self.narrow.is_some() { 1 } else { open.sink.rows_max().max(1) };
+        let mut rows = batch.rows.num_rows().min(most);
         let shard_id = ShardId(u32::try_from(shard).unwrap_or(u32::MAX));
         if let Some(failing) = &self.failing
             && (failing.shard, failing.first) == (shard_id, batch.first)

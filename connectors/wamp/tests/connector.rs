@@ -138,6 +138,31 @@ async fn rows_that_a_router_does_not_take_are_parked_and_the_others_go_on() {
     running.stop().await;
 }
 
+/// A router that hangs up over a message that is too long for it, and says nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_over_which_a_router_hangs_up_is_parked() {
+    let setup = RealmSetup { options: RealmOptions::new("realm1"), auth: AuthOptions::open() };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+    let port = listener.address().unwrap().port();
+    let options = RouterOptions { message_bytes_max: 2_000, ..RouterOptions::new(vec![setup]) };
+    let running = listener.serve(Router::new(World::real(), options));
+    let mut peer = Peer::join(port).await;
+    peer.say(r#"[32,1,{},"com.out"]"#).await;
+    assert!(peer.hear().await.starts_with("[33,1,"));
+    for scheme in ["ws", "rs"] {
+        let url = format!("{scheme}://127.0.0.1:{port}/");
+        let lab = Lab::new();
+        let sink = lab.start_sink("plain", &[("realm", "realm1"), ("topic", "com.out"), ("url", &url)]);
+        lab.fill_devices(&["short", &"long".repeat(1_000), "last"]);
+        lab.until(|| lab.parked() == [1], "one row is parked").await;
+        lab.until(|| sink.status().lag == Some(0), "the others are acknowledged").await;
+        assert_eq!(sink.status().state, State::Running);
+        while !peer.hear().await.contains(r#""device":"last""#) {}
+        sink.stop().await;
+    }
+    running.stop().await;
+}
+
 /// Told to stop in the middle of it, with the router or alone, a source leaves nothing behind that it has received.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_stops_has_recorded_what_it_received() {

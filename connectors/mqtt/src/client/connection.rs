@@ -48,6 +48,8 @@ pub struct Client {
     /// `None` once it has ended, for the reason beside it.
     task: Option<JoinHandle<io::Result<()>>>,
     reason: String,
+    /// Whether it has ended because the broker said nothing any more.
+    is_silent: bool,
     session_present: bool,
     receive_maximum: u16,
     version: Version,
@@ -101,6 +103,7 @@ impl Client {
             outgoing,
             task: Some(task),
             reason: String::new(),
+            is_silent: false,
             session_present,
             receive_maximum,
             version: target.version,
@@ -164,7 +167,7 @@ impl Client {
     pub async fn next(&mut self) -> Result<Packet, ClientError> {
         match self.incoming.recv().await {
             Some(Packet::Disconnect(said)) => {
-                Err(ClientError::Gone(format!("the broker says {}", said.reason)))
+                Err(ClientError::HungUp(format!("the broker says {}", said.reason)))
             }
             Some(packet) => Ok(packet),
             None => Err(self.why_gone().await),
@@ -182,12 +185,15 @@ impl Client {
 
     async fn why_gone(&mut self) -> ClientError {
         if let Some(task) = self.task.take() {
-            self.reason = match timeout(PATIENCE, task).await {
-                Ok(Ok(Err(error))) => error.to_string(),
-                _ => "the broker has closed the connection".to_owned(),
+            (self.reason, self.is_silent) = match timeout(PATIENCE, task).await {
+                Ok(Ok(Err(error))) => (error.to_string(), error.kind() == io::ErrorKind::TimedOut),
+                _ => ("the broker has closed the connection".to_owned(), false),
             };
         }
-        ClientError::Gone(self.reason.clone())
+        match self.is_silent {
+            true => ClientError::Gone(self.reason.clone()),
+            false => ClientError::HungUp(self.reason.clone()),
+        }
     }
 
     /// Says goodbye, after what was said before.

@@ -8,6 +8,9 @@ pub enum ClientError {
     /// There is no connection, or no more.
     #[error("{0}")]
     Gone(String),
+    /// The broker has ended the connection.
+    #[error("{0}")]
+    HungUp(String),
     /// The broker does not let the client in.
     #[error("the broker says {0}")]
     NotLetIn(ConnectReasonCode),
@@ -21,7 +24,7 @@ impl ClientError {
     pub fn is_temporary(&self) -> bool {
         use ConnectReasonCode as Reason;
         match self {
-            Self::Gone(_) => true,
+            Self::Gone(_) | Self::HungUp(_) => true,
             Self::NotLetIn(reason) => matches!(
                 reason,
                 Reason::ServerUnavailable

@@ -48,7 +48,9 @@
 //!   packet ids that are under way are stored with the rows; with QoS 1 what was not acknowledged comes again.
 //! - *To a broker*: a row counts as delivered when the broker has acknowledged it. After a crash some come twice, with the same key. A row
 //!   whose own topic is none, or is not allowed, whose payload is refused, or whose message is longer than the broker takes is parked in
-//!   `system.dead_letters`; if no row may be published, the sink stops. A broker of 3.1.1 that hangs up instead of refusing is tried again.
+//!   `system.dead_letters`; if no row may be published, the sink stops. A broker that hangs up instead of refusing, as those of 3.1.1
+//!   must, gets one row at a time then: the one over which it has done so three times is parked, and if it does so over each of nine rows,
+//!   the sink stops.
 
 mod config;
 mod embedded;

@@ -11,7 +11,8 @@ use headwater_core::World;
 use super::config::Place;
 use super::embedded;
 use super::rows::RowWriter;
-use crate::client::Client;
+use crate::broker::Message;
+use crate::client::{Client, ClientError};
 use crate::wire::{Packet, PubackReasonCode, Publish, Qos, Release};
 
 /// How many messages may be under way that the broker has not acknowledged.
@@ -30,6 +31,16 @@ pub(super) struct Publisher {
     /// What is not acknowledged, by packet id.
     under_way: HashMap<NonZeroU16, Row>,
     last_id: u16,
+}
+
+/// What the end of a connection means: of what waits for an acknowledgement something may be the reason.
+fn ended(place: &Place, error: ClientError, is_waiting: bool) -> ConnectorError {
+    match error {
+        ClientError::HungUp(_) if is_waiting => {
+            ConnectorError::hung_up(format!("publish at {}", place.target.shown()), error)
+        }
+        _ => place.failed("publish at", error),
+    }
 }
 
 /// A row on its way.
@@ -91,14 +102,16 @@ impl Publisher {
     }
 
     async fn say(&mut self, packet: Packet) -> Result<()> {
+        let is_waiting = !self.under_way.is_empty();
         let (place, client) = self.remote()?;
-        client.send(packet).await.map_err(|error| place.failed("publish at", error))
+        client.send(packet).await.map_err(|error| ended(place, error, is_waiting))
     }
 
     /// Waits for the broker to say something.
     async fn hear(&mut self) -> Result<()> {
+        let is_waiting = !self.under_way.is_empty();
         let (place, client) = self.remote()?;
-        let said = client.next().await.map_err(|error| place.failed("publish at", error))?;
+        let said = client.next().await.map_err(|error| ended(place, error, is_waiting))?;
         match said {
             Packet::Puback(ack) | Packet::Pubrec(ack) if ack.reason.is_failure() => {
                 self.refused(ack.packet_id, ack.reason).await?;

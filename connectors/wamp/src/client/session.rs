@@ -24,6 +24,9 @@ pub enum ClientError {
     /// The router cannot be reached, or has gone.
     #[error("{0}")]
     Gone(String),
+    /// The router has ended the connection.
+    #[error("{0}")]
+    HungUp(String),
     /// The router says no.
     #[error("{uri}: {message}")]
     Refused {
@@ -36,7 +39,11 @@ pub enum ClientError {
 
 impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
-        Self::Gone(error.to_string())
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Self::HungUp(error.to_string()),
+            _ => Self::Gone(error.to_string()),
+        }
     }
 }
 
@@ -225,7 +232,7 @@ impl Session {
     }
 
     pub(super) async fn receive(&mut self) -> Result<Message, ClientError> {
-        let gone = || ClientError::Gone("the router has closed the connection".to_owned());
+        let gone = || ClientError::HungUp("the router has closed the connection".to_owned());
         let bytes = self.link.receive().await.ok_or_else(gone)?;
         Message::decode(Link::SERIALIZER, &bytes).map_err(|error| ClientError::Gone(error.to_string()))
     }

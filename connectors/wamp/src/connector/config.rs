@@ -115,7 +115,7 @@ impl Place {
     pub(super) fn failed(&self, what: &str, error: ClientError) -> ConnectorError {
         let what = format!("{what} {}", self.shown());
         match error {
-            ClientError::Gone(reason) => ConnectorError::outage(what, reason),
+            ClientError::Gone(reason) | ClientError::HungUp(reason) => ConnectorError::outage(what, reason),
             // A realm may come, a router may be busy: only what is about permission stays as it is.
             ClientError::Refused { uri, message } if is_temporary(&uri) => {
                 ConnectorError::outage(what, format!("{uri}: {message}"))

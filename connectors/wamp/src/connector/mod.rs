@@ -65,7 +65,8 @@
 //!
 //! Published rows are acknowledged by the router before they count as delivered; after a crash some come twice, with the same `_key`. A
 //! row whose own topic is none, or is not allowed, or whose arguments the router refuses, is parked in `system.dead_letters`; if no row may
-//! be published, the sink stops.
+//! be published, the sink stops. A router that hangs up instead of refusing gets one row at a time then: the one over which it has done so
+//! three times is parked, and if it does so over each of nine rows, the sink stops.
 //!
 //! The lag of a source is what it has received and has not in the log: `lag` in events, `lag_ms` since the first of them came.
 

@@ -58,6 +58,16 @@ impl Publisher {
         self.session.as_mut().ok_or_else(closed)
     }
 
+    /// What it means that the session has ended while rows were on their way: one of them may be the reason.
+    fn ended(&self, error: ClientError) -> ConnectorError {
+        match error {
+            ClientError::HungUp(_) | ClientError::Refused { .. } => {
+                ConnectorError::hung_up(format!("publish in {}", self.place.shown()), error)
+            }
+            ClientError::Gone(_) => self.place.failed("publish in", error),
+        }
+    }
+
     /// What becomes of a row that the router has not taken: it is put aside if it is to blame, and no other row.
     async fn refused(&mut self, request: Id, refusal: ClientError) -> Result<()> {
         let row = self.under_way.remove(&request);
@@ -112,14 +122,14 @@ impl Sink for Publisher {
             publications.push((topic.unwrap_or_else(|| self.place.topic.clone()), payload));
         }
         let published = self.session()?.publish(publications).await;
-        let requests = published.map_err(|error| self.place.failed("publish in", error))?;
+        let requests = published.map_err(|error| self.ended(error))?;
         self.under_way.extend(requests.into_iter().zip(rows));
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<String> {
         let acknowledged = self.session()?.acknowledged().await;
-        for (request, refusal) in acknowledged.map_err(|error| self.place.failed("publish in", error))? {
+        for (request, refusal) in acknowledged.map_err(|error| self.ended(error))? {
             self.refused(request, refusal).await?;
         }
         self.under_way.clear();

@@ -111,9 +111,16 @@ impl Lab {
 
     /// Appends rows to `plain`.
     pub fn fill_plain(&self, rows: u32) {
+        let devices: Vec<_> = (0..rows).map(|n| format!("d{n}")).collect();
+        self.fill_devices(&devices.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Appends rows to `plain` with these devices.
+    pub fn fill_devices(&self, devices: &[&str]) {
+        let temps = (0..devices.len()).map(|n| n as f64 + 0.5);
         let rows = RecordBatch::try_from_iter([
-            ("device", Arc::new(StringArray::from_iter_values((0..rows).map(|n| format!("d{n}")))) as _),
-            ("temp", Arc::new(Float64Array::from_iter_values((0..rows).map(|n| f64::from(n) + 0.5))) as _),
+            ("device", Arc::new(StringArray::from(devices.to_vec())) as _),
+            ("temp", Arc::new(Float64Array::from_iter_values(temps)) as _),
         ]);
         self.ingest.append_batch("plain", "test", rows.unwrap()).unwrap();
     }
