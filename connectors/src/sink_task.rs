@@ -285,15 +285,19 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         };
         match narrow.hung_up((row.shard, row.first)) {
             Verdict::Again => Err(error),
-            Verdict::Stop => Err(ConnectorError::refused(error.to_string(), "so it is at each row, one after the other")),
+            Verdict::Stop => {
+                Err(ConnectorError::refused(error.to_string(), "so it is at each row, one after the other"))
+            }
             Verdict::Park => {
                 let next = row.next();
-                let why = ConnectorError::unfit(error.to_string(), "so it is each time that this row goes alone");
+                let why =
+                    ConnectorError::unfit(error.to_string(), "so it is each time that this row goes alone");
                 self.park(row.shard, row.first, row.rows, &why).await?;
                 let mut cursor = self.flushed.take().unwrap_or_default();
                 cursor.next.insert(row.shard, next);
                 self.flushed = Some(cursor);
                 self.is_stored = false;
+                self.backoff.reset();
                 // The connection is gone all the same.
                 Err(error)
             }

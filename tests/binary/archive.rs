@@ -93,7 +93,8 @@ fn a_new_data_directory_takes_over_the_archive_of_a_lost_one() {
         )
     };
     let insert = |numbers: std::ops::Range<u32>| {
-        let values: Vec<_> = numbers.map(|n| format!("('d{n}', to_timestamp({}), {n})", n * 20_000)).collect();
+        let values: Vec<_> =
+            numbers.map(|n| format!("('d{n}', to_timestamp({}), {n})", n * 20_000)).collect();
         shell.sql(&data, &format!("INSERT INTO readings VALUES {}", values.join(", ")));
         // The archiver works as long as a command has the data directory open.
         let archived = |_: &u32| {
@@ -109,7 +110,10 @@ fn a_new_data_directory_takes_over_the_archive_of_a_lost_one() {
     shell.sql(&data, CREATE);
     let refused = shell.run(&["sql", "--data", &data.to_string_lossy(), "-c", &create("")]);
     let told = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && told.contains("HW5102") && told.contains("attach = 'true'"), "{told}");
+    assert!(
+        !refused.status.success() && told.contains("HW5102") && told.contains("attach = 'true'"),
+        "{told}"
+    );
     shell.sql(&data, &create(", attach = 'true'"));
     insert(10..13);
     let rows = shell.sql(&data, "SELECT n, _sequence FROM readings ORDER BY n");

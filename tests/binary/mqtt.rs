@@ -34,8 +34,8 @@ fn client(name: &str, port: &str, arguments: &[&str]) -> Command {
 }
 
 /// Publishes lines, each acknowledged by the time this returns.
-fn publish(port: &str, topic: &str, version: &str, lines: &str) {
-    let mut child = client("mosquitto_pub", port, &["-t", topic, "-q", "1", "-V", version, "-l"])
+fn publish(port: &str, topic: &str, (version, qos): (&str, &str), lines: &str) {
+    let mut child = client("mosquitto_pub", port, &["-t", topic, "-q", qos, "-V", version, "-l"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -69,11 +69,11 @@ async fn devices_publish_and_what_was_acknowledged_is_there_after_a_kill() {
         range.map(|temp| format!("{{\"temp\":{temp}}}\n")).collect()
     };
     // The subscriber says nothing when it is ready: it has time while these go in.
-    publish(&port, "plant/t1/temp", "mqttv311", &lines(0..50));
+    publish(&port, "plant/t1/temp", ("mqttv311", "1"), &lines(0..50));
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    publish(&port, "plant/t2/temp", "mqttv5", &lines(50..100));
-    publish(&port, "plant/t3/humidity", "mqttv5", &lines(0..5));
-    publish(&port, "plant/t3/temp", "mqttv5", "{\"temp\":\"hot\"}\n{\"temp\":99}\n");
+    publish(&port, "plant/t2/temp", ("mqttv5", "2"), &lines(50..100));
+    publish(&port, "plant/t3/humidity", ("mqttv5", "1"), &lines(0..5));
+    publish(&port, "plant/t3/temp", ("mqttv5", "1"), "{\"temp\":\"hot\"}\n{\"temp\":99}\n");
     let heard = tokio::task::spawn_blocking(|| heard.wait_with_output().unwrap()).await.unwrap();
     assert_eq!(
         String::from_utf8_lossy(&heard.stdout),
@@ -83,7 +83,7 @@ async fn devices_publish_and_what_was_acknowledged_is_there_after_a_kill() {
     // Whoever has an acknowledgement can pull the plug.
     server.kill();
     let (server, port) = serve(dir.path());
-    publish(&port, "plant/t4/temp", "mqttv5", &lines(0..1));
+    publish(&port, "plant/t4/temp", ("mqttv5", "1"), &lines(0..1));
     let rows = server
         .rows("SELECT device, COUNT(*) AS n, SUM(temp) AS temp FROM temperatures GROUP BY device ORDER BY device")
         .await;

@@ -214,7 +214,9 @@ impl TopicProducer {
                     let aborted = self.producer.abort_transaction(PATIENCE);
                     aborted.map_err(|error| self.failed("abort a transaction", &error))?;
                 }
-                Ok(Some(error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())))
+                Ok(Some(
+                    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
+                ))
             }
             Some(error) => Err(self.failed("write", &error)),
             None => self.commit().map(|_| None),

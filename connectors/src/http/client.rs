@@ -62,7 +62,8 @@ impl Client {
         let client = match &self.client {
             Some(client) => client,
             None => {
-                let follow = if self.follows { redirect::Policy::default() } else { redirect::Policy::none() };
+                let follow =
+                    if self.follows { redirect::Policy::default() } else { redirect::Policy::none() };
                 let builder = reqwest::Client::builder().timeout(self.timeout).redirect(follow);
                 self.client.insert(self.tls.build(builder)?)
             }

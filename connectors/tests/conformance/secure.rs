@@ -21,12 +21,8 @@ struct Receiver {
 impl Receiver {
     fn start(keys: &Keys) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/secure.py");
-        let mut child = Command::new("python3")
-            .arg(script)
-            .arg(keys.path("."))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new("python3").arg(script).arg(keys.path(".")).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut port = String::new();
         said.read_line(&mut port).unwrap();
@@ -109,14 +105,16 @@ fn a_private_authority_is_trusted_and_clients_prove_who_they_are() {
     let status = settle(&life, &handle);
     assert_eq!(status.last_error, None);
     let delivered = std::iter::repeat_with(|| receiver.heard()).find(|line| line.contains("POST")).unwrap();
-    assert!(delivered.starts_with(r#"client POST {"#) && delivered.contains(r#""trigger":"hot""#), "{delivered}");
+    assert!(
+        delivered.starts_with(r#"client POST {"#) && delivered.contains(r#""trigger":"hot""#),
+        "{delivered}"
+    );
 
     // Nobody here trusts that authority by himself, and the server lets nobody in whom it does not know: how its hanging up is heard
     // depends on who is faster.
-    for (options, told) in [
-        (vec![endpoint, proof[0], proof[1]], "UnknownIssuer"),
-        (vec![endpoint, trust], "HW5004: POST "),
-    ] {
+    for (options, told) in
+        [(vec![endpoint, proof[0], proof[1]], "UnknownIssuer"), (vec![endpoint, trust], "HW5004: POST ")]
+    {
         let lab = Lab::new(1);
         lab.fill(0, 1);
         let status = failing(&lab, def("webhook", &options));

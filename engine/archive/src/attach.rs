@@ -72,7 +72,9 @@ fn check_empty(log: &dyn Log, info: &StreamInfo) -> Result<()> {
 async fn columns_differ(place: &Place, manifest: &Manifest, info: &StreamInfo) -> Result<Option<String>> {
     let own = &info.spec.schema;
     for shard in 0..info.spec.shards {
-        let Some(file) = manifest.ranges(shard).last().and_then(|range| range.files.first()) else { continue };
+        let Some(file) = manifest.ranges(shard).last().and_then(|range| range.files.first()) else {
+            continue;
+        };
         let footer = fetch_footer(place, file).await?;
         let metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())?;
         let theirs = metadata.schema();

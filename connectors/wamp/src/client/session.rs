@@ -41,7 +41,9 @@ impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         match error.kind() {
-            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Self::HungUp(error.to_string()),
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => {
+                Self::HungUp(error.to_string())
+            }
             _ => Self::Gone(error.to_string()),
         }
     }

@@ -265,7 +265,11 @@ mod tests {
         assert_eq!(refused.len(), 2);
         assert!(refused[0].starts_with("wamp.error.unavailable: stream recorded "), "{refused:?}");
         recorder.open(BTreeMap::new()).await.unwrap();
-        assert_eq!((recorder.lag(), recorder.behind()), (Some(0), Behind::Not), "it was refused before it went");
+        assert_eq!(
+            (recorder.lag(), recorder.behind()),
+            (Some(0), Behind::Not),
+            "it was refused before it went"
+        );
 
         publish(&mut publisher, 3).await;
         assert!(waits(&mut publisher).await, "received is not durable");

@@ -164,7 +164,13 @@ impl Realm {
     }
 
     /// Answers a publisher, now or when what was handed on is durable.
-    pub(super) fn acknowledge(&mut self, publisher: &Arc<Peer>, request: Id, publication: Id, handed: Handed) {
+    pub(super) fn acknowledge(
+        &mut self,
+        publisher: &Arc<Peer>,
+        request: Id,
+        publication: Id,
+        handed: Handed,
+    ) {
         if handed.is_lost {
             let why = "the payload cannot be read, so it is missing from a stream that records the topic";
             return publisher.refuse(Code::Publish, request, error::INVALID_PAYLOAD, why);

@@ -63,7 +63,10 @@ fn a_stream_goes_on_behind_the_rows_of_one_that_is_gone() {
 
     let new = Bench::later(1, schema());
     let told = run(new.archive(&place, &by_day())).unwrap_err();
-    assert!(matches!(told, ArchiveError::Foreign { .. }) && told.to_string().contains("attach = 'true'"), "{told}");
+    assert!(
+        matches!(told, ArchiveError::Foreign { .. }) && told.to_string().contains("attach = 'true'"),
+        "{told}"
+    );
     attach(&new, &place, by_day()).unwrap();
     // The statement was not written down, and is said again.
     attach(&new, &place, by_day()).unwrap();

@@ -126,9 +126,8 @@ fn an_archive_outlives_the_data_directory() {
     }
     let dir = tempfile::tempdir().unwrap();
     let (log, info) = log(dir.path(), 0);
-    let claim = |settings: &Settings| {
-        Archive::claim(&world, &log, &info, &place, settings, runtime.handle().clone())
-    };
+    let claim =
+        |settings: &Settings| Archive::claim(&world, &log, &info, &place, settings, runtime.handle().clone());
     let refused = claim(&settings).unwrap_err().to_string();
     assert!(refused.contains("attach = 'true'"), "{refused}");
     claim(&Settings { attach: true, ..settings.clone() }).unwrap();

@@ -92,8 +92,12 @@ impl Inner {
             // Rows that have their numbers may not be visible yet.
             let is_quiet = writer.sequencer.head(stream, shard).is_none_or(|head| head.next == rows.next);
             if of.info.spec.durability == crate::api::Durability::Memory || !is_quiet {
-                let reason = "a shard can begin later only while nothing is appended to it, and not in memory";
-                return Err(LogError::BadSpec { stream: of.info.spec.name.clone(), reason: reason.to_owned() });
+                let reason =
+                    "a shard can begin later only while nothing is appended to it, and not in memory";
+                return Err(LogError::BadSpec {
+                    stream: of.info.spec.name.clone(),
+                    reason: reason.to_owned(),
+                });
             }
             if !rows.is_to_begin_at(&of.info, shard, first)? {
                 return Ok(());
