@@ -146,7 +146,7 @@ async fn a_row_over_which_a_router_hangs_up_is_parked() {
     let port = listener.address().unwrap().port();
     let options = RouterOptions { message_bytes_max: 2_000, ..RouterOptions::new(vec![setup]) };
     let running = listener.serve(Router::new(World::real(), options));
-    let mut peer = Peer::join(port).await;
+    let mut peer = Peer::join_one_that_takes(port, 0x1).await;
     peer.say(r#"[32,1,{},"com.out"]"#).await;
     assert!(peer.hear().await.starts_with("[33,1,"));
     for scheme in ["ws", "rs"] {

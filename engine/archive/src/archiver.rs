@@ -115,12 +115,14 @@ impl Archiver {
 
     /// Does the next thing. After an error the same is tried again by the next call.
     pub async fn step(&mut self) -> Result<Stepped> {
+        self.check_owner()?;
         if self.next_planned().is_none() {
             if let Err(wait) = self.due()? {
                 return Ok(Stepped::Idle(wait));
             }
             // Before anything is decided, what others have decided is read.
             self.ledger.refresh().await?;
+            self.check_owner()?;
         }
         self.check_fits()?;
         if let Some(span) = self.next_planned() {
@@ -219,8 +221,8 @@ impl Archiver {
         Ok(arrival)
     }
 
-    /// Whether log and archive are of one history and leave no gap between them.
-    fn check_fits(&self) -> Result<()> {
+    /// Whether the archive is still that of this stream.
+    fn check_owner(&self) -> Result<()> {
         if let Some(owner) = self.manifest().owners.last().filter(|owner| **owner != self.identity.created) {
             let reason = format!(
                 "a stream created {} has taken the archive over; archive this one to another place",
@@ -228,6 +230,11 @@ impl Archiver {
             );
             return Err(ArchiveError::Foreign { place: self.ledger.place().shown().to_owned(), reason });
         }
+        Ok(())
+    }
+
+    /// Whether log and archive are of one history and leave no gap between them.
+    fn check_fits(&self) -> Result<()> {
         let bounds = self.log.bounds(self.info.id)?;
         for (shard, bounds) in (0..).zip(&bounds) {
             let Some((_, next)) = self.manifest().bounds(shard) else { continue };

@@ -221,11 +221,11 @@ impl Broker {
         }
         let mut state = self.state.lock();
         let recorder = state.recorders.iter_mut().find(|recorder| recorder.name == name);
-        let wake = recorder.map_or_else(Arc::default, |recorder| {
+        let (holder, wake) = recorder.map_or_else(Default::default, |recorder| {
             recorder.rewind();
-            Arc::clone(&recorder.wake)
+            (recorder.holder, Arc::clone(&recorder.wake))
         });
-        Recording { broker: Arc::clone(self), name: name.to_owned(), wake }
+        Recording { broker: Arc::clone(self), name: name.to_owned(), holder, wake }
     }
 
     fn committed(&self, name: &str, next: u64) {
@@ -275,14 +275,17 @@ impl State {
 pub struct Recording {
     broker: Arc<Broker>,
     name: String,
+    /// By which number the recorder knows it.
+    holder: u64,
     wake: Arc<Notify>,
 }
 
 impl Recording {
-    /// Up to so many messages, and the position after the last. Empty if there are none.
+    /// Up to so many messages, and the position after the last. Empty if there are none, or if another source has taken over.
     pub fn take(&self, most: usize) -> (Vec<Arc<Message>>, String) {
         let mut state = self.broker.state.lock();
         let recorder = state.recorders.iter_mut().find(|recorder| recorder.name == self.name);
+        let recorder = recorder.filter(|recorder| recorder.holder == self.holder);
         let (messages, next) = recorder.map(|recorder| recorder.take(most)).unwrap_or_default();
         (messages, format!("{:016x}-{next}", self.broker.incarnation))
     }

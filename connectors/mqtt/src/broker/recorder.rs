@@ -26,6 +26,8 @@ pub(super) struct Recorder {
     /// The number of the first in the queue.
     first: u64,
     taken: usize,
+    /// Which source drains it: those before that one get nothing more.
+    pub holder: u64,
     /// Wakes the source.
     pub wake: Arc<Notify>,
     /// The sessions that are not read from until there is room.
@@ -55,6 +57,7 @@ impl Recorder {
             bytes: 0,
             first: 0,
             taken: 0,
+            holder: 0,
             wake: Arc::default(),
             held: Vec::new(),
         }
@@ -104,6 +107,7 @@ impl Recorder {
     /// Another source goes on: what was taken and is not durable is taken again.
     pub fn rewind(&mut self) {
         self.taken = 0;
+        self.holder += 1;
         self.wake.notify_one();
     }
 

@@ -26,7 +26,7 @@ use crate::broker::Message;
 use crate::client::Client;
 use crate::wire::{Acknowledgement, Packet, Publish, Qos, Release};
 
-/// How long a pull waits for a message. While an append is under way it does not wait: the broker does, for the answer to it.
+/// How long a pull waits for a message.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many packets one pull takes at most.
@@ -122,8 +122,7 @@ impl Source for Subscriber {
             None => {
                 let closed = || ConnectorError::outage(self.place.target.shown(), "the source is not open");
                 let client = self.client.as_mut().ok_or_else(closed)?;
-                let patience = if self.under_way.is_empty() { PATIENCE } else { Duration::ZERO };
-                match timeout(patience, client.next()).await {
+                match timeout(PATIENCE, client.next()).await {
                     Err(_) => None,
                     Ok(packet) => Some(packet.map_err(|error| gone(&self.place, error))?),
                 }

@@ -90,7 +90,7 @@ impl Lab {
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
-            allowed: headwater_connectors::Allowed::default(),
+            allowed: Allowed::default(),
         };
         let wanted = Wanted { columns: schema, key: vec!["device".to_owned()] };
         let options = Options::new("table asked", options.iter().copied());

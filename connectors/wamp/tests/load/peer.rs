@@ -19,12 +19,17 @@ pub struct Peer {
 impl Peer {
     /// Joins `realm1` of the router at a port of this machine.
     pub async fn join(port: u16) -> Self {
+        Self::join_one_that_takes(port, 0xf).await
+    }
+
+    /// The same at a router that takes messages of up to 2 to the power of `length` and 9 bytes.
+    pub async fn join_one_that_takes(port: u16, length: u8) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         stream.write_all(b"\x7f\xf1\0\0").await.unwrap();
         let mut answer = [0; 4];
         stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(answer, *b"\x7f\xf1\0\0");
+        assert_eq!(answer, [0x7f, length << 4 | 1, 0, 0]);
         let mut peer = Self { stream, come: BytesMut::new() };
         peer.say(r#"[1,"realm1",{"roles":{"publisher":{},"subscriber":{},"caller":{},"callee":{}}}]"#).await;
         assert!(peer.hear().await.starts_with("[2,"));
