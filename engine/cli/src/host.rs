@@ -73,7 +73,7 @@ impl Connectors {
             created: EventTime(0),
             key: def.key.clone(),
             schema: Arc::clone(&table.schema),
-            event_time: table.watermark.as_ref().map(|watermark| watermark.column.clone()),
+            event_time: table.stored_event_time().map(str::to_owned),
             metadata: table.metadata.clone(),
             format: None,
             format_options: FormatOptions::default(),

@@ -7,7 +7,8 @@
 //! appends nothing, and is answered with what it would have done and `duplicate` set. Bodies are expected to be the same; they are
 //! not compared. The log remembers, per shard, the 4,096 producers that appended last; every key is one.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
@@ -17,7 +18,7 @@ use headwater_core::size::bytes_of_rows;
 use headwater_core::{Epoch, ProducerId, Sequence, ShardId, StreamId, World};
 use headwater_log::{Append, Log, Producer, StreamInfo};
 
-use crate::admit::ClockGuard;
+use crate::admit::{ClockGuard, EventTimes};
 use crate::bad::{BadRecord, RecordFault};
 use crate::conform::conform;
 use crate::counters::{Counters, StreamCounts};
@@ -102,6 +103,8 @@ pub struct Ingest {
     counters: Counters,
     /// Chooses shards in turn for streams that are not partitioned by columns.
     turn: AtomicU64,
+    /// What computes the event time of streams in which it is no column, by their names.
+    times: RwLock<HashMap<String, Arc<dyn EventTimes>>>,
 }
 
 impl Ingest {
@@ -118,7 +121,21 @@ impl Ingest {
             positions,
             counters: Counters::default(),
             turn: AtomicU64::new(0),
+            times: RwLock::default(),
         })
+    }
+
+    /// Says what computes the event time of a stream's rows; `None`: it is a column, or there is none.
+    pub fn tell_time(&self, stream: &str, times: Option<Arc<dyn EventTimes>>) {
+        let mut all = self.times.write().unwrap_or_else(PoisonError::into_inner);
+        match times {
+            Some(times) => drop(all.insert(stream.to_owned(), times)),
+            None => drop(all.remove(stream)),
+        }
+    }
+
+    fn computed_time_of(&self, stream: &str) -> Option<Arc<dyn EventTimes>> {
+        self.times.read().unwrap_or_else(PoisonError::into_inner).get(stream).map(Arc::clone)
     }
 
     /// The log behind.
@@ -150,7 +167,8 @@ impl Ingest {
         let now = self.world.clock.now();
         let bytes = request.payload.bytes();
         let decoded = decode(request.payload, &info)?;
-        let decoded = ClockGuard::of(&info.spec)?.admit(&info.spec, decoded, now)?;
+        let times = self.computed_time_of(&request.stream);
+        let decoded = ClockGuard::of(&info.spec)?.admit(&info.spec, times.as_deref(), decoded, now)?;
         let report = Report {
             accepted: decoded.rows.num_rows() as u64,
             dead_lettered: decoded.bad.len() as u64,

@@ -563,13 +563,14 @@ impl Catalog {
     fn with_named_columns(&self, stream: &StreamDef) -> Self {
         let columns: Vec<String> =
             stream.own_schema().fields().iter().map(|field| field.name().clone()).collect();
+        let seen = stream.column_names();
         self.entries().fold(self.clone(), |catalog, entry| match entry {
             Entry::Job(job) if job.target == stream.name && job.columns.is_empty() => {
                 let job = JobDef { columns: columns.clone(), ..(**job).clone() };
                 catalog.with(Entry::Job(Arc::new(job)))
             }
             Entry::Trigger(trigger) if trigger.on == stream.name && trigger.columns.is_none() => {
-                let trigger = TriggerDef { columns: Some(columns.clone()), ..(**trigger).clone() };
+                let trigger = TriggerDef { columns: Some(seen.clone()), ..(**trigger).clone() };
                 catalog.with(Entry::Trigger(Arc::new(trigger)))
             }
             _ => catalog,
@@ -608,7 +609,7 @@ impl Catalog {
 }
 
 fn add_column(stream: &mut StreamDef, field: &Field) -> Result<()> {
-    if stream.schema.field_with_name(field.name()).is_ok() {
+    if stream.column_names().contains(field.name()) {
         let message = format!("stream '{}' has a column '{}' already", stream.name, field.name());
         return Err(SqlError::new(Mistake::NameTaken, message));
     }

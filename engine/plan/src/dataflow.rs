@@ -42,7 +42,9 @@ pub struct Source {
     pub projection: Vec<usize>,
     /// Which metadata columns follow.
     pub metadata: Metadata,
-    /// The columns that come out: `projection`, then `metadata`.
+    /// Columns that are computed from those as rows are read, because event time is told by them. They follow `metadata`.
+    pub computed: Vec<Arc<dyn PhysicalExpr>>,
+    /// The columns that come out: `projection`, then `metadata`, then `computed`.
     pub schema: SchemaRef,
     /// Bounds on columns (indices into the stream's schema) by which batches can be left out. Always implied by a filter in the plan.
     /// Must not be used where leaving rows out would hold the watermark back; the planner sees to that.

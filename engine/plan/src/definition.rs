@@ -1,12 +1,14 @@
 //! What a statement defines: streams, connector tables, views, jobs and archives, independent of their spelling.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::computed::ComputedColumn;
 use crate::statement::Query;
+use crate::user_functions::Functions;
 
 /// A stream, or a table that a connector reads or writes (then `connector` is set).
 #[derive(Debug, Clone)]
@@ -17,6 +19,12 @@ pub struct StreamDef {
     pub schema: SchemaRef,
     /// Columns that a connector fills from a message's metadata, and the name of that: (`topic_name`, `topic`).
     pub metadata: BTreeMap<String, String>,
+    /// Those of `metadata` that are only read (`VIRTUAL`): nothing is inserted into them.
+    pub read_only: BTreeSet<String>,
+    /// Columns that are computed from the others whenever rows are read. They are not in `schema`, and nothing is inserted into them.
+    pub computed: Vec<ComputedColumn>,
+    /// The functions of the user's that these call, as they were when the stream was made.
+    pub functions: Functions,
     /// How event time is told.
     pub watermark: Option<WatermarkDef>,
     /// The columns whose hash chooses the shard.
@@ -60,6 +68,27 @@ const FILES: [&str; 2] = ["filesystem", "single_file"];
 pub const WEIGHT: &str = "_weight";
 
 impl StreamDef {
+    /// Whether a column is computed from the others.
+    pub fn is_computed(&self, name: &str) -> bool {
+        self.computed.iter().any(|column| column.name == name)
+    }
+
+    /// The column of event time that the log has; none, if event time is computed.
+    pub fn stored_event_time(&self) -> Option<&str> {
+        let column = self.watermark.as_ref().map(|watermark| watermark.column.as_str());
+        column.filter(|column| !self.is_computed(column))
+    }
+
+    /// The names of all columns that a query sees, in the order in which they were declared.
+    pub fn column_names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.own_schema().fields().iter().map(|field| field.name().clone()).collect();
+        for column in &self.computed {
+            names.insert(column.place.min(names.len()), column.name.clone());
+        }
+        names
+    }
+
     /// Whether it is a table of a database.
     pub fn is_database(&self) -> bool {
         self.is_of(&DATABASES)

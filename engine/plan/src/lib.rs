@@ -13,6 +13,7 @@
 mod as_of;
 pub mod catalog;
 mod changelog;
+mod computed;
 pub mod dataflow;
 pub mod decision;
 pub mod definition;
@@ -42,6 +43,7 @@ pub mod user_functions;
 mod window;
 
 pub use catalog::{Catalog, Change, Entry};
+pub use computed::ComputedColumn;
 pub use dataflow::Dataflow;
 pub use decision::{ALARM_HISTORY, AlarmDef};
 pub use definition::{

@@ -25,9 +25,10 @@ use crate::METADATA_COLUMNS;
 use crate::as_of;
 use crate::catalog::{Catalog, Entry};
 use crate::changelog;
+use crate::computed::Declared;
 use crate::dataflow::Dataflow;
 use crate::decision::ALARM_HISTORY;
-use crate::definition::ViewDef;
+use crate::definition::{StreamDef, ViewDef};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
 use crate::functions::take_parameters;
@@ -203,7 +204,7 @@ impl<'a> Names<'a> {
     fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {
         let World { catalog, tables, mode, .. } = self.world;
         if let Some(table) = looked_up_name(name).and_then(|name| catalog.stream(name)) {
-            return Ok(Arc::new(StreamTable(table.own_schema())));
+            return Ok(StreamTable::source(Declared::stored(&table.own_schema()), false));
         }
         if let Some(name) = as_of::versions_name(name) {
             return self.versions(name);
@@ -211,7 +212,8 @@ impl<'a> Names<'a> {
         if let Some(table) = catalog.stream(name).filter(|table| table.is_updating_table())
             && let Some(source) = self.changes(name)
         {
-            return Ok(Inlined::source(changelog::newest(table, source, self.world.state)?));
+            let newest = changelog::newest(table, source, self.world.state)?;
+            return self.with_computed(table, newest);
         }
         let provider = match mode {
             Mode::Batch => tables.provider(name),
@@ -219,15 +221,21 @@ impl<'a> Names<'a> {
         };
         if let Some(provider) = provider {
             let schema = provider.schema();
-            return self.scan(name, provider_as_source(provider), &schema);
+            let source = self.scan(name, provider_as_source(provider), &schema)?;
+            let plan = source.get_logical_plan().map(Cow::into_owned);
+            return match (catalog.stream(name), plan) {
+                (Some(stream), Some(plan)) if !stream.computed.is_empty() => self.with_computed(stream, plan),
+                _ => Ok(source),
+            };
         }
         match catalog.get(name) {
             Some(Entry::View(view) | Entry::MaterializedView(view)) => {
                 Ok(Inlined::source(self.world.plan_view(view)?))
             }
             Some(Entry::Stream(stream) | Entry::Table(stream)) if mode == Mode::Stream => {
-                let schema = with_metadata(&stream.schema);
-                self.scan(name, Arc::new(StreamTable(Arc::clone(&schema))), &schema)
+                let source = StreamTable::source(self.world.declared(stream).map_err(refused)?, true);
+                let schema = source.schema();
+                self.scan(name, source, &schema)
             }
             _ => Err(refused(self.unknown(name))),
         }
@@ -238,8 +246,16 @@ impl<'a> Names<'a> {
         let World { catalog, tables, mode, .. } = self.world;
         match mode {
             Mode::Batch => Some(provider_as_source(tables.provider(name)?)),
-            Mode::Stream => Some(Arc::new(StreamTable(with_metadata(&catalog.stream(name)?.schema)))),
+            Mode::Stream => {
+                Some(StreamTable::source(Declared::stored(&catalog.stream(name)?.schema), true))
+            }
         }
+    }
+
+    /// A plan of a stream's rows, with the columns that are computed from them.
+    fn with_computed(&self, stream: &StreamDef, plan: LogicalPlan) -> Result<Arc<dyn TableSource>> {
+        let whole = if stream.computed.is_empty() { plan } else { self.world.with_computed(stream, plan)? };
+        Ok(Inlined::source(whole))
     }
 
     /// What a join looks for versions in.
@@ -301,11 +317,27 @@ impl<'a> Names<'a> {
 
 /// A stream in a streaming query: columns only. Filters stay above the scan.
 #[derive(Debug)]
-struct StreamTable(SchemaRef);
+pub(crate) struct StreamTable {
+    schema: SchemaRef,
+    declared: Arc<Declared>,
+}
+
+impl StreamTable {
+    fn source(declared: Declared, metadata: bool) -> Arc<dyn TableSource> {
+        let schema =
+            if metadata { with_metadata(&declared.schema) } else { Arc::clone(&declared.schema) };
+        Arc::new(Self { schema, declared: Arc::new(declared) })
+    }
+
+    /// Its own columns, and where each comes from.
+    pub(crate) fn declared(&self) -> &Arc<Declared> {
+        &self.declared
+    }
+}
 
 impl TableSource for StreamTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.0)
+        Arc::clone(&self.schema)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{TableFunctionImpl, TableProvider};
 use datafusion::execution::context::{SessionContext, SessionState};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_expr::PhysicalExpr;
 
 use crate::catalog::Catalog;
 use crate::dataflow::Dataflow;
@@ -163,10 +165,36 @@ impl Planner {
         stream::Decide::new(world, &self.state, catalog).check_policy(policy)
     }
 
-    /// Plans what a CREATE VIEW, MATERIALIZED VIEW or JOB defines, so that its mistakes are told when it is made. Other
-    /// statements pass.
+    /// The columns of a stream or table as queries see them, those that are computed among them, without those of metadata.
+    pub fn columns_of(
+        &self,
+        catalog: &Catalog,
+        tables: &Arc<dyn Tables>,
+        stream: &StreamDef,
+    ) -> Result<SchemaRef> {
+        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
+        world.declared(stream).map(|declared| declared.schema)
+    }
+
+    /// What computes the event time of a stream's rows, over all of its columns, if it is computed.
+    pub fn computed_time(
+        &self,
+        catalog: &Catalog,
+        tables: &Arc<dyn Tables>,
+        stream: &StreamDef,
+    ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        World { state: &self.state, catalog, tables, mode: Mode::Stream }.computed_time(stream)
+    }
+
+    /// Plans what a statement defines, so that its mistakes are told when it is made. Statements that plan nothing pass.
     pub fn check(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, parsed: &Parsed) -> Result<()> {
         match &parsed.statement {
+            Statement::CreateStream(create) | Statement::CreateTable(create) => {
+                let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
+                // The catalog's definition knows the functions that it calls.
+                let made = catalog.stream(&create.name.value).map_or(&create.definition, |made| made);
+                world.check_computed(made)
+            }
             Statement::CreateView(view) => {
                 let plan = self.batch(catalog, tables, &view.definition.query)?;
                 let query = &view.definition.query;

@@ -67,6 +67,13 @@ pub(super) fn take_changes(reader: &Reader, name: &Name, stream: &mut StreamDef)
     if is_debezium(stream) {
         hand_metadata_on(stream);
     }
+    if let Some(time) = stream.watermark.as_ref().filter(|time| stream.is_computed(&time.column)) {
+        let message = format!("the time '{}' of the changes of '{}' is computed", time.column, name.value);
+        return wrong(
+            message,
+            "declare a column that each change has: TIMESTAMP(3) METADATA FROM 'source.timestamp', or one of the record",
+        );
+    }
     Ok(())
 }
 

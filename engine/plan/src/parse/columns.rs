@@ -1,15 +1,15 @@
 //! The parenthesised part of CREATE STREAM and CREATE TABLE: columns, WATERMARK FOR, PRIMARY KEY.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::sql::sqlparser::ast::{self, visit_expressions};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::reader::{Reader, normal};
+use super::computed::{check_computed, must_be_stored, names_in, read_computed, read_generated};
+use super::reader::Reader;
 use super::types::read_type;
 use crate::METADATA_COLUMNS;
+use crate::computed::ComputedColumn;
 use crate::definition::WatermarkDef;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::Name;
@@ -19,6 +19,8 @@ use crate::statement::Name;
 pub(super) struct Columns {
     pub(super) fields: Vec<Field>,
     pub(super) metadata: BTreeMap<String, String>,
+    pub(super) read_only: BTreeSet<String>,
+    pub(super) computed: Vec<ComputedColumn>,
     pub(super) watermark: Option<WatermarkDef>,
     pub(super) primary_key: Vec<String>,
     pub(super) proctime: Vec<String>,
@@ -55,12 +57,14 @@ pub(super) fn read_columns(reader: &mut Reader) -> Result<Columns> {
             SqlError::new(Mistake::Definition, "there is no column").at(reader.position(), reader.script())
         );
     }
+    check_computed(&columns)?;
     if let Some((column, text, per, uses)) = watermark {
-        check_watermark(reader, &columns.fields, &column, &per, &uses)?;
+        check_watermark(reader, &columns, &column, &per, &uses)?;
         let per = per.into_iter().map(|name| name.value).collect();
         columns.watermark = Some(WatermarkDef { column: column.value, expr: text, per });
     }
     for name in key {
+        must_be_stored(reader, &columns, &name, "a PRIMARY KEY")?;
         check_column(reader, &columns.fields, &name)?;
         columns.primary_key.push(name.value);
     }
@@ -75,7 +79,10 @@ fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) 
         return Err(refuse(format!("'{}' is a metadata column of every stream", name.value))
             .hint("choose another name"));
     }
-    if columns.fields.iter().any(|field| *field.name() == name.value) {
+    let is_taken = columns.fields.iter().any(|field| *field.name() == name.value)
+        || columns.computed.iter().any(|column| column.name == name.value)
+        || columns.proctime.contains(&name.value);
+    if is_taken {
         return Err(SqlError::new(Mistake::NameTaken, format!("there are two columns '{}'", name.value))
             .at(name.position, reader.script()));
     }
@@ -85,10 +92,13 @@ fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) 
         columns.proctime.push(name.value);
         return Ok(());
     }
-    if reader.sees("AS") {
-        return Err(computed(reader, &name));
+    if reader.take_words("AS") {
+        return read_computed(reader, columns, name);
     }
     let kind = read_type(reader)?;
+    if read_generated(reader, columns, &name, &kind)? {
+        return Ok(());
+    }
     let mut nullable = true;
     loop {
         if reader.take_words("NOT NULL") {
@@ -105,27 +115,18 @@ fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) 
             } else {
                 name.value.clone()
             };
-            reader.take_words("VIRTUAL");
+            if reader.take_words("VIRTUAL") {
+                columns.read_only.insert(name.value.clone());
+            }
             columns.metadata.insert(name.value.clone(), from);
         } else if reader.take_words("COMMENT") {
             reader.string("a comment")?;
-        } else if reader.sees("GENERATED") || reader.sees("AS") {
-            return Err(computed(reader, &name));
         } else {
             break;
         }
     }
     columns.fields.push(Field::new(name.value, kind, nullable));
     Ok(())
-}
-
-fn computed(reader: &Reader, name: &Name) -> SqlError {
-    SqlError::new(
-        Mistake::Definition,
-        format!("'{}' is a computed column, which a stream does not have", name.value),
-    )
-    .at(name.position, reader.script())
-    .hint(format!("CREATE VIEW ... AS SELECT *, ... AS {} FROM ...", name.value))
 }
 
 type Watermark = (Name, String, Vec<Name>, Vec<Name>);
@@ -137,7 +138,7 @@ fn read_watermark(reader: &mut Reader) -> Result<Watermark> {
     let (text, uses) = if reader.take_words("AS") {
         let at = reader.position();
         let (expr, text) = reader.expr()?;
-        let uses = columns_of(&expr).into_iter().map(|value| Name { value, position: at }).collect();
+        let uses = names_in(&expr).into_iter().map(|value| Name { value, position: at }).collect();
         (text, uses)
     } else {
         (format!("\"{}\" - INTERVAL '1 second'", column.value), Vec::new())
@@ -166,26 +167,24 @@ fn read_primary_key(reader: &mut Reader) -> Result<Vec<Name>> {
     Ok(key)
 }
 
-fn columns_of(expr: &ast::Expr) -> Vec<String> {
-    let mut names = Vec::new();
-    let _ = visit_expressions(expr, |expr| {
-        if let ast::Expr::Identifier(ident) = expr {
-            names.push(normal(ident));
-        }
-        ControlFlow::<()>::Continue(())
-    });
-    names
-}
-
 fn check_watermark(
     reader: &Reader,
-    fields: &[Field],
+    columns: &Columns,
     column: &Name,
     per: &[Name],
     uses: &[Name],
 ) -> Result<()> {
-    let field = check_column(reader, fields, column)?;
-    if !matches!(field.data_type(), DataType::Timestamp(..)) {
+    let fields = &columns.fields;
+    let is_computed = |name: &Name| columns.computed.iter().any(|column| column.name == name.value);
+    if columns.proctime.contains(&column.value) {
+        let message = format!("'{}' is processing time, which has no watermark", column.value);
+        return Err(SqlError::new(Mistake::Definition, message)
+            .at(column.position, reader.script())
+            .hint("leave WATERMARK FOR out: windows over the column run in processing time"));
+    }
+    // The type of one that is computed is known when it is planned.
+    let field = if is_computed(column) { None } else { Some(check_column(reader, fields, column)?) };
+    if let Some(field) = field.filter(|field| !matches!(field.data_type(), DataType::Timestamp(..))) {
         return Err(SqlError::new(
             Mistake::Type,
             format!(
@@ -195,9 +194,12 @@ fn check_watermark(
             ),
         )
         .at(column.position, reader.script())
-        .hint("declare the column as TIMESTAMP"));
+        .hint("declare the column as TIMESTAMP, or compute it: ts AS TO_TIMESTAMP_LTZ(ms, 3)"));
     }
-    for name in per.iter().chain(uses) {
+    for name in per {
+        must_be_stored(reader, columns, name, "a timeline per key")?;
+    }
+    for name in per.iter().chain(uses).filter(|name| !is_computed(name)) {
         check_column(reader, fields, name)?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use super::alarms::read_alarm;
 use super::archive::read_archive;
 use super::changes::{MODE, take_changes};
 use super::columns::{Columns, check_column, read_columns};
+use super::computed::must_be_stored;
 use super::functions::read_function;
 use super::mapreduce::read_mapreduce;
 use super::options::{CLOCK_GUARD, Given, apply, read_options};
@@ -20,6 +21,7 @@ use super::statements::read_insert;
 use super::trigger::read_trigger;
 use crate::definition::{Compression, Durability, JobDef, RetentionDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::user_functions::Functions;
 use crate::statement::{CreateJob, CreateStream, CreateView, Name, Statement};
 
 const KINDS: [&str; 14] = [
@@ -153,6 +155,9 @@ fn new_stream(name: &Name, columns: Columns, partition_by: Vec<String>) -> Strea
         name: name.value.clone(),
         schema: Arc::new(Schema::new(columns.fields)),
         metadata: columns.metadata,
+        read_only: columns.read_only,
+        computed: columns.computed,
+        functions: Functions::default(),
         clock_guard: columns.watermark.is_some().then_some(CLOCK_GUARD),
         watermark: columns.watermark,
         partition_by,
@@ -175,6 +180,7 @@ fn read_partition(reader: &mut Reader, columns: &Columns) -> Result<Vec<String>>
     }
     let names = reader.columns()?;
     for name in &names {
+        must_be_stored(reader, columns, name, "PARTITIONED BY")?;
         check_column(reader, &columns.fields, name)?;
     }
     Ok(names.into_iter().map(|name| name.value).collect())

@@ -9,6 +9,7 @@ mod arroyo;
 mod calls;
 mod changes;
 mod columns;
+mod computed;
 mod create;
 mod dialect;
 mod flink;

@@ -8,7 +8,7 @@ use headwater_core::StreamName;
 
 use super::target::assignable;
 use crate::catalog::{Catalog, Entry};
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, Source};
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::parse::sql_type;
@@ -50,13 +50,14 @@ pub(crate) fn late_into(
         }
         Target::Stream(..) | Target::View(_) => {}
     }
-    let read = dataflow.sources.iter().filter_map(|source| catalog.stream(source.stream.as_str()));
-    let read: Vec<&StreamDef> = read.map(AsRef::as_ref).collect();
-    if read.iter().any(|source| source.name == name.value) {
+    let sources = dataflow.sources.iter();
+    let read: Vec<Read<'_>> =
+        sources.filter_map(|source| Some(Read::of(catalog.stream(source.stream.as_str())?, source))).collect();
+    if read.iter().any(|source| source.stream.name == name.value) {
         let message = format!("'{}' is read by the query, and cannot take its late rows", name.value);
         return refused(Mistake::Definition, message);
     }
-    if read.iter().all(|source| source.watermark.is_none()) {
+    if read.iter().all(|source| source.stream.watermark.is_none()) {
         let message = "no row is ever late for a query without event time".to_owned();
         return Err(SqlError::new(Mistake::NoWatermark, message).hint("leave LATE DATA TO out"));
     }
@@ -65,7 +66,25 @@ pub(crate) fn late_into(
     Ok(Dataflow { late: Some(StreamName::new(&name.value).map_err(wrong)?), ..dataflow })
 }
 
-fn check_column(field: &FieldRef, read: &[&StreamDef], stream: &StreamDef) -> Result<()> {
+/// A stream that is read, and its columns as late rows have them.
+struct Read<'a> {
+    stream: &'a StreamDef,
+    fields: Vec<FieldRef>,
+}
+
+impl<'a> Read<'a> {
+    fn of(stream: &'a StreamDef, source: &Source) -> Self {
+        let computed = source.schema.fields().len() - source.computed.len();
+        let fields = stream.schema.fields().iter().chain(&source.schema.fields()[computed..]);
+        Self { stream, fields: fields.cloned().collect() }
+    }
+
+    fn column(&self, name: &str) -> Option<&FieldRef> {
+        self.fields.iter().find(|field| field.name() == name)
+    }
+}
+
+fn check_column(field: &FieldRef, read: &[Read<'_>], stream: &StreamDef) -> Result<()> {
     let (own, name) = (&stream.name, field.name());
     if name == LATENESS {
         return match field.data_type() {
@@ -81,10 +100,9 @@ fn check_column(field: &FieldRef, read: &[&StreamDef], stream: &StreamDef) -> Re
         let message = format!("the column '{name}' of '{own}' must take NULL: not every late row has it");
         return Err(SqlError::new(Mistake::TargetColumns, message).hint("leave NOT NULL out"));
     }
-    let mut found =
-        read.iter().filter_map(|source| Some((source, source.schema.field_with_name(name).ok()?))).peekable();
+    let mut found = read.iter().filter_map(|source| Some((source, source.column(name)?))).peekable();
     if found.peek().is_none() {
-        let known = read.iter().flat_map(|source| source.schema.fields()).map(|field| field.name().as_str());
+        let known = read.iter().flat_map(|source| &source.fields).map(|field| field.name().as_str());
         let message = format!("late rows have no column '{name}' for '{own}'");
         let hint = did_you_mean(name, known.chain([LATENESS]));
         return Err(SqlError::new(Mistake::TargetColumns, message).hint_if(hint));
@@ -92,7 +110,7 @@ fn check_column(field: &FieldRef, read: &[&StreamDef], stream: &StreamDef) -> Re
     match found.find(|(_, from)| !assignable(from.data_type(), field.data_type())) {
         Some((source, from)) => {
             let (from, to) = (sql_type(from.data_type()), sql_type(field.data_type()));
-            let message = format!("'{name}' is {from} in '{}' and {to} in '{own}'", source.name);
+            let message = format!("'{name}' is {from} in '{}' and {to} in '{own}'", source.stream.name);
             Err(SqlError::new(Mistake::TargetColumns, message))
         }
         None => Ok(()),

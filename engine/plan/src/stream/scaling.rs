@@ -81,6 +81,7 @@ impl Decide<'_> {
             stream,
             projection: (0..schema.fields().len()).collect(),
             metadata: Metadata::default(),
+            computed: Vec::new(),
             schema,
             bounds: Vec::new(),
             watermark: None,

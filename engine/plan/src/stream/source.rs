@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::utils::split_conjunction;
@@ -18,11 +18,12 @@ use headwater_operators::Changes;
 use super::flow::{Flow, PerKeyColumns, Time};
 use super::lower::Lower;
 use crate::METADATA_COLUMNS;
+use crate::computed::{Declared, Origin, columns_of};
 use crate::dataflow::{Bound, Exchange, Metadata, Source, StageInput, Upstream, Watermark};
 use crate::definition::{StreamDef, WatermarkDef};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
-use crate::names::with_metadata;
+use crate::names::{StreamTable, with_metadata};
 use crate::physical::physical_expr;
 use crate::proctime::ARRIVAL;
 
@@ -40,23 +41,21 @@ impl Lower<'_> {
             return Err(refused(error));
         }
         debug_assert!(scan.filters.is_empty() && scan.fetch.is_none(), "streams take no filters");
-        let whole = with_metadata(&stream.schema);
+        let declared = match scan.source.downcast_ref::<StreamTable>() {
+            Some(table) => Arc::clone(table.declared()),
+            None => Arc::new(Declared::stored(&stream.schema)),
+        };
         let wanted: Vec<usize> = match &scan.projection {
             Some(columns) => columns.clone(),
-            None => (0..whole.fields().len()).collect(),
+            None => (0..declared.origins.len() + METADATA_COLUMNS.len()).collect(),
         };
-        let own = stream.schema.fields().len();
-        let mut projection: Vec<usize> = wanted.iter().copied().filter(|column| *column < own).collect();
-        let watermark = if self.processing { None } else { self.watermark_of(&stream)? };
-        for column in watermark.iter().flat_map(|(_, columns)| columns) {
-            if !projection.contains(column) {
-                projection.push(*column);
-            }
-        }
-        let metadata: Vec<usize> = wanted.iter().copied().filter(|column| *column >= own).collect();
-        let read: Vec<usize> = projection.iter().chain(&metadata).copied().collect();
-        let schema: SchemaRef = Arc::new(whole.project(&read)?);
-        let place = |column: usize| read.iter().position(|read| *read == column);
+        let watermark = if self.processing { None } else { self.watermark_of(&stream, &declared)? };
+        let told_by = watermark.as_ref().map(|(_, columns)| columns.clone()).unwrap_or_default();
+        let layout = Layout::of(&stream, &declared, &wanted, &told_by)?;
+        let read = layout.schema(&stream, &declared)?;
+        let computed = layout.computed.iter().map(|column| self.compute(&declared, *column, &read));
+        let computed = computed.collect::<Result<Vec<_>>>()?;
+        let schema = layout.with_computed(&declared, &read);
         let watermark = match (watermark, &stream.watermark) {
             _ if self.processing => Some(arrival_watermark(&schema)?),
             (Some((candidate, _)), Some(definition)) => {
@@ -64,15 +63,25 @@ impl Lower<'_> {
             }
             _ => None,
         };
+        let whole = with_metadata(&stream.schema);
         let bounds = if watermark.is_none() { bounds_of(filters, &whole) } else { Vec::new() };
-        let has = |name: &str| metadata.iter().any(|column| whole.field(*column).name() == name);
-        let [shard, sequence, arrival] = METADATA_COLUMNS.map(has);
-        let time = time_of(&stream, &place, watermark.as_ref());
+        let place = |column: usize| layout.place(&declared, column);
+        let time = time_of(&stream, &declared, &place, watermark.as_ref());
         let candidate = watermark.as_ref().map(|watermark| Arc::clone(&watermark.candidate));
+        let scanned = |column: &usize| match place(*column) {
+            Some(nth) => Ok(Scanned::Read(nth)),
+            None => {
+                let name = declared.schema.field(*column).name().clone();
+                Ok(Scanned::Computed(self.compute(&declared, *column, &schema)?, name))
+            }
+        };
+        let columns = wanted.iter().map(scanned).collect::<Result<Vec<_>>>()?;
+        let kept: Vec<usize> = told_by.iter().filter_map(|column| place(*column)).collect();
         self.sources.push(Source {
             stream: StreamName::new(&name).map_err(|error| DataFusionError::External(Box::new(error)))?,
-            projection,
-            metadata: Metadata { shard, sequence, arrival },
+            projection: layout.stored,
+            metadata: layout.metadata,
+            computed,
             schema: Arc::clone(&schema),
             bounds,
             watermark,
@@ -81,14 +90,37 @@ impl Lower<'_> {
         let inputs = vec![StageInput { from, exchange: Exchange::Forward }];
         let mut flow = Flow::new(inputs, schema, Changes::AppendOnly, time);
         let timeline = candidate.filter(|_| below_window && flow.time.per_key.is_some());
-        arrange(&mut flow, &wanted, &read, timeline)?;
+        arrange(&mut flow, columns, &kept, timeline)?;
         Ok(flow)
     }
 
+    /// What gives a column that is computed, over these columns.
+    fn compute(
+        &self,
+        declared: &Declared,
+        column: usize,
+        read: &SchemaRef,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        match &declared.origins[column] {
+            Origin::Computed(expr) => {
+                let names = DFSchema::try_from(read.as_ref().clone())?;
+                physical_expr(self.state, expr.clone(), &names)
+            }
+            Origin::Stored(_) => {
+                let name = declared.schema.field(column).name();
+                Ok(Arc::new(PhysicalColumn::new(name, read.index_of(name)?)))
+            }
+        }
+    }
+
     /// The stream's watermark over all its columns, and the columns that it uses.
-    fn watermark_of(&self, stream: &StreamDef) -> Result<Option<(Expr, Vec<usize>)>> {
+    fn watermark_of(
+        &self,
+        stream: &StreamDef,
+        declared: &Declared,
+    ) -> Result<Option<(Expr, Vec<usize>)>> {
         let Some(definition) = &stream.watermark else { return Ok(None) };
-        let schema = DFSchema::try_from(stream.schema.as_ref().clone())?;
+        let schema = DFSchema::try_from(declared.schema.as_ref().clone())?;
         let wrong = |why: String| {
             let message = format!("the watermark of '{}' is wrong: {why}", stream.name);
             refused(SqlError::new(Mistake::Definition, message))
@@ -140,11 +172,12 @@ fn arrival_watermark(schema: &SchemaRef) -> Result<Watermark> {
 
 fn time_of(
     stream: &StreamDef,
+    declared: &Declared,
     place: &dyn Fn(usize) -> Option<usize>,
     watermark: Option<&Watermark>,
 ) -> Time {
     let Some(watermark) = watermark else { return Time::default() };
-    let place_of = |name: &String| stream.schema.index_of(name).ok().and_then(place);
+    let place_of = |name: &String| declared.schema.index_of(name).ok().and_then(place);
     let keys = stream.watermark.iter().flat_map(|definition| &definition.per);
     let per_key = watermark.per_key.then(|| PerKeyColumns {
         stream: stream.name.clone(),
@@ -154,28 +187,125 @@ fn time_of(
     Time { columns: vec![watermark.column], per_key, ..Time::default() }
 }
 
-/// Puts the columns that the scan wants first; a key's timeline becomes two columns of its own.
+/// What a source reads: columns of the stream, those of metadata, and what is computed from both because event time is told by it.
+/// Indices are those of the stream as it was declared, but for `stored`.
+struct Layout {
+    stored: Vec<usize>,
+    metadata: Metadata,
+    computed: Vec<usize>,
+}
+
+impl Layout {
+    fn of(
+        stream: &StreamDef,
+        declared: &Declared,
+        wanted: &[usize],
+        told_by: &[usize],
+    ) -> Result<Self> {
+        let own = declared.origins.len();
+        let (mut stored, mut computed) = (Vec::new(), Vec::new());
+        let mut add = |column: usize| {
+            if !stored.contains(&column) {
+                stored.push(column);
+            }
+        };
+        for column in wanted.iter().chain(told_by).filter(|column| **column < own) {
+            match &declared.origins[*column] {
+                Origin::Stored(stored) => add(*stored),
+                Origin::Computed(expr) => {
+                    columns_of(expr, &stream.schema)?.into_iter().for_each(&mut add);
+                    if told_by.contains(column) && !computed.contains(column) {
+                        computed.push(*column);
+                    }
+                }
+            }
+        }
+        let has = |nth: usize| wanted.contains(&(own + nth));
+        let metadata = Metadata { shard: has(0), sequence: has(1), arrival: has(2) };
+        Ok(Self { stored, metadata, computed })
+    }
+
+    /// The columns that are read.
+    fn schema(&self, stream: &StreamDef, declared: &Declared) -> Result<SchemaRef> {
+        let whole = with_metadata(&stream.schema);
+        let own = whole.fields().len() - METADATA_COLUMNS.len();
+        debug_assert!(own <= declared.origins.len(), "every stored column is declared");
+        let metadata = self.of_metadata().map(|nth| own + nth);
+        let read: Vec<usize> = self.stored.iter().copied().chain(metadata).collect();
+        Ok(Arc::new(whole.project(&read)?))
+    }
+
+    /// The same, and behind them those that are computed.
+    fn with_computed(&self, declared: &Declared, read: &SchemaRef) -> SchemaRef {
+        if self.computed.is_empty() {
+            return Arc::clone(read);
+        }
+        let computed = self.computed.iter().map(|column| Arc::clone(&declared.schema.fields()[*column]));
+        Arc::new(Schema::new(read.fields().iter().cloned().chain(computed).collect::<Vec<_>>()))
+    }
+
+    fn of_metadata(&self) -> impl Iterator<Item = usize> {
+        let Metadata { shard, sequence, arrival } = self.metadata;
+        [shard, sequence, arrival].into_iter().enumerate().filter_map(|(nth, read)| read.then_some(nth))
+    }
+
+    /// Where a column is read, or computed as rows are read.
+    fn place(&self, declared: &Declared, column: usize) -> Option<usize> {
+        let (stored, metadata) = (self.stored.len(), self.of_metadata().count());
+        match declared.origins.get(column) {
+            Some(Origin::Stored(own)) => self.stored.iter().position(|read| read == own),
+            Some(Origin::Computed(_)) => {
+                let nth = self.computed.iter().position(|computed| *computed == column)?;
+                Some(stored + metadata + nth)
+            }
+            None => {
+                let nth = self.of_metadata().position(|nth| declared.origins.len() + nth == column)?;
+                Some(stored + nth)
+            }
+        }
+    }
+}
+
+/// A column that a scan wants.
+enum Scanned {
+    /// One that the source has.
+    Read(usize),
+    /// One that is computed from what the source has, and its name.
+    Computed(Arc<dyn PhysicalExpr>, String),
+}
+
+/// Puts the columns that the scan wants first, and behind them those by which event time is told; a key's timeline becomes two columns of
+/// its own.
 fn arrange(
     flow: &mut Flow,
-    wanted: &[usize],
-    read: &[usize],
+    wanted: Vec<Scanned>,
+    kept: &[usize],
     timeline: Option<Arc<dyn PhysicalExpr>>,
 ) -> Result<()> {
-    let in_order = read.starts_with(wanted);
-    if in_order && timeline.is_none() {
+    let in_place = |(nth, column): (usize, &Scanned)| matches!(column, Scanned::Read(read) if *read == nth);
+    if wanted.iter().enumerate().all(in_place) && timeline.is_none() {
         return Ok(());
     }
-    let rest = read.iter().filter(|column| !wanted.contains(column));
-    let mut from: Vec<Option<usize>> =
-        wanted.iter().chain(rest).map(|column| read.iter().position(|read| read == column)).collect();
-    let mut exprs: Vec<(Arc<dyn PhysicalExpr>, String)> = from
-        .iter()
-        .flatten()
-        .map(|column| {
-            let name = flow.schema.field(*column).name().clone();
-            (Arc::new(PhysicalColumn::new(&name, *column)) as Arc<dyn PhysicalExpr>, name)
-        })
-        .collect();
+    let mut from: Vec<Option<usize>> = Vec::with_capacity(wanted.len() + kept.len());
+    let mut exprs: Vec<(Arc<dyn PhysicalExpr>, String)> = Vec::with_capacity(wanted.len() + kept.len());
+    for column in wanted {
+        match column {
+            Scanned::Read(nth) => {
+                from.push(Some(nth));
+                exprs.push(read_column(flow, nth));
+            }
+            Scanned::Computed(expr, name) => {
+                from.push(None);
+                exprs.push((expr, name));
+            }
+        }
+    }
+    for nth in kept {
+        if !from.contains(&Some(*nth)) {
+            from.push(Some(*nth));
+            exprs.push(read_column(flow, *nth));
+        }
+    }
     let Some(candidate) = timeline else { return flow.project(exprs, &from) };
     exprs.push((candidate, "$watermark".to_owned()));
     exprs.push((datafusion::physical_expr::expressions::lit(true), "$pass".to_owned()));
@@ -186,6 +316,11 @@ fn arrange(
         per_key.below_window = Some((columns - 2, columns - 1));
     }
     Ok(())
+}
+
+fn read_column(flow: &Flow, nth: usize) -> (Arc<dyn PhysicalExpr>, String) {
+    let name = flow.schema.field(nth).name().clone();
+    (Arc::new(PhysicalColumn::new(&name, nth)), name)
 }
 
 /// Bounds on columns that conditions of the form `column < literal` imply.

@@ -209,10 +209,17 @@ fn fill(
     // How often a row is added is not for the query to say.
     let fields = &stream.schema.fields()[..stream.schema.fields().len() - usize::from(stream.is_changelog())];
     let own: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+    let is_filled = |name: &str| !stream.read_only.contains(name);
     let places: Vec<usize> = if names.is_empty() {
-        (0..own.len()).collect()
+        (0..own.len()).filter(|nth| is_filled(own[*nth])).collect()
     } else {
         let place = |name: &String| {
+            let only_read = if stream.is_computed(name) { Some("computed from others") } else { None };
+            let only_read = only_read.or((!is_filled(name)).then_some("filled by the connector alone"));
+            if let Some(why) = only_read {
+                let message = format!("the column '{name}' of '{}' is {why}", stream.name);
+                return Err(SqlError::new(Mistake::TargetColumns, message).hint("leave it out"));
+            }
             own.iter().position(|known| known == name).ok_or_else(|| {
                 let error = SqlError::new(
                     Mistake::UnknownColumn,

@@ -31,11 +31,14 @@ impl Entry {
                     metric.bind(functions);
                 }
             }
-            Self::Stream(_)
-            | Self::Table(_)
-            | Self::MapReduce(_)
-            | Self::ScalingGroup(_)
-            | Self::Archive(_) => {}
+            Self::Stream(stream) | Self::Table(stream) => {
+                if !stream.computed.is_empty() {
+                    let stream = Arc::make_mut(stream);
+                    let calls = stream.computed.iter().flat_map(|column| called(&*column.expr)).collect();
+                    stream.functions = functions.only(&calls);
+                }
+            }
+            Self::MapReduce(_) | Self::ScalingGroup(_) | Self::Archive(_) => {}
         }
         self
     }
@@ -54,11 +57,8 @@ impl Entry {
                 PolicyWhat::Target { metric, .. } => metric.functions(),
                 _ => None,
             },
-            Self::Stream(_)
-            | Self::Table(_)
-            | Self::MapReduce(_)
-            | Self::ScalingGroup(_)
-            | Self::Archive(_) => None,
+            Self::Stream(stream) | Self::Table(stream) => Some(&stream.functions),
+            Self::MapReduce(_) | Self::ScalingGroup(_) | Self::Archive(_) => None,
         }
     }
 }

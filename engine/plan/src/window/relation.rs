@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, ExprSchemable, Extension, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, Extension, LogicalPlan, Projection};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, TableFactor, WindowType,
@@ -312,7 +312,10 @@ pub(crate) fn event_time_of(plan: &LogicalPlan, catalog: &Catalog) -> Option<Col
             let index = alias.input.schema().index_of_column(&inner).ok()?;
             return Some(Column::from(alias.schema.qualified_field(index)));
         }
-        LogicalPlan::Projection(projection) => (event_time_of(&projection.input, catalog)?, projection),
+        LogicalPlan::Projection(projection) => match event_time_of(&projection.input, catalog) {
+            Some(time) => (time, projection),
+            None => return computed_time_of(projection, catalog),
+        },
         _ => return None,
     };
     let (time, projection) = inner;
@@ -331,4 +334,14 @@ pub(crate) fn event_time_of(plan: &LogicalPlan, catalog: &Catalog) -> Option<Col
             .ok()?;
     }
     found
+}
+
+/// The event time of a stream that is computed above its scan.
+fn computed_time_of(projection: &Projection, catalog: &Catalog) -> Option<Column> {
+    let LogicalPlan::TableScan(scan) = &*projection.input else { return None };
+    let stream = catalog.stream(&scan.table_name.to_string())?;
+    let time = &stream.watermark.as_ref()?.column;
+    let is_time = |field: &FieldRef| field.name() == time && stream.is_computed(time);
+    let index = projection.schema.fields().iter().position(is_time)?;
+    Some(Column::from(projection.schema.qualified_field(index)))
 }

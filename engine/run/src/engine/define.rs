@@ -212,9 +212,11 @@ impl Inner {
     fn create(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
         match entry {
             Entry::Stream(def) => {
+                self.planner.check(after, &self.tables(), parsed)?;
                 let spec = spec_of(def)?;
                 self.note(&def.name, parsed)?;
                 self.log.create_stream(spec)?;
+                self.tell_time(after, def)?;
             }
             Entry::Table(def) if def.is_procedure() => {
                 let spec = spec_of(def)?;
@@ -223,12 +225,14 @@ impl Inner {
                 self.log.create_stream(spec)?;
             }
             Entry::Table(def) => {
+                self.planner.check(after, &self.tables(), parsed)?;
                 let roles = self.roles_of(def)?;
                 let spec = spec_of(def)?;
                 // A former table of this name may have been dropped just before a crash.
                 self.connectors.forget(&def.name, &self.ingest)?;
                 self.note(&def.name, parsed)?;
                 self.log.create_stream(spec)?;
+                self.tell_time(after, def)?;
                 self.state.lock().catalog = after.clone();
                 // One of a database may be there to look rows up in: the first use tells.
                 if def.is_database() {
@@ -347,6 +351,7 @@ impl Inner {
     fn drop_entry(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
         let name = entry.name();
         self.note(name, parsed)?;
+        self.ingest.tell_time(name, None);
         {
             let mut state = self.state.lock();
             state.catalog = after.clone();

@@ -24,6 +24,7 @@ mod settings;
 mod show;
 mod state;
 mod statuses;
+mod times;
 mod triggers;
 
 pub(crate) use connect::inputs_of_entry;

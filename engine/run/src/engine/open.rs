@@ -76,6 +76,13 @@ impl Inner {
 
     fn start_all(self: &Arc<Self>) -> Result<()> {
         let catalog = self.catalog();
+        for entry in catalog.entries() {
+            if let Entry::Stream(def) | Entry::Table(def) = entry {
+                if let Err(error) = self.tell_time(&catalog, def) {
+                    tracing::error!(stream = def.name, code = %error.code(), %error, "its event time is not computed");
+                }
+            }
+        }
         self.measure_jobs(&catalog)?;
         // Before those who read: a job that starts from the first row finds it in the archive.
         for entry in catalog.entries() {
@@ -266,7 +273,7 @@ pub(super) fn spec_of(def: &StreamDef) -> Result<StreamSpec> {
     Ok(StreamSpec {
         shards: def.shards,
         partition_by: def.partition_by.clone(),
-        event_time: def.watermark.as_ref().map(|watermark| watermark.column.clone()),
+        event_time: def.stored_event_time().map(str::to_owned),
         durability: match def.durability {
             headwater_plan::Durability::Disk => headwater_log::Durability::Disk,
             headwater_plan::Durability::Process => headwater_log::Durability::Process,

@@ -126,7 +126,9 @@ impl Inner {
         let catalog = self.catalog();
         let table = &name.value;
         let (schema, watermark) = match catalog.get(table) {
-            Some(Entry::Stream(def) | Entry::Table(def)) => (Arc::clone(&def.schema), def.watermark.clone()),
+            Some(Entry::Stream(def) | Entry::Table(def)) => {
+                (self.planner.columns_of(&catalog, &self.tables(), def)?, def.watermark.clone())
+            }
             Some(Entry::View(view)) => {
                 let plan = self.planner.batch(&catalog, &self.tables(), &view.query)?;
                 (Arc::clone(plan.schema().inner()), None)

@@ -327,6 +327,14 @@ fn dress(source: &Source, shard: ShardId, read: ReadBatch) -> Result<RecordBatch
         }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    if !source.computed.is_empty() {
+        let read: Vec<usize> = (0..all.len()).collect();
+        let schema = Arc::new(source.schema.project(&read)?);
+        let batch = RecordBatch::try_new_with_options(schema, all.clone(), &options)?;
+        for expr in &source.computed {
+            all.push(expr.evaluate(&batch)?.into_array(rows)?);
+        }
+    }
     Ok(RecordBatch::try_new_with_options(Arc::clone(&source.schema), all, &options)?)
 }
 
