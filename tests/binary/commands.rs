@@ -211,10 +211,13 @@ fn settings_are_refused_with_the_place_where_they_are_chosen() {
     let set = |sql: &str| run(&["sql", "--data", &data, "--format", "table", "-c", sql]);
     let taken = set("SET 'table.local-time-zone' = 'UTC'; SET 'execution.runtime-mode' = 'streaming'");
     assert_eq!(String::from_utf8_lossy(&taken.stdout), "SET\nSET\n");
+    let passed_over = set("SET 'parallelism.default' = 4; SET 'execution.checkpointing.interval' = '10 s'");
+    let told = String::from_utf8_lossy(&passed_over.stderr).into_owned();
+    assert!(told.contains("--workers") && told.contains("--checkpoint-seconds"), "{told}");
     for (sql, told) in [
         ("SET timezone = 'Europe/Berlin'", "AT TIME ZONE"),
-        ("SET 'parallelism.default' = 4", "--workers"),
-        ("SET 'execution.checkpointing.interval' = '10 s'", "--checkpoint-seconds"),
+        ("SET 'table.exec.emit.early-fire.delay' = '5 s'", "EMIT EVERY"),
+        ("SET 'execution.savepoint.path' = '/tmp/s'", "begins with the first row"),
         ("SET timezon = 'UTC'", "timezone"),
     ] {
         let error = run_badly(&["sql", "--data", &data, "-c", sql], 1);

@@ -225,6 +225,12 @@ impl Catalog {
     }
 
     fn apply_statement(&self, parsed: &Parsed) -> Result<(Self, Change)> {
+        if let Statement::CreateStream(create) | Statement::CreateTable(create) = &parsed.statement
+            && let Some(like) = &create.like
+        {
+            let statement = like.resolve(create, self)?;
+            return self.apply_statement(&Parsed { statement, ..parsed.clone() });
+        }
         let (name, entry, may_exist, or_replace) = match &parsed.statement {
             Statement::CreateStream(create) => (
                 &create.name,
@@ -519,6 +525,9 @@ impl Catalog {
     }
 
     fn alter(&self, alter: &AlterStream, parsed: &Parsed) -> Result<(Self, Change)> {
+        if alter.if_exists && self.get(&alter.name.value).is_none() {
+            return Ok((self.clone(), Change::Unchanged(format!("there is no stream {}", alter.name.value))));
+        }
         let place = |error: SqlError| error.at(alter.name.position, &parsed.script);
         let from = match self.get(&alter.name.value) {
             Some(Entry::Table(table)) => return self.alter_table(table, alter, parsed).map_err(place),

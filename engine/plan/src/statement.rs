@@ -8,6 +8,7 @@ use headwater_decide::alarm::AlarmState;
 use headwater_decide::scaling::Resize;
 
 use crate::decision::AlarmDef;
+use crate::parse::Like;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
@@ -35,6 +36,8 @@ pub enum Statement {
     CreateStream(CreateStream),
     /// `CREATE TABLE ... WITH (connector = ...)`, `CREATE SOURCE`, `CREATE SINK` without a query.
     CreateTable(CreateStream),
+    /// `EXECUTE STATEMENT SET`, `CREATE TABLE ... AS SELECT`.
+    Together(Together),
     /// `CREATE [TEMPORARY] VIEW`.
     CreateView(CreateView),
     /// `CREATE MATERIALIZED VIEW`.
@@ -97,6 +100,8 @@ pub enum Statement {
     Replay(Replay),
     /// `CANCEL REPLAY number`.
     CancelReplay(u64),
+    /// What scripts of Flink's say that has no meaning here, such as `USE CATALOG`: why it is passed over.
+    PassedOver(String),
 }
 
 /// A name and its place.
@@ -139,6 +144,17 @@ pub struct CreateStream {
     pub definition: StreamDef,
     /// Whether one of the name may exist already.
     pub if_not_exists: bool,
+    /// `LIKE`: what the definition is completed with when the statement is applied to a catalog.
+    pub(crate) like: Option<Box<Like>>,
+}
+
+/// Statements that are done together: all of them, or none.
+#[derive(Debug, Clone)]
+pub struct Together {
+    /// `CREATE TABLE ... AS`: the table.
+    pub table: Option<Box<Parsed>>,
+    /// What is inserted, each as a job of its own.
+    pub inserts: Vec<Parsed>,
 }
 
 /// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS]`.
@@ -321,6 +337,8 @@ pub struct AlterStream {
     pub name: Name,
     /// What is changed.
     pub change: StreamChange,
+    /// Whether it may be missing.
+    pub if_exists: bool,
 }
 
 /// What `ALTER STREAM` changes.
@@ -390,6 +408,21 @@ pub struct Insert {
     pub columns: Vec<Name>,
     /// What is inserted; `VALUES` is a query, too.
     pub query: Query,
+    /// Its own text, without what a script has set for it.
+    pub text: String,
+    /// What a script has set for it.
+    pub settings: InsertSettings,
+}
+
+/// What a script has set for an INSERT INTO.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InsertSettings {
+    /// Whether it goes on for ever, as a job; `None`: if what it reads does.
+    pub goes_on: Option<bool>,
+    /// `SET 'pipeline.name'`: what the job is called.
+    pub name: Option<String>,
+    /// `SET 'ttl'`, as it was written.
+    pub ttl: Option<String>,
 }
 
 /// A query.

@@ -128,7 +128,9 @@ fn statements_of(sql: &str) -> Result<Vec<String>> {
         if sql[before.len()..].starts_with(&parsed.text) {
             return blanks + &parsed.text;
         }
-        let (set, text) = parsed.text.split_once("; ").unwrap_or(("", &parsed.text));
+        let is_own = |at: &usize| sql[before.len()..].starts_with(&parsed.text[at + 2..]);
+        let end = parsed.text.match_indices("; ").map(|(at, _)| at).find(is_own);
+        let (set, text) = end.map_or(("", &*parsed.text), |at| (&parsed.text[..at], &parsed.text[at + 2..]));
         let first_line = blanks.find('\n').unwrap_or(blanks.len());
         let room = (set.chars().count() + 1).min(first_line);
         format!("{set};{}{text}", &blanks[room..])
@@ -170,5 +172,9 @@ mod tests {
         let expected =
             ["SET 'ttl' = '1 hour';\nEXPLAIN SELECT 1", "                     \n                  SHOW JOBS"];
         assert_eq!(found, expected);
+        let script = "SET 'ttl' = '1 h'; SET 'pipeline.name' = 'x';\n\n\nINSERT INTO a SELECT 1";
+        let found = statements_of(script).unwrap();
+        assert!(found[1].starts_with("SET 'pipeline.name' = 'x'; SET 'ttl' = '1 h';"), "{found:?}");
+        assert!(found[1].ends_with("\n\n\nINSERT INTO a SELECT 1"), "{found:?}");
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::reader::Reader;
 use crate::definition::{StreamDef, WEIGHT};
 use crate::error::{Mistake, Result, SqlError};
+use crate::script::Script;
 use crate::statement::Name;
 
 /// The option in which a table says that each of its records is the newest row of its key; Confluent spells it so.
@@ -20,10 +20,10 @@ const OF_A_CHANGE: [&str; 5] =
     ["ingestion-timestamp", "source.timestamp", "source.database", "source.schema", "source.table"];
 
 /// Gives a stream or table that holds changes its last column, and what its key asks for.
-pub(super) fn take_changes(reader: &Reader, name: &Name, stream: &mut StreamDef) -> Result<()> {
+pub(super) fn take_changes(script: &Script, name: &Name, stream: &mut StreamDef) -> Result<()> {
     let wrong = |message: String, hint: &str| {
         let error = SqlError::new(Mistake::Definition, message);
-        Err(error.at(name.position, reader.script()).hint(hint))
+        Err(error.at(name.position, script).hint(hint))
     };
     let upserts = is_upsert(stream);
     if let Some(mode) = stream.options.get(MODE)

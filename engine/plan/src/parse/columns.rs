@@ -12,10 +12,11 @@ use crate::METADATA_COLUMNS;
 use crate::computed::ComputedColumn;
 use crate::definition::WatermarkDef;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::script::{Position, Script};
 use crate::statement::Name;
 
-/// What the parentheses hold.
-#[derive(Default)]
+/// The columns of a stream or table, and what belongs to them.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Columns {
     pub(super) fields: Vec<Field>,
     pub(super) metadata: BTreeMap<String, String>,
@@ -26,23 +27,54 @@ pub(super) struct Columns {
     pub(super) proctime: Vec<String>,
 }
 
+impl Columns {
+    /// Whether something has this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name() == name) || self.computes(name)
+    }
+
+    /// Whether what has this name is not stored.
+    pub(super) fn computes(&self, name: &str) -> bool {
+        self.computed.iter().any(|column| column.name == name)
+            || self.proctime.iter().any(|column| column == name)
+    }
+}
+
+/// What the parentheses hold; what it says of columns may be of those of another table.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written {
+    pub(super) columns: Columns,
+    pub(super) watermark: Option<WrittenWatermark>,
+    pub(super) key: Vec<Name>,
+    /// Where it ends, if it is there.
+    pub(super) end: Option<Position>,
+}
+
+/// `WATERMARK FOR column AS expr PER keys`.
+#[derive(Debug, Clone)]
+pub(super) struct WrittenWatermark {
+    pub(super) column: Name,
+    pub(super) expr: String,
+    pub(super) per: Vec<Name>,
+    /// The columns that the expression names.
+    pub(super) uses: Vec<Name>,
+}
+
 /// Reads `(column type ..., WATERMARK FOR ..., PRIMARY KEY ...)`.
-pub(super) fn read_columns(reader: &mut Reader) -> Result<Columns> {
-    let mut columns = Columns::default();
-    let mut watermark = None;
-    let mut key = Vec::new();
+pub(super) fn read_columns(reader: &mut Reader) -> Result<Written> {
+    let mut written = Written::default();
     reader.expect(&Token::LParen)?;
     loop {
         if reader.sees("WATERMARK FOR") {
-            watermark = Some(read_watermark(reader)?);
+            written.watermark = Some(read_watermark(reader)?);
         } else if reader.sees("PRIMARY KEY") {
-            key = read_primary_key(reader)?;
+            written.key = read_primary_key(reader)?;
         } else if reader.sees("CONSTRAINT") {
             reader.next();
             reader.column()?;
-            key = read_primary_key(reader)?;
+            written.key = read_primary_key(reader)?;
         } else {
-            read_column(reader, &mut columns, &mut key)?;
+            read_column(reader, &mut written.columns, &mut written.key)?;
         }
         if !reader.take(&Token::Comma) {
             break;
@@ -52,23 +84,31 @@ pub(super) fn read_columns(reader: &mut Reader) -> Result<Columns> {
         return Err(reader.expected("',' or ')'"));
     }
     reader.next();
-    if columns.fields.is_empty() {
-        return Err(
-            SqlError::new(Mistake::Definition, "there is no column").at(reader.position(), reader.script())
-        );
+    written.end = Some(reader.position());
+    Ok(written)
+}
+
+impl Written {
+    /// The columns, if what is said of them is of columns that there are.
+    pub(super) fn finish(self, script: &Script) -> Result<Columns> {
+        let Self { mut columns, watermark, key, end } = self;
+        if let Some(end) = end.filter(|_| columns.fields.is_empty()) {
+            return Err(SqlError::new(Mistake::Definition, "there is no column").at(end, script));
+        }
+        check_computed(&columns)?;
+        if let Some(watermark) = watermark {
+            check_watermark(script, &columns, &watermark)?;
+            let WrittenWatermark { column, expr, per, .. } = watermark;
+            let per = per.into_iter().map(|name| name.value).collect();
+            columns.watermark = Some(WatermarkDef { column: column.value, expr, per });
+        }
+        for name in key {
+            must_be_stored(script, &columns, &name, "a PRIMARY KEY")?;
+            check_column(script, &columns.fields, &name)?;
+            columns.primary_key.push(name.value);
+        }
+        Ok(columns)
     }
-    check_computed(&columns)?;
-    if let Some((column, text, per, uses)) = watermark {
-        check_watermark(reader, &columns, &column, &per, &uses)?;
-        let per = per.into_iter().map(|name| name.value).collect();
-        columns.watermark = Some(WatermarkDef { column: column.value, expr: text, per });
-    }
-    for name in key {
-        must_be_stored(reader, &columns, &name, "a PRIMARY KEY")?;
-        check_column(reader, &columns.fields, &name)?;
-        columns.primary_key.push(name.value);
-    }
-    Ok(columns)
 }
 
 fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) -> Result<()> {
@@ -79,10 +119,7 @@ fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) 
         return Err(refuse(format!("'{}' is a metadata column of every stream", name.value))
             .hint("choose another name"));
     }
-    let is_taken = columns.fields.iter().any(|field| *field.name() == name.value)
-        || columns.computed.iter().any(|column| column.name == name.value)
-        || columns.proctime.contains(&name.value);
-    if is_taken {
+    if columns.has(&name.value) {
         return Err(SqlError::new(Mistake::NameTaken, format!("there are two columns '{}'", name.value))
             .at(name.position, reader.script()));
     }
@@ -129,13 +166,11 @@ fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) 
     Ok(())
 }
 
-type Watermark = (Name, String, Vec<Name>, Vec<Name>);
-
 /// `WATERMARK FOR column [AS expr] [PER keys]`; without AS rows may be a second late, as Arroyo has it.
-fn read_watermark(reader: &mut Reader) -> Result<Watermark> {
+fn read_watermark(reader: &mut Reader) -> Result<WrittenWatermark> {
     reader.expect_words("WATERMARK FOR")?;
     let column = reader.column()?;
-    let (text, uses) = if reader.take_words("AS") {
+    let (expr, uses) = if reader.take_words("AS") {
         let at = reader.position();
         let (expr, text) = reader.expr()?;
         let uses = names_in(&expr).into_iter().map(|value| Name { value, position: at }).collect();
@@ -144,7 +179,7 @@ fn read_watermark(reader: &mut Reader) -> Result<Watermark> {
         (format!("\"{}\" - INTERVAL '1 second'", column.value), Vec::new())
     };
     let per = if reader.take_words("PER") { read_per(reader)? } else { Vec::new() };
-    Ok((column, text, per, uses))
+    Ok(WrittenWatermark { column, expr, per, uses })
 }
 
 /// Keys up to the next definition: a column followed by `,` or `)`.
@@ -167,23 +202,17 @@ fn read_primary_key(reader: &mut Reader) -> Result<Vec<Name>> {
     Ok(key)
 }
 
-fn check_watermark(
-    reader: &Reader,
-    columns: &Columns,
-    column: &Name,
-    per: &[Name],
-    uses: &[Name],
-) -> Result<()> {
-    let fields = &columns.fields;
+fn check_watermark(script: &Script, columns: &Columns, watermark: &WrittenWatermark) -> Result<()> {
+    let WrittenWatermark { column, per, uses, .. } = watermark;
     let is_computed = |name: &Name| columns.computed.iter().any(|column| column.name == name.value);
     if columns.proctime.contains(&column.value) {
         let message = format!("'{}' is processing time, which has no watermark", column.value);
         return Err(SqlError::new(Mistake::Definition, message)
-            .at(column.position, reader.script())
+            .at(column.position, script)
             .hint("leave WATERMARK FOR out: windows over the column run in processing time"));
     }
     // The type of one that is computed is known when it is planned.
-    let field = if is_computed(column) { None } else { Some(check_column(reader, fields, column)?) };
+    let field = if is_computed(column) { None } else { Some(check_column(script, &columns.fields, column)?) };
     if let Some(field) = field.filter(|field| !matches!(field.data_type(), DataType::Timestamp(..))) {
         return Err(SqlError::new(
             Mistake::Type,
@@ -193,14 +222,14 @@ fn check_watermark(
                 sql_type(field.data_type())
             ),
         )
-        .at(column.position, reader.script())
+        .at(column.position, script)
         .hint("declare the column as TIMESTAMP, or compute it: ts AS TO_TIMESTAMP_LTZ(ms, 3)"));
     }
     for name in per {
-        must_be_stored(reader, columns, name, "a timeline per key")?;
+        must_be_stored(script, columns, name, "a timeline per key")?;
     }
     for name in per.iter().chain(uses).filter(|name| !is_computed(name)) {
-        check_column(reader, fields, name)?;
+        check_column(script, &columns.fields, name)?;
     }
     Ok(())
 }
@@ -251,10 +280,10 @@ pub(crate) fn sql_type(kind: &DataType) -> String {
 }
 
 /// The column of a name, or the error that there is none.
-pub(super) fn check_column<'a>(reader: &Reader, fields: &'a [Field], name: &Name) -> Result<&'a Field> {
+pub(super) fn check_column<'a>(script: &Script, fields: &'a [Field], name: &Name) -> Result<&'a Field> {
     fields.iter().find(|field| *field.name() == name.value).ok_or_else(|| {
         SqlError::new(Mistake::UnknownColumn, format!("there is no column '{}'", name.value))
-            .at(name.position, reader.script())
+            .at(name.position, script)
             .hint_if(did_you_mean(&name.value, fields.iter().map(|field| field.name().as_str())))
     })
 }

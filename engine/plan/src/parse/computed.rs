@@ -10,6 +10,7 @@ use super::columns::Columns;
 use super::reader::{Reader, normal};
 use crate::computed::ComputedColumn;
 use crate::error::{Mistake, Result, SqlError};
+use crate::script::Script;
 use crate::statement::Name;
 
 /// What follows on `name AS`.
@@ -54,11 +55,8 @@ pub(super) fn read_generated(
 
 /// A computed column is computed from what is stored.
 pub(super) fn check_computed(columns: &Columns) -> Result<()> {
-    let is_computed = |name: &String| {
-        columns.computed.iter().any(|column| column.name == *name) || columns.proctime.contains(name)
-    };
     for column in &columns.computed {
-        if let Some(other) = names_in(&column.expr).into_iter().find(is_computed) {
+        if let Some(other) = names_in(&column.expr).into_iter().find(|name| columns.computes(name)) {
             let message = format!("'{}' is computed from '{other}', which is computed itself", column.name);
             return Err(SqlError::new(Mistake::Definition, message)
                 .at(column.position, &column.script)
@@ -69,13 +67,13 @@ pub(super) fn check_computed(columns: &Columns) -> Result<()> {
 }
 
 /// Refuses a computed column where one must be stored.
-pub(super) fn must_be_stored(reader: &Reader, columns: &Columns, name: &Name, for_what: &str) -> Result<()> {
-    if !columns.computed.iter().any(|column| column.name == name.value) {
+pub(super) fn must_be_stored(script: &Script, columns: &Columns, name: &Name, for_what: &str) -> Result<()> {
+    if !columns.computes(&name.value) {
         return Ok(());
     }
     let message = format!("'{}' is computed, and {for_what} is of columns that are stored", name.value);
     Err(SqlError::new(Mistake::Definition, message)
-        .at(name.position, reader.script())
+        .at(name.position, script)
         .hint("name the columns that it is computed from"))
 }
 

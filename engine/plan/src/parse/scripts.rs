@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::reader::Reader;
 use super::statements;
-use super::ttl::Ttl;
+use super::settings::Settings;
 use crate::error::{Mistake, Result, SqlError};
 use crate::statement::Parsed;
 
@@ -12,15 +12,15 @@ use crate::statement::Parsed;
 pub fn parse(text: &str) -> Result<Vec<Parsed>> {
     let mut reader = Reader::new(text)?;
     let mut statements = Vec::new();
-    let mut ttl = Ttl::default();
+    let mut settings = Settings::default();
     loop {
         while reader.take(&Token::SemiColon) {}
         if reader.at_end() {
-            ttl.finish()?;
+            settings.finish()?;
             return Ok(statements);
         }
         let mut parsed = statements::read_statement(&mut reader)?;
-        if !ttl.take(&mut parsed)? {
+        if !settings.take(&mut parsed)? {
             statements.push(parsed);
         }
         if !reader.at_end() && *reader.peek() != Token::SemiColon {

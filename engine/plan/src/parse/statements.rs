@@ -10,16 +10,16 @@ use super::create::{read_create, read_new};
 use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
-use super::scaling::read_alter_group;
+use super::together::{read_begin, read_execute};
 use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{
-    AlterStream, Drop, Explain, ExplainMode, Insert, Kind, Parsed, Replay, Set, Show, Statement, StreamChange,
+    AlterStream, Drop, Explain, ExplainMode, Insert, InsertSettings, Kind, Parsed, Replay, Set, Show, Statement, StreamChange,
 };
 
-const FIRST_WORDS: [&str; 17] = [
+const FIRST_WORDS: [&str; 22] = [
     "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "EXPLAIN", "PAUSE", "RESUME", "INSERT", "SELECT", "WITH",
-    "VALUES", "SET", "REPLAY", "CANCEL", "DESC", "TEST",
+    "VALUES", "SET", "REPLAY", "CANCEL", "DESC", "TEST", "EXECUTE", "BEGIN", "USE", "ADD", "RESET",
 ];
 
 /// Reads a statement, up to its semicolon.
@@ -42,6 +42,7 @@ fn read(reader: &mut Reader) -> Result<Statement> {
                 reader.take_words("EXTENDED");
                 return Ok(Statement::DescribeFunction(reader.name("a function")?));
             }
+            let _ = reader.take_words("EXTENDED");
             let _ = reader.take_words("TABLE") || reader.take_words("STREAM") || reader.take_words("VIEW");
             Ok(Statement::Describe(reader.name("a name")?))
         }
@@ -70,6 +71,9 @@ fn read(reader: &mut Reader) -> Result<Statement> {
             reader.expect_words("TRIGGER")?;
             Ok(Statement::TestTrigger(reader.name("a trigger")?))
         }
+        "EXECUTE" => read_execute(reader),
+        "BEGIN" => read_begin(reader),
+        "USE" | "ADD" | "RESET" => read_passed_over(reader),
         "INSERT" => Ok(Statement::Insert(read_insert(reader)?)),
         "SET" => read_set(reader),
         "REPLAY" => read_replay(reader),
@@ -110,8 +114,29 @@ fn read_kind(reader: &mut Reader) -> Result<Kind> {
     ))
 }
 
+/// What scripts of Flink's say to its SQL client.
+fn read_passed_over(reader: &mut Reader) -> Result<Statement> {
+    if reader.take_words("USE") {
+        reader.take_words("CATALOG");
+        let name = reader.name("a catalog or database")?;
+        let why = "there is one catalog here, and a name is what stands there, with dots or without";
+        return Ok(Statement::PassedOver(format!("'{}' is passed over: {why}", name.value)));
+    }
+    if reader.take_words("RESET") {
+        let at_end = reader.at_end() || *reader.peek() == Token::SemiColon;
+        let key = if at_end { "all settings".to_owned() } else { format!("'{}'", read_key(reader)?.value) };
+        let why = "a setting is for the statements behind it in its script, and SET says another one";
+        return Ok(Statement::PassedOver(format!("{key} stay as they are: {why}")));
+    }
+    reader.expect_words("ADD JAR")?;
+    let jar = reader.string("a file")?;
+    let why = "connectors and formats are built in, and functions are SQL or WebAssembly: CREATE FUNCTION";
+    Ok(Statement::PassedOver(format!("'{jar}' is passed over: {why}")))
+}
+
 fn read_drop(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("DROP")?;
+    let _ = reader.take_words("TEMPORARY SYSTEM") || reader.take_words("TEMPORARY");
     if reader.take_words("FUNCTION") {
         return read_drop_function(reader);
     }
@@ -131,6 +156,7 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
     if !reader.take_words("TABLE") {
         reader.expect_words("STREAM")?;
     }
+    let if_exists = reader.take_words("IF EXISTS");
     let name = reader.name("a stream")?;
     let change = if reader.take_words("ADD") {
         reader.take_words("COLUMN");
@@ -145,7 +171,7 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
     } else {
         return Err(reader.expected("ADD COLUMN or SET"));
     };
-    Ok(Statement::AlterStream(AlterStream { name, change }))
+    Ok(Statement::AlterStream(AlterStream { name, change, if_exists }))
 }
 
 fn read_show(reader: &mut Reader) -> Result<Statement> {
@@ -188,7 +214,7 @@ fn read_explain(reader: &mut Reader) -> Result<Statement> {
     } else if reader.take_words("ANALYZE") {
         ExplainMode::Analyze
     } else {
-        reader.take_words("STREAMING");
+        let _ = reader.take_words("STREAMING") || reader.take_words("PLAN FOR");
         ExplainMode::Streaming
     };
     let inner = read_statement(reader)?;
@@ -226,6 +252,7 @@ fn read_explain_replace(reader: &mut Reader) -> Result<Statement> {
 
 /// `INSERT INTO target [(columns)] query`.
 pub(super) fn read_insert(reader: &mut Reader) -> Result<Insert> {
+    let start = reader.position();
     reader.expect_words("INSERT")?;
     reader.expect_words("INTO")?;
     reader.take_words("TABLE");
@@ -233,7 +260,9 @@ pub(super) fn read_insert(reader: &mut Reader) -> Result<Insert> {
     let names_columns = *reader.peek() == Token::LParen
         && !matches!(reader.peek_word(1).as_deref(), Some("SELECT" | "WITH" | "VALUES"));
     let columns = if names_columns { reader.columns()? } else { Vec::new() };
-    Ok(Insert { target, columns, query: reader.query()? })
+    let query = reader.query()?;
+    let text = reader.text_since(start);
+    Ok(Insert { target, columns, query, text, settings: InsertSettings::default() })
 }
 
 fn read_set(reader: &mut Reader) -> Result<Statement> {

@@ -114,6 +114,24 @@ const CASES: &[&str] = &[
     "SELECT * FROM SESSION(TABLE t PARTITION BY (a), DESCRIPTOR(ts), INTERVAL '5' MINUTE)",
     "SELECT * FROM TUMBLE(t, ts, INTERVAL '1 HOUR', INTERVAL '5 minutes') x",
     "SELECT device, tumble(interval '1 minute') AS w, count(*) FROM r GROUP BY device, w",
+    // Columns that are computed, and those that are only read.
+    "CREATE TABLE r (ms BIGINT, price DOUBLE, cost AS price * 2 COMMENT 'twice', ts AS TO_TIMESTAMP_LTZ(ms, 3), at AS PROCTIME(), \
+     topic STRING METADATA VIRTUAL, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) WITH ('connector' = 'kafka')",
+    "CREATE TABLE r (text STRING, ts TIMESTAMP GENERATED ALWAYS AS (CAST(text AS TIMESTAMP)) STORED, WATERMARK FOR ts) \
+     WITH (connector = 'kafka')",
+    // What scripts of Flink's hold besides.
+    "EXECUTE STATEMENT SET BEGIN INSERT INTO a SELECT * FROM s; INSERT INTO b (x) SELECT y FROM s EMIT CHANGES; END",
+    "BEGIN STATEMENT SET; INSERT INTO a SELECT * FROM s; END",
+    "CREATE TABLE o WITH ('connector' = 'kafka') AS SELECT a, b FROM s",
+    "CREATE TABLE IF NOT EXISTS o (c AS a + 1) LIKE p (EXCLUDING OPTIONS INCLUDING ALL OVERWRITING WATERMARKS)",
+    "EXECUTE INSERT INTO a SELECT * FROM s",
+    "DROP TEMPORARY TABLE IF EXISTS t",
+    "ALTER TABLE IF EXISTS t SET ('topic' = 'x')",
+    "EXPLAIN PLAN FOR SELECT * FROM s",
+    "USE CATALOG default_catalog",
+    "ADD JAR '/opt/flink/lib/kafka.jar'",
+    "RESET 'pipeline.name'",
+    "RESET",
 ];
 
 #[test]
@@ -225,6 +243,12 @@ fn summary(statement: &Statement) -> String {
             replay.definition,
         ),
         Statement::CancelReplay(number) => format!("cancel replay {number}"),
+        Statement::Together(together) => {
+            let table = together.table.iter().map(|table| format!("\n    {}", summary(&table.statement)));
+            let inserts = together.inserts.iter().map(|one| format!("\n    {}", summary(&one.statement)));
+            format!("together{}", table.chain(inserts).collect::<String>())
+        }
+        Statement::PassedOver(why) => format!("passed over: {why}"),
     }
 }
 
@@ -244,10 +268,14 @@ fn stream(create: &CreateStream, kind: &str) -> String {
         })
         .collect();
     let def = &create.definition;
+    let computed: Vec<_> = def.computed.iter().map(|one| (one.place, &one.name, &one.text, &one.kind)).collect();
+    let computed = if computed.is_empty() { String::new() } else { format!("\n    computed={computed:?}") };
+    let read_only =
+        if def.read_only.is_empty() { String::new() } else { format!("\n    read_only={:?}", def.read_only) };
     format!(
         "{kind} {name} ({})\n    metadata={metadata:?} watermark={watermark:?}\n    partition_by={partition_by:?} \
          primary_key={primary_key:?} shards={} retention={:?} durability={:?} compression={:?} idle={:?} guard={:?} \
-         format={:?} connector={:?} if_not_exists={}\n    options={options:?}",
+         format={:?} connector={:?} if_not_exists={}\n    options={options:?}{computed}{read_only}",
         fields.join(", "),
         def.shards,
         def.retention,

@@ -139,8 +139,9 @@ impl Inner {
         self.define_with(parsed, None)
     }
 
-    fn define_with(self: &Arc<Self>, parsed: &Parsed, beside: Option<Beside>) -> Result<Defined> {
+    pub(super) fn define_with(self: &Arc<Self>, parsed: &Parsed, beside: Option<Beside>) -> Result<Defined> {
         match &parsed.statement {
+            Statement::Together(together) => self.do_together(together),
             Statement::PauseJob(name) => self.pause(name, parsed, true),
             Statement::ResumeJob(name) => self.pause(name, parsed, false),
             Statement::PauseTrigger(name) => {
@@ -533,7 +534,7 @@ impl Inner {
 }
 
 /// What is asked of a statement that is new, and not of one that stands in the catalog already.
-fn check_new(parsed: &Parsed) -> Result<()> {
+pub(super) fn check_new(parsed: &Parsed) -> Result<()> {
     check_own_streams(parsed)?;
     check_altered_options(parsed)?;
     Ok(())

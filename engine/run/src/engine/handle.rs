@@ -108,6 +108,10 @@ impl Engine {
     pub async fn run(&self, parsed: Parsed) -> Result<Answer> {
         let inner = &self.0;
         inner.check_open()?;
+        let goes_on = match &parsed.statement {
+            Statement::Insert(insert) => inner.goes_on(insert).await?,
+            _ => false,
+        };
         let rows = match &parsed.statement {
             Statement::Query(query) => inner.query(query).await?,
             Statement::Explain(explain) => inner.explain(explain).await?,
@@ -146,6 +150,16 @@ impl Engine {
             Statement::CancelReplay(id) => {
                 self.cancel_replay(*id)?;
                 return Ok(Answer::Done { tag: "CANCEL REPLAY".to_owned(), notes: Vec::new() });
+            }
+            Statement::Insert(insert) if goes_on => {
+                let (inner, parsed, insert) = (Arc::clone(inner), parsed.clone(), insert.clone());
+                let job = Box::pin(async move { inner.insert_on(&insert, &parsed).await });
+                let defined = tokio::spawn(job).await;
+                let defined = defined.map_err(|error| RunError::Invalid(error.to_string()))??;
+                return Ok(Answer::Done { tag: defined.tag, notes: defined.notes });
+            }
+            Statement::PassedOver(why) => {
+                return Ok(Answer::Done { tag: "OK".to_owned(), notes: vec![why.clone()] });
             }
             Statement::Insert(insert) => {
                 let (accepted, dead) = inner.insert(insert).await?;

@@ -12,6 +12,7 @@ mod events;
 mod functions;
 mod groups;
 mod handle;
+mod inserts;
 mod job_metrics;
 mod jobs;
 mod open;

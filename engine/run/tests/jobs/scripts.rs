@@ -1,0 +1,155 @@
+//! Scripts as Flink's users have them: statement sets, INSERT INTO that goes on, tables like others.
+
+use crate::machine::Machine;
+
+const STREAMS: &str = "
+    CREATE STREAM readings (device STRING, ts TIMESTAMP(3), value BIGINT, WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) \
+      WITH ('clock.guard' = 'none');
+    CREATE STREAM high (device STRING, value BIGINT);
+    CREATE STREAM minutes (ending TIMESTAMP(3), n BIGINT)";
+
+const SET: &str = "EXECUTE STATEMENT SET BEGIN
+    INSERT INTO high SELECT device, value FROM readings WHERE value > 5;
+    INSERT INTO minutes SELECT window_end, COUNT(*) FROM TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)
+      GROUP BY window_start, window_end;
+  END;";
+
+#[test]
+fn the_inserts_of_a_set_are_jobs_from_the_first_row_on() {
+    let mut machine = Machine::new(1);
+    machine.sql(STREAMS);
+    machine.append(&[("a", 1_000, 3), ("b", 2_000, 9)]);
+    machine.execute(SET).unwrap();
+    machine.append(&[("a", 61_000, 7), ("b", 200_000, 1)]);
+    machine.catch_up();
+    machine.kill(3);
+    machine.append(&[("c", 200_500, 8)]);
+    machine.finish();
+    assert_eq!(machine.query("SELECT * FROM high"), ["a 7", "b 9", "c 8"]);
+    let minutes = ["1970-01-01T00:01:00 2", "1970-01-01T00:02:00 1", "1970-01-01T00:04:00 2"];
+    assert_eq!(machine.query("SELECT * FROM minutes"), minutes);
+    let jobs: Vec<_> = machine.engine().jobs().into_iter().map(|job| (job.name, job.target)).collect();
+    let expected = [("insert_into_high", "high"), ("insert_into_minutes", "minutes")];
+    assert_eq!(jobs, expected.map(|(name, target)| (name.to_owned(), target.to_owned())));
+}
+
+#[test]
+fn what_a_script_sets_is_for_the_inserts_behind_it() {
+    let machine = Machine::new(2);
+    machine.sql(STREAMS);
+    machine
+        .execute(
+            "SET 'pipeline.name' = 'High and mighty'; SET 'table.exec.state.ttl' = '1 h'; SET 'execution.runtime-mode' = 'streaming';
+             CREATE STREAM counts (device STRING, n BIGINT, PRIMARY KEY (device) NOT ENFORCED) WITH ('changelog.mode' = 'upsert');
+             INSERT INTO high SELECT device, value FROM readings;
+             INSERT INTO counts SELECT device, COUNT(*) FROM readings GROUP BY device;
+             SET 'execution.runtime-mode' = 'batch';
+             INSERT INTO high SELECT device, 0 FROM readings;
+             INSERT INTO readings VALUES ('a', '1970-01-01 00:00:01', 3)",
+        )
+        .unwrap();
+    let names: Vec<_> = machine.engine().jobs().into_iter().map(|job| job.name).collect();
+    assert_eq!(names, ["high_and_mighty", "high_and_mighty_2"]);
+    machine.catch_up();
+    assert_eq!(machine.query("SELECT * FROM high"), ["a 3"], "the third ran once, when there were no rows");
+    assert_eq!(machine.query("SELECT * FROM counts"), ["a 1"]);
+    let text = machine.query("SELECT text FROM system.catalog WHERE name = 'high_and_mighty_2'").join("");
+    assert!(text.starts_with("SET 'ttl' = '1 h'; CREATE JOB high_and_mighty_2 AS INSERT INTO counts"), "{text}");
+}
+
+#[test]
+fn a_set_is_made_as_a_whole_or_not_at_all() {
+    let machine = Machine::new(3);
+    machine.sql(STREAMS);
+    for (second, told) in [
+        ("INSERT INTO minutes SELECT ts, valu FROM readings", "there is no column 'valu'"),
+        ("INSERT INTO hours SELECT ts, value FROM readings", "there is no stream or table 'hours'"),
+        ("INSERT INTO minutes SELECT ts, value FROM readings ORDER BY ts", "ORDER BY has no end"),
+    ] {
+        let set = format!("BEGIN STATEMENT SET; INSERT INTO high SELECT device, value FROM readings; {second}; END");
+        let error = machine.execute(&set).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+        assert!(machine.engine().jobs().is_empty(), "{second}");
+    }
+    // A place in the set is one in the script.
+    let error = machine.execute("BEGIN STATEMENT SET;\nINSERT INTO high SELECT device, valu FROM readings;\nEND").unwrap_err();
+    assert!(error.to_string().contains("line 2, column 33"), "{error}");
+    for (bad, told) in [
+        ("EXECUTE STATEMENT SET BEGIN END", "there is no INSERT INTO in the statement set"),
+        ("EXECUTE STATEMENT SET BEGIN SELECT 1; END", "expected INSERT INTO or END"),
+        ("EXECUTE STATEMENT SET BEGIN INSERT INTO high SELECT 'a', 1", "expected ';' or END"),
+    ] {
+        let error = machine.execute(bad).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn a_stream_like_another_takes_over_what_it_does_not_say_itself() {
+    let mut machine = Machine::new(4);
+    machine.sql(
+        "CREATE STREAM base (device STRING NOT NULL, ms BIGINT, value BIGINT, ts AS TO_TIMESTAMP_LTZ(ms, 3), at AS PROCTIME(),
+           WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) PARTITIONED BY (device) WITH (shards = 3, retention = '7 days');
+         CREATE STREAM again LIKE base;
+         CREATE STREAM more (twice AS value * 2, note STRING) WITH (shards = 2) LIKE base;
+         CREATE STREAM bare (other AS ms + 1) LIKE base (EXCLUDING ALL);
+         CREATE STREAM slow (WATERMARK FOR ts AS ts - INTERVAL '1' HOUR) LIKE base (OVERWRITING WATERMARKS INCLUDING OPTIONS);
+         CREATE STREAM IF NOT EXISTS again LIKE base",
+    );
+    machine.restart(1);
+    let columns = |machine: &Machine, stream: &str| {
+        let catalog = machine.engine().catalog();
+        let def = catalog.stream(stream).unwrap();
+        let watermark = def.watermark.as_ref().map(|watermark| watermark.expr.clone());
+        (def.column_names().join(" "), def.shards, def.partition_by.join(" "), watermark, def.proctime.len())
+    };
+    let usual = || Some("ts - INTERVAL '2' SECOND".to_owned());
+    let of = |columns: &str, shards: u32, by: &str, watermark: Option<String>, proctime: usize| {
+        (columns.to_owned(), shards, by.to_owned(), watermark, proctime)
+    };
+    assert_eq!(columns(&machine, "again"), of("device ms value ts", 3, "device", usual(), 1));
+    assert_eq!(columns(&machine, "more"), of("device ms value ts twice note", 2, "device", usual(), 1));
+    assert_eq!(columns(&machine, "bare"), of("device ms value other", 1, "", None, 0));
+    let slow = Some("ts - INTERVAL '1' HOUR".to_owned());
+    assert_eq!(columns(&machine, "slow"), of("device ms value ts", 3, "device", slow, 1));
+    machine.execute("INSERT INTO more VALUES ('a', 1000, 4, 'x')").unwrap();
+    assert_eq!(machine.query("SELECT * FROM more"), ["a 1000 4 1970-01-01T00:00:01Z 8 x"]);
+    for (sql, told) in [
+        ("CREATE STREAM s (value INT) LIKE base", "both tables have a column 'value'"),
+        ("CREATE STREAM s (WATERMARK FOR ts AS ts) LIKE base", "both tables have a watermark"),
+        ("CREATE STREAM s WITH (shards = 1) LIKE base (INCLUDING OPTIONS)", "both tables have the option 'shards'"),
+        ("CREATE STREAM s LIKE bse", "there is no stream or table 'bse'"),
+        ("CREATE STREAM s LIKE base (EXCLUDING COLUMNS)", "expected ALL, CONSTRAINTS"),
+        ("CREATE STREAM s LIKE base (EXCLUDING GENERATED)", "there is no column 'ts'"),
+    ] {
+        let error = machine.execute(sql).unwrap_err().to_string();
+        assert!(error.contains(told), "{sql}\n{error}");
+    }
+    // It is on its own: what it was like can go.
+    machine.execute("DROP STREAM base").unwrap();
+    machine.restart(1);
+    assert_eq!(columns(&machine, "again").1, 3);
+}
+
+#[test]
+fn what_scripts_say_to_flinks_client_is_passed_over() {
+    let machine = Machine::new(5);
+    machine
+        .execute(
+            "USE CATALOG default_catalog; ADD JAR '/lib/kafka.jar'; RESET 'pipeline.name'; SET 'table.optimizer.x' = 'y';
+             SET 'parallelism.default' = '4'; SET 'execution.checkpointing.interval' = '3min'; SET 'restart-strategy.type' = 'fixed-delay';
+             DROP TEMPORARY VIEW IF EXISTS nothing; ALTER TABLE IF EXISTS nothing SET ('topic' = 'x')",
+        )
+        .unwrap();
+    let error = machine.execute("SET 'table.exec.emit.early-fire.delay' = '5 s'").unwrap_err().to_string();
+    assert!(error.contains("EMIT EVERY"), "{error}");
+    machine
+        .execute(
+            "SET 'table.exec.source.idle-timeout' = '30 s'; CREATE STREAM a (x INT); \
+             CREATE STREAM b (x INT) WITH ('scan.watermark.idle-timeout' = '1 min'); CREATE STREAM c LIKE a",
+        )
+        .unwrap();
+    let catalog = machine.engine().catalog();
+    let idle = |stream: &str| catalog.stream(stream).unwrap().idle_timeout.unwrap().as_secs();
+    assert_eq!([idle("a"), idle("b"), idle("c")], [30, 60, 30]);
+}
