@@ -136,12 +136,15 @@ impl World<'_> {
             check_shape(&expr)?;
             check_expression(&expr)?;
             let options = Arc::clone(self.state.config_options());
-            let context = SimplifyContext::builder().with_config_options(options).build();
-            let expr = ExprSimplifier::new(context).coerce(expr, &names)?;
-            Ok(match &column.kind {
+            let context = SimplifyContext::builder().with_schema(Arc::new(names.clone()));
+            let simplifier = ExprSimplifier::new(context.with_config_options(options).build());
+            let expr = simplifier.coerce(expr, &names)?;
+            let expr = match &column.kind {
                 Some(kind) if expr.get_type(&names)? != *kind => cast(expr, kind.clone()),
                 _ => expr,
-            })
+            };
+            // Some functions stand for expressions, and are not there when rows come.
+            simplifier.simplify(expr)
         };
         plan().map_err(|error| in_place(error, column))
     }

@@ -102,7 +102,8 @@ impl Like {
         let source = source.ok_or_else(|| place(catalog.unknown(&self.source, "stream or table")))?;
         let (mut definition, is_table) = self.merged(source).map_err(place)?.build()?;
         // What the script has set.
-        definition.idle_timeout = definition.idle_timeout.or(create.definition.idle_timeout);
+        let inherited = source.idle_timeout.filter(|_| self.rules.options != Merge::Excluding);
+        definition.idle_timeout = definition.idle_timeout.or(create.definition.idle_timeout).or(inherited);
         let create = CreateStream { definition, like: None, ..create.clone() };
         Ok(if is_table { Statement::CreateTable(create) } else { Statement::CreateStream(create) })
     }

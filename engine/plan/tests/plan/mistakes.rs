@@ -18,6 +18,7 @@ CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n IN
 CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND, 
     PRIMARY KEY (currency) NOT ENFORCED);
 CREATE STREAM strict (a INT NOT NULL, b INT);
+CREATE STREAM costs (label STRING, price DOUBLE, cost AS price * 2);
 CREATE STREAM tardy (station STRING, temp BIGINT, lateness BIGINT);
 CREATE TABLE out WITH (connector = 'kafka', type = 'sink');
 CREATE JOB j AS INSERT INTO hourly SELECT station, ts, temp, hour FROM weather;
@@ -85,7 +86,21 @@ const CASES: &[&str] = &[
     "CREATE STREAM s (ts TIMESTAMP, WATERMARK FOR tz AS ts)",
     "CREATE STREAM s (ts TIMESTAMP, WATERMARK FOR ts AS tss - INTERVAL '1' SECOND)",
     "CREATE STREAM s (a INT) PARTITIONED BY (b)",
-    "CREATE STREAM s (a INT, b AS a + 1)",
+    "CREATE STREAM s (a INT, b AS c + 1)",
+    "CREATE STREAM s (a INT, b AS a + 1, c AS b * 2)",
+    "CREATE STREAM s (a INT, b AS max(a))",
+    "CREATE STREAM s (a INT, b AS (SELECT max(id) FROM raw))",
+    "CREATE STREAM s (a INT, b AS now())",
+    "CREATE STREAM s (a INT, b AS a + 1, PRIMARY KEY (b) NOT ENFORCED)",
+    "CREATE STREAM s (a INT, b AS a + 1) PARTITIONED BY (b)",
+    "CREATE STREAM s (a BIGINT, ts AS a / 1000, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)",
+    "CREATE STREAM s (a INT, at AS PROCTIME(), WATERMARK FOR at AS at)",
+    "CREATE STREAM s (a INT, ms BIGINT, ts AS TO_TIMESTAMP_LTZ(ms, 3), PRIMARY KEY (a) NOT ENFORCED, WATERMARK FOR ts AS ts) \
+     WITH (format = 'debezium-json')",
+    "CREATE STREAM s LIKE hurly",
+    "CREATE STREAM s (rate INT) LIKE rates",
+    "INSERT INTO costs (label, cost) SELECT label, value FROM raw",
+    "EXECUTE STATEMENT SET BEGIN SELECT 1; END",
     "CREATE STREAM s (a INT) WITH (connector = 'kafka', type = 'sink')",
     "CREATE TABLE s (a INT)",
     // Names.
