@@ -192,7 +192,7 @@ impl Planner {
             Statement::CreateStream(create) | Statement::CreateTable(create) => {
                 let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
                 // The catalog's definition knows the functions that it calls.
-                let made = catalog.stream(&create.name.value).map_or(&create.definition, |made| made);
+                let made = catalog.stream(&create.name.value).map_or(&create.definition, |made| &**made);
                 world.check_computed(made)
             }
             Statement::CreateView(view) => {

@@ -68,6 +68,19 @@ impl Layout {
         clock: EventTime,
         out: &mut Output,
     ) -> Result<()> {
+        self.emit_weighted(closed, keys, results, None, clock, out)
+    }
+
+    /// Hands on what has become of windows, each row so many times.
+    pub(crate) fn emit_weighted(
+        &self,
+        closed: &Closed,
+        keys: &KeyTable,
+        results: &[ArrayRef],
+        weights: Option<Int64Array>,
+        clock: EventTime,
+        out: &mut Output,
+    ) -> Result<()> {
         let key_columns = keys.columns(&closed.keys)?;
         let columns = self
             .columns
@@ -85,7 +98,7 @@ impl Layout {
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(closed.len()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        out.emit(Rows { batch, weights: None, clocks: Clocks::Uniform(clock) });
+        out.emit(Rows { batch, weights, clocks: Clocks::Uniform(clock) });
         Ok(())
     }
 }

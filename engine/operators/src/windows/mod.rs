@@ -8,6 +8,7 @@ mod layout;
 mod operator;
 mod partial;
 mod place;
+mod said;
 mod session;
 mod session_operator;
 mod sessions;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::layout::{OutputColumn, PerKey, describe_columns, window_order, window_schema};
+use super::layout::{OutputColumn, PerKey, WindowColumn, describe_columns, window_order, window_schema};
 use super::session_operator::SessionOperator;
 use crate::aggregates::AggregateCall;
 use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
@@ -27,6 +27,10 @@ pub struct SessionAggregate {
     pub output: Vec<OutputColumn>,
     /// A timeline per key instead of the shards' clocks.
     pub per_key: Option<PerKey>,
+    /// Whether a session comes out with every step that changes it, and not at its end.
+    pub early: bool,
+    /// How long after its end a session takes rows, in nanoseconds. It changes with them, so that it comes out early.
+    pub lateness: i64,
 }
 
 /// Aggregates over sessions.
@@ -45,6 +49,10 @@ impl SessionAggregateSpec {
                 format!("gap {} ns is not positive", what.gap),
             ));
         }
+        if what.lateness < 0 || what.lateness > 0 && !what.early {
+            let reason = "a session that has come out at its end does not change any more";
+            return Err(OperatorError::unsupported("SESSION", reason));
+        }
         let schema =
             window_schema(&what.input, what.time, &what.keys, &what.aggregates, &what.output, "SESSION")?;
         Ok(Self { what: Arc::new(what), schema })
@@ -61,7 +69,12 @@ impl OperatorSpec for SessionAggregateSpec {
         let columns = describe_columns(&what.input, &what.keys, &what.aggregates);
         let timeline = if what.per_key.is_some() { ", timeline per key" } else { "" };
         let gap = std::time::Duration::from_nanos(what.gap.unsigned_abs());
-        format!("gap={gap:?}, time={}, {columns}{timeline}", what.input.field(what.time).name())
+        let early = if what.early { ", emit=changes" } else { "" };
+        let lateness = match what.lateness {
+            0 => String::new(),
+            nanos => format!(", lateness={:?}", std::time::Duration::from_nanos(nanos.unsigned_abs())),
+        };
+        format!("gap={gap:?}, time={}, {columns}{timeline}{early}{lateness}", what.input.field(what.time).name())
     }
 
     fn schema(&self) -> SchemaRef {
@@ -69,7 +82,19 @@ impl OperatorSpec for SessionAggregateSpec {
     }
 
     fn changes(&self) -> Changes {
-        Changes::AppendOnly
+        let what = &self.what;
+        if !what.early {
+            return Changes::AppendOnly;
+        }
+        // A key's sessions lie apart, so that either bound tells them from each other.
+        let place = |wanted: WindowColumn| what.output.iter().position(|column| column.from == wanted);
+        let bounds = [WindowColumn::Start, WindowColumn::End, WindowColumn::Time];
+        let bound = bounds.into_iter().find_map(place);
+        let keys = (0..what.keys.len()).map(|key| place(WindowColumn::Key(key)));
+        match keys.chain([bound]).collect() {
+            Some(key) => Changes::Updating { key },
+            None => Changes::Retracting,
+        }
     }
 
     fn emission(&self) -> Emission {

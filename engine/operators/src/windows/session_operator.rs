@@ -14,6 +14,7 @@ use headwater_core::EventTime;
 use super::emit::{Closed, Layout};
 use super::partial::key_columns;
 use super::place::{Sorting, Times, positive_weights};
+use super::said::Said;
 use super::session::SessionAggregate;
 use super::sessions::{Joined, Session, Sessions};
 use super::tables::{check_schema, push_entries, push_watermark, read_watermark, slots};
@@ -34,6 +35,8 @@ pub(super) struct SessionOperator {
     layout: Layout,
     state_schema: SchemaRef,
     sessions: Sessions,
+    /// What was said before this step, if sessions come out early.
+    said: Option<Said>,
     timelines: Option<Timelines>,
     watermark: i64,
 }
@@ -53,28 +56,39 @@ impl SessionOperator {
             layout: Layout { schema: Arc::clone(schema), columns: what.output.clone() },
             state_schema: Arc::new(Schema::new(fields)),
             sessions: Sessions::new(what.gap, KeyTable::new(types)?, aggregates),
+            said: what.early.then(Said::default),
             timelines: what.per_key.clone().map(Timelines::new),
             watermark: EventTime::MIN.0,
         })
     }
 
+    /// The time up to which sessions are closed, when time has come to this.
+    fn closing(&self, time: i64) -> i64 {
+        time.saturating_sub(self.what.lateness)
+    }
+
     fn close(&mut self, clock: EventTime, out: &mut Output) -> Result<()> {
         let mut closed = Vec::new();
+        let lateness = self.what.lateness;
         match &mut self.timelines {
             None => {
-                for key in self.sessions.take_due(self.watermark) {
-                    self.sessions.close(key, self.watermark, &mut closed);
+                let until = self.watermark.saturating_sub(lateness);
+                for key in self.sessions.take_due(until) {
+                    self.sessions.close(key, until, &mut closed);
                 }
             }
             Some(timelines) => {
                 for key in timelines.take_due(self.watermark > clock.0) {
                     let until = timelines.clock(key).max(self.watermark);
-                    self.sessions.close(key, until, &mut closed);
+                    self.sessions.close(key, until.saturating_sub(lateness), &mut closed);
                     timelines.set_closed(key);
                 }
             }
         }
-        self.emit(&mut closed, clock, out)?;
+        // What comes out early has been said by now.
+        if self.said.is_none() {
+            self.emit(&mut closed, clock, out)?;
+        }
         self.sessions.clear(&closed);
         let (timelines, watermark) = (&self.timelines, self.watermark);
         let pinned = |key| timelines.as_ref().is_some_and(|timelines| timelines.clock(key) > watermark);
@@ -120,7 +134,7 @@ impl SessionOperator {
         let mut closed = Vec::new();
         for key in 0..self.sessions.keys.len() as u32 {
             let clock = self.timelines.as_ref().map_or(self.watermark, |timelines| timelines.clock(key));
-            self.sessions.close(key, clock.max(self.watermark), &mut closed);
+            self.sessions.close(key, self.closing(clock.max(self.watermark)), &mut closed);
         }
         self.sessions.clear(&closed);
     }
@@ -166,6 +180,9 @@ impl Operator for SessionOperator {
         positive_weights(&rows, NAME)?;
         let times = Times::new(rows.batch.column(self.what.time), NAME)?;
         let keys = self.intern(&key_columns(&rows.batch, &self.what.keys), rows.len())?;
+        if let Some(said) = &mut self.said {
+            said.note(&keys, &mut self.sessions)?;
+        }
         let ticks =
             self.timelines.as_ref().map(|timelines| timelines.ticks(&rows.batch, NAME)).transpose()?;
         let mut sorting = Sorting::with_capacity(rows.len());
@@ -176,7 +193,8 @@ impl Operator for SessionOperator {
                 clock = clock.max(timelines.clock(*key));
             }
             if ticks.as_ref().is_none_or(|ticks| ticks.passes(row)) {
-                match times.get(row).map(|time| (time, self.sessions.join(*key, time, clock))) {
+                let closing = clock.saturating_sub(self.what.lateness);
+                match times.get(row).map(|time| (time, self.sessions.join(*key, time, closing))) {
                     None => sorting.untimed(row),
                     Some((time, Joined::Late)) => sorting.late(row, time, clock),
                     Some((_, Joined::One(group))) => pending.push(row, group),
@@ -199,6 +217,9 @@ impl Operator for SessionOperator {
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
         let clock = EventTime(self.watermark);
         self.watermark = watermark.0.max(clock.0);
+        if let Some(said) = &mut self.said {
+            said.emit(&mut self.sessions, &self.layout, BATCH_ROWS, clock, out)?;
+        }
         self.close(clock, out)
     }
 
@@ -247,7 +268,7 @@ impl Operator for SessionOperator {
     fn due(&self) -> Option<EventTime> {
         match self.timelines {
             Some(_) => Some(EventTime::MIN),
-            None => self.sessions.next_end().map(EventTime),
+            None => self.sessions.next_end().map(|end| EventTime(end.saturating_add(self.what.lateness))),
         }
     }
 

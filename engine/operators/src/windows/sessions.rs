@@ -122,6 +122,11 @@ impl Sessions {
         joined
     }
 
+    /// The sessions of a key, by start.
+    pub(super) fn of(&self, key: u32) -> &[Session] {
+        self.sessions.get(key as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// Adds the aggregates of some groups, in this order, to those of another.
     pub(super) fn absorb(&mut self, into: u32, others: &[u32]) -> Result<()> {
         let states = self.aggregates.state(others)?;

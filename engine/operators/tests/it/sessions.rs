@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use headwater_operators::{OperatorSpec, SessionAggregate, SessionAggregateSpec};
+use headwater_operators::{OperatorSpec, Rows, SessionAggregate, SessionAggregateSpec};
 
 use crate::data::{Event, SECOND, Scenario, batch, rows, schema};
 use crate::harness::{Between, Runner, Step, lines, run, weighted_lines};
@@ -23,6 +23,8 @@ fn session(gap: i64, keyed: bool, aggregates: &[&str]) -> SessionAggregate {
         keys,
         aggregates: oracle::calls(&schema(), aggregates),
         per_key: None,
+        early: false,
+        lateness: 0,
     }
 }
 
@@ -79,6 +81,42 @@ fn sessions_equal_the_straight_computation() {
         assert_eq!(weighted_lines(&restarted), weighted_lines(&straight), "{seed}");
         assert_eq!(strip_operator(found_late), late, "{seed}");
     }
+}
+
+/// Rows by how often they are there.
+fn fold(rows: &[Rows]) -> Vec<String> {
+    let mut all: BTreeMap<String, i64> = BTreeMap::new();
+    for line in weighted_lines(rows) {
+        let (weight, line) = line.split_once(' ').unwrap();
+        *all.entry(line.to_owned()).or_default() += weight.parse::<i64>().unwrap();
+    }
+    assert!(all.values().all(|weight| *weight == 0 || *weight == 1), "{all:?}");
+    all.into_iter().filter(|(_, weight)| *weight == 1).map(|(line, _)| line).collect()
+}
+
+#[test]
+fn sessions_that_come_out_early_add_up_to_those_that_close() {
+    let mut retracted = 0;
+    for seed in 0..24 {
+        let keyed = seed % 4 != 3;
+        let gap = if keyed { (1 + seed as i64 % 5) * SECOND } else { SECOND / 4 };
+        let lateness = if seed % 3 == 2 { 2 * SECOND } else { 0 };
+        let scenario = Scenario::random(700 + seed, 400, if seed % 2 == 0 { 9_000 } else { 1_500 });
+        let mut events = scenario.events();
+        events.iter_mut().for_each(|event| event.clock = event.clock.saturating_sub(lateness));
+        let (mut expected, late) = expect(gap, keyed, &events);
+        expected.sort();
+        let spec = spec(SessionAggregate { early: true, lateness, ..session(gap, keyed, AGGREGATES) });
+        let keys: &[usize] = if keyed { &[1] } else { &[] };
+        let (straight, found_late) = run(&spec, keys, &scenario.cut(seed), 1, |_| Between::Nothing);
+        assert_eq!(fold(&straight), expected, "{seed}");
+        assert_eq!(strip_operator(found_late), late, "{seed}");
+        let (restarted, found_late) = run(&spec, keys, &scenario.cut(seed), 3, restarts(seed));
+        assert_eq!(weighted_lines(&restarted), weighted_lines(&straight), "{seed}");
+        assert_eq!(strip_operator(found_late), late, "{seed}");
+        retracted += weighted_lines(&straight).iter().filter(|line| line.starts_with('-')).count();
+    }
+    assert!(retracted > 100, "{retracted}");
 }
 
 #[test]

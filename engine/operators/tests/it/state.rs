@@ -49,6 +49,8 @@ fn session() -> Arc<dyn OperatorSpec> {
         output: output(1, calls.len()),
         aggregates: calls,
         per_key: None,
+        early: false,
+        lateness: 0,
     };
     Arc::new(SessionAggregateSpec::try_new(what).unwrap())
 }

@@ -13,6 +13,7 @@ use headwater_operators::{
 use super::flow::{Flow, Time, external, names_of};
 use super::lower::{Lower, all_columns, check_unused, column_of};
 use super::sets::Sets;
+use super::windowed::is_over_session;
 use crate::dataflow::Source;
 use crate::error::{Mistake, SqlError, refused};
 use crate::state_ttl::Hint;
@@ -21,8 +22,9 @@ use crate::statement::Emit;
 impl Lower<'_> {
     /// GROUP BY, with a window or without, and DISTINCT.
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate, hint: Option<&Hint>) -> Result<Flow> {
-        // Windows that are revised are groups like others, that end.
-        let windowed = if self.revises().is_none() { self.windowed(aggregate)? } else { None };
+        // Windows that are revised are groups like others, that end; but sessions are known by their rows alone.
+        let is_windowed = self.revises().is_none() || is_over_session(&aggregate.input);
+        let windowed = if is_windowed { self.windowed(aggregate)? } else { None };
         match windowed {
             Some(flow) => check_unused([hint, None]).map(|()| flow),
             None => self.group(aggregate, hint),

@@ -201,12 +201,6 @@ impl<'a> Lower<'a> {
         let kind = match window.windowing.bounds() {
             Bounds::Fixed(kind) => kind,
             Bounds::OfOrder => return self.ordered_windows(window),
-            Bounds::OfRows { .. } if self.revises().is_some() => {
-                let message = "a session comes out when it closes, and does not change before or after";
-                return Err(refused(
-                    SqlError::new(Mistake::NotStreaming, message).hint("leave EMIT and ALLOW LATENESS out"),
-                ));
-            }
             Bounds::OfRows { .. } => {
                 return Err(refused(
                     SqlError::new(Mistake::NotStreaming, "SESSION runs as a stream only under an aggregate")

@@ -12,7 +12,7 @@ use datafusion::common::{Column, DFSchema, Result, internal_err};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use headwater_operators::{
-    AggregateCall, Changes, OperatorSpec, OutputColumn, PerKey, SessionAggregate, SessionAggregateSpec,
+    AggregateCall, Changes, OperatorSpec, OutputColumn, PerKey, Revises, SessionAggregate, SessionAggregateSpec,
     WindowAggregate, WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,
 };
 
@@ -74,6 +74,7 @@ impl Lower<'_> {
         let (exprs, sets) = Sets::of(aggregate)?;
         let Some(mut over) = see_through(aggregate, exprs)? else { return Ok(None) };
         let window = over.window;
+        let early = self.session_is_early(window)?;
         let mut flow = self.window_input(window, true)?;
         let time = self.check_time(window, &flow)?;
         let node = window.input.schema();
@@ -106,8 +107,8 @@ impl Lower<'_> {
             output: output.clone(),
             per_key,
         };
-        let (closes, delay) = (parts.per_key.is_none(), flow.time.delay);
-        let (input, schema) = self.aggregate_stages(flow, window.windowing, parts)?;
+        let (closes, delay) = (parts.per_key.is_none() && !early, flow.time.delay);
+        let (input, schema, changes) = self.aggregate_stages(flow, window.windowing, parts, early)?;
         let mut wanted = vec![(WindowColumn::Time, AFTER_TIME), (WindowColumn::End, AFTER_END)];
         if let Bounds::Fixed(kind) = window.windowing.bounds() {
             wanted.push((WindowColumn::Start, after_start(kind)));
@@ -118,8 +119,11 @@ impl Lower<'_> {
         let ends: Vec<_> = ends.collect();
         let is_time = |column: &usize| output[*column].from != WindowColumn::Start;
         let columns = ends.iter().map(|(column, _)| *column).filter(is_time).collect();
-        let time = Time { columns, ends, delay, per_key: None };
-        let mut flow = Flow::new(vec![input], schema, Changes::AppendOnly, time);
+        let time = match early {
+            true => Time::default(),
+            false => Time { columns, ends, delay, per_key: None },
+        };
+        let mut flow = Flow::new(vec![input], schema, changes, time);
         self.finish_windowed(&mut flow, &over, &output, aggregate)?;
         Ok(Some(flow))
     }
@@ -130,13 +134,25 @@ impl Lower<'_> {
         mut flow: Flow,
         windowing: Windowing,
         parts: Parts,
-    ) -> Result<(StageInput, SchemaRef)> {
+        early: bool,
+    ) -> Result<(StageInput, SchemaRef, Changes)> {
         let Parts { input, time, keys, aggregates, output, per_key } = parts;
         let by_rows = keys.clone();
         let one_phase = per_key.is_some();
         let (by, operator): (Vec<usize>, Arc<dyn OperatorSpec>) = match windowing.bounds() {
             Bounds::OfRows { gap } => {
-                let what = SessionAggregate { gap, input, time, keys, aggregates, output, per_key };
+                let lateness = self.options.lateness.unwrap_or(0);
+                let what = SessionAggregate {
+                    gap,
+                    input,
+                    time,
+                    keys,
+                    aggregates,
+                    output,
+                    per_key,
+                    early,
+                    lateness,
+                };
                 (by_rows, Arc::new(SessionAggregateSpec::try_new(what).map_err(external)?))
             }
             Bounds::OfOrder => return internal_err!("windows of ordered rows are aggregated as groups"),
@@ -152,8 +168,23 @@ impl Lower<'_> {
                 }
             }
         };
-        let schema = operator.schema();
-        Ok((self.exchange(flow, by, operator), schema))
+        let (schema, changes) = (operator.schema(), operator.changes());
+        Ok((self.exchange(flow, by, operator), schema, changes))
+    }
+
+    /// Whether these are sessions that come out before they close.
+    fn session_is_early(&self, window: &WindowTvf) -> Result<bool> {
+        match (self.revises(), window.windowing.bounds()) {
+            (None, _) | (_, Bounds::Fixed(_) | Bounds::OfOrder) => Ok(false),
+            (Some(Revises::Always), Bounds::OfRows { .. }) => Ok(true),
+            (Some(Revises::Late(_)), Bounds::OfRows { .. }) => {
+                let message = "a session that comes out when it closes does not change after that";
+                Err(refused(
+                    SqlError::new(Mistake::NotStreaming, message)
+                        .hint("let it come out before: EMIT CHANGES ALLOW LATENESS ..."),
+                ))
+            }
+        }
     }
 
     /// Conditions on the window, and columns computed from its bounds.
@@ -360,6 +391,20 @@ fn see_through(aggregate: &Aggregate, group: Vec<Expr>) -> Result<Option<OverWin
     let conditions = exprs.split_off(groups + aggregate.aggr_expr.len());
     let aggregates = exprs.split_off(groups);
     over_window(window, exprs, aggregates, conditions)
+}
+
+/// Whether what is aggregated are the rows of sessions.
+pub(super) fn is_over_session(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Extension(extension) => {
+            let window = extension.node.as_any().downcast_ref::<WindowTvf>();
+            window.is_some_and(|window| matches!(window.windowing.bounds(), Bounds::OfRows { .. }))
+        }
+        LogicalPlan::SubqueryAlias(alias) => is_over_session(&alias.input),
+        LogicalPlan::Projection(projection) => is_over_session(&projection.input),
+        LogicalPlan::Filter(filter) => is_over_session(&filter.input),
+        _ => false,
+    }
 }
 
 /// An expression in which columns stand for what the map says.

@@ -164,7 +164,8 @@ const CASES: &[&str] = &[
     "SELECT window_end, count(*) FROM STATE_WINDOW(TABLE weather, DESCRIPTOR(ts), temp) GROUP BY window_end",
     "SELECT window_end, count(*) FROM STATE_WINDOW(TABLE weather, DESCRIPTOR(ts), max(temp) > 3) GROUP BY window_end",
     "SELECT window_end, count(*) FROM STATE_WINDOW(TABLE weather, DESCRIPTOR(ts), temp > 30, random() > 0.5) GROUP BY window_end",
-    "SELECT window_end, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end EMIT CHANGES",
+    "SELECT window_end, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end \
+     ALLOW LATENESS INTERVAL '1' MINUTE",
     "SELECT id, e FROM raw LEFT JOIN UNNEST(make_array(id)) AS t (e) ON id > 3",
     "SELECT id, e FROM raw CROSS JOIN UNNEST(make_array(id), make_array(value)) AS t (e, f)",
     "SELECT id, e FROM raw CROSS JOIN UNNEST(make_array(id)) AS t (e, n)",

@@ -93,3 +93,48 @@ fn groups_without_windows_and_joins_come_out_at_the_interval_too() {
     assert_eq!(machine.query("SELECT * FROM result"), ["a 49 49", "b 49 49"]);
     assert!(machine.rows("result").len() <= 10, "what came and went is not said");
 }
+
+#[test]
+fn sessions_come_out_early_and_are_taken_back_when_they_become_one() {
+    let life = |between: &dyn Fn(&mut Machine)| {
+        let mut machine = Machine::new(4);
+        machine.create_readings(1);
+        machine.sql(
+            "CREATE MATERIALIZED VIEW result AS SELECT device, window_start, window_end, COUNT(*) AS n, SUM(value) AS total FROM \
+             SESSION(TABLE readings PARTITION BY device, DESCRIPTOR(ts), INTERVAL '3' SECOND) GROUP BY device, window_start, window_end \
+             EMIT CHANGES ALLOW LATENESS INTERVAL '10' SECOND",
+        );
+        let readings: [&[(&'static str, i64, i64)]; 5] = [
+            &[("a", 1_000, 1), ("a", 5_000, 2)],
+            // Between the two, and time has passed the first one's end.
+            &[("b", 7_000, 9)],
+            &[("a", 3_500, 4)],
+            // What changes nothing is not said: both are late for good.
+            &[("b", 40_000, 1)],
+            &[("a", 2_000, 7)],
+        ];
+        for readings in readings {
+            step(&machine, readings);
+            between(&mut machine);
+        }
+        machine.catch_up();
+        let rows = (machine.rows("result"), machine.rows("system.late_rows").len());
+        machine.engine().close_here().unwrap();
+        rows
+    };
+    let (a, b) = ("1970-01-01T00:00:0", "1970-01-01T00:00:");
+    let expected = [
+        format!("a {a}1 {a}4 1 1 1"),
+        format!("a {a}5 {a}8 1 2 1"),
+        format!("b {a}7 {b}10 1 9 1"),
+        format!("a {a}1 {a}4 1 1 -1"),
+        format!("a {a}1 {a}8 3 7 1"),
+        format!("a {a}5 {a}8 1 2 -1"),
+        format!("b {b}40 {b}43 1 1 1"),
+    ];
+    let straight = life(&|_| {});
+    assert_eq!(straight, (expected.to_vec(), 1));
+    for workers in [1, 3] {
+        assert_eq!(life(&|machine| machine.kill(workers)), straight, "{workers} workers");
+    }
+}
