@@ -75,13 +75,7 @@ impl ClockGuard {
         }
     }
 
-    fn admit_by(
-        self,
-        name: &str,
-        mut times: Times,
-        mut decoded: Decoded,
-        now: EventTime,
-    ) -> Result<Decoded> {
+    fn admit_by(self, name: &str, mut times: Times, mut decoded: Decoded, now: EventTime) -> Result<Decoded> {
         let DataType::Timestamp(unit, _) = times.values.data_type() else { return Ok(decoded) };
         let unit = *unit;
         let latest = self.0.map_or(i64::MAX, |bound| now.plus(bound).to_unit(unit));

@@ -8,8 +8,8 @@
 //! not compared. The log remembers, per shard, the 4,096 producers that appended last; every key is one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;

@@ -23,6 +23,7 @@ use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
 use crate::group_aggregate::{GroupAggregate, Revises};
 use crate::groups::KeyTable;
+use crate::parts::PART_BYTES;
 use crate::windows::{PART_ROWS, Times, check_schema, key_columns, push_watermark, read_watermark, slots};
 
 const GARBAGE_MIN: usize = 1024;
@@ -406,16 +407,12 @@ impl GroupOperator {
         self.vanished = self.groups.iter().filter(|group| group.rows == 0).count();
     }
 
-    /// The groups that have changed since the last call, or all.
-    fn take_changed(&mut self, full: bool) -> Vec<u32> {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        if dirty.len() > self.groups.len() / SCATTERED {
-            // In the order in which they lie.
-            dirty.clear();
-            dirty.extend((0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number));
-        }
-        dirty.iter().for_each(|group| self.groups[*group as usize].dirty = false);
-        if full { (0..self.groups.len() as u32).collect() } else { dirty }
+    /// How many groups a snapshot writes at a time: fewer, if they are large.
+    fn rows_of_part(&self) -> usize {
+        let bytes = self.keys.size() + self.aggregates.size();
+        let each = bytes / self.live.max(1) + 1;
+        // Some may be larger than others.
+        (PART_BYTES / 8 / each).clamp(1, PART_ROWS)
     }
 
     fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
@@ -542,7 +539,7 @@ impl Operator for GroupOperator {
             let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
             out.push(StateEntries { table: "groups".into(), change: StateChange::Delete, rows, slots });
         }
-        for live in live.chunks(PART_ROWS) {
+        for live in live.chunks(self.rows_of_part()) {
             let mut columns = self.keys.columns(live)?;
             let slots = slots(&columns, live.len())?;
             let rows = live.iter().map(|group| self.groups[*group as usize].rows);

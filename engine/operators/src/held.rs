@@ -15,6 +15,7 @@ use headwater_core::size::bytes_of_rows;
 
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::Result;
+use crate::parts::{PART_BYTES, parts};
 use crate::windows::push_entries;
 
 /// So many chunks are kept apart.
@@ -60,6 +61,8 @@ pub(crate) struct Store<T> {
     /// How many of these are not there any more.
     stale: usize,
     gone: Vec<(u32, u64)>,
+    /// No more bytes are copied together.
+    part_bytes: usize,
 }
 
 impl<T: Copy + Default> Store<T> {
@@ -72,6 +75,7 @@ impl<T: Copy + Default> Store<T> {
             changed: Vec::new(),
             stale: 0,
             gone: Vec::new(),
+            part_bytes: PART_BYTES,
         }
     }
 
@@ -225,13 +229,23 @@ impl<T: Copy + Default> Store<T> {
             all.sort_unstable();
             merged.extend(all[..all.len() / 2].iter().map(|(_, nth)| *nth));
         }
-        if merged.is_empty() {
-            return Ok(());
-        }
         merged.sort_unstable();
         merged.dedup();
+        for part in parts(&merged, usize::MAX, self.part_bytes, |nth| self.chunk_bytes(*nth)) {
+            self.merge(&merged[part])?;
+        }
+        Ok(())
+    }
+
+    /// At most so many bytes are in the rows of a chunk.
+    fn chunk_bytes(&self, nth: usize) -> usize {
+        self.chunks[nth].as_ref().map_or(0, |chunk| bytes_of_rows(&chunk.batch))
+    }
+
+    /// Makes one chunk of some.
+    fn merge(&mut self, merged: &[usize]) -> Result<()> {
         let mut rows: Vec<u32> = Vec::new();
-        for nth in &merged {
+        for nth in merged {
             let chunk = self.chunks[*nth].as_ref();
             // The number of a row that is gone may be another's by now.
             rows.extend(chunk.into_iter().flat_map(|chunk| &chunk.rows).copied().filter(|row| {
@@ -293,7 +307,35 @@ impl<T: Copy + Default> Store<T> {
             let change = StateChange::Delete;
             out.push(StateEntries { table: table.to_owned(), change, rows, slots });
         }
-        let rows: Vec<&Row<T>> = changed.iter().map(|row| self.row(*row)).collect();
+        for part in self.parts_of(changed) {
+            self.write_part(table, &schema, &note, &part, out)?;
+        }
+        Ok(())
+    }
+
+    /// Rows in parts that can be one batch each: a chunk is one already, so that as much as some chunks have together is safe.
+    fn parts_of(&self, mut rows: Vec<u32>) -> Vec<Vec<u32>> {
+        let all: usize = (0..self.chunks.len()).map(|nth| self.chunk_bytes(nth)).sum();
+        if all <= self.part_bytes || rows.is_empty() {
+            return vec![rows];
+        }
+        rows.sort_by_key(|row| self.row(*row).chunk);
+        let of_chunks: Vec<&[u32]> = rows.chunk_by(|a, b| self.row(*a).chunk == self.row(*b).chunk).collect();
+        let bytes =
+            |rows: &&[u32]| rows.first().map_or(0, |row| self.chunk_bytes(self.row(*row).chunk as usize));
+        let cut = parts(&of_chunks, usize::MAX, self.part_bytes, bytes);
+        cut.into_iter().map(|part| of_chunks[part].concat()).collect()
+    }
+
+    fn write_part<const N: usize>(
+        &self,
+        table: &str,
+        schema: &SchemaRef,
+        note: &impl Fn(&T) -> [i64; N],
+        part: &[u32],
+        out: &mut Snapshot,
+    ) -> Result<()> {
+        let rows: Vec<&Row<T>> = part.iter().map(|row| self.row(*row)).collect();
         let slots: Vec<u32> = rows.iter().map(|row| row.slot).collect();
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from(slots.clone())),
@@ -303,8 +345,8 @@ impl<T: Copy + Default> Store<T> {
             let values = rows.iter().map(|row| note(&row.note)[nth]);
             columns.push(Arc::new(Int64Array::from_iter_values(values)));
         }
-        columns.extend(self.columns(&changed)?);
-        push_entries(table, RecordBatch::try_new(schema, columns)?, slots, out);
+        columns.extend(self.columns(part)?);
+        push_entries(table, RecordBatch::try_new(Arc::clone(schema), columns)?, slots, out);
         Ok(())
     }
 
@@ -350,5 +392,102 @@ impl Arrivals {
     pub(crate) fn pass(&mut self, slot: u32, sequence: u64) {
         let next = self.0.entry(slot).or_default();
         *next = (*next).max(sequence + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringArray;
+
+    use super::*;
+
+    /// A row: its slot, its number there, and how long its text is.
+    type Kept = (u32, u64, usize);
+
+    fn input() -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, false)]))
+    }
+
+    /// A store with batches of texts of these lengths.
+    fn store(part_bytes: usize, batches: &[&[usize]]) -> Store<()> {
+        let mut store = Store { part_bytes, ..Store::new(&input()) };
+        let mut sequence = 0;
+        for lengths in batches {
+            let texts: StringArray = lengths.iter().map(|length| Some("x".repeat(*length))).collect();
+            let batch = RecordBatch::try_new(input(), vec![Arc::new(texts)]).unwrap();
+            let each: Vec<_> =
+                (0..lengths.len() as u64).map(|nth| (0, nth as u32 % 3, sequence + nth, 0)).collect();
+            sequence += lengths.len() as u64;
+            store.add(batch, each.into_iter(), false);
+        }
+        store
+    }
+
+    /// The entries of a full snapshot.
+    fn written(store: &mut Store<()>) -> Vec<StateEntries> {
+        let mut snapshot = Snapshot::default();
+        store.write("rows", [], |()| [], true, &mut snapshot).unwrap();
+        snapshot.entries
+    }
+
+    fn rows_of(entries: &[StateEntries]) -> Vec<Kept> {
+        let of = |entries: &StateEntries| -> Vec<Kept> {
+            let texts = entries.rows.column(2).as_string::<i32>();
+            let lengths = texts.iter().map(|text| text.unwrap().len());
+            names(&entries.rows)
+                .into_iter()
+                .zip(lengths)
+                .map(|((slot, nth), length)| (slot, nth, length))
+                .collect()
+        };
+        let mut all: Vec<Kept> = entries.iter().flat_map(of).collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn a_large_state_is_written_and_copied_in_parts() {
+        let batches: [&[usize]; 5] = [&[400, 300, 1], &[900], &[10, 20, 30], &[5000, 1], &[7; 40]];
+        let (mut whole, mut cut) = (store(usize::MAX, &batches), store(1_000, &batches));
+        let (one, many) = (written(&mut whole), written(&mut cut));
+        assert_eq!(one.len(), 1);
+        assert!((3..=5).contains(&many.len()), "{} parts", many.len());
+        assert_eq!(rows_of(&many), rows_of(&one));
+        // What is taken out of many chunks is merged, but not to more than a part.
+        let gone: Vec<u32> = (0..cut.rows.len() as u32).filter(|row| row % 2 == 0).collect();
+        gone.iter().for_each(|row| cut.remove(*row));
+        let left = rows_of(&written(&mut cut));
+        assert_eq!(left.len(), cut.rows.len() - gone.len());
+        for part in parts(&[0_usize, 1, 2, 4], usize::MAX, 1_000, |nth| cut.chunk_bytes(*nth)) {
+            cut.merge(&[0_usize, 1, 2, 4][part]).unwrap();
+        }
+        assert_eq!(rows_of(&written(&mut cut)), left);
+        let sizes: Vec<usize> =
+            cut.chunks.iter().flatten().map(|chunk| bytes_of_rows(&chunk.batch)).collect();
+        assert!((3..=5).contains(&sizes.len()), "{sizes:?}");
+        assert_eq!(sizes.iter().filter(|size| **size > 1_200).count(), 1, "one row is larger: {sizes:?}");
+    }
+
+    /// More than a column of one batch can have. The texts are gigabytes for as long as this takes, which is seconds.
+    #[test]
+    fn texts_of_more_than_two_gigabytes_are_snapshotted_and_restored() {
+        const LENGTH: usize = 300 << 20;
+        let mut held = store(PART_BYTES, &[&[LENGTH; 3], &[LENGTH; 3], &[LENGTH, LENGTH, 1]]);
+        let entries = written(&mut held);
+        let kept = rows_of(&entries);
+        assert!(kept.iter().map(|(.., length)| length).sum::<usize>() > i32::MAX as usize);
+        assert!(entries.len() > 1 && kept.len() == 9);
+        drop(held);
+        let mut restored = Store::<()>::new(&input());
+        for entries in entries {
+            let texts = RecordBatch::try_new(input(), entries.rows.columns()[2..].to_vec()).unwrap();
+            let each = names(&entries.rows).into_iter().map(|(slot, sequence)| (0, slot, sequence, 0));
+            restored.add(texts, each, true);
+        }
+        assert_eq!(restored.len(), 9);
+        restored.compact().unwrap();
+        restored.merge(&[0]).unwrap();
+        let chunks = restored.chunks.iter().flatten().map(|chunk| chunk.rows.len()).sum::<usize>();
+        assert_eq!(chunks, 9);
     }
 }

@@ -18,6 +18,7 @@ mod line;
 mod narrow;
 mod packed;
 mod paged;
+mod parts;
 
 pub mod aggregates;
 pub mod decide;

@@ -108,8 +108,7 @@ impl World<'_> {
             Ok(DataType::Timestamp(..)) => Ok(()),
             found => {
                 let found = found.map(sql_type).unwrap_or_default();
-                let message =
-                    format!("the watermark's column '{}' is {found}, not a timestamp", column.name);
+                let message = format!("the watermark's column '{}' is {found}, not a timestamp", column.name);
                 Err(SqlError::new(Mistake::Type, message)
                     .at(column.position, &column.script)
                     .hint("TO_TIMESTAMP_LTZ(ms, 3) takes milliseconds, TO_TIMESTAMP(text) a text; or CAST(... AS TIMESTAMP(3))"))

@@ -246,9 +246,7 @@ impl<'a> Names<'a> {
         let World { catalog, tables, mode, .. } = self.world;
         match mode {
             Mode::Batch => Some(provider_as_source(tables.provider(name)?)),
-            Mode::Stream => {
-                Some(StreamTable::source(Declared::stored(&catalog.stream(name)?.schema), true))
-            }
+            Mode::Stream => Some(StreamTable::source(Declared::stored(&catalog.stream(name)?.schema), true)),
         }
     }
 
@@ -324,8 +322,7 @@ pub(crate) struct StreamTable {
 
 impl StreamTable {
     fn source(declared: Declared, metadata: bool) -> Arc<dyn TableSource> {
-        let schema =
-            if metadata { with_metadata(&declared.schema) } else { Arc::clone(&declared.schema) };
+        let schema = if metadata { with_metadata(&declared.schema) } else { Arc::clone(&declared.schema) };
         Arc::new(Self { schema, declared: Arc::new(declared) })
     }
 

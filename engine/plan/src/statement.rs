@@ -8,8 +8,8 @@ use headwater_decide::alarm::AlarmState;
 use headwater_decide::scaling::Resize;
 
 use crate::decision::AlarmDef;
-use crate::parse::Like;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
+use crate::parse::Like;
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
 use crate::state_ttl::Hint;

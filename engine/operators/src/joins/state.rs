@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type
 use super::operator::JoinOperator;
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
+use crate::parts::{PART_BYTES, parts};
 use crate::windows::{PART_ROWS, check_schema, key_columns, push_entries, push_watermark, read_watermark};
 
 const TABLES: [&str; 2] = ["left", "right"];
@@ -55,8 +56,9 @@ impl JoinOperator {
                 });
             }
             let put: Vec<u32> = if full { store.rows().collect() } else { changed };
-            for put in put.chunks(PART_ROWS) {
-                self.write_rows(side, put, &schema, out)?;
+            let bytes = |row: &u32| self.sides[side].bytes(*row).len();
+            for part in parts(&put, PART_ROWS, PART_BYTES, bytes) {
+                self.write_rows(side, &put[part], &schema, out)?;
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use super::operator::TopNOperator;
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
+use crate::parts::{PART_BYTES, parts};
 use crate::windows::{PART_ROWS, check_schema, push_entries, push_watermark, read_watermark};
 
 const TABLE: &str = "rows";
@@ -47,7 +48,9 @@ impl TopNOperator {
         } else {
             changed.into_iter().filter(|row| self.lists.entry(*row).weight != 0).collect()
         };
-        put.chunks(PART_ROWS).try_for_each(|put| self.write_rows(put, out))
+        let bytes = |row: &u32| self.lists.bytes(*row).len();
+        let parts = parts(&put, PART_ROWS, PART_BYTES, bytes);
+        parts.into_iter().try_for_each(|part| self.write_rows(&put[part], out))
     }
 
     fn write_rows(&mut self, put: &[u32], out: &mut Snapshot) -> Result<()> {

@@ -88,7 +88,8 @@ impl Said {
             let mut windows = Closed::default();
             changes.iter().for_each(|one| windows.push(one.session.start, one.session.end, one.key));
             let from: Vec<_> = changes.iter().map(|change| change.result).collect();
-            let results = old.iter().zip(&new).map(|(old, new)| interleave(&[old.as_ref(), new.as_ref()], &from));
+            let results =
+                old.iter().zip(&new).map(|(old, new)| interleave(&[old.as_ref(), new.as_ref()], &from));
             let results = results.collect::<std::result::Result<Vec<_>, _>>()?;
             let weights = Int64Array::from_iter_values(changes.iter().map(|change| change.weight));
             layout.emit_weighted(&windows, &sessions.keys, &results, Some(weights), clock, out)?;
@@ -121,12 +122,10 @@ fn compared(
             Some((converter.convert_columns(old)?, converter.convert_columns(new)?))
         }
     };
-    let is_same = |old: usize, new: usize| {
-        rows.as_ref().is_none_or(|(olds, news)| olds.row(old) == news.row(new))
-    };
+    let is_same =
+        |old: usize, new: usize| rows.as_ref().is_none_or(|(olds, news)| olds.row(old) == news.row(new));
     let bounds = |of: &(u32, Session)| (of.0, of.1.start, of.1.end);
-    let known: HashMap<_, usize> =
-        before.iter().enumerate().map(|(nth, one)| (bounds(one), nth)).collect();
+    let known: HashMap<_, usize> = before.iter().enumerate().map(|(nth, one)| (bounds(one), nth)).collect();
     let mut stays = vec![false; before.len()];
     let mut changes = Vec::new();
     for (nth, one) in now.iter().enumerate() {
@@ -150,9 +149,8 @@ fn sort(changes: &mut [Change], sessions: &Sessions, layout: &Layout) {
     let shows = |wanted: &[WindowColumn]| layout.columns.iter().any(|column| wanted.contains(&column.from));
     let has_end = shows(&[WindowColumn::End, WindowColumn::Time]);
     let has_start = shows(&[WindowColumn::Start]);
-    let place = |change: &Change| {
-        (has_end.then_some(change.session.end), has_start.then_some(change.session.start))
-    };
+    let place =
+        |change: &Change| (has_end.then_some(change.session.end), has_start.then_some(change.session.start));
     changes.sort_by(|a, b| {
         let keys = || sessions.keys.compare(a.key, b.key);
         place(a).cmp(&place(b)).then_with(keys).then_with(|| a.weight.cmp(&b.weight))

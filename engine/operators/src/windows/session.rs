@@ -74,7 +74,10 @@ impl OperatorSpec for SessionAggregateSpec {
             0 => String::new(),
             nanos => format!(", lateness={:?}", std::time::Duration::from_nanos(nanos.unsigned_abs())),
         };
-        format!("gap={gap:?}, time={}, {columns}{timeline}{early}{lateness}", what.input.field(what.time).name())
+        format!(
+            "gap={gap:?}, time={}, {columns}{timeline}{early}{lateness}",
+            what.input.field(what.time).name()
+        )
     }
 
     fn schema(&self) -> SchemaRef {

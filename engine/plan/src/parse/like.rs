@@ -162,9 +162,9 @@ impl Like {
                     columns.computed.push(crate::ComputedColumn { place, ..column.clone() });
                 }
                 None => {
-                    let field = schema.field_with_name(&name).map_err(|error| {
-                        SqlError::new(Mistake::Definition, error.to_string())
-                    })?;
+                    let field = schema
+                        .field_with_name(&name)
+                        .map_err(|error| SqlError::new(Mistake::Definition, error.to_string()))?;
                     columns.fields.push(field.clone());
                     columns.metadata.extend(from.map(|from| (name.clone(), from.clone())));
                     columns.read_only.extend(source.read_only.get(&name).cloned());
@@ -177,7 +177,9 @@ impl Like {
         let before = columns.fields.len() + columns.computed.len();
         columns.fields.extend(own.fields.iter().cloned());
         let computed = own.computed.iter().cloned();
-        columns.computed.extend(computed.map(|one| crate::ComputedColumn { place: before + one.place, ..one }));
+        columns
+            .computed
+            .extend(computed.map(|one| crate::ComputedColumn { place: before + one.place, ..one }));
         columns.metadata.extend(own.metadata.clone());
         columns.read_only.extend(own.read_only.iter().cloned());
         columns.proctime.extend(own.proctime.iter().cloned());
@@ -194,7 +196,13 @@ fn twice(what: &str, feature: &str) -> SqlError {
 }
 
 /// What the other table has, or the table itself.
-fn one_of<T>(rule: Merge, inherited: Option<T>, own: Option<T>, what: &str, feature: &str) -> Result<Option<T>> {
+fn one_of<T>(
+    rule: Merge,
+    inherited: Option<T>,
+    own: Option<T>,
+    what: &str,
+    feature: &str,
+) -> Result<Option<T>> {
     match (rule, inherited, own) {
         (Merge::Excluding, _, own) => Ok(own),
         (Merge::Including, Some(_), Some(_)) => Err(twice(what, feature)),

@@ -3,8 +3,8 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::reader::Reader;
-use super::statements;
 use super::settings::Settings;
+use super::statements;
 use crate::error::{Mistake, Result, SqlError};
 use crate::statement::Parsed;
 

@@ -45,9 +45,9 @@ impl Settings {
         };
         let key = set.key.value.to_lowercase();
         if TTL.contains(&key.as_str()) {
-            self.ttl = self.length(set, &parsed.script, "'1 hour', or '0 s' for no end")?.map(|length| {
-                (set.value.clone(), i64::try_from(length.as_nanos()).unwrap_or(i64::MAX))
-            });
+            self.ttl = self
+                .length(set, &parsed.script, "'1 hour', or '0 s' for no end")?
+                .map(|length| (set.value.clone(), i64::try_from(length.as_nanos()).unwrap_or(i64::MAX)));
             return Ok(true);
         }
         match key.as_str() {
@@ -71,7 +71,8 @@ impl Settings {
     /// A length of time, if it is one at all.
     fn length(&mut self, set: &Set, script: &Script, usage: &str) -> Result<Option<Duration>> {
         let wrong = |message: String| SqlError::new(Mistake::Option, message).at(set.key.position, script);
-        let Some(length) = duration(&set.value).filter(|length| i64::try_from(length.as_nanos()).is_ok()) else {
+        let Some(length) = duration(&set.value).filter(|length| i64::try_from(length.as_nanos()).is_ok())
+        else {
             let message = format!("'{}' is no value for '{}'", set.value, set.key.value);
             return Err(wrong(message).hint(format!("SET '{}' = {usage}", set.key.value)));
         };

@@ -14,7 +14,8 @@ use super::together::{read_begin, read_execute};
 use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{
-    AlterStream, Drop, Explain, ExplainMode, Insert, InsertSettings, Kind, Parsed, Replay, Set, Show, Statement, StreamChange,
+    AlterStream, Drop, Explain, ExplainMode, Insert, InsertSettings, Kind, Parsed, Replay, Set, Show,
+    Statement, StreamChange,
 };
 
 const FIRST_WORDS: [&str; 22] = [

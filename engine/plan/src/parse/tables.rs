@@ -50,8 +50,7 @@ pub(super) fn read_table(reader: &mut Reader) -> Result<Statement> {
         reader.string("a comment")?;
     }
     let has_columns = written.is_some();
-    let partition_by =
-        if reader.take_words("PARTITIONED BY") { reader.columns()? } else { Vec::new() };
+    let partition_by = if reader.take_words("PARTITIONED BY") { reader.columns()? } else { Vec::new() };
     let mut options = if reader.take_words("WITH") { read_options(reader)? } else { Vec::new() };
     read_format(reader, &mut options)?;
     let is_like = reader.sees("LIKE");
@@ -60,12 +59,15 @@ pub(super) fn read_table(reader: &mut Reader) -> Result<Statement> {
     }
     let written = written.unwrap_or_default();
     let script = reader.script().clone();
-    let draft =
-        Draft { name: name.clone(), written, partition_by, options, of_connector, is_source, script };
+    let draft = Draft { name: name.clone(), written, partition_by, options, of_connector, is_source, script };
     if is_like {
         let (definition, like) = read_like(reader, draft)?;
         let create = CreateStream { name, definition, if_not_exists, like: Some(Box::new(like)) };
-        return Ok(if of_connector { Statement::CreateTable(create) } else { Statement::CreateStream(create) });
+        return Ok(if of_connector {
+            Statement::CreateTable(create)
+        } else {
+            Statement::CreateStream(create)
+        });
     }
     let (definition, is_table) = draft.build()?;
     let create = CreateStream { name, definition, if_not_exists, like: None };

@@ -64,8 +64,7 @@ pub(super) fn read_table_as(reader: &mut Reader, create: CreateStream, start: Po
     let target = create.name.clone();
     let text_of_insert = format!("INSERT INTO {} {}", quoted(&target.value), reader.text_since(position));
     let settings = InsertSettings { goes_on: Some(true), ..InsertSettings::default() };
-    let insert =
-        Insert { target, columns: Vec::new(), query, text: text_of_insert.clone(), settings };
+    let insert = Insert { target, columns: Vec::new(), query, text: text_of_insert.clone(), settings };
     let insert = Parsed {
         statement: Statement::Insert(insert),
         text: text_of_insert,

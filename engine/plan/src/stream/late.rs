@@ -51,8 +51,9 @@ pub(crate) fn late_into(
         Target::Stream(..) | Target::View(_) => {}
     }
     let sources = dataflow.sources.iter();
-    let read: Vec<Read<'_>> =
-        sources.filter_map(|source| Some(Read::of(catalog.stream(source.stream.as_str())?, source))).collect();
+    let read: Vec<Read<'_>> = sources
+        .filter_map(|source| Some(Read::of(catalog.stream(source.stream.as_str())?, source)))
+        .collect();
     if read.iter().any(|source| source.stream.name == name.value) {
         let message = format!("'{}' is read by the query, and cannot take its late rows", name.value);
         return refused(Mistake::Definition, message);

@@ -95,12 +95,7 @@ impl Lower<'_> {
     }
 
     /// What gives a column that is computed, over these columns.
-    fn compute(
-        &self,
-        declared: &Declared,
-        column: usize,
-        read: &SchemaRef,
-    ) -> Result<Arc<dyn PhysicalExpr>> {
+    fn compute(&self, declared: &Declared, column: usize, read: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
         match &declared.origins[column] {
             Origin::Computed(expr) => {
                 let names = DFSchema::try_from(read.as_ref().clone())?;
@@ -114,11 +109,7 @@ impl Lower<'_> {
     }
 
     /// The stream's watermark over all its columns, and the columns that it uses.
-    fn watermark_of(
-        &self,
-        stream: &StreamDef,
-        declared: &Declared,
-    ) -> Result<Option<(Expr, Vec<usize>)>> {
+    fn watermark_of(&self, stream: &StreamDef, declared: &Declared) -> Result<Option<(Expr, Vec<usize>)>> {
         let Some(definition) = &stream.watermark else { return Ok(None) };
         let schema = DFSchema::try_from(declared.schema.as_ref().clone())?;
         let wrong = |why: String| {
@@ -196,12 +187,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(
-        stream: &StreamDef,
-        declared: &Declared,
-        wanted: &[usize],
-        told_by: &[usize],
-    ) -> Result<Self> {
+    fn of(stream: &StreamDef, declared: &Declared, wanted: &[usize], told_by: &[usize]) -> Result<Self> {
         let own = declared.origins.len();
         let (mut stored, mut computed) = (Vec::new(), Vec::new());
         let mut add = |column: usize| {

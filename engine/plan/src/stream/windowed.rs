@@ -12,8 +12,9 @@ use datafusion::common::{Column, DFSchema, Result, internal_err};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use headwater_operators::{
-    AggregateCall, Changes, OperatorSpec, OutputColumn, PerKey, Revises, SessionAggregate, SessionAggregateSpec,
-    WindowAggregate, WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind, WindowPartialSpec,
+    AggregateCall, Changes, OperatorSpec, OutputColumn, PerKey, Revises, SessionAggregate,
+    SessionAggregateSpec, WindowAggregate, WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind,
+    WindowPartialSpec,
 };
 
 use super::flow::{Flow, Time, external, names_of};
@@ -142,17 +143,8 @@ impl Lower<'_> {
         let (by, operator): (Vec<usize>, Arc<dyn OperatorSpec>) = match windowing.bounds() {
             Bounds::OfRows { gap } => {
                 let lateness = self.options.lateness.unwrap_or(0);
-                let what = SessionAggregate {
-                    gap,
-                    input,
-                    time,
-                    keys,
-                    aggregates,
-                    output,
-                    per_key,
-                    early,
-                    lateness,
-                };
+                let what =
+                    SessionAggregate { gap, input, time, keys, aggregates, output, per_key, early, lateness };
                 (by_rows, Arc::new(SessionAggregateSpec::try_new(what).map_err(external)?))
             }
             Bounds::OfOrder => return internal_err!("windows of ordered rows are aggregated as groups"),

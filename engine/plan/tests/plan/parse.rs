@@ -268,7 +268,8 @@ fn stream(create: &CreateStream, kind: &str) -> String {
         })
         .collect();
     let def = &create.definition;
-    let computed: Vec<_> = def.computed.iter().map(|one| (one.place, &one.name, &one.text, &one.kind)).collect();
+    let computed: Vec<_> =
+        def.computed.iter().map(|one| (one.place, &one.name, &one.text, &one.kind)).collect();
     let computed = if computed.is_empty() { String::new() } else { format!("\n    computed={computed:?}") };
     let read_only =
         if def.read_only.is_empty() { String::new() } else { format!("\n    read_only={:?}", def.read_only) };

@@ -57,14 +57,20 @@ const PASSED_OVER: [(&str, &str); 22] = [
         "it is chosen for the whole process: headwater serve --checkpoint-seconds; each row counts once however it is",
     ),
     ("state.checkpoints.dir", "it is chosen for the whole process: headwater serve --checkpoints"),
-    ("table.exec.mini-batch.", "a step takes all rows that are there, and says of each key what it has led to"),
+    (
+        "table.exec.mini-batch.",
+        "a step takes all rows that are there, and says of each key what it has led to",
+    ),
     ("table.optimizer.", "the planner chooses by itself"),
     ("table.", ELSEWHERE),
     ("execution.", ELSEWHERE),
     ("pipeline.", ELSEWHERE),
     ("parallelism.", ELSEWHERE),
     ("state.", ELSEWHERE),
-    ("restart-strategy", "a job that fails is started again by RESUME JOB; what may succeed later is tried until it does"),
+    (
+        "restart-strategy",
+        "a job that fails is started again by RESUME JOB; what may succeed later is tried until it does",
+    ),
     ("sql-client.", ELSEWHERE),
     ("taskmanager.", ELSEWHERE),
     ("jobmanager.", ELSEWHERE),
@@ -94,7 +100,9 @@ pub(super) fn set(set: &Set, script: &Script) -> Result<String, SqlError> {
             return Ok(format!("{behind}: INSERT INTO runs once, over the rows so far"));
         }
         ("execution.runtime-mode", _) => {
-            return Err(refused(format!("'{key}' cannot be set to '{}'", set.value)).hint("streaming or batch"));
+            return Err(
+                refused(format!("'{key}' cannot be set to '{}'", set.value)).hint("streaming or batch")
+            );
         }
         ("pipeline.name", _) => return Ok(format!("{behind}: the job of an INSERT INTO has this name")),
         _ => {}
@@ -113,6 +121,8 @@ pub(super) fn set(set: &Set, script: &Script) -> Result<String, SqlError> {
     let error = refused(format!("there is no setting '{}'", set.key.value));
     Err(match did_you_mean(&key, SETTINGS.iter().map(|setting| setting.key)) {
         Some(near) => error.hint(near),
-        None => error.hint("statements have no settings; streams and tables have options: WITH (key = value)"),
+        None => {
+            error.hint("statements have no settings; streams and tables have options: WITH (key = value)")
+        }
     })
 }

@@ -90,12 +90,20 @@ fn computed_columns_stand_where_they_were_declared_and_take_no_rows() {
     machine.execute("INSERT INTO readings VALUES ('a', 1000, 3), ('b', 61500, 7)").unwrap();
     let all = ["a 30 1000 3 1970-01-01T00:00:01Z low", "b 70 61500 7 1970-01-01T00:01:01.500Z high"];
     assert_eq!(machine.query("SELECT * FROM readings"), all);
-    assert_eq!(machine.query("SELECT r.*, _sequence IS NOT NULL AS here FROM readings AS r"), all.map(|row| format!("{row} true")));
+    assert_eq!(
+        machine.query("SELECT r.*, _sequence IS NOT NULL AS here FROM readings AS r"),
+        all.map(|row| format!("{row} true"))
+    );
     assert_eq!(machine.rows("readings"), ["a 1000 3", "b 61500 7"], "they are not stored");
     let described = machine.query("DESCRIBE readings");
     assert_eq!(described.len(), 6);
-    assert!(described.iter().any(|row| row.starts_with("ts Timestamp") && row.ends_with("ts - INTERVAL '2' SECOND")));
-    let error = machine.execute("INSERT INTO readings (device, kind) VALUES ('c', 'low')").unwrap_err().to_string();
+    assert!(
+        described
+            .iter()
+            .any(|row| row.starts_with("ts Timestamp") && row.ends_with("ts - INTERVAL '2' SECOND"))
+    );
+    let error =
+        machine.execute("INSERT INTO readings (device, kind) VALUES ('c', 'low')").unwrap_err().to_string();
     assert!(error.contains("'kind' of 'readings' is computed from others"), "{error}");
     // A column that is added comes last, and jobs go on.
     machine.sql("CREATE MATERIALIZED VIEW high AS SELECT device, kind FROM readings WHERE tenfold > 50");
@@ -105,7 +113,10 @@ fn computed_columns_stand_where_they_were_declared_and_take_no_rows() {
     machine.kill(2);
     machine.execute("INSERT INTO readings VALUES ('c', 2000, 9, 'new')").unwrap();
     machine.catch_up();
-    assert_eq!(machine.query("SELECT * FROM readings WHERE kind = 'high' AND value > 7"), ["c 90 2000 9 1970-01-01T00:00:02Z high new"]);
+    assert_eq!(
+        machine.query("SELECT * FROM readings WHERE kind = 'high' AND value > 7"),
+        ["c 90 2000 9 1970-01-01T00:00:02Z high new"]
+    );
     assert_eq!(machine.query("SELECT * FROM high"), ["b high", "c high"]);
 }
 
@@ -144,7 +155,11 @@ fn functions_of_the_users_compute_columns_and_stay_while_they_do() {
     );
     machine.execute("INSERT INTO rooms VALUES (1, 212)").unwrap();
     machine.sql("CREATE OR REPLACE FUNCTION celsius(f DOUBLE) RETURNS DOUBLE RETURN 0.0");
-    assert_eq!(machine.query("SELECT * FROM rooms"), ["1 212.0 100.0"], "the definition is that of its making");
+    assert_eq!(
+        machine.query("SELECT * FROM rooms"),
+        ["1 212.0 100.0"],
+        "the definition is that of its making"
+    );
     let error = machine.execute("DROP FUNCTION celsius").unwrap_err().to_string();
     assert!(error.contains("used by stream rooms"), "{error}");
     machine.execute("DROP STREAM rooms; DROP FUNCTION celsius").unwrap();

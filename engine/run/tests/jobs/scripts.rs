@@ -1,5 +1,12 @@
 //! Scripts as Flink's users have them: statement sets, INSERT INTO that goes on, tables like others.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use headwater_ingest::Ingest;
+use headwater_plan::StreamDef;
+use headwater_run::{ConnectorHost, ConnectorStatus, ConnectorTable, Role, RunError, RunningConnector};
+
 use crate::machine::Machine;
 
 const STREAMS: &str = "
@@ -54,7 +61,10 @@ fn what_a_script_sets_is_for_the_inserts_behind_it() {
     assert_eq!(machine.query("SELECT * FROM high"), ["a 3"], "the third ran once, when there were no rows");
     assert_eq!(machine.query("SELECT * FROM counts"), ["a 1"]);
     let text = machine.query("SELECT text FROM system.catalog WHERE name = 'high_and_mighty_2'").join("");
-    assert!(text.starts_with("SET 'ttl' = '1 h'; CREATE JOB high_and_mighty_2 AS INSERT INTO counts"), "{text}");
+    assert!(
+        text.starts_with("SET 'ttl' = '1 h'; CREATE JOB high_and_mighty_2 AS INSERT INTO counts"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -66,13 +76,17 @@ fn a_set_is_made_as_a_whole_or_not_at_all() {
         ("INSERT INTO hours SELECT ts, value FROM readings", "there is no stream or table 'hours'"),
         ("INSERT INTO minutes SELECT ts, value FROM readings ORDER BY ts", "ORDER BY has no end"),
     ] {
-        let set = format!("BEGIN STATEMENT SET; INSERT INTO high SELECT device, value FROM readings; {second}; END");
+        let set = format!(
+            "BEGIN STATEMENT SET; INSERT INTO high SELECT device, value FROM readings; {second}; END"
+        );
         let error = machine.execute(&set).unwrap_err().to_string();
         assert!(error.contains(told), "{error}");
         assert!(machine.engine().jobs().is_empty(), "{second}");
     }
     // A place in the set is one in the script.
-    let error = machine.execute("BEGIN STATEMENT SET;\nINSERT INTO high SELECT device, valu FROM readings;\nEND").unwrap_err();
+    let error = machine
+        .execute("BEGIN STATEMENT SET;\nINSERT INTO high SELECT device, valu FROM readings;\nEND")
+        .unwrap_err();
     assert!(error.to_string().contains("line 2, column 33"), "{error}");
     for (bad, told) in [
         ("EXECUTE STATEMENT SET BEGIN END", "there is no INSERT INTO in the statement set"),
@@ -117,7 +131,10 @@ fn a_stream_like_another_takes_over_what_it_does_not_say_itself() {
     for (sql, told) in [
         ("CREATE STREAM s (value INT) LIKE base", "both tables have a column 'value'"),
         ("CREATE STREAM s (WATERMARK FOR ts AS ts) LIKE base", "both tables have a watermark"),
-        ("CREATE STREAM s WITH (shards = 1) LIKE base (INCLUDING OPTIONS)", "both tables have the option 'shards'"),
+        (
+            "CREATE STREAM s WITH (shards = 1) LIKE base (INCLUDING OPTIONS)",
+            "both tables have the option 'shards'",
+        ),
         ("CREATE STREAM s LIKE bse", "there is no stream or table 'bse'"),
         ("CREATE STREAM s LIKE base (EXCLUDING COLUMNS)", "expected ALL, CONSTRAINTS"),
         ("CREATE STREAM s LIKE base (EXCLUDING GENERATED)", "there is no column 'ts'"),
@@ -152,4 +169,135 @@ fn what_scripts_say_to_flinks_client_is_passed_over() {
     let catalog = machine.engine().catalog();
     let idle = |stream: &str| catalog.stream(stream).unwrap().idle_timeout.unwrap().as_secs();
     assert_eq!([idle("a"), idle("b"), idle("c")], [30, 60, 30]);
+}
+
+/// Connectors whose sources end, or do not, as the option `ends` says. Their rows are appended by the test.
+struct Sources;
+
+impl ConnectorHost for Sources {
+    fn validate(&self, table: &ConnectorTable) -> Result<(), String> {
+        let is_bad = table.def.options.contains_key("bad");
+        if is_bad { Err("there is no option 'bad'".to_owned()) } else { Ok(()) }
+    }
+
+    fn only_role(&self, _table: &StreamDef) -> Option<Role> {
+        None
+    }
+
+    fn start(
+        &self,
+        table: ConnectorTable,
+        _ingest: Arc<Ingest>,
+        _ended: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn RunningConnector>, RunError> {
+        let ends = table.def.options.contains_key("ends");
+        Ok(Box::new(Running { role: table.role, ends }))
+    }
+
+    fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
+        Ok(())
+    }
+}
+
+struct Running {
+    role: Role,
+    ends: bool,
+}
+
+#[async_trait]
+impl RunningConnector for Running {
+    async fn settled(&self) {}
+
+    fn is_bounded(&self) -> bool {
+        self.ends
+    }
+
+    fn status(&self) -> ConnectorStatus {
+        ConnectorStatus {
+            role: self.role,
+            state: "running",
+            is_failed: false,
+            lag: Some(0),
+            rows: 0,
+            rows_per_second: 0.0,
+            dead_letters: 0,
+            failures: 0,
+            last_error: None,
+            position: "{}".to_owned(),
+        }
+    }
+
+    async fn stop(&self) {}
+}
+
+#[test]
+fn an_insert_from_what_has_no_end_is_a_job_and_others_are_done_once() {
+    let mut machine = Machine::with_connectors(8, Arc::new(Sources));
+    machine
+        .execute(
+            "CREATE TABLE orders (id BIGINT, price DOUBLE, cost AS price * 2) WITH ('connector' = 'x');
+             CREATE TABLE files (id BIGINT) WITH ('connector' = 'x', 'ends' = 'yes');
+             CREATE VIEW dear AS SELECT id, cost FROM orders WHERE cost > 10;
+             CREATE TABLE out (id BIGINT, cost DOUBLE) WITH ('connector' = 'x');
+             CREATE STREAM once (id BIGINT);
+             INSERT INTO out SELECT * FROM dear;
+             INSERT INTO once SELECT id FROM files;
+             INSERT INTO once VALUES (7)",
+        )
+        .unwrap();
+    let names = |machine: &Machine| -> Vec<String> {
+        machine.engine().jobs().into_iter().map(|job| job.name).collect()
+    };
+    assert_eq!(names(&machine), ["insert_into_out"]);
+    machine.insert("orders", "VALUES (1, 4.0), (2, 6.0)");
+    machine.catch_up();
+    machine.kill(2);
+    machine.insert("orders", "VALUES (3, 8.0)");
+    machine.catch_up();
+    assert_eq!(machine.query("SELECT * FROM out"), ["2 12.0", "3 16.0"]);
+    assert_eq!(machine.query("SELECT * FROM once"), ["7"]);
+    // A mistake is told and begins nothing.
+    let error = machine.execute("INSERT INTO out SELECT id, cst FROM orders").unwrap_err().to_string();
+    assert!(error.contains("there is no column 'cst'"), "{error}");
+    assert_eq!(names(&machine), ["insert_into_out"]);
+    machine.execute("DROP JOB insert_into_out").unwrap();
+    assert!(names(&machine).is_empty());
+}
+
+#[test]
+fn a_table_made_of_a_query_has_its_columns_and_a_job_or_is_not_made() {
+    let machine = Machine::with_connectors(9, Arc::new(Sources));
+    machine
+        .execute(
+            "CREATE STREAM readings (device STRING, value BIGINT);
+             CREATE TABLE high WITH ('connector' = 'x') AS SELECT device, value * 2 AS twice FROM readings WHERE value > 5",
+        )
+        .unwrap();
+    machine.execute("INSERT INTO readings VALUES ('a', 3), ('b', 8)").unwrap();
+    machine.catch_up();
+    assert_eq!(machine.query("SELECT device, twice FROM high"), ["b 16"]);
+    machine
+        .execute("CREATE TABLE IF NOT EXISTS high WITH ('connector' = 'x') AS SELECT device FROM readings")
+        .unwrap();
+    assert_eq!(machine.engine().jobs().len(), 1, "it was there");
+    for (sql, told) in [
+        (
+            "CREATE TABLE low WITH ('connector' = 'x') AS SELECT valu FROM readings",
+            "there is no column 'valu'",
+        ),
+        (
+            "CREATE TABLE low WITH ('connector' = 'x', 'bad' = '1') AS SELECT value FROM readings",
+            "no option 'bad'",
+        ),
+        (
+            "CREATE TABLE low (a BOOLEAN) WITH ('connector' = 'x') AS SELECT device FROM readings",
+            "into a BOOLEAN",
+        ),
+        ("CREATE TABLE high WITH ('connector' = 'x') AS SELECT value FROM readings", "is taken"),
+    ] {
+        let error = machine.execute(sql).unwrap_err().to_string();
+        assert!(error.contains(told), "{sql}\n{error}");
+        assert!(machine.engine().catalog().get("low").is_none(), "{sql}");
+    }
+    assert_eq!(machine.engine().jobs().len(), 1);
 }
