@@ -48,7 +48,7 @@ pub use expand::{ExpandSpec, GroupingSet};
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec, Revises};
 pub use joins::{Join, JoinInput, JoinKind, JoinSpec, JoinTime};
 pub use lookup::{Lookup, LookupCache, LookupOperator, LookupSpec};
-pub use ordered::{OrderedKind, OrderedWindows, OrderedWindowsSpec};
+pub use ordered::{OrderedAggregates, OrderedKind, OrderedWindows, OrderedWindowsSpec, part_rows};
 pub use over::{
     Frame, FrameBound, FrameRow, Over, OverCall, OverFunction, OverSpec, UpdatingOver, UpdatingOverSpec,
 };

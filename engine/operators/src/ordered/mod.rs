@@ -3,5 +3,6 @@
 mod operator;
 mod spec;
 mod state;
+mod sums;
 
-pub use spec::{OrderedKind, OrderedWindows, OrderedWindowsSpec};
+pub use spec::{OrderedAggregates, OrderedKind, OrderedWindows, OrderedWindowsSpec, part_rows};

@@ -13,6 +13,7 @@ use headwater_core::EventTime;
 
 use super::spec::{OrderedKind, OrderedWindows};
 use super::state::Restoring;
+use super::sums::{Settled, Sums};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
@@ -69,6 +70,8 @@ pub(super) struct OrderedOperator {
     pub(super) changed: Vec<u32>,
     pub(super) watermark: i64,
     pub(super) restoring: Option<Restoring>,
+    /// Of windows whose rows are not kept.
+    pub(super) sums: Option<Sums>,
 }
 
 /// Windows that have ended, row by row.
@@ -90,6 +93,12 @@ impl OrderedOperator {
     ) -> Result<Self> {
         let kinds = what.partition.iter().map(|key| what.input.field(*key).data_type().clone());
         let ties = what.input.fields().iter().map(|field| SortField::new(field.data_type().clone()));
+        let sums = match (&what.aggregates, &what.kind) {
+            (Some(sums), OrderedKind::Count { size, hop }) => {
+                Some(Sums::try_new(name, what, sums, (*size, *hop), schema)?)
+            }
+            _ => None,
+        };
         Ok(Self {
             name,
             late: Arc::from(name),
@@ -103,6 +112,7 @@ impl OrderedOperator {
             changed: Vec::new(),
             watermark: i64::MIN,
             restoring: None,
+            sums,
             what: Arc::clone(what),
         })
     }
@@ -112,6 +122,9 @@ impl OrderedOperator {
         let mut numbers = Vec::new();
         self.keys.intern(columns, rows, &mut numbers)?;
         self.partitions.resize_with(self.keys.len(), Partition::default);
+        if let Some(sums) = &mut self.sums {
+            sums.resize(self.keys.len());
+        }
         Ok(numbers)
     }
 
@@ -162,6 +175,13 @@ impl OrderedOperator {
         note.position = partition.count;
         let (begins, emits) = (note.begins, note.emits);
         partition.count += 1;
+        if let Some(sums) = &mut self.sums {
+            let slot = self.store.row(row).slot;
+            let settled = Settled { row, key: number, slot, time, count: partition.count };
+            sums.settle(&settled, &mut partition.windows);
+            told.gone.push(row);
+            return self.change(number);
+        }
         match &self.what.kind {
             OrderedKind::Count { size, hop } => {
                 let (size, hop) = (i64::from(*size), i64::from(*hop));
@@ -285,6 +305,9 @@ impl Operator for OrderedOperator {
         if !told.rows.is_empty() {
             self.emit(&told, clock, out)?;
         }
+        if let Some(sums) = &mut self.sums {
+            sums.emit(&self.store, &self.keys, clock, out)?;
+        }
         told.gone.into_iter().for_each(|row| self.store.remove(row));
         self.store.compact()
     }
@@ -310,12 +333,14 @@ impl Operator for OrderedOperator {
     }
 
     fn state_size(&self) -> StateSize {
-        let kept: usize = self.partitions.iter().map(|partition| partition.rows.len()).sum();
+        let rows: usize = self.partitions.iter().map(|partition| partition.rows.len()).sum();
+        let kept = rows + self.sums.as_ref().map_or(0, Sums::len);
         let bytes = self.store.size()
             + self.keys.size()
             + self.waiting.size()
             + self.partitions.capacity() * size_of::<Partition>()
-            + kept * size_of::<u32>();
+            + rows * size_of::<u32>()
+            + self.sums.as_ref().map_or(0, Sums::size);
         StateSize { entries: (kept + self.waiting.len()) as u64, bytes: bytes as u64 }
     }
 }

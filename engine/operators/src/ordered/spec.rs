@@ -10,9 +10,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::operator::OrderedOperator;
+use crate::aggregates::AggregateCall;
 use crate::api::{Changes, Operator, OperatorSpec, Reach, StateBound};
 use crate::error::{OperatorError, Result};
-use crate::windows::{MILLISECOND, window_type};
+use crate::windows::{MILLISECOND, OutputColumn, window_schema, window_type};
 
 /// Which rows make a window.
 #[derive(Clone, Debug)]
@@ -49,6 +50,26 @@ pub struct OrderedWindows {
     pub after: i64,
     /// Which rows make a window.
     pub kind: OrderedKind,
+    /// What comes out of windows of so many rows instead of the rows.
+    pub aggregates: Option<OrderedAggregates>,
+}
+
+/// What is computed of each window. Its rows are not kept.
+#[derive(Clone, Debug)]
+pub struct OrderedAggregates {
+    /// What is computed.
+    pub calls: Vec<AggregateCall>,
+    /// The columns that come out; a key is a column of the partition.
+    pub output: Vec<OutputColumn>,
+}
+
+/// Of how many rows each the parts are of which all windows of so many rows consist: of the most that both are multiples of.
+pub fn part_rows(size: u32, hop: u32) -> u32 {
+    let (mut a, mut b) = (size, hop);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 impl OrderedWindows {
@@ -93,6 +114,20 @@ impl OrderedWindowsSpec {
                 }
             }
         }
+        if let Some(sums) = &what.aggregates {
+            if !matches!(what.kind, OrderedKind::Count { .. }) {
+                return wrong("only windows of so many rows are aggregated without them".to_owned());
+            }
+            let schema = window_schema(
+                &what.input,
+                what.time,
+                &what.partition,
+                &sums.calls,
+                &sums.output,
+                "CountAggregate",
+            )?;
+            return Ok(Self { what: Arc::new(what), schema });
+        }
         let kind = window_type(&what.input, what.time, "OrderedWindows")?;
         let bounds = ["window_start", "window_end", "window_time"];
         let bounds = bounds.map(|name| Arc::new(Field::new(name, kind.clone(), false)));
@@ -106,6 +141,7 @@ impl OrderedWindowsSpec {
 impl OperatorSpec for OrderedWindowsSpec {
     fn name(&self) -> &'static str {
         match self.what.kind {
+            OrderedKind::Count { .. } if self.what.aggregates.is_some() => "CountAggregate",
             OrderedKind::Count { .. } => "CountWindows",
             OrderedKind::State { .. } => "StateWindows",
         }
@@ -118,7 +154,14 @@ impl OperatorSpec for OrderedWindowsSpec {
             OrderedKind::State { begin, emit: Some(emit) } => format!("begin={begin}, emit={emit}"),
         };
         let time = self.what.input.field(self.what.time).name();
-        format!("{kind}, partition=[{}], time={time}", self.what.names().join(", "))
+        let sums = match &self.what.aggregates {
+            None => String::new(),
+            Some(sums) => {
+                let calls: Vec<_> = sums.calls.iter().map(AggregateCall::describe).collect();
+                format!(", aggs=[{}]", calls.join(", "))
+            }
+        };
+        format!("{kind}, partition=[{}], time={time}{sums}", self.what.names().join(", "))
     }
 
     fn schema(&self) -> SchemaRef {

@@ -1,8 +1,9 @@
 //! The state of windows of ordered rows in snapshots.
 //!
 //! Tables: `watermark`: one row, `$watermark`; `rows`: `$slot`, `$sequence`, `$position` (-1 while the row waits for the watermark),
-//! `$begins`, `$emits`, then the input's columns; `partitions`: the key columns, `$count`, `$windows`. A row is named by its slot and its
-//! number of arrival there.
+//! `$begins`, `$emits`, then the input's columns; `partitions`: the key columns, `$count`, `$windows`; where the rows of windows are not kept
+//! `slices`: the key columns, `$nth`, `$start`, states. A row is named by its slot and its number of arrival there; which slices there are
+//! follows from the count.
 
 use std::sync::Arc;
 
@@ -14,10 +15,13 @@ use super::operator::{OrderedOperator, Partition, Place, WAITING};
 use crate::api::{Snapshot, StateChange, StateEntries};
 use crate::error::{OperatorError, Result};
 use crate::held::names;
-use crate::windows::{Times, check_schema, key_columns, push_entries, push_watermark, read_watermark, slots};
+use crate::windows::{
+    PART_ROWS, Times, check_schema, key_columns, push_entries, push_watermark, read_watermark, slots,
+};
 
 const ROWS: &str = "rows";
 const PARTITIONS: &str = "partitions";
+const SLICES: &str = "slices";
 
 const NOTES: [&str; 3] = ["$position", "$begins", "$emits"];
 
@@ -50,6 +54,35 @@ impl OrderedOperator {
         columns.push(each(|partition| partition.count));
         columns.push(each(|partition| partition.windows));
         push_entries(PARTITIONS, RecordBatch::try_new(self.partitions_schema(), columns)?, slots, out);
+        self.write_slices(&changed, out)
+    }
+
+    fn key_fields(&self) -> Vec<Field> {
+        self.what.partition.iter().map(|key| self.what.input.field(*key).clone()).collect()
+    }
+
+    fn write_slices(&mut self, changed: &[u32], out: &mut Snapshot) -> Result<()> {
+        let fields = self.key_fields();
+        let Some(sums) = &mut self.sums else { return Ok(()) };
+        for part in changed.chunks(PART_ROWS) {
+            let (keys, own) = sums.written(part)?;
+            let mut columns = self.keys.columns(&keys)?;
+            let slots = slots(&columns, keys.len())?;
+            columns.extend(own);
+            push_entries(SLICES, RecordBatch::try_new(sums.schema(&fields)?, columns)?, slots, out);
+        }
+        Ok(())
+    }
+
+    fn put_slices(&mut self, rows: &RecordBatch) -> Result<()> {
+        let (fields, width) = (self.key_fields(), self.what.partition.len());
+        let keys = self.intern(&rows.columns()[..width], rows.num_rows())?;
+        let Some(sums) = &mut self.sums else {
+            return Err(OperatorError::bad_checkpoint(self.name, "the rows of its windows are kept"));
+        };
+        check_schema(self.name, rows, &sums.schema(&fields)?)?;
+        sums.put(&keys, &rows.columns()[width..])?;
+        self.restoring.get_or_insert_default();
         Ok(())
     }
 
@@ -65,6 +98,7 @@ impl OrderedOperator {
                 }
             }
             (PARTITIONS, StateChange::Put) => return self.put_partitions(&entries.rows),
+            (SLICES, StateChange::Put) => return self.put_slices(&entries.rows),
             (other, _) => {
                 let reason = format!("there is no table {other:?}");
                 return Err(OperatorError::bad_checkpoint(self.name, reason));
@@ -117,6 +151,9 @@ impl OrderedOperator {
         self.wait(waiting.into_iter());
         for row in settled {
             self.partitions[self.store.row(row).key as usize].rows.push_back(row);
+        }
+        if let Some(sums) = &mut self.sums {
+            sums.finish_restore(self.partitions.iter().map(|partition| partition.count));
         }
         self.store.forget_changes();
     }

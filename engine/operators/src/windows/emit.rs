@@ -23,9 +23,11 @@ pub(crate) struct Layout {
 /// Windows that have closed, row by row.
 #[derive(Default)]
 pub(crate) struct Closed {
-    /// Start and end, and how many rows one after the other have them.
-    windows: Vec<(i64, i64, usize)>,
-    keys: Vec<u32>,
+    pub(crate) starts: Vec<i64>,
+    pub(crate) ends: Vec<i64>,
+    pub(crate) keys: Vec<u32>,
+    /// Their numbers in their partitions, if they have some.
+    pub(crate) numbers: Vec<i64>,
 }
 
 impl Closed {
@@ -92,6 +94,7 @@ impl Layout {
                 WindowColumn::Time => {
                     closed.column(field.data_type(), |_, end| end.saturating_sub(MILLISECOND))
                 }
+                WindowColumn::Number => Ok(Arc::new(Int64Array::from(closed.numbers.clone())) as ArrayRef),
                 WindowColumn::Key(key) => Ok(Arc::clone(&key_columns[key])),
                 WindowColumn::Aggregate(aggregate) => Ok(Arc::clone(&results[aggregate])),
             })

@@ -26,6 +26,8 @@ pub enum WindowColumn {
     End,
     /// `window_time`: the end less one millisecond.
     Time,
+    /// `window_number`: which one it is of its partition, from 1.
+    Number,
     /// The key of this index.
     Key(usize),
     /// The aggregate of this index.
@@ -75,6 +77,7 @@ pub(crate) fn window_schema(
             WindowColumn::Start | WindowColumn::End | WindowColumn::Time => {
                 Ok(Field::new(&column.name, kind.clone(), false))
             }
+            WindowColumn::Number => Ok(Field::new(&column.name, DataType::Int64, false)),
             WindowColumn::Key(key) => {
                 let index = *keys.get(key).ok_or_else(|| missing("key", key))?;
                 let field = input.fields().get(index).ok_or_else(|| missing("column", index))?;

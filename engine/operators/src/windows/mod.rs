@@ -19,11 +19,11 @@ mod timelines;
 
 pub use aggregate::{WindowAggregate, WindowAggregateSpec, WindowFinalSpec};
 pub use assign::AssignWindowsSpec;
-pub(crate) use emit::{MILLISECOND, window_column};
+pub(crate) use emit::{Closed, Layout, MILLISECOND, window_column};
 pub use kind::WindowKind;
 pub(crate) use kind::floor_to;
 pub use layout::{OutputColumn, PerKey, WindowColumn};
-pub(crate) use layout::{describe_columns, window_type};
+pub(crate) use layout::{describe_columns, window_schema, window_type};
 pub use partial::WindowPartialSpec;
 pub(crate) use partial::key_columns;
 pub(crate) use place::{Sorting, Times};

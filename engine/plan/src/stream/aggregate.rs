@@ -25,7 +25,11 @@ impl Lower<'_> {
         // Windows that are revised are groups like others, that end; but sessions are known by their rows alone.
         let is_windowed = self.revises().is_none() || is_over_session(&aggregate.input);
         let windowed = if is_windowed { self.windowed(aggregate)? } else { None };
-        match windowed {
+        let flow = match windowed {
+            None if is_windowed => self.counted(aggregate)?,
+            other => other,
+        };
+        match flow {
             Some(flow) => check_unused([hint, None]).map(|()| flow),
             None => self.group(aggregate, hint),
         }

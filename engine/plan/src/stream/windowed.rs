@@ -349,14 +349,25 @@ fn names_of_bounds(flow: &Flow, output: &[OutputColumn]) -> Result<DFSchema> {
 
 /// The aggregate in terms of the window function below it, if there is one that its groups are bound to.
 fn see_through(aggregate: &Aggregate, group: Vec<Expr>) -> Result<Option<OverWindow<'_>>> {
+    match down_to_window(aggregate, group)? {
+        // Windows of ordered rows are assigned to the rows, which are then grouped by them as by any column.
+        Some((window, ..)) if matches!(window.windowing.bounds(), Bounds::OfOrder) => Ok(None),
+        Some((window, groups, aggregates, conditions)) => over_window(window, groups, aggregates, conditions),
+        None => Ok(None),
+    }
+}
+
+/// A window, and an aggregate's groups, aggregates and conditions in terms of its columns.
+type OverColumns<'a> = (&'a WindowTvf, Vec<Expr>, Vec<Expr>, Vec<Expr>);
+
+/// The window function that an aggregate is over, whatever lies between them.
+pub(super) fn down_to_window(aggregate: &Aggregate, group: Vec<Expr>) -> Result<Option<OverColumns<'_>>> {
     let groups = group.len();
     let mut exprs: Vec<Expr> = group.into_iter().chain(aggregate.aggr_expr.iter().cloned()).collect();
     let mut plan = aggregate.input.as_ref();
     let window = loop {
         let (map, input): (HashMap<Column, Expr>, _) = match plan {
             LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowTvf>() {
-                // Windows of ordered rows are assigned to the rows, which are then grouped by them as by any column.
-                Some(window) if matches!(window.windowing.bounds(), Bounds::OfOrder) => return Ok(None),
                 Some(window) => break window,
                 None => return Ok(None),
             },
@@ -382,7 +393,7 @@ fn see_through(aggregate: &Aggregate, group: Vec<Expr>) -> Result<Option<OverWin
     };
     let conditions = exprs.split_off(groups + aggregate.aggr_expr.len());
     let aggregates = exprs.split_off(groups);
-    over_window(window, exprs, aggregates, conditions)
+    Ok(Some((window, exprs, aggregates, conditions)))
 }
 
 /// Whether what is aggregated are the rows of sessions.
