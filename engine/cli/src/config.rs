@@ -7,6 +7,8 @@
 //! checkpoint_seconds = 10
 //! state_memory_mib = 4096
 //! query_memory_mib = 2048
+//! keep_journals_days = 365                                                 # journals; as long as the rows of their steps unless given
+//! keep_records_days = 30                                                   # dead letters and the like; 90 unless given, 0: for ever
 //!
 //! [log.kafka]                                                              # the log in topics; in the data directory unless given
 //! "properties.bootstrap.servers" = "127.0.0.1:9092"
@@ -63,6 +65,8 @@ pub(crate) struct Config {
     pub checkpoints: Option<String>,
     pub state_memory_mib: Option<u64>,
     pub query_memory_mib: Option<u64>,
+    pub keep_journals_days: Option<u64>,
+    pub keep_records_days: Option<u64>,
     /// Where the log is, if not in the data directory.
     #[serde(default)]
     pub log: LogConfig,

@@ -9,7 +9,7 @@ use clap::Args;
 use headwater_connectors::Allowed;
 use headwater_core::World;
 use headwater_log::DiskLogOptions;
-use headwater_run::{Engine, EngineOptions};
+use headwater_run::{Engine, EngineOptions, Keep};
 
 use crate::host::Connectors;
 use crate::log_place::LogPlace;
@@ -50,6 +50,12 @@ pub(crate) struct Tuning {
     /// machine's unless given
     #[arg(long, value_name = "MIB")]
     pub query_memory_mib: Option<u64>,
+    /// After how many days a line of a job's journal may go although the rows of its step are there; never unless given
+    #[arg(long, value_name = "DAYS")]
+    pub keep_journals_days: Option<u64>,
+    /// After how many days dead letters, late rows, deliveries and measurements of jobs may go; 90 unless given, 0: never
+    #[arg(long, value_name = "DAYS")]
+    pub keep_records_days: Option<u64>,
 }
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -72,7 +78,19 @@ impl Tuning {
             query_memory: self.query_memory_mib.map(|mib| mib << 20).or_else(|| Some(machine_memory()? / 4)),
             step_rows_max: 1 << 20,
             step_bytes_max: 64 << 20,
-            log: DiskLogOptions { decoded_bytes: decoded_bytes(), ..DiskLogOptions::default() },
+            threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+            keep: self.keep(),
+            log: DiskLogOptions::default(),
+        }
+    }
+
+    fn keep(&self) -> Keep {
+        let days = |days: u64| (days > 0).then(|| Duration::from_secs(days.saturating_mul(24 * 3_600)));
+        let usual = Keep::default();
+        Keep {
+            journals: self.keep_journals_days.map_or(usual.journals, days),
+            records: self.keep_records_days.map_or(usual.records, days),
+            ..usual
         }
     }
 }

@@ -107,6 +107,16 @@ pub enum RunError {
         /// What is left of it.
         kept: String,
     },
+    /// The steps of a stretch that is to be replayed are not in the journal any more.
+    #[error("the journal of job {job} begins with step {step}, and how earlier ones were taken is gone: {remedy}")]
+    Gone {
+        /// The job.
+        job: String,
+        /// The first step that is left.
+        step: u64,
+        /// What can be replayed all the same.
+        remedy: String,
+    },
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
@@ -133,6 +143,7 @@ impl RunError {
             Self::Actuator { .. } => Code::new("HW4019"),
             Self::Replace { .. } => Code::new("HW4020"),
             Self::Cancelled { .. } => Code::new("HW4025"),
+            Self::Gone { .. } => Code::new("HW4026"),
             Self::Invalid(_) => Code::new("HW4015"),
             Self::Panicked { .. } => Code::new("HW4017"),
             Self::Closed => Code::new("HW4016"),

@@ -33,8 +33,37 @@ pub struct EngineOptions {
     pub step_rows_max: usize,
     /// The most bytes a step takes, roughly.
     pub step_bytes_max: usize,
+    /// Steps of fewer rows than this are computed on one thread, whatever the number of workers: starting threads costs more than it saves.
+    pub threaded_rows_min: usize,
+    /// How long what the engine writes for itself is kept.
+    pub keep: Keep,
     /// Settings of the log on disk.
     pub log: headwater_log::DiskLogOptions,
+}
+
+impl EngineOptions {
+    /// The fewest rows that are worth starting threads for, on the machines that we know.
+    pub const THREADED_ROWS_MIN: usize = 16_384;
+}
+
+/// How long what the engine writes for itself is kept. [`Keep::default`] is what `headwater serve` does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keep {
+    /// A line of a job's journal may go when it is older than this, even if the rows that its step took are still there. `None`: it is kept
+    /// as long as they are. What a job needs to go on after a crash is always kept. Default `None`.
+    pub journals: Option<Duration>,
+    /// Rows that tell people what happened may go when they are older than this: those of `system.dead_letters`, `system.late_rows`,
+    /// `system.trigger_deliveries` and `system.job_metrics`. `None`: never. Default 90 days.
+    pub records: Option<Duration>,
+    /// What a view whose rows change has come to is noted down when its changelog has grown by this many rows, or by as many as the view
+    /// has if these are more: the first query after a start folds no more than that. Default 65,536.
+    pub unfolded_rows: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { journals: None, records: Some(Duration::from_secs(90 * 24 * 3_600)), unfolded_rows: 65_536 }
+    }
 }
 
 /// A table with a connector, as the host of connectors needs it.

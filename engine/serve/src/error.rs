@@ -261,6 +261,7 @@ impl From<RunError> for ApiError {
             | RunError::Replace { .. }
             | RunError::Invalid(_) => StatusCode::BAD_REQUEST,
             RunError::Cancelled { .. } => StatusCode::CONFLICT,
+            RunError::Gone { .. } => StatusCode::GONE,
             RunError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Operator { .. }
             | RunError::Checkpoint { .. }

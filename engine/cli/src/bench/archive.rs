@@ -105,6 +105,8 @@ fn open(world: &World, dir: &Path) -> Result<Engine> {
         query_memory: None,
         step_rows_max: 1 << 20,
         step_bytes_max: 64 << 20,
+        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+        keep: headwater_run::Keep::default(),
         log: DiskLogOptions {
             segment_bytes: 4 << 20,
             scrub_bytes_per_second: 0,

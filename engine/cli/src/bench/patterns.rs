@@ -84,6 +84,8 @@ fn job(world: &World, sql: &str) -> Result<(f64, u64)> {
         query_memory: None,
         step_rows_max: ROWS_PER_BATCH as usize,
         step_bytes_max: 1 << 30,
+        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+        keep: headwater_run::Keep::default(),
         log: headwater_log::DiskLogOptions::default(),
     };
     let engine =

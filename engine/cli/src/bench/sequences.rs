@@ -236,6 +236,8 @@ impl Bench<'_> {
             query_memory: None,
             step_rows_max: 1 << 20,
             step_bytes_max: 64 << 20,
+            threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+            keep: headwater_run::Keep::default(),
             log: DiskLogOptions::default(),
         };
         Ok(Engine::open(self.world.clone(), options, Arc::new(NoConnectors))?)

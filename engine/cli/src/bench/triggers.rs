@@ -90,6 +90,8 @@ fn through_the_engine(world: &World, triggers: usize) -> Result<f64> {
         query_memory: None,
         step_rows_max: 1_000_000,
         step_bytes_max: 1 << 30,
+        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+        keep: headwater_run::Keep::default(),
         log: headwater_log::DiskLogOptions::default(),
     };
     let runtime = tokio::runtime::Handle::current();

@@ -69,6 +69,8 @@ impl Serve {
             checkpoints: self.tuning.checkpoints.or(config.checkpoints),
             state_memory_mib: self.tuning.state_memory_mib.or(config.state_memory_mib),
             query_memory_mib: self.tuning.query_memory_mib.or(config.query_memory_mib),
+            keep_journals_days: self.tuning.keep_journals_days.or(config.keep_journals_days),
+            keep_records_days: self.tuning.keep_records_days.or(config.keep_records_days),
         };
         let log = LogPlace::of(&self.log, config.log)?;
         let data = self.data.or(config.data).unwrap_or_else(|| "headwater-data".into());

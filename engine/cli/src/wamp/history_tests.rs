@@ -32,6 +32,8 @@ fn open(data: &std::path::Path) -> Engine {
         query_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
+        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+        keep: headwater_run::Keep::default(),
         log: DiskLogOptions { segment_bytes: 16 << 10, ..DiskLogOptions::default() },
     };
     let world = World::real();

@@ -8,10 +8,10 @@ use arrow::datatypes::SchemaRef;
 use headwater_archive::History;
 use headwater_core::{StreamName, World};
 use headwater_ingest::Ingest;
-use headwater_ingest::dead_letter::system_stream;
+use headwater_ingest::dead_letter::{DEAD_LETTERS, LATE_ROWS, system_stream};
 use headwater_log::{Log, Retention, StreamSpec};
 use headwater_operators::OperatorError;
-use headwater_plan::{Catalog, Entry, Planner, Statement, StreamDef, own_streams, parse_one};
+use headwater_plan::{Catalog, Entry, JOB_METRICS, Planner, Statement, StreamDef, own_streams, parse_one};
 use parking_lot::Mutex;
 
 use super::archives::reconcile_holds;
@@ -43,6 +43,7 @@ impl Inner {
         state.catalog = reconcile(&*log, &state.catalog)?;
         reconcile_holds(&*log, &state.catalog)?;
         make_own_streams(&*log, connectors.streams())?;
+        keep_records(&*log, options.keep.records)?;
         let memory = match (&options.data, options.state_memory) {
             (Some(dir), Some(limit)) => Some(spill_to(&world, dir, limit)?),
             _ => None,
@@ -223,7 +224,8 @@ fn reconcile(log: &dyn Log, catalog: &Catalog) -> Result<Catalog> {
                     log.evolve(info.id, Arc::clone(&def.schema))?;
                 }
                 let retention = Retention { age: def.retention.age, bytes: def.retention.bytes };
-                if info.spec.retention != retention {
+                // How long its own are kept the engine is told by its options.
+                if info.spec.retention != retention && !info.spec.name.is_system() {
                     log.set_retention(info.id, retention)?;
                 }
                 let properties = spec_of(def)?.properties;
@@ -254,6 +256,23 @@ fn make_own_streams(log: &dyn Log, of_connectors: Vec<(&str, SchemaRef)>) -> Res
     }
     for (name, schema) in of_connectors {
         system_stream(log, name, schema)?;
+    }
+    Ok(())
+}
+
+/// The streams of the engine's own that tell people what happened. No state is in them, unlike in the histories of alarms and scaling groups,
+/// whose newest rows are what these are in.
+const RECORDS: [&str; 4] = [DEAD_LETTERS, LATE_ROWS, JOB_METRICS, "system.trigger_deliveries"];
+
+/// Lets the log keep the rows of [`RECORDS`] for so long.
+fn keep_records(log: &dyn Log, age: Option<std::time::Duration>) -> Result<()> {
+    let retention = Retention { age, bytes: None };
+    for name in RECORDS {
+        if let Ok(info) = log.stream_named(name)
+            && info.spec.retention != retention
+        {
+            log.set_retention(info.id, retention)?;
+        }
     }
     Ok(())
 }

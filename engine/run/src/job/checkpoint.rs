@@ -327,6 +327,8 @@ pub(crate) struct Checkpointer {
     newest: Option<u64>,
     /// The full checkpoint that `newest` builds on.
     base: Option<u64>,
+    /// The step of the oldest checkpoint that is kept, when that has changed.
+    oldest: Option<u64>,
     full_bytes: usize,
     delta_bytes: usize,
     writing: Option<Saving>,
@@ -342,6 +344,7 @@ impl Checkpointer {
             name: format!("checkpoint-{job}"),
             newest: restored.map(|restored| restored.manifest.step),
             base: restored.map(|restored| restored.base),
+            oldest: None,
             full_bytes: 0,
             delta_bytes: 0,
             writing: None,
@@ -351,6 +354,11 @@ impl Checkpointer {
     /// The step of the newest durable checkpoint.
     pub fn newest(&self) -> Option<u64> {
         self.newest
+    }
+
+    /// The step of the oldest checkpoint that is kept, once after each change.
+    pub fn take_oldest(&mut self) -> Option<u64> {
+        self.oldest.take()
     }
 
     /// Whether one is being written.
@@ -394,6 +402,7 @@ impl Checkpointer {
                 self.newest = Some(writing.step);
                 if let Some(before) = self.base.replace(writing.step) {
                     self.remove_older(before);
+                    self.oldest = Some(before);
                 }
                 Some(Ok(writing.step))
             }

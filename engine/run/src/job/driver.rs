@@ -35,6 +35,7 @@ use super::pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step
 use super::quiet::Quiet;
 use super::sink::Results;
 use super::spill::{StateMemory, StatePart};
+use super::trim::{self, Bound};
 use super::unsaid::Unsaid;
 use crate::JobState;
 use crate::error::{Result, RunError};
@@ -77,10 +78,14 @@ pub(crate) struct JobPlan {
     pub reached: EventTime,
     /// How many workers compute a step.
     pub workers: usize,
+    /// From how many rows on they have threads of their own.
+    pub threaded_rows_min: usize,
     /// How much a step takes.
     pub limits: Limits,
     /// How often a checkpoint is taken.
     pub checkpoint_interval: Duration,
+    /// How long lines of its journal are kept whose rows are there; `None`: as long as these are.
+    pub keep_journal: Option<Duration>,
     /// After how long without rows a shard of a stream is idle.
     pub idle_timeout: IdleTimeouts,
     /// Streams that have ended, and where their shards end.
@@ -155,6 +160,12 @@ impl Driver {
                 reason,
                 "a checkpoint was passed over; an older one or the journal makes up for it"
             );
+        }
+        if restored.is_none()
+            && let Some(first) = plan.journal.beginning(&*log, &plan.name, &plan.eras)?
+        {
+            let reason = "is the first that the journal still has, and there is no checkpoint to go on from: drop the job and create it anew";
+            return Err(RunError::Journal { job: plan.name, step: first.step, reason: reason.to_owned() });
         }
         let mut pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
         let lookups = std::mem::take(&mut plan.lookups);
@@ -458,7 +469,7 @@ impl Driver {
         self.step += 1;
         self.producer.sequence = self.step;
         let entry = Entry { step: self.step, cut, watermark, answers };
-        let line = journal::encode(&entry, &self.cut)?;
+        let line = journal::encode(&entry, journal::base_of(self.step, &self.cut))?;
         let producer = Some(self.producer);
         group.push(Append { producer, ..Append::new(self.plan.journal.own().id, ShardId(0), line) });
         self.cut = entry.cut.shards;
@@ -612,6 +623,12 @@ impl Driver {
             Ok(_) => {
                 let took = self.world.clock.monotonic().saturating_sub(self.checkpoint_began);
                 self.checkpoint_times.record(took);
+                if let Some(oldest) = self.checkpointer.take_oldest()
+                    && let Err(error) = self.trim_journal(oldest)
+                {
+                    let (job, code) = (&self.plan.name, error.code());
+                    tracing::warn!(job, %code, %error, "old lines of the journal stay for now");
+                }
             }
             Err(reason) => tracing::warn!(
                 job = self.plan.name,
@@ -619,6 +636,22 @@ impl Driver {
                 "a checkpoint failed; the next one will hold everything"
             ),
         }
+    }
+
+    /// Lets lines of the journal go that nobody needs, now that the oldest checkpoint is another.
+    fn trim_journal(&self, oldest: u64) -> Result<()> {
+        if !self.plan.journal.is_alone() || self.members().is_some() {
+            // A set's journal knows where its triggers began.
+            return Ok(());
+        }
+        let first = |stream| -> Result<Vec<Sequence>> {
+            Ok(self.log.bounds(stream)?.iter().map(|bounds| bounds.first).collect())
+        };
+        let first = self.pipeline.streams().into_iter().map(first).collect::<Result<Vec<_>>>()?;
+        let now = self.world.clock.now();
+        let oldest_line = self.plan.keep_journal.map(|keep| now.minus(keep));
+        let bound = Bound { checkpoint: oldest, first: &first, oldest: oldest_line };
+        trim::trim(&*self.log, &self.plan.journal, &self.plan.eras, &bound)
     }
 
     /// Waits until what was said is in the log, and until no checkpoint is being written.
@@ -711,6 +744,7 @@ pub(super) fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Res
     let lease = plan.memory.as_ref().map(StateMemory::lease);
     let mut pipeline = Pipeline::open(log, Arc::clone(&plan.dataflow), workers, &start, lease)?;
     pipeline.set_idle_timeouts(Arc::clone(&plan.idle_timeout));
+    pipeline.executor().thread_from(plan.threaded_rows_min);
     if let Some(restored) = restored {
         let executor = pipeline.executor();
         executor.expect(restored.bytes());

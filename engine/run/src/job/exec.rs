@@ -24,9 +24,10 @@ use headwater_operators::{
 use headwater_plan::dataflow::{Dataflow, Exchange, Stage, Upstream};
 use parking_lot::Mutex;
 
-use super::keyed::{Keyed, PARALLEL_ROWS_MIN};
+use super::keyed::Keyed;
 use super::lookup::{Answer, StepAnswers};
 use super::spill::{Lease, StatePart};
+use crate::options::EngineOptions;
 
 type Result<T> = std::result::Result<T, OperatorError>;
 
@@ -58,6 +59,8 @@ pub(crate) struct Executor {
     lease: Option<Lease>,
     /// Over how many threads a step may be spread, whatever the number of workers.
     threads: usize,
+    /// Stages that are given fewer rows than this are run on one.
+    threaded_rows_min: usize,
 }
 
 enum Instances {
@@ -72,10 +75,15 @@ enum Instances {
 impl Executor {
     /// Makes the instances, without state.
     pub fn new(dataflow: Arc<Dataflow>, workers: usize, lease: Option<Lease>) -> Result<Self> {
-        let each = dataflow.stages.iter().enumerate();
-        let stages = each.map(|(nth, stage)| instantiate(stage, workers, asks_for_batches(&dataflow, nth)));
-        let stages = stages.collect::<Result<_>>()?;
-        Ok(Self { dataflow, stages, watermark: EventTime::MIN, lease, threads: usize::MAX })
+        let stages =
+            dataflow.stages.iter().map(|stage| instantiate(stage, workers)).collect::<Result<_>>()?;
+        let (threads, threaded_rows_min) = (usize::MAX, EngineOptions::THREADED_ROWS_MIN);
+        Ok(Self { dataflow, stages, watermark: EventTime::MIN, lease, threads, threaded_rows_min })
+    }
+
+    /// Starts threads for so many rows or more, from now on.
+    pub fn thread_from(&mut self, rows: usize) {
+        self.threaded_rows_min = rows;
     }
 
     /// Spreads steps over so many threads at the most, from now on: others want theirs.
@@ -112,15 +120,12 @@ impl Executor {
             };
             let mut inputs: Vec<(usize, &[Rows])> =
                 held.iter().enumerate().map(|(nth, rows)| (nth, rows.as_ref())).collect();
-            if !told.is_empty() {
-                answers.extend(told.iter().map(|order| (nth, order.batch.clone())));
-                inputs.insert(0, (0, told.as_slice()));
-            }
+            let threads = if row_count(&inputs) < self.threaded_rows_min { 1 } else { self.threads };
             let output = match instances {
-                Instances::Stateless(chains) => run_stateless(chains, &inputs, self.threads)?,
+                Instances::Stateless(chains) => run_stateless(chains, &inputs, threads)?,
                 Instances::Keyed(keyed) => {
                     let (before, watermark) = (earlier(before, stage.delay), earlier(watermark, stage.delay));
-                    keyed.run(stage, &inputs, before, watermark, self.threads)?
+                    keyed.run(stage, &inputs, before, watermark, threads)?
                 }
                 Instances::Lookup(operator) => {
                     let rows = inputs.first().map_or(&[][..], |(_, rows)| *rows);
@@ -324,7 +329,7 @@ fn run_stateless(
         });
     }
     let threads = chains.len().min(morsels.len()).min(threads_max);
-    if threads <= 1 || row_count(inputs) < PARALLEL_ROWS_MIN {
+    if threads <= 1 {
         let mut all = Output::default();
         for (input, rows) in morsels {
             run_chain(&mut chains[0], input, rows.clone(), &mut all)?;

@@ -3,12 +3,13 @@
 //! A stream like any other, `system.journal.JOB`, with one shard. Each step adds one row for every shard of a source
 //! whose cut has changed, and is appended in the same group as the step's results: so a step is in the journal if and only
 //! if its results are in the log. A step in which only time moved has one row with source -1. The step with which a definition
-//! takes the place of another ([`super::eras`]) has a row for every shard of its sources.
+//! takes the place of another ([`super::eras`]) has a row for every shard of its sources, and so has one step in so many: these lines are
+//! *whole*. What lies before a whole line may go ([`super::trim`]), and the journal begins with it.
 //!
 //! | column | |
 //! |---|---|
 //! | step | the number of the step, from 1 |
-//! | source, shard | which shard of which source, by their places in the plan; -1 for none |
+//! | source, shard | which shard of which source, by their places in the plan; -1 for none, -2 in the first row of a whole line |
 //! | next | the first sequence number that the step did not take |
 //! | idle, ended | what was declared of the shard |
 //! | advance | where time was put because all shards were idle |
@@ -65,10 +66,25 @@ pub(crate) struct Entry {
     pub answers: Vec<Answer>,
 }
 
-/// The rows that a step adds: what differs from the cut before.
+/// The source in the first row of a whole line.
+const WHOLE: i32 = -2;
+
+/// One step in so many, or in as many as there are shards, has a whole line: so these add no more than a row to each step.
+const WHOLE_EVERY: u64 = 128;
+
+/// The cut that the line of a step is to be written against: that of the step before, or none if the line is to be whole.
+pub(crate) fn base_of(step: u64, before: &[Vec<ShardCut>]) -> &[Vec<ShardCut>] {
+    let shards = before.iter().map(Vec::len).sum::<usize>() as u64;
+    if step.is_multiple_of(WHOLE_EVERY.max(shards)) { &[] } else { before }
+}
+
+/// The rows that a step adds: what differs from the cut before. Without one the line is whole, and says so if it is not the first.
 pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBatch> {
     let nothing = ShardCut { next: Sequence::ZERO, idle: false, ended: false };
     let mut rows: Vec<(i32, i32, ShardCut)> = Vec::new();
+    if before.is_empty() && entry.step > 1 {
+        rows.push((WHOLE, -1, nothing));
+    }
     for (source, shards) in entry.cut.shards.iter().enumerate() {
         for (shard, cut) in shards.iter().enumerate() {
             if before.get(source).and_then(|shards| shards.get(shard)) != Some(cut) {
@@ -157,6 +173,19 @@ impl Journal {
         &self.own.info
     }
 
+    /// Whether lines of it may go: it is that of one job alone, and all of its stream.
+    pub fn is_alone(&self) -> bool {
+        self.former.is_none() && self.own.after == 0 && self.own.until == u64::MAX
+    }
+
+    /// The first step that it still has, if earlier ones are gone.
+    pub fn beginning(&self, log: &dyn Log, job: &str, eras: &Eras) -> Result<Option<Entry>> {
+        if !self.is_alone() || log.bounds(self.own.info.id)?[0].first == Sequence::ZERO {
+            return Ok(None);
+        }
+        JournalReader::open(log, self, job, 0, Vec::new(), eras)?.next()
+    }
+
     /// The number of the last step; 0: there is none.
     pub fn last_step(&self, log: &dyn Log) -> Result<u64> {
         Ok(last_step(log, &self.own.info)?.max(self.own.after))
@@ -205,6 +234,8 @@ pub(crate) struct JournalReader {
     then: Option<(u64, Box<dyn Reader>)>,
     /// The journal begins behind this step; earlier ones only tell where the shards were.
     begins: u64,
+    /// Its first lines are gone: it begins with the first whole one.
+    seeks: bool,
     eras: Eras,
     /// The cut as of the last entry, which each entry's rows change, as its era counts sources.
     shards: Vec<Vec<ShardCut>>,
@@ -227,13 +258,20 @@ impl JournalReader {
         let part = former.unwrap_or(&journal.own);
         // What one of a set had not come to is read, too: for the cut that it begins with.
         let last_step = if after < part.after && shards.is_empty() { 0 } else { after };
+        let is_cut = log.bounds(part.info.id)?[0].first > Sequence::ZERO;
+        let seeks = is_cut && last_step == 0 && shards.is_empty();
         let reader = Self::read(log, &part.info, last_step)?;
         let then = match former {
             Some(former) => Some((former.until, Self::read(log, &journal.own.info, former.until)?)),
             None => None,
         };
         let (job, eras) = (job.to_owned(), eras.clone());
-        Ok(Self { job, reader, then, begins: part.after, eras, shards, rows: None, last_step })
+        Ok(Self { job, reader, then, begins: part.after, seeks, eras, shards, rows: None, last_step })
+    }
+
+    /// Whether its first lines are gone, and it begins with the first whole one.
+    pub fn is_cut(&self) -> bool {
+        self.seeks
     }
 
     /// Goes on, at the end, with what has been written since.
@@ -282,6 +320,13 @@ impl JournalReader {
             if step <= self.last_step {
                 self.advance();
                 continue;
+            }
+            if self.seeks {
+                if !is_whole(&batch, row) && !self.eras.begins_at(step) {
+                    self.advance();
+                    continue;
+                }
+                (self.seeks, self.last_step) = (false, step - 1);
             }
             if step > until {
                 break;
@@ -359,6 +404,11 @@ pub(super) fn cut_of_row(batch: &RecordBatch, row: usize) -> Option<(usize, Shar
         ended: batch.column(5).as_boolean().value(row),
     };
     (source >= 0 && shard >= 0).then_some((shard as usize, cut))
+}
+
+/// Whether a row begins a whole line.
+pub(super) fn is_whole(batch: &RecordBatch, row: usize) -> bool {
+    batch.column(1).as_primitive::<Int32Type>().value(row) == WHOLE
 }
 
 /// The trigger that a row is about, if it is about one.

@@ -28,9 +28,6 @@ use headwater_plan::dataflow::{Exchange, Stage};
 use super::exchange::{merge, spread};
 use super::spill::{Lease, SpillWriter, Spilled, StatePart};
 
-/// Steps with fewer rows than this are run on one thread.
-pub(super) const PARALLEL_ROWS_MIN: usize = 16_384;
-
 /// An instance that had no rows for so many steps is put away before one that has just had some.
 const COLD_STEPS: u64 = 8;
 
@@ -342,8 +339,7 @@ impl Keyed {
                 step: self.step,
             })
             .collect();
-        let rows: usize = inputs.iter().flat_map(|(_, rows)| rows.iter()).map(Rows::len).sum();
-        let done: Vec<Result<_>> = if lanes.len() == 1 || threads_max <= 1 || rows < PARALLEL_ROWS_MIN {
+        let done: Vec<Result<_>> = if lanes.len() == 1 || threads_max <= 1 {
             lanes.into_iter().map(|lane| lane.run(before, watermark)).collect()
         } else {
             std::thread::scope(|scope| {

@@ -30,6 +30,14 @@ pub(crate) struct Cut {
     pub advance: Option<EventTime>,
 }
 
+impl Cut {
+    /// The first row of each shard that is not taken.
+    pub fn ends(&self) -> Vec<Vec<Sequence>> {
+        let of = |shards: &Vec<ShardCut>| shards.iter().map(|shard| shard.next).collect();
+        self.shards.iter().map(of).collect()
+    }
+}
+
 /// How far a step goes in one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShardCut {

@@ -49,6 +49,7 @@ impl Side {
         };
         let workers = inner.options.workers;
         let mut pipeline = Pipeline::open(&*inner.log, Arc::clone(dataflow), workers, &start, inner.lease())?;
+        pipeline.executor().thread_from(inner.options.threaded_rows_min);
         let lookups = inner.lookups_of(&inner.catalog(), dataflow)?;
         pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
         pipeline.read_only(wanted);
@@ -58,6 +59,7 @@ impl Side {
 
     /// Does the next step, and answers what it says; `None`: there is none yet.
     fn step(&mut self, inner: &Inner) -> Result<Option<Vec<Rows>>> {
+        let is_cut = self.steps.is_cut();
         let Some(entry) = self.steps.next()? else { return Ok(None) };
         self.reached = Some(Reached { step: entry.step, watermark: entry.watermark, cut: entry.cut.clone() });
         self.has_begun |= self.pipeline.would_take(&entry.cut);
@@ -67,6 +69,11 @@ impl Side {
             return Ok(Some(Vec::new()));
         }
         let now = inner.world.clock.monotonic();
+        if is_cut {
+            // How they were taken is gone; that no more is asked for was checked.
+            let ends = entry.cut.ends();
+            while self.pipeline.step_up_to(Some(&ends), inner.limits(), now)?.is_some() {}
+        }
         Ok(Some(self.pipeline.step_at(&entry.cut, entry.watermark, now)?.output.rows))
     }
 }

@@ -213,10 +213,13 @@ impl Replacement {
 
     /// What is to be reread must be there still.
     fn check_history(&self, inner: &Inner) -> Result<()> {
+        let from = self.start(self.watermark(inner));
+        if self.rereads() && (self.starts_late() || from == From::Earliest) {
+            self.check_journal(inner)?;
+        }
         if self.starts_late() {
             return Ok(());
         }
-        let from = self.start(self.watermark(inner));
         let again = self.dataflow.sources.iter().zip(&self.succession.rereads).filter(|(_, again)| **again);
         for (source, _) in again {
             let info = inner.log.stream_named(source.stream.as_str())?;
@@ -232,6 +235,21 @@ impl Replacement {
             }
         }
         Ok(())
+    }
+}
+
+impl Replacement {
+    /// What is built from the first step on needs all of the journal.
+    fn check_journal(&self, inner: &Inner) -> Result<()> {
+        let first = self.journal.beginning(&*inner.log, &self.name, &inner.eras_of(&self.name));
+        match first {
+            Ok(Some(first)) => Err(self.refused(format!(
+                "its state follows from steps that are gone from its journal, which begins with step {}",
+                first.step
+            ))),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 

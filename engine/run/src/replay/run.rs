@@ -1,6 +1,7 @@
 //! The steps of a replay.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -15,7 +16,7 @@ use super::pace::{PACED_ROWS, Pace};
 use super::watch::Watched;
 use crate::engine::{Inner, first_place, result_schema, start_at};
 use crate::error::{Result, RunError};
-use crate::job::{Eras, JournalReader, Limits, Pipeline, Start, fit, nanos};
+use crate::job::{Entry as Line, Eras, JournalReader, Limits, Pipeline, Start, Step, fit, nanos};
 use crate::options::LookupTable;
 use crate::{ReplaySpec, ReplayStep};
 
@@ -82,8 +83,9 @@ impl Course {
 }
 
 enum Steps {
-    /// Those of the journal. Those that lie before the place where the pipeline begins take nothing.
-    Journal { entries: JournalReader, eras: Eras },
+    /// Those of the journal. Those that lie before the place where the pipeline begins take nothing. If the first ones are gone, what they
+    /// took is taken in steps of its own, up to `first`.
+    Journal { entries: JournalReader, eras: Eras, first: Option<Line> },
     /// Whatever is there, up to where the inputs ended when the replay began.
     Own(Limits),
 }
@@ -126,6 +128,7 @@ impl<'a> Replay<'a> {
         };
         let mut pipeline =
             Pipeline::open(&*inner.log, dataflow, inner.options.workers, &start, inner.lease())?;
+        pipeline.executor().thread_from(inner.options.threaded_rows_min);
         if let Some(in_set) = in_set {
             pipeline.restore_watermark(in_set.reached);
         }
@@ -133,9 +136,13 @@ impl<'a> Replay<'a> {
         pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
         let steps = if course.obeys {
             let (job, eras) = (entry.name(), inner.eras_of(entry.name()));
-            let entries =
-                JournalReader::open(&*inner.log, &inner.journal_of(job)?, job, 0, Vec::new(), &eras)?;
-            Steps::Journal { entries, eras }
+            let journal = inner.journal_of(job)?;
+            if let Some(first) = journal.beginning(&*inner.log, job, &eras)? {
+                check_kept(job, &first, spec, reach)?;
+            }
+            let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new(), &eras)?;
+            let first = if entries.is_cut() { entries.next()? } else { None };
+            Steps::Journal { entries, eras, first }
         } else {
             end_inputs(inner, &mut pipeline)?;
             let rows = if course.small { PACED_ROWS } else { inner.limits().rows };
@@ -164,16 +171,13 @@ impl<'a> Replay<'a> {
         let now = self.inner.world.clock.monotonic();
         self.count += 1;
         let (number, step) = match &mut self.steps {
-            Steps::Journal { entries, eras } => {
-                let Some(entry) = entries.next()? else { return Ok(None) };
-                let step = if eras.is_former(entry.step) {
-                    self.pipeline.step_at(&entry.cut, entry.watermark, now)?
-                } else {
-                    self.pipeline.obey_answers(entry.answers);
-                    self.pipeline.step_again(&entry.cut, entry.watermark, now)?
+            Steps::Journal { entries, eras, first } => {
+                let step = match next_of(&mut self.pipeline, entries, eras, first, self.inner.limits(), now)? {
+                    Some(step) => step,
+                    None => return Ok(None),
                 };
-                self.is_over = step.watermark >= self.enough;
-                (entry.step, step)
+                self.is_over = step.1.watermark >= self.enough;
+                step
             }
             Steps::Own(limits) => {
                 if self.pipeline.is_finished() || self.pipeline.watermark() >= self.enough {
@@ -221,6 +225,54 @@ impl<'a> Replay<'a> {
         }
         Ok(all)
     }
+}
+
+/// The next step of a journal, and its number; `None`: there is none.
+fn next_of(
+    pipeline: &mut Pipeline,
+    entries: &mut JournalReader,
+    eras: &Eras,
+    first: &mut Option<Line>,
+    limits: Limits,
+    now: Duration,
+) -> Result<Option<(u64, Step)>> {
+    if let Some(line) = first {
+        if let Some(step) = pipeline.step_up_to(Some(&line.cut.ends()), limits, now)? {
+            return Ok(Some((line.step, step)));
+        }
+        let step = pipeline.step_at(&line.cut, line.watermark, now)?;
+        let number = line.step;
+        *first = None;
+        return Ok(Some((number, step)));
+    }
+    let Some(entry) = entries.next()? else { return Ok(None) };
+    let step = if eras.is_former(entry.step) {
+        pipeline.step_at(&entry.cut, entry.watermark, now)?
+    } else {
+        pipeline.obey_answers(entry.answers);
+        pipeline.step_again(&entry.cut, entry.watermark, now)?
+    };
+    Ok(Some((entry.step, step)))
+}
+
+/// Refuses a stretch whose steps are no longer in the journal, which begins with `first`.
+fn check_kept(job: &str, first: &Line, spec: &ReplaySpec, reach: Reach) -> Result<()> {
+    let reach = match reach {
+        Reach::Row => Some(0),
+        Reach::Within(nanos) => Some(nanos),
+        Reach::History => None,
+    };
+    let from = spec.from.map_or(EventTime::MIN, |from| from);
+    let is_kept = |reach: i64| from.0.saturating_sub(reach) >= first.watermark.0;
+    if spec.from.is_some() && reach.is_some_and(is_kept) {
+        return Ok(());
+    }
+    let own = "by steps of its own (AT SPEED 1000000, or its query as another definition)";
+    let remedy = match reach.map(|reach| EventTime(first.watermark.0.saturating_add(reach))) {
+        Some(since) => format!("replay the results from {since} on (FROM), or all of them {own}"),
+        None => format!("its results depend on all steps; replay it {own}"),
+    };
+    Err(RunError::Gone { job: job.to_owned(), step: first.step, remedy })
 }
 
 /// Lets the inputs end where they are now.

@@ -118,6 +118,7 @@ impl QueryTail {
         let workers = inner.options.workers;
         let mut pipeline = Pipeline::open(&*log, Arc::new(dataflow), workers, &start, inner.lease())?;
         pipeline.take_since(since);
+        pipeline.executor().thread_from(inner.options.threaded_rows_min);
         // Before anything is read, so that no commit is missed.
         let commits = Commits::of(&*log, &pipeline.streams());
         pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));

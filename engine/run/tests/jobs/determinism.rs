@@ -61,10 +61,13 @@ fn job(query: &str) -> String {
     format!("CREATE MATERIALIZED VIEW result AS {query}")
 }
 
-/// One life of a machine: what the job says in the end.
+/// One life of a machine: what the job says in the end. Every other machine gives workers threads of their own.
 fn live(seed: u64, query: &str, readings: &[Reading], workers: usize, kills: bool) -> (Machine, Vec<String>) {
     let mut machine = Machine::new(seed);
     machine.workers = workers;
+    if seed % 2 == 1 {
+        machine.use_threads();
+    }
     machine.restart(workers);
     machine.create_readings(3);
     machine.sql(&job(query));
@@ -89,9 +92,10 @@ fn check_windows(query: &str) {
         let readings = by_shard(readings(&random, 400));
         let (_, expect) = live(seed, query, &readings, 1, false);
         assert!(expect.len() > 3, "the test says something");
-        for (nth, workers) in [1, 2, 4].into_iter().enumerate() {
-            let (_, rows) = live(seed * 100 + nth as u64, query, &readings, workers, true);
-            assert_eq!(rows, expect, "seed {seed}, {workers} workers");
+        for (nth, workers) in [1, 2, 2, 3, 4, 4].into_iter().enumerate() {
+            let life = seed * 100 + nth as u64;
+            let (_, rows) = live(life, query, &readings, workers, true);
+            assert_eq!(rows, expect, "seed {seed}, life {life}, {workers} workers");
         }
     }
 }

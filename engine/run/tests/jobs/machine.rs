@@ -11,7 +11,7 @@ use headwater_core::ShardId;
 use headwater_core::hash::{hash_rows, shard_of};
 use headwater_core::world::sim::SimWorld;
 use headwater_log::{Append, DiskLogOptions, Log, ReadSpec};
-use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, NoConnectors, RunError};
+use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, Keep, NoConnectors, RunError};
 
 /// A reading: device, milliseconds, value.
 pub type Reading = (&'static str, i64, i64);
@@ -27,6 +27,8 @@ pub fn in_memory() -> EngineOptions {
         query_memory: None,
         step_rows_max: 10_000,
         step_bytes_max: 1 << 20,
+        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+        keep: Keep::default(),
         log: DiskLogOptions::default(),
     }
 }
@@ -43,7 +45,14 @@ pub struct Machine {
     pub step_rows_max: usize,
     pub step_bytes_max: usize,
     pub checkpoint_interval: Duration,
+    /// From how many rows on a step has threads; none, unless somebody has said [`Machine::use_threads`].
+    threaded_rows_min: usize,
+    pub keep: Keep,
+    pub log_options: DiskLogOptions,
 }
+
+/// With so few rows steps have threads in tests, so that nearly all do.
+const THREADED_ROWS_MIN: usize = 3;
 
 impl Machine {
     pub fn new(seed: u64) -> Self {
@@ -63,9 +72,18 @@ impl Machine {
             step_rows_max: 1_000,
             step_bytes_max: 1 << 20,
             checkpoint_interval: Duration::from_secs(1),
+            threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+            keep: Keep::default(),
+            log_options: DiskLogOptions::default(),
         };
         machine.start();
         machine
+    }
+
+    /// Lets workers have threads of their own from the next start on, also in steps of a handful of rows.
+    pub fn use_threads(&mut self) {
+        self.threaded_rows_min = THREADED_ROWS_MIN;
+        self.sim.tasks().set_free_threads(4);
     }
 
     pub fn start(&mut self) {
@@ -77,8 +95,10 @@ impl Machine {
             state_memory: self.state_memory,
             query_memory: self.query_memory,
             step_rows_max: self.step_rows_max,
-            step_bytes_max: self.step_bytes_max,
-            log: DiskLogOptions::default(),
+            step_bytes_max: 1 << 20,
+            threaded_rows_min: self.threaded_rows_min,
+            keep: self.keep,
+            log: self.log_options.clone(),
         };
         let runtime = self.runtime.handle().clone();
         let engine = Engine::open_on(runtime, self.sim.world(), options, Arc::clone(&self.connectors));

@@ -39,6 +39,8 @@ impl TestServer {
             query_memory: None,
             step_rows_max: 10_000,
             step_bytes_max: 1 << 20,
+            threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+            keep: headwater_run::Keep::default(),
             log: DiskLogOptions::default(),
         };
         let engine = Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap();

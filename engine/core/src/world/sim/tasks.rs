@@ -15,6 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -31,6 +32,8 @@ pub struct SimTasks {
     clock: Arc<SimClock>,
     random: SimRandom,
     shared: Arc<Mutex<TaskTable>>,
+    /// Over how many threads a turn is told that it may be spread.
+    free_threads: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -84,7 +87,12 @@ impl SimTask {
 impl SimTasks {
     /// No tasks yet.
     pub fn new(clock: Arc<SimClock>, random: SimRandom) -> Self {
-        Self { clock, random, shared: Arc::default() }
+        Self { clock, random, shared: Arc::default(), free_threads: AtomicUsize::new(1) }
+    }
+
+    /// Tells turns from now on that they may be spread over so many threads: real ones, which a turn waits for.
+    pub fn set_free_threads(&self, threads: usize) {
+        self.free_threads.store(threads, Ordering::Relaxed);
     }
 
     /// Gives a turn to a task that can use one now; `false` if there is none. Does not let time jump.
@@ -218,6 +226,10 @@ impl Tasks for SimTasks {
 
     fn parallelism(&self) -> usize {
         1
+    }
+
+    fn free_threads(&self) -> usize {
+        self.free_threads.load(Ordering::Relaxed)
     }
 }
 
