@@ -381,6 +381,9 @@ impl Inner {
         if is_job || matches!(kind, Kind::Alarm | Kind::ScalingGroup) {
             self.remove_job(name)?;
         }
+        if kind == Kind::MaterializedView {
+            self.forget_notes(name);
+        }
         if matches!(entry.kind(), Kind::Stream | Kind::Table | Kind::MaterializedView | Kind::Trigger) {
             // A view or trigger that could never start has none.
             if let Ok(info) = self.log.stream_named(name) {

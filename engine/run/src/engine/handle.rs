@@ -386,12 +386,12 @@ impl Engine {
 
     /// [`Engine::close`] on the calling thread; connectors are not waited for.
     pub fn close_here(&self) -> Result<()> {
-        let (mut jobs, measuring) = {
+        let (mut jobs, measuring, noting) = {
             let mut state = self.0.state.lock();
             state.closed = true;
-            (std::mem::take(&mut state.jobs), state.measuring.take())
+            (std::mem::take(&mut state.jobs), state.measuring.take(), state.noting.take())
         };
-        drop(measuring);
+        drop((measuring, noting));
         jobs.values().for_each(|job| job.begin_close());
         jobs.values_mut().for_each(|job| job.wait_closed());
         drop(jobs);

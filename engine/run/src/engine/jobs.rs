@@ -140,6 +140,7 @@ impl Inner {
                 (dataflow, journal, start, EventTime::MIN)
             }
         };
+        let is_changelog = dataflow.result.changes != Changes::AppendOnly;
         let target_def = catalog.stream(target.spec.name.as_str());
         let results = match target_def.is_some_and(|def| def.is_black_hole()) {
             true => Results::Counted(target),
@@ -166,7 +167,11 @@ impl Inner {
             lookups: self.lookups_of(&catalog, &dataflow)?,
             dataflow: Arc::new(dataflow),
         };
+        let is_changing_view = matches!(entry, Entry::MaterializedView(_)) && is_changelog;
         let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
+        if is_changing_view {
+            self.note_views();
+        }
         let mut state = self.state.lock();
         // A stream may have ended meanwhile, when nobody knew of the job.
         state.ends.iter().for_each(|(stream, ends)| handle.end_stream(stream, ends.clone()));

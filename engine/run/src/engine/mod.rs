@@ -9,6 +9,7 @@ mod connect;
 mod courses;
 mod define;
 mod events;
+mod folds;
 mod functions;
 mod groups;
 mod handle;

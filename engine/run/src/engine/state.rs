@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub paused: BTreeSet<String>,
     /// Who measures the jobs.
     pub measuring: Option<Task>,
+    /// Who notes down what changing views have come to.
+    pub noting: Option<Task>,
     pub closed: bool,
 }
 
@@ -114,13 +116,17 @@ impl Inner {
         if info.spec.schema.fields().last().is_none_or(|field| field.name() != WEIGHT) {
             return Ok(None);
         }
-        let mut state = self.state.lock();
-        if let Some(fold) = state.folds.get(name) {
+        if let Some(fold) = self.state.lock().folds.get(name) {
             return Ok(Some(Arc::clone(fold)));
         }
-        let fold = Arc::new(ViewFold::new(Arc::clone(&self.log), info)?);
-        state.folds.insert(name.to_owned(), Arc::clone(&fold));
-        Ok(Some(fold))
+        let notes = self.notes_of(info.id).unwrap_or_else(|error| {
+            tracing::warn!(view = name, %error, "what the view had come to cannot be read: all of its changelog is");
+            None
+        });
+        let new = Arc::new(ViewFold::new(Arc::clone(&self.log), info, notes)?);
+        let mut state = self.state.lock();
+        // Somebody else may have been faster.
+        Ok(Some(Arc::clone(state.folds.entry(name.to_owned()).or_insert(new))))
     }
 }
 

@@ -436,6 +436,21 @@ impl Checkpointer {
     }
 }
 
+/// Removes all checkpoints but the newest ones, each of which holds everything.
+pub(crate) fn remove_all_but(blobs: &dyn Blobs, kept: usize) -> Result<()> {
+    let names = blobs.list()?;
+    let mut steps: Vec<u64> = names.iter().filter_map(|name| step_of(name)).collect();
+    steps.sort_unstable();
+    let Some(oldest) = steps.iter().rev().nth(kept.saturating_sub(1)) else { return Ok(()) };
+    let older = names.iter().filter(|name| belongs_to(name).is_some_and(|step| step < *oldest));
+    older.into_iter().try_for_each(|name| blobs.remove(name))
+}
+
+/// The step of the newest checkpoint by its name, whatever is in it.
+pub(crate) fn newest_step(blobs: &dyn Blobs) -> Result<Option<u64>> {
+    Ok(blobs.list()?.iter().filter_map(|name| step_of(name)).max())
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::path::{Path, PathBuf};

@@ -114,6 +114,9 @@ pub fn any_change(random: &SimRandom, table: &mut BTreeMap<&'static str, (&'stat
 
 fn life(seed: u64) {
     let mut machine = Machine::new(seed);
+    if seed % 2 == 1 {
+        machine.use_threads();
+    }
     let random = machine.sim.random("life");
     machine.step_rows_max = 1 + random.index(30);
     machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));

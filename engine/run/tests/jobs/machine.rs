@@ -73,7 +73,7 @@ impl Machine {
             step_bytes_max: 1 << 20,
             checkpoint_interval: Duration::from_secs(1),
             threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-            keep: Keep::default(),
+            keep: Keep { unfolded_rows: 8, ..Keep::default() },
             log_options: DiskLogOptions::default(),
         };
         machine.start();

@@ -72,6 +72,9 @@ impl Life {
                 let mut machine = Machine::new(*seed);
                 machine.step_rows_max = *step_rows;
                 machine.checkpoint_interval = Duration::from_millis(*checkpoint_millis);
+                if *seed % 2 == 1 {
+                    machine.use_threads();
+                }
                 machine.restart(*workers);
                 self.machine = Some(machine);
             }
