@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use headwater_core::world::faults::{Errno, Fault, Op};
+use headwater_core::world::{Errno, Fault, Op};
 use headwater_core::{Sequence, ShardId};
 use headwater_log::DiskLogOptions;
 use headwater_simulation::seeds;
@@ -71,8 +71,10 @@ fn the_first_query_after_a_start_reads_no_more_than_has_changed_since_the_note()
 fn without_a_note_that_is_whole_all_of_it_is_read() {
     let mut machine = Machine::new(6);
     create(&machine);
-    append(&machine, 0..60);
-    machine.run_for(3);
+    for part in 0..3 {
+        append(&machine, part * 20..part * 20 + 20);
+        machine.run_for(3);
+    }
     let found = notes(&machine);
     assert_eq!(found.len(), 2, "{found:?}");
     // The newest, then the older one, too.

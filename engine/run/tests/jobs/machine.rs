@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use headwater_core::ShardId;
+use headwater_core::{Epoch, ProducerId, ShardId};
 use headwater_core::hash::{hash_rows, shard_of};
 use headwater_core::world::sim::SimWorld;
-use headwater_log::{Append, DiskLogOptions, Log, ReadSpec};
+use headwater_log::{Append, DiskLogOptions, Log, LogError, Producer, ReadSpec};
 use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, Keep, NoConnectors, RunError};
 
 /// A reading: device, milliseconds, value.
@@ -277,6 +277,17 @@ impl Machine {
 
     /// Appends readings, each to its shard, in one group.
     pub fn append(&self, readings: &[Reading]) {
+        self.log().append(self.appends_of(readings)).unwrap();
+    }
+
+    /// The same from a producer that numbers its groups, so that one whose answer was lost can be sent again.
+    pub fn try_append(&self, readings: &[Reading], sequence: u64) -> Result<(), LogError> {
+        let producer = Some(Producer { id: ProducerId(7), epoch: Epoch(1), sequence });
+        let appends = self.appends_of(readings).into_iter().map(|append| Append { producer, ..append });
+        self.log().append(appends.collect()).map(drop)
+    }
+
+    fn appends_of(&self, readings: &[Reading]) -> Vec<Append> {
         let info = self.log().stream_named("readings").unwrap();
         let mut shards: BTreeMap<ShardId, Vec<Reading>> = BTreeMap::new();
         for reading in readings {
@@ -297,7 +308,7 @@ impl Machine {
             let rows = headwater_run::fit_columns(&info.spec.schema, columns).unwrap();
             Append::new(info.id, shard, rows)
         };
-        self.log().append(shards.into_iter().map(append).collect()).unwrap();
+        shards.into_iter().map(append).collect()
     }
 
     /// Ends the readings, so that all windows close, and waits for the jobs to end.

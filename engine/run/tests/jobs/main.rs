@@ -50,6 +50,7 @@ mod tails;
 mod timed;
 mod trigger_sets;
 mod triggers;
+mod troubles;
 mod unsaid;
 mod unstarted;
 mod updating;

@@ -41,7 +41,7 @@ impl Windows {
         }
     }
 
-    fn query(self) -> String {
+    pub fn query(self) -> String {
         let table = self.table();
         format!(
             "CREATE MATERIALIZED VIEW result AS SELECT device, window_end, COUNT(*) AS n, SUM(value) AS total, \
@@ -106,13 +106,7 @@ fn life(seed: u64, threads: bool) -> DiskImage {
     let mut shards: BTreeMap<u32, Vec<Reading>> = BTreeMap::new();
     let mut time = 5_000;
     for _ in 0..25 {
-        let mut readings = Vec::new();
-        for _ in 0..random.below(12) {
-            time += random.below(900) as i64;
-            let back = if random.chance(1, 4) { random.below(9_000) as i64 } else { 0 };
-            let device = DEVICES[random.index(DEVICES.len())];
-            readings.push((device, (time - back).max(0), random.below(1_000) as i64 - 500));
-        }
+        let readings = any_readings(&random, &mut time);
         machine.append(&readings);
         for reading in readings {
             shards.entry(shard_of_device(reading.0)).or_default().push(reading);
@@ -126,6 +120,17 @@ fn life(seed: u64, threads: bool) -> DiskImage {
     assert_eq!(machine.rows("system.late_rows").len() as u64, late);
     machine.engine().close_here().unwrap();
     machine.sim.disk().image()
+}
+
+/// Some readings of a time that goes on, a few of them late.
+pub fn any_readings(random: &SimRandom, time: &mut i64) -> Vec<Reading> {
+    let reading = |_| {
+        *time += random.below(900) as i64;
+        let back = if random.chance(1, 4) { random.below(9_000) as i64 } else { 0 };
+        let device = DEVICES[random.index(DEVICES.len())];
+        (device, (*time - back).max(0), random.below(1_000) as i64 - 500)
+    };
+    (0..random.below(12)).map(reading).collect()
 }
 
 /// Something happens to the machine, or nothing.
