@@ -17,7 +17,7 @@ use arrow::array::{Array, RecordBatch, RecordBatchOptions, TimestampNanosecondAr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use headwater_core::{EventTime, ProducerId, Sequence, ShardId, StreamId};
 use headwater_log::{
-    Append, Appended, CommitGuard, From, Log, LogError, LogMetrics, LostRows, Pending, Producer, ReadBatch,
+    Append, Appended, CommitGuard, Damage, From, Log, LogError, LogMetrics, LostRows, Pending, Producer, ReadBatch,
     ReadSpec, Reader, Result, Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
 };
 use parking_lot::RwLock;
@@ -449,6 +449,10 @@ impl Log for History {
 
     fn on_commit(&self, streams: &[StreamId], wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard {
         self.log.on_commit(streams, wake)
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.log.damage()
     }
 
     fn metrics(&self) -> LogMetrics {

@@ -15,6 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use headwater_core::{Epoch, EventTime, ProducerId, SchemaId, Sequence, ShardId, StreamId, StreamName};
 
+use crate::disk::Damage;
 use crate::error::Result;
 
 /// Which fault an acknowledged row survives.
@@ -307,6 +308,10 @@ pub struct LogMetrics {
     pub sync_micros_sum: u64,
     /// Batches that were repeats of remembered ones.
     pub duplicates: u64,
+    /// Bytes of sealed files that were read in the background to look for damage.
+    pub scrubbed_bytes: u64,
+    /// Places of damage; see [`Log::damage`].
+    pub damaged: u64,
     /// Whether the log is poisoned, and by what.
     pub poisoned: Option<String>,
 }
@@ -411,6 +416,12 @@ pub trait Log: Send + Sync {
     /// Calls `wake` after each commit that makes new rows of one of these streams visible, until the returned guard is dropped. The call
     /// is made on the committing thread: it must only wake something.
     fn on_commit(&self, streams: &[StreamId], wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard;
+
+    /// Damage that was found since the log was opened: by reading sealed files in the background, when a file was sealed, or at the start.
+    /// A log without files of its own finds none.
+    fn damage(&self) -> Vec<Damage> {
+        Vec::new()
+    }
 
     /// Counters since opening.
     fn metrics(&self) -> LogMetrics;

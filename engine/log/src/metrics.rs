@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     sync_micros: [AtomicU64; SYNC_MICROS.len()],
     sync_micros_sum: AtomicU64,
     duplicates: AtomicU64,
+    scrubbed_bytes: AtomicU64,
 }
 
 impl Metrics {
@@ -32,6 +33,11 @@ impl Metrics {
     /// Counts repeats.
     pub(crate) fn repeated(&self, count: u64) {
         self.duplicates.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that were looked at for damage.
+    pub(crate) fn scrubbed(&self, bytes: u64) {
+        self.scrubbed_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts a sync.
@@ -58,6 +64,8 @@ impl Metrics {
             syncs: self.syncs.load(Ordering::Relaxed),
             sync_micros_sum: self.sync_micros_sum.load(Ordering::Relaxed),
             duplicates: self.duplicates.load(Ordering::Relaxed),
+            scrubbed_bytes: self.scrubbed_bytes.load(Ordering::Relaxed),
+            damaged: 0,
             poisoned: None,
         }
     }

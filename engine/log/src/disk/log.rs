@@ -52,11 +52,6 @@ impl DiskLog {
         };
         Ok(Arc::new(Self(Driven::start(inner, others, lock))))
     }
-
-    /// Damage that was found since the log was opened, by reading sealed files in the background.
-    pub fn damage(&self) -> Vec<Damage> {
-        self.0.store().damage.lock().clone()
-    }
 }
 
 impl StoredLog for DiskLog {
@@ -131,6 +126,10 @@ impl Store for Inner {
             rows: Sequence(lost.from)..Sequence(lost.to),
         };
         own.map(rows).collect()
+    }
+
+    fn damage(&self) -> Vec<Damage> {
+        self.damage.lock().clone()
     }
 
     /// Leaves witnesses behind that everything is durable.

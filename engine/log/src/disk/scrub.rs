@@ -86,8 +86,11 @@ impl Scrubber {
             return Turn::Wait(Some(Duration::from_secs(1)));
         };
         match self.read(&segment, at) {
-            Ok(Some(next)) => self.current = Some((segment, next)),
-            Ok(None) => {}
+            Ok(Some(next)) => {
+                self.inner.metrics.scrubbed(next.saturating_sub(at));
+                self.current = Some((segment, next));
+            }
+            Ok(None) => self.inner.metrics.scrubbed(segment.bytes.saturating_sub(at)),
             Err(error) if self.inner.is_part_of_log(&segment) => {
                 tracing::error!(%error, "the scrubber found damage");
                 self.inner.note_damage(Damage::from_error(&error));

@@ -15,6 +15,7 @@ use crate::api::{
     Append, Appended, CommitGuard, Durability, Log, LogMetrics, LostRows, Pending, Producer, ReadSpec,
     Reader, Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
 };
+use crate::disk::Damage;
 use crate::error::{LogError, Result};
 use crate::memory::MemoryReader;
 use crate::pending::{Known, promise};
@@ -252,10 +253,15 @@ impl<L: StoredLog> Log for L {
         self.driven().store().wakes.subscribe(streams, wake)
     }
 
+    fn damage(&self) -> Vec<Damage> {
+        self.driven().store().damage()
+    }
+
     fn metrics(&self) -> LogMetrics {
         let store = self.driven().store();
         let poisoned = store.poison().map(|poison| poison.to_string());
-        LogMetrics { poisoned, ..store.metrics.read() }
+        let damaged = store.damage().len() as u64;
+        LogMetrics { poisoned, damaged, ..store.metrics.read() }
     }
 
     fn limit_waits(&self, patience: Duration) {

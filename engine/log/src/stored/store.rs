@@ -12,7 +12,8 @@ use super::commit::Commit;
 use super::front::Front;
 use crate::api::{LostRows, ReadSpec, Reader, SegmentInfo, StreamSpec};
 use crate::batch::Limits;
-use crate::error::{LogError, Result};
+use crate::disk::Damage;
+use crate::error::Result;
 use crate::queue::Group;
 use crate::sequencer::Sequencer;
 use crate::streams::{Change, Streams};
@@ -77,6 +78,11 @@ pub(crate) trait Store: Deref<Target = Front> + Send + Sync + 'static {
 
     /// The rows of a stream that are lost.
     fn lost(&self, _stream: StreamId) -> Vec<LostRows> {
+        Vec::new()
+    }
+
+    /// The damage that was found.
+    fn damage(&self) -> Vec<Damage> {
         Vec::new()
     }
 

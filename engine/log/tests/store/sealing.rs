@@ -327,4 +327,7 @@ fn damage_in_a_sealed_file_is_an_error_with_its_place_and_the_scrubber_finds_it(
     assert!(matches!(&error, LogError::Corrupt { file, .. } if file.ends_with("1.hws")), "{error}");
     pass(&fixture, Duration::from_secs(120));
     assert_eq!(fixture.log.damage().len(), 1);
+    let metrics = fixture.log.metrics();
+    assert_eq!(metrics.damaged, 1);
+    assert!(metrics.scrubbed_bytes > 0);
 }

@@ -15,7 +15,8 @@ use datafusion::datasource::TableType;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use headwater_core::EventTime;
+use headwater_core::{EventTime, StreamId};
+use headwater_log::Damage;
 use headwater_plan::{Entry, StreamDef};
 
 use crate::engine::Inner;
@@ -26,6 +27,7 @@ pub(crate) const SYSTEM_TABLES: &[&str] = &[
     "system.streams",
     "system.shards",
     "system.segments",
+    "system.damage",
     "system.jobs",
     "system.checkpoints",
     "system.watermarks",
@@ -42,6 +44,7 @@ pub(crate) fn system_table(inner: &Arc<Inner>, name: &str) -> Arc<dyn TableProvi
         "system.streams" => streams,
         "system.shards" => shards,
         "system.segments" => segments,
+        "system.damage" => damage,
         "system.checkpoints" => checkpoints,
         "system.watermarks" => watermarks,
         "system.connectors" => connectors,
@@ -187,6 +190,22 @@ fn segments(inner: &Inner) -> Columns {
         ("event_time_max", time(&all, |row| row.1.event_time.map(|times| times.1))),
         ("arrival_min", time(&all, |row| Some(row.1.arrival.0))),
         ("arrival_max", time(&all, |row| Some(row.1.arrival.1))),
+    ])
+}
+
+/// What was found damaged in the files of the log since it was opened.
+fn damage(inner: &Inner) -> Columns {
+    let all = inner.log.damage();
+    // The sealed files of a stream lie in a directory of its number.
+    let stream_of = |damage: &Damage| {
+        let number = damage.file.parent()?.file_name()?.to_str()?.parse().ok()?;
+        Some(inner.log.stream(StreamId(number)).ok()?.spec.name.to_string())
+    };
+    Columns(vec![
+        ("stream", text(&all, stream_of)),
+        ("file", text(&all, |damage| Some(damage.file.display().to_string()))),
+        ("offset", number(&all, |damage| Some(damage.offset))),
+        ("reason", text(&all, |damage| Some(damage.reason.clone()))),
     ])
 }
 

@@ -10,6 +10,7 @@ mod bounds;
 mod changes;
 mod computed;
 mod connectors;
+mod damage;
 mod determinism;
 mod differential;
 mod emission;

@@ -28,6 +28,8 @@ async fn metrics_count_what_was_done() {
         "headwater_stream_rows_total{stream=\"readings\"} 2",
         "headwater_dead_letters_total 1",
         "headwater_log_poisoned 0",
+        "headwater_log_damage 0",
+        "headwater_log_scrubbed_bytes_total 0",
         "headwater_job_rows_late_total{job=\"newest\"} 0",
         "headwater_http_requests_total{method=\"POST\",route=\"/v1/streams/{name}\",status=\"200\"} 1",
         "headwater_log_sync_seconds_bucket{le=\"+Inf\"}",
