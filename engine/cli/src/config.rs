@@ -9,6 +9,7 @@
 //! query_memory_mib = 2048
 //! keep_journals_days = 365                                                 # journals; as long as the rows of their steps unless given
 //! keep_records_days = 30                                                   # dead letters and the like; 90 unless given, 0: for ever
+//! idempotency_keys = 4096                                                  # how many a shard knows, the newest ones
 //!
 //! [log.kafka]                                                              # the log in topics; in the data directory unless given
 //! "properties.bootstrap.servers" = "127.0.0.1:9092"
@@ -67,6 +68,7 @@ pub(crate) struct Config {
     pub query_memory_mib: Option<u64>,
     pub keep_journals_days: Option<u64>,
     pub keep_records_days: Option<u64>,
+    pub idempotency_keys: Option<usize>,
     /// Where the log is, if not in the data directory.
     #[serde(default)]
     pub log: LogConfig,

@@ -56,6 +56,9 @@ pub(crate) struct Tuning {
     /// After how many days dead letters, late rows, deliveries and measurements of jobs may go; 90 unless given, 0: never
     #[arg(long, value_name = "DAYS")]
     pub keep_records_days: Option<u64>,
+    /// How many idempotency keys each shard of a stream knows, the newest ones; 4096 unless given
+    #[arg(long, value_name = "N")]
+    pub idempotency_keys: Option<usize>,
 }
 
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -80,8 +83,14 @@ impl Tuning {
             step_bytes_max: 64 << 20,
             threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
             keep: self.keep(),
-            log: DiskLogOptions::default(),
+            log: self.log(),
         }
+    }
+
+    fn log(&self) -> DiskLogOptions {
+        let usual = DiskLogOptions::default();
+        let producers_remembered = self.idempotency_keys.unwrap_or(usual.producers_remembered);
+        DiskLogOptions { producers_remembered, ..usual }
     }
 
     fn keep(&self) -> Keep {

@@ -5,7 +5,7 @@
 //!
 //! The promise of an idempotency key: as long as the log remembers the first request with a key on a stream, a further one
 //! appends nothing, and is answered with what it would have done and `duplicate` set. Bodies are expected to be the same; they are
-//! not compared. The log remembers, per shard, the 4,096 producers that appended last; every key is one.
+//! not compared. The log remembers, per shard, the 4,096 producers that appended last, or as many as are set; every key is one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

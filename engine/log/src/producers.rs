@@ -22,9 +22,9 @@ use crate::api::{Appended, Producer};
 /// fewer than this many requests under way per producer, and jobs keep one.
 const APPENDS_REMEMBERED: usize = 8;
 
-/// How many producers of one shard are remembered. The one that has been silent longest is forgotten first. It bounds memory
-/// when every request names a producer of its own.
-const PRODUCERS_REMEMBERED: usize = 4096;
+/// How many producers of one shard are remembered unless something else is set. The one that has been silent longest is forgotten first. It
+/// bounds memory when every request names a producer of its own.
+pub(crate) const PRODUCERS_REMEMBERED: usize = 4096;
 
 /// One append that is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
@@ -121,15 +121,16 @@ impl Producers {
                 });
             }
         }
-        if self.by_id.len() > PRODUCERS_REMEMBERED {
-            self.forget_silent();
-        }
     }
 
-    /// Forgets the quarter that has been silent longest: rarely, so that it costs little per append.
-    fn forget_silent(&mut self) {
+    /// Forgets those that have been silent longest if there are more than so many: a quarter at a time, so that it costs little per append.
+    pub(crate) fn forget_beyond(&mut self, most: usize) {
+        let gone = self.by_id.len().saturating_sub(most - most / 4);
+        if self.by_id.len() <= most || gone == 0 {
+            return;
+        }
         let mut ends: Vec<u64> = self.by_id.values().map(History::end).collect();
-        let (_, &mut bound, _) = ends.select_nth_unstable(PRODUCERS_REMEMBERED / 4);
+        let (_, &mut bound, _) = ends.select_nth_unstable(gone - 1);
         self.by_id.retain(|_, history| history.end() > bound);
     }
 
@@ -286,8 +287,10 @@ mod tests {
         for n in 0..=PRODUCERS_REMEMBERED as u64 {
             let one = Producer { id: ProducerId(n), epoch: Epoch(0), sequence: 0 };
             producers.note(one, Sequence(n), Sequence(n + 1));
+            producers.forget_beyond(PRODUCERS_REMEMBERED);
         }
         assert!(producers.by_id.len() <= PRODUCERS_REMEMBERED);
+        assert!(producers.by_id.len() > PRODUCERS_REMEMBERED / 2, "a quarter is forgotten and not more");
         assert_eq!(producers.last_of(ProducerId(0)), None);
         assert!(producers.last_of(ProducerId(PRODUCERS_REMEMBERED as u64)).is_some());
     }

@@ -8,7 +8,7 @@ use headwater_core::{ProducerId, Sequence, ShardId, StreamId, StreamName};
 
 use crate::api::{Append, Appended, Producer};
 use crate::error::{LogError, Result};
-use crate::producers::{History, Producers, Verdict};
+use crate::producers::{History, PRODUCERS_REMEMBERED, Producers, Verdict};
 
 /// One append as far as placing it goes.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +57,16 @@ struct StreamHeads {
 }
 
 /// The ends of all shards.
-#[derive(Default)]
 pub(crate) struct Sequencer {
     streams: HashMap<StreamId, StreamHeads>,
+    /// How many producers of a shard are remembered.
+    producers_max: usize,
+}
+
+impl Default for Sequencer {
+    fn default() -> Self {
+        Self { streams: HashMap::default(), producers_max: PRODUCERS_REMEMBERED }
+    }
 }
 
 /// How to take one placed append back.
@@ -71,6 +78,11 @@ struct Undo {
 }
 
 impl Sequencer {
+    /// Remembers so many producers of each shard from now on, a handful at least.
+    pub(crate) fn remember(&mut self, producers: usize) {
+        self.producers_max = producers.max(16);
+    }
+
     /// Starts a stream with empty shards.
     pub(crate) fn add(&mut self, id: StreamId, name: StreamName, shards: u32) {
         let heads = vec![Head::default(); shards as usize];
@@ -110,6 +122,7 @@ impl Sequencer {
     }
 
     fn place_one(&mut self, ask: &Ask, undo: Option<&mut Vec<Undo>>) -> Result<Appended> {
+        let producers_max = self.producers_max;
         let Some(StreamHeads { name, heads }) = self.streams.get_mut(&ask.stream) else {
             return Err(LogError::NoStream { name: format!("number {}", ask.stream) });
         };
@@ -134,6 +147,7 @@ impl Sequencer {
         head.next = appended.next;
         if let Some(producer) = producer {
             head.producers.note(producer, appended.first, appended.next);
+            head.producers.forget_beyond(producers_max);
         }
         Ok(appended)
     }

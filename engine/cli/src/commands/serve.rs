@@ -70,6 +70,7 @@ impl Serve {
             state_memory_mib: self.tuning.state_memory_mib.or(config.state_memory_mib),
             query_memory_mib: self.tuning.query_memory_mib.or(config.query_memory_mib),
             keep_journals_days: self.tuning.keep_journals_days.or(config.keep_journals_days),
+            idempotency_keys: self.tuning.idempotency_keys.or(config.idempotency_keys),
             keep_records_days: self.tuning.keep_records_days.or(config.keep_records_days),
         };
         let log = LogPlace::of(&self.log, config.log)?;

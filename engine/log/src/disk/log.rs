@@ -31,7 +31,8 @@ impl DiskLog {
     pub fn open(world: World, dir: &Path, options: DiskLogOptions) -> Result<Arc<Self>> {
         let layout = Layout::new(dir);
         let lock = take_lock(&world, dir, &layout)?;
-        let opened = recover(&world, &layout)?;
+        let mut opened = recover(&world, &layout)?;
+        opened.writer.sequencer.remember(options.producers_remembered);
         let inner = Arc::new(Inner::new(world.clone(), layout, options, opened));
         let others = |inner: &Arc<Inner>| {
             if !inner.options.maintains {

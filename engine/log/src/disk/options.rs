@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::producers::PRODUCERS_REMEMBERED;
+
 /// Settings of a [`super::DiskLog`]. [`DiskLogOptions::default`] is what `headwater serve` uses.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DiskLogOptions {
@@ -16,6 +18,9 @@ pub struct DiskLogOptions {
     pub scrub_bytes_per_second: u64,
     /// How often retention is looked at. Default one minute.
     pub retention_interval: Duration,
+    /// How many producers of one shard are remembered, so that a repeat is recognised: each `Idempotency-Key` of a request is one. The memory
+    /// is a few hundred bytes for each, and a sealed file has a copy. Default 4,096, 16 at the least.
+    pub producers_remembered: usize,
     /// How many files are kept open for readers. Default 256.
     pub open_files: usize,
     /// How many bytes of decoded batches are kept of shards that have several readers. Default 32 MiB.
@@ -33,6 +38,7 @@ impl Default for DiskLogOptions {
             queue_bytes: 256 << 20,
             scrub_bytes_per_second: 4 << 20,
             retention_interval: Duration::from_secs(60),
+            producers_remembered: PRODUCERS_REMEMBERED,
             open_files: 256,
             decoded_bytes: 32 << 20,
             maintains: true,

@@ -178,3 +178,29 @@ fn a_group_that_fails_does_not_disturb_its_neighbours() {
     assert!(second.is_err());
     assert_eq!(third.unwrap()[0].first, Sequence(1));
 }
+
+/// Each idempotency key is a producer that appends once.
+#[test]
+fn as_many_producers_are_remembered_as_is_set() {
+    let machine = SimWorld::new(1);
+    let options = || DiskLogOptions { producers_remembered: 40, ..DiskLogOptions::default() };
+    let open = || DiskLog::open(machine.world(), "/data".as_ref(), options()).unwrap();
+    let mut log = open();
+    let [disk, ..] = streams(&log);
+    let send = |log: &DiskLog, key: u64| {
+        let producer = Producer { id: ProducerId(key), epoch: Epoch(0), sequence: 0 };
+        log.append(vec![Append { producer: Some(producer), ..append(disk, key as i64) }]).unwrap()[0].duplicate
+    };
+    for key in 0..100 {
+        assert!(!send(&log, key));
+    }
+    for _ in 0..2 {
+        assert!((71..100).all(|key| send(&log, key)), "the newest are known");
+        log.close().unwrap();
+        drop(log);
+        log = open();
+    }
+    assert!(!send(&log, 100));
+    assert!(!send(&log, 0), "the oldest is not");
+    assert_eq!(count(&log, disk), 102);
+}
