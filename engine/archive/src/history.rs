@@ -17,8 +17,8 @@ use arrow::array::{Array, RecordBatch, RecordBatchOptions, TimestampNanosecondAr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use headwater_core::{EventTime, ProducerId, Sequence, ShardId, StreamId};
 use headwater_log::{
-    Append, Appended, CommitGuard, Damage, From, Log, LogError, LogMetrics, LostRows, Pending, Producer, ReadBatch,
-    ReadSpec, Reader, Result, Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
+    Append, Appended, CommitGuard, Damage, From, Log, LogError, LogMetrics, LostRows, Pending, Producer,
+    ReadBatch, ReadSpec, Reader, Result, Retention, SegmentInfo, ShardBounds, StreamInfo, StreamSpec,
 };
 use parking_lot::RwLock;
 

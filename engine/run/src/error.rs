@@ -108,7 +108,9 @@ pub enum RunError {
         kept: String,
     },
     /// The steps of a stretch that is to be replayed are not in the journal any more.
-    #[error("the journal of job {job} begins with step {step}, and how earlier ones were taken is gone: {remedy}")]
+    #[error(
+        "the journal of job {job} begins with step {step}, and how earlier ones were taken is gone: {remedy}"
+    )]
     Gone {
         /// The job.
         job: String,

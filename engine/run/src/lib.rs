@@ -21,8 +21,8 @@ pub use error::{Result, RunError};
 pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
 pub use options::{
-    ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, Keep, LookupFailure, LookupTable,
-    NoConnectors, Role, RunningConnector, RunningPrograms, SetWorkers, TriggerDelivery,
+    ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, Keep, LookupFailure,
+    LookupTable, NoConnectors, Role, RunningConnector, RunningPrograms, SetWorkers, TriggerDelivery,
 };
 pub use replay::ReplaySteps;
 pub use tail::{Tail, TailBatch, TailFrom};

@@ -86,7 +86,7 @@ impl From<Report> for AppendAnswer {
         ("name" = String, Path, description = "the stream"),
         ("Content-Type" = Option<String>, Header, description = "JSON lines (the default), a JSON array, CSV, Arrow IPC or Parquet"),
         ("Content-Encoding" = Option<String>, Header, description = "gzip or zstd"),
-        ("Idempotency-Key" = Option<String>, Header, description = "a repeat with the same key appends nothing, as long as the key is among the newest that the shard knows: 4,096 unless set (`--idempotency-keys`)"),
+        ("Idempotency-Key" = Option<String>, Header, description = "a repeat with the same key appends nothing, while the key is among the newest 4,096 of its shard (`--idempotency-keys`)"),
     ),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(

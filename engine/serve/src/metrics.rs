@@ -109,8 +109,16 @@ fn encode_log(log: &dyn Log, out: &mut Out<'_>) -> fmt::Result {
     out.counter("log_commits", "Groups committed", metrics.commits)?;
     out.counter("log_duplicates", "Batches that were repeats", metrics.duplicates)?;
     out.gauge("log_poisoned", "1 if the log takes no more appends", i64::from(metrics.poisoned.is_some()))?;
-    out.gauge("log_damage", "Places of damage found in the log's files since the start", metrics.damaged.cast_signed())?;
-    out.counter("log_scrubbed_bytes", "Bytes of sealed files read to look for damage", metrics.scrubbed_bytes)?;
+    out.gauge(
+        "log_damage",
+        "Places of damage found in the log's files since the start",
+        metrics.damaged.cast_signed(),
+    )?;
+    out.counter(
+        "log_scrubbed_bytes",
+        "Bytes of sealed files read to look for damage",
+        metrics.scrubbed_bytes,
+    )?;
     let mut syncs =
         out.family("log_sync", "Time of an fdatasync", Some(&Unit::Seconds), MetricType::Histogram)?;
     encode_micros(&mut syncs, &metrics.sync_micros, metrics.sync_micros_sum)

@@ -49,6 +49,7 @@ fn draw_options(random: &SimRandom) -> DiskLogOptions {
         queue_bytes: [1 << 10, 1 << 20][random.index(2)],
         scrub_bytes_per_second: [0, 100 << 10][random.index(2)],
         retention_interval: Duration::from_secs(10),
+        producers_remembered: 4_096,
         open_files: [1, 256][random.index(2)],
         decoded_bytes: 1 << 20,
         maintains: true,

@@ -133,12 +133,12 @@ async fn measure_http(world: &World, engine: &Engine, client: &Client) -> Result
     let times = Arc::new(Times::blank());
     let tail = client.get("/v1/streams/web_out/tail?from=earliest")?.send().await?.error_for_status()?;
     let watching = tokio::spawn(watch_events(world.clone(), tail, Arc::clone(&times)));
-    let send = |tick| {
+    let send = |tick: u64| -> Result<_> {
         let body: String = ids_of(tick).map(|id| format!("{{\"id\":{id},\"value\":{id}.0}}\n")).collect();
         let request = client.post("/v1/streams/web_in")?.header(CONTENT_TYPE, Format::JsonLines.media_type());
         let request = request.body(body);
         // It is acknowledged when all of the answer has come.
-        Ok(async move { Ok(request.send().await?.error_for_status()?.bytes().await.map(drop)?) })
+        Ok(async move { anyhow::Ok(request.send().await?.error_for_status()?.bytes().await.map(drop)?) })
     };
     measure(world, &times, watching, send).await
 }
@@ -148,9 +148,9 @@ async fn measure_within(world: &World, engine: &Engine) -> Result<Measured> {
     let stream = engine.log().stream_named("own_in")?.id;
     let times = Arc::new(Times::blank());
     let watching = tokio::spawn(watch(world.clone(), engine.clone(), Arc::clone(&times)));
-    let send = |tick| {
+    let send = |tick: u64| -> Result<_> {
         let pending = engine.log().submit(vec![Append::new(stream, ShardId(0), rows_of(tick)?)]);
-        Ok(async move { Ok(pending.await.map(drop)?) })
+        Ok(async move { anyhow::Ok(pending.await.map(drop)?) })
     };
     measure(world, &times, watching, send).await
 }

@@ -18,8 +18,8 @@ pub struct DiskLogOptions {
     pub scrub_bytes_per_second: u64,
     /// How often retention is looked at. Default one minute.
     pub retention_interval: Duration,
-    /// How many producers of one shard are remembered, so that a repeat is recognised: each `Idempotency-Key` of a request is one. The memory
-    /// is a few hundred bytes for each, and a sealed file has a copy. Default 4,096, 16 at the least.
+    /// How many producers of one shard are remembered, so that a repeat is recognised: each `Idempotency-Key` of a request is one.
+    /// Each takes some hundred bytes of memory, and a sealed file has a copy of all. Default 4,096, 16 at the least.
     pub producers_remembered: usize,
     /// How many files are kept open for readers. Default 256.
     pub open_files: usize,

@@ -189,7 +189,8 @@ fn as_many_producers_are_remembered_as_is_set() {
     let [disk, ..] = streams(&log);
     let send = |log: &DiskLog, key: u64| {
         let producer = Producer { id: ProducerId(key), epoch: Epoch(0), sequence: 0 };
-        log.append(vec![Append { producer: Some(producer), ..append(disk, key as i64) }]).unwrap()[0].duplicate
+        log.append(vec![Append { producer: Some(producer), ..append(disk, key as i64) }]).unwrap()[0]
+            .duplicate
     };
     for key in 0..100 {
         assert!(!send(&log, key));

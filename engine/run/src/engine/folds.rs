@@ -49,7 +49,9 @@ impl Inner {
     pub fn forget_notes(&self, name: &str) {
         let Ok(info) = self.log.stream_named(name) else { return };
         let forget = || -> std::result::Result<(), String> {
-            let Some(notes) = self.notes_of(info.id).map_err(|error| error.to_string())? else { return Ok(()) };
+            let Some(notes) = self.notes_of(info.id).map_err(|error| error.to_string())? else {
+                return Ok(());
+            };
             notes.list()?.iter().try_for_each(|note| notes.remove(note))
         };
         if let Err(reason) = forget() {

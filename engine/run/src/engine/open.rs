@@ -260,8 +260,8 @@ fn make_own_streams(log: &dyn Log, of_connectors: Vec<(&str, SchemaRef)>) -> Res
     Ok(())
 }
 
-/// The streams of the engine's own that tell people what happened. No state is in them, unlike in the histories of alarms and scaling groups,
-/// whose newest rows are what these are in.
+/// The streams of the engine's own that tell people what happened. No state is in them, unlike in the histories of alarms and scaling
+/// groups, whose newest rows are what these are in.
 const RECORDS: [&str; 4] = [DEAD_LETTERS, LATE_ROWS, JOB_METRICS, "system.trigger_deliveries"];
 
 /// Lets the log keep the rows of [`RECORDS`] for so long.

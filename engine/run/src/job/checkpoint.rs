@@ -442,8 +442,8 @@ pub(crate) fn remove_all_but(blobs: &dyn Blobs, kept: usize) -> Result<()> {
     let mut steps: Vec<u64> = names.iter().filter_map(|name| step_of(name)).collect();
     steps.sort_unstable();
     let Some(oldest) = steps.iter().rev().nth(kept.saturating_sub(1)) else { return Ok(()) };
-    let older = names.iter().filter(|name| belongs_to(name).is_some_and(|step| step < *oldest));
-    older.into_iter().try_for_each(|name| blobs.remove(name))
+    let mut older = names.iter().filter(|name| belongs_to(name).is_some_and(|step| step < *oldest));
+    older.try_for_each(|name| blobs.remove(name))
 }
 
 /// The step of the newest checkpoint by its name, whatever is in it.

@@ -164,7 +164,8 @@ impl Driver {
         if restored.is_none()
             && let Some(first) = plan.journal.beginning(&*log, &plan.name, &plan.eras)?
         {
-            let reason = "is the first that the journal still has, and there is no checkpoint to go on from: drop the job and create it anew";
+            let reason = "is the first that the journal still has, and there is no checkpoint to go on from: \
+                          drop the job and create it anew";
             return Err(RunError::Journal { job: plan.name, step: first.step, reason: reason.to_owned() });
         }
         let mut pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;

@@ -7,8 +7,8 @@
 //!               '-- may go --'
 //! ```
 //!
-//! A job goes on from a checkpoint, so all lines behind the oldest one that is kept stay. A replay takes the lines from the first one on: so
-//! one may go only when a replay that needs it would come to rows that are gone, or when the journal's own retention says so. A step
+//! A job goes on from a checkpoint, so all lines behind the oldest one that is kept stay. A replay takes the lines from the first one on:
+//! so one may go only when a replay that needs it would come to rows that are gone, or when the journal's own retention says so. A step
 //! is told by what differs from the one before, so that what stays begins with a whole line. Files of the log go as a whole, so lines are
 //! looked at where files end, and nothing is read of a journal that lies within one file.
 
@@ -85,11 +85,8 @@ fn whole_line(log: &dyn Log, info: &StreamInfo, from: Sequence) -> Result<Option
     if from >= until {
         return Ok(found);
     }
-    let spec = ReadSpec {
-        from: From::Sequence(from),
-        until: Some(until),
-        ..ReadSpec::all(info.id, ShardId(0))
-    };
+    let spec =
+        ReadSpec { from: From::Sequence(from), until: Some(until), ..ReadSpec::all(info.id, ShardId(0)) };
     let mut reader = log.read(spec)?;
     while let Some(read) = reader.next()? {
         for row in 0..read.rows.num_rows() {

@@ -214,7 +214,7 @@ impl Replacement {
     /// What is to be reread must be there still.
     fn check_history(&self, inner: &Inner) -> Result<()> {
         let from = self.start(self.watermark(inner));
-        if self.rereads() && (self.starts_late() || from == From::Earliest) {
+        if self.rereads() {
             self.check_journal(inner)?;
         }
         if self.starts_late() {
@@ -239,17 +239,27 @@ impl Replacement {
 }
 
 impl Replacement {
-    /// What is built from the first step on needs all of the journal.
+    /// What is built from the first step on needs all of the journal. What began late begins with the journal, so that its state must not
+    /// reach back behind that.
     fn check_journal(&self, inner: &Inner) -> Result<()> {
-        let first = self.journal.beginning(&*inner.log, &self.name, &inner.eras_of(&self.name));
-        match first {
-            Ok(Some(first)) => Err(self.refused(format!(
-                "its state follows from steps that are gone from its journal, which begins with step {}",
-                first.step
-            ))),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
+        let eras = inner.eras_of(&self.name);
+        let Some(first) = self.journal.beginning(&*inner.log, &self.name, &eras)? else { return Ok(()) };
+        let is_enough = match self.succession.reach {
+            _ if self.corrects => false,
+            Reach::History => false,
+            Reach::Row => true,
+            Reach::Within(nanos) => {
+                let from = self.watermark(inner).0.saturating_sub(nanos.saturating_mul(2));
+                !self.starts_late() || first.watermark.0 <= from
+            }
+        };
+        if is_enough {
+            return Ok(());
         }
+        Err(self.refused(format!(
+            "its state follows from steps that are gone from its journal, which begins with step {}",
+            first.step
+        )))
     }
 }
 

@@ -172,10 +172,9 @@ impl<'a> Replay<'a> {
         self.count += 1;
         let (number, step) = match &mut self.steps {
             Steps::Journal { entries, eras, first } => {
-                let step = match next_of(&mut self.pipeline, entries, eras, first, self.inner.limits(), now)? {
-                    Some(step) => step,
-                    None => return Ok(None),
-                };
+                let limits = self.inner.limits();
+                let next = next_of(&mut self.pipeline, entries, eras, first, limits, now)?;
+                let Some(step) = next else { return Ok(None) };
                 self.is_over = step.1.watermark >= self.enough;
                 step
             }
@@ -262,7 +261,7 @@ fn check_kept(job: &str, first: &Line, spec: &ReplaySpec, reach: Reach) -> Resul
         Reach::Within(nanos) => Some(nanos),
         Reach::History => None,
     };
-    let from = spec.from.map_or(EventTime::MIN, |from| from);
+    let from = spec.from.unwrap_or(EventTime::MIN);
     let is_kept = |reach: i64| from.0.saturating_sub(reach) >= first.watermark.0;
     if spec.from.is_some() && reach.is_some_and(is_kept) {
         return Ok(());

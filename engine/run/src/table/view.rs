@@ -152,8 +152,7 @@ impl ViewFold {
         found: &crate::job::Restored,
         notes: &dyn Blobs,
     ) -> std::result::Result<(), RunError> {
-        let next: Vec<Sequence> =
-            found.manifest.places.iter().flatten().map(|place| place.get().0).collect();
+        let next: Vec<Sequence> = found.manifest.places.iter().flatten().map(|place| place.get().0).collect();
         let bounds = self.log.bounds(self.info.id)?;
         if next.len() != bounds.len() || next.iter().zip(&bounds).any(|(next, bounds)| *next > bounds.next) {
             return Err(RunError::Invalid("it is not one of this changelog".to_owned()));
@@ -178,7 +177,7 @@ impl ViewFold {
         }
         let view = self.info.spec.name.to_string();
         let bad = |reason| RunError::Checkpoint { job: view.clone(), reason };
-        let folded = state.next.iter().map(|next| next.0).sum();
+        let folded: u64 = state.next.iter().map(|next| next.0).sum();
         let mut manifest = Manifest::after(folded, &view, self.plan(), 0);
         manifest.places = vec![state.next.iter().map(|next| Place::new(*next, NEW_CLOCK)).collect()];
         let mut writer = Writer::new(&**notes, manifest);
@@ -187,7 +186,8 @@ impl ViewFold {
             let parser = state.converter.parser();
             let rows = some.iter().map(|(row, _)| parser.parse(row));
             let mut columns = state.converter.convert_rows(rows)?;
-            let weights: ArrayRef = Arc::new(Int64Array::from_iter_values(some.iter().map(|(_, weight)| *weight)));
+            let weights: ArrayRef =
+                Arc::new(Int64Array::from_iter_values(some.iter().map(|(_, weight)| *weight)));
             columns.push(weights);
             let rows = RecordBatch::try_new(Arc::clone(&self.info.spec.schema), columns)?;
             let (table, slots) = ("rows".to_owned(), Vec::new());

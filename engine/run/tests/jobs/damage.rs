@@ -11,7 +11,8 @@ const ALL: &str = "SELECT stream, file, \"offset\" > 0, reason FROM system.damag
 #[test]
 fn what_the_scrubber_finds_is_in_a_table() {
     let mut machine = Machine::new(3);
-    machine.log_options = DiskLogOptions { segment_age: Duration::from_secs(10), ..DiskLogOptions::default() };
+    machine.log_options =
+        DiskLogOptions { segment_age: Duration::from_secs(10), ..DiskLogOptions::default() };
     machine.restart(1);
     machine.create_readings(1);
     machine.append(&[("a", 1_000, 1), ("a", 2_000, 2)]);

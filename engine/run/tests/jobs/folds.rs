@@ -1,5 +1,5 @@
-//! What a changing view has come to is noted down, so that its first query after a start does not fold all of its changelog; whatever becomes
-//! of the notes, it holds what the batch gives.
+//! What a changing view has come to is noted down, so that its first query after a start does not fold all of its changelog. Whatever
+//! becomes of the notes, it holds what the batch gives.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use headwater_simulation::seeds;
 
 use crate::machine::Machine;
 
-const QUERY: &str = "SELECT device, COUNT(*) AS n, SUM(value) AS total, MAX(value) AS top FROM readings GROUP BY device";
+const QUERY: &str =
+    "SELECT device, COUNT(*) AS n, SUM(value) AS total, MAX(value) AS top FROM readings GROUP BY device";
 
 const DEVICES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -114,7 +115,8 @@ fn notes_go_with_their_view() {
     machine.sql("DROP MATERIALIZED VIEW newest");
     assert!(notes(&machine).is_empty());
     // One of the same name is another.
-    machine.sql("CREATE MATERIALIZED VIEW newest AS SELECT device, MAX(ts) AS ts FROM readings GROUP BY device");
+    machine
+        .sql("CREATE MATERIALIZED VIEW newest AS SELECT device, MAX(ts) AS ts FROM readings GROUP BY device");
     machine.catch_up();
     let batch = machine.query("SELECT device, MAX(ts) AS ts FROM readings GROUP BY device");
     assert_eq!(machine.query("SELECT * FROM newest"), batch);

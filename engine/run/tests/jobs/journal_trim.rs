@@ -157,7 +157,9 @@ fn a_job_without_any_checkpoint_says_that_its_journal_does_not_go_back_to_the_be
 #[test]
 fn a_replacement_that_needs_all_steps_is_refused_and_others_are_done() {
     let machine = with_limit();
-    machine.sql("CREATE MATERIALIZED VIEW totals AS SELECT device, SUM(value) AS total FROM readings GROUP BY device");
+    machine.sql(
+        "CREATE MATERIALIZED VIEW totals AS SELECT device, SUM(value) AS total FROM readings GROUP BY device",
+    );
     live(&machine, 900..1_800);
     assert!(journal(&machine, "totals").first.0 > 200);
     let other = "CREATE OR REPLACE MATERIALIZED VIEW totals AS SELECT device, SUM(value * 2) AS total FROM readings GROUP BY device";
@@ -186,7 +188,8 @@ fn records_go_when_they_are_old_and_histories_that_are_state_do_not() {
     assert_eq!(machine.rows("system.late_rows").len(), 1, "it stays for ten minutes");
     machine.run_for(600);
     assert!(machine.rows("system.late_rows").is_empty());
-    let retention = |machine: &Machine, name: &str| machine.log().stream_named(name).unwrap().spec.retention.age;
+    let retention =
+        |machine: &Machine, name: &str| machine.log().stream_named(name).unwrap().spec.retention.age;
     for name in ["system.late_rows", "system.dead_letters", "system.job_metrics"] {
         assert_eq!(retention(&machine, name), Some(Duration::from_secs(600)), "{name}");
     }

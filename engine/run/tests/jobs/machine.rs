@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use headwater_core::{Epoch, ProducerId, ShardId};
 use headwater_core::hash::{hash_rows, shard_of};
 use headwater_core::world::sim::SimWorld;
+use headwater_core::{Epoch, ProducerId, ShardId};
 use headwater_log::{Append, DiskLogOptions, Log, LogError, Producer, ReadSpec};
 use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, Keep, NoConnectors, RunError};
 

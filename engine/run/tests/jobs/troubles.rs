@@ -115,7 +115,9 @@ fn life(seed: u64, seen: &Seen) {
 #[test]
 fn a_job_goes_on_when_the_disk_is_well_again() {
     let seen = Seen::default();
-    seeds::each("-p headwater-run a_job_goes_on_when_the_disk_is_well_again", 0..200, |seed, _story| life(seed, &seen));
+    seeds::each("-p headwater-run a_job_goes_on_when_the_disk_is_well_again", 0..200, |seed, _story| {
+        life(seed, &seen)
+    });
     if seeds::are_usual() {
         let all = [&seen.struck, &seen.poisoned, &seen.failed, &seen.went_on, &seen.again].map(Cell::get);
         assert!(all.iter().all(|met| *met >= 10), "too little was met to say something: {all:?}");
