@@ -180,7 +180,7 @@ impl ViewFold {
         let folded: u64 = state.next.iter().map(|next| next.0).sum();
         let mut manifest = Manifest::after(folded, &view, self.plan(), 0);
         manifest.places = vec![state.next.iter().map(|next| Place::new(*next, NEW_CLOCK)).collect()];
-        let mut writer = Writer::new(&**notes, manifest);
+        let mut writer = Writer::new(Arc::clone(notes), manifest);
         let all: Vec<(&[u8], i64)> = state.weights.iter().map(|(row, weight)| (&**row, *weight)).collect();
         for some in all.chunks(NOTE_ROWS) {
             let parser = state.converter.parser();
