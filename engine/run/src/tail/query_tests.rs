@@ -50,7 +50,7 @@ async fn the_way_back_to_a_place_is_gone_in_steps() {
         step_rows_max: STEP_ROWS,
         step_bytes_max: 1 << 20,
         threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: headwater_run::Keep::default(),
+        keep: crate::Keep::default(),
         log: headwater_log::DiskLogOptions::default(),
     };
     let engine = Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap();
