@@ -61,6 +61,13 @@ impl Inner {
 
     /// Notes down what a view has come to, if much has changed since the last time.
     fn note_view(&self, info: &Arc<StreamInfo>, noted: &mut HashMap<StreamId, Noted>) -> Result<()> {
+        let changes: u64 = self.log.ends(info.id)?.iter().map(|next| next.0).sum();
+        let least = self.options.keep.unfolded_rows;
+        let is_due = |known: Noted| changes.saturating_sub(known.folded) >= known.rows.max(least);
+        // Most of the time nothing has to be looked for.
+        if !is_due(noted.get(&info.id).copied().unwrap_or(Noted { folded: 0, rows: 0 })) {
+            return Ok(());
+        }
         let Some(notes) = self.notes_of(info.id)? else { return Ok(()) };
         let known = match noted.get(&info.id) {
             Some(known) => *known,
@@ -70,8 +77,7 @@ impl Inner {
             }
         };
         noted.insert(info.id, known);
-        let changes: u64 = self.log.ends(info.id)?.iter().map(|next| next.0).sum();
-        if changes.saturating_sub(known.folded) < known.rows.max(self.options.keep.unfolded_rows) {
+        if !is_due(known) {
             return Ok(());
         }
         // One of its own, which ends here: whoever queries the view goes on meanwhile, and a view that nobody queries takes no memory.
