@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::take;
 use arrow_row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
@@ -16,6 +17,35 @@ use crate::stateless::evaluate_column;
 /// A trigger and a row that it has to look at.
 pub(super) type Candidate = (u32, u32);
 
+/// The ranks of a batch's columns, each computed once whoever asks.
+pub(super) struct Ranked<'a> {
+    batch: &'a RecordBatch,
+    name: &'a str,
+    known: Vec<(Arc<dyn PhysicalExpr>, bool, Option<UInt64Array>)>,
+}
+
+impl<'a> Ranked<'a> {
+    pub(super) fn new(batch: &'a RecordBatch, name: &'a str) -> Self {
+        Self { batch, name, known: Vec::new() }
+    }
+
+    fn of(&mut self, x: &Arc<dyn PhysicalExpr>, down: bool) -> Result<Option<UInt64Array>> {
+        let known = self.known.iter().find(|(of, way, _)| *way == down && of == x);
+        if let Some((.., ranks)) = known {
+            return Ok(ranks.clone());
+        }
+        let ranks = ranks(&evaluate_column(x, self.batch, self.name)?, down)?;
+        self.known.push((Arc::clone(x), down, ranks.clone()));
+        Ok(ranks)
+    }
+}
+
+/// The rows that have reached a rank, most often few.
+fn rows_from(least: u64, ranks: &UInt64Array) -> impl Iterator<Item = u32> {
+    let ranked = (0..).zip(ranks.values()).filter(move |(_, rank)| **rank >= least);
+    ranked.map(|(row, _)| row).filter(|row| ranks.is_valid(*row as usize))
+}
+
 /// Triggers that wait for an expression to have a value, and maybe for another one to be beyond a bound.
 ///
 /// ```text
@@ -28,13 +58,22 @@ pub(super) struct Points {
     /// All that have been added.
     waiting: Vec<Waiting>,
     values: Vec<ScalarValue>,
-    /// The further expressions that some of them want to be beyond a bound, and whether below it.
-    scales: Vec<(Arc<dyn PhysicalExpr>, bool)>,
+    /// The further expressions that some of them want to be beyond a bound.
+    scales: Vec<Scale>,
+    /// Whether some of them want nothing more.
+    plain: bool,
     converter: RowConverter,
     /// By the encoded value: a number, by which `runs_of` has the place of its first run.
     numbers: HashMap<Box<[u8]>, u32>,
     runs_of: Vec<u32>,
     runs: Vec<Run>,
+}
+
+/// An expression that is to be beyond a bound, or below it, and the least rank of all bounds on it.
+struct Scale {
+    x: Arc<dyn PhysicalExpr>,
+    down: bool,
+    floor: u64,
 }
 
 struct Waiting {
@@ -65,6 +104,7 @@ impl Points {
             waiting: Vec::new(),
             values: Vec::new(),
             scales: Vec::new(),
+            plain: false,
             converter,
             numbers: HashMap::new(),
             runs_of: Vec::new(),
@@ -77,17 +117,21 @@ impl Points {
     }
 
     pub(super) fn add(&mut self, value: &ScalarValue, also: Option<&Bound>, trigger: u32) {
+        self.plain |= also.is_none();
         let (scale, least) = also.map_or((NOTHING_MORE, 0), |bound| (self.scale(bound) as u32, bound.least));
         self.values.push(value.clone());
         self.waiting.push(Waiting { value: 0, scale, least, trigger });
     }
 
     fn scale(&mut self, bound: &Bound) -> usize {
-        let known = self.scales.iter().position(|(x, down)| x == &bound.x && *down == bound.down);
-        known.unwrap_or_else(|| {
-            self.scales.push((Arc::clone(&bound.x), bound.down));
-            self.scales.len() - 1
-        })
+        let Bound { x, down, least } = bound;
+        if let Some(place) = self.scales.iter().position(|scale| &scale.x == x && scale.down == *down) {
+            let scale = &mut self.scales[place];
+            scale.floor = scale.floor.min(*least);
+            return place;
+        }
+        self.scales.push(Scale { x: Arc::clone(x), down: *down, floor: *least });
+        self.scales.len() - 1
     }
 
     /// Puts them in order, once all have been added.
@@ -112,28 +156,52 @@ impl Points {
         Ok(())
     }
 
-    pub(super) fn find(&self, batch: &RecordBatch, name: &str, found: &mut Vec<Candidate>) -> Result<()> {
-        let scales = self.scales.iter().map(|(x, down)| ranks(&evaluate_column(x, batch, name)?, *down));
+    pub(super) fn find(&self, ranked: &mut Ranked<'_>, found: &mut Vec<Candidate>) -> Result<()> {
+        let scales = self.scales.iter().map(|scale| ranked.of(&scale.x, scale.down));
         let scales: Vec<Option<UInt64Array>> = scales.collect::<Result<_>>()?;
         let reached = |scale: u32, row: usize| match scales.get(scale as usize) {
             Some(Some(scale)) => scale.is_valid(row).then(|| scale.value(row)),
             Some(None) => None,
             None => Some(u64::MAX),
         };
-        let encoded = self.converter.convert_columns(&[evaluate_column(&self.x, batch, name)?])?;
-        for (row, value) in encoded.iter().enumerate() {
+        let rows = self.rows(&scales);
+        let values = evaluate_column(&self.x, ranked.batch, ranked.name)?;
+        let values = match &rows {
+            Some(rows) if rows.is_empty() => return Ok(()),
+            Some(rows) => take(&values, rows, None)?,
+            None => values,
+        };
+        let encoded = self.converter.convert_columns(&[values])?;
+        for (nth, value) in encoded.iter().enumerate() {
             let Some(number) = self.numbers.get(value.data()) else { continue };
+            let row = rows.as_ref().map_or(nth as u32, |rows| rows.value(nth));
             let number = *number as usize;
             for run in &self.runs[self.runs_of[number] as usize..self.runs_of[number + 1] as usize] {
-                let Some(reached) = reached(run.scale, row).filter(|reached| *reached >= run.least) else {
-                    continue;
-                };
+                let reached = reached(run.scale, row as usize).filter(|reached| *reached >= run.least);
+                let Some(reached) = reached else { continue };
                 let waiting = &self.waiting[run.from as usize..run.to as usize];
                 let beyond = waiting.iter().take_while(|waiting| waiting.least <= reached);
-                found.extend(beyond.map(|waiting| (waiting.trigger, row as u32)));
+                found.extend(beyond.map(|waiting| (waiting.trigger, row)));
             }
         }
         Ok(())
+    }
+
+    /// The rows whose value is worth looking for: all (`None`) if somebody wants nothing more, otherwise those that have reached the least
+    /// bound of some scale.
+    fn rows(&self, scales: &[Option<UInt64Array>]) -> Option<UInt32Array> {
+        if self.plain {
+            return None;
+        }
+        let own = |(scale, ranks): (&Scale, &Option<UInt64Array>)| {
+            ranks.as_ref().map(|ranks| rows_from(scale.floor, ranks).collect::<Vec<u32>>())
+        };
+        let mut rows: Vec<u32> = self.scales.iter().zip(scales).filter_map(own).flatten().collect();
+        if self.scales.len() > 1 {
+            rows.sort_unstable();
+            rows.dedup();
+        }
+        Some(rows.into())
     }
 }
 
@@ -194,42 +262,46 @@ impl Ladder {
     /// `epoch`: that of the batch; triggers of a higher rank have not begun.
     pub(super) fn find(
         &self,
-        batch: &RecordBatch,
+        ranked: &mut Ranked<'_>,
         before: Option<Before<'_>>,
         epoch: u32,
-        name: &str,
         found: &mut Vec<Candidate>,
     ) -> Result<()> {
-        let now = evaluate_column(&self.x, batch, name)?;
-        let Some(now) = ranks(&now, self.down)? else { return Ok(()) };
-        let Some(before) = before else {
-            for row in (0..now.len()).filter(|row| now.is_valid(*row)) {
-                self.push(&self.rungs[..self.bounds.reached(now.value(row))], row, epoch, found);
+        let (Some(now), Some(first)) = (ranked.of(&self.x, self.down)?, self.rungs.first()) else {
+            return Ok(());
+        };
+        let rows: UInt32Array = rows_from(first.least, &now).collect::<Vec<u32>>().into();
+        let Some(before) = before.filter(|_| !rows.is_empty()) else {
+            for row in rows.values() {
+                let reached = self.bounds.reached(now.value(*row as usize));
+                self.push(&self.rungs[..reached], *row as usize, epoch, found);
             }
             return Ok(());
         };
-        let Some(values) = ranks(before.column, self.down)? else { return Ok(()) };
-        for row in (0..now.len()).filter(|row| now.is_valid(*row)) {
-            self.crossed(now.value(row), &values, before.epochs, row, epoch, found);
+        let Some(values) = ranks(&take(before.column, &rows, None)?, self.down)? else { return Ok(()) };
+        for (nth, row) in rows.values().iter().enumerate() {
+            let row = *row as usize;
+            let value = values.is_valid(nth).then(|| values.value(nth));
+            self.crossed(now.value(row), value, before.epochs[row], row, epoch, found);
         }
         Ok(())
     }
 
+    /// `before`: the value before, and `known_to` the epoch of the row that had it.
     fn crossed(
         &self,
         now: u64,
-        before: &UInt64Array,
-        epochs: &[u32],
+        before: Option<u64>,
+        known_to: u32,
         row: usize,
         epoch: u32,
         found: &mut Vec<Candidate>,
     ) {
-        if before.is_null(row) {
+        let Some(before) = before else {
             return self.push(&self.rungs[..self.bounds.reached(now)], row, epoch, found);
-        }
-        let known_to = epochs[row];
-        if before.value(row) < now {
-            let from = self.bounds.reached(before.value(row));
+        };
+        if before < now {
+            let from = self.bounds.reached(before);
             let passed = &self.rungs[from..self.bounds.reached_from(from, now)];
             let knows = passed.iter().filter(|rung| rung.rank <= known_to.min(epoch));
             found.extend(knows.map(|rung| (rung.trigger, row as u32)));
@@ -289,7 +361,7 @@ mod tests {
             ];
             let batch = RecordBatch::try_from_iter(["k", "x", "y"].into_iter().zip(columns)).unwrap();
             let mut found = Vec::new();
-            points.find(&batch, "test", &mut found).unwrap();
+            points.find(&mut Ranked::new(&batch, "test"), &mut found).unwrap();
             found.sort_unstable();
             let is = |(value, also): &Wants, row: &(i64, Option<i64>, Option<i64>)| {
                 let beyond = also.is_none_or(|(nth, down, at)| {

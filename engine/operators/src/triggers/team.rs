@@ -9,7 +9,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::ago::Ago;
 use super::guard::Guard;
-use super::index::{Before, Candidate, Ladder, Points};
+use super::index::{Before, Candidate, Ladder, Points, Ranked};
 use super::machine::{Rearm, Rules, State};
 use super::memory::{Locals, Seen, Slot, table_of};
 use super::roster::{Member, TriggerRoster};
@@ -309,15 +309,16 @@ impl Team {
     ) -> Result<Vec<(u32, Which)>> {
         let epoch = remembered.epoch;
         let mut found: Vec<Candidate> = Vec::new();
+        let mut ranked = Ranked::new(batch, NAME);
         for points in &self.points {
-            points.find(batch, NAME, &mut found)?;
+            points.find(&mut ranked, &mut found)?;
         }
         for ladder in &self.ladders {
             let before = ladder.before.map(|slot| {
                 let seen = &remembered.slots[slot];
                 Before { column: &seen.column, epochs: &seen.epochs }
             });
-            ladder.find(batch, before, epoch, NAME, &mut found)?;
+            ladder.find(&mut ranked, before, epoch, &mut found)?;
         }
         if self.keyed {
             self.follow_keys(locals, states, &mut found);
