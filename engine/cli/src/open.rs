@@ -90,7 +90,7 @@ impl Tuning {
     fn log(&self) -> DiskLogOptions {
         let usual = DiskLogOptions::default();
         let producers_remembered = self.idempotency_keys.unwrap_or(usual.producers_remembered);
-        DiskLogOptions { producers_remembered, ..usual }
+        DiskLogOptions { producers_remembered, decoded_bytes: decoded_bytes(), ..usual }
     }
 
     fn keep(&self) -> Keep {
