@@ -25,9 +25,10 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 /// How often a consumer that cannot connect is asked for what it has to say of that. Brokers take their time to refuse a password.
 const DRAINED: usize = 100;
 
-/// How many messages one poll takes at most, and of how many bytes.
+/// How many messages one poll takes at most, and of how many bytes: so few that the memory of the one before is used again, which larger
+/// blocks are not: the system clears them anew.
 const MESSAGES_MAX: usize = 16_384;
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 4 << 20;
 
 /// What is touched where waiting is allowed.
 pub(crate) struct Work {
