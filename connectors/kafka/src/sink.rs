@@ -221,11 +221,12 @@ fn send(
         match too_much {
             None => writing.producer.send(encoded, message, &key, partition)?,
             Some(most) => {
-                if let Some(said) = writing.producer.send_alone(encoded, message, &key, partition)? {
+                let refused = writing.producer.send_alone(encoded, message, &key, partition)?;
+                writing.producer.begin()?;
+                if let Some(said) = refused {
                     sent.unfit.push(unfit(most, &format!(" before it is compressed: {said}")));
                     continue;
                 }
-                writing.producer.begin()?;
             }
         }
         sent.bytes += encoded.value(message).map_or(0, <[u8]>::len);
