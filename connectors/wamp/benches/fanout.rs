@@ -2,7 +2,8 @@
 //!
 //!     cargo bench -p headwater-wamp
 //!
-//! The load is the same for both: RawSocket, JSON, one argument of 100 letters; publishers and subscribers are tasks of this process.
+//! The load is the same for both: RawSocket, JSON, one argument of 100 letters; publishers and subscribers are tasks of this process. Our
+//! router has threads of its own, as Crossbar.io has: otherwise its writes and the subscribers' reads would wait for each other.
 //! Subscribers cost as little as they can, so that routers are what is measured: they take what has come with one call and count the
 //! events in it.
 //! Prints the set-up, one line of JSON for each router and case with the medians of several runs, and one with the ratios.
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use headwater_core::World;
 use headwater_wamp::auth::AuthOptions;
-use headwater_wamp::net::Listener;
+use headwater_wamp::net::{Listener, Running};
 use headwater_wamp::realm::{MailboxOptions, RealmOptions};
 use headwater_wamp::router::{RealmSetup, Router, RouterOptions};
 
@@ -39,8 +40,32 @@ const CASES: [(usize, usize); 2] = [(1, 50_000), (100, 5_000)];
 /// How many events a second are published while delays are measured: far below what either router can do.
 const PACE: u32 = 500;
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() {
+fn main() {
+    let threads =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (routers, clients) = (threads(), threads());
+    let cores = std::thread::available_parallelism().unwrap();
+    println!(
+        "{cores} cores, debug assertions {}, {PADDING} letters an event, {RUNS} runs",
+        cfg!(debug_assertions)
+    );
+    let (port, running) = routers.block_on(start());
+    let ours = clients.block_on(measure_all("headwater", port));
+    routers.block_on(running.stop());
+    let Some(crossbar) = clients.block_on(crossbar::Crossbar::start()) else { return };
+    let theirs = clients.block_on(measure_all("crossbar 26.10.1", crossbar.rawsocket));
+    for ((ours, theirs), (subscribers, _)) in ours.iter().zip(&theirs).zip(CASES) {
+        println!(
+            r#"{{"subscribers":{subscribers},"deliveries_ratio":{:.1},"p50_ratio":{:.2},"p99_ratio":{:.2}}}"#,
+            ours.rate / theirs.rate,
+            ours.p50 / theirs.p50,
+            ours.p99 / theirs.p99,
+        );
+    }
+}
+
+/// Starts our router.
+async fn start() -> (u16, Running) {
     let setup = RealmSetup { options: RealmOptions::new("realm1"), auth: AuthOptions::open() };
     // Nothing may be skipped: what is measured is what arrives.
     let mailbox =
@@ -48,25 +73,7 @@ async fn main() {
     let options = RouterOptions { mailbox, ..RouterOptions::new(vec![setup]) };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let port = listener.address().unwrap().port();
-    let running = listener.serve(Router::new(World::real(), options));
-    let cores = std::thread::available_parallelism().unwrap();
-    println!(
-        "{cores} cores, debug assertions {}, {PADDING} letters an event, {RUNS} runs",
-        cfg!(debug_assertions)
-    );
-    let ours = measure_all("headwater", port).await;
-    running.stop().await;
-    if let Some(crossbar) = crossbar::Crossbar::start().await {
-        let theirs = measure_all("crossbar 26.10.1", crossbar.rawsocket).await;
-        for ((ours, theirs), (subscribers, _)) in ours.iter().zip(&theirs).zip(CASES) {
-            println!(
-                r#"{{"subscribers":{subscribers},"deliveries_ratio":{:.1},"p50_ratio":{:.2},"p99_ratio":{:.2}}}"#,
-                ours.rate / theirs.rate,
-                ours.p50 / theirs.p50,
-                ours.p99 / theirs.p99,
-            );
-        }
-    }
+    (port, listener.serve(Router::new(World::real(), options)))
 }
 
 /// What one router does in one case.
