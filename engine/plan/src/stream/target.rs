@@ -302,7 +302,9 @@ fn check_order(
     }
 }
 
-/// Whether every value of one type has its place in the other, as far as SQL sees it.
+/// Whether values of one type go into a column of the other without a CAST: every one has its place there, as far as SQL sees it. Exact
+/// numbers also go into a DECIMAL that has fewer digits, as in Flink, where a SUM has 38 of them whatever is added up: they are rounded
+/// to its scale, and one that is too large is an error.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     let text = |kind: &DataType| matches!(kind, Utf8 | LargeUtf8 | Utf8View);
@@ -313,27 +315,14 @@ pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
         (from, to) if text(from) => text(to),
         (from, to) if bytes(from) => bytes(to),
         (Timestamp(..) | Date32, Timestamp(..)) => true,
-        (from, Decimal128(precision, scale)) if from.is_integer() => {
-            i16::from(*precision) - i16::from(*scale) >= digits(from)
-        }
-        (Decimal128(p, s), Decimal128(to_p, to_s)) => {
-            s <= to_s && i16::from(*p) - i16::from(*s) <= i16::from(*to_p) - i16::from(*to_s)
-        }
+        (Decimal128(..), Decimal128(..)) => true,
+        (from, Decimal128(..)) if from.is_integer() => true,
         (Decimal128(..), Float64) | (Float32, Float64) => true,
         (from, Float64) => from.is_integer(),
         (from, Float32) => matches!(from, Int8 | Int16 | UInt8 | UInt16),
         (from, to) if from.is_integer() && to.is_integer() => widens(from, to),
         (List(from), List(to)) => assignable(from.data_type(), to.data_type()),
         _ => false,
-    }
-}
-
-fn digits(kind: &DataType) -> i16 {
-    match kind {
-        DataType::Int8 | DataType::UInt8 => 3,
-        DataType::Int16 | DataType::UInt16 => 5,
-        DataType::Int32 | DataType::UInt32 => 10,
-        _ => 19,
     }
 }
 
