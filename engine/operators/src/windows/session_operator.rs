@@ -126,13 +126,16 @@ impl SessionOperator {
         let times = starts.iter().zip(ends);
         let groups: Vec<u32> =
             keys.iter().zip(times).map(|(key, (start, end))| self.sessions.put(*key, *start, *end)).collect();
-        self.sessions.aggregates.merge(&rows.columns()[width + 2..], &groups)
+        self.sessions.aggregates.merge(&rows.columns()[width + 2..], &groups)?;
+        // The watermark may be that of a later snapshot, in which nothing was to be said of these keys.
+        self.forget_closed(keys.into_iter());
+        Ok(())
     }
 
     /// Forgets what had been closed when the snapshot was taken.
-    fn forget_closed(&mut self) {
+    fn forget_closed(&mut self, keys: impl Iterator<Item = u32>) {
         let mut closed = Vec::new();
-        for key in 0..self.sessions.keys.len() as u32 {
+        for key in keys {
             let clock = self.timelines.as_ref().map_or(self.watermark, |timelines| timelines.clock(key));
             self.sessions.close(key, self.closing(clock.max(self.watermark)), &mut closed);
         }
@@ -245,7 +248,7 @@ impl Operator for SessionOperator {
         match (entries.table.as_str(), &mut self.timelines) {
             ("watermark", _) => {
                 self.watermark = self.watermark.max(read_watermark(&entries.rows));
-                self.forget_closed();
+                self.forget_closed(0..self.sessions.keys.len() as u32);
                 Ok(())
             }
             ("clocks", Some(_)) => {
@@ -254,7 +257,7 @@ impl Operator for SessionOperator {
                 if let Some(timelines) = &mut self.timelines {
                     timelines.restore(&keys, clocks);
                 }
-                self.forget_closed();
+                self.forget_closed(0..self.sessions.keys.len() as u32);
                 Ok(())
             }
             ("sessions", _) => {
