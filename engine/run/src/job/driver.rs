@@ -494,6 +494,10 @@ impl Driver {
         };
         let now = self.world.clock.monotonic();
         let step = if self.plan.eras.is_former(entry.step) {
+            // With the replacement itself the definition of now was told something; what was before was told to others.
+            if entry.step == self.plan.eras.began() {
+                self.pipeline.obey_answers(entry.answers);
+            }
             self.pipeline.step_at(&entry.cut, entry.watermark, now)?
         } else {
             self.pipeline.obey_answers(entry.answers);
@@ -628,7 +632,7 @@ impl Driver {
                     && let Err(error) = self.trim_journal(oldest)
                 {
                     let (job, code) = (&self.plan.name, error.code());
-                    tracing::warn!(job, %code, %error, "old lines of the journal stay for now");
+                    tracing::warn!(job, %code, %error, "old lines of the journal stay until the next time");
                 }
             }
             Err(reason) => tracing::warn!(
