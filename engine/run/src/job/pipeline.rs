@@ -80,7 +80,7 @@ pub(crate) struct Limits {
 }
 
 /// What a step takes at most where a larger one would save nothing: what it makes of its rows is in memory with them.
-const MODEST: Limits = Limits { rows: 1 << 18, bytes: 16 << 20 };
+const MODEST: Limits = Limits { rows: 1 << 17, bytes: 8 << 20 };
 
 impl Limits {
     /// What a step over a dataflow should take of this, while so many bytes of state are in files.

@@ -107,7 +107,7 @@ fn a_step_is_large_where_that_saves_something() {
     machine.catch_up();
     let after = ["doubling", "counts"].map(|name| steps(&machine, name));
     assert_eq!(after.map(|(_, rows)| rows), [ROWS as u64; 2]);
-    assert_eq!([after[0].0 - before[0], after[1].0 - before[1]], [3, 2]);
+    assert_eq!([after[0].0 - before[0], after[1].0 - before[1]], [6, 2]);
 }
 
 /// What a source has that is ahead of others in event time would wait as state for them, and waits in the log instead.
