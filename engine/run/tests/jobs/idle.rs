@@ -1,6 +1,6 @@
 //! Shards that are silent while others are busy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use headwater_run::ReplaySpec;
@@ -24,14 +24,23 @@ fn machine(seed: u64, step_rows_max: usize) -> Machine {
     machine
 }
 
-/// How many steps declared a shard idle and took rows of another.
+/// How many steps declared a shard idle that was not, and took rows of another.
 fn busy_steps_with_idle_shards(machine: &Machine) -> usize {
     let lines = machine.rows("system.journal.result");
-    let steps_where = |wanted: &str| -> BTreeSet<String> {
-        let fields = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
-        fields.filter(|fields| fields[4] == wanted).map(|fields| fields[0].to_owned()).collect()
-    };
-    steps_where("true").intersection(&steps_where("false")).count()
+    let mut idle_of: BTreeMap<String, bool> = BTreeMap::new();
+    let (mut declaring, mut busy) = (BTreeSet::new(), BTreeSet::new());
+    for line in &lines {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let (step, is_idle) = (fields[0].to_owned(), fields[4] == "true");
+        // Now and then a line says of all shards how they are.
+        if is_idle && idle_of.insert(fields[2].to_owned(), is_idle) != Some(true) {
+            declaring.insert(step);
+        } else if !is_idle {
+            idle_of.insert(fields[2].to_owned(), is_idle);
+            busy.insert(step);
+        }
+    }
+    declaring.intersection(&busy).count()
 }
 
 /// Every step finds rows: nothing ever waits, and the silent shards are idle all the same.

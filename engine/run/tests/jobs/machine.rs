@@ -95,7 +95,7 @@ impl Machine {
             state_memory: self.state_memory,
             query_memory: self.query_memory,
             step_rows_max: self.step_rows_max,
-            step_bytes_max: 1 << 20,
+            step_bytes_max: self.step_bytes_max,
             threaded_rows_min: self.threaded_rows_min,
             keep: self.keep,
             log: self.log_options.clone(),
@@ -244,7 +244,8 @@ impl Machine {
                 _ => true,
             };
             let before = self.log().version();
-            self.turns(20);
+            // Long enough for a checkpoint that is being written, for which a step's results may wait.
+            self.turns(60);
             if self.engine().jobs().iter().all(settled) && self.log().version() == before {
                 return Ok(());
             }
