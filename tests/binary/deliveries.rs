@@ -57,7 +57,7 @@ async fn hook(
         None => vec![Firing::of(&document)],
     };
     let n = firings[0].n;
-    if headers["x-headwater-attempt"] == "1" && n % 5 == 0 {
+    if headers["x-headwater-attempt"] == "1" && n.is_multiple_of(5) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     taken.lock().unwrap().entry(name).or_default().extend(firings);

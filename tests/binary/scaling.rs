@@ -5,7 +5,6 @@
 //!            ^────────────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,11 @@ const POSTED: u64 = 10_000;
 /// with two workers than with one.
 const WITH_TWO_MAX: Duration = Duration::from_secs(60);
 
+#[expect(clippy::disallowed_methods, reason = "a test of a process has no World")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Posts the numbers of a range.
 async fn post(server: &Server, numbers: std::ops::Range<u64>) {
     let mut first = numbers.start;
@@ -37,7 +41,7 @@ async fn post(server: &Server, numbers: std::ops::Range<u64>) {
 
 /// Posts so many rows a second until it is over; answers how many numbers there are in all.
 async fn load(server: &Server, from: u64, rate: f64, is_over: &AtomicBool) -> u64 {
-    let (began, mut posted) = (Instant::now(), from);
+    let (began, mut posted) = (now(), from);
     while !is_over.load(Ordering::Relaxed) {
         let due = from + (began.elapsed().as_secs_f64() * rate) as u64;
         post(server, posted..due).await;
@@ -61,7 +65,7 @@ async fn a_job_that_falls_behind_gets_a_worker_and_gives_it_back() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().to_str().unwrap();
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--workers", "1"];
-    let server = Arc::new(Server::start(&arguments));
+    let server = Server::start(&arguments);
     let hashed = (0..HASHED).fold("CAST(n AS STRING)".to_owned(), |inner, _| format!("md5({inner})"));
     server
         .sql(&format!(
@@ -73,7 +77,7 @@ async fn a_job_that_falls_behind_gets_a_worker_and_gives_it_back() {
 
     // What one worker can do here and today.
     let lag = "SELECT lag FROM system.jobs WHERE name = 'crunching'";
-    let began = Instant::now();
+    let began = now();
     post(&server, 0..40_000).await;
     server.wait_until(lag, |rows| rows[0]["lag"] == 0).await;
     let rate = 40_000.0 / began.elapsed().as_secs_f64();
@@ -93,41 +97,39 @@ async fn a_job_that_falls_behind_gets_a_worker_and_gives_it_back() {
         .await;
 
     // More comes than one worker can do.
-    let is_over = Arc::new(AtomicBool::new(false));
-    let loading = tokio::spawn({
-        let (server, is_over) = (Arc::clone(&server), Arc::clone(&is_over));
-        async move { load(&server, 40_000, rate * 1.4, &is_over).await }
-    });
-    let first = "SELECT \"by\" FROM system.scaling_activities WHERE scaled";
-    server.wait_until(first, |rows| !rows.is_empty()).await;
-    assert_eq!(scaled(&server).await[0], size("one_more", 1, 2));
-    let done = "SELECT activity, size, outcome, detail FROM system.scaling_attempts WHERE action = 'scale' AND size = 2";
-    let attempts = server.wait_until(done, |rows| !rows.is_empty()).await;
-    assert_eq!(
-        (&attempts[0]["outcome"], &attempts[0]["activity"]),
-        (&"done".into(), &1.into()),
-        "{attempts:?}"
-    );
-    assert_eq!(attempts[0]["detail"], "1 workers before, 2 now");
-    let two = Instant::now();
-
-    // It was behind indeed, and with one worker.
-    let measured = "SELECT at, lag, workers FROM system.job_metrics WHERE job = 'crunching' ORDER BY at";
-    let before = server.rows(measured).await;
-    let is_behind = |row: &&Value| row["workers"] == 1 && row["lag"].as_u64() > Some(behind);
-    assert!(before.iter().filter(is_behind).count() >= 2, "{before:?}");
-    let told = server.sql("EXPLAIN ALARM behind").await;
-    assert!(told.contains("ALARM") && told.contains(&behind.to_string()), "{told}");
-
-    // With two it catches up while the load goes on; or, on a busy machine, when that ends.
     let caught_up = format!(
         "SELECT lag FROM system.job_metrics WHERE job = 'crunching' AND workers = 2 AND lag < {idle}"
     );
-    while server.rows(&caught_up).await.is_empty() && two.elapsed() < WITH_TWO_MAX {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    is_over.store(true, Ordering::Relaxed);
-    let rows = loading.await.unwrap();
+    let is_over = AtomicBool::new(false);
+    let watching = async {
+        let first = "SELECT \"by\" FROM system.scaling_activities WHERE scaled";
+        server.wait_until(first, |rows| !rows.is_empty()).await;
+        assert_eq!(scaled(&server).await[0], size("one_more", 1, 2));
+        let done = "SELECT activity, size, outcome, detail FROM system.scaling_attempts WHERE action = 'scale' AND size = 2";
+        let attempts = server.wait_until(done, |rows| !rows.is_empty()).await;
+        assert_eq!(
+            (&attempts[0]["outcome"], &attempts[0]["activity"]),
+            (&"done".into(), &1.into()),
+            "{attempts:?}"
+        );
+        assert_eq!(attempts[0]["detail"], "1 workers before, 2 now");
+        let two = now();
+
+        // It was behind indeed, and with one worker.
+        let measured = "SELECT at, lag, workers FROM system.job_metrics WHERE job = 'crunching' ORDER BY at";
+        let before = server.rows(measured).await;
+        let is_behind = |row: &&Value| row["workers"] == 1 && row["lag"].as_u64() > Some(behind);
+        assert!(before.iter().filter(is_behind).count() >= 2, "{before:?}");
+        let told = server.sql("EXPLAIN ALARM behind").await;
+        assert!(told.contains("ALARM") && told.contains(&behind.to_string()), "{told}");
+
+        // With two it catches up while the load goes on; or, on a busy machine, when that ends.
+        while server.rows(&caught_up).await.is_empty() && two.elapsed() < WITH_TWO_MAX {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let (rows, ()) = tokio::join!(load(&server, 40_000, rate * 1.4, &is_over), watching);
     server.wait_until(&caught_up, |rows| !rows.is_empty()).await;
 
     // It gives the worker back.
@@ -145,6 +147,5 @@ async fn a_job_that_falls_behind_gets_a_worker_and_gives_it_back() {
         .rows("SELECT COUNT(*) AS n, COUNT(DISTINCT n) AS different, SUM(n) AS sum FROM crunched")
         .await;
     assert_eq!(said, [serde_json::json!({"n": rows, "different": rows, "sum": rows * (rows - 1) / 2})]);
-    let server = Arc::into_inner(server).unwrap();
     assert_eq!(server.terminate(), Some(0));
 }

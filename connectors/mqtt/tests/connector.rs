@@ -25,7 +25,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::{AsArray as _, Int64Array, RecordBatch, StringArray};
-use headwater_connectors::{ConnectorDef, ConnectorSupervisor, Handle, State, Status, registry};
+use headwater_connectors::{
+    ConnectorDef, ConnectorSupervisor, Handle, State, Status, add_publisher, registry,
+};
 use headwater_core::{ShardId, World};
 use headwater_log::ReadSpec;
 use headwater_mqtt::broker::{Access, Broker, BrokerOptions, User};

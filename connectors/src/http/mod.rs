@@ -4,14 +4,16 @@
 //! from the one before, also across a restart. What the server did not show at a poll was not seen: no source of this kind can do
 //! better.
 //!
-//! The source's lag is told in time alone: `lag_ms` is how long ago the server answered last. How many records it would show now nobody knows.
+//! The source's lag is told in time alone: `lag_ms` is how long ago the server answered last. How many records it would show now nobody
+//! knows.
 //!
 //! The sink posts rows in order, each request with `Idempotency-Key: STREAM-ID/SHARD/SEQUENCE` of its row, or `FIRST-LAST` of several,
 //! which are the same ones when they come again. A request that fails is repeated with the same rows, as `retry.first` and
 //! `retry.longest` say; after the last attempt, or when the receiver says that it is the rows' fault (400, 410, 413, 422), they are
 //! parked in `system.dead_letters`, and the next have their turn. The attempts are counted anew when the process starts. After a crash
 //! the rows of up to the last half second come again: a receiver that remembers keys takes each row once. It may only post
-//! where the operator's configuration lets webhooks go, as triggers may; redirects are not followed. An answer that is about who asks (401, 403, 404 and the like) stops the sink, and its state says why.
+//! where the operator's configuration lets webhooks go, as triggers may; redirects are not followed. An answer that is about who asks
+//! (401, 403, 404 and the like) stops the sink, and its state says why.
 
 mod client;
 mod config;

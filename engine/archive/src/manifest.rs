@@ -13,7 +13,7 @@
 //! | `commit` | the files of planned ranges are there, whole |
 //! | `plan_merge` | these committed ranges, taken together, are to become one |
 //! | `merge` | the files of the merged range are there and take the place of those before, which are removed |
-//! | `attach` | the archive is from here on that of the stream created then, which goes on behind the committed rows; what was planned is not |
+//! | `attach` | from here on the archive is that of the stream created then, behind the committed rows; what was planned is not |
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -407,6 +407,18 @@ impl GroupOperator {
         self.vanished = self.groups.iter().filter(|group| group.rows == 0).count();
     }
 
+    /// The groups that have changed since the last call, or all.
+    fn take_changed(&mut self, full: bool) -> Vec<u32> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        if dirty.len() > self.groups.len() / SCATTERED {
+            // In the order in which they lie.
+            dirty.clear();
+            dirty.extend((0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number));
+        }
+        dirty.iter().for_each(|group| self.groups[*group as usize].dirty = false);
+        if full { (0..self.groups.len() as u32).collect() } else { dirty }
+    }
+
     /// How many groups a snapshot writes at a time: fewer, if they are large.
     fn rows_of_part(&self) -> usize {
         let bytes = self.keys.size() + self.aggregates.size();

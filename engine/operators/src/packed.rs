@@ -689,7 +689,7 @@ mod tests {
     fn texts_that_repeat_take_no_room_and_are_ordered_as_texts() {
         let many = 20_000;
         let url = |nth: usize| format!("https://example.com/{:04}/item.htm?query=1", (nth * 7_919) % 600);
-        let text = |nth: usize| (nth % 9 > 0).then(|| format!("{:08x}", nth * 0x9e37));
+        let text = |nth: usize| (!nth.is_multiple_of(9)).then(|| format!("{:08x}", nth * 0x9e37));
         let repeating: ArrayRef = Arc::new(StringArray::from_iter_values((0..many).map(url)));
         let unique: ArrayRef = Arc::new(StringViewArray::from_iter((0..many).map(text)));
         let columns = [repeating, unique];

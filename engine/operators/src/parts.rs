@@ -1,7 +1,7 @@
 //! Rows of a state in parts that are each one batch.
 //!
-//! A column of texts or lists of a batch counts its bytes with 31 bits. A state may have more: so what a snapshot writes, and what is copied
-//! together in memory, is cut before a part comes to that.
+//! A column of texts or lists of a batch counts its bytes with 31 bits. A state may have more: so what a snapshot writes, and what is
+//! copied together in memory, is cut before a part comes to that.
 
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ mod tests {
         let cut = |sizes: &[usize], items: usize| parts(sizes, items, 10, |size| *size);
         assert_eq!(cut(&[3, 3, 4, 1, 9, 30, 2, 2], 100), [0..3, 3..5, 5..6, 6..8]);
         assert_eq!(cut(&[1, 1, 1, 1, 1], 2), [0..2, 2..4, 4..5]);
-        assert_eq!(cut(&[], 2), []);
+        assert!(cut(&[], 2).is_empty());
         assert_eq!(cut(&[usize::MAX, usize::MAX], 2), [0..1, 1..2]);
     }
 }

@@ -11,7 +11,6 @@ use headwater_core::World;
 use super::config::Place;
 use super::embedded;
 use super::rows::RowWriter;
-use crate::broker::Message;
 use crate::client::{Client, ClientError};
 use crate::wire::{Packet, PubackReasonCode, Publish, Qos, Release};
 

@@ -56,8 +56,8 @@
 //! because the append has failed, or because the stream is not being filled at the moment (then no subscriber gets the event either). Who
 //! hears neither, because the process died, does not know. Whoever publishes again after an ERROR may have a row there twice. The stream
 //! counts from when it is created until it is dropped, from before the router's port is open. Subscribers hear of an event at once, before
-//! it is durable. What is published without `acknowledge` waits for nothing: of that, what the process had received and not appended is lost
-//! if it is killed, and what comes while the stream is not being filled is not recorded.
+//! it is durable. What is published without `acknowledge` waits for nothing: of that, what the process had received and not appended is
+//! lost if it is killed, and what comes while the stream is not being filled is not recorded.
 //!
 //! A topic has no positions: what is published at a router elsewhere while nobody records it is not recorded, and its acknowledgements do
 //! not wait for our log. Of what was received, each event is in the stream once, in the order in which its publisher sent it, also if the

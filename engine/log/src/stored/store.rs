@@ -13,7 +13,7 @@ use super::front::Front;
 use crate::api::{LostRows, ReadSpec, Reader, SegmentInfo, StreamSpec};
 use crate::batch::Limits;
 use crate::disk::Damage;
-use crate::error::Result;
+use crate::error::{LogError, Result};
 use crate::queue::Group;
 use crate::sequencer::Sequencer;
 use crate::streams::{Change, Streams};

@@ -4,10 +4,10 @@
 //!  slot     32 bits of the hash │ the number plus one        0: nobody is there
 //! ```
 //!
-//! A place follows from the upper bits of those 32, and who finds it taken goes on to the next. So entries lie in the order of their hashes,
-//! but for neighbours, and a table that grows is read and written from one end to the other, without a look at what its numbers stand for.
-//! (The other side of that: entries that are put into a table in their order must be put into one that is large enough for all of them. The
-//! first of many lie at its start, and would all be in each other's way in a small one.)
+//! A place follows from the upper bits of those 32, and who finds it taken goes on to the next. So entries lie in the order of their
+//! hashes, but for neighbours, and a table that grows is read and written from one end to the other, without a look at what its numbers
+//! stand for. (The other side of that: entries that are put into a table in their order must be put into one that is large enough for all
+//! of them. The first of many lie at its start, and would all be in each other's way in a small one.)
 
 /// The table grows when so many slots of [`OF`] are taken.
 const TAKEN: usize = 3;
@@ -162,7 +162,7 @@ mod tests {
         check(300, |_| 0);
         check(300, |_| u64::MAX);
         // The same 32 bits in pairs, and all at the table's end, from where they go on to its start.
-        check(3_000, |value| u64::MAX - (value / 2 << 33));
+        check(3_000, |value| u64::MAX - ((value / 2) << 33));
     }
 
     #[test]

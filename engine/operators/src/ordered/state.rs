@@ -1,7 +1,8 @@
 //! The state of windows of ordered rows in snapshots.
 //!
 //! Tables: `watermark`: one row, `$watermark`; `rows`: `$slot`, `$sequence`, `$position` (-1 while the row waits for the watermark),
-//! `$begins`, `$emits`, then the input's columns; `partitions`: the key columns, `$count`, `$windows`; where the rows of windows are not kept
+//! `$begins`, `$emits`, then the input's columns; `partitions`: the key columns, `$count`, `$windows`; where the rows of windows are not
+//! kept
 //! `slices`: the key columns, `$nth`, `$start`, states. A row is named by its slot and its number of arrival there; which slices there are
 //! follows from the count.
 

@@ -6,8 +6,8 @@
 //!  windows                    [3 ........ 8]
 //! ```
 //!
-//! A row is added to its partition's newest slice and let go of. A window that ends is the sum of its slices; a slice is kept as long as it is
-//! part of a window to come. Of windows that follow each other there is one slice for each partition.
+//! A row is added to its partition's newest slice and let go of. A window that ends is the sum of its slices; a slice is kept as long as
+//! it is part of a window to come. Of windows that follow each other there is one slice for each partition.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

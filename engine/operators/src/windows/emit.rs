@@ -23,9 +23,9 @@ pub(crate) struct Layout {
 /// Windows that have closed, row by row.
 #[derive(Default)]
 pub(crate) struct Closed {
-    pub(crate) starts: Vec<i64>,
-    pub(crate) ends: Vec<i64>,
-    pub(crate) keys: Vec<u32>,
+    /// Start and end, and how many rows one after the other have them.
+    windows: Vec<(i64, i64, usize)>,
+    keys: Vec<u32>,
     /// Their numbers in their partitions, if they have some.
     pub(crate) numbers: Vec<i64>,
 }

@@ -10,6 +10,7 @@ use super::create::{read_create, read_new};
 use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
+use super::scaling::read_alter_group;
 use super::together::{read_begin, read_execute};
 use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};

@@ -1,8 +1,8 @@
 //! INSERT INTO as a job, and statements that are done together.
 //!
 //! An INSERT INTO that reads what has no end would insert next to nothing if it ran once: its sources have only just begun. So it is a
-//! job, as it is in Flink, with a name that is made up and told. So are all of a statement set, and CREATE TABLE AS. Each is a job by itself;
-//! they begin at the first row of what they read, and one scan serves those that are at the same place.
+//! job, as it is in Flink, with a name that is made up and told. So are all of a statement set, and CREATE TABLE AS. Each is a job by
+//! itself; they begin at the first row of what they read, and one scan serves those that are at the same place.
 
 use std::sync::Arc;
 

@@ -78,10 +78,10 @@ impl Inner {
     fn start_all(self: &Arc<Self>) -> Result<()> {
         let catalog = self.catalog();
         for entry in catalog.entries() {
-            if let Entry::Stream(def) | Entry::Table(def) = entry {
-                if let Err(error) = self.tell_time(&catalog, def) {
-                    tracing::error!(stream = def.name, code = %error.code(), %error, "its event time is not computed");
-                }
+            if let Entry::Stream(def) | Entry::Table(def) = entry
+                && let Err(error) = self.tell_time(&catalog, def)
+            {
+                tracing::error!(stream = def.name, code = %error.code(), %error, "its event time is not computed");
             }
         }
         self.measure_jobs(&catalog)?;

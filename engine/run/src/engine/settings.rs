@@ -1,8 +1,8 @@
 //! `SET key = value`: scripts of other engines begin with it.
 //!
-//! A session has no settings here: what a statement means depends on its text and the catalog alone, over HTTP as at a prompt. What a script
-//! sets for the statements behind it has become part of them when it was read. Of all else `SET` takes what is so anyhow, passes over
-//! what changes no result, and refuses the rest with the place where it is chosen.
+//! A session has no settings here: what a statement means depends on its text and the catalog alone, over HTTP as at a prompt. What a
+//! script sets for the statements behind it has become part of them when it was read. Of all else `SET` takes what is so anyhow, passes
+//! over what changes no result, and refuses the rest with the place where it is chosen.
 
 use headwater_plan::error::did_you_mean;
 use headwater_plan::statement::Set;

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, concat_batches, interleave_record_batch, lexsort_to_indices};
+use arrow::array::{Array, ArrayRef, TimestampNanosecondArray, UInt32Array};
+use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices};
 use headwater_core::EventTime;
 use headwater_core::hash::{hash_rows, slot_of, worker_of};
 use headwater_operators::{Clocks, Late, OperatorError, Output, Rows};
@@ -94,11 +94,18 @@ fn join_rows(rows: &[Rows], clock: EventTime) -> Result<Rows> {
     let batch = concat_batches(&rows[0].batch.schema(), rows.iter().map(|rows| &rows.batch))?;
     let is_weighted = rows.iter().any(|rows| rows.weights.is_some());
     let weights = if is_weighted { Some(concat_weights(rows)?) } else { None };
-    let mut columns: Vec<ArrayRef> = order.iter().map(|column| Arc::clone(batch.column(*column))).collect();
-    columns.extend(weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
+    Ok(Rows { batch, weights, clocks: Clocks::Uniform(clock) })
+}
+
+/// The rows of all instances in one order; those of each are in it already.
+fn sort_rows(rows: &[Rows], order: &[usize], clock: EventTime) -> Result<Rows> {
+    let all = join_rows(rows, clock)?;
+    let mut columns: Vec<ArrayRef> =
+        order.iter().map(|column| Arc::clone(all.batch.column(*column))).collect();
+    columns.extend(all.weights.iter().map(|weights| Arc::new(weights.clone()) as ArrayRef));
     // Ties keep the instances' order.
     let order = order_of(&columns)?;
-    Rows { batch, weights, clocks: Clocks::Uniform(clock) }.take(&UInt32Array::from(order))
+    all.take(&UInt32Array::from(order))
 }
 
 fn sort_late(late: &[Late]) -> Result<Late> {

@@ -75,8 +75,9 @@ enum Instances {
 impl Executor {
     /// Makes the instances, without state.
     pub fn new(dataflow: Arc<Dataflow>, workers: usize, lease: Option<Lease>) -> Result<Self> {
-        let stages =
-            dataflow.stages.iter().map(|stage| instantiate(stage, workers)).collect::<Result<_>>()?;
+        let each = dataflow.stages.iter().enumerate();
+        let stages = each.map(|(nth, stage)| instantiate(stage, workers, asks_for_batches(&dataflow, nth)));
+        let stages = stages.collect::<Result<_>>()?;
         let (threads, threaded_rows_min) = (usize::MAX, EngineOptions::THREADED_ROWS_MIN);
         Ok(Self { dataflow, stages, watermark: EventTime::MIN, lease, threads, threaded_rows_min })
     }
@@ -120,6 +121,10 @@ impl Executor {
             };
             let mut inputs: Vec<(usize, &[Rows])> =
                 held.iter().enumerate().map(|(nth, rows)| (nth, rows.as_ref())).collect();
+            if !told.is_empty() {
+                answers.extend(told.iter().map(|order| (nth, order.batch.clone())));
+                inputs.insert(0, (0, told.as_slice()));
+            }
             let threads = if row_count(&inputs) < self.threaded_rows_min { 1 } else { self.threads };
             let output = match instances {
                 Instances::Stateless(chains) => run_stateless(chains, &inputs, threads)?,

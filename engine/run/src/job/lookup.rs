@@ -3,8 +3,8 @@
 //! Live, the tables are asked, and the answers become part of the step. A step that is done again gets the answers that it once
 //! got, and asks nobody. So the rows that come out depend on what is in the log alone, whatever the tables hold by then.
 //!
-//! What people tell alarms and scaling groups ([`headwater_operators::decide::Told`]) takes the same way: it is an answer that nobody has asked
-//! for.
+//! What people tell alarms and scaling groups ([`headwater_operators::decide::Told`]) takes the same way: it is an answer that nobody has
+//! asked for.
 
 use std::collections::HashMap;
 

@@ -45,7 +45,7 @@ pub(crate) use journal::{
 pub(crate) use lookup::Answer;
 pub(crate) use members::{Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
-pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step};
+pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step, stages_told};
 pub(crate) use quiet::Quiet;
 pub use sink::fit;
 pub(crate) use sink::{Copies, Results, Sink, WEIGHT};

@@ -126,7 +126,9 @@ fn integers(column: &ArrayRef) -> Result<Option<ScalarBuffer<i64>>, ArrowError> 
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Date32Array, Int8Array, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array};
+    use arrow::array::{
+        Date32Array, Int8Array, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array,
+    };
 
     use super::*;
 
@@ -161,8 +163,8 @@ mod tests {
             Arc::new(UInt32Array::from_iter_values((0..rows).map(|n| mixed(n, 1 << 32) as u32)));
         let same: ArrayRef = Arc::new(Int64Array::from_value(-3, rows as usize));
         check(&[ints(50, -25)], true);
-        check(&[wide.clone()], true);
-        check(&[same.clone()], true);
+        check(std::slice::from_ref(&wide), true);
+        check(std::slice::from_ref(&same), true);
         check(&[times.clone(), same, ints(1_000, 7)], true);
         check(&[days, small, unsigned], true);
         check(&[times.clone(), wide.clone(), ints(2, -1)], true);

@@ -82,6 +82,7 @@ impl Course {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "a replay has one of them")]
 enum Steps {
     /// Those of the journal. Those that lie before the place where the pipeline begins take nothing. If the first ones are gone, what they
     /// took is taken in steps of its own, up to `first`.

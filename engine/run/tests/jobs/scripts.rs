@@ -218,6 +218,7 @@ impl RunningConnector for Running {
             state: "running",
             is_failed: false,
             lag: Some(0),
+            lag_ms: None,
             rows: 0,
             rows_per_second: 0.0,
             dead_letters: 0,

@@ -4,7 +4,8 @@
 //! an order in which neighbours are far apart. The window is one that holds all events, so that each key is said once.
 //!
 //! Where keys are many and events few, most of what is measured is the beginning and the end: a new key for every other event, and a result
-//! for it. So where a key has only a few events the count is done once more with as many as show what an event costs of a key that is known.
+//! for it. So where a key has only a few events the count is done once more with as many as show what an event costs of a key that is
+//! known.
 
 use std::sync::Arc;
 
