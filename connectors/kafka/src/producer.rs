@@ -192,37 +192,6 @@ impl TopicProducer {
         }
     }
 
-    /// Sends a message of which only the broker can say whether it is too long, and waits for the answer: what was sent before is
-    /// committed first, and the message by itself. Answers why the topic does not take it.
-    pub fn send_alone(
-        &mut self,
-        encoded: &Encoded,
-        message: &Out,
-        key: &str,
-        partition: Option<i32>,
-    ) -> Result<Option<String>> {
-        self.commit()?;
-        self.begin()?;
-        self.send(encoded, message, key, partition)?;
-        let answered = answers::wait_for_all(&self.producer, PATIENCE);
-        answered.map_err(|error| self.failed("write", &error))?;
-        let failed = self.heard.lock().failed.take();
-        match failed {
-            Some(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                self.is_open = false;
-                if self.is_transactional {
-                    let aborted = self.producer.abort_transaction(PATIENCE);
-                    aborted.map_err(|error| self.failed("abort a transaction", &error))?;
-                }
-                Ok(Some(
-                    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string()),
-                ))
-            }
-            Some(error) => Err(self.failed("write", &error)),
-            None => self.commit().map(|_| None),
-        }
-    }
-
     /// Takes the answers that are there, without waiting: their messages take memory until then, and one that was not written is told
     /// before more are sent.
     pub fn take_answers(&self) -> Result<()> {
@@ -259,8 +228,11 @@ impl TopicProducer {
     }
 }
 
-/// How long a message may be at a topic. `None` if it may not be asked.
+/// How long a message may be at a topic. `None` if it may not be asked, or if messages become shorter on their way: then the broker tells.
 pub(crate) fn ask_bytes_max(cluster: &Cluster, topic: &str) -> Option<usize> {
+    if cluster.compresses() {
+        return None;
+    }
     let admin: AdminClient<DefaultClientContext> = cluster.producer_config(&[]).create().ok()?;
     let options = AdminOptions::new().request_timeout(Some(crate::cluster::PATIENCE));
     let asked = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options)).ok()?;

@@ -59,8 +59,6 @@ struct Writing {
     ends: BTreeMap<i32, i64>,
     /// How long a message may be, if that is known.
     bytes_max: Option<usize>,
-    /// Whether messages become shorter on their way, so that one that is longer may be taken all the same.
-    compresses: bool,
 }
 
 /// What became of a delivery: how many bytes were sent, and the rows that the topic will never take.
@@ -132,7 +130,7 @@ impl Sink for KafkaSink {
             writing.producer.begin()?;
             for (from, encoded) in &encoded {
                 let place = Place { writer: &writer, shard, first: first.plus(*from as u64), spread };
-                send(&mut writing, encoded, (&place, *from), &mut sent)?;
+                send(&writing, encoded, (&place, *from), &mut sent)?;
             }
             writing.producer.take_answers()?;
             Ok(sent)
@@ -184,10 +182,9 @@ struct Place<'a> {
     spread: Spread,
 }
 
-/// Hands the messages of consecutive rows to the producer, but for those that are too long; `from` is the place of the first row. Batches
-/// are no longer than a message may be, so one that may be too long is in a batch by itself, and the others are safe from it.
+/// Hands the messages of consecutive rows to the producer, but for those that are too long; `from` is the place of the first row.
 fn send(
-    writing: &mut Writing,
+    writing: &Writing,
     encoded: &Encoded,
     (place, from): (&Place<'_>, usize),
     sent: &mut Sent,
@@ -200,15 +197,9 @@ fn send(
         // A text takes all that is written to it.
         let _ = write!(key, "{sequence}");
         let size = encoded.size(message, (HEADER.len(), key.len()));
-        let too_much = writing.bytes_max.filter(|most| size > *most);
-        let unfit = |most: usize, more: &str| {
-            (
-                from + message.row,
-                format!("its message has {size} bytes{more}; the topic takes {most} (max.message.bytes)"),
-            )
-        };
-        if let Some(most) = too_much.filter(|_| !writing.compresses) {
-            sent.unfit.push(unfit(most, ""));
+        if let Some(most) = writing.bytes_max.filter(|most| size > *most) {
+            let reason = format!("its message has {size} bytes; the topic takes {most} (max.message.bytes)");
+            sent.unfit.push((from + message.row, reason));
             continue;
         }
         let turn = match place.spread {
@@ -218,17 +209,7 @@ fn send(
         };
         let count = u64::try_from(writing.partitions).unwrap_or(1).max(1);
         let partition = turn.map(|turn| i32::try_from(turn % count).unwrap_or_default());
-        match too_much {
-            None => writing.producer.send(encoded, message, &key, partition)?,
-            Some(most) => {
-                let refused = writing.producer.send_alone(encoded, message, &key, partition)?;
-                writing.producer.begin()?;
-                if let Some(said) = refused {
-                    sent.unfit.push(unfit(most, &format!(" before it is compressed: {said}")));
-                    continue;
-                }
-            }
-        }
+        writing.producer.send(encoded, message, &key, partition)?;
         sent.bytes += encoded.value(message).map_or(0, <[u8]>::len);
     }
     Ok(())
@@ -255,8 +236,7 @@ fn open(context: &Context, settings: &SinkSettings, stored: Cursor) -> Result<(W
         ends = found.ends;
         cursor.note = note_of(&ends);
     }
-    let compresses = cluster.compresses();
-    Ok((Writing { producer, partitions, ends, bytes_max, compresses }, cursor))
+    Ok((Writing { producer, partitions, ends, bytes_max }, cursor))
 }
 
 /// The ends of partitions as they are kept beside the cursor: `{"0":17}`.
