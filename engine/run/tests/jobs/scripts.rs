@@ -302,3 +302,18 @@ fn a_table_made_of_a_query_has_its_columns_and_a_job_or_is_not_made() {
     }
     assert_eq!(machine.engine().jobs().len(), 1);
 }
+
+#[test]
+fn a_sum_goes_into_a_decimal_of_fewer_digits_and_is_rounded() {
+    let machine = Machine::new(5);
+    machine.sql(
+        "CREATE STREAM orders (price DECIMAL(10, 4), ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');
+         CREATE STREAM totals (total DECIMAL(8, 2));
+         CREATE JOB adding AS INSERT INTO totals
+           SELECT SUM(price) FROM TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY window_start, window_end",
+    );
+    let values = "INSERT INTO orders VALUES (1.2345, '1970-01-01 00:00:01'), (2.0005, '1970-01-01 00:00:02'), (0, '1970-01-01 00:02:00')";
+    machine.execute(values).unwrap();
+    machine.catch_up();
+    assert_eq!(machine.rows("totals"), ["3.24"]);
+}
