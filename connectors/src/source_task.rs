@@ -12,7 +12,7 @@ use headwater_ingest::{AppendRequest, Ingest, IngestError, Mark, Payload, Pendin
 use headwater_log::{LogError, StreamInfo};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
 use crate::connector::{Pulled, Source};
@@ -84,7 +84,7 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
         self.board.positions(&place.positions);
         source.open(place.positions).await?;
         self.board.state(State::Running);
-        let mut feed = Feed { epoch: place.epoch, step: place.step, under_way: None };
+        let mut feed = Feed { epoch: place.epoch, step: place.step, under_way: None, pulled: None };
         let run = self.pump(source.as_mut(), &mut feed).await;
         let settled = match run {
             Ok(Run::Stopped) => self.drain(source.as_mut(), &mut feed).await,
@@ -104,13 +104,17 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
                 pulled = source.pull() => pulled?,
                 _ = self.stopped.wait_for(|stop| *stop) => return Ok(Run::Stopped),
             };
-            self.measure(source);
             match pulled {
                 Pulled::Records { payload, marks } => {
+                    feed.pulled = Some(Instant::now());
+                    self.measure(source, feed);
                     self.settle(source, feed).await?;
                     self.submit(payload, marks, feed);
                 }
-                Pulled::Nothing => self.settle(source, feed).await?,
+                Pulled::Nothing => {
+                    self.measure(source, feed);
+                    self.settle(source, feed).await?;
+                }
                 Pulled::End => return Ok(Run::End),
             }
         }
@@ -148,33 +152,33 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
             }
             Ok(pending)
         });
-        feed.under_way = Some((submitted, marks));
+        feed.under_way = Some(UnderWay { submitted, marks, pulled: feed.pulled.take() });
     }
 
     /// Waits for the append under way, and tells the source.
     async fn settle(&mut self, source: &mut dyn Source, feed: &mut Feed) -> Result<()> {
-        if let Some((submitted, marks)) = feed.under_way.take() {
+        if let Some(UnderWay { submitted, marks, pulled }) = feed.under_way.take() {
             let mut appended =
                 pin!(async { Ok::<_, ConnectorError>(submitted.await.map_err(gone)??.await?) });
             let report = loop {
                 match timeout(MEASURE, appended.as_mut()).await {
                     Ok(report) => break report?,
                     // A log that is slow, or away, shows in what waits for it.
-                    Err(_) => self.measure(source),
+                    Err(_) => self.board.measure(source.lag(), source.behind(), pulled.or(feed.pulled)),
                 }
             };
             self.board.moved(report.accepted, report.dead_lettered);
             self.board.positions(marks.iter().map(|mark| (&mark.partition, &mark.position)));
             source.committed(&marks).await?;
-            self.measure(source);
+            self.measure(source, feed);
             self.backoff.reset();
         }
         Ok(())
     }
 
-    fn measure(&self, source: &dyn Source) {
-        self.board.lag(source.lag());
-        self.board.behind(source.behind());
+    fn measure(&self, source: &dyn Source, feed: &Feed) {
+        let under_way = feed.under_way.as_ref().and_then(|append| append.pulled);
+        self.board.measure(source.lag(), source.behind(), under_way.or(feed.pulled));
     }
 }
 
@@ -185,7 +189,17 @@ type Submitted = std::result::Result<PendingReport, IngestError>;
 struct Feed {
     epoch: Epoch,
     step: u64,
-    under_way: Option<(JoinHandle<Submitted>, Vec<Mark>)>,
+    under_way: Option<UnderWay>,
+    /// When the records came that the source has given and that are not submitted yet.
+    pulled: Option<Instant>,
+}
+
+/// An append that the log has not answered.
+struct UnderWay {
+    submitted: JoinHandle<Submitted>,
+    marks: Vec<Mark>,
+    /// When its records came.
+    pulled: Option<Instant>,
 }
 
 /// A thread of the runtime that is gone: the runtime is shutting down.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater_core::World;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::connector::Behind;
 use crate::error::ConnectorError;
@@ -121,12 +122,21 @@ impl Board {
         self.status.send_if_modified(|status| std::mem::replace(&mut status.state, state) != state);
     }
 
-    pub(crate) fn lag(&self, lag: Option<u64>) {
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.lag, lag) != lag);
+    /// Notes how far behind a source says it is. Records that it has given and that are not in the log yet, since
+    /// `in_hand`, are part of that: most sources count what they have read.
+    pub(crate) fn measure(&self, lag: Option<u64>, behind: Behind, in_hand: Option<Instant>) {
+        let (lag, behind) = match in_hand {
+            None => (lag, behind),
+            Some(since) => {
+                (lag.map(|lag| lag.max(1)), if behind == Behind::Not { Behind::Since(since) } else { behind })
+            }
+        };
+        self.lag(lag);
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.behind, behind) != behind);
     }
 
-    pub(crate) fn behind(&self, behind: Behind) {
-        self.status.send_if_modified(|status| std::mem::replace(&mut status.behind, behind) != behind);
+    pub(crate) fn lag(&self, lag: Option<u64>) {
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.lag, lag) != lag);
     }
 
     /// Notes where partitions are now. There may be a partition for each of very many files: the ones that moved last are kept.
