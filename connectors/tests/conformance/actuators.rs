@@ -22,7 +22,7 @@ use headwater_log::{Append, Log, MemoryLog, ReadSpec, StreamSpec};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 
-use crate::lab::{LIVES, runtime};
+use crate::lab::{LIVES, eventually, runtime};
 
 /// A log with what groups decide.
 struct Groups {
@@ -91,6 +91,7 @@ impl Groups {
     }
 
     fn start(&self, runtime: &Runtime, def: &ActuatorDef, allowed: &Allowed) -> Handle {
+        add_actuator(&GAUGE);
         let supervisor =
             ConnectorSupervisor::new(Arc::clone(&self.ingest), runtime.handle().clone()).unwrap();
         supervisor.start_actuator(def.clone(), allowed, jobs()).unwrap()
@@ -126,8 +127,8 @@ impl Groups {
         all
     }
 
-    /// What the group was told: activity, whether it succeeded, seconds after it was decided.
-    fn progress(&self) -> Vec<(i64, bool, i64)> {
+    /// What the group was told: activity, whether it succeeded; in event time, not by today's clock.
+    fn progress(&self) -> Vec<(i64, bool)> {
         let mut all = Vec::new();
         for rows in self.rows("system.scaling_progress") {
             let times = rows.column(0).as_primitive::<TimestampNanosecondType>();
@@ -135,7 +136,8 @@ impl Groups {
                 (rows.column(2).as_primitive::<Int64Type>(), rows.column(3).as_boolean());
             all.extend((0..rows.num_rows()).map(|row| {
                 let later = times.value(row) / 1_000_000_000 - 100;
-                (activities.value(row), succeeded.value(row), later)
+                assert!((0..600).contains(&later), "{later} seconds after it was decided");
+                (activities.value(row), succeeded.value(row))
             }));
         }
         all
@@ -169,14 +171,12 @@ fn jobs() -> SetWorkers {
 
 static WORKERS: Mutex<usize> = Mutex::new(1);
 
-fn until(runtime: &Runtime, what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
-        if is_so() {
-            return;
-        }
-        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(10)).await });
+impl Groups {
+    /// Waits until something is so.
+    fn until(&self, runtime: &Runtime, what: &str, mut is_so: impl FnMut() -> bool) {
+        let look = || if is_so() { Ok(()) } else { Err(self.attempts()) };
+        runtime.block_on(eventually(what, look));
     }
-    panic!("{what}: it does not come to that");
 }
 
 /// An actuator that lives in a crate of its own: it sets a number, by group, and does as it is told first.
@@ -192,7 +192,15 @@ struct Orders {
     takes: Duration,
 }
 
-static GAUGES: Mutex<BTreeMap<String, (Orders, Vec<u64>)>> = Mutex::new(BTreeMap::new());
+/// What a group's gauge is told to do, how often it was asked, and to what it was set.
+#[derive(Default)]
+struct Seen {
+    orders: Orders,
+    asked: usize,
+    sizes: Vec<u64>,
+}
+
+static GAUGES: Mutex<BTreeMap<String, Seen>> = Mutex::new(BTreeMap::new());
 
 const GAUGE: ActuatorKind = ActuatorKind { name: "gauge", summary: "sets a number", make: make_gauge };
 
@@ -205,9 +213,10 @@ impl Actuator for Gauge {
     async fn scale(&mut self, activity: &Activity) -> Result<String, ConnectorError> {
         let orders = {
             let mut gauges = GAUGES.lock();
-            let (orders, _) = gauges.entry(self.group.clone()).or_default();
-            let now = *orders;
-            orders.outages = orders.outages.saturating_sub(1);
+            let seen = gauges.entry(self.group.clone()).or_default();
+            seen.asked += 1;
+            let now = seen.orders;
+            seen.orders.outages = now.outages.saturating_sub(1);
             now
         };
         tokio::time::sleep(orders.takes).await;
@@ -217,18 +226,21 @@ impl Actuator for Gauge {
         if orders.refuses {
             return Err(ConnectorError::refused("gauge", "it does not want to"));
         }
-        GAUGES.lock().entry(self.group.clone()).or_default().1.push(activity.size);
+        GAUGES.lock().entry(self.group.clone()).or_default().sizes.push(activity.size);
         Ok(format!("set to {}", activity.size))
     }
 }
 
 fn order(group: &str, orders: Orders) {
-    add_actuator(&GAUGE);
-    GAUGES.lock().entry(group.to_owned()).or_default().0 = orders;
+    GAUGES.lock().entry(group.to_owned()).or_default().orders = orders;
 }
 
 fn sizes(group: &str) -> Vec<u64> {
-    GAUGES.lock().get(group).map(|gauge| gauge.1.clone()).unwrap_or_default()
+    GAUGES.lock().get(group).map(|seen| seen.sizes.clone()).unwrap_or_default()
+}
+
+fn asked(group: &str) -> usize {
+    GAUGES.lock().get(group).map_or(0, |seen| seen.asked)
 }
 
 #[test]
@@ -240,19 +252,19 @@ fn a_decision_is_carried_out_once_and_the_group_is_told() {
     let handle = groups.start(&runtime, &def("once", "gauge", &[]), &Allowed::default());
     groups.decide("other", Some(1), 8);
     groups.decide("once", None, 7);
-    until(&runtime, "the first size", || sizes("once") == [2]);
+    groups.until(&runtime, "the first size", || sizes("once") == [2]);
     groups.decide("once", Some(1), 3);
-    until(&runtime, "three", || sizes("once") == [2, 3]);
-    until(&runtime, "progress", || !groups.progress().is_empty());
-    assert_eq!(groups.progress(), [(1, true, 0)], "in event time, not by today's clock");
+    groups.until(&runtime, "three", || sizes("once") == [2, 3]);
+    groups.until(&runtime, "progress", || !groups.progress().is_empty());
+    assert_eq!(groups.progress(), [(1, true)]);
     assert_eq!(runtime.block_on(handle.stop()).state, State::Stopped);
     // What comes while nobody is there is done by the next one, which does nothing again.
     groups.decide("once", Some(2), 4);
     let handle = groups.start(&runtime, &def("once", "gauge", &[]), &Allowed::default());
-    until(&runtime, "four", || sizes("once") == [2, 3, 4]);
+    groups.until(&runtime, "four", || sizes("once") == [2, 3, 4]);
     runtime.block_on(handle.stop());
     let handle = groups.start(&runtime, &def("once", "gauge", &[]), &Allowed::default());
-    until(&runtime, "a resume", || groups.attempts().last().unwrap().starts_with("resume"));
+    groups.until(&runtime, "a resume", || groups.attempts().last().unwrap().starts_with("resume"));
     runtime.block_on(handle.stop());
     assert_eq!(sizes("once"), [2, 3, 4]);
     assert_eq!(
@@ -262,7 +274,7 @@ fn a_decision_is_carried_out_once_and_the_group_is_told() {
     // A group of the same name that is made anew begins with its own size.
     let anew = ActuatorDef { identity: "8".to_owned(), size: 5, ..def("once", "gauge", &[]) };
     let handle = groups.start(&runtime, &anew, &Allowed::default());
-    until(&runtime, "five", || sizes("once") == [2, 3, 4, 5]);
+    groups.until(&runtime, "five", || sizes("once") == [2, 3, 4, 5]);
     runtime.block_on(handle.stop());
 }
 
@@ -270,18 +282,20 @@ fn a_decision_is_carried_out_once_and_the_group_is_told() {
 fn what_fails_is_tried_again_and_at_last_given_up() {
     let (runtime, groups) = (runtime(), Groups::new());
     order("fails", Orders { outages: 2, ..Orders::default() });
-    let handle = groups.start(&runtime, &def("fails", "gauge", &[("attempts", "3")]), &Allowed::default());
-    until(&runtime, "the first size", || sizes("fails") == [2]);
+    // What is given up is tried again after the longest wait, which does not come here.
+    let options = [("attempts", "3"), ("retry.longest", "1 h")];
+    let handle = groups.start(&runtime, &def("fails", "gauge", &options), &Allowed::default());
+    groups.until(&runtime, "the first size", || sizes("fails") == [2]);
     order("fails", Orders { outages: 99, ..Orders::default() });
     groups.decide("fails", Some(1), 3);
-    until(&runtime, "given up", || groups.progress() == [(1, false, 0)]);
+    groups.until(&runtime, "given up", || groups.progress() == [(1, false)]);
     order("fails", Orders { refuses: true, ..Orders::default() });
     groups.decide("fails", Some(2), 4);
-    until(&runtime, "refused", || groups.progress().len() == 2);
+    groups.until(&runtime, "refused", || groups.progress().len() == 2);
     assert!(handle.status().last_error.unwrap().contains("it does not want to"));
     order("fails", Orders::default());
     groups.decide("fails", Some(3), 5);
-    until(&runtime, "five", || sizes("fails") == [2, 5]);
+    groups.until(&runtime, "five", || sizes("fails") == [2, 5]);
     runtime.block_on(handle.stop());
     assert_eq!(
         groups.attempts(),
@@ -303,17 +317,17 @@ fn a_newer_decision_cuts_an_older_one_short() {
     let (runtime, groups) = (runtime(), Groups::new());
     order("newer", Orders { takes: Duration::from_secs(3_600), ..Orders::default() });
     let handle = groups.start(&runtime, &def("newer", "gauge", &[]), &Allowed::default());
-    until(&runtime, "at work", || handle.status().lag == Some(1));
+    groups.until(&runtime, "at work", || asked("newer") == 1);
     groups.decide("newer", Some(1), 3);
-    until(&runtime, "the first is superseded", || groups.attempts() == ["scale 0 2 1 superseded"]);
+    groups.until(&runtime, "the first is superseded, and the next is at work", || {
+        groups.attempts() == ["scale 0 2 1 superseded"] && asked("newer") == 2
+    });
     order("newer", Orders::default());
     groups.decide("newer", Some(2), 4);
-    until(&runtime, "four", || sizes("newer") == [4]);
+    groups.until(&runtime, "four", || sizes("newer") == [4]);
     runtime.block_on(handle.stop());
     assert_eq!(groups.attempts()[1..], ["scale 1 3 1 superseded", "scale 2 4 1 done"]);
-    let told: Vec<(i64, bool)> =
-        groups.progress().into_iter().map(|(number, good, _)| (number, good)).collect();
-    assert_eq!(told, [(1, true), (2, true)]);
+    assert_eq!(groups.progress(), [(1, true), (2, true)]);
 }
 
 #[test]
@@ -334,7 +348,7 @@ fn each_decision_is_over_once_whenever_the_process_dies() {
     }
     let runtime = runtime();
     let handle = groups.start(&runtime, &def("dies", "gauge", &[]), &Allowed::default());
-    until(&runtime, "all are over", || groups.progress().len() as i64 >= number);
+    groups.until(&runtime, "all are over", || groups.progress().len() as i64 >= number);
     runtime.block_on(handle.stop());
     let told: Vec<i64> = groups.progress().into_iter().map(|(number, ..)| number).collect();
     assert_eq!(told, (1..=number).collect::<Vec<_>>(), "each once, in order");
@@ -375,14 +389,14 @@ fn workers_are_started_stopped_replaced_and_taken_over() {
     let (runtime, groups) = (runtime(), Groups::new());
     let group = format!("workers-{}", std::process::id());
     let allowed = allowed(&[("sleeper", &["/bin/sleep"])]);
-    let definition = def(&group, "command", &[("command", "sleeper"), ("arguments", "6{{ slot }}")]);
+    let definition = def(&group, "command", &[("command", "sleeper"), ("arguments", "60{{ slot }}")]);
     let slots = || workers(&group).into_keys().collect::<Vec<_>>();
     let handle = groups.start(&runtime, &definition, &allowed);
-    until(&runtime, "two workers", || slots() == ["0", "1"]);
+    groups.until(&runtime, "two workers", || slots() == ["0", "1"]);
     groups.decide(&group, Some(1), 4);
-    until(&runtime, "four workers", || slots() == ["0", "1", "2", "3"]);
+    groups.until(&runtime, "four workers", || slots() == ["0", "1", "2", "3"]);
     groups.decide(&group, Some(2), 3);
-    until(&runtime, "three workers", || slots() == ["0", "1", "2"] && groups.progress().len() == 2);
+    groups.until(&runtime, "three workers", || slots() == ["0", "1", "2"] && groups.progress().len() == 2);
     // The process dies and leaves its workers; one of them ends before the next is there.
     let before = workers(&group);
     runtime.shutdown_background();
@@ -395,11 +409,13 @@ fn workers_are_started_stopped_replaced_and_taken_over() {
     let runtime = crate::lab::runtime();
     let handle = groups.start(&runtime, &definition, &allowed);
     // Looked at once: one that is killed may still be there at the first look, and gone at the second.
-    until(&runtime, "the missing one is there again", || {
+    groups.until(&runtime, "the missing one is there again", || {
         let now = workers(&group);
         now.keys().eq(["0", "1", "2"]) && now["1"] != before["1"]
     });
-    until(&runtime, "resumed", || groups.attempts().iter().any(|attempt| attempt == "resume - 3 1 done"));
+    // If it is gone at the second look only, that was an attempt.
+    let is_resumed = |attempt: &String| attempt.starts_with("resume - 3 ") && attempt.ends_with(" done");
+    groups.until(&runtime, "resumed", || groups.attempts().iter().any(is_resumed));
     let now = workers(&group);
     assert_eq!((now["0"], now["2"]), (before["0"], before["2"]), "these were taken over");
     // One of its own ends, and is replaced without anybody asking.
@@ -408,7 +424,9 @@ fn workers_are_started_stopped_replaced_and_taken_over() {
         rustix::process::Signal::KILL,
     )
     .unwrap();
-    until(&runtime, "replaced", || groups.attempts().iter().any(|attempt| attempt == "replace - 3 1 done"));
+    groups.until(&runtime, "replaced", || {
+        groups.attempts().iter().any(|attempt| attempt == "replace - 3 1 done")
+    });
     assert_eq!(slots(), ["0", "1", "2"]);
     runtime.block_on(handle.stop());
     assert_eq!(slots(), Vec::<String>::new(), "an orderly end leaves nobody behind");
@@ -420,7 +438,7 @@ fn a_worker_that_is_not_well_is_replaced_and_one_that_cannot_live_is_an_error() 
     let group = format!("unwell-{}", std::process::id());
     let dir = tempfile::tempdir().unwrap();
     let mark = dir.path().join("well-").display().to_string();
-    let start = format!("touch {mark}$HEADWATER_SLOT; exec sleep 60");
+    let start = format!(": > {mark}$HEADWATER_SLOT; exec sleep 600");
     let check = format!("test -e {mark}$HEADWATER_SLOT && kill -0 $HEADWATER_PID");
     let allowed = allowed(&[
         ("worker", &["/bin/sh", "-c", &start]),
@@ -432,14 +450,15 @@ fn a_worker_that_is_not_well_is_replaced_and_one_that_cannot_live_is_an_error() 
         ("health.command", "check"),
         ("health.interval", "50ms"),
         ("health.failures", "2"),
-        ("health.grace", "300ms"),
+        ("health.timeout", "60s"),
+        ("health.grace", "3s"),
     ];
     let handle = groups.start(&runtime, &def(&group, "command", &options), &allowed);
-    until(&runtime, "two are well", || groups.attempts() == ["scale 0 2 1 done"]);
+    groups.until(&runtime, "two are well", || groups.attempts() == ["scale 0 2 1 done"]);
     let before = workers(&group);
     #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
     fs::rename(format!("{mark}1"), dir.path().join("gone")).unwrap();
-    until(&runtime, "replaced", || {
+    groups.until(&runtime, "replaced", || {
         groups.attempts().iter().any(|attempt| attempt == "replace - 2 1 done")
             && fs::exists(format!("{mark}1")).unwrap()
     });
@@ -452,7 +471,9 @@ fn a_worker_that_is_not_well_is_replaced_and_one_that_cannot_live_is_an_error() 
     let broken = format!("broken-{}", std::process::id());
     let options = [("command", "broken"), ("attempts", "2")];
     let handle = groups.start(&runtime, &def(&broken, "command", &options), &allowed);
-    until(&runtime, "given up", || groups.attempts().iter().any(|attempt| attempt == "scale 0 2 2 parked"));
+    groups.until(&runtime, "given up", || {
+        groups.attempts().iter().any(|attempt| attempt == "scale 0 2 2 parked")
+    });
     assert!(handle.status().last_error.unwrap().contains("exit status: 1"));
     runtime.block_on(handle.stop());
 }
@@ -463,20 +484,20 @@ fn what_is_given_up_is_tried_again_until_it_succeeds() {
     let options = [("attempts", "2"), ("retry.first", "10ms"), ("retry.longest", "50ms")];
     let definition = def("later", "gauge", &options);
     let handle = groups.start(&runtime, &definition, &Allowed::default());
-    until(&runtime, "the first size", || sizes("later") == [2]);
+    groups.until(&runtime, "the first size", || sizes("later") == [2]);
     order("later", Orders { outages: 4, ..Orders::default() });
     groups.decide("later", Some(1), 3);
-    until(&runtime, "three after all", || sizes("later") == [2, 3]);
+    groups.until(&runtime, "three after all", || sizes("later") == [2, 3]);
     // The group is told once.
-    assert_eq!(groups.progress(), [(1, false, 0)]);
+    assert_eq!(groups.progress(), [(1, false)]);
     // So it is after a restart.
     order("later", Orders { outages: 99, ..Orders::default() });
     groups.decide("later", Some(2), 4);
-    until(&runtime, "given up", || groups.progress().len() == 2);
+    groups.until(&runtime, "given up", || groups.progress().len() == 2);
     runtime.block_on(handle.stop());
     order("later", Orders::default());
     let handle = groups.start(&runtime, &definition, &Allowed::default());
-    until(&runtime, "four after all", || sizes("later").last() == Some(&4));
+    groups.until(&runtime, "four after all", || sizes("later").last() == Some(&4));
     runtime.block_on(handle.stop());
     let attempts = groups.attempts();
     assert_eq!(
@@ -493,7 +514,7 @@ fn what_is_given_up_is_tried_again_until_it_succeeds() {
     assert_eq!(attempts.last().unwrap(), "scale 2 4 1 done");
     // What is done is not done again.
     let handle = groups.start(&runtime, &definition, &Allowed::default());
-    until(&runtime, "a resume", || groups.attempts().last().unwrap() == "resume - 4 1 done");
+    groups.until(&runtime, "a resume", || groups.attempts().last().unwrap() == "resume - 4 1 done");
     runtime.block_on(handle.stop());
 }
 
@@ -528,17 +549,17 @@ fn a_job_of_the_engine_has_as_many_workers_as_its_group_says_but_one_at_least() 
     let (runtime, groups) = (runtime(), Groups::new());
     let definition = def("scaled", "job", &[("job", "averages")]);
     let handle = groups.start(&runtime, &definition, &Allowed::default());
-    until(&runtime, "two", || *WORKERS.lock() == 2);
+    groups.until(&runtime, "two", || *WORKERS.lock() == 2);
     groups.decide("scaled", Some(1), 0);
-    until(&runtime, "one", || groups.progress() == [(1, true, 0)]);
+    groups.until(&runtime, "one", || groups.progress() == [(1, true)]);
     assert_eq!(*WORKERS.lock(), 1);
     groups.decide("scaled", Some(2), 5);
-    until(&runtime, "five", || *WORKERS.lock() == 5 && groups.progress().len() == 2);
+    groups.until(&runtime, "five", || *WORKERS.lock() == 5 && groups.progress().len() == 2);
     runtime.block_on(handle.stop());
     // The number does not outlive the process.
     *WORKERS.lock() = 1;
     let handle = groups.start(&runtime, &definition, &Allowed::default());
-    until(&runtime, "five again", || *WORKERS.lock() == 5);
+    groups.until(&runtime, "five again", || *WORKERS.lock() == 5);
     runtime.block_on(handle.stop());
 }
 
@@ -571,9 +592,9 @@ fn a_webhook_is_told_of_each_decision_with_its_id() {
     });
     let definition = def("posted", "webhook", &[("url", &url), ("secret", "a secret")]);
     let handle = groups.start(&runtime, &definition, &Allowed::default());
-    until(&runtime, "the first size", || got.lock().len() == 2);
+    groups.until(&runtime, "the first size", || got.lock().len() == 2);
     groups.decide("posted", Some(1), 3);
-    until(&runtime, "three", || got.lock().len() == 3);
+    groups.until(&runtime, "three", || got.lock().len() == 3);
     runtime.block_on(handle.stop());
     let got = got.lock();
     let ids: Vec<(&str, &str)> =

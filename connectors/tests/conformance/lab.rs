@@ -81,7 +81,7 @@ impl Lab {
     pub fn sink_life(&self, def: &ConnectorDef, millis: Option<u64>) -> Option<Status> {
         let start = |supervisor: &ConnectorSupervisor| supervisor.start_sink(def.clone()).unwrap();
         let is_idle = |status: &Status| status.lag == Some(0);
-        self.life(millis, start, is_idle, |runtime| runtime.shutdown_timeout(Duration::from_secs(10)))
+        self.life(millis, start, is_idle, |runtime| runtime.shutdown_timeout(PATIENCE))
     }
 
     fn life(
@@ -100,17 +100,30 @@ impl Lab {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
                 return None;
             }
-            for _ in 0..3_000 {
+            eventually("it comes to its end", || {
                 let status = handle.status();
-                if status.state.is_final() || is_idle(&status) {
-                    return Some(handle.stop().await);
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            panic!("it does not come to its end: {:?}", handle.status());
+                if status.state.is_final() || is_idle(&status) { Ok(()) } else { Err(status) }
+            })
+            .await;
+            Some(handle.stop().await)
         });
         end(runtime);
         status
+    }
+}
+
+/// How long anything may take, on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until something is so, and answers what was found then. What was found last is told if it never is.
+pub async fn eventually<T, E: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+    let began = tokio::time::Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(last) if began.elapsed() > PATIENCE => panic!("{what}: not in time; last seen: {last:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
     }
 }
 

@@ -3,13 +3,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, State, Status};
 
 use crate::deliveries::{self, Firings, settle};
 use crate::found::Keys;
-use crate::lab::{Lab, def, runtime};
+use crate::lab::{Lab, def, eventually, runtime};
 
 /// A server that asks for a certificate. Killed when dropped.
 struct Receiver {
@@ -50,16 +49,12 @@ fn failing(lab: &Lab, def: ConnectorDef) -> Status {
     let runtime = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let handle = supervisor.start_sink(def).unwrap();
-    runtime.block_on(async {
-        for _ in 0..3_000 {
-            if handle.status().failures > 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("it does not fail: {:?}", handle.status());
-    });
-    let status = handle.status();
+    // One that tries again is running meanwhile.
+    let status = runtime.block_on(eventually("it fails", || {
+        let status = handle.status();
+        let has_failed = matches!(status.state, State::Retrying | State::Failed);
+        if has_failed { Ok(status) } else { Err(status) }
+    }));
     runtime.block_on(handle.stop());
     status
 }
@@ -86,21 +81,15 @@ fn a_private_authority_is_trusted_and_clients_prove_who_they_are() {
     let life = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&polled.ingest), life.handle().clone()).unwrap();
     let source = supervisor.start_source(def("polling_http", &options), |_| ()).unwrap();
-    life.block_on(async {
-        for _ in 0..3_000 {
-            if polled.numbers("events", "n") == [7] {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        source.stop().await;
-    });
-    assert_eq!(polled.numbers("events", "n"), [7]);
+    life.block_on(eventually("it is polled", || {
+        if polled.numbers("events", "n") == [7] { Ok(()) } else { Err(source.status()) }
+    }));
+    life.block_on(source.stop());
     assert_eq!(receiver.heard(), "client GET -");
 
     let firings = Firings::new();
     firings.fire("hot", &["a"]);
-    let options = [trust, proof[0], proof[1], ("timeout", "20 s")];
+    let options = [trust, proof[0], proof[1], ("timeout", "60 s")];
     let handle = firings.start(&life, &deliveries::def("hot", &url, &options), &Allowed::default());
     let status = settle(&life, &handle);
     assert_eq!(status.last_error, None);

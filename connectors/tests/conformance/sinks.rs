@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Shared;
@@ -12,7 +11,7 @@ use axum::routing::post;
 use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, State};
 use parking_lot::Mutex;
 
-use crate::lab::{LIVES, Lab, assert_dense, def, runtime};
+use crate::lab::{LIVES, Lab, PATIENCE, assert_dense, def, eventually, runtime};
 
 /// Runs a sink through many lives, while rows come in, until all is delivered.
 fn live(lab: &Lab, def: &ConnectorDef, rows: i64) {
@@ -244,8 +243,7 @@ fn a_refusal_is_final_and_shown() {
     let endpoint = format!("http://{address}/hook");
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), server.handle().clone()).unwrap();
     let handle = supervisor.start_sink(def("webhook", &[("endpoint", endpoint.as_str())])).unwrap();
-    let status = server
-        .block_on(async { tokio::time::timeout(Duration::from_secs(30), handle.ended()).await.unwrap() });
+    let status = server.block_on(async { tokio::time::timeout(PATIENCE, handle.ended()).await.unwrap() });
     assert_eq!(status.state, State::Failed);
     assert!(status.last_error.unwrap().starts_with("HW5005"));
 }
@@ -279,11 +277,10 @@ fn rows_are_posted_only_where_the_configuration_lets_webhooks_go() {
     }
     let endpoint = format!("http://{address}/hooks/7");
     let handle = supervisor.start_sink(def("webhook", &[("endpoint", endpoint.as_str())])).unwrap();
-    server.block_on(async {
-        while handle.status().lag != Some(0) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        handle.stop().await
-    });
+    server.block_on(eventually("all is delivered", || {
+        let status = handle.status();
+        if status.lag == Some(0) { Ok(()) } else { Err(status) }
+    }));
+    server.block_on(handle.stop());
     assert_eq!(received.lock().len(), 3);
 }

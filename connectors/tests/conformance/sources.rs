@@ -4,14 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State};
 
-use crate::lab::{LIVES, Lab, assert_dense, def, runtime};
+use crate::lab::{LIVES, Lab, assert_dense, def, eventually, runtime};
 
 /// Runs a bounded source through many lives to its end, and counts.
 fn check(def: &ConnectorDef, rows: i64, bad: usize) {
@@ -119,12 +118,8 @@ fn new_files_are_seen_where_that_is_asked_for() {
             write(&dir.path().join(".hidden"), &format!("{{\"n\":{n}}}\n"));
             #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
             std::fs::rename(dir.path().join(".hidden"), dir.path().join(format!("{n}.jsonl"))).unwrap();
-            for _ in 0..500 {
-                if lab.numbers("events", "n").len() > n {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            let look = || if lab.numbers("events", "n").len() > n { Ok(()) } else { Err(handle.status()) };
+            eventually("the new file is read", look).await;
         }
         assert_eq!(handle.stop().await.state, State::Stopped);
     });
@@ -176,15 +171,11 @@ fn an_outage_is_shown_and_survived() {
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let options = [("endpoint", endpoint.as_str()), ("poll_interval_ms", "5")];
     let handle = supervisor.start_source(def("polling_http", &options), |_| ()).unwrap();
-    let status = runtime.block_on(async {
-        for _ in 0..1_000 {
-            if handle.status().rows >= 3 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        handle.stop().await
-    });
+    runtime.block_on(eventually("three answers are read", || {
+        let status = handle.status();
+        if status.rows >= 3 { Ok(()) } else { Err(status) }
+    }));
+    let status = runtime.block_on(handle.stop());
     assert_eq!(status.failures, 2);
     let error = status.last_error.unwrap();
     assert!(error.starts_with("HW5004: GET http://127.0.0.1:"), "{error}");
