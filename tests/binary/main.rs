@@ -17,6 +17,8 @@ mod expected;
 mod kafka;
 mod mapreduce;
 mod mqtt;
+#[path = "../../connectors/tests/conformance/ports.rs"]
+mod ports;
 mod process;
 mod prompt;
 mod scaling;

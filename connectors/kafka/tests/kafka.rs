@@ -16,6 +16,8 @@ mod lab;
 mod logs;
 #[path = "kafka/outage.rs"]
 mod outage;
+#[path = "../../tests/conformance/ports.rs"]
+mod ports;
 #[path = "kafka/registry.rs"]
 mod schema_registry;
 #[path = "kafka/secure.rs"]

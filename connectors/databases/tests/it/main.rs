@@ -11,6 +11,8 @@
 #[allow(dead_code, reason = "what others need of it")]
 mod lab;
 mod lookups;
+#[path = "../../../tests/conformance/ports.rs"]
+mod ports;
 mod promise;
 mod rows;
 mod server;

@@ -1,11 +1,10 @@
 //! Each row once, whoever dies.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State};
 
-use crate::lab::{LIVES, Lab, assert_dense, def, runtime};
+use crate::lab::{LIVES, Lab, assert_dense, def, eventually, runtime};
 use crate::server::{Server, pause};
 
 /// A table `name (n, text)`, with `n` as its key if that is said, and the sink into it.
@@ -29,7 +28,7 @@ pub fn to(server: &Server, table: &str) -> ConnectorDef {
         ("password", crate::server::PASSWORD),
         ("sink.buffer-flush.max-rows", "700"),
         ("sink.buffer-flush.interval", "3 ms"),
-        ("connection.max-retry-timeout", "10 s"),
+        ("connection.max-retry-timeout", "30 s"),
     ];
     ConnectorDef { name: format!("the_{table}"), ..def("jdbc", &options) }
 }
@@ -69,32 +68,30 @@ pub fn each_row_once_while_the_server_is_killed(server: &mut Server) {
     let runtime = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let handle = supervisor.start_sink(def).unwrap();
-    let (mut rows, mut failures) = (0, 0);
+    let mut rows = 0;
     for kill in 0..4 {
         for _ in 0..10 {
             lab.fill(rows, rows + 400);
             rows += 400;
             pause(13 + 7 * kill);
         }
+        let before = handle.status().failures;
         server.kill();
         lab.fill(rows, rows + 1_000);
         rows += 1_000;
-        pause(300);
-        failures = handle.status().failures;
+        runtime.block_on(eventually("the outage is noticed", || {
+            let status = handle.status();
+            if status.failures > before { Ok(()) } else { Err(status) }
+        }));
         server.run();
     }
-    assert!(failures > 0, "{:?}", handle.status());
-    runtime.block_on(async {
-        for _ in 0..3_000 {
-            if handle.status().lag == Some(0) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let status = handle.stop().await;
-        assert_eq!(status.lag, Some(0), "{status:?}");
-        assert!(status.last_error.unwrap().starts_with("HW5004"));
-    });
+    runtime.block_on(eventually("all is delivered", || {
+        let status = handle.status();
+        if status.lag == Some(0) { Ok(()) } else { Err(status) }
+    }));
+    let status = runtime.block_on(handle.stop());
+    assert_eq!(status.lag, Some(0), "{status:?}");
+    assert!(status.last_error.unwrap().starts_with("HW5004"));
     assert_dense(numbers(server, "survived"), rows);
 }
 
@@ -117,15 +114,12 @@ pub fn a_position_that_somebody_else_moved_is_read_again(server: &Server) {
     let handle = supervisor.start_sink(def).unwrap();
     runtime.block_on(async {
         let settle = async |rows: i64| {
-            for _ in 0..500 {
-                if handle.status().lag == Some(0)
-                    && handle.status().positions.get("0") == Some(&rows.to_string())
-                {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            panic!("{:?}", handle.status());
+            eventually("it has written all", || {
+                let status = handle.status();
+                let is_there = status.lag == Some(0) && status.positions.get("0") == Some(&rows.to_string());
+                if is_there { Ok(()) } else { Err(status) }
+            })
+            .await;
         };
         settle(150).await;
         server.ask("INSERT INTO moved VALUES (150, 'row 150')");

@@ -112,12 +112,11 @@ pub fn any_number_of_rows_may_be_refused(server: &Server) {
         headwater_connectors::ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone())
             .unwrap();
     let handle = supervisor.start_sink(def).unwrap();
-    for _ in 0..1_200 {
-        if handle.status().positions.get("0").is_some_and(|next| next == "1500") {
-            break;
-        }
-        crate::server::pause(100);
-    }
+    runtime.block_on(crate::lab::eventually("all are refused", || {
+        let status = handle.status();
+        let is_over = status.positions.get("0").is_some_and(|next| next == "1500");
+        if is_over { Ok(()) } else { Err(status) }
+    }));
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.lag, Some(0), "{:?}", status.last_error);
     let found: Vec<i64> = letters(&lab).into_iter().map(|letter| letter.0).collect();
@@ -187,15 +186,10 @@ pub fn secrets_are_not_shown_and_certificates_are_checked(server: &Server) {
         headwater_connectors::ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone())
             .unwrap();
     let handle = supervisor.start_sink(with("verify-ca", &other)).unwrap();
-    let error = runtime.block_on(async {
-        for _ in 0..500 {
-            if let Some(error) = handle.status().last_error {
-                return error;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        panic!("{:?}", handle.status());
-    });
+    let error = runtime.block_on(crate::lab::eventually("it fails", || {
+        let status = handle.status();
+        status.last_error.clone().ok_or(status)
+    }));
     assert!(error.to_lowercase().contains("certificate"), "{error}");
     assert_eq!(server.ask("SELECT COUNT(*) FROM sealed"), "10");
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::ports::free_port;
+
 /// Which server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -35,8 +37,7 @@ impl Server {
             return None;
         };
         let dir = tempfile::Builder::new().prefix("headwater-db").tempdir_in("/tmp").unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { kind, programs, dir, port, child: None };
+        let mut server = Self { kind, programs, dir, port: free_port(), child: None };
         server.install();
         server.run();
         server.prepare();
@@ -97,7 +98,7 @@ impl Server {
     pub fn run(&mut self) {
         for _ in 0..20 {
             let mut child = self.command().spawn().unwrap();
-            for _ in 0..300 {
+            for _ in 0..1_200 {
                 if child.try_wait().unwrap().is_some() {
                     break;
                 }

@@ -1,9 +1,11 @@
 //! Brokers: the one that `tests/run` has started, and those that a test may kill.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use crate::ports::free_port;
 
 /// The address of the broker that all tests share; without it a test says so and is over.
 pub fn shared() -> Option<String> {
@@ -99,14 +101,19 @@ impl Broker {
     /// Starts it again, and waits until it listens.
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "it runs");
-        self.child = Some(self.java(&["kafka.Kafka"]).spawn().unwrap());
-        for _ in 0..600 {
+        let mut child = self.java(&["kafka.Kafka"]).spawn().unwrap();
+        for _ in 0..1_800 {
             if TcpStream::connect(&self.address).is_ok() {
+                self.child = Some(child);
                 return;
             }
+            assert_eq!(child.try_wait().unwrap(), None, "the broker ends as soon as it is started");
             pause(Duration::from_millis(100));
         }
-        panic!("the broker does not start");
+        // It is not left behind.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("the broker does not listen");
     }
 }
 
@@ -138,8 +145,4 @@ fn certify(dir: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
     write(&dir.join("server.pem"), &(read("key.pem") + &read("certificate.pem")));
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

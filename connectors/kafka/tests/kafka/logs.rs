@@ -153,7 +153,7 @@ fn what_is_trimmed_is_removed_at_the_broker() {
     let mut config = rdkafka::ClientConfig::new();
     let consumer: BaseConsumer = config.set("bootstrap.servers", &address).create().unwrap();
     let (begin, end) =
-        consumer.fetch_watermarks(&format!("{name}.events.{stream}"), 0, Duration::from_secs(10)).unwrap();
+        consumer.fetch_watermarks(&format!("{name}.events.{stream}"), 0, Duration::from_secs(60)).unwrap();
     assert!(begin >= 20 && end >= 60, "{begin} {end}");
     drop(log);
     let log = open(&address, &name);

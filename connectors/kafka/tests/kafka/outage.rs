@@ -34,7 +34,7 @@ fn a_broker_that_is_killed_under_load_costs_and_repeats_nothing() {
                 broker.kill();
             }
         }
-        for _ in 0..100 {
+        for _ in 0..300 {
             shown = sink.status().failures.min(source.status().failures);
             if shown > life as u64 {
                 break;
@@ -44,7 +44,7 @@ fn a_broker_that_is_killed_under_load_costs_and_repeats_nothing() {
         broker.restart();
     }
     let rows = 15_000;
-    for _ in 0..1_200 {
+    for _ in 0..1_800 {
         if to.numbers("events", "n").len() >= rows {
             break;
         }

@@ -1,13 +1,12 @@
 //! TLS and SASL: in with the right password, and told what is wrong without it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_connectors::{ConnectorSupervisor, State, registry};
 use headwater_kafka::CONNECTOR;
 
-use crate::broker::{Broker, pause};
-use crate::lab::{Lab, def, runtime};
+use crate::broker::Broker;
+use crate::lab::{Lab, def, eventually, runtime};
 use crate::topic::Topic;
 
 #[test]
@@ -52,12 +51,10 @@ fn a_listener_with_tls_lets_in_who_knows_the_password() {
     let runtime = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let handle = supervisor.start_source(options(&login("hunter2"), None), |_| ()).unwrap();
-    for _ in 0..600 {
-        if handle.status().failures > 0 {
-            break;
-        }
-        pause(Duration::from_millis(50));
-    }
+    runtime.block_on(eventually("it fails", || {
+        let status = handle.status();
+        if status.failures > 0 { Ok(()) } else { Err(status) }
+    }));
     let told = runtime.block_on(handle.stop()).last_error.unwrap();
     assert!(told.starts_with("HW5004") && told.contains("certificate"), "{told}");
 }

@@ -14,7 +14,7 @@ use headwater_log::{MemoryLog, StreamSpec};
 use rdkafka::message::{Headers, Message, OwnedMessage};
 
 use crate::broker;
-use crate::lab::{Lab, assert_dense, def, runtime};
+use crate::lab::{Lab, PATIENCE, assert_dense, def, eventually, runtime};
 use crate::sources::LIVES;
 use crate::topic::Topic;
 
@@ -97,13 +97,10 @@ fn a_zombie_is_fenced_and_stops() {
         supervisor.start_sink(def.clone()).unwrap()
     };
     let wait_for = |rows: usize| {
-        for _ in 0..600 {
-            if topic.committed().len() >= rows {
-                return;
-            }
-            broker::pause(Duration::from_millis(50));
-        }
-        panic!("{rows} rows do not come");
+        runtime.block_on(eventually("all rows are committed", || {
+            let committed = topic.committed().len();
+            if committed >= rows { Ok(()) } else { Err(committed) }
+        }));
     };
     old.fill(0, 100);
     let zombie = start(&old);
@@ -113,8 +110,7 @@ fn a_zombie_is_fenced_and_stops() {
     let heir = start(&new);
     wait_for(200);
     old.fill(1_000, 1_100);
-    let status = runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(60), zombie.ended()).await.unwrap() });
+    let status = runtime.block_on(async { tokio::time::timeout(PATIENCE, zombie.ended()).await.unwrap() });
     assert_eq!(status.state, State::Failed);
     let told = status.last_error.unwrap();
     assert!(told.starts_with("HW5005") && told.contains("sink.transactional-id-prefix"), "{told}");
@@ -134,7 +130,7 @@ pub fn deliver(rows: &RecordBatch, def: ConnectorDef) {
     let lab = Lab { ingest: Arc::new(Ingest::new(world, log).unwrap()) };
     lab.ingest.append_batch("events", "test", rows.clone()).unwrap();
     let status = lab.sink_life(&def, None).unwrap();
-    assert_eq!((status.state, status.last_error), (State::Stopped, None));
+    assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
 }
 
 #[test]
@@ -208,22 +204,25 @@ fn a_commit_waits_for_the_broker_and_for_nothing_else() {
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let sink = supervisor.start_sink(def("kafka", &options)).unwrap();
     let clock = World::real().clock;
-    let mut shortest = Duration::MAX;
-    for n in 0..20_i64 {
+    // What librdkafka's own flush takes at least is a tenth of a second. On a machine that is busy with other things most commits take
+    // as long by themselves.
+    let soon = Duration::from_millis(80);
+    let (mut shortest, mut n) = (Duration::MAX, 0_i64);
+    while n < 20 || (shortest >= soon && n < 500) {
         let began = clock.monotonic();
         let taken = || clock.monotonic() - began;
         lab.fill(n, n + 1);
         let next = (n + 1).to_string();
         while sink.status().positions.get("0") != Some(&next) {
-            assert!(taken() < Duration::from_secs(60), "row {n} is not committed: {:?}", sink.status());
+            assert!(taken() < PATIENCE, "row {n} is not committed: {:?}", sink.status());
             broker::pause(Duration::from_millis(1));
         }
         shortest = shortest.min(taken());
+        n += 1;
     }
     assert_eq!(runtime.block_on(sink.stop()).state, State::Stopped);
-    assert_dense(topic.numbers(), 20);
-    // What librdkafka's own flush takes at least is a tenth of a second.
-    assert!(shortest < Duration::from_millis(80), "{shortest:?}");
+    assert_dense(topic.numbers(), n);
+    assert!(shortest < soon, "{shortest:?} of {n}");
 }
 
 /// Appends rows with these texts to `events`.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType};
@@ -18,7 +17,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::topic_partition_list::Offset;
 
 use crate::broker;
-use crate::lab::{Lab, assert_dense, def, runtime};
+use crate::lab::{Lab, PATIENCE, assert_dense, def, eventually, runtime};
 use crate::topic::Topic;
 
 /// How long lives last, in milliseconds: a connection takes some hundred.
@@ -30,17 +29,17 @@ fn messages_come_once_and_bad_ones_go_to_the_dead_letters_once() {
     registry::add(&CONNECTOR);
     let topic = Topic::new(&address, 3);
     let producer = topic.producer(&[("transactional.id", &topic.name)]);
-    producer.init_transactions(Duration::from_secs(30)).unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
     for part in 0..6 {
         producer.begin_transaction().unwrap();
         topic.fill(&producer, part * 5_000, (part + 1) * 5_000);
-        producer.commit_transaction(Duration::from_secs(30)).unwrap();
+        producer.commit_transaction(PATIENCE).unwrap();
         // What is aborted is never seen; at the end of the topic it is what the source has to get over.
         producer.begin_transaction().unwrap();
         topic.fill(&producer, 1_000_000, 1_001_000);
         // A broker refuses to abort what it has not heard of, and librdkafka may abort before it has sent anything.
-        producer.flush(Duration::from_secs(30)).unwrap();
-        producer.abort_transaction(Duration::from_secs(30)).unwrap();
+        producer.flush(PATIENCE).unwrap();
+        producer.abort_transaction(PATIENCE).unwrap();
     }
     let group = format!("{}-group", topic.name);
     for shards in [1, 3] {
@@ -77,14 +76,10 @@ fn what_is_written_later_is_seen_in_order_and_lag_is_told() {
     for part in 0..3 {
         topic.fill(&producer, part * 400, (part + 1) * 400);
         Topic::flush(&producer);
-        runtime.block_on(async {
-            for _ in 0..3_000 {
-                if handle.status().rows as i64 >= (part + 1) * 400 {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        });
+        runtime.block_on(eventually("what was written is read", || {
+            let status = handle.status();
+            if status.rows as i64 >= (part + 1) * 400 { Ok(()) } else { Err(status) }
+        }));
     }
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
@@ -168,7 +163,13 @@ fn what_retention_has_taken_is_told_and_passed_over_only_if_asked() {
         ("scan.bounded.specific-offsets", "partition:0,offset:30"),
     ];
     let lab = Lab::new(1);
-    lab.source_life(&def("kafka", &topic.options(&end)), Some(5_000));
+    let first = runtime();
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), first.handle().clone()).unwrap();
+    let source = supervisor.start_source(def("kafka", &topic.options(&end)), |_| ()).unwrap();
+    first.block_on(eventually("what is there is read", || {
+        if lab.numbers("events", "n").len() >= 10 { Ok(()) } else { Err(source.status()) }
+    }));
+    first.block_on(source.stop());
     assert_eq!(lab.numbers("events", "n"), (0..10).collect::<Vec<_>>());
     topic.fill(&producer, 10, 30);
     Topic::flush(&producer);
