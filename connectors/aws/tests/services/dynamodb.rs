@@ -31,7 +31,7 @@ fn create(peer: &mut Peer, name: &str, with_range: bool) -> String {
     let ask = json!({"TableName": table, "KeySchema": keys, "AttributeDefinitions": attributes,
                      "BillingMode": "PAY_PER_REQUEST"});
     peer.call("create_table", ask);
-    for _ in 0..200 {
+    for _ in 0..3_000 {
         if peer.call("describe_table", json!({"TableName": table}))["Table"]["TableStatus"] == "ACTIVE" {
             return table;
         }
@@ -202,7 +202,7 @@ fn a_table_that_does_not_fit_is_told() {
 /// middle of; but nobody finishes what was left half done.
 #[expect(clippy::disallowed_methods, reason = "an emulator's clock is the real one")]
 fn settled<T, E: std::fmt::Debug>(mut look: impl FnMut() -> Result<T, E>) -> T {
-    for _ in 0..100 {
+    for _ in 0..1_200 {
         if let Ok(found) = look() {
             return found;
         }

@@ -16,7 +16,9 @@ use crate::work::{LIVES, Running, lab, texts, time, with_metadata};
 const ELASTICMQ: &str = "HEADWATER_TEST_ELASTICMQ";
 const MOTO: &str = "HEADWATER_TEST_MOTO";
 
-fn create(peer: &mut Peer, queue: &str, attributes: Value) -> String {
+/// A queue of a name that no other run has.
+fn create(peer: &mut Peer, name: &str, attributes: Value) -> String {
+    let queue = format!("{}-{name}", std::process::id());
     let answer = peer.call("create_queue", json!({"QueueName": queue, "Attributes": attributes}));
     answer["QueueUrl"].as_str().unwrap().to_owned()
 }
@@ -114,7 +116,7 @@ fn envelopes_fill_columns_and_bad_messages_are_dead_letters_and_deleted() {
     let mut def = with_metadata(source(&peer, &url), &about);
     // By name instead.
     def.options.remove("queue-url");
-    def.options.insert("queue".to_owned(), "envelopes.fifo".to_owned());
+    def.options.insert("queue".to_owned(), url.rsplit('/').next().unwrap().to_owned());
     let running = Running::source(&lab, &def);
     running.until("both are taken", || {
         texts(&lab, "events", "n").len() + texts(&lab, "system.dead_letters", "source").len() == 2
@@ -204,7 +206,9 @@ fn what_takes_long_stays_hidden() {
     send(&mut peer, &url, 0..1);
     // A source that nobody tells that its message is durable: it goes on being received, by it alone.
     let context = crate::work::context(&lab(1, &[]));
-    let options = headwater_ingest::Options::new("test", source(&peer, &url).options);
+    let mut def = source(&peer, &url);
+    def.options.insert("source.visibility-timeout".to_owned(), "10 s".to_owned());
+    let options = headwater_ingest::Options::new("test", def.options);
     let mut source = headwater_connectors::registry::make_source("sqs", context, options).unwrap();
     crate::lab::runtime().block_on(async {
         source.open(BTreeMap::new()).await.unwrap();
@@ -213,7 +217,7 @@ fn what_takes_long_stays_hidden() {
                 break marks;
             }
         };
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(Duration::from_secs(13)).await;
         let ask = json!({"QueueUrl": url, "MaxNumberOfMessages": 10});
         assert!(peer.call("receive_message", ask)["Messages"].as_array().is_none_or(Vec::is_empty));
         source.committed(&first).await.unwrap();

@@ -109,7 +109,7 @@ impl Running {
     #[track_caller]
     pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let holds = self.runtime.block_on(async {
-            for _ in 0..6_000 {
+            for _ in 0..12_000 {
                 if holds() {
                     return true;
                 }
