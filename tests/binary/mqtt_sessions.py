@@ -34,11 +34,11 @@ class Client:
             arguments = {"clean_start": not lasting, "properties": properties}
         self.inner.connect("127.0.0.1", PORT, **arguments)
         self.inner.loop_start()
-        self.session_present = self.answers.get(timeout=10)
+        self.session_present = self.answers.get(timeout=60)
 
     def subscribe(self, topic, qos):
         self.inner.subscribe(topic, qos)
-        assert not any(reason.is_failure for reason in self.answers.get(timeout=10)), topic
+        assert not any(reason.is_failure for reason in self.answers.get(timeout=60)), topic
         return self
 
     def leave(self):
@@ -54,7 +54,7 @@ def before():
     under_way = [device.inner.publish(topic, payload, qos) for topic, payload, qos in MESSAGES]
     under_way.append(device.inner.publish("state/door", "open", 1, retain=True))
     for published in under_way:
-        published.wait_for_publish(10)
+        published.wait_for_publish(60)
         assert published.is_published()
     # The broker is killed while both are connected or gone, as it happens.
     print("ok", flush=True)
@@ -63,20 +63,20 @@ def before():
 def after():
     dashboard = Client("dashboard", lasting=True)
     assert dashboard.session_present
-    heard = [dashboard.messages.get(timeout=10) for _ in MESSAGES]
+    heard = [dashboard.messages.get(timeout=60) for _ in MESSAGES]
     heard = [(message.topic, message.payload.decode(), message.qos) for message in heard]
     # Paho hands out a message of QoS 2 when it is released, and so later.
     for qos in (1, 2):
         assert [one for one in heard if one[2] == qos] == [one for one in MESSAGES if one[2] == qos], heard
     assert dashboard.messages.empty()
     other = Client("other").subscribe("state/+", 1)
-    message = other.messages.get(timeout=10)
+    message = other.messages.get(timeout=60)
     assert (message.topic, message.payload, message.retain) == ("state/door", b"open", True)
     # The broker tells about itself.
     other.subscribe("$SYS/broker/#", 0)
     told = {}
     while told.get("$SYS/broker/clients/connected") != b"2":
-        message = other.messages.get(timeout=30)
+        message = other.messages.get(timeout=60)
         told[message.topic] = message.payload
     assert b"seconds" in told["$SYS/broker/uptime"], told
     dashboard.leave(), other.leave()

@@ -10,6 +10,7 @@
 #[path = "clients/found.rs"]
 mod found;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -78,7 +79,7 @@ async fn end(child: Child) -> Output {
 }
 
 async fn until(holds: impl Fn() -> bool, what: &str) {
-    for _ in 0..1_000 {
+    for _ in 0..12_000 {
         if holds() {
             return;
         }
@@ -101,16 +102,27 @@ async fn mosquittos_clients_publish_and_subscribe() {
         for (topic, payload, qos) in [("plant/t1/temp", "20.5", "0"), ("plant/t2/temp", "21.5", "2")] {
             assert!(run(&mut publish(topic, payload, qos)).await.status.success());
         }
-        let rest = ["-t", "plant/+/temp", "-q", "2", "-v", "-C", "3", "-W", "20"];
-        let heard = start(&mut client("mosquitto_sub", served.address, version, &rest));
-        until(|| served.broker.connected() == 1, "it is connected").await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let rest = ["-t", "plant/+/temp", "-q", "2", "-v", "-C", "3", "-W", "120"];
+        let mut subscriber = start(&mut client("mosquitto_sub", served.address, version, &rest));
+        // What was retained comes when it is subscribed.
+        let mut said = BufReader::new(subscriber.stdout.take().unwrap());
+        let retained = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            for _ in 0..2 {
+                said.read_line(&mut text).unwrap();
+            }
+            (text, said)
+        });
+        let (mut heard, mut said) = retained.await.unwrap();
         assert!(run(&mut publish("plant/t3/temp", "22.5", "1")).await.status.success());
-        let heard = end(heard).await;
-        assert_eq!(
-            String::from_utf8_lossy(&heard.stdout),
-            "plant/t1/temp 20.5\nplant/t2/temp 21.5\nplant/t3/temp 22.5\n"
-        );
+        let rest = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            said.read_to_string(&mut text).unwrap();
+            text
+        });
+        heard += &rest.await.unwrap();
+        assert_eq!(heard, "plant/t1/temp 20.5\nplant/t2/temp 21.5\nplant/t3/temp 22.5\n");
+        assert!(end(subscriber).await.status.success());
     }
 }
 

@@ -59,9 +59,24 @@ async fn ten_thousand_idle_sessions_fit() {
     publisher.say(r#"[48,1,{},"wamp.session.count"]"#).await;
     assert_eq!(publisher.hear().await, format!("[50,1,{{}},[{SESSIONS}]]"));
     // The last of them may have joined, and not subscribed yet.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    publisher.say(r#"[16,2,{"acknowledge":true},"com.all",["hello"]]"#).await;
-    assert!(publisher.hear().await.starts_with("[17,2,"));
+    publisher.say(r#"[48,2,{},"wamp.subscription.lookup",["com.all"]]"#).await;
+    let found = publisher.hear().await;
+    let subscription = found.strip_prefix("[50,2,{},[").and_then(|rest| rest.strip_suffix("]]"));
+    let subscription = subscription.unwrap_or_else(|| panic!("{found}"));
+    let mut request = 3;
+    loop {
+        let ask = format!(r#"[48,{request},{{}},"wamp.subscription.count_subscribers",[{subscription}]]"#);
+        publisher.say(&ask).await;
+        let counted = publisher.hear().await;
+        request += 1;
+        if counted.ends_with(&format!(",[{}]]", SESSIONS - 1)) {
+            break;
+        }
+        assert!(request < 10_000, "not all subscribe: {counted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    publisher.say(&format!(r#"[16,{request},{{"acknowledge":true}},"com.all",["hello"]]"#)).await;
+    assert!(publisher.hear().await.starts_with(&format!("[17,{request},")));
     let clients = clients.await.unwrap();
     assert!(clients.status.success(), "{}", String::from_utf8_lossy(&clients.stdout));
     // All are gone soon, and nothing of them is left.
@@ -70,13 +85,13 @@ async fn ten_thousand_idle_sessions_fit() {
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
-    for _ in 0..3_000 {
+    for _ in 0..15_000 {
         if holds() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it has not come to this in a minute");
+    panic!("it has not come to this in five minutes");
 }
 
 /// All sessions but one; each hears one event.
@@ -131,7 +146,7 @@ async fn flood(when_full: WhenFull) -> (Running, Peer, usize) {
             assert!(answer.starts_with("[17,"), "{answer}");
         }
     }
-    timeout(Duration::from_secs(60), reader).await.unwrap().unwrap();
+    timeout(Duration::from_secs(300), reader).await.unwrap().unwrap();
     (running, sleeps, EVENTS)
 }
 
@@ -143,16 +158,23 @@ async fn a_slow_subscriber_misses_events_and_others_do_not() {
         assert!(event.starts_with("[36,"), "{event}");
         heard += 1;
     }
-    assert!(0 < heard && heard < events, "{heard} of {events}");
-    // It goes on as if nothing had been.
+    // It goes on as if nothing had been, behind what was still under way.
     sleeps.say(r#"[48,2,{},"wamp.session.count"]"#).await;
-    assert!(sleeps.hear().await.starts_with("[50,2,{},["));
+    let answer = loop {
+        let message = sleeps.hear().await;
+        if !message.starts_with("[36,") {
+            break message;
+        }
+        heard += 1;
+    };
+    assert!(answer.starts_with("[50,2,{},["), "{answer}");
+    assert!(0 < heard && heard < events, "{heard} of {events}");
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_subscriber_is_cut_off_where_the_policy_says_so() {
     let (running, mut sleeps, _) = flood(WhenFull::Cut).await;
-    assert!(timeout(Duration::from_secs(10), sleeps.ends()).await.is_ok(), "it is cut off");
+    assert!(timeout(Duration::from_secs(120), sleeps.ends()).await.is_ok(), "it is cut off");
     running.stop().await;
 }

@@ -1,8 +1,6 @@
 //! Firings of triggers as messages: of the broker of this process, and of Mosquitto. Mosquitto's client hears them.
 
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use headwater_connectors::{Allowed, ConnectorSupervisor, DeliveryDef, Handle, Target};
 use headwater_core::World;
@@ -11,7 +9,7 @@ use headwater_mqtt::connector::set_broker;
 use headwater_mqtt::net::Listener;
 
 use crate::lab::{Lab, runtime};
-use crate::{Mosquitto, ONE_BROKER, found, setup, until};
+use crate::{Mosquitto, ONE_BROKER, Subscriber, found, setup, until};
 
 /// Delivers the rows of `events` as if they were a trigger's firings, one after the other.
 fn start(lab: &Lab, topic: &str, options: &[(&str, &str)]) -> Result<Handle, String> {
@@ -27,16 +25,15 @@ fn start(lab: &Lab, topic: &str, options: &[(&str, &str)]) -> Result<Handle, Str
     supervisor.start_delivery(&def, &Allowed::default()).map_err(|error| error.to_string())
 }
 
-/// A client that hears so many messages: QoS, whether it was kept, payload, user properties.
-fn subscriber(port: u16, topic: &str, count: &str) -> Child {
-    let mut command = Command::new("mosquitto_sub");
-    command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-t", topic, "-C", count, "-W", "30"]);
-    command.args(["-V", "mqttv5", "-q", "2", "-F", "%q %r %p %P"]).stdout(Stdio::piped()).spawn().unwrap()
+/// A client that tells of each message: QoS, whether it was kept, payload, user properties.
+async fn subscriber(port: u16, topic: &str) -> Subscriber {
+    Subscriber::start(port, topic, &["-q", "2", "-F", "%q %r %p %P"]).await
 }
 
-async fn heard(subscriber: Child) -> Vec<String> {
-    let output = tokio::task::spawn_blocking(|| subscriber.wait_with_output().unwrap()).await.unwrap();
-    String::from_utf8(output.stdout).unwrap().lines().map(|line| line.trim_end().to_owned()).collect()
+/// What a client hears, once it is so many messages.
+async fn heard(subscriber: &Subscriber, count: usize) -> Vec<String> {
+    until(|| subscriber.heard().len() >= count, "all is heard").await;
+    subscriber.heard()
 }
 
 #[test]
@@ -66,9 +63,7 @@ fn firings_are_messages_of_this_broker_and_of_another() {
         .enumerate()
         {
             let topic = format!("fired/{nth}");
-            let listening = subscriber(port, &topic, "3");
-            // There is no other sign that it is subscribed.
-            tokio::time::sleep(Duration::from_millis(700)).await;
+            let listening = subscriber(port, &topic).await;
             let lab = Lab::new(1);
             lab.fill(0, 3);
             let trigger = start(&lab, &topic, &options).unwrap();
@@ -85,12 +80,12 @@ fn firings_are_messages_of_this_broker_and_of_another() {
                     format!("{qos} 0 {{\"trigger\":\"events\",\"id\":\"{id}\",\"firing\":{firing}}}{key}")
                 })
                 .collect();
-            assert_eq!(heard(listening).await, expected, "{topic}");
+            assert_eq!(heard(&listening, 3).await, expected, "{topic}");
             until(|| trigger.status().lag == Some(0), "all is delivered").await;
             assert_eq!((trigger.status().rows, trigger.status().dead_letters), (3, 0));
             trigger.stop().await;
             if said("retain").is_some() {
-                let kept = heard(subscriber(port, &topic, "1")).await;
+                let kept = heard(&subscriber(port, &topic).await, 1).await;
                 assert_eq!(
                     kept,
                     [expected[2].replacen(" 0 ", " 1 ", 1)],

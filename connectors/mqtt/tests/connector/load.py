@@ -23,7 +23,7 @@ for number in range(COUNT):
     # Without a connection it is kept, and sent when there is one.
     published.add(client.publish("events/a", json.dumps({"n": number, "text": f"row {number}"}), qos=1).mid)
     time.sleep(0.001)
-for _ in range(600):
+for _ in range(1_800):
     if published <= acknowledged:
         break
     time.sleep(0.1)

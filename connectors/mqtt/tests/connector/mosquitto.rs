@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::found::{Keys, mosquitto};
+use crate::ports::free_port;
 
 /// A Mosquitto that writes down its sessions when it is stopped.
 pub struct Mosquitto {
@@ -24,7 +25,7 @@ impl Mosquitto {
     pub fn start(keys: Option<&Keys>) -> Option<Self> {
         let program = mosquitto()?;
         let directory = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let state = directory.path().join("state");
         std::fs::create_dir(&state).unwrap();
         // Run as root it would become somebody else who may not write here.
@@ -86,7 +87,7 @@ impl Mosquitto {
 
     #[expect(clippy::disallowed_methods, reason = "a test has time")]
     fn wait(&self) {
-        for _ in 0..1_000 {
+        for _ in 0..12_000 {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return;
             }

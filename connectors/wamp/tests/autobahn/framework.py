@@ -81,8 +81,8 @@ async def pause(seconds):
 
 
 async def until(condition, what):
-    """Waits until something holds, for five seconds."""
-    for _ in range(500):
+    """Waits until something holds, for a minute."""
+    for _ in range(6_000):
         if condition():
             return
         await pause(0.01)
@@ -103,7 +103,7 @@ def play(scenario):
         ensureDeferred(guarded()).addBoth(lambda _: reactor.callLater(0, reactor.stop))
         reactor.run()
     else:
-        LOOP.run_until_complete(asyncio.wait_for(guarded(), 60))
+        LOOP.run_until_complete(asyncio.wait_for(guarded(), 300))
     if failed:
         print(failed[0], file=sys.stderr)
     sys.exit(1 if failed else 0)

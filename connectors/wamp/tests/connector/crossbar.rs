@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::ports::free_port;
+
 /// A running Crossbar.io.
 pub struct Crossbar {
     child: Child,
@@ -43,14 +45,14 @@ impl Crossbar {
             .spawn()
             .unwrap();
         let crossbar = Self { child, websocket, by_name, rawsocket, _directory: directory };
-        for _ in 0..600 {
+        for _ in 0..1_800 {
             let ports = [websocket, by_name, rawsocket];
             if ports.iter().all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
                 return Some(crossbar);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("Crossbar.io does not start within a minute");
+        panic!("Crossbar.io does not start within three minutes");
     }
 }
 
@@ -60,10 +62,6 @@ impl Drop for Crossbar {
         let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn config_of(websocket: u16, by_name: u16, rawsocket: u16) -> serde_json::Value {

@@ -172,9 +172,9 @@ impl Lab {
         all
     }
 
-    /// Waits until something holds, for half a minute.
+    /// Waits until something holds, for two minutes.
     pub async fn until(&self, holds: impl Fn() -> bool, what: &str) {
-        for _ in 0..1_500 {
+        for _ in 0..6_000 {
             if holds() {
                 return;
             }
