@@ -58,7 +58,7 @@ fn merged_files_stay_for_a_while_for_those_who_read_them() {
             }
         }
     };
-    let compacting = compact(&world, &place, 1 << 20, Duration::from_secs(1));
+    let compacting = compact(&world, &place, 1 << 20, Duration::from_secs(5));
     let (done, still_there) = runtime.block_on(async { tokio::join!(compacting, merged) });
     assert_eq!((still_there, done.unwrap().files_after), (20, 1));
     assert_none_twice(&place);

@@ -5,6 +5,7 @@
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
@@ -43,7 +44,7 @@ fn fill(log: &dyn Log, info: &StreamInfo, rows: std::ops::Range<i64>) {
 }
 
 fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
-    for _ in 0..3000 {
+    for _ in 0..9_000 {
         if reached() {
             return;
         }
@@ -218,19 +219,19 @@ impl Drop for Server {
     }
 }
 
+/// A port that is free together with the one 10,000 above it, which SeaweedFS takes for gRPC; another one with each call. Both lie below
+/// those that the system gives to connections (Linux: from 32,768 on), so that none of them takes one before the server does, or while it
+/// is down.
 fn free_port() -> u16 {
-    // SeaweedFS takes the port 10,000 above for gRPC.
-    for _ in 0..1000 {
-        let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let low = 20_000 + probe.local_addr().unwrap().port() % 30_000;
-        drop(probe);
-        if std::net::TcpListener::bind(("127.0.0.1", low)).is_ok()
-            && std::net::TcpListener::bind(("127.0.0.1", low + 10_000)).is_ok()
-        {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() % 10_000 * 97 % 10_000).unwrap();
+    let is_free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    loop {
+        let low = 11_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000) % 10_000;
+        if is_free(low) && is_free(low + 10_000) {
             return low;
         }
     }
-    panic!("no free port");
 }
 
 #[test]
@@ -258,7 +259,7 @@ fn a_server_killed_during_an_upload() {
         .unwrap();
     // Each put takes so long that the server can be killed between two.
     let slow = object_store::throttle::ThrottleConfig {
-        wait_put_per_call: Duration::from_millis(400),
+        wait_put_per_call: Duration::from_millis(1_200),
         ..Default::default()
     };
     let s3 = Arc::new(object_store::throttle::ThrottledStore::new(s3, slow));

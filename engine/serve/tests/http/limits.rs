@@ -34,7 +34,7 @@ async fn tails_have_a_limit_and_give_their_place_back() {
     assert!(second.headers().contains_key("retry-after"));
     assert_eq!(failure(second).await, (429, "HW6009".to_owned()));
     drop(first);
-    for _ in 0..100 {
+    for _ in 0..6_000 {
         if server.get("/v1/streams/readings/tail").send().await.unwrap().status() == 200 {
             return server.stop().await;
         }
@@ -92,12 +92,20 @@ async fn more_statements_than_may_be_are_told_to_come_back() {
     server.make_readings().await;
     // An answer that is begun, and longer than what the sockets hold.
     let long = "SELECT repeat('x', 1000) AS x FROM generate_series(1, 100000)";
-    let reading = server.post("/v1/sql").body(long).send().await.unwrap();
+    let mut reading = server.post("/v1/sql").body(long).send().await.unwrap();
+    for _ in 0..12_000 {
+        // The statement before may have its place for a moment after its answer.
+        if reading.status() == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        reading = server.post("/v1/sql").body(long).send().await.unwrap();
+    }
     let response = server.post("/v1/sql").body("SELECT 1").send().await.unwrap();
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(failure(response).await, (503, "HW6010".to_owned()));
     drop(reading);
-    for _ in 0..1_000 {
+    for _ in 0..12_000 {
         if server.post("/v1/sql").body("SELECT 1").send().await.unwrap().status() == 200 {
             return server.stop().await;
         }
@@ -130,7 +138,7 @@ async fn a_reader_that_takes_nothing_is_cut_and_nobody_else_notices() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), cut).await.expect("the reader is cut");
+    tokio::time::timeout(Duration::from_secs(180), cut).await.expect("the reader is cut");
     server.stop().await;
 }
 

@@ -37,8 +37,9 @@ impl Events {
                 self.buffer = rest;
                 return Some(block);
             }
-            let chunk =
-                tokio::time::timeout(Duration::from_secs(20), self.response.chunk()).await.expect("an event");
+            let chunk = tokio::time::timeout(Duration::from_secs(120), self.response.chunk())
+                .await
+                .expect("an event");
             self.buffer.push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
         }
     }
