@@ -4,11 +4,10 @@
 mod peer;
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::process::{PATIENCE, Process, Server, headwater};
+use crate::process::{Process, Server, headwater, until};
 use peer::Peer;
 
 const SECRET: &str = "a-secret-that-nobody-is-shown";
@@ -19,11 +18,16 @@ fn serve(data: &Path) -> Server {
     Server::of(Process::spawn(command))
 }
 
+/// A name of a stream and of a table that no other run has.
+fn name() -> String {
+    format!("binary-{}", std::process::id())
+}
+
 fn put(kinesis: &mut Peer, numbers: std::ops::Range<u32>) {
     let record =
         |n: u32| json!({"Data": format!("{{\"device\":\"d{}\",\"n\":{n}}}", n % 4), "PartitionKey": "k"});
     let records: Vec<Value> = numbers.map(record).collect();
-    kinesis.call("put_records", json!({"StreamName": "binary", "Records": records}));
+    kinesis.call("put_records", json!({"StreamName": name(), "Records": records}));
 }
 
 /// Waits until the items hold the sums of these numbers, by device.
@@ -32,35 +36,38 @@ async fn until_added(dynamodb: &mut Peer, numbers: std::ops::Range<u32>) {
         .map(|d| (format!("d{d}"), numbers.clone().filter(|n| n % 4 == d).sum::<u32>().to_string()))
         .collect();
     expected.sort();
-    let mut found = Vec::new();
-    let mut waited = Duration::ZERO;
-    while waited < PATIENCE {
-        let answer = dynamodb.call("scan", json!({"TableName": "binary"}));
+    until("the sums are there", || {
+        let answer = dynamodb.call("scan", json!({"TableName": name()}));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let items = answer["Items"].as_array().unwrap().iter();
-        found = items.map(|item| (text(&item["device"]["S"]), text(&item["n"]["N"]))).collect();
+        let mut found: Vec<_> =
+            items.map(|item| (text(&item["device"]["S"]), text(&item["n"]["N"]))).collect();
         found.sort();
-        if found == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        waited += Duration::from_millis(100);
-    }
-    panic!("the items stayed {found:?}, and should be {expected:?}");
+        if found == expected { Ok(()) } else { Err(found) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
     let Some(mut kinesis) = Peer::of("kinesis", "HEADWATER_TEST_KINESALITE") else { return };
     let Some(mut dynamodb) = Peer::of("dynamodb", "HEADWATER_TEST_DYNALITE") else { return };
-    kinesis.call("create_stream", json!({"StreamName": "binary", "ShardCount": 1}));
+    let name = name();
+    kinesis.call("create_stream", json!({"StreamName": name, "ShardCount": 1}));
     dynamodb.call(
         "create_table",
-        json!({"TableName": "binary", "BillingMode": "PAY_PER_REQUEST",
+        json!({"TableName": name, "BillingMode": "PAY_PER_REQUEST",
                "KeySchema": [{"AttributeName": "device", "KeyType": "HASH"}],
                "AttributeDefinitions": [{"AttributeName": "device", "AttributeType": "S"}]}),
     );
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until("both are active", || {
+        let stream = kinesis.call("describe_stream_summary", json!({"StreamName": name}));
+        let table = dynamodb.call("describe_table", json!({"TableName": name}));
+        let states = [&stream["StreamDescriptionSummary"]["StreamStatus"], &table["Table"]["TableStatus"]]
+            .map(Value::clone);
+        if states.iter().all(|state| state == "ACTIVE") { Ok(()) } else { Err(states) }
+    })
+    .await;
     put(&mut kinesis, 0..200);
 
     let dir = tempfile::tempdir().unwrap();
@@ -73,9 +80,9 @@ async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
     };
     let sql = format!(
         "CREATE TABLE readings (device STRING, n BIGINT, shard STRING METADATA FROM 'shard-id')
-         WITH (connector = 'kinesis', type = 'source', stream = 'binary', 'source.init.position' = 'TRIM_HORIZON', {});
+         WITH (connector = 'kinesis', type = 'source', stream = '{name}', 'source.init.position' = 'TRIM_HORIZON', {});
          CREATE TABLE totals (device STRING, n BIGINT)
-         WITH (connector = 'dynamodb', type = 'sink', 'table-name' = 'binary', 'sink.add' = 'n', {});
+         WITH (connector = 'dynamodb', type = 'sink', 'table-name' = '{name}', 'sink.add' = 'n', {});
          CREATE JOB adding AS INSERT INTO totals SELECT device, n FROM readings;",
         access(&kinesis.url),
         access(&dynamodb.url)
@@ -94,8 +101,8 @@ async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
     let server = serve(dir.path());
     until_added(&mut dynamodb, 0..300).await;
     let running = "SELECT connector, state, last_error FROM system.connectors ORDER BY connector";
-    let shown = server.wait_until(running, |rows| rows.iter().all(|row| row["state"] == "running")).await;
-    assert_eq!(shown.len(), 2);
+    let both = |rows: &[Value]| rows.len() == 2 && rows.iter().all(|row| row["state"] == "running");
+    server.wait_until(running, both).await;
     for statement in ["SHOW TABLES", "SELECT * FROM system.connectors"] {
         assert!(!server.sql(statement).await.contains(SECRET), "{statement}");
     }

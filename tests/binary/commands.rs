@@ -71,9 +71,7 @@ async fn a_replay_goes_into_a_stream_or_step_by_step() {
     let data = data_in(dir.path());
     let server = Server::serve(Path::new(&data));
     server.rows("CREATE MATERIALIZED VIEW warm AS SELECT device, temp FROM readings WHERE temp > 49").await;
-    while server.rows("SELECT count(*) AS n FROM warm").await != [json!({"n": 2})] {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    server.wait_until("SELECT count(*) AS n FROM warm", |rows| rows == [json!({"n": 2})]).await;
     let into = ["replay", "warm", "--url", &server.url, "--into", "again"];
     assert_eq!(run_well(&into), "REPLAY 2 INTO again\n");
     let error = run_badly(&into, 1);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::process::Server;
+use crate::process::{Server, until};
 use crate::server::{Kind, PASSWORD, Server as Database};
 
 fn script(database: &Database) -> String {
@@ -33,20 +33,14 @@ async fn follow(kind: Kind) {
     }
     let settled = "SELECT state, lag FROM system.connectors WHERE \"table\" = 'counts'";
     let total = "SELECT SUM(n) FROM counts";
-    for _ in 0..600 {
-        // Only what is in the table counts, but then the sink must have nothing left to say either. The sink makes the table.
-        let shown = server.rows(settled).await;
-        if database.try_ask(total).is_ok_and(|found| found == rows.to_string()) && shown[0]["lag"] == 0 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    assert_eq!(
-        database.ask(total),
-        rows.to_string(),
-        "{:?}",
-        server.rows("SELECT * FROM system.connectors").await
-    );
+    // Only what is in the table counts, but then the sink must have nothing left to say either. The sink makes the table.
+    until("all rows are counted", || match database.try_ask(total) {
+        Ok(found) if found == rows.to_string() => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    server.wait_until(settled, |shown| shown[0]["lag"] == 0).await;
+    assert_eq!(database.ask(total), rows.to_string());
     let expected = (0..7).map(|device| {
         let own: Vec<f64> =
             (0..rows).filter(|row| row % 7 == device).map(|row| f64::from(row % 25 % 5)).collect();
@@ -99,13 +93,11 @@ async fn keep_one(kind: Kind) {
         };
         server.post("/v1/streams/moves", &moved.split(',').map(line).collect::<String>()).await;
         let rows = "SELECT site, device FROM occupied ORDER BY site";
-        for _ in 0..600 {
-            if database.try_ask(rows).is_ok_and(|found| found == expect) {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        assert_eq!(database.ask(rows), expect, "{moved}");
+        until(moved, || match database.try_ask(rows) {
+            Ok(found) if found == expect => Ok(()),
+            other => Err(other),
+        })
+        .await;
     }
 }
 

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::Value;
 
-use crate::process::{Server, write};
+use crate::process::{Server, until, write};
 
 /// Appends what it is given to a file, a line for each delivery; some it does not take at once.
 const NOTE: &str = r#"case "$HEADWATER_ID/$HEADWATER_ATTEMPT" in *3/1) exit 1;; esac
@@ -119,17 +119,6 @@ fn noted(path: &Path) -> Vec<Firing> {
     whole.map(firing).collect()
 }
 
-/// Waits until something is so.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..9_000 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("not in time: {what}");
-}
-
 /// How many firings were taken, each counted once.
 fn distinct(taken: &[Firing]) -> usize {
     taken.iter().map(|firing| &firing.id).collect::<BTreeSet<_>>().len()
@@ -210,7 +199,11 @@ async fn every_firing_arrives_through_kills_in_order_and_nothing_is_parked() {
     let taken_of = |name: &str| taken.lock().unwrap().get(name).cloned().unwrap_or_default();
     for _ in 0..5 {
         let before = distinct(&taken_of("posted"));
-        until("each life delivers something", || distinct(&taken_of("posted")) >= before + 100).await;
+        until("each life delivers something", || {
+            let now = distinct(&taken_of("posted"));
+            if now >= before + 100 { Ok(()) } else { Err((before, now)) }
+        })
+        .await;
         server.kill();
         server = serve(&data, &config);
         fleet.url.lock().unwrap().clone_from(&server.url);
@@ -218,26 +211,30 @@ async fn every_firing_arrives_through_kills_in_order_and_nothing_is_parked() {
     fleet.is_over.store(true, Ordering::Relaxed);
     posting.await.unwrap();
 
-    // Every row has been judged, and every firing has arrived.
-    let lags = "SELECT j.lag FROM system.triggers t JOIN system.jobs j ON j.name = t.name";
-    server.wait_until(lags, |all| all.len() == 4 && all.iter().all(|one| one["lag"] == 0)).await;
-    for trigger in ["posted", "grouped"] {
-        let firings = fired(&server, trigger).await.len();
-        until(trigger, || distinct(&taken_of(trigger)) == firings).await;
-    }
-    let firings = fired(&server, "noted").await.len();
-    until("noted", || distinct(&noted(&notes)) == firings).await;
-    let undelivered = "SELECT undelivered FROM system.triggers WHERE undelivered IS NOT NULL";
-    server
-        .wait_until(undelivered, |all| all.len() == 3 && all.iter().all(|one| one["undelivered"] == 0))
-        .await;
     let rows = server.rows("SELECT COUNT(*) AS n FROM readings").await[0]["n"].as_u64().unwrap();
     let there: BTreeSet<u64> = numbers(&server, "SELECT n FROM readings").await.into_iter().collect();
     assert_eq!(there.len() as u64, rows, "each row once");
     assert!(fleet.acknowledged.lock().unwrap().is_subset(&there), "what was acknowledged is there");
-
     let hot: Vec<u64> = there.iter().copied().filter(|n| n * 37 % 100 > 50).collect();
     assert!(hot.len() >= 500, "{}", hot.len());
+    let twentieths = there.iter().filter(|n| n.is_multiple_of(20)).count();
+
+    // Every row is judged, and every firing arrives.
+    for (stream, firings) in
+        [("posted", hot.len()), ("grouped", hot.len()), ("alerts", hot.len()), ("noted", twentieths)]
+    {
+        let count = format!("SELECT COUNT(*) AS n FROM {stream}");
+        server.wait_until(&count, |rows| rows[0]["n"].as_u64() == Some(firings as u64)).await;
+    }
+    let same = |now: usize, firings: usize| if now == firings { Ok(()) } else { Err(now) };
+    for trigger in ["posted", "grouped"] {
+        until(trigger, || same(distinct(&taken_of(trigger)), hot.len())).await;
+    }
+    until("noted", || same(distinct(&noted(&notes)), twentieths)).await;
+    let undelivered = "SELECT undelivered FROM system.triggers WHERE undelivered IS NOT NULL";
+    server
+        .wait_until(undelivered, |all| all.len() == 3 && all.iter().all(|one| one["undelivered"] == 0))
+        .await;
     assert_eq!(numbers(&server, "SELECT n FROM alerts").await, hot, "each is inserted once");
     for trigger in ["posted", "grouped"] {
         let stream = fired(&server, trigger).await;
@@ -298,27 +295,30 @@ async fn triggers_reach_what_the_configuration_allows_today() {
     };
     post(&server, 1).await;
     let taken_of = |name: &str| taken.lock().unwrap().get(name).cloned().unwrap_or_default();
-    until("both tell of five", || taken_of("a").len() == 5 && noted(&notes).len() == 5).await;
+    let told = || (distinct(&taken_of("a")), distinct(&noted(&notes)));
+    until("both tell of five", || if told() == (5, 5) { Ok(()) } else { Err(told()) }).await;
     assert_eq!(server.terminate(), Some(0));
 
     // The operator allows less: what there is fires on, tells nobody, and says so.
     write(&config, "[triggers]\nwebhooks = []\n");
     let server = serve(&data, &config);
     post(&server, 11).await;
-    let fired_so_often = "SELECT firings FROM system.triggers";
-    server.wait_until(fired_so_often, |all| all.iter().all(|one| one["firings"] == 10)).await;
-    let shown = server.rows("SELECT name, last_error FROM system.triggers ORDER BY name").await;
+    let shown = "SELECT name, firings, last_error FROM system.triggers ORDER BY name";
+    let have_fired = |all: &[Value]| {
+        all.len() == 2 && all.iter().all(|one| one["firings"] == 10 && one["last_error"].is_string())
+    };
+    let shown = server.wait_until(shown, have_fired).await;
     for (row, why) in shown.iter().zip(["allows no command 'note'", "does not allow webhooks"]) {
         let error = row["last_error"].as_str().unwrap_or_default();
         assert!(error.starts_with("HW4018 ") && error.contains(why), "{row}");
     }
-    assert_eq!((distinct(&taken_of("a")), distinct(&noted(&notes))), (5, 5));
+    assert_eq!(told(), (5, 5));
     server.kill();
 
     // Allowed again, what has fired meanwhile goes out.
     allow(&command);
     let server = serve(&data, &config);
-    until("the others are told", || distinct(&taken_of("a")) == 10 && distinct(&noted(&notes)) == 10).await;
+    until("the others are told", || if told() == (10, 10) { Ok(()) } else { Err(told()) }).await;
     assert_taken(&taken_of("a"), "posted", &fired(&server, "posted").await);
     assert_taken(&noted(&notes), "noted", &fired(&server, "noted").await);
     assert!(taken_of("b").is_empty());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::broker::Broker;
-use crate::process::{Process, Server, headwater};
+use crate::process::{PATIENCE, Process, Server, headwater};
 
 /// A broker, and where Kafka's clients are.
 struct Kafka {
@@ -44,8 +44,14 @@ impl Kafka {
         assert!(child.wait().unwrap().success());
     }
 
-    /// Reads what is committed with Kafka's console consumer: all that comes until nothing more does.
-    fn consume(&self, topic: &str) -> Vec<Value> {
+    /// Reads what is committed with Kafka's console consumer: all that comes until nothing more does, at least so much. On a busy machine
+    /// the consumer gives up before it has begun.
+    fn consume(&self, topic: &str, least: usize) -> Vec<Value> {
+        let found = (0..10).map(|_| self.consume_some(topic)).find(|found| found.len() >= least);
+        found.unwrap_or_else(|| panic!("{topic} does not come to {least} messages"))
+    }
+
+    fn consume_some(&self, topic: &str) -> Vec<Value> {
         let arguments = [
             "--topic",
             topic,
@@ -98,15 +104,18 @@ async fn a_topic_flows_into_a_stream_and_a_jobs_result_into_a_topic_once_through
     server.wait_until(wait, |rows| rows == [json!({"n": 200})]).await;
     // Offsets are dense in each partition; how many of those there are the broker says.
     let offsets = "SELECT COUNT(*) AS n, MIN(at) AS first FROM readings";
-    assert_eq!(server.rows(offsets).await, [json!({"n": 600, "first": 0})]);
+    server.wait_until(offsets, |rows| rows == [json!({"n": 600, "first": 0})]).await;
     let settled = "SELECT state, lag FROM system.connectors ORDER BY role";
     server
-        .wait_until(settled, |rows| rows.iter().all(|row| row["state"] == "running" && row["lag"] == 0))
+        .wait_until(settled, |rows| {
+            rows.len() == 2 && rows.iter().all(|row| row["state"] == "running" && row["lag"] == 0)
+        })
         .await;
     for statement in ["SHOW TABLES", "SELECT * FROM system.connectors"] {
         assert!(!server.sql(statement).await.contains("hunter2"), "{statement}");
     }
-    let mut found: Vec<u64> = kafka.consume(&to).iter().map(|row| row["twice"].as_u64().unwrap()).collect();
+    let mut found: Vec<u64> =
+        kafka.consume(&to, 200).iter().map(|row| row["twice"].as_u64().unwrap()).collect();
     found.sort_unstable();
     assert_eq!(found, (0..600).filter(|n| n % 3 == 0).map(|n| n * 2).collect::<Vec<u64>>());
     assert_eq!(server.terminate(), Some(0));
@@ -226,7 +235,8 @@ async fn a_server_ends_without_the_broker_that_keeps_its_log() {
     let (http, url) = (reqwest::Client::builder().no_proxy().build().unwrap(), server.url.clone());
     let request = http.post(format!("{url}/v1/streams/readings")).body(lines(300..342));
     let unheard = tokio::spawn(request.header("content-type", "application/x-ndjson").send());
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // By then it has been taken in, on a busy machine, too.
+    tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!unheard.is_finished(), "an append waits for the broker");
     #[expect(clippy::disallowed_methods, reason = "a test of a process has no World")]
     let began = Instant::now();
@@ -234,7 +244,7 @@ async fn a_server_ends_without_the_broker_that_keeps_its_log() {
     process.signal("TERM");
     let (code, _, errors) = tokio::task::spawn_blocking(|| process.end()).await.unwrap();
     let taken = began.elapsed();
-    assert!(taken < Duration::from_secs(60), "{taken:?}\n{errors}");
+    assert!(taken < PATIENCE, "{taken:?}\n{errors}");
     assert_eq!(code, Some(4), "{errors}");
     assert!(errors.contains("error HW1017: the log takes no more appends"), "{errors}");
     let told = errors.lines().find(|line| line.contains("these appends were not written"));

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::process::{Process, Server};
 
 /// Whether Mosquitto's clients are there.
@@ -61,24 +63,21 @@ async fn devices_publish_and_what_was_acknowledged_is_there_after_a_kill() {
                  SELECT 'alerts/' || device, temp FROM temperatures WHERE temp > 98",
         )
         .await;
-    let heard = client("mosquitto_sub", &port, &["-t", "alerts/#", "-q", "1", "-v", "-C", "2", "-W", "60"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    // A retained message of another topic says when it is subscribed to both.
+    let ready = ["-t", "is-subscribed", "-m", "yes", "-q", "1", "-r"];
+    assert!(client("mosquitto_pub", &port, &ready).status().unwrap().success());
+    let alerts = ["-t", "alerts/#", "-t", "is-subscribed", "-q", "1", "-v", "-C", "3", "-W", "180"];
+    let mut heard = Process::spawn(client("mosquitto_sub", &port, &alerts));
+    heard.wait_for("is-subscribed yes");
     let lines = |range: std::ops::Range<u32>| -> String {
         range.map(|temp| format!("{{\"temp\":{temp}}}\n")).collect()
     };
-    // The subscriber says nothing when it is ready: it has time while these go in.
     publish(&port, "plant/t1/temp", ("mqttv311", "1"), &lines(0..50));
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     publish(&port, "plant/t2/temp", ("mqttv5", "2"), &lines(50..100));
     publish(&port, "plant/t3/humidity", ("mqttv5", "1"), &lines(0..5));
     publish(&port, "plant/t3/temp", ("mqttv5", "1"), "{\"temp\":\"hot\"}\n{\"temp\":99}\n");
-    let heard = tokio::task::spawn_blocking(|| heard.wait_with_output().unwrap()).await.unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&heard.stdout),
-        "alerts/t2 {\"temp\":99.0}\nalerts/t3 {\"temp\":99.0}\n"
-    );
+    let (_, heard, _) = tokio::task::spawn_blocking(|| heard.end()).await.unwrap();
+    assert_eq!(heard, "is-subscribed yes\nalerts/t2 {\"temp\":99.0}\nalerts/t3 {\"temp\":99.0}");
 
     // Whoever has an acknowledgement can pull the plug.
     server.kill();
@@ -93,8 +92,9 @@ async fn devices_publish_and_what_was_acknowledged_is_there_after_a_kill() {
     let dead = server.rows("SELECT source, reason FROM system.dead_letters").await;
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert_eq!(dead[0]["source"], "temperatures");
-    let shown = server.rows("SELECT connector, state FROM system.connectors").await;
-    assert!(shown.iter().all(|one| one["connector"] == "mqtt" && one["state"] == "running"), "{shown:?}");
+    let is_running = |one: &Value| one["connector"] == "mqtt" && one["state"] == "running";
+    let shown = "SELECT connector, state FROM system.connectors";
+    server.wait_until(shown, |all| all.len() == 2 && all.iter().all(is_running)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +116,7 @@ async fn the_wills_of_clients_outlive_the_broker() {
     server.kill();
     drop(lamp);
     let (server, port) = serve(dir.path());
-    let heard = ["-t", "plant/+/state", "-q", "1", "-v", "-C", "1", "-W", "60"];
+    let heard = ["-t", "plant/+/state", "-q", "1", "-v", "-C", "1", "-W", "180"];
     let heard = tokio::task::spawn_blocking(move || client("mosquitto_sub", &port, &heard).output().unwrap());
     let heard = heard.await.unwrap();
     assert_eq!(String::from_utf8_lossy(&heard.stdout), "plant/lamp/state {\"state\":\"gone\"}\n");
@@ -155,11 +155,11 @@ async fn what_a_trigger_publishes_waits_for_a_subscriber_through_a_kill() {
     }
     server.kill();
     let (server, port) = serve(dir.path());
-    // What waits comes at once; the retained message, which comes besides, is not shown.
-    let mut late = client("mosquitto_sub", &port, &[&lasting[..], &["-R", "-W", "10"]].concat());
-    let late = tokio::task::spawn_blocking(move || late.output().unwrap()).await.unwrap();
-    let heard = String::from_utf8(late.stdout).unwrap();
-    let heard = heard.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    // What waits comes first, and then one more, which says that it is all; the retained message, which comes besides, is not shown.
+    let mut late = Process::spawn(client("mosquitto_sub", &port, &[&lasting[..], &["-R"]].concat()));
+    server.post("/v1/streams/readings", "{\"device\":\"d0\",\"n\":60}\n").await;
+    late.wait_for("\"n\":60}");
+    let heard = late.heard().iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut firsts: Vec<(String, u64)> = Vec::new();
     for document in heard {
         let id = document["id"].as_str().unwrap().to_owned();
@@ -171,11 +171,11 @@ async fn what_a_trigger_publishes_waits_for_a_subscriber_through_a_kill() {
     }
     for device in 0..3 {
         let own: Vec<u64> = firsts.iter().map(|(_, n)| *n).filter(|n| n % 3 == device).collect();
-        let expected: Vec<u64> = (0..60).filter(|n| n % 2 == 0 && n % 3 == device).collect();
+        let expected: Vec<u64> = (0..=60).filter(|n| n % 2 == 0 && n % 3 == device).collect();
         assert_eq!(own, expected, "each firing of d{device}, in order");
     }
     // Whoever comes now hears the last one.
-    let kept = ["-t", "alerts/#", "-C", "1", "-W", "60", "-F", "%r %t"];
+    let kept = ["-t", "alerts/#", "-C", "1", "-W", "180", "-F", "%r %t"];
     let kept = tokio::task::spawn_blocking(move || client("mosquitto_sub", &port, &kept).output().unwrap());
     assert_eq!(String::from_utf8_lossy(&kept.await.unwrap().stdout), "1 alerts/hot\n");
     let parked = "SELECT COUNT(*) AS n FROM system.trigger_deliveries WHERE outcome = 'parked'";

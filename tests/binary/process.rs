@@ -1,5 +1,6 @@
 //! Starts the binary, hears what it says, and ends it gently or at once.
 
+use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -10,6 +11,18 @@ use serde_json::Value;
 
 /// How long anything may take, in a debug build on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits until something is so, and answers what was found then. What was found last is told if it never is.
+pub async fn until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
+    let began = tokio::time::Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(last) if began.elapsed() > PATIENCE => panic!("{what}: not in time; last seen: {last:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
 
 /// The binary that was built with this test, in an environment that says nothing to it.
 pub fn headwater(arguments: &[&str]) -> Command {
@@ -270,10 +283,25 @@ impl Server {
         last
     }
 
+    /// Waits until the answer to a GET holds a text.
+    pub async fn wait_for_text(&self, path: &str, text: &str) {
+        let mut last = String::new();
+        let waiting = async {
+            while !last.contains(text) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                last = self.get(path).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("{path} never held {text:?}; at last it was\n{last}");
+        }
+    }
+
     /// Waits until a query answers one row with one number, which is at least this.
     pub async fn wait_for_count(&self, sql: &str, least: u64) -> u64 {
-        let number =
-            |rows: &[Value]| rows[0].as_object().and_then(|row| row.values().next()?.as_u64()).unwrap_or(0);
+        let number = |rows: &[Value]| {
+            rows.first().and_then(|row| row.as_object()?.values().next()?.as_u64()).unwrap_or(0)
+        };
         number(&self.wait_until(sql, |rows| number(rows) >= least).await)
     }
 

@@ -34,10 +34,11 @@ fn serve(data: &Path) -> (Server, String) {
     (Server::of(process), url)
 }
 
-async fn run(python: &Path, url: &str) -> Output {
+/// Publishes three readings and waits for the alarms that come of two of them, which are these rows of the table of alarms.
+async fn run(python: &Path, url: &str, alarms: [&str; 2]) -> Output {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/binary/wamp.py");
     let mut command = Command::new(python);
-    command.args([script, url]);
+    command.args([script, url]).args(alarms);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
@@ -57,7 +58,7 @@ async fn a_home_is_recorded_watched_and_told() {
         .await;
     let connectors = "SELECT state FROM system.connectors WHERE state = 'running'";
     server.wait_until(connectors, |rows| rows.len() == 2).await;
-    let output = run(&python, &url).await;
+    let output = run(&python, &url, ["0", "1"]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rows = "SELECT device, temp, wamp_topic FROM readings ORDER BY device";
     let expected = |times: usize| {
@@ -71,7 +72,7 @@ async fn a_home_is_recorded_watched_and_told() {
     server.kill();
     let (server, url) = serve(dir.path());
     server.wait_until(connectors, |rows| rows.len() == 2).await;
-    let output = run(&python, &url).await;
+    let output = run(&python, &url, ["2", "3"]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(server.rows(rows).await, expected(2));
     assert_eq!(server.terminate(), Some(0));

@@ -54,7 +54,7 @@ async def past():
         result = await session.call(GET, of.id, **options)
         return list(result.results or []), result.kwresults["is_limit_reached"]
 
-    for _ in range(500):
+    for _ in range(3_000):
         events, more = await get(device)
         if len(events) == 26:
             break

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use crate::process::Server;
+use crate::process::{Server, until};
 
 /// What the other side has and does.
 #[derive(Default)]
@@ -68,16 +67,6 @@ fn posted(outside: &Shared) -> Vec<u64> {
     numbers
 }
 
-async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..6_000 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("not in time: {what}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn polled_rows_are_posted_through_outages_and_kills() {
     let outside = Shared::default();
@@ -106,25 +95,33 @@ async fn polled_rows_are_posted_through_outages_and_kills() {
             server = Server::serve(data.path());
         }
     }
-    wait_until("40 rows", || posted(&outside).len() >= 40).await;
-    assert_eq!(posted(&outside), (0..40).collect::<Vec<_>>());
+    until("40 rows are posted", || {
+        let posted = posted(&outside);
+        if posted == (0..40).collect::<Vec<_>>() { Ok(()) } else { Err(posted) }
+    })
+    .await;
 
     // An outage is shown, and nothing is lost by it.
     outside.lock().unwrap().down = true;
     let state =
         "SELECT state, role, failures > 0 AS failed, last_error FROM system.connectors ORDER BY \"table\"";
     server.sql("INSERT INTO hooked VALUES (100)").await;
-    let shown = server.wait_until(state, |rows| rows.iter().all(|row| row["state"] == "retrying")).await;
+    let both = |rows: &[Value]| rows.len() == 2 && rows.iter().all(|row| row["state"] == "retrying");
+    let shown = server.wait_until(state, both).await;
     assert_eq!((&shown[0]["role"], &shown[1]["role"]), (&json!("sink"), &json!("source")));
     for row in &shown {
         assert_eq!(row["failed"], true, "{row}");
         let error = row["last_error"].as_str().unwrap();
         assert!(error.starts_with("HW5004: ") && error.contains("503"), "{error}");
     }
-    let metrics = server.get("/metrics").await;
-    assert!(metrics.contains("headwater_connector_running{table=\"hooked\",role=\"sink\"} 0"), "{metrics}");
+    // It is running whenever it tries again.
+    server.wait_for_text("/metrics", "headwater_connector_running{table=\"hooked\",role=\"sink\"} 0").await;
     outside.lock().unwrap().down = false;
-    wait_until("the row of the outage", || posted(&outside).contains(&100)).await;
+    until("the row of the outage is posted", || {
+        let posted = posted(&outside);
+        if posted.contains(&100) { Ok(()) } else { Err(posted) }
+    })
+    .await;
     let sink = "SELECT state, lag, position FROM system.connectors WHERE \"table\" = 'hooked'";
     let wanted = [json!({"state": "running", "lag": 0, "position": "{\"0\":\"41\"}"})];
     server.wait_until(sink, |rows| rows == wanted).await;
@@ -162,9 +159,12 @@ async fn the_rate_and_the_lag_are_measured() {
             "SELECT state, \"rows\", rows_per_second AS rate, lag, last_error FROM system.connectors WHERE \"table\" = '{table}'"
         )
     };
-    let shown = server.wait_until(&of("numbers"), |rows| rows[0]["rows"].as_u64() > Some(1_000)).await;
-    let rate = shown[0]["rate"].as_f64().unwrap();
-    assert!((20.0..400.0).contains(&rate), "200 rows a second were asked for: {shown:?}");
+    // 200 rows a second were asked for. After a pause, as on a busy machine, more of them come at once.
+    let is_measured = |rows: &[Value]| {
+        let rate = rows[0]["rate"].as_f64().unwrap_or_default();
+        rows[0]["rows"].as_u64() > Some(1_000) && (20.0..400.0).contains(&rate)
+    };
+    server.wait_until(&of("numbers"), is_measured).await;
     let shown = server.wait_until(&of("refused"), |rows| rows[0]["state"] == "failed").await;
     assert!(shown[0]["last_error"].as_str().unwrap().starts_with("HW5005: "), "{shown:?}");
     let shown = server.wait_until(&of("blocked"), |rows| rows[0]["lag"].as_u64() > Some(0)).await;

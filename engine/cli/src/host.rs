@@ -395,7 +395,7 @@ mod tests {
     }
 
     async fn wait_for(bodies: &Bodies, count: usize) {
-        for _ in 0..1_000 {
+        for _ in 0..12_000 {
             if bodies.lock().len() >= count {
                 return;
             }
@@ -406,7 +406,7 @@ mod tests {
 
     async fn wait_until_written_down(engine: &Engine, count: usize) {
         let query = "SELECT COUNT(*) FROM system.trigger_deliveries WHERE outcome = 'delivered'";
-        for _ in 0..1_000 {
+        for _ in 0..12_000 {
             if run(engine, query).await.contains(&format!("| {count} ")) {
                 return;
             }
