@@ -61,10 +61,21 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path) -> io::Result<DiskLock> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(DiskLock::new(file)),
+            Ok(()) => Ok(DiskLock::new(Locked(file))),
             Err(TryLockError::WouldBlock) => Err(io::Error::from(io::ErrorKind::WouldBlock)),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+/// A file that is locked until this is dropped, and not until it is closed: a child process that another thread has just begun to start
+/// has it open, too, for a moment.
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // If it fails, the lock ends when the file is closed.
+        let _ = self.0.unlock();
     }
 }
 
