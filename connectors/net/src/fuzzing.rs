@@ -2,7 +2,8 @@
 //!
 //! The suite needs Python 2.7; `tests/run` makes its environment where there is one. Without it the test says that it was left out.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -47,9 +48,23 @@ async fn echo(listener: TcpListener) {
     }
 }
 
-/// Runs cases, at least so many, none of which may fail.
+/// Runs cases, at least so many, none of which may fail. The suite gives most of them a second: what fails on a machine that is busy with other
+/// things is run again by itself.
 async fn run(wanted: &[String], least: usize) {
     let Some(wstest) = wstest() else { return };
+    let (cases, mut failed) = run_once(&wstest, wanted).await;
+    assert!(cases >= least, "only {cases} cases were run");
+    for _ in 0..2 {
+        if !failed.is_empty() {
+            let again: Vec<String> = failed.into_keys().collect();
+            failed = run_once(&wstest, &again).await.1;
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// Runs cases; how many there were, and those that failed with how.
+async fn run_once(wstest: &Path, wanted: &[String]) -> (usize, BTreeMap<String, String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tokio::spawn(echo(listener));
@@ -72,16 +87,15 @@ async fn run(wanted: &[String], least: usize) {
         .unwrap_or_else(|error| panic!("no report: {error}\n{}", String::from_utf8_lossy(&output.stderr)));
     let index: Value = serde_json::from_slice(&index).unwrap();
     let cases = index["headwater"].as_object().unwrap();
-    let mut failed = Vec::new();
+    let mut failed = BTreeMap::new();
     for (case, result) in cases {
         let told = |what: &str| result[what].as_str().unwrap_or_default().to_owned();
         let fine = |behavior: &str| ["OK", "NON-STRICT", "INFORMATIONAL"].contains(&behavior);
         if !fine(&told("behavior")) || !fine(&told("behaviorClose")) {
-            failed.push(format!("{case}: {} {}", told("behavior"), told("behaviorClose")));
+            failed.insert(case.clone(), format!("{} {}", told("behavior"), told("behaviorClose")));
         }
     }
-    assert!(cases.len() >= least, "only {} cases were run", cases.len());
-    assert!(failed.is_empty(), "{failed:#?}");
+    (cases.len(), failed)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -59,10 +58,7 @@ impl Lab {
     fn new() -> Self {
         let lab = Self { dir: tempfile::tempdir().unwrap() };
         for (name, text) in [("map.py", MAP), ("reduce.py", REDUCE), ("flaky.py", FLAKY)] {
-            let path = lab.write(name, text.as_bytes());
-            let mut rights = std::fs::metadata(&path).unwrap().permissions();
-            rights.set_mode(0o755);
-            std::fs::set_permissions(&path, rights).unwrap();
+            lab.write(name, text.as_bytes());
         }
         lab
     }
@@ -99,7 +95,11 @@ impl Lab {
     }
 
     fn spec(&self, mapper: &str, reducers: usize) -> JobSpec {
-        let program = |name: &str| Program::new(vec![self.path(name).to_str().unwrap().to_owned()]).unwrap();
+        // By its interpreter: a file that was just written may still be open in a process that another thread is about to start, and is not
+        // run itself then.
+        let program = |name: &str| {
+            Program::new(vec!["python3".to_owned(), self.path(name).to_str().unwrap().to_owned()]).unwrap()
+        };
         let place = |name: &str| Location::parse(self.path(name).to_str().unwrap()).unwrap();
         let mut spec = JobSpec::new(program(mapper), vec![place("in")], place("out"), self.path("work"), 2);
         spec.reducer = Some(program("reduce.py"));
@@ -128,8 +128,8 @@ impl Lab {
     /// What the programs say in a shell: sorted by `sort`, as bytes.
     fn shell(&self, map: &str) -> Vec<String> {
         let script = format!(
-            "for f in in/*; do (case $f in *.gz) gzip -dc $f;; *) cat $f;; esac; echo) | ./{map}; done \
-             | LC_ALL=C sort | ./reduce.py"
+            "for f in in/*; do (case $f in *.gz) gzip -dc $f;; *) cat $f;; esac; echo) | python3 {map}; done \
+             | LC_ALL=C sort | python3 reduce.py"
         );
         let mut bash = Command::new("bash");
         let output =

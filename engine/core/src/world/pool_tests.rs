@@ -150,7 +150,9 @@ fn whoever_waits_gets_a_turn_when_its_time_has_come() {
         counted.fetch_add(1, Ordering::SeqCst);
         Turn::Wait(Some(Duration::from_secs(3_600)))
     }));
-    until("five turns", || turns.load(Ordering::SeqCst) >= 5);
+    until("the first turn of the one that waits long", || late.load(Ordering::SeqCst) == 1);
+    let before = turns.load(Ordering::SeqCst);
+    until("five turns more", || turns.load(Ordering::SeqCst) >= before + 5);
     assert_eq!(late.load(Ordering::SeqCst), 1);
     long.wake();
     until("the turn of the one woken", || late.load(Ordering::SeqCst) == 2);

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use headwater_core::{Sequence, ShardId, StreamId};
 
@@ -44,13 +45,13 @@ fn counting(fixture: &Fixture, streams: &[StreamId]) -> (Arc<AtomicU64>, CommitG
     (calls, guard)
 }
 
-/// A wake may come a moment after the answer; a further append passes that moment in any kind of world.
+/// A wake may come a moment after the answer, and later on a busy machine.
 fn wait_until(_log: &dyn Log, met: impl Fn() -> bool) {
-    for _ in 0..100_000 {
+    for _ in 0..60_000 {
         if met() {
             return;
         }
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
     panic!("nobody was woken");
 }

@@ -25,7 +25,7 @@ fn options(data: &std::path::Path, prefix: &str) -> EngineOptions {
 }
 
 async fn until(engine: &Engine, reached: impl Fn(&JobStatus) -> bool) -> JobStatus {
-    for _ in 0..1_000 {
+    for _ in 0..12_000 {
         if let Some(job) = engine.jobs().into_iter().find(&reached) {
             return job;
         }

@@ -109,11 +109,11 @@ fn answers_that_are_read_slowly_keep_no_thread() {
         let mut slow = Vec::new();
         for _ in 0..8 {
             let mut rows = stream(&engine, "SELECT k FROM s").await;
-            let first = tokio::time::timeout(Duration::from_secs(20), rows.next()).await;
+            let first = tokio::time::timeout(Duration::from_secs(120), rows.next()).await;
             assert!(first.expect("the answer begins").unwrap().unwrap().num_rows() > 0);
             slow.push(rows);
         }
-        let appended = tokio::time::timeout(Duration::from_secs(20), engine.execute(insert)).await;
+        let appended = tokio::time::timeout(Duration::from_secs(120), engine.execute(insert)).await;
         appended.expect("there is a thread to append on").unwrap();
         // Each answer is whole all the same, and of the rows that there were.
         for rows in slow {

@@ -360,7 +360,7 @@ async fn feed(engine: &headwater_run::Engine, minutes: std::ops::Range<i64>, val
 /// Waits until a query answers this.
 async fn wait_for(engine: &headwater_run::Engine, sql: &str, expected: &[&str]) {
     let mut rows = Vec::new();
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         rows = columns_of(engine, sql).await;
         if rows == expected {
             return;

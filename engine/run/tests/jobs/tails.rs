@@ -26,7 +26,7 @@ async fn insert(engine: &Engine, device: &str, seconds: &[i64]) {
 }
 
 async fn next(tail: &mut Tail) -> TailBatch {
-    let next = tokio::time::timeout(Duration::from_secs(60), tail.try_next());
+    let next = tokio::time::timeout(Duration::from_secs(120), tail.try_next());
     next.await.expect("rows come").unwrap().expect("the tail goes on")
 }
 

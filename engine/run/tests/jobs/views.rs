@@ -21,7 +21,7 @@ async fn rows(engine: &Engine, sql: &str) -> Vec<String> {
 
 /// Asks until the answer is as expected, at most for a while.
 async fn eventually(engine: &Engine, sql: &str, expect: &[&str]) {
-    for _ in 0..500 {
+    for _ in 0..12_000 {
         if rows(engine, sql).await == expect {
             return;
         }

@@ -69,6 +69,10 @@ impl Play {
     async fn line(&mut self, line: &str) -> Result<(), String> {
         if let Some(millis) = line.strip_prefix("wait ") {
             tokio::time::sleep(Duration::from_millis(millis.parse().unwrap())).await;
+            // Whoever waited for less has his turn before this goes on, also if the machine was busy with other things all the time.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
             return Ok(());
         }
         let at = line.find(|letter: char| !letter.is_alphanumeric()).ok_or("what is that?")?;
