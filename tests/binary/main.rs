@@ -17,7 +17,7 @@ mod expected;
 mod kafka;
 mod mapreduce;
 mod mqtt;
-#[path = "../../connectors/tests/conformance/ports.rs"]
+#[path = "../../connectors/kafka/tests/kafka/ports.rs"]
 mod ports;
 mod process;
 mod prompt;

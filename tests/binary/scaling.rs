@@ -38,8 +38,8 @@ async fn post(server: &Server, numbers: std::ops::Range<u64>) {
     }
 }
 
-/// Posts whenever fewer rows than this wait for the job, until it is over; answers how many numbers there are in all. So it is behind however
-/// fast this machine is at the moment.
+/// Posts whenever fewer rows than this wait for the job, until it is over; answers how many numbers there are in all. So it is behind,
+/// however fast this machine is at the moment.
 async fn load(server: &Server, from: u64, waiting: u64, is_over: &AtomicBool) -> u64 {
     let mut posted = from;
     while !is_over.load(Ordering::Relaxed) {

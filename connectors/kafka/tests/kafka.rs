@@ -16,7 +16,7 @@ mod lab;
 mod logs;
 #[path = "kafka/outage.rs"]
 mod outage;
-#[path = "../../tests/conformance/ports.rs"]
+#[path = "kafka/ports.rs"]
 mod ports;
 #[path = "kafka/registry.rs"]
 mod schema_registry;

@@ -17,7 +17,7 @@ mod found;
 mod lab;
 #[path = "connector/mosquitto.rs"]
 mod mosquitto;
-#[path = "../../tests/conformance/ports.rs"]
+#[path = "../../kafka/tests/kafka/ports.rs"]
 mod ports;
 
 use std::io::{BufRead as _, BufReader};

@@ -48,8 +48,8 @@ async fn echo(listener: TcpListener) {
     }
 }
 
-/// Runs cases, at least so many, none of which may fail. The suite gives most of them a second: what fails on a machine that is busy with other
-/// things is run again by itself.
+/// Runs cases, at least so many, none of which may fail. The suite gives most of them a second: what fails on a busy machine is run again
+/// by itself.
 async fn run(wanted: &[String], least: usize) {
     let Some(wstest) = wstest() else { return };
     let (cases, mut failed) = run_once(&wstest, wanted).await;

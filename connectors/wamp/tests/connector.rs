@@ -12,7 +12,7 @@ mod lab;
 #[path = "load/peer.rs"]
 #[allow(dead_code, reason = "what others need of it")]
 mod peer;
-#[path = "../../tests/conformance/ports.rs"]
+#[path = "../../kafka/tests/kafka/ports.rs"]
 mod ports;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@
 #[allow(dead_code, reason = "what others need of it")]
 mod lab;
 mod lookups;
-#[path = "../../../tests/conformance/ports.rs"]
+#[path = "../../../kafka/tests/kafka/ports.rs"]
 mod ports;
 mod promise;
 mod rows;
