@@ -63,8 +63,8 @@ async fn records_of_a_stream_are_added_to_items_once_through_a_kill() {
     until("both are active", || {
         let stream = kinesis.call("describe_stream_summary", json!({"StreamName": name}));
         let table = dynamodb.call("describe_table", json!({"TableName": name}));
-        let states = [&stream["StreamDescriptionSummary"]["StreamStatus"], &table["Table"]["TableStatus"]]
-            .map(Value::clone);
+        let states = [&stream["StreamDescriptionSummary"]["StreamStatus"], &table["Table"]["TableStatus"]];
+        let states: Vec<Value> = states.into_iter().cloned().collect();
         if states.iter().all(|state| state == "ACTIVE") { Ok(()) } else { Err(states) }
     })
     .await;

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::lab::{PATIENCE, eventually, runtime};
+use crate::lab::{PATIENCE, eventually, runtime, until};
 
 /// A log with a stream of firings for each of two triggers.
 pub struct Firings {
@@ -161,10 +161,8 @@ fn fine(_: &Value, _: u32) -> (Duration, StatusCode) {
 
 /// Waits until nothing is left to deliver of what was there when the delivery was started.
 pub fn settle(runtime: &Runtime, handle: &Handle) -> Status {
-    runtime.block_on(eventually("nothing is left to deliver", || {
-        let status = handle.status();
-        let is_over = status.state == State::Running && status.lag == Some(0);
-        if status.state.is_final() || is_over { Ok(status) } else { Err(status) }
+    runtime.block_on(until(handle, "nothing is left to deliver", |status| {
+        status.state.is_final() || (status.state == State::Running && status.lag == Some(0))
     }))
 }
 
@@ -176,10 +174,7 @@ fn a_firing_is_posted_as_a_document_with_its_id() {
     let handle = firings.start(&runtime, &def("hot", &receiver.url, &[]), &Allowed::default());
     settle(&runtime, &handle);
     firings.fire("hot", &["c"]);
-    runtime.block_on(eventually("the fourth is delivered", || {
-        let status = handle.status();
-        if status.rows == 4 { Ok(()) } else { Err(status) }
-    }));
+    runtime.block_on(until(&handle, "the fourth is delivered", |status| status.rows == 4));
     assert_eq!(receiver.sequences(Some("a")), ["0", "2"]);
     let mut all = receiver.sequences(None);
     all.sort();
@@ -264,8 +259,7 @@ fn a_dead_receiver_delays_only_its_own_trigger_and_a_slow_one_is_cut_short() {
     let handle = firings.start(&runtime, &def("hot", &receiver.url, &[]), &Allowed::default());
     settle(&runtime, &handle);
     assert_eq!(receiver.got.lock().len(), 3);
-    let waits = || if dead.status().lag == Some(2) { Ok(()) } else { Err(dead.status()) };
-    runtime.block_on(eventually("two wait for whom nobody hears", waits));
+    runtime.block_on(until(&dead, "two wait for whom nobody hears", |status| status.lag == Some(2)));
     runtime.block_on(dead.stop());
     // The same trigger, sent elsewhere, goes on where it was; the first attempt there takes too long.
     let before = firings.attempts("cold").len();

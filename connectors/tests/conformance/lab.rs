@@ -100,11 +100,7 @@ impl Lab {
                 tokio::time::sleep(Duration::from_millis(millis)).await;
                 return None;
             }
-            eventually("it comes to its end", || {
-                let status = handle.status();
-                if status.state.is_final() || is_idle(&status) { Ok(()) } else { Err(status) }
-            })
-            .await;
+            until(&handle, "it comes to its end", |status| status.state.is_final() || is_idle(status)).await;
             Some(handle.stop().await)
         });
         end(runtime);
@@ -125,6 +121,15 @@ pub async fn eventually<T, E: std::fmt::Debug>(what: &str, mut look: impl FnMut(
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
+}
+
+/// Waits until a connector fares so, and answers how it fares then.
+pub async fn until(handle: &Handle, what: &str, is_so: impl Fn(&Status) -> bool) -> Status {
+    let look = || {
+        let status = handle.status();
+        if is_so(&status) { Ok(status) } else { Err(Box::new(status)) }
+    };
+    eventually(what, look).await
 }
 
 pub fn runtime() -> Runtime {

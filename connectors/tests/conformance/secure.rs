@@ -8,7 +8,7 @@ use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, State, St
 
 use crate::deliveries::{self, Firings, settle};
 use crate::found::Keys;
-use crate::lab::{Lab, def, eventually, runtime};
+use crate::lab::{Lab, def, runtime, until};
 
 /// A server that asks for a certificate. Killed when dropped.
 struct Receiver {
@@ -50,11 +50,8 @@ fn failing(lab: &Lab, def: ConnectorDef) -> Status {
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let handle = supervisor.start_sink(def).unwrap();
     // One that tries again is running meanwhile.
-    let status = runtime.block_on(eventually("it fails", || {
-        let status = handle.status();
-        let has_failed = matches!(status.state, State::Retrying | State::Failed);
-        if has_failed { Ok(status) } else { Err(status) }
-    }));
+    let has_failed = |status: &Status| matches!(status.state, State::Retrying | State::Failed);
+    let status = runtime.block_on(until(&handle, "it fails", has_failed));
     runtime.block_on(handle.stop());
     status
 }
@@ -81,9 +78,7 @@ fn a_private_authority_is_trusted_and_clients_prove_who_they_are() {
     let life = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&polled.ingest), life.handle().clone()).unwrap();
     let source = supervisor.start_source(def("polling_http", &options), |_| ()).unwrap();
-    life.block_on(eventually("it is polled", || {
-        if polled.numbers("events", "n") == [7] { Ok(()) } else { Err(source.status()) }
-    }));
+    life.block_on(until(&source, "it is polled", |_| polled.numbers("events", "n") == [7]));
     life.block_on(source.stop());
     assert_eq!(receiver.heard(), "client GET -");
 

@@ -11,7 +11,7 @@ use axum::routing::post;
 use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, State};
 use parking_lot::Mutex;
 
-use crate::lab::{LIVES, Lab, PATIENCE, assert_dense, def, eventually, runtime};
+use crate::lab::{LIVES, Lab, PATIENCE, assert_dense, def, runtime, until};
 
 /// Runs a sink through many lives, while rows come in, until all is delivered.
 fn live(lab: &Lab, def: &ConnectorDef, rows: i64) {
@@ -277,10 +277,7 @@ fn rows_are_posted_only_where_the_configuration_lets_webhooks_go() {
     }
     let endpoint = format!("http://{address}/hooks/7");
     let handle = supervisor.start_sink(def("webhook", &[("endpoint", endpoint.as_str())])).unwrap();
-    server.block_on(eventually("all is delivered", || {
-        let status = handle.status();
-        if status.lag == Some(0) { Ok(()) } else { Err(status) }
-    }));
+    server.block_on(until(&handle, "all is delivered", |status| status.lag == Some(0)));
     server.block_on(handle.stop());
     assert_eq!(received.lock().len(), 3);
 }

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State};
 
-use crate::lab::{LIVES, Lab, assert_dense, def, eventually, runtime};
+use crate::lab::{LIVES, Lab, assert_dense, def, runtime, until};
 
 /// Runs a bounded source through many lives to its end, and counts.
 fn check(def: &ConnectorDef, rows: i64, bad: usize) {
@@ -118,8 +118,7 @@ fn new_files_are_seen_where_that_is_asked_for() {
             write(&dir.path().join(".hidden"), &format!("{{\"n\":{n}}}\n"));
             #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
             std::fs::rename(dir.path().join(".hidden"), dir.path().join(format!("{n}.jsonl"))).unwrap();
-            let look = || if lab.numbers("events", "n").len() > n { Ok(()) } else { Err(handle.status()) };
-            eventually("the new file is read", look).await;
+            until(&handle, "the new file is read", |_| lab.numbers("events", "n").len() > n).await;
         }
         assert_eq!(handle.stop().await.state, State::Stopped);
     });
@@ -171,10 +170,7 @@ fn an_outage_is_shown_and_survived() {
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let options = [("endpoint", endpoint.as_str()), ("poll_interval_ms", "5")];
     let handle = supervisor.start_source(def("polling_http", &options), |_| ()).unwrap();
-    runtime.block_on(eventually("three answers are read", || {
-        let status = handle.status();
-        if status.rows >= 3 { Ok(()) } else { Err(status) }
-    }));
+    runtime.block_on(until(&handle, "three answers are read", |status| status.rows >= 3));
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.failures, 2);
     let error = status.last_error.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State};
 
-use crate::lab::{LIVES, Lab, assert_dense, def, eventually, runtime};
+use crate::lab::{LIVES, Lab, assert_dense, def, runtime, until};
 use crate::server::{Server, pause};
 
 /// A table `name (n, text)`, with `n` as its key if that is said, and the sink into it.
@@ -79,16 +79,10 @@ pub fn each_row_once_while_the_server_is_killed(server: &mut Server) {
         server.kill();
         lab.fill(rows, rows + 1_000);
         rows += 1_000;
-        runtime.block_on(eventually("the outage is noticed", || {
-            let status = handle.status();
-            if status.failures > before { Ok(()) } else { Err(status) }
-        }));
+        runtime.block_on(until(&handle, "the outage is noticed", |status| status.failures > before));
         server.run();
     }
-    runtime.block_on(eventually("all is delivered", || {
-        let status = handle.status();
-        if status.lag == Some(0) { Ok(()) } else { Err(status) }
-    }));
+    runtime.block_on(until(&handle, "all is delivered", |status| status.lag == Some(0)));
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.lag, Some(0), "{status:?}");
     assert!(status.last_error.unwrap().starts_with("HW5004"));
@@ -114,10 +108,8 @@ pub fn a_position_that_somebody_else_moved_is_read_again(server: &Server) {
     let handle = supervisor.start_sink(def).unwrap();
     runtime.block_on(async {
         let settle = async |rows: i64| {
-            eventually("it has written all", || {
-                let status = handle.status();
-                let is_there = status.lag == Some(0) && status.positions.get("0") == Some(&rows.to_string());
-                if is_there { Ok(()) } else { Err(status) }
+            until(&handle, "it has written all", |status| {
+                status.lag == Some(0) && status.positions.get("0") == Some(&rows.to_string())
             })
             .await;
         };

@@ -9,7 +9,7 @@ use headwater_core::{ShardId, StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_log::{Log, MemoryLog, ReadSpec, StreamSpec};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, until};
 use crate::promise::{sink, to};
 use crate::server::{Kind, Server};
 
@@ -112,10 +112,8 @@ pub fn any_number_of_rows_may_be_refused(server: &Server) {
         headwater_connectors::ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone())
             .unwrap();
     let handle = supervisor.start_sink(def).unwrap();
-    runtime.block_on(crate::lab::eventually("all are refused", || {
-        let status = handle.status();
-        let is_over = status.positions.get("0").is_some_and(|next| next == "1500");
-        if is_over { Ok(()) } else { Err(status) }
+    runtime.block_on(until(&handle, "all are refused", |status| {
+        status.positions.get("0").is_some_and(|next| next == "1500")
     }));
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.lag, Some(0), "{:?}", status.last_error);
@@ -186,10 +184,8 @@ pub fn secrets_are_not_shown_and_certificates_are_checked(server: &Server) {
         headwater_connectors::ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone())
             .unwrap();
     let handle = supervisor.start_sink(with("verify-ca", &other)).unwrap();
-    let error = runtime.block_on(crate::lab::eventually("it fails", || {
-        let status = handle.status();
-        status.last_error.clone().ok_or(status)
-    }));
+    let status = runtime.block_on(until(&handle, "it fails", |status| status.last_error.is_some()));
+    let error = status.last_error.unwrap();
     assert!(error.to_lowercase().contains("certificate"), "{error}");
     assert_eq!(server.ask("SELECT COUNT(*) FROM sealed"), "10");
 }

@@ -8,7 +8,7 @@ use headwater_kafka::CONNECTOR;
 use tokio::runtime::Runtime;
 
 use crate::broker;
-use crate::lab::{Lab, assert_dense, def, eventually, runtime};
+use crate::lab::{Lab, assert_dense, def, eventually, runtime, until};
 use crate::topic::Topic;
 
 /// Rows of a part.
@@ -97,9 +97,7 @@ fn a_pattern_names_whole_topics_alone_and_in_a_group() {
             ("scan.assignment", assignment),
         ];
         let source = supervisor.start_source(def("kafka", &options), |_| ()).unwrap();
-        runtime.block_on(eventually("both topics are read", || {
-            if lab.numbers("events", "n").len() >= 20 { Ok(()) } else { Err(source.status()) }
-        }));
+        runtime.block_on(until(&source, "both are read", |_| lab.numbers("events", "n").len() >= 20));
         let status = runtime.block_on(source.stop());
         assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
         assert_eq!(status.positions.len(), 2, "{:?}", status.positions);

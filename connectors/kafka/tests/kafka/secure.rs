@@ -6,7 +6,7 @@ use headwater_connectors::{ConnectorSupervisor, State, registry};
 use headwater_kafka::CONNECTOR;
 
 use crate::broker::Broker;
-use crate::lab::{Lab, def, eventually, runtime};
+use crate::lab::{Lab, def, runtime, until};
 use crate::topic::Topic;
 
 #[test]
@@ -51,10 +51,7 @@ fn a_listener_with_tls_lets_in_who_knows_the_password() {
     let runtime = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let handle = supervisor.start_source(options(&login("hunter2"), None), |_| ()).unwrap();
-    runtime.block_on(eventually("it fails", || {
-        let status = handle.status();
-        if status.failures > 0 { Ok(()) } else { Err(status) }
-    }));
+    runtime.block_on(until(&handle, "it fails", |status| status.failures > 0));
     let told = runtime.block_on(handle.stop()).last_error.unwrap();
     assert!(told.starts_with("HW5004") && told.contains("certificate"), "{told}");
 }

@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::topic_partition_list::Offset;
 
 use crate::broker;
-use crate::lab::{Lab, PATIENCE, assert_dense, def, eventually, runtime};
+use crate::lab::{Lab, PATIENCE, assert_dense, def, runtime, until};
 use crate::topic::Topic;
 
 /// How long lives last, in milliseconds: a connection takes some hundred.
@@ -76,10 +76,8 @@ fn what_is_written_later_is_seen_in_order_and_lag_is_told() {
     for part in 0..3 {
         topic.fill(&producer, part * 400, (part + 1) * 400);
         Topic::flush(&producer);
-        runtime.block_on(eventually("what was written is read", || {
-            let status = handle.status();
-            if status.rows as i64 >= (part + 1) * 400 { Ok(()) } else { Err(status) }
-        }));
+        let all = (part + 1) as u64 * 400;
+        runtime.block_on(until(&handle, "what was written is read", |status| status.rows >= all));
     }
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
@@ -166,9 +164,7 @@ fn what_retention_has_taken_is_told_and_passed_over_only_if_asked() {
     let first = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), first.handle().clone()).unwrap();
     let source = supervisor.start_source(def("kafka", &topic.options(&end)), |_| ()).unwrap();
-    first.block_on(eventually("what is there is read", || {
-        if lab.numbers("events", "n").len() >= 10 { Ok(()) } else { Err(source.status()) }
-    }));
+    first.block_on(until(&source, "what is there is read", |_| lab.numbers("events", "n").len() >= 10));
     first.block_on(source.stop());
     assert_eq!(lab.numbers("events", "n"), (0..10).collect::<Vec<_>>());
     topic.fill(&producer, 10, 30);
