@@ -158,7 +158,7 @@ async fn what_a_trigger_publishes_waits_for_a_subscriber_through_a_kill() {
     // What waits comes first, and then one more, which says that it is all; the retained message, which comes besides, is not shown.
     let mut late = Process::spawn(client("mosquitto_sub", &port, &[&lasting[..], &["-R"]].concat()));
     server.post("/v1/streams/readings", "{\"device\":\"d0\",\"n\":60}\n").await;
-    late.wait_for("\"n\":60}");
+    late.wait_for("\"n\":60");
     let heard = late.heard().iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut firsts: Vec<(String, u64)> = Vec::new();
     for document in heard {

@@ -11,7 +11,7 @@ import select
 import sys
 import time
 
-PATIENCE = 120
+PATIENCE = 300
 
 
 def main():

@@ -31,14 +31,25 @@ fn try_open(address: &str, name: &str, options: TopicLogOptions) -> Result<Arc<T
     TopicLog::open(world, Arc::new(topics), name, options)
 }
 
+/// Opens a log at a broker that is there, but may be busy for longer than opening waits.
+fn open_surely(address: &str, name: &str, options: &TopicLogOptions) -> Arc<TopicLog> {
+    let mut attempts = 0;
+    loop {
+        match try_open(address, name, options.clone()) {
+            Err(LogError::Topics(TopicError::Outage { .. })) if attempts < 10 => attempts += 1,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 fn open(address: &str, name: &str) -> Arc<TopicLog> {
-    try_open(address, name, TopicLogOptions::default()).unwrap()
+    open_surely(address, name, &TopicLogOptions::default())
 }
 
 /// Opens a log whose reads all ask the broker.
 fn open_forgetful(address: &str, name: &str) -> Arc<TopicLog> {
     let options = TopicLogOptions { recent_bytes: 0, ..TopicLogOptions::default() };
-    try_open(address, name, options).unwrap()
+    open_surely(address, name, &options)
 }
 
 fn create(log: &dyn Log, shards: u32) -> StreamId {
