@@ -283,7 +283,13 @@ async fn killed_again_and_again_each_row_comes_out_once() {
             tokio::time::sleep(std::time::Duration::from_millis(60 + 130 * life)).await;
         }
         // However slow the machine is, the first life comes so far that rows are written.
-        until("rows are written", || std::fs::metadata(place.path("one.jsonl")).map(drop)).await;
+        until("rows are written", || {
+            match std::fs::metadata(place.path("one.jsonl")).map(|file| file.len()) {
+                Ok(1..) => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
         running.kill();
     }
     let server = Server::serve(&place.path("data"));
