@@ -10,6 +10,7 @@
 //! Invariants:
 //! - What librdkafka does by waiting, it does on a thread where that is allowed; nothing else touches a client.
 //! - An offset is committed to a group only when the rows before it are durable in the log; the log, not the group, says where to go on.
+//! - What was sent is kept until it is committed: if the broker refuses some of it for its length, the rest goes again.
 //! - After a transaction of which nobody knows how it ended the producer is dropped, and what is there is read back.
 
 mod about;
@@ -21,6 +22,7 @@ mod consumer;
 mod encode;
 mod log;
 mod offsets;
+mod pieces;
 mod producer;
 mod readback;
 mod registry;

@@ -1,6 +1,6 @@
 //! A producer that is used where waiting is allowed, with its transactions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use crate::answers;
@@ -45,6 +45,23 @@ struct Heard {
     ends: BTreeMap<i32, i64>,
     /// The first message that was not written.
     failed: Option<KafkaError>,
+    /// The messages of batches that were too long, by their header.
+    too_long: BTreeSet<String>,
+}
+
+/// What keeps messages from being written.
+pub(crate) enum Failure {
+    /// The broker has refused a batch because of its length. These were in it, by their header, as far as that is known. If there is a
+    /// transaction, it can only be aborted, and this producer is of no use any more.
+    TooLong(BTreeSet<String>),
+    /// Something else.
+    Other(ConnectorError),
+}
+
+impl From<ConnectorError> for Failure {
+    fn from(error: ConnectorError) -> Self {
+        Self::Other(error)
+    }
 }
 
 /// Hears what becomes of messages.
@@ -71,9 +88,21 @@ impl ProducerContext for Ledger {
                 let end = heard.ends.entry(message.partition()).or_default();
                 *end = (*end).max(message.offset() + 1);
             }
-            Err((error, _)) => drop(heard.failed.get_or_insert_with(|| error.clone())),
+            Err((error, message)) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                    heard.too_long.extend(header_of(message));
+                }
+                heard.failed.get_or_insert_with(|| error.clone());
+            }
         }
     }
+}
+
+/// By which header a message is known.
+fn header_of(message: &BorrowedMessage<'_>) -> Option<String> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == HEADER)?;
+    Some(String::from_utf8_lossy(header.value?).into_owned())
 }
 
 /// A producer to one topic.
@@ -83,8 +112,9 @@ pub(crate) struct TopicProducer {
     topic: String,
     notes: Notes,
     heard: Arc<Mutex<Heard>>,
-    /// Whether messages are committed by transactions.
-    is_transactional: bool,
+    /// With one, messages are committed by transactions.
+    transactional_id: Option<String>,
+    bytes_max: Option<usize>,
     is_open: bool,
 }
 
@@ -124,14 +154,24 @@ impl TopicProducer {
             topic: topic.to_owned(),
             notes,
             heard,
-            is_transactional: transactional_id.is_some(),
+            transactional_id: transactional_id.map(str::to_owned),
+            bytes_max,
             is_open: false,
         };
-        if opened.is_transactional {
+        if opened.is_transactional() {
             let started = opened.producer.init_transactions(PATIENCE);
             started.map_err(|error| opened.failed("begin transactions", &error))?;
         }
         Ok(opened)
+    }
+
+    /// Makes another one in its place, which ends what this one left open.
+    pub fn anew(&self) -> Result<Self> {
+        Self::open(&self.cluster, &self.topic, self.transactional_id.as_deref(), self.bytes_max)
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.transactional_id.is_some()
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> ConnectorError {
@@ -160,7 +200,7 @@ impl TopicProducer {
 
     /// Begins a transaction, unless one is open.
     pub fn begin(&mut self) -> Result<()> {
-        if self.is_transactional && !self.is_open {
+        if self.is_transactional() && !self.is_open {
             self.producer.begin_transaction().map_err(|error| self.failed("begin a transaction", &error))?;
         }
         self.is_open = true;
@@ -168,7 +208,13 @@ impl TopicProducer {
     }
 
     /// Hands a message to the producer, and waits while its queue is full.
-    pub fn send(&self, encoded: &Encoded, message: &Out, key: &str, partition: Option<i32>) -> Result<()> {
+    pub fn send(
+        &self,
+        encoded: &Encoded,
+        message: &Out,
+        key: &str,
+        partition: Option<i32>,
+    ) -> Result<(), Failure> {
         let mut headers = OwnedHeaders::new_with_capacity(message.headers.len() + 1);
         for (name, value) in &message.headers {
             headers = headers.insert(Header { key: name, value: value.as_deref() });
@@ -187,36 +233,63 @@ impl TopicProducer {
                     answers::rest();
                     self.take_answers()?;
                 }
-                Err((error, _)) => return Err(self.failed("write", &error)),
+                Err((error, _)) => {
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                        // By itself it is longer than message.max.bytes, if that was set.
+                        self.heard.lock().too_long.insert(key.to_owned());
+                    }
+                    return Err(self.failure("write", &error));
+                }
             }
         }
     }
 
     /// Takes the answers that are there, without waiting: their messages take memory until then, and one that was not written is told
     /// before more are sent.
-    pub fn take_answers(&self) -> Result<()> {
+    pub fn take_answers(&self) -> Result<(), Failure> {
         answers::take(&self.producer);
         self.check()
     }
 
     /// Whether all that was heard is good.
-    fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<(), Failure> {
         // What else is to be heard of a failure is noted where this is.
         let failed = self.heard.lock().failed.clone();
-        failed.map_or(Ok(()), |error| Err(self.failed("write", &error)))
+        failed.map_or(Ok(()), |error| Err(self.failure("write", &error)))
+    }
+
+    /// What it means that a message was not written. With a batch that the broker refuses the transaction is lost: librdkafka purges what
+    /// has not gone out yet, may say that before it tells of the refusal, and takes no more messages. So all answers are waited for.
+    fn failure(&self, what: &str, error: &KafkaError) -> Failure {
+        use RDKafkaErrorCode::{MessageSizeTooLarge, PurgeInflight, PurgeQueue, State};
+        let code = error.rdkafka_error_code();
+        if [MessageSizeTooLarge, PurgeInflight, PurgeQueue, State].map(Some).contains(&code)
+            && let Err(error) = answers::wait_for_all(&self.producer, PATIENCE)
+        {
+            tracing::debug!(%error, "not all messages were answered");
+        }
+        let too_long = std::mem::take(&mut self.heard.lock().too_long);
+        if too_long.is_empty() && code != Some(MessageSizeTooLarge) {
+            return Failure::Other(self.failed(what, error));
+        }
+        Failure::TooLong(too_long)
     }
 
     /// Makes everything that was sent safe: commits the transaction, or waits for all answers. After an error nobody knows what is
-    /// there: this producer is of no use any more.
-    pub fn commit(&mut self) -> Result<BTreeMap<i32, i64>> {
+    /// there, unless something was too long, for then nothing was committed; this producer is of no use any more.
+    pub fn commit(&mut self) -> Result<BTreeMap<i32, i64>, Failure> {
         if std::mem::take(&mut self.is_open) {
             let done = answers::wait_for_all(&self.producer, PATIENCE).and_then(|()| {
-                if self.is_transactional { self.producer.commit_transaction(PATIENCE) } else { Ok(()) }
+                let is_refused = !self.heard.lock().too_long.is_empty();
+                if !self.is_transactional() || is_refused {
+                    return Ok(());
+                }
+                self.producer.commit_transaction(PATIENCE)
             });
             // What became of the messages says more than that the transaction must be aborted, unless that is because of a fence.
             match done {
                 Err(error) if is_fence(error.rdkafka_error_code()) => {
-                    return Err(self.failed("commit", &error));
+                    return Err(self.failed("commit", &error).into());
                 }
                 done => {
                     self.check()?;
@@ -228,11 +301,8 @@ impl TopicProducer {
     }
 }
 
-/// How long a message may be at a topic. `None` if it may not be asked, or if messages become shorter on their way: then the broker tells.
+/// How long a message may be at a topic. `None` if it may not be asked.
 pub(crate) fn ask_bytes_max(cluster: &Cluster, topic: &str) -> Option<usize> {
-    if cluster.compresses() {
-        return None;
-    }
     let admin: AdminClient<DefaultClientContext> = cluster.producer_config(&[]).create().ok()?;
     let options = AdminOptions::new().request_timeout(Some(crate::cluster::PATIENCE));
     let asked = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options)).ok()?;

@@ -39,6 +39,12 @@ pub(crate) fn prefix_of(writer: &str, shard: ShardId) -> String {
     format!("{writer}/{shard}/")
 }
 
+/// Of which row a message is, by its header's value, if `writer` has written it.
+pub(crate) fn place_in(writer: &str, value: &str) -> Option<(ShardId, Sequence)> {
+    let (shard, sequence) = value.strip_prefix(writer)?.strip_prefix('/')?.split_once('/')?;
+    Some((ShardId(shard.parse().ok()?), Sequence(sequence.parse().ok()?)))
+}
+
 /// Reads what was committed to a topic after `known`. Without known ends nothing is read.
 pub(crate) fn read_back(
     world: &World,
@@ -81,13 +87,10 @@ pub(crate) fn read_back(
         }
     }
     wait_for_others(world, cluster, &committed, &begin, &found.ends)?;
-    let prefix = format!("{writer}/");
     collect(world, &committed, begin, &found.ends, |value| {
-        let parsed = value.strip_prefix(&prefix).and_then(|rest| rest.split_once('/'));
-        let parsed = parsed.and_then(|(shard, sequence)| Some((shard.parse().ok()?, sequence.parse().ok()?)));
-        if let Some((shard, sequence)) = parsed {
-            let next = found.next.entry(ShardId(shard)).or_insert(Sequence(sequence).plus(1));
-            *next = (*next).max(Sequence(sequence).plus(1));
+        if let Some((shard, sequence)) = place_in(writer, value) {
+            let next = found.next.entry(shard).or_insert(sequence.plus(1));
+            *next = (*next).max(sequence.plus(1));
         }
     })
     .map_err(failed)?;

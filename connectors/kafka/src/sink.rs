@@ -1,6 +1,6 @@
 //! Writes to a topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 
 use crate::cluster::Cluster;
 use crate::encode::{Encoded, MessageEncoder};
-use crate::producer::{BATCH_BYTES, HEADER, Spread, TopicProducer, ask_bytes_max};
-use crate::readback::{prefix_of, read_back};
+use crate::pieces::{Part, Piece, Refused};
+use crate::producer::{BATCH_BYTES, Failure, HEADER, Spread, TopicProducer, ask_bytes_max};
+use crate::readback::{place_in, prefix_of, read_back};
 use crate::registry::Registry;
 use crate::source::blocking;
 
@@ -54,17 +55,29 @@ pub(crate) struct KafkaSink {
 /// What is touched where waiting is allowed.
 struct Writing {
     producer: TopicProducer,
+    /// By which name we are known in headers.
+    writer: String,
+    spread: Spread,
     partitions: i32,
     /// The end of each partition as far as we know it: beyond are messages that are to be read back.
     ends: BTreeMap<i32, i64>,
     /// How long a message may be, if that is known.
     bytes_max: Option<usize>,
+    /// Whether messages become shorter on their way, so that one that is longer may be taken all the same.
+    compresses: bool,
+    /// What was given to us since the last commit.
+    pending: Vec<Part>,
 }
 
-/// What became of a delivery: how many bytes were sent, and the rows that the topic will never take.
+/// What became of a delivery.
+#[derive(Default)]
 struct Sent {
+    /// How many bytes were sent.
     bytes: usize,
+    /// The rows that the topic will never take.
     unfit: Vec<(usize, String)>,
+    /// What the broker has refused of all that is pending, if it has.
+    refused: Option<Refused>,
 }
 
 impl KafkaSink {
@@ -103,6 +116,46 @@ impl KafkaSink {
         self.context.parking.park(shard, rows, why.collect()).await
     }
 
+    /// Sends and commits what is pending once more, now that the broker has refused some of it, but for the messages that are to blame.
+    async fn get_over(&mut self, refused: &Refused) -> Result<()> {
+        let writing = self.writing()?;
+        let pending = Piece::new(std::mem::take(&mut writing.lock().pending));
+        (self.rows, self.bytes) = (0, 0);
+        let mut left = pending.divide(refused);
+        left.reverse();
+        while let Some(piece) = left.pop() {
+            if piece.is_refused {
+                // Before what comes after it is committed: where the sink stands is read from that.
+                self.park_message(&piece).await?;
+                continue;
+            }
+            let writing = Arc::clone(&writing);
+            let tried = move || {
+                let refused = writing.lock().write(&piece)?;
+                Ok((piece, refused))
+            };
+            if let (piece, Some(refused)) = blocking(tried).await? {
+                left.extend(piece.divide(&refused).into_iter().rev());
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the row aside of which a message is that the broker does not take.
+    async fn park_message(&self, piece: &Piece) -> Result<()> {
+        for part in &piece.parts {
+            for message in &part.encoded.messages[part.messages.clone()] {
+                let size = part.encoded.size(message, (HEADER.len(), self.settings.writer.len()));
+                let reason = format!(
+                    "its message, of about {size} bytes before it is compressed, is too long for the topic \
+                     (max.message.bytes), says the broker"
+                );
+                self.park(part.shard, part.first, &part.rows, vec![(message.row, reason)]).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn writing(&self) -> Result<Arc<Mutex<Writing>>> {
         let closed = || self.settings.cluster.outage("write", "the sink is not open");
         self.writing.clone().ok_or_else(closed)
@@ -121,36 +174,55 @@ impl Sink for KafkaSink {
 
     async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
         let (writing, encoder) = (self.writing()?, Arc::clone(&self.encoder));
-        let (writer, spread) = (self.settings.writer.clone(), self.settings.spread);
         let (shard, first, rows) = (delivery.shard, delivery.first, delivery.rows.clone());
         let sent = blocking(move || {
             let (encoded, unfit) = encoder.lock().encode_what_can_be(&delivery.rows)?;
-            let mut sent = Sent { bytes: 0, unfit };
+            let mut sent = Sent { unfit, ..Sent::default() };
             let mut writing = writing.lock();
-            writing.producer.begin()?;
-            for (from, encoded) in &encoded {
-                let place = Place { writer: &writer, shard, first: first.plus(*from as u64), spread };
-                send(&writing, encoded, (&place, *from), &mut sent)?;
+            for (from, mut encoded) in encoded {
+                let first = first.plus(from as u64);
+                writing.take_out_unfit(&mut encoded, shard, first, |row, why| {
+                    sent.unfit.push((from + row, why))
+                });
+                let values = encoded.messages.iter().filter_map(|message| encoded.value(message));
+                sent.bytes += values.map(<[u8]>::len).sum::<usize>();
+                let messages = 0..encoded.messages.len();
+                let rows = delivery.rows.slice(from, delivery.rows.num_rows() - from);
+                let part = Part { encoded: Arc::new(encoded), messages, rows, shard, first };
+                writing.pending.push(part.clone());
+                if sent.refused.is_none() {
+                    let done = writing.send(&part);
+                    sent.refused = writing.refused(done)?;
+                }
             }
-            writing.producer.take_answers()?;
             Ok(sent)
         })
         .await?;
         self.rows += rows.num_rows();
         self.bytes += sent.bytes;
-        self.park(shard, first, &rows, sent.unfit).await
+        self.park(shard, first, &rows, sent.unfit).await?;
+        match sent.refused {
+            Some(refused) => self.get_over(&refused).await,
+            None => Ok(()),
+        }
     }
 
     async fn flush(&mut self) -> Result<String> {
         let writing = self.writing()?;
         (self.rows, self.bytes) = (0, 0);
-        blocking(move || {
-            let mut writing = writing.lock();
-            let ends = writing.producer.commit()?;
-            writing.ends.extend(ends);
-            Ok(note_of(&writing.ends))
-        })
-        .await
+        let refused = blocking({
+            let writing = Arc::clone(&writing);
+            move || {
+                let mut writing = writing.lock();
+                let done = writing.commit();
+                writing.refused(done)
+            }
+        });
+        if let Some(refused) = refused.await? {
+            self.get_over(&refused).await?;
+        }
+        let note = note_of(&writing.lock().ends);
+        Ok(note)
     }
 
     fn is_full(&self) -> bool {
@@ -174,50 +246,78 @@ impl Sink for KafkaSink {
     }
 }
 
-/// Where rows come from, and where they go.
-struct Place<'a> {
-    writer: &'a str,
-    shard: ShardId,
-    first: Sequence,
-    spread: Spread,
-}
-
-/// Hands the messages of consecutive rows to the producer, but for those that are too long; `from` is the place of the first row.
-fn send(
-    writing: &Writing,
-    encoded: &Encoded,
-    (place, from): (&Place<'_>, usize),
-    sent: &mut Sent,
-) -> Result<()> {
-    let mut key = prefix_of(place.writer, place.shard);
-    let prefix = key.len();
-    for message in &encoded.messages {
-        let sequence = place.first.plus(message.row as u64);
-        key.truncate(prefix);
-        // A text takes all that is written to it.
-        let _ = write!(key, "{sequence}");
-        let size = encoded.size(message, (HEADER.len(), key.len()));
-        if let Some(most) = writing.bytes_max.filter(|most| size > *most) {
+impl Writing {
+    /// Takes those messages out that are longer than the topic takes, and says which and why.
+    fn take_out_unfit(
+        &self,
+        encoded: &mut Encoded,
+        shard: ShardId,
+        first: Sequence,
+        mut unfit: impl FnMut(usize, String),
+    ) {
+        let Some(most) = self.bytes_max.filter(|_| !self.compresses) else { return };
+        let prefix = prefix_of(&self.writer, shard).len();
+        for message in std::mem::take(&mut encoded.messages) {
+            let digits = first.plus(message.row as u64).0.checked_ilog10().map_or(1, |power| power + 1);
+            let size = encoded.size(&message, (HEADER.len(), prefix + digits as usize));
+            if size <= most {
+                encoded.messages.push(message);
+                continue;
+            }
             let reason = format!("its message has {size} bytes; the topic takes {most} (max.message.bytes)");
-            sent.unfit.push((from + message.row, reason));
-            continue;
+            unfit(message.row, reason);
         }
-        let turn = match place.spread {
-            Spread::Default => None,
-            Spread::Fixed => Some(u64::from(place.shard.0)),
-            Spread::RoundRobin => Some(sequence.0),
-        };
-        let count = u64::try_from(writing.partitions).unwrap_or(1).max(1);
-        let partition = turn.map(|turn| i32::try_from(turn % count).unwrap_or_default());
-        writing.producer.send(encoded, message, &key, partition)?;
-        sent.bytes += encoded.value(message).map_or(0, <[u8]>::len);
     }
-    Ok(())
+
+    /// Hands messages to the producer.
+    fn send(&mut self, part: &Part) -> Result<(), Failure> {
+        self.producer.begin()?;
+        let mut key = prefix_of(&self.writer, part.shard);
+        let prefix = key.len();
+        for message in &part.encoded.messages[part.messages.clone()] {
+            let sequence = part.first.plus(message.row as u64);
+            key.truncate(prefix);
+            // A text takes all that is written to it.
+            let _ = write!(key, "{sequence}");
+            let turn = match self.spread {
+                Spread::Default => None,
+                Spread::Fixed => Some(u64::from(part.shard.0)),
+                Spread::RoundRobin => Some(sequence.0),
+            };
+            let count = u64::try_from(self.partitions).unwrap_or(1).max(1);
+            let partition = turn.map(|turn| i32::try_from(turn % count).unwrap_or_default());
+            self.producer.send(&part.encoded, message, &key, partition)?;
+        }
+        self.producer.take_answers()
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        self.ends.extend(self.producer.commit()?);
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Sends and commits a piece; answers what the broker has refused of it, if it has.
+    fn write(&mut self, piece: &Piece) -> Result<Option<Refused>> {
+        let done = piece.parts.iter().try_for_each(|part| self.send(part)).and_then(|()| self.commit());
+        self.refused(done)
+    }
+
+    /// What the broker has refused. Nothing of the transaction is there then, and another producer is.
+    fn refused(&mut self, done: Result<(), Failure>) -> Result<Option<Refused>> {
+        let headers: BTreeSet<String> = match done {
+            Ok(()) => return Ok(None),
+            Err(Failure::Other(error)) => return Err(error),
+            Err(Failure::TooLong(headers)) => headers,
+        };
+        self.producer = self.producer.anew()?;
+        Ok(Some(headers.iter().filter_map(|header| place_in(&self.writer, header)).collect()))
+    }
 }
 
 /// Connects, and finds out where the sink stands.
 fn open(context: &Context, settings: &SinkSettings, stored: Cursor) -> Result<(Writing, Cursor)> {
-    let SinkSettings { cluster, topic, writer, exactly_once, .. } = settings;
+    let SinkSettings { cluster, topic, writer, exactly_once, spread, .. } = settings;
     let id = exactly_once.then_some(writer.as_str());
     let mut producer = TopicProducer::open(cluster, topic, id, None)?;
     let partitions = producer.partitions()?;
@@ -236,7 +336,9 @@ fn open(context: &Context, settings: &SinkSettings, stored: Cursor) -> Result<(W
         ends = found.ends;
         cursor.note = note_of(&ends);
     }
-    Ok((Writing { producer, partitions, ends, bytes_max }, cursor))
+    let (writer, spread, compresses) = (writer.clone(), *spread, cluster.compresses());
+    let pending = Vec::new();
+    Ok((Writing { producer, writer, spread, partitions, ends, bytes_max, compresses, pending }, cursor))
 }
 
 /// The ends of partitions as they are kept beside the cursor: `{"0":17}`.
