@@ -1,7 +1,8 @@
 //! What is on its way to a topic, and how the messages among it are found that the broker refuses.
 //!
-//! Only the broker can say whether a message that is compressed is too long. What it refuses is a batch, and with it goes the transaction. So
-//! what is not committed is kept, and sent again in pieces, each in a transaction of its own, until what is refused is one message.
+//! Only the broker can say whether a message that is compressed is too long. What it refuses is a batch, and with it goes the
+//! transaction. So what is not committed is kept, and sent again in pieces, each in a transaction of its own, until what is refused is
+//! one message.
 //!
 //! ```text
 //!  sent         a b c d e f g h      refused; of the batch that was too long are  d e f g
