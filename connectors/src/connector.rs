@@ -141,6 +141,12 @@ impl Behind {
         let then = Instant::now().checked_sub(Duration::from_millis(millis));
         then.filter(|_| millis > 0).map_or(Self::Not, Self::Since)
     }
+
+    /// Behind since a time that somebody else's clock has told, in milliseconds since the epoch; where that clock is ahead, since just now.
+    pub fn since(told: i64, now: EventTime) -> Self {
+        let millis = now.millis().saturating_sub(told);
+        Self::by(u64::try_from(millis).unwrap_or(0).max(1))
+    }
 }
 
 /// Consecutive rows of one shard, on their way out.

@@ -23,6 +23,8 @@ pub(crate) struct Batch {
     end: Option<i64>,
     /// The offset after the last of them.
     pub next: i64,
+    /// When the last of them was written, as it says, in milliseconds since the epoch.
+    pub time: Option<i64>,
 }
 
 /// What is being polled.
@@ -66,7 +68,7 @@ impl Batches<'_> {
             self.found.len() - 1
         });
         let batch = &mut self.found[at].1;
-        batch.next = next;
+        (batch.next, batch.time) = (next, message.timestamp().to_millis());
         Some(batch.push(message, self.wants_keys))
     }
 }
@@ -74,7 +76,8 @@ impl Batches<'_> {
 impl Batch {
     fn new(about: AboutBuilder, end: Option<i64>, room: usize) -> Self {
         let bytes = BytesMut::with_capacity(room);
-        Self { bytes, values: Vec::new(), keys: Vec::new(), numbers: Vec::new(), about, end, next: 0 }
+        let (values, keys, numbers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { bytes, values, keys, numbers, about, end, next: 0, time: None }
     }
 
     /// Adds a message, and answers its size.

@@ -12,9 +12,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use headwater_connectors::Behind;
+use headwater_core::EventTime;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -72,7 +74,53 @@ pub(crate) struct Listener {
     /// Set when the consumer ends: then partitions are given back at once.
     closing: AtomicBool,
     /// The ends of partitions, as statistics tell them now and then.
-    ends: Mutex<BTreeMap<Partition, i64>>,
+    ends: Mutex<BTreeMap<Partition, End>>,
+}
+
+/// Where a partition ends, as far as it may be read.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The offset after its last record.
+    At(i64),
+    /// All of it was fetched and polled: what lies behind the last message are no messages, but marks at which transactions end.
+    Reached,
+}
+
+/// How far a source is behind, as it was measured last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// How many messages lie outside and were not handed on, once that is known of all partitions.
+    pub messages: Option<u64>,
+    /// How old the message is that was read last, of the partition in which that is longest ago.
+    pub behind: Behind,
+}
+
+impl Lag {
+    fn of(standing: &BTreeMap<Partition, Standing>, ends: &BTreeMap<Partition, End>, now: EventTime) -> Self {
+        let (mut messages, mut oldest, mut is_dated) = (Some(0), None, true);
+        for (partition, standing) in standing {
+            let end = match ends.get(partition) {
+                None => {
+                    (messages, is_dated) = (None, false);
+                    continue;
+                }
+                Some(End::At(end)) => *end,
+                Some(End::Reached) => standing.polled,
+            };
+            let left = u64::try_from(end - standing.pulled).unwrap_or(0);
+            if left > 0 {
+                messages = messages.map(|messages| messages + left);
+                is_dated &= standing.time.is_some();
+                oldest = [oldest, standing.time].into_iter().flatten().min();
+            }
+        }
+        let behind = match oldest {
+            _ if !is_dated => Behind::Unknown,
+            Some(time) => Behind::since(time, now),
+            None => Behind::Not,
+        };
+        Self { messages, behind }
+    }
 }
 
 impl ClientContext for Listener {
@@ -87,6 +135,8 @@ impl ClientContext for Listener {
             for (number, partition) in of_topic.partitions {
                 let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
                 if number >= 0 && end >= 0 {
+                    let is_reached = partition.fetchq_cnt == 0 && partition.next_offset >= end;
+                    let end = if is_reached { End::Reached } else { End::At(end) };
                     ends.insert(Partition { topic: topic.clone(), number }, end);
                 }
             }
@@ -137,10 +187,21 @@ fn give_back(consumer: &BaseConsumer<Listener>, partitions: &TopicPartitionList)
 /// How far a partition was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
+    /// The offset after the last message that was polled.
+    pub polled: i64,
     /// The offset after the last message that was handed on.
     pub pulled: i64,
     /// The offset up to which all is in the log.
     pub durable: i64,
+    /// When the last message that was handed on was written, as it says, in milliseconds since the epoch.
+    pub time: Option<i64>,
+}
+
+impl Standing {
+    /// At an offset from which on nothing was read.
+    fn at(offset: i64) -> Self {
+        Self { polled: offset, pulled: offset, durable: offset, time: None }
+    }
 }
 
 /// A consumer, and where it stands.
@@ -149,12 +210,12 @@ pub(crate) struct Reader {
     pub standing: BTreeMap<Partition, Standing>,
     /// Whether there is a group to which offsets are committed.
     has_group: bool,
-    lag: Arc<AtomicU64>,
+    lag: Arc<Mutex<Lag>>,
 }
 
 impl Reader {
     /// Makes a consumer; it connects by itself.
-    pub fn new(config: &ClientConfig, lag: Arc<AtomicU64>) -> KafkaResult<Self> {
+    pub fn new(config: &ClientConfig, lag: Arc<Mutex<Lag>>) -> KafkaResult<Self> {
         let has_group = config.get("group.id").is_some();
         let consumer = named(config).create_with_context(Listener::default())?;
         Ok(Self { consumer: Some(consumer), standing: BTreeMap::new(), has_group, lag })
@@ -180,7 +241,7 @@ impl Reader {
         let list = list_of(if is_incremental { offsets } else { &all })?;
         take_up(self.consumer(), &list)?;
         for (partition, offset) in offsets {
-            self.standing.insert(partition.clone(), Standing { pulled: *offset, durable: *offset });
+            self.standing.insert(partition.clone(), Standing::at(*offset));
         }
         Ok(())
     }
@@ -260,14 +321,9 @@ impl Reader {
         }
     }
 
-    /// Computes how many messages lie outside, as far as statistics have told.
-    pub fn measure_lag(&self) {
-        let ends = self.consumer().context().ends.lock();
-        let behind = |(partition, standing): (&Partition, &Standing)| {
-            let end = ends.get(partition).copied().unwrap_or(standing.pulled);
-            u64::try_from(end - standing.pulled).unwrap_or(0)
-        };
-        self.lag.store(self.standing.iter().map(behind).sum(), Ordering::Relaxed);
+    /// Computes how far behind this is, as far as statistics have told.
+    pub fn measure_lag(&self, now: EventTime) {
+        *self.lag.lock() = Lag::of(&self.standing, &self.consumer().context().ends.lock(), now);
     }
 
     /// Commits what is in the log and leaves the group.
@@ -301,5 +357,62 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: EventTime = EventTime(1_000_000_000_000);
+
+    /// The lag of partitions, each with where it stands, where it ends, and when its last message was written.
+    fn lag(partitions: &[(i64, Option<End>, Option<i64>)]) -> (Option<u64>, Option<u64>) {
+        let (mut standing, mut ends) = (BTreeMap::new(), BTreeMap::new());
+        for (number, (pulled, end, time)) in (0..).zip(partitions) {
+            let partition = Partition::new("t", number);
+            let at = Standing { pulled: *pulled, time: *time, ..Standing::at(12) };
+            ends.extend(end.map(|end| (partition.clone(), end)));
+            standing.insert(partition, at);
+        }
+        let lag = Lag::of(&standing, &ends, NOW);
+        // A clock goes on meanwhile.
+        (lag.messages, lag.behind.millis().map(|millis| millis / 100 * 100))
+    }
+
+    #[test]
+    fn the_lag_is_what_is_not_handed_on_and_as_old_as_what_was_read_last() {
+        let at = |end| Some(End::At(end));
+        assert_eq!(lag(&[]), (Some(0), Some(0)));
+        assert_eq!(lag(&[(12, at(12), Some(5))]), (Some(0), Some(0)));
+        assert_eq!(
+            lag(&[(12, at(20), Some(900_000)), (12, at(13), Some(400_000))]),
+            (Some(9), Some(600_000))
+        );
+        assert_eq!(
+            lag(&[(12, at(20), Some(900_000)), (12, at(12), Some(400_000))]),
+            (Some(8), Some(100_000))
+        );
+        assert_eq!(
+            lag(&[(12, at(20), None), (12, at(13), Some(400_000))]),
+            (Some(9), None),
+            "when it is not said"
+        );
+        assert_eq!(
+            lag(&[(12, None, Some(5)), (12, at(13), Some(400_000))]),
+            (None, None),
+            "before it is known"
+        );
+        assert_eq!(lag(&[(12, at(20), Some(2_000_000))]), (Some(8), Some(0)), "a clock that is ahead");
+    }
+
+    #[test]
+    fn marks_of_transactions_are_nothing_that_waits() {
+        assert_eq!(lag(&[(12, Some(End::Reached), Some(400_000))]), (Some(0), Some(0)));
+        assert_eq!(
+            lag(&[(10, Some(End::Reached), Some(400_000))]),
+            (Some(2), Some(600_000)),
+            "polled, not handed on"
+        );
     }
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headwater_connectors::{ConnectorError, Context, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Context, Mark, Pulled, Result, Source};
 use headwater_ingest::{MessageDecoder, Schemas};
 use parking_lot::Mutex;
 
 use crate::about::AboutColumns;
 use crate::cluster::Cluster;
+use crate::consumer::Lag;
 use crate::offsets::{Partition, Place};
 use crate::registry::Registry;
 use crate::work::Work;
@@ -61,7 +62,7 @@ pub(crate) struct KafkaSource {
     work: Option<Arc<Mutex<Work>>>,
     /// Tells a poll under way that nobody waits for it.
     stop: Arc<AtomicBool>,
-    lag: Arc<AtomicU64>,
+    lag: Arc<Mutex<Lag>>,
 }
 
 impl KafkaSource {
@@ -133,7 +134,11 @@ impl Source for KafkaSource {
     }
 
     fn lag(&self) -> Option<u64> {
-        Some(self.lag.load(Ordering::Relaxed))
+        self.lag.lock().messages
+    }
+
+    fn behind(&self) -> Behind {
+        self.lag.lock().behind
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use headwater_connectors::{ConnectorError, Context, Mark, Pulled, Result};
 use headwater_ingest::{Decoded, MessageDecoder, Messages, Payload};
+use parking_lot::Mutex;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::batch::{Batch, Batches};
 use crate::cluster::PATIENCE;
-use crate::consumer::{Change, Reader};
+use crate::consumer::{Change, Lag, Reader};
 use crate::offsets::{Partition, Place};
 use crate::source::{END, SourceSettings, Stored, Topics};
 
@@ -57,7 +58,7 @@ impl Work {
         decoder: MessageDecoder,
         stored: Stored,
         stop: Arc<AtomicBool>,
-        lag: Arc<AtomicU64>,
+        lag: Arc<Mutex<Lag>>,
     ) -> Result<Self> {
         let mut own = vec![
             ("enable.auto.commit", "false"),
@@ -281,7 +282,7 @@ impl Work {
         }
         self.discover()?;
         self.poll()?;
-        self.reader.measure_lag();
+        self.reader.measure_lag(self.context.world.clock.now());
         match self.ready.pop_front() {
             Some((partition, batch)) => self.hand_on(&partition, batch),
             None if self.ends.as_ref().is_some_and(BTreeMap::is_empty) => Ok(Pulled::End),
@@ -333,6 +334,11 @@ impl Work {
         }
         let found = batches.found;
         self.room = bytes / found.len().max(1);
+        for (partition, batch) in &found {
+            if let Some(standing) = self.reader.standing.get_mut(partition) {
+                standing.polled = batch.next;
+            }
+        }
         self.ready.extend(found);
         Ok(())
     }
@@ -350,7 +356,7 @@ impl Work {
 
     /// Decodes a batch.
     fn hand_on(&mut self, partition: &Partition, batch: Batch) -> Result<Pulled> {
-        let next = batch.next;
+        let (next, time) = (batch.next, batch.time);
         let messages = batch.finish()?;
         self.fetch_schemas(&messages)?;
         let mut decoded = self.decoder.decode(&messages)?;
@@ -358,7 +364,7 @@ impl Work {
             bad.reason = format!("{} ({partition}, offset {})", bad.reason, bad.record).into();
         }
         if let Some(standing) = self.reader.standing.get_mut(partition) {
-            standing.pulled = next;
+            (standing.pulled, standing.time) = (next, time);
         }
         self.marks.insert(partition.clone(), next);
         Ok(Pulled::Records { payload: Payload::Decoded(decoded), marks: vec![mark(partition, next)] })

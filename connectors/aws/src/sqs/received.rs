@@ -26,12 +26,20 @@ pub(super) struct Received {
     /// Ids of messages that were appended or are about to be, oldest first.
     order: VecDeque<String>,
     known: HashSet<String>,
-    /// Receipts of messages that came and were not pulled yet, by id.
-    waiting: HashMap<String, String>,
-    /// Receipts of messages whose append is under way, by id.
-    under_way: HashMap<String, String>,
+    /// Messages that came and were not pulled yet, by id.
+    waiting: HashMap<String, Held>,
+    /// Messages whose append is under way, by id.
+    under_way: HashMap<String, Held>,
     /// How many appends there were.
     appends: u64,
+}
+
+/// A message that we have and that is not to be deleted yet.
+struct Held {
+    /// By what it is extended and deleted.
+    receipt: String,
+    /// When it was sent, in milliseconds since the epoch, if the queue has said so.
+    sent: Option<i64>,
 }
 
 impl Received {
@@ -48,15 +56,15 @@ impl Received {
     }
 
     /// A message has come, and waits to be pulled.
-    pub(super) fn waits(&mut self, id: &str, receipt: &str) {
-        self.waiting.insert(id.to_owned(), receipt.to_owned());
+    pub(super) fn waits(&mut self, id: &str, receipt: &str, sent: Option<i64>) {
+        self.waiting.insert(id.to_owned(), Held { receipt: receipt.to_owned(), sent });
     }
 
     /// A message is pulled. Answers whether it is new. One that is appended already is to be deleted: its receipt is in `done`.
     pub(super) fn is_new(&mut self, id: &str, receipt: &str, done: &mut Vec<String>) -> bool {
-        self.waiting.remove(id);
+        let sent = self.waiting.remove(id).and_then(|held| held.sent);
         if let Some(older) = self.under_way.get_mut(id) {
-            receipt.clone_into(older);
+            receipt.clone_into(&mut older.receipt);
             return false;
         }
         if self.known.contains(id) {
@@ -64,7 +72,7 @@ impl Received {
             return false;
         }
         self.remember(id);
-        self.under_way.insert(id.to_owned(), receipt.to_owned());
+        self.under_way.insert(id.to_owned(), Held { receipt: receipt.to_owned(), sent });
         true
     }
 
@@ -81,12 +89,26 @@ impl Received {
     pub(super) fn committed(&mut self, marks: &[Mark]) -> Vec<String> {
         let ids = marks.iter().filter(|mark| mark.partition != COUNT);
         let ids = ids.flat_map(|mark| mark.position.split_whitespace());
-        ids.filter_map(|id| self.under_way.remove(id)).collect()
+        ids.filter_map(|id| self.under_way.remove(id)).map(|held| held.receipt).collect()
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Held> {
+        self.waiting.values().chain(self.under_way.values())
     }
 
     /// Receipts of messages that are not yet to be deleted.
     pub(super) fn receipts(&self) -> Vec<String> {
-        self.waiting.values().chain(self.under_way.values()).cloned().collect()
+        self.held().map(|held| held.receipt.clone()).collect()
+    }
+
+    /// How many messages came and are not durable.
+    pub(super) fn count(&self) -> u64 {
+        (self.waiting.len() + self.under_way.len()) as u64
+    }
+
+    /// When the oldest of those was sent, in milliseconds since the epoch, if the queue has said so.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.held().filter_map(|held| held.sent).min()
     }
 
     fn remember(&mut self, id: &str) {
@@ -109,18 +131,23 @@ mod tests {
     #[test]
     fn a_message_is_appended_once_and_deleted_by_its_newest_receipt() {
         let (mut received, mut done) = (Received::default(), Vec::new());
-        received.waits("a", "r0");
-        received.waits("a", "r1");
+        assert_eq!((received.count(), received.oldest()), (0, None));
+        received.waits("a", "r0", Some(7));
+        received.waits("a", "r1", Some(7));
         assert_eq!(received.receipts(), ["r1"], "it is kept hidden while it waits");
+        received.waits("b", "r2", Some(5));
+        assert_eq!((received.count(), received.oldest()), (2, Some(5)));
         assert!(received.is_new("a", "r1", &mut done));
-        assert_eq!(received.receipts(), ["r1"]);
+        assert_eq!(received.count(), 2);
         assert!(received.is_new("b", "r2", &mut done));
+        assert_eq!((received.count(), received.oldest()), (2, Some(5)), "pulled is not durable");
         let marks = received.marks(&["a", "b"]);
         assert!(!received.is_new("a", "r3", &mut done));
         assert!(done.is_empty(), "it is not durable yet");
         let mut receipts = received.committed(&marks);
         receipts.sort();
         assert_eq!(receipts, ["r2", "r3"]);
+        assert_eq!((received.count(), received.oldest()), (0, None));
         assert!(!received.is_new("b", "r4", &mut done));
         assert_eq!(done, ["r4"]);
         assert!(received.receipts().is_empty());

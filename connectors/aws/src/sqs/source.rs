@@ -13,7 +13,8 @@ use aws_sdk_sqs::types::{
 };
 use bytes::Bytes;
 use futures::future::try_join_all;
-use headwater_connectors::{ConnectorError, Context, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Context, Mark, Pulled, Result, Source};
+use headwater_core::World;
 use headwater_ingest::Payload;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -51,6 +52,7 @@ const BATCH: usize = 10;
 
 /// Receives messages.
 pub(super) struct Receiving {
+    world: World,
     access: Access,
     queue: Queue,
     options: SourceOptions,
@@ -79,7 +81,8 @@ impl Receiving {
     ) -> Result<Self> {
         let messages = MessageReader::new(context, FIELDS)?;
         let lag = Arc::new(AtomicI64::new(-1));
-        Ok(Self { access, queue, options, messages, received: Arc::default(), lag, open: None })
+        let (world, received) = (context.world.clone(), Arc::default());
+        Ok(Self { world, access, queue, options, messages, received, lag, open: None })
     }
 
     fn closed(&self) -> ConnectorError {
@@ -151,6 +154,11 @@ impl Receiving {
     }
 }
 
+/// When a message was sent, in milliseconds since the epoch.
+fn sent(message: &Message) -> Option<i64> {
+    message.attributes()?.get(&MessageSystemAttributeName::SentTimestamp)?.parse().ok()
+}
+
 /// What [`FIELDS`] say.
 fn about(message: &Message, field: usize) -> About {
     let system = |name: MessageSystemAttributeName| message.attributes()?.get(&name).cloned();
@@ -159,9 +167,7 @@ fn about(message: &Message, field: usize) -> About {
         1 => About::Text(system(MessageSystemAttributeName::MessageGroupId)),
         2 => About::Text(system(MessageSystemAttributeName::MessageDeduplicationId)),
         3 => About::Text(system(MessageSystemAttributeName::SequenceNumber)),
-        4 => About::Millis(
-            system(MessageSystemAttributeName::SentTimestamp).and_then(|millis| millis.parse().ok()),
-        ),
+        4 => About::Millis(sent(message)),
         5 => About::Number(
             system(MessageSystemAttributeName::ApproximateReceiveCount).and_then(|count| count.parse().ok()),
         ),
@@ -201,7 +207,7 @@ async fn receive(
                 let mut received = received.lock();
                 for message in &messages {
                     let (id, receipt) = (message.message_id(), message.receipt_handle());
-                    received.waits(id.unwrap_or_default(), receipt.unwrap_or_default());
+                    received.waits(id.unwrap_or_default(), receipt.unwrap_or_default(), sent(message));
                 }
                 Ok(messages)
             }
@@ -292,8 +298,20 @@ impl Source for Receiving {
         self.delete(open, receipts).await
     }
 
+    /// What the queue says that waits, and what is here and not durable: that it does not count.
     fn lag(&self) -> Option<u64> {
-        self.lag.load(Ordering::Relaxed).try_into().ok()
+        let outside: u64 = self.lag.load(Ordering::Relaxed).try_into().ok()?;
+        Some(outside + self.received.lock().count())
+    }
+
+    /// As long as the oldest message that is here was sent. What only the queue has it tells nobody but CloudWatch the age of.
+    fn behind(&self) -> Behind {
+        let oldest = self.received.lock().oldest();
+        match oldest {
+            Some(sent) => Behind::since(sent, self.world.clock.now()),
+            None if self.lag() == Some(0) => Behind::Not,
+            None => Behind::Unknown,
+        }
     }
 
     async fn close(&mut self) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
-use headwater_connectors::{ConnectorDef, State};
+use headwater_connectors::{Behind, ConnectorDef, State};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, assert_dense, def};
@@ -122,7 +122,9 @@ fn envelopes_fill_columns_and_bad_messages_are_dead_letters_and_deleted() {
         texts(&lab, "events", "n").len() + texts(&lab, "system.dead_letters", "source").len() == 2
     });
     running.until("both are deleted", || left(&mut peer, &url) == 0);
-    running.until("it is known that nothing waits", || running.status().lag == Some(0));
+    running.until("it is known that nothing waits", || {
+        (running.status().lag, running.status().behind) == (Some(0), Behind::Not)
+    });
     running.stop();
     let one = |column: &str| texts(&lab, "events", column).remove(0);
     assert_eq!(one("message_id"), sent["MessageId"].as_str().unwrap());
@@ -200,7 +202,7 @@ fn rows_are_in_a_fifo_queue_once_and_in_order() {
 }
 
 #[test]
-fn what_takes_long_stays_hidden() {
+fn what_takes_long_stays_hidden_and_is_how_far_behind_the_source_is() {
     let Some(mut peer) = Peer::of("sqs", ELASTICMQ) else { return };
     let url = create(&mut peer, "slow", json!({}));
     send(&mut peer, &url, 0..1);
@@ -220,7 +222,11 @@ fn what_takes_long_stays_hidden() {
         tokio::time::sleep(Duration::from_secs(13)).await;
         let ask = json!({"QueueUrl": url, "MaxNumberOfMessages": 10});
         assert!(peer.call("receive_message", ask)["Messages"].as_array().is_none_or(Vec::is_empty));
+        let behind = source.behind().millis().unwrap();
+        assert!((5_000..60_000).contains(&behind), "{behind} ms since it was sent");
+        assert!(source.lag().is_some_and(|lag| lag >= 1), "{:?}: pulled is not durable", source.lag());
         source.committed(&first).await.unwrap();
+        assert!(!matches!(source.behind(), Behind::Since(_)), "nothing that was received waits");
         assert_eq!(left(&mut peer, &url), 0);
         source.close().await.unwrap();
     });

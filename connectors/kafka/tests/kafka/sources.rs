@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType};
-use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State, registry};
+use headwater_connectors::{Behind, ConnectorDef, ConnectorSupervisor, Handle, State, Status, registry};
 use headwater_core::{ShardId, StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_kafka::CONNECTOR;
@@ -67,22 +67,68 @@ fn what_is_written_later_is_seen_in_order_and_lag_is_told() {
     let Some(address) = broker::shared() else { return };
     registry::add(&CONNECTOR);
     let topic = Topic::new(&address, 1);
-    let producer = topic.producer(&[]);
+    // Behind the last message is the mark that ends the transaction: it is not read, and nothing that waits.
+    let producer = topic.producer(&[("transactional.id", &topic.name)]);
+    producer.init_transactions(Duration::from_secs(30)).unwrap();
     let lab = Lab::new(1);
     let runtime = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let def = def("kafka", &topic.options(&[]));
     let handle = supervisor.start_source(def, |_| panic!("it has no end")).unwrap();
+    assert_eq!((handle.status().lag, handle.status().behind), (None, Behind::Unknown), "before it is known");
     for part in 0..3 {
+        producer.begin_transaction().unwrap();
         topic.fill(&producer, part * 400, (part + 1) * 400);
-        Topic::flush(&producer);
-        let all = (part + 1) as u64 * 400;
-        runtime.block_on(until(&handle, "what was written is read", |status| status.rows >= all));
+        producer.commit_transaction(Duration::from_secs(30)).unwrap();
+        runtime.block_on(async {
+            for _ in 0..3_000 {
+                if handle.status().rows as i64 >= (part + 1) * 400 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
     }
+    wait_for(&handle, "it is at the end", |status| (status.lag, status.behind) == (Some(0), Behind::Not));
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
     assert_eq!(lab.numbers("events", "n"), (0..1_200).collect::<Vec<_>>());
-    assert_eq!(status.lag, Some(0));
+}
+
+/// Waits until a source is where it should be.
+fn wait_for(handle: &Handle, what: &str, is_there: impl Fn(&Status) -> bool) {
+    for _ in 0..6_000 {
+        if is_there(&handle.status()) {
+            return;
+        }
+        broker::pause(Duration::from_millis(5));
+    }
+    panic!("{what}: {:?}", handle.status());
+}
+
+#[test]
+fn a_source_is_as_far_behind_as_what_it_has_read_is_old() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let topic = Topic::new(&address, 1);
+    // Each message is a batch, and an answer has few of them, so that reading takes a while.
+    let producer = topic.producer(&[("batch.num.messages", "1")]);
+    let hour_ago = World::real().clock.now().minus(Duration::from_secs(3_600)).millis();
+    for n in 0..20_000 {
+        let row = format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(200));
+        topic.send(&producer, BaseRecord::to(&topic.name).timestamp(hour_ago).payload(&row));
+    }
+    Topic::flush(&producer);
+    let (lab, runtime) = (Lab::new(1), runtime());
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
+    let def = def("kafka", &topic.options(&[("properties.max.partition.fetch.bytes", "1024")]));
+    let handle = supervisor.start_source(def, |_| panic!("it has no end")).unwrap();
+    let hour = 3_600_000..3_660_000;
+    wait_for(&handle, "an hour behind", |status| {
+        status.lag.is_some_and(|lag| lag > 100) && status.behind.millis().is_some_and(|ms| hour.contains(&ms))
+    });
+    wait_for(&handle, "at the end", |status| (status.lag, status.behind) == (Some(0), Behind::Not));
+    assert_eq!(runtime.block_on(handle.stop()).rows, 20_000);
 }
 
 /// The rows that come of a bounded source with these options, as numbers.
