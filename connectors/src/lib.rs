@@ -42,7 +42,7 @@ pub use deliver::{
 };
 pub use environment::fill_from_environment;
 pub use error::{ConnectorError, Result};
-pub use http::causes;
+pub use http::{Tls, causes};
 pub use lookup::{Kept, Lookup, Retries, Wanted};
 pub use parking::Parking;
 pub use registry::{CONNECTORS, Connector};

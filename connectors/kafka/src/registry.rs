@@ -9,13 +9,16 @@
 //! A number means the same schema for ever, so what was fetched once is kept in [`Schemas`] and never asked for again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use headwater_connectors::{ConnectorError, Result, fill_from_environment};
+use headwater_connectors::{ConnectorError, Result, Tls, fill_from_environment};
 use headwater_ingest::{Format, Options, RegisteredSchema, Schemas};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::source::blocking;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +35,7 @@ pub(crate) struct Registry {
     url: String,
     user: Option<(String, String)>,
     token: Option<String>,
-    authority: Option<String>,
+    tls: Tls,
 }
 
 /// What the registry says of a schema.
@@ -73,7 +76,8 @@ impl Registry {
         let url = take("url")?;
         let user = take("basic-auth.user-info")?;
         let token = take("bearer-auth.token")?.map(|(_, token)| token);
-        let authority = take("ssl.ca.location")?.map(|(_, path)| path);
+        let ca = take("tls.ca")?.or(take("ssl.ca.location")?);
+        let (certificate, key) = (take("tls.cert")?, take("tls.key")?);
         // Flink has this option to say where the user comes from; here there is one place.
         let from = take("basic-auth.credentials-source")?;
         if let Some((name, from)) = from
@@ -82,6 +86,18 @@ impl Registry {
             return Err(options.bad(&name, &from, "it is USER_INFO").into());
         }
         let Some((name, url)) = url else { return Ok(None) };
+        if let Some((name, path)) = [&ca, &certificate, &key].into_iter().flatten().next()
+            && !url.starts_with("https://")
+        {
+            return Err(options.bad(name, path, "it is for a URL that begins with https://").into());
+        }
+        let path = |given: Option<(String, String)>| given.map(|(_, path)| PathBuf::from(path));
+        let identity = match (path(certificate), path(key)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err(options.bad("tls.cert", "", "tls.cert and tls.key belong together").into()),
+        };
+        let tls = Tls { ca: path(ca), identity };
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             return Err(options.bad(&name, &url, "it begins with http:// or https://").into());
         }
@@ -92,19 +108,13 @@ impl Registry {
             },
             None => None,
         };
-        Ok(Some(Self { url: url.trim_end_matches('/').to_owned(), user, token, authority }))
+        Ok(Some(Self { url: url.trim_end_matches('/').to_owned(), user, token, tls }))
     }
 
+    /// Reads files, where that may wait.
     async fn client(&self) -> Result<Client> {
-        let mut builder = Client::builder().timeout(PATIENCE);
-        if let Some(path) = &self.authority {
-            let refused =
-                |error: &dyn ToString| ConnectorError::refused(format!("read {path}"), error.to_string());
-            let pem = tokio::fs::read(path).await.map_err(|error| refused(&error))?;
-            let certificate = reqwest::Certificate::from_pem(&pem).map_err(|error| refused(&error))?;
-            builder = builder.add_root_certificate(certificate);
-        }
-        builder.build().map_err(|error| ConnectorError::refused("make a client of the registry", error))
+        let tls = self.tls.clone();
+        blocking(move || tls.build(Client::builder().timeout(PATIENCE))).await
     }
 
     fn request(&self, client: &Client, method: Method, path: &[&str]) -> Result<RequestBuilder> {

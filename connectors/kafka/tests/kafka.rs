@@ -7,6 +7,9 @@
 mod broker;
 #[path = "kafka/changes.rs"]
 mod changes;
+#[path = "../../mqtt/tests/clients/found.rs"]
+#[allow(dead_code, reason = "what others need of it")]
+mod found;
 #[path = "kafka/group.rs"]
 mod group;
 #[path = "../../tests/conformance/lab.rs"]

@@ -1,6 +1,6 @@
-//! WebSocket (RFC 6455), for gateways and clients of protocols that are spoken over it.
+//! WebSocket (RFC 6455) and TLS, for gateways and clients of protocols that are spoken over them.
 //!
-//! By hand, because what they need is little: one extension, messages that share their bytes with what comes in, and nothing held by a
+//! WebSocket is by hand, because what they need is little: one extension, messages that share their bytes with what comes in, and nothing held by a
 //! connection that waits. The Autobahn test suite holds it to the standard.
 //!
 //! Invariants:
@@ -11,7 +11,9 @@
 mod fuzzing;
 mod inbox;
 mod stream;
+mod tls;
 pub mod websocket;
 
 pub use inbox::Inbox;
 pub use stream::Stream;
+pub use tls::{ClientTls, ServerTls};

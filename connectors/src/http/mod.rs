@@ -26,4 +26,4 @@ mod tls;
 pub use client::causes;
 pub(crate) use client::read_headers;
 pub(crate) use config::{HTTP, POLLING_HTTP, WEBHOOK};
-pub(crate) use tls::Tls;
+pub use tls::Tls;

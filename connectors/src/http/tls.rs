@@ -15,10 +15,11 @@ use crate::error::{ConnectorError, Result};
 
 /// Whom a client trusts, and how it proves who it is.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tls {
-    ca: Option<PathBuf>,
-    /// Certificate and key.
-    identity: Option<(PathBuf, PathBuf)>,
+pub struct Tls {
+    /// The authorities that must have signed the server's certificate; those that browsers trust without it.
+    pub ca: Option<PathBuf>,
+    /// The client's own certificate, with those that it was signed with, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 impl Tls {
@@ -39,8 +40,8 @@ impl Tls {
         Ok(Self { ca, identity })
     }
 
-    /// Makes the client.
-    pub(crate) fn build(&self, mut builder: ClientBuilder) -> Result<Client> {
+    /// Reads the files and makes the client.
+    pub fn build(&self, mut builder: ClientBuilder) -> Result<Client> {
         if let Some(path) = &self.ca {
             let found = Certificate::from_pem_bundle(&read(path)?);
             let found = found.map_err(|error| unusable(path, causes(&error)))?;

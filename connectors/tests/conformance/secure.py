@@ -1,4 +1,4 @@
-"""A server of HTTPS that lets in whoever has a certificate of its authority.
+"""A server of HTTPS that lets in whoever has a certificate of its authority, and a registry of schemas beside.
 
     python secure.py DIRECTORY
 
@@ -7,11 +7,13 @@ method and the body.
 """
 
 import http.server
+import json
 import pathlib
 import ssl
 import sys
 
 KEYS = pathlib.Path(sys.argv[1])
+SCHEMAS = []
 SHOWN = b'{"n": 7, "text": "seen"}'
 
 
@@ -21,16 +23,29 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         print(subject["commonName"], self.command, body.decode(), flush=True)
 
     def do_POST(self):
-        self.told(self.rfile.read(int(self.headers["Content-Length"])).strip())
-        self.send_response(204)
-        self.end_headers()
+        body = self.rfile.read(int(self.headers["Content-Length"])).strip()
+        self.told(body)
+        if self.path.startswith("/subjects/"):
+            SCHEMAS.append(body)
+            self.answer(200, json.dumps({"id": len(SCHEMAS)}).encode())
+        else:
+            self.send_response(204)
+            self.end_headers()
 
     def do_GET(self):
         self.told(b"-")
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(SHOWN)))
+        if not self.path.startswith("/schemas/ids/"):
+            self.answer(200, SHOWN)
+        elif (number := int(self.path.rpartition("/")[2])) <= len(SCHEMAS):
+            self.answer(200, SCHEMAS[number - 1])
+        else:
+            self.answer(404, b"{}")
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(SHOWN)
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass

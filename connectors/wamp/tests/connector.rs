@@ -7,6 +7,9 @@
 
 #[path = "connector/crossbar.rs"]
 mod crossbar;
+#[path = "../../mqtt/tests/clients/found.rs"]
+#[allow(dead_code, reason = "what others need of it")]
+mod found;
 #[path = "connector/lab.rs"]
 mod lab;
 #[path = "load/peer.rs"]
@@ -17,12 +20,15 @@ mod ports;
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use headwater_connectors::State;
 use headwater_core::World;
 use headwater_wamp::auth::AuthOptions;
 use headwater_wamp::connector::set_router;
 use headwater_wamp::message::Match;
-use headwater_wamp::net::{Listener, Running};
+use headwater_wamp::net::{Listener, Running, ServerTls};
 use headwater_wamp::realm::{Permission, RealmOptions, Role};
 use headwater_wamp::router::{RealmSetup, Router, RouterOptions};
 
@@ -41,9 +47,12 @@ async fn router() -> (Running, u16) {
 
 /// Records what is published, and publishes what was recorded, at the router that `url` names, or that of this process.
 async fn there_and_back(url: Option<&str>, port: u16) {
+    there_and_back_with(url.map(|url| ("url", url)).as_slice(), port).await;
+}
+
+async fn there_and_back_with(place: &[(&str, &str)], port: u16) {
     let lab = Lab::new();
-    let mut options = vec![("realm", "realm1"), ("topic", "com.temp."), ("match", "prefix")];
-    options.extend(url.map(|url| ("url", url)));
+    let options = [&[("realm", "realm1"), ("topic", "com.temp."), ("match", "prefix")], place].concat();
     let source = lab.start_source("readings", &options);
     lab.until(|| source.status().state == State::Running, "the source runs").await;
 
@@ -69,8 +78,7 @@ async fn there_and_back(url: Option<&str>, port: u16) {
 
     peer.say(r#"[32,7,{},"com.out"]"#).await;
     assert!(peer.hear().await.starts_with("[33,7,"));
-    let mut options = vec![("realm", "realm1"), ("topic", "com.out")];
-    options.extend(url.map(|url| ("url", url)));
+    let options = [&[("realm", "realm1"), ("topic", "com.out")], place].concat();
     let sink = lab.start_sink("plain", &options);
     lab.fill_plain(3);
     for number in 0..3 {
@@ -287,8 +295,8 @@ async fn a_procedure_in_trouble_is_called_again() {
         unreachable!("it is called without end")
     });
     let keys = |name: &str| {
-        let device: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec![name]));
-        arrow::array::RecordBatch::try_from_iter([("device", device)]).unwrap()
+        let device: ArrayRef = Arc::new(StringArray::from(vec![name]));
+        RecordBatch::try_from_iter([("device", device)]).unwrap()
     };
     let mut hasty = lookup(&[("lookup.max-retries", "2")]);
     for _ in 0..2 {
@@ -328,6 +336,9 @@ async fn mistakes_in_options_are_told() {
     told(&[("realm", "r"), ("topic", "a b")], "it is not a topic");
     told(&[("realm", "r"), ("topic", "a"), ("match", "glob")], "exact, prefix or wildcard");
     told(&[("realm", "r"), ("topic", "a"), ("url", "http://x")], "ws://");
+    told(&[("realm", "r"), ("topic", "a"), ("url", "ws://x"), ("tls.ca", "ca.crt")], "wss:// or rss://");
+    told(&[("realm", "r"), ("topic", "a"), ("tls.ca", "ca.crt")], "wss:// or rss://");
+    told(&[("realm", "r"), ("topic", "a"), ("url", "rss://x"), ("tls.key", "k")], "belong together");
     told(&[("realm", "r"), ("topic", "a"), ("secret", "s3cret")], "give a url");
     told(&[("realm", "r"), ("topic", "a"), ("topik", "a")], "did you mean 'topic'");
     let bad =
@@ -342,7 +353,7 @@ async fn mistakes_in_options_are_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crossbar_is_a_router_like_another() {
-    let Some(crossbar) = crossbar::Crossbar::start().await else { return };
+    let Some(crossbar) = crossbar::Crossbar::start(None).await else { return };
     there_and_back(Some(&format!("ws://127.0.0.1:{}/", crossbar.websocket)), crossbar.rawsocket).await;
     there_and_back(Some(&format!("rs://127.0.0.1:{}", crossbar.rawsocket)), crossbar.rawsocket).await;
 
@@ -368,4 +379,74 @@ async fn crossbar_is_a_router_like_another() {
         let error = source.status().last_error.unwrap();
         assert!(error.contains("wamp.error."), "{error}");
     }
+}
+
+/// Sources, sinks, calls and firings over TLS, to a router whose authority is private and that asks for a certificate.
+async fn there_and_back_over_tls(keys: &found::Keys, urls: [String; 2], port: u16) {
+    let path = |name: &str| keys.path(name).to_str().unwrap().to_owned();
+    let (ca, certificate, key) = (path("ca.crt"), path("client.crt"), path("client.key"));
+    let trust = ("tls.ca", ca.as_str());
+    let proof = [("tls.cert", certificate.as_str()), ("tls.key", key.as_str())];
+    for (n, url) in urls.iter().enumerate() {
+        let place = [("url", url.as_str()), trust, proof[0], proof[1]];
+        there_and_back_with(&place, port).await;
+        firings(&[&[("via", "wamp")], &place[..]].concat(), port).await;
+
+        let mut device = Peer::join(port).await;
+        let procedure = format!("com.setpoint{n}");
+        device.say(&format!(r#"[64,1,{{}},"{procedure}"]"#)).await;
+        assert!(device.hear().await.starts_with("[65,1,"));
+        let lab = Lab::new();
+        let options = [("realm", "realm1"), ("procedure", procedure.as_str())];
+        let mut lookup = lab.lookup(&[&options[..], &place].concat());
+        let asked: ArrayRef = Arc::new(StringArray::from(vec!["t7"]));
+        let asked = RecordBatch::try_from_iter([("device", asked)]).unwrap();
+        let answering = async {
+            let invocation = device.hear().await;
+            assert!(invocation.starts_with("[68,") && invocation.contains("t7"), "{invocation}");
+            let request = invocation.split(',').nth(1).unwrap();
+            device.say(&format!("[70,{request},{{}},[21.5]]")).await;
+        };
+        let (answered, ()) = tokio::join!(lookup.fetch(&asked), answering);
+        assert_eq!(answered.unwrap().num_rows(), 1);
+
+        // Nobody here trusts that authority by himself, the router lets nobody in whom it does not know, and files may be of no use.
+        let nowhere = "/no/such/file.pem";
+        for (more, state, told) in [
+            (proof.to_vec(), State::Retrying, "UnknownIssuer"),
+            (vec![trust], State::Retrying, "HW5004"),
+            (vec![("tls.ca", nowhere)], State::Failed, nowhere),
+        ] {
+            let place =
+                [&[("realm", "realm1"), ("topic", "com.t"), ("url", url.as_str())], &more[..]].concat();
+            let source = lab.start_source("readings", &place);
+            lab.until(|| source.status().state == state, "it is not let in").await;
+            let error = source.status().last_error.unwrap();
+            assert!(error.contains(told), "{error}");
+            source.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_authority_is_trusted_and_a_certificate_is_shown() {
+    let Some(keys) = found::Keys::make() else { return };
+    let (running, port) = router().await;
+    let tls = ServerTls {
+        certificate: keys.path("server.crt"),
+        key: keys.path("server.key"),
+        client_ca: Some(keys.path("ca.crt")),
+    };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&tls)).await.unwrap();
+    let secure = listener.address().unwrap().port();
+    let secured = listener.serve(Arc::clone(running.router()));
+    let urls = [format!("wss://127.0.0.1:{secure}/"), format!("rss://127.0.0.1:{secure}")];
+    there_and_back_over_tls(&keys, urls, port).await;
+    secured.stop().await;
+    running.stop().await;
+
+    let Some(crossbar) = crossbar::Crossbar::start(Some(&keys)).await else { return };
+    let [websocket, rawsocket] = crossbar.secure;
+    let urls = [format!("wss://127.0.0.1:{websocket}/"), format!("rss://localhost:{rawsocket}")];
+    there_and_back_over_tls(&keys, urls, crossbar.rawsocket).await;
 }

@@ -2,6 +2,8 @@
 //! Apicurio), and a small one in this process that asks for a password and knows the requests that are made, and nothing else.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
@@ -19,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::broker;
+use crate::found::Keys;
 use crate::lab::{Lab, def, runtime};
 use crate::sinks::deliver;
 use crate::sources::read_columns;
@@ -105,7 +108,7 @@ fn rows_go_out_and_come_in_with_numbered_schemas() {
     for url in &registries {
         for format in ["avro-confluent", "protobuf-confluent"] {
             let topic = Topic::new(&address, 1);
-            check_registered(&topic, url, format);
+            check_registered(&topic, url, format, &[]);
             let subject = Value::from(format!("{}-value", topic.name));
             let knows = schemas.lock().iter().any(|schema| schema["subject"] == subject);
             assert_eq!(knows, *url == registries[0], "{url} {format}");
@@ -113,7 +116,7 @@ fn rows_go_out_and_come_in_with_numbered_schemas() {
     }
 }
 
-fn check_registered(topic: &Topic, url: &str, format: &str) {
+fn check_registered(topic: &Topic, url: &str, format: &str, more: &[(&str, &str)]) {
     let names = ["url", "basic-auth.user-info", "schema"].map(|name| format!("{format}.{name}"));
     let mut options = vec![
         ("format", format),
@@ -121,6 +124,7 @@ fn check_registered(topic: &Topic, url: &str, format: &str) {
         (names[1].as_str(), "fleet:hunter2"),
         ("sink.transactional-id-prefix", topic.name.as_str()),
     ];
+    options.extend(more);
     if format == "protobuf-confluent" {
         options.push((names[2].as_str(), PROTO));
     }
@@ -142,6 +146,52 @@ fn check_registered(topic: &Topic, url: &str, format: &str) {
     options.retain(|(name, _)| !name.starts_with("sink.") && *name != names[2]);
     let read = read_columns(topic, fields, &[], &options);
     assert_eq!(read.columns(), rows().columns(), "{format}");
+}
+
+/// Python's HTTPS, which asks for a certificate. Killed when dropped.
+struct Secure(Child);
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_registry_may_have_a_private_authority_and_ask_for_a_certificate() {
+    let Some(address) = broker::shared() else { return };
+    let Some(keys) = Keys::make() else { return };
+    registry::add(&CONNECTOR);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/conformance/secure.py");
+    let mut command = Command::new("python3");
+    let mut server = Secure(
+        command.arg(script).arg(keys.path(".")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(),
+    );
+    let mut said = BufReader::new(server.0.stdout.take().unwrap());
+    let mut port = String::new();
+    said.read_line(&mut port).unwrap();
+    let url = format!("https://127.0.0.1:{}", port.trim());
+    let path = |name: &str| keys.path(name).to_str().unwrap().to_owned();
+    let (ca, certificate, key) = (path("ca.crt"), path("client.crt"), path("client.key"));
+    let topic = Topic::new(&address, 1);
+    let trust = ("avro-confluent.tls.ca", ca.as_str());
+    let proof = [("avro-confluent.tls.cert", certificate.as_str()), ("avro-confluent.tls.key", key.as_str())];
+    check_registered(&topic, &url, "avro-confluent", &[trust, proof[0], proof[1]]);
+
+    for (more, told) in [
+        (
+            vec![trust, proof[0], ("avro-confluent.tls.key", "/no/such/file.pem")],
+            "cannot use /no/such/file.pem",
+        ),
+        (vec![trust, proof[0], ("avro-confluent.tls.key", ca.as_str())], "cannot use "),
+    ] {
+        let mut options = vec![("format", "avro-confluent"), ("avro-confluent.url", url.as_str())];
+        options.extend(more);
+        let status = Lab::new(1).sink_life(&def("kafka", &topic.options(&options)), None).unwrap();
+        let error = status.last_error.unwrap();
+        assert!(status.state == Running::Failed && error.contains(told), "{error}");
+    }
 }
 
 #[test]

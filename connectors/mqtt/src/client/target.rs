@@ -64,6 +64,11 @@ impl Target {
         if url.host_str().is_none_or(str::is_empty) { Err("it has no host") } else { Ok(()) }
     }
 
+    /// Whether the files that TLS needs are of use; the error names the one that is not.
+    pub(crate) fn check_files(&self) -> io::Result<()> {
+        if self.is_secure() { self.tls.check() } else { Ok(()) }
+    }
+
     fn is_secure(&self) -> bool {
         matches!(self.url.scheme(), "mqtts" | "ssl" | "tls")
     }

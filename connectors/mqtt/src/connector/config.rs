@@ -84,6 +84,8 @@ impl Place {
 
     /// Goes to the broker.
     pub(super) async fn connect(&self, is_lasting: bool) -> Result<Client> {
+        // Files that are of no use stay so until somebody does something about it.
+        self.target.check_files().map_err(|error| ConnectorError::refused(self.target.shown(), error))?;
         let client = Client::connect(&self.target, &self.login, is_lasting).await;
         client.map_err(|error| self.failed("connect to", error))
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_net::Stream;
+use headwater_net::{ServerTls, Stream};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +14,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::pump::pump;
-use super::tls::ServerTls;
 use super::websocket;
 use crate::broker::Broker;
 

@@ -2,8 +2,7 @@
 
 mod listener;
 mod pump;
-mod tls;
 mod websocket;
 
+pub use headwater_net::{ClientTls, ServerTls};
 pub use listener::{Listener, Running};
-pub use tls::{ClientTls, ServerTls};

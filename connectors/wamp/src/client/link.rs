@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_core::World;
+use headwater_net::ClientTls;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use url::{Position, Url};
 
 use crate::net::{
-    Incoming, RawSocket, Subprotocol, Transport as _, WebSocket, connect_tls, rawsocket_hello,
-    request_websocket,
+    Incoming, RawSocket, Subprotocol, Transport as _, WebSocket, rawsocket_hello, request_websocket,
 };
 use crate::realm::{MailboxOptions, WhenFull};
 use crate::router::{Connection, Filling, Router};
@@ -31,8 +31,15 @@ const LOCAL: MailboxOptions =
 pub enum Target {
     /// In this process.
     Here(Arc<Router>),
-    /// At a URL: `ws://`, `wss://` or `rs://`.
-    At(Url, World),
+    /// At a URL: `ws://`, `wss://`, `rs://` or `rss://`.
+    At {
+        /// The URL.
+        url: Url,
+        /// What TLS needs.
+        tls: ClientTls,
+        /// Gives random numbers.
+        world: World,
+    },
 }
 
 impl Target {
@@ -40,7 +47,7 @@ impl Target {
     pub fn shown(&self) -> String {
         match self {
             Self::Here(_) => "the router of this process".to_owned(),
-            Self::At(url, _) => {
+            Self::At { url, .. } => {
                 let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
                 format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
             }
@@ -54,10 +61,26 @@ impl Target {
                 let connection = Box::new(Connection::trusted(Arc::clone(router), LOCAL));
                 Ok(Link::Here { connection, heard: VecDeque::new(), since: None })
             }
-            Self::At(url, _) if url.scheme() == "rs" => rawsocket(url).await,
-            Self::At(url, world) => websocket(world, url).await,
+            Self::At { url, tls, world } => {
+                let is_raw = matches!(url.scheme(), "rs" | "rss");
+                let stream = reach(url, tls, if is_raw { 8080 } else { 80 }).await?;
+                if is_raw { rawsocket(stream).await } else { websocket(world, url, stream).await }
+            }
         }
     }
+
+    /// Whether what is needed to go there is here; the error says what is not.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match self {
+            Self::At { url, tls, .. } if is_secure(url) => tls.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the way to a router is one of TLS.
+pub(crate) fn is_secure(url: &Url) -> bool {
+    matches!(url.scheme(), "wss" | "rss")
 }
 
 /// A stream, with TLS or without.
@@ -79,7 +102,7 @@ pub(crate) enum Link {
     /// A WebSocket.
     WebSocket(Box<WebSocket<Box<dyn Stream>>>),
     /// A plain stream.
-    RawSocket(Box<RawSocket<TcpStream>>),
+    RawSocket(Box<RawSocket<Box<dyn Stream>>>),
 }
 
 impl Link {
@@ -154,20 +177,16 @@ impl Link {
     }
 }
 
-async fn tcp(url: &Url, port: u16) -> io::Result<TcpStream> {
+/// Goes to where a URL says, at `port` unless it names one; with TLS that is 443, as nobody has said anything else.
+async fn reach(url: &Url, tls: &ClientTls, port: u16) -> io::Result<Box<dyn Stream>> {
     let host = url.host_str().ok_or_else(|| io::Error::other("the URL has no host"))?;
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), url.port().unwrap_or(port))).await?;
+    let port = url.port().unwrap_or(if is_secure(url) { 443 } else { port });
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
     stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok(if is_secure(url) { Box::new(tls.connect(stream, host).await?) } else { Box::new(stream) })
 }
 
-async fn websocket(world: &World, url: &Url) -> io::Result<Link> {
-    let is_secure = url.scheme() == "wss";
-    let stream = tcp(url, if is_secure { 443 } else { 80 }).await?;
-    let stream: Box<dyn Stream> = match url.host_str() {
-        Some(host) if is_secure => Box::new(connect_tls(stream, host).await?),
-        _ => Box::new(stream),
-    };
+async fn websocket(world: &World, url: &Url, stream: Box<dyn Stream>) -> io::Result<Link> {
     let wanted = Subprotocol { serializer: Link::SERIALIZER, is_batched: false };
     let (host, path) =
         (&url[Position::BeforeHost..Position::AfterPort], &url[Position::BeforePath..Position::AfterQuery]);
@@ -175,10 +194,10 @@ async fn websocket(world: &World, url: &Url) -> io::Result<Link> {
     Ok(Link::WebSocket(Box::new(socket)))
 }
 
-async fn rawsocket(url: &Url) -> io::Result<Link> {
-    let mut stream = tcp(url, 8080).await?;
+async fn rawsocket(mut stream: Box<dyn Stream>) -> io::Result<Link> {
     let hello = rawsocket_hello(Link::SERIALIZER, MESSAGE_BYTES_MAX);
     stream.write_all(&hello).await?;
+    stream.flush().await?;
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).await?;
     if answer[0] != hello[0] || answer[1] & 0x0f != hello[1] & 0x0f {

@@ -9,6 +9,6 @@ mod session;
 pub use callee::{Asked, Call, Callee, Outcome};
 pub use caller::Called;
 pub use credentials::{Credentials, Method};
-pub(crate) use link::Link;
 pub use link::Target;
+pub(crate) use link::{Link, is_secure};
 pub use session::{ClientError, Event, Session};

@@ -1,9 +1,12 @@
 //! Options to a source, a sink or a table to look rows up in.
 
+use std::path::PathBuf;
+
 use headwater_connectors::registry;
 use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Source, fill_from_environment};
 use headwater_core::{StreamId, World};
 use headwater_ingest::Options;
+use headwater_net::ClientTls;
 use url::Url;
 
 use super::embedded;
@@ -11,7 +14,7 @@ use super::lookup::lookup;
 use super::sink::Publisher;
 use super::source::Recorder;
 use crate::auth::Secret;
-use crate::client::{ClientError, Credentials, Method, Session, Target};
+use crate::client::{ClientError, Credentials, Method, Session, Target, is_secure};
 use crate::message::{Match, uri};
 
 /// The entry of the registry.
@@ -35,6 +38,7 @@ pub(super) struct Place {
     pub realm: String,
     pub topic: String,
     url: Option<Url>,
+    tls: ClientTls,
     credentials: Credentials,
     pub world: World,
 }
@@ -57,10 +61,11 @@ impl Place {
         let url = options.parse_with("url", |text| {
             let url = Url::parse(text.trim()).map_err(|error| error.to_string())?;
             match url.scheme() {
-                "ws" | "wss" | "rs" => Ok(url),
-                _ => Err("it begins with ws://, wss:// or rs://".to_owned()),
+                "ws" | "wss" | "rs" | "rss" => Ok(url),
+                _ => Err("it begins with ws://, wss://, rs:// or rss://".to_owned()),
             }
         })?;
+        let tls = take_tls(options, url.as_ref().is_some_and(is_secure))?;
         let method = options.parse_with("authmethod", |name| {
             let known = Method::from_name(name.trim());
             known.ok_or_else(|| "it is anonymous, ticket, wampcra or cryptosign".to_owned())
@@ -73,13 +78,13 @@ impl Place {
                 .into());
         }
         let credentials = Credentials { method: method.unwrap_or_default(), authid, secret };
-        Ok(Self { realm, topic, url, credentials, world: world.clone() })
+        Ok(Self { realm, topic, url, tls, credentials, world: world.clone() })
     }
 
     /// What is shown of it.
     pub(super) fn shown(&self) -> String {
-        let url = self.url.as_ref().map(|url| Target::At(url.clone(), self.world.clone()).shown());
-        format!("realm {} of {}", self.realm, url.as_deref().unwrap_or("the router of this process"))
+        let elsewhere = self.elsewhere().map(|target| target.shown());
+        format!("realm {} of {}", self.realm, elsewhere.as_deref().unwrap_or("the router of this process"))
     }
 
     /// Whether it is the router of this process.
@@ -102,9 +107,16 @@ impl Place {
         session.map_err(|error| self.failed("join", error))
     }
 
+    fn elsewhere(&self) -> Option<Target> {
+        let (url, tls, world) = (self.url.clone()?, self.tls.clone(), self.world.clone());
+        Some(Target::At { url, tls, world })
+    }
+
     fn target(&self) -> Result<Target> {
-        if let Some(url) = &self.url {
-            return Ok(Target::At(url.clone(), self.world.clone()));
+        if let Some(target) = self.elsewhere() {
+            // Files that are of no use stay so until somebody does something about it.
+            target.check().map_err(|error| ConnectorError::refused(self.shown(), error))?;
+            return Ok(target);
         }
         let nowhere = "there is none; start it with serve --wamp, or give a url";
         let router = embedded::router();
@@ -124,6 +136,20 @@ impl Place {
                 ConnectorError::refused(what, format!("{uri}: {message}"))
             }
         }
+    }
+}
+
+/// Whom TLS trusts, and how it proves who comes.
+fn take_tls(options: &mut Options, is_secure: bool) -> Result<ClientTls> {
+    let mut given = |name: &'static str| options.get(name).map(|path| (name, path));
+    let all = [given("tls.ca"), given("tls.cert"), given("tls.key")];
+    if let Some((name, path)) = all.iter().flatten().next().filter(|_| !is_secure) {
+        return Err(options.bad(name, path, "it is for a url that begins with wss:// or rss://").into());
+    }
+    match all.map(|given| given.map(|(_, path)| PathBuf::from(path))) {
+        [ca, Some(certificate), Some(key)] => Ok(ClientTls { ca, identity: Some((certificate, key)) }),
+        [ca, None, None] => Ok(ClientTls { ca, identity: None }),
+        _ => Err(options.bad("tls.cert", "", "tls.cert and tls.key belong together").into()),
     }
 }
 

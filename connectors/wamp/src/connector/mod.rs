@@ -5,7 +5,9 @@
 //! | `realm` | the realm |
 //! | `topic` | the topic, or a pattern of topics |
 //! | `match` | source: `exact` (unless set), `prefix` or `wildcard` |
-//! | `url` | a router elsewhere: `ws://`, `wss://` or `rs://`; the router of this process unless set |
+//! | `url` | a router elsewhere: `ws://`, `wss://`, `rs://` or `rss://`; the router of this process unless set |
+//! | `tls.ca` | a file in PEM: who must have signed the certificate of a router at `wss://` or `rss://`; whom this machine trusts unless set |
+//! | `tls.cert`, `tls.key` | files in PEM: our own certificate and its key, for a router that asks for one |
 //! | `authmethod` | `anonymous` (unless set), `ticket`, `wampcra` or `cryptosign`; for a router elsewhere |
 //! | `authid` | the name |
 //! | `secret` | the ticket, the shared secret or the private key; `{{ VARIABLE }}` is taken from the environment |

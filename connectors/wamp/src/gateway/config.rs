@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::auth::{AuthOptions, Credential, Principal, Secret};
 use crate::message::{Match, uri};
-use crate::net::TlsFiles;
+use crate::net::ServerTls;
 use crate::realm::{Permission, RealmOptions, Role, WhenFull};
 use crate::router::{RealmSetup, RouterOptions};
 use crate::wire::Dict;
@@ -174,9 +174,9 @@ impl WampConfig {
     }
 
     /// Certificate and key, if both are given.
-    pub(super) fn tls(&self) -> Option<TlsFiles> {
+    pub(super) fn tls(&self) -> Option<ServerTls> {
         let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
-        Some(TlsFiles { certificate, key })
+        Some(ServerTls { certificate, key, client_ca: None })
     }
 
     /// What the router is set up with; the error says what cannot be used.

@@ -10,7 +10,7 @@ use headwater_core::World;
 
 use super::{ProcedureConfig, WampConfig};
 use crate::connector::{set_router, unset_router};
-use crate::net::{Listener, Running, TlsFiles};
+use crate::net::{Listener, Running, ServerTls};
 use crate::router::{History, Router};
 
 /// The router as a gateway.
@@ -19,7 +19,7 @@ use crate::router::{History, Router};
 pub struct WampGateway {
     router: Arc<Router>,
     address: SocketAddr,
-    tls: Option<TlsFiles>,
+    tls: Option<ServerTls>,
     procedures: Vec<(String, Vec<ProcedureConfig>)>,
     running: Option<Running>,
     bound: Option<SocketAddr>,

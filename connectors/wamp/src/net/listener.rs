@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_net::ServerTls;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
@@ -16,7 +17,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::pump::pump;
 use super::rawsocket::{self, RawSocket, Refused};
-use super::tls::TlsFiles;
 use super::websocket;
 use crate::router::{Connection, Router};
 use crate::wire::Dict;
@@ -35,8 +35,8 @@ pub struct Listener {
 
 impl Listener {
     /// Takes a port.
-    pub async fn bind(address: SocketAddr, tls: Option<&TlsFiles>) -> io::Result<Self> {
-        let tls = tls.map(TlsFiles::acceptor).transpose()?;
+    pub async fn bind(address: SocketAddr, tls: Option<&ServerTls>) -> io::Result<Self> {
+        let tls = tls.map(ServerTls::acceptor).transpose()?;
         Ok(Self { listener: TcpListener::bind(address).await?, tls })
     }
 

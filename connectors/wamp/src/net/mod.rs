@@ -3,13 +3,11 @@
 mod listener;
 mod pump;
 mod rawsocket;
-mod tls;
 mod transport;
 mod websocket;
 
+pub use headwater_net::ServerTls;
 pub use listener::{Listener, Running};
 pub(crate) use rawsocket::{RawSocket, answer_handshake as rawsocket_hello};
-pub use tls::TlsFiles;
-pub(crate) use tls::connect as connect_tls;
 pub(crate) use transport::{Incoming, Transport};
 pub(crate) use websocket::{Subprotocol, WebSocket, request as request_websocket};

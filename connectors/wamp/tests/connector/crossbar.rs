@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::ports::free_port;
+use crate::found::Keys;
 
 /// A running Crossbar.io.
 pub struct Crossbar {
@@ -18,12 +18,14 @@ pub struct Crossbar {
     pub by_name: u16,
     /// The port of its RawSocket.
     pub rawsocket: u16,
+    /// The ports of WebSocket and RawSocket with TLS for those who have a certificate, if it was given keys.
+    pub secure: [u16; 2],
     _directory: TempDir,
 }
 
 impl Crossbar {
     /// Starts it, if it is there; the test command fetches it.
-    pub async fn start() -> Option<Self> {
+    pub async fn start(keys: Option<&Keys>) -> Option<Self> {
         let given = std::env::var_os("HEADWATER_TEST_CROSSBAR").map(PathBuf::from);
         let usual = std::env::var_os("HOME")
             .map(|home| PathBuf::from(home).join(".cache/headwater/crossbar-26.10.1/bin/crossbar"));
@@ -35,7 +37,16 @@ impl Crossbar {
         let directory = tempfile::tempdir().unwrap();
         let (websocket, by_name, rawsocket) = (free_port(), free_port(), free_port());
         let config = directory.path().join("config.json");
-        let text = config_of(websocket, by_name, rawsocket).to_string();
+        let mut text = config_of(websocket, by_name, rawsocket);
+        let secure = [free_port(), free_port()];
+        let mut ports = vec![websocket, by_name, rawsocket];
+        if let (Some(keys), Some(transports)) = (keys, text["workers"][0]["transports"].as_array_mut()) {
+            for (kind, port) in ["websocket", "rawsocket"].into_iter().zip(secure) {
+                transports.push(secure_transport(kind, port, keys));
+                ports.push(port);
+            }
+        }
+        let text = text.to_string();
         std::io::Write::write_all(&mut std::fs::File::create(config).unwrap(), text.as_bytes()).unwrap();
         let child = Command::new(command)
             .args(["start", "--cbdir"])
@@ -44,9 +55,8 @@ impl Crossbar {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let crossbar = Self { child, websocket, by_name, rawsocket, _directory: directory };
-        for _ in 0..1_800 {
-            let ports = [websocket, by_name, rawsocket];
+        let crossbar = Self { child, websocket, by_name, rawsocket, secure, _directory: directory };
+        for _ in 0..600 {
             if ports.iter().all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
                 return Some(crossbar);
             }
@@ -62,6 +72,21 @@ impl Drop for Crossbar {
         let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A way in for those whose certificates have been signed by these keys' authority.
+fn secure_transport(kind: &str, port: u16, keys: &Keys) -> serde_json::Value {
+    let tls = json!({
+        "key": keys.path("server.key"), "certificate": keys.path("server.crt"), "ca_certificates": [keys.path("ca.crt")],
+    });
+    json!({
+        "type": kind, "serializers": ["json"], "auth": {"anonymous": {"type": "static", "role": "all"}},
+        "endpoint": {"type": "tcp", "port": port, "interface": "127.0.0.1", "tls": tls},
+    })
 }
 
 fn config_of(websocket: u16, by_name: u16, rawsocket: u16) -> serde_json::Value {

@@ -1,4 +1,4 @@
-//! TLS, for the listener and for clients.
+//! TLS, for listeners and for clients. Files are read when they are needed, so that new certificates count from the next time on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub struct ServerTls {
 
 impl ServerTls {
     /// Reads the files.
-    pub(super) fn acceptor(&self) -> io::Result<TlsAcceptor> {
+    pub fn acceptor(&self) -> io::Result<TlsAcceptor> {
         let provider = Arc::new(default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -56,8 +56,19 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
+    /// Whether the files are of use; the error names the one that is not.
+    pub fn check(&self) -> io::Result<()> {
+        self.config().map(drop)
+    }
+
     /// Goes on with TLS, if the server's certificate is one for `host` that is trusted.
-    pub(crate) async fn connect(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+        let name = host.trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::new(self.config()?)).connect(name, stream).await
+    }
+
+    fn config(&self) -> io::Result<ClientConfig> {
         let trusted = match &self.ca {
             Some(ca) => roots(ca)?,
             None => {
@@ -70,14 +81,9 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_root_certificates(trusted);
-        let config = match &self.identity {
-            None => config.with_no_client_auth(),
-            Some((certificate, private)) => config
-                .with_client_auth_cert(certificates(certificate)?, key(private)?)
-                .map_err(io::Error::other)?,
-        };
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        let Some((certificate, private)) = &self.identity else { return Ok(config.with_no_client_auth()) };
+        let config = config.with_client_auth_cert(certificates(certificate)?, key(private)?);
+        config.map_err(|error| unreadable(private, error))
     }
 }
 
