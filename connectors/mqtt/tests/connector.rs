@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, and says what was left out"
 )]
 
+#[path = "connector/again.rs"]
+mod again;
 #[path = "connector/firings.rs"]
 mod firings;
 #[path = "clients/found.rs"]

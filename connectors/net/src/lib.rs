@@ -1,7 +1,7 @@
 //! WebSocket (RFC 6455) and TLS, for gateways and clients of protocols that are spoken over them.
 //!
-//! WebSocket is by hand, because what they need is little: one extension, messages that share their bytes with what comes in, and nothing held by a
-//! connection that waits. The Autobahn test suite holds it to the standard.
+//! WebSocket is by hand, because what they need is little: one extension, messages that share their bytes with what comes in, and
+//! nothing held by a connection that waits. The Autobahn test suite holds it to the standard.
 //!
 //! Invariants:
 //! - Nothing here knows what the messages mean.

@@ -3,11 +3,13 @@
 //! The task goes on while nobody takes what has come: the queue is short, then the network's own holds the broker back, but signs of
 //! life are still given. Nothing is acknowledged here; that is up to whoever takes the messages.
 
+use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -155,7 +157,7 @@ impl Client {
         self.version.write(&packet, &mut BytesMut::new(), self.packet_bytes_max)
     }
 
-    /// Says something.
+    /// Says something. PINGRESP comes as an answer to a PINGREQ that was said here, not to signs of life.
     pub async fn send(&mut self, packet: Packet) -> Result<(), ClientError> {
         match self.outgoing.send(packet).await {
             Ok(()) => Ok(()),
@@ -226,11 +228,14 @@ async fn run(
     mut said: mpsc::Receiver<Packet>,
     keep_alive: Duration,
 ) -> io::Result<()> {
+    // For each PINGREQ that is not answered yet whether somebody waits for the answer.
+    let asked = Mutex::new(VecDeque::new());
     // As long as nobody takes what has come, the broker's silence is nobody's fault.
     let read = async {
         loop {
             let packet = timeout(keep_alive * 2, reader.packet()).await??;
-            if packet != Packet::Pingresp && taken.send(packet).await.is_err() {
+            let is_wanted = packet != Packet::Pingresp || asked.lock().pop_front().unwrap_or(false);
+            if is_wanted && taken.send(packet).await.is_err() {
                 return Ok(());
             }
         }
@@ -238,13 +243,18 @@ async fn run(
     let write = async {
         loop {
             match timeout(keep_alive / 2, said.recv()).await {
-                Err(_) => writer.write(&[Packet::Pingreq]).await?,
+                Err(_) => {
+                    asked.lock().push_back(false);
+                    writer.write(&[Packet::Pingreq]).await?;
+                }
                 Ok(None) => return Ok(()),
                 Ok(Some(packet)) => {
                     let mut packets = vec![packet];
                     while let Ok(more) = said.try_recv() {
                         packets.push(more);
                     }
+                    let questions = packets.iter().filter(|packet| **packet == Packet::Pingreq).count();
+                    asked.lock().extend(std::iter::repeat_n(true, questions));
                     writer.write(&packets).await?;
                     if matches!(packets.last(), Some(Packet::Disconnect(_))) {
                         return writer.output.shutdown().await;

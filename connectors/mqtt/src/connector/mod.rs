@@ -45,7 +45,10 @@
 //!   was received; publishers that are faster than the log are not read from.
 //! - *From a broker elsewhere*: what comes with QoS 1 or 2 is acknowledged when its row is durable. The broker keeps the
 //!   session (a week, in version 5) while the connector is away. With QoS 2 each message is there once whenever the process dies, as the
-//!   packet ids that are under way are stored with the rows; with QoS 1 what was not acknowledged comes again.
+//!   packet ids that are under way are stored with the rows; with QoS 1 what was not acknowledged comes again. Mosquitto may send a
+//!   message of QoS 2 again after it has released it: that is known by its packet id and content until the broker has shown that it heard
+//!   of the end (`exchanges.rs`). A broker that uses an id anew within that moment, for a message with the same topic and payload which it
+//!   has to repeat, would lose that one.
 //! - *To a broker*: a row counts as delivered when the broker has acknowledged it. After a crash some come twice, with the same key. A row
 //!   whose own topic is none, or is not allowed, whose payload is refused, or whose message is longer than the broker takes is parked in
 //!   `system.dead_letters`; if no row may be published, the sink stops. A broker that hangs up instead of refusing, as those of 3.1.1
@@ -54,6 +57,7 @@
 
 mod config;
 mod embedded;
+mod exchanges;
 mod rows;
 mod sink;
 mod source;

@@ -1,17 +1,10 @@
 //! Records a topic filter of a broker elsewhere.
 //!
-//! Nothing is acknowledged before its row is durable. The packet ids of QoS 2 that the broker may send again are the position,
-//! stored in the same append as the rows:
-//!
-//! ```text
-//!   PUBLISH 7 ──> row, position {7}  ── durable ──> PUBREC 7
-//!   PUBREL 7  ──>      position {}   ── durable ──> PUBCOMP 7
-//! ```
-//!
-//! So a message that comes again after a crash is known, and an id that is used anew is not taken for the old one.
+//! Nothing is acknowledged before its row is durable. The messages of QoS 2 that the broker may send again are the position, stored in the
+//! same append as the rows: so one that comes again after a crash is known, and an id that is used anew is not taken for the old one. See
+//! [`Exchanges`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::num::NonZeroU16;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +14,7 @@ use headwater_core::World;
 use tokio::time::{Instant, timeout};
 
 use super::config::Place;
+use super::exchanges::Exchanges;
 use super::rows::RowReader;
 use crate::broker::Message;
 use crate::client::Client;
@@ -42,8 +36,8 @@ pub(super) struct Subscriber {
     client: Option<Client>,
     /// What came before the subscription was acknowledged.
     early: VecDeque<Packet>,
-    /// Messages of QoS 2 that have come and that the broker has not released.
-    received: BTreeSet<NonZeroU16>,
+    /// The messages of QoS 2 that are not over.
+    exchanges: Exchanges,
     /// The appends under way.
     under_way: VecDeque<UnderWay>,
 }
@@ -67,7 +61,7 @@ impl Subscriber {
             world,
             client: None,
             early: VecDeque::new(),
-            received: BTreeSet::new(),
+            exchanges: Exchanges::default(),
             under_way: VecDeque::new(),
         }
     }
@@ -82,23 +76,12 @@ impl Subscriber {
             }
             (Qos::ExactlyOnce, Some(id)) => {
                 answers.push(Packet::Pubrec(Acknowledgement::success(id)));
-                self.received.insert(id)
+                self.exchanges.receive(id, &publish)
             }
             _ => true,
         };
         is_new.then(|| Arc::new(Message::new(publish, "".into(), &self.world)))
     }
-
-    /// The position: the packet ids of QoS 2 that are under way.
-    fn position(&self) -> String {
-        let ids: Vec<_> = self.received.iter().map(NonZeroU16::to_string).collect();
-        format!("qos2:{}", ids.join(","))
-    }
-}
-
-fn ids_of(position: &str) -> BTreeSet<NonZeroU16> {
-    let ids = position.strip_prefix("qos2:").unwrap_or_default();
-    ids.split(',').filter_map(|id| id.parse().ok()).collect()
 }
 
 #[async_trait]
@@ -107,7 +90,7 @@ impl Source for Subscriber {
         let mut client = self.place.connect(self.qos != Qos::AtMostOnce).await?;
         // Of a session that the broker does not know no message can come again.
         let known = marks.get(&self.filter).filter(|_| client.session_present());
-        self.received = known.map(|position| ids_of(position)).unwrap_or_default();
+        self.exchanges = known.map(|position| Exchanges::read(position)).unwrap_or_default();
         let early = client.subscribe(&self.filter, self.qos).await;
         self.early = early.map_err(|error| self.place.failed("subscribe at", error))?.into();
         self.under_way.clear();
@@ -133,9 +116,10 @@ impl Source for Subscriber {
             match packet {
                 Packet::Publish(publish) => messages.extend(self.take(*publish, &mut answers)),
                 Packet::Pubrel(release) => {
-                    self.received.remove(&release.packet_id);
+                    self.exchanges.release(release.packet_id);
                     answers.push(Packet::Pubcomp(Release::success(release.packet_id)));
                 }
+                Packet::Pingresp => self.exchanges.heard(),
                 _ => {}
             }
             taken += 1;
@@ -150,14 +134,18 @@ impl Source for Subscriber {
         let (number, since) = (messages.len() as u64, Instant::now());
         let payload = RowReader::read(&self.rows, messages).await?;
         self.under_way.push_back(UnderWay { messages: number, since, answers });
-        let mark = Mark { partition: self.filter.clone(), position: self.position() };
+        let mark = Mark { partition: self.filter.clone(), position: self.exchanges.position() };
         Ok(Pulled::Records { payload, marks: vec![mark] })
     }
 
     async fn committed(&mut self, _marks: &[Mark]) -> Result<()> {
         let Some(client) = &mut self.client else { return Ok(()) };
         let durable = self.under_way.pop_front().map(|durable| durable.answers);
-        for answer in durable.unwrap_or_default() {
+        let mut answers = durable.unwrap_or_default();
+        if self.exchanges.said(&answers) {
+            answers.push(Packet::Pingreq);
+        }
+        for answer in answers {
             client.send(answer).await.map_err(|error| self.place.failed("acknowledge to", error))?;
         }
         Ok(())
@@ -177,18 +165,5 @@ impl Source for Subscriber {
             client.leave().await;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_read_as_they_are_written() {
-        assert_eq!(ids_of("qos2:"), BTreeSet::new());
-        let ids: Vec<_> = ids_of("qos2:7,9,65535").into_iter().map(NonZeroU16::get).collect();
-        assert_eq!(ids, [7, 9, 65_535]);
-        assert_eq!(ids_of("something else"), BTreeSet::new());
     }
 }

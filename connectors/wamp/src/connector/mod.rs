@@ -6,7 +6,7 @@
 //! | `topic` | the topic, or a pattern of topics |
 //! | `match` | source: `exact` (unless set), `prefix` or `wildcard` |
 //! | `url` | a router elsewhere: `ws://`, `wss://`, `rs://` or `rss://`; the router of this process unless set |
-//! | `tls.ca` | a file in PEM: who must have signed the certificate of a router at `wss://` or `rss://`; whom this machine trusts unless set |
+//! | `tls.ca` | a file in PEM: who must have signed the certificate of such a router; whom this machine trusts unless set |
 //! | `tls.cert`, `tls.key` | files in PEM: our own certificate and its key, for a router that asks for one |
 //! | `authmethod` | `anonymous` (unless set), `ticket`, `wampcra` or `cryptosign`; for a router elsewhere |
 //! | `authid` | the name |
