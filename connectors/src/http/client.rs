@@ -8,8 +8,12 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url, redirect};
 
 use super::tls::Tls;
+use crate::deliver::Allowed;
 use crate::environment::fill_from_environment;
 use crate::error::{ConnectorError, Result};
+
+/// How many redirects are followed in a row.
+const REDIRECTS_MAX: usize = 10;
 
 /// How long an answer may be.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -24,13 +28,16 @@ pub(super) struct Client {
     timeout: Duration,
     tls: Tls,
     follows: bool,
+    allowed: Allowed,
     /// Made on first use: making it starts nothing, but reads certificates.
     client: Option<reqwest::Client>,
 }
 
 impl Client {
-    /// Takes the options that source and sink share. `method` is the one that is meant unless another is set; a sink's is POST.
-    pub(super) fn take(options: &mut Options, method: Method) -> Result<Self> {
+    /// Takes the options that source and sink share. `method` is the one that is meant unless another is set; a sink's is POST. It goes
+    /// only where the operator's configuration lets webhooks go: with a method and a body of its own a source could say what a webhook
+    /// says, and what it is shown anybody who reads the stream would see.
+    pub(super) fn take(options: &mut Options, method: Method, allowed: &Allowed) -> Result<Self> {
         let endpoint = options.require("endpoint")?;
         let url = fill_from_environment(&endpoint)
             .and_then(|url| Url::parse(&url).map_err(|error| error.to_string()))
@@ -38,6 +45,7 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(options.bad("endpoint", &endpoint, "it begins with http:// or https://").into());
         }
+        allowed.check_url(&url).map_err(|why| ConnectorError::refused(options.owner(), why))?;
         let usual = method;
         let method = options.parse_with("method", |text| {
             Method::from_bytes(text.trim().to_ascii_uppercase().as_bytes()).map_err(|error| error.to_string())
@@ -46,15 +54,27 @@ impl Client {
         let headers = options.parse_with("headers", read_headers)?.unwrap_or_default();
         let timeout = options.duration("timeout")?.unwrap_or(Duration::from_secs(30));
         let tls = Tls::take(options, &url)?;
-        // A redirect makes a GET without a body of what is not one: an answer to that says nothing about the rows. And it would lead a
-        // sink around the configuration's list.
+        // A redirect makes a GET without a body of what is not one: an answer to that says nothing about the rows.
         let follows = usual == Method::GET && method == Method::GET;
-        Ok(Self { url, shown: shown(&endpoint), method, headers, timeout, tls, follows, client: None })
+        let (shown, allowed) = (shown(&endpoint), allowed.clone());
+        Ok(Self { url, shown, method, headers, timeout, tls, follows, allowed, client: None })
     }
 
-    /// Where it goes.
-    pub(super) fn url(&self) -> &Url {
-        &self.url
+    /// Which redirects are followed: none leads around the configuration's list.
+    fn redirects(&self) -> redirect::Policy {
+        if !self.follows {
+            return redirect::Policy::none();
+        }
+        let allowed = self.allowed.clone();
+        redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() >= REDIRECTS_MAX {
+                return attempt.error("too many redirects");
+            }
+            match allowed.check_url(attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(why) => attempt.error(why),
+            }
+        })
     }
 
     /// Sends a request and takes the answer's body. A refusal is told from an outage by its status.
@@ -62,9 +82,7 @@ impl Client {
         let client = match &self.client {
             Some(client) => client,
             None => {
-                let follow =
-                    if self.follows { redirect::Policy::default() } else { redirect::Policy::none() };
-                let builder = reqwest::Client::builder().timeout(self.timeout).redirect(follow);
+                let builder = reqwest::Client::builder().timeout(self.timeout).redirect(self.redirects());
                 self.client.insert(self.tls.build(builder)?)
             }
         };
@@ -170,7 +188,7 @@ mod tests {
         assert_eq!(shown("http://h"), "http://h");
         let take = |endpoint: &str| {
             let mut options = Options::new("connector webhook", [("endpoint", endpoint)]);
-            Client::take(&mut options, Method::POST)
+            Client::take(&mut options, Method::POST, &Allowed::default())
         };
         // A variable that every environment has.
         let client = take("https://h/{{ PATH }}/x").unwrap();

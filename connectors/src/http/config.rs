@@ -26,7 +26,7 @@ use super::sink::Webhook;
 use super::source::Polling;
 use crate::connector::{Context, Sink, Source};
 use crate::environment::fill_from_environment;
-use crate::error::{ConnectorError, Result};
+use crate::error::Result;
 use crate::registry::Connector;
 use crate::retry::Retry;
 
@@ -48,7 +48,7 @@ pub(crate) const WEBHOOK: Connector =
     Connector { name: "webhook", summary: "posts to a URL", source: None, ..HTTP };
 
 fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
-    let client = Client::take(options, Method::GET)?;
+    let client = Client::take(options, Method::GET, &context.allowed)?;
     let body = options.get("body");
     let millis = options.parse::<u64>("poll-interval-ms")?.map(Duration::from_millis);
     let interval = options.duration("poll-interval")?.or(millis).unwrap_or(Duration::from_secs(1));
@@ -64,9 +64,7 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
 }
 
 fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
-    let client = Client::take(options, Method::POST)?;
-    let refused = |why| ConnectorError::refused(options.owner(), why);
-    context.allowed.check_url(client.url()).map_err(refused)?;
+    let client = Client::take(options, Method::POST, &context.allowed)?;
     let rows = options.parse_with("batch-rows", |text| match text.trim().parse::<usize>() {
         Ok(rows) if rows > 0 => Ok(rows),
         _ => Err("it is a number above 0".to_owned()),

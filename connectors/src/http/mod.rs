@@ -11,9 +11,11 @@
 //! which are the same ones when they come again. A request that fails is repeated with the same rows, as `retry.first` and
 //! `retry.longest` say; after the last attempt, or when the receiver says that it is the rows' fault (400, 410, 413, 422), they are
 //! parked in `system.dead_letters`, and the next have their turn. The attempts are counted anew when the process starts. After a crash
-//! the rows of up to the last half second come again: a receiver that remembers keys takes each row once. It may only post
-//! where the operator's configuration lets webhooks go, as triggers may; redirects are not followed. An answer that is about who asks
-//! (401, 403, 404 and the like) stops the sink, and its state says why.
+//! the rows of up to the last half second come again: a receiver that remembers keys takes each row once. Redirects are not followed. An
+//! answer that is about who asks (401, 403, 404 and the like) stops the sink, and its state says why.
+//!
+//! Both go only where the operator's configuration lets webhooks go, as triggers do; the source follows redirects, as long as they lead
+//! nowhere else.
 
 mod client;
 mod config;

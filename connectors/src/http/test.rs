@@ -6,7 +6,7 @@ use super::client::Client;
 
 fn client(endpoint: &str, headers: &str) -> Result<Client, crate::ConnectorError> {
     let mut options = Options::new("connector http", [("endpoint", endpoint), ("headers", headers)]);
-    Client::take(&mut options, reqwest::Method::GET)
+    Client::take(&mut options, reqwest::Method::GET, &crate::Allowed::default())
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::response::Redirect;
 use axum::routing::get;
-use headwater_connectors::{ConnectorDef, ConnectorSupervisor, State};
+use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, Handle, State, Status};
 
 use crate::lab::{LIVES, Lab, assert_dense, def, runtime, until};
 
@@ -181,4 +182,65 @@ fn an_outage_is_shown_and_survived() {
     let count = numbers.len() as i64;
     assert_dense(numbers, count);
     assert_eq!(lab.numbers("system.dead_letters", "record").len(), count as usize);
+}
+
+/// A list of URLs holds for sources, too: they can say as much as a webhook, and show what they are told.
+#[test]
+fn a_url_is_polled_only_where_the_configuration_lets_webhooks_go() {
+    let (runtime, asked) = (runtime(), Arc::new(AtomicU64::new(0)));
+    let inner = {
+        let asked = Arc::clone(&asked);
+        move || async move {
+            asked.fetch_add(1, Ordering::SeqCst);
+            "{\"n\":666}"
+        }
+    };
+    let router = Router::new()
+        .route("/shown/a", get(|| async { "{\"n\":0}" }))
+        .route("/shown/moved", get(|| async { Redirect::temporary("/shown/a") }))
+        .route("/shown/away", get(|| async { Redirect::temporary("/inner") }))
+        .route("/inner", get(inner));
+    let address = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    });
+    let lab = Lab::new(1);
+    let schema = lab.ingest.log().stream_named("events").unwrap().spec.schema.clone();
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
+    let webhooks = Some(vec![format!("http://{address}/shown/")]);
+    let supervisor = supervisor.with_allowed(Allowed { webhooks, ..Allowed::default() });
+    let source = |connector: &str, path: &str| {
+        let endpoint = format!("http://{address}{path}");
+        def(connector, &[("endpoint", endpoint.as_str()), ("emit-behavior", "changed")])
+    };
+    for connector in ["http", "polling_http"] {
+        let away = source(connector, "/inner");
+        let checked = supervisor.validate_source(&away, &schema, None).err().unwrap().to_string();
+        assert!(checked.contains("the configuration does not allow webhooks to "), "{checked}");
+        assert!(
+            supervisor.start_source(away, |_| ()).is_err(),
+            "nor by a table that was there before the list"
+        );
+    }
+    let wait = |handle: &Handle, holds: &dyn Fn(&Status) -> bool| {
+        runtime.block_on(async {
+            for _ in 0..1_000 {
+                if holds(&handle.status()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("it does not come to this: {:?}", handle.status());
+        });
+    };
+    let led_away = supervisor.start_source(source("http", "/shown/away"), |_| ()).unwrap();
+    wait(&led_away, &|status| status.failures > 0);
+    let error = runtime.block_on(led_away.stop()).last_error.unwrap();
+    assert!(error.contains("the configuration does not allow webhooks to "), "{error}");
+    let moved = supervisor.start_source(source("http", "/shown/moved"), |_| ()).unwrap();
+    wait(&moved, &|status| status.rows == 1);
+    runtime.block_on(moved.stop());
+    assert_eq!((lab.numbers("events", "n"), asked.load(Ordering::SeqCst)), (vec![0], 0));
 }

@@ -25,7 +25,7 @@
 //! listen = "127.0.0.1:1883"
 //!
 //! [triggers]
-//! # Where they may go, and webhooks of scaling groups and of tables (`connector = 'http'` or `'webhook'`); anywhere unless given.
+//! # Where they may go, webhooks of scaling groups, and tables of HTTP, which post or poll; anywhere unless given.
 //! webhooks = ["https://hooks.example.org/", "https://*.example.net/fleet"]
 //!
 //! [triggers.commands]                                                      # what they may run; nothing unless given
