@@ -1,6 +1,8 @@
 // Autobahn for JavaScript does what applications are used to.
 //
 //     node --experimental-websocket everything.js URL json|msgpack|cbor
+//
+// Over RawSocket, which is rs://HOST:PORT, it has JSON alone.
 'use strict';
 
 const assert = require('node:assert');
@@ -13,11 +15,17 @@ const Serializer = {
     cbor: autobahn.serializer.CBORSerializer,
 }[name];
 
+/** Where the router is, as a connection wants it. */
+function place() {
+    const { protocol, hostname: host, port } = new URL(url);
+    return protocol === 'rs:' ? { transports: [{ type: 'rawsocket', host, port: Number(port) }] } : { url };
+}
+
 /** Opens a session at a realm. */
 function join(realm = 'realm1', authentication = {}) {
     return new Promise((resolve, reject) => {
         const connection = new autobahn.Connection({
-            url, realm, serializers: [new Serializer()], max_retries: 0, ...authentication,
+            ...place(), realm, serializers: [new Serializer()], max_retries: 0, ...authentication,
         });
         connection.onopen = (session) => resolve({ session, connection });
         connection.onclose = (reason, details) => {
