@@ -165,8 +165,14 @@ impl TopicProducer {
         Ok(opened)
     }
 
-    /// Makes another one in its place, which ends what this one left open.
+    /// Makes another one in its place. What this one leaves open is ended before, so that the other need not wait for that.
     pub fn anew(&self) -> Result<Self> {
+        if self.is_transactional()
+            && let Err(error) = self.producer.abort_transaction(crate::cluster::PATIENCE)
+        {
+            // Then the other one ends it.
+            tracing::debug!(%error, "a transaction was not aborted");
+        }
         Self::open(&self.cluster, &self.topic, self.transactional_id.as_deref(), self.bytes_max)
     }
 
