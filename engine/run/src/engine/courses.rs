@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::EventTime;
 use headwater_plan::{Catalog, Dataflow, Entry};
+use parking_lot::Mutex;
 
 use super::events;
 use super::jobs::journal_spec;
@@ -27,18 +28,23 @@ pub(crate) struct Course {
 }
 
 impl Inner {
+    /// What the journal of a set says of its triggers; `None`: it has no journal.
+    pub fn roll_of(&self, set: &str) -> Result<Option<Arc<Mutex<Roll>>>> {
+        let Ok(journal) = self.log.stream_named(&format!("system.journal.{set}")) else { return Ok(None) };
+        if let Some(known) = self.rolls.lock().get(&journal.id) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let id = journal.id;
+        let roll = Arc::new(Mutex::new(Roll::open(&*self.log, set, journal)?));
+        Ok(Some(Arc::clone(self.rolls.lock().entry(id).or_insert(roll))))
+    }
+
     /// Looks at what the journal of a set says of its triggers; `None`: it has no journal.
     pub fn with_roll<T>(&self, set: &str, look: impl FnOnce(&Roll) -> T) -> Result<Option<T>> {
-        let Ok(journal) = self.log.stream_named(&format!("system.journal.{set}")) else { return Ok(None) };
-        let mut rolls = self.rolls.lock();
-        let roll = match rolls.entry(journal.id) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                new.insert(Roll::open(&*self.log, set, journal)?)
-            }
-        };
+        let Some(roll) = self.roll_of(set)? else { return Ok(None) };
+        let mut roll = roll.lock();
         roll.follow(&*self.log)?;
-        Ok(Some(look(roll)))
+        Ok(Some(look(&roll)))
     }
 
     /// The way of a trigger that came to a set; `None`: the job has been one by itself from the first.

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::{EventTime, Sequence};
+use headwater_core::{EventTime, Sequence, StreamId};
 use headwater_log::StreamInfo;
 use headwater_operators::TriggerRoster;
 use headwater_plan::{Catalog, Entry, StartAt, TriggerDef, TriggerPlan};
+use parking_lot::Mutex;
 
 use super::events;
 use super::jobs::{journal_spec, view_spec};
@@ -21,8 +22,8 @@ use super::triggers::IDLE_TIMEOUT;
 use crate::JobState;
 use crate::error::{Result, RunError};
 use crate::job::{
-    Coming, Eras, JobHandle, JobPlan, Journal, Leaving, Members, Membership, NEW_CLOCK, Results, ShardCut,
-    Start, begin_at, first_cut, member_id,
+    Apart, Coming, Eras, JobHandle, JobPlan, Journal, Leaving, Members, Membership, NEW_CLOCK, Results, Roll,
+    ShardCut, Start, begin_at, first_cut, member_id,
 };
 
 /// The property of a stream of firings that names the set which its trigger came to.
@@ -125,9 +126,29 @@ impl Inner {
         let name = free.next().unwrap_or_default();
         // What a former set of this name left when it went in the middle of a crash.
         self.forget_state(&name)?;
-        let members = Members::new(name.clone(), roster_for(plan)?, 0);
+        let members = Members::new(name.clone(), roster_for(plan)?, self.new_roll(&name)?, Vec::new());
         self.run_set(catalog, plan, members, source)?;
         Ok(name)
+    }
+
+    /// What the journal of a set says of its triggers, with a journal if there was none.
+    fn new_roll(&self, set: &str) -> Result<Arc<Mutex<Roll>>> {
+        events::ensure(&*self.log, journal_spec(set)?)?;
+        self.roll_of(set)?.ok_or_else(|| RunError::NoJob { name: set.to_owned() })
+    }
+
+    /// Those of a set's triggers that have left it, as far as they are there.
+    fn apart(&self, known: &[Membership]) -> Result<Vec<Apart>> {
+        let left = known.iter().filter(|membership| membership.left.is_some());
+        let there = left.filter_map(|membership| {
+            let stream = self.log.stream(StreamId(membership.id as u32)).ok()?;
+            Some((membership, stream))
+        });
+        let apart = there.map(|(membership, stream)| {
+            let blobs = self.checkpoints_of(stream.spec.name.as_str())?;
+            Ok(Apart { id: membership.id, came: membership.step, blobs })
+        });
+        apart.collect()
     }
 
     /// Starts the job of a set.
@@ -275,14 +296,13 @@ impl Inner {
                 }
             };
             if running.is_none() {
-                let members = Members::new(set.to_owned(), roster_for(&plan)?, known.len());
+                let (roll, apart) = (self.new_roll(set)?, self.apart(known)?);
+                let members = Members::new(set.to_owned(), roster_for(&plan)?, roll, apart);
                 running = Some((members, plan.clone(), self.log.stream_named(&trigger.on)?));
             }
             let Some((members, ..)) = &running else { continue };
             match place {
-                Some(place) => {
-                    members.add(self.coming(trigger, &plan)?, &known[*place], *place as u32 + 1)?
-                }
+                Some(place) => members.add(self.coming(trigger, &plan)?, &known[*place])?,
                 None => unborn.push((*trigger, plan)),
             }
         }

@@ -39,7 +39,7 @@ pub(crate) struct Inner {
     pub memory: Option<Arc<StateMemory>>,
     pub state: Mutex<State>,
     /// What the journals of sets say of their triggers, as far as somebody has asked.
-    pub rolls: Mutex<HashMap<StreamId, Roll>>,
+    pub rolls: Mutex<HashMap<StreamId, Arc<Mutex<Roll>>>>,
     /// Replays that are under way.
     pub replays: Replays,
     /// Held while a statement changes what there is, so that such statements follow one another.

@@ -13,6 +13,7 @@ use headwater_log::{Append, From, ReadSpec, StreamInfo};
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
 
+use super::courses::Course;
 use super::events::{self, Event};
 use super::state::Inner;
 use crate::error::{Result, RunError};
@@ -236,10 +237,17 @@ pub(crate) fn start_at(entry: &Entry) -> StartAt {
     }
 }
 
-/// The first row of a job that began with what came after it was created, by its journal; for the sources of the last of `eras`.
+/// The first row of a job that began with what came after it was created, by its journal; for the sources of the last of `eras`. If the
+/// journal's first lines are gone, it is the first row behind its first step.
 pub(crate) fn first_place(inner: &Inner, job: &str, eras: &Eras) -> Result<Start> {
-    if let Some(course) = inner.course_of(job)? {
-        return Ok(course.start);
+    if let Some(Course { journal, start, .. }) = inner.course_of(job)? {
+        return Ok(match (start, journal.beginning(&*inner.log, job, eras)?) {
+            (Start::Member { first, .. }, Some(line)) => {
+                let places = line.cut.shards.first().into_iter().flatten();
+                Start::Member { shards: places.map(|cut| (cut.next, NEW_CLOCK)).collect(), first }
+            }
+            (start, _) => start,
+        });
     }
     let journal = Journal::of(inner.log.stream_named(&format!("system.journal.{job}"))?);
     let shards = first_cut(&*inner.log, &journal, job, eras)?.unwrap_or_default();

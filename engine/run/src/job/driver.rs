@@ -35,7 +35,6 @@ use super::pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step
 use super::quiet::Quiet;
 use super::sink::Results;
 use super::spill::{StateMemory, StatePart};
-use super::trim::{self, Bound};
 use super::unsaid::Unsaid;
 use crate::JobState;
 use crate::error::{Result, RunError};
@@ -94,6 +93,21 @@ pub(crate) struct JobPlan {
     pub paused: bool,
     /// The tables outside that it looks rows up in, by the stages that do.
     pub lookups: Vec<(usize, Box<dyn LookupTable>)>,
+}
+
+impl JobPlan {
+    /// Without a checkpoint all steps are done again: fails if the first ones are gone.
+    pub(super) fn check_beginning(&self, log: &dyn Log, restored: Option<&Restored>) -> Result<()> {
+        if restored.is_none()
+            && let Some(first) = self.journal.beginning(log, &self.name, &self.eras)?
+        {
+            let reason = "is the first that the journal still has, and there is no checkpoint to go on from: \
+                          drop the job and create it anew";
+            let (job, reason) = (self.name.clone(), reason.to_owned());
+            return Err(RunError::Journal { job, step: first.step, reason });
+        }
+        Ok(())
+    }
 }
 
 /// What does a job's work, one turn at a time.
@@ -161,13 +175,7 @@ impl Driver {
                 "a checkpoint was passed over; an older one or the journal makes up for it"
             );
         }
-        if restored.is_none()
-            && let Some(first) = plan.journal.beginning(&*log, &plan.name, &plan.eras)?
-        {
-            let reason = "is the first that the journal still has, and there is no checkpoint to go on from: \
-                          drop the job and create it anew";
-            return Err(RunError::Journal { job: plan.name, step: first.step, reason: reason.to_owned() });
-        }
+        plan.check_beginning(&*log, restored.as_ref())?;
         let mut pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
         let lookups = std::mem::take(&mut plan.lookups);
         pipeline.look_up(lookups, world.clone(), hold_back(Arc::clone(&shared)));
@@ -470,7 +478,9 @@ impl Driver {
         self.step += 1;
         self.producer.sequence = self.step;
         let entry = Entry { step: self.step, cut, watermark, answers };
-        let line = journal::encode(&entry, journal::base_of(self.step, &self.cut))?;
+        let begins = self.plan.journal.begins_stream_with(self.step);
+        let base = if begins { &[] } else { journal::base_of(self.step, &self.cut) };
+        let line = journal::encode(&entry, base)?;
         let producer = Some(self.producer);
         group.push(Append { producer, ..Append::new(self.plan.journal.own().id, ShardId(0), line) });
         self.cut = entry.cut.shards;
@@ -641,22 +651,6 @@ impl Driver {
                 "a checkpoint failed; the next one will hold everything"
             ),
         }
-    }
-
-    /// Lets lines of the journal go that nobody needs, now that the oldest checkpoint is another.
-    fn trim_journal(&self, oldest: u64) -> Result<()> {
-        if !self.plan.journal.is_alone() || self.members().is_some() {
-            // A set's journal knows where its triggers began.
-            return Ok(());
-        }
-        let first = |stream| -> Result<Vec<Sequence>> {
-            Ok(self.log.bounds(stream)?.iter().map(|bounds| bounds.first).collect())
-        };
-        let first = self.pipeline.streams().into_iter().map(first).collect::<Result<Vec<_>>>()?;
-        let now = self.world.clock.now();
-        let oldest_line = self.plan.keep_journal.map(|keep| now.minus(keep));
-        let bound = Bound { checkpoint: oldest, first: &first, oldest: oldest_line };
-        trim::trim(&*self.log, &self.plan.journal, &self.plan.eras, &bound)
     }
 
     /// Waits until what was said is in the log, and until no checkpoint is being written.

@@ -173,17 +173,15 @@ impl Journal {
         &self.own.info
     }
 
-    /// Whether lines of it may go: it is that of one job alone, and all of its stream.
-    pub fn is_alone(&self) -> bool {
-        self.former.is_none() && self.own.after == 0 && self.own.until == u64::MAX
+    /// Whether a step is the first one in the stream that goes on. Its line is whole, as those before it may go.
+    pub fn begins_stream_with(&self, step: u64) -> bool {
+        step == self.own.after + 1
     }
 
     /// The first step that it still has, if earlier ones are gone.
     pub fn beginning(&self, log: &dyn Log, job: &str, eras: &Eras) -> Result<Option<Entry>> {
-        if !self.is_alone() || log.bounds(self.own.info.id)?[0].first == Sequence::ZERO {
-            return Ok(None);
-        }
-        JournalReader::open(log, self, job, 0, Vec::new(), eras)?.next()
+        let mut reader = JournalReader::open(log, self, job, 0, Vec::new(), eras)?;
+        if reader.is_cut() { reader.next() } else { Ok(None) }
     }
 
     /// The number of the last step; 0: there is none.
@@ -234,8 +232,10 @@ pub(crate) struct JournalReader {
     then: Option<(u64, Box<dyn Reader>)>,
     /// The journal begins behind this step; earlier ones only tell where the shards were.
     begins: u64,
-    /// Its first lines are gone: it begins with the first whole one.
+    /// The lines before are gone: what is read begins with the first whole one.
     seeks: bool,
+    /// The step that was found so.
+    found: Option<Entry>,
     eras: Eras,
     /// The cut as of the last entry, which each entry's rows change, as its era counts sources.
     shards: Vec<Vec<ShardCut>>,
@@ -254,30 +254,41 @@ impl JournalReader {
         shards: Vec<Vec<ShardCut>>,
         eras: &Eras,
     ) -> Result<Self> {
-        let former = journal.former.as_ref().filter(|former| after < former.until);
+        let is_cut = |part: &Part| -> Result<bool> { Ok(log.bounds(part.info.id)?[0].first > Sequence::ZERO) };
+        // No step leads from the former part to one that has lost its first lines.
+        let former = match &journal.former {
+            Some(former) if after < former.until && !is_cut(&journal.own)? => Some(former),
+            _ => None,
+        };
         let part = former.unwrap_or(&journal.own);
         // What one of a set had not come to is read, too: for the cut that it begins with.
         let last_step = if after < part.after && shards.is_empty() { 0 } else { after };
-        let is_cut = log.bounds(part.info.id)?[0].first > Sequence::ZERO;
-        let seeks = is_cut && last_step == 0 && shards.is_empty();
+        let seeks = is_cut(part)? && last_step == 0 && shards.is_empty();
         let reader = Self::read(log, &part.info, last_step)?;
         let then = match former {
             Some(former) => Some((former.until, Self::read(log, &journal.own.info, former.until)?)),
             None => None,
         };
-        let (job, eras) = (job.to_owned(), eras.clone());
-        Ok(Self { job, reader, then, begins: part.after, seeks, eras, shards, rows: None, last_step })
+        let (job, eras, begins) = (job.to_owned(), eras.clone(), journal.begins());
+        let mut opened =
+            Self { job, reader, then, begins, seeks, found: None, eras, shards, rows: None, last_step };
+        if seeks {
+            opened.found = opened.next()?;
+        }
+        Ok(opened)
     }
 
-    /// Whether its first lines are gone, and it begins with the first whole one.
+    /// Whether the steps before the next one are gone, which is the first that the journal still has.
     pub fn is_cut(&self) -> bool {
-        self.seeks
+        self.found.as_ref().is_some_and(|first| first.step > self.begins + 1)
     }
 
     /// Goes on, at the end, with what has been written since.
     pub fn follow(&mut self, log: &dyn Log, journal: &Journal) -> Result<()> {
         let (job, shards) = (std::mem::take(&mut self.job), std::mem::take(&mut self.shards));
-        *self = Self::open(log, journal, &job, self.last_step, shards, &self.eras)?;
+        // Nobody has had the first step yet.
+        let (after, shards) = if self.found.is_some() { (0, Vec::new()) } else { (self.last_step, shards) };
+        *self = Self::open(log, journal, &job, after, shards, &self.eras)?;
         Ok(())
     }
 
@@ -294,6 +305,9 @@ impl JournalReader {
 
     /// The next step behind the one it started after, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<Entry>> {
+        if let Some(found) = self.found.take() {
+            return Ok(Some(found));
+        }
         loop {
             match self.next_here()? {
                 Some(entry) if entry.step <= self.begins => {}
@@ -321,15 +335,15 @@ impl JournalReader {
                 self.advance();
                 continue;
             }
+            if step > until {
+                break;
+            }
             if self.seeks {
                 if !is_whole(&batch, row) && !self.eras.begins_at(step) {
                     self.advance();
                     continue;
                 }
                 (self.seeks, self.last_step) = (false, step - 1);
-            }
-            if step > until {
-                break;
             }
             match &entry {
                 Some(open) if open.step != step => break,

@@ -16,15 +16,16 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use headwater_core::{Sequence, ShardId, World};
+use headwater_core::{Sequence, ShardId, StreamId, World};
 use headwater_log::{Append, Log, Producer, StreamInfo};
 use headwater_operators::{Rows, Trigger, TriggerRoster};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::blobs::Blobs;
+use super::checkpoint::newest_step;
 use super::clock::ShardClock;
 use super::exec::concat;
-use super::membership::{Membership, encode_coming};
+use super::membership::{Membership, Roll, encode_coming};
 use super::sink::{Copies, Sink};
 use crate::error::{Result, RunError};
 
@@ -37,6 +38,8 @@ pub(crate) struct Members {
     pub set: String,
     /// What its operator follows.
     pub roster: Arc<TriggerRoster>,
+    /// What its journal says of them.
+    roll: Arc<Mutex<Roll>>,
     state: Mutex<State>,
     /// Held by the job while it takes a step, and by others while none must be taken.
     between: Mutex<()>,
@@ -54,6 +57,8 @@ struct State {
     ahead: BTreeMap<u32, Vec<Sequence>>,
     newest_rank: u32,
     leaving: Vec<Leaving>,
+    /// Those that have left and may still have no checkpoint of their own, so that they need the set's steps.
+    apart: Vec<Apart>,
     retired: Vec<i64>,
     /// Where the last step ended.
     place: Place,
@@ -71,6 +76,8 @@ pub(crate) struct Place {
 struct Member {
     name: String,
     rank: u32,
+    /// The step after which it came.
+    came: u64,
     from: Vec<Sequence>,
     sink: Arc<Sink>,
     copies: Option<Arc<Copies>>,
@@ -88,6 +95,17 @@ pub(crate) struct Coming {
     pub target: Arc<StreamInfo>,
     /// A second stream that they go into, changed.
     pub copies: Option<Copies>,
+}
+
+/// A trigger that has left a set.
+#[derive(Clone)]
+pub(crate) struct Apart {
+    /// The number of the stream of its firings.
+    pub id: i64,
+    /// The step after which it came to the set.
+    pub came: u64,
+    /// Where its own checkpoints lie.
+    pub blobs: Arc<dyn Blobs>,
 }
 
 /// A trigger on its way out of a set.
@@ -121,12 +139,14 @@ pub(crate) fn member_id(target: &StreamInfo) -> i64 {
 }
 
 impl Members {
-    /// None yet. `former`: how many it has had in earlier lives of the process; each of them has its rank for ever.
-    pub fn new(set: String, roster: TriggerRoster, former: usize) -> Arc<Self> {
-        let state = State { newest_rank: former as u32, ..State::default() };
+    /// None yet. `apart`: those that have left. Whoever was in it in earlier lives of the process has its rank for ever, by the `roll`.
+    pub fn new(set: String, roster: TriggerRoster, roll: Arc<Mutex<Roll>>, apart: Vec<Apart>) -> Arc<Self> {
+        let newest_rank = roll.lock().newest_rank();
+        let state = State { newest_rank, apart, ..State::default() };
         Arc::new(Self {
             set,
             roster: Arc::new(roster),
+            roll,
             state: Mutex::new(state),
             between: Mutex::default(),
             gone: Condvar::new(),
@@ -153,22 +173,23 @@ impl Members {
         coming: Coming,
     ) -> Result<()> {
         let _between = self.between_steps();
-        let place = self.state.lock().place.clone();
+        let (place, rank) = {
+            let state = self.state.lock();
+            (state.place.clone(), state.newest_rank + 1)
+        };
         let next = log.bounds(source.id)?.into_iter().map(|bounds| bounds.next);
         let shards = next.zip(&place.shards).map(|(next, (_, clock))| (next, *clock)).collect();
-        let membership = Membership { id: member_id(&coming.target), step: place.step, shards, left: None };
+        let (id, step) = (member_id(&coming.target), place.step);
+        let membership = Membership { id, rank, step, shards, left: None };
         log.append(vec![Append::new(journal.id, ShardId(0), encode_coming(&membership)?)])?;
-        let rank = {
-            let mut state = self.state.lock();
-            state.newest_rank += 1;
-            state.newest_rank
-        };
-        self.add(coming, &membership, rank)
+        self.state.lock().newest_rank = rank;
+        self.add(coming, &membership)
     }
 
-    /// Adds a trigger that the journal knows. Its rank is its place among all that the journal knows, from 1.
-    pub fn add(&self, coming: Coming, membership: &Membership, rank: u32) -> Result<()> {
+    /// Adds a trigger that the journal knows.
+    pub fn add(&self, coming: Coming, membership: &Membership) -> Result<()> {
         let Coming { name, trigger, target, copies } = coming;
+        let rank = membership.rank;
         let from: Vec<Sequence> = membership.shards.iter().map(|(next, _)| *next).collect();
         let first = from.iter().map(|next| next.0 as i64).collect();
         let added = self.roster.add(membership.id, rank, first, &trigger);
@@ -176,6 +197,7 @@ impl Members {
         let member = Member {
             name,
             rank,
+            came: membership.step,
             sink: Arc::new(Sink::new(target)?),
             copies: copies.map(Arc::new),
             from: from.clone(),
@@ -244,6 +266,43 @@ impl Members {
         blamed.into_keys().collect()
     }
 
+    /// The step behind which somebody needs the steps of the set, besides the set itself: who has failed does them again for himself, until
+    /// he has a checkpoint of his own or is dropped.
+    pub fn needed_from(&self, log: &dyn Log) -> Result<Option<u64>> {
+        let (apart, failed) = {
+            let state = self.state.lock();
+            let failed = state.members.values().filter(|member| member.failure.is_some());
+            (state.apart.clone(), failed.map(|member| member.came).min())
+        };
+        let bad = |reason: String| RunError::Checkpoint { job: self.set.clone(), reason };
+        let (mut needed, mut gone) = (failed, Vec::new());
+        for Apart { id, came, blobs } in apart {
+            if log.stream(StreamId(id as u32)).is_ok() && newest_step(&*blobs).map_err(bad)?.is_none() {
+                needed = Some(needed.map_or(came, |needed| needed.min(came)));
+            } else {
+                gone.push(id);
+            }
+        }
+        self.state.lock().apart.retain(|apart| !gone.contains(&apart.id));
+        Ok(needed)
+    }
+
+    /// Writes down again who the triggers are, as far as lines before `begins` say it, which are to go. `step`: the last that the journal
+    /// has. `false`: the lines must stay.
+    pub fn carry_over(&self, log: &dyn Log, begins: Sequence, step: u64) -> Result<bool> {
+        let (journal, batches) = {
+            let mut roll = self.roll.lock();
+            roll.follow(log)?;
+            let is_there = |id: i64| log.stream(StreamId(id as u32)).is_ok();
+            (roll.journal().id, roll.carried_over(begins, step, is_there)?)
+        };
+        let Some(batches) = batches else { return Ok(false) };
+        for rows in batches {
+            log.append(vec![Append::new(journal, ShardId(0), rows)])?;
+        }
+        Ok(true)
+    }
+
     fn sinks_of(&self, id: i64) -> Option<(Arc<Sink>, Option<Arc<Copies>>)> {
         let state = self.state.lock();
         let member = state.members.get(&id).filter(|member| member.failure.is_none())?;
@@ -298,6 +357,13 @@ impl Members {
         let leaving = self.state.lock().leaving.clone();
         let may_leave = |own: Progress| own.begun || own.failure.is_some();
         leaving.into_iter().find(|leaving| self.progress(leaving.id).is_none_or(may_leave))
+    }
+
+    /// Notes that a trigger which has failed is about to leave, without a checkpoint.
+    pub fn set_apart(&self, leaving: &Leaving) {
+        let mut state = self.state.lock();
+        let Some(came) = state.members.get(&leaving.id).map(|member| member.came) else { return };
+        state.apart.push(Apart { id: leaving.id, came, blobs: Arc::clone(&leaving.blobs) });
     }
 
     /// A trigger has left.

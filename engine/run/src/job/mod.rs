@@ -43,7 +43,7 @@ pub(crate) use journal::{
     Entry, Journal, JournalReader, begin_at, encode as journal_line, first_cut, schema as journal_schema,
 };
 pub(crate) use lookup::Answer;
-pub(crate) use members::{Coming, Leaving, Members, member_id};
+pub(crate) use members::{Apart, Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
 pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step, stages_told};
 pub(crate) use quiet::Quiet;

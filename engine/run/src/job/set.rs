@@ -53,6 +53,7 @@ impl Driver {
         let bad = |reason: String| RunError::Checkpoint { job: self.plan.name.clone(), reason };
         let (fingerprint, era) = (self.plan.dataflow.fingerprint(), self.plan.eras.began());
         let (restored, _) = checkpoint::restore(&*self.plan.blobs, &fingerprint, era).map_err(bad)?;
+        self.plan.check_beginning(&*self.log, restored.as_ref())?;
         self.pipeline = open_pipeline(&*self.log, &self.plan, restored.as_ref())?;
         self.pipeline.count_quiet_from(self.world.clock.monotonic());
         let (blobs, world) = (Arc::clone(&self.plan.blobs), self.world.clone());
@@ -105,7 +106,10 @@ impl Driver {
         // it fails.
         let state = match progress.failure {
             None => Some(self.save_alone(leaving, rank, progress.rows_in)?),
-            Some(_) => None,
+            Some(_) => {
+                members.set_apart(leaving);
+                None
+            }
         };
         if state.is_some() {
             let going = encode_going(leaving.id, self.step)?;

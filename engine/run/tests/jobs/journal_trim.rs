@@ -13,7 +13,7 @@ const SUMS: &str = "CREATE STREAM sums (window_end TIMESTAMP(3), device STRING, 
     FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end, device";
 
 /// A machine whose log has a new file every minute.
-fn machine(keep: Keep, retention: &str) -> Machine {
+pub fn machine(keep: Keep, retention: &str) -> Machine {
     let mut machine = Machine::new(3);
     machine.keep = keep;
     machine.log_options = DiskLogOptions {
@@ -30,10 +30,10 @@ fn machine(keep: Keep, retention: &str) -> Machine {
     machine
 }
 
-const DEVICES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+pub const DEVICES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// A reading of each device a second, and a step of the job for each second.
-fn live(machine: &Machine, seconds: std::ops::Range<i64>) {
+pub fn live(machine: &Machine, seconds: std::ops::Range<i64>) {
     for second in seconds {
         let value = |device: &str| if device == "a" { second } else { 1 };
         machine.append(&DEVICES.map(|device| (device, second * 1_000, value(device))));
@@ -43,7 +43,7 @@ fn live(machine: &Machine, seconds: std::ops::Range<i64>) {
     }
 }
 
-fn journal(machine: &Machine, job: &str) -> ShardBounds {
+pub fn journal(machine: &Machine, job: &str) -> ShardBounds {
     let info = machine.log().stream_named(&format!("system.journal.{job}")).unwrap();
     machine.log().bounds(info.id).unwrap()[0]
 }

@@ -42,6 +42,7 @@ mod restart;
 mod scaling;
 mod scripts;
 mod sequences;
+mod set_trim;
 mod simulation;
 mod spill;
 mod streaming;

@@ -1,0 +1,153 @@
+//! Whether all is there that a replay by the journal takes: the journal's lines, and the rows of their steps.
+//!
+//! ```text
+//!   rows       gone ────────────┤ in the archive, in the log
+//!   journal        gone ──┤ 41* 42 43 │ 44 45 …
+//!                                     └ all that steps from 44 on take is there
+//! ```
+//!
+//! What lies before step 44 is taken in steps of its own, as far as it is there. So only results of which no row is gone can be asked for:
+//! from as far behind the greatest time of a row that is gone as the state of the job reaches.
+
+use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::From;
+use headwater_operators::Reach;
+use headwater_plan::Dataflow;
+
+use crate::ReplaySpec;
+use crate::engine::Inner;
+use crate::error::{Result, RunError};
+use crate::job::{Entry as Line, Journal, JournalReader, Morsels, ShardInput, Start, Until, nanos};
+
+/// So many of the first rows that are there tell how late those before them may have been.
+const LOOK_AT: usize = 1_024;
+
+/// For each source, for each shard.
+type Places = Vec<Vec<Sequence>>;
+
+/// What a replay needs to be told of a job.
+pub(super) struct Needs<'a> {
+    /// Its name.
+    pub job: &'a str,
+    /// What it computes.
+    pub dataflow: &'a Dataflow,
+    /// Its journal.
+    pub journal: &'a Journal,
+    /// The place of its first row.
+    pub start: &'a Start,
+    /// What is asked for.
+    pub spec: &'a ReplaySpec,
+    /// How far its state reaches back.
+    pub reach: Reach,
+}
+
+impl Needs<'_> {
+    /// The step before which all is taken in steps of its own, as it is not there, or how it was taken is not; the journal goes on behind
+    /// it. Fails if the stretch that is asked for lies before.
+    pub fn first_of(&self, inner: &Inner, entries: &mut JournalReader) -> Result<Option<Line>> {
+        let is_cut = entries.is_cut();
+        let mut first = if is_cut { entries.next()? } else { None };
+        let kept = self.first_rows(inner)?;
+        let begun = match self.start {
+            Start::Resume(places) => places.iter().map(|shards| nexts(shards)).collect(),
+            Start::Member { shards, .. } => vec![nexts(shards); kept.len()],
+            Start::At(_) if is_cut => Vec::new(),
+            Start::At(_) => self.journal.begins_behind(&*inner.log)?,
+        };
+        let lost = lost(&begun, &kept);
+        let mut last = first.as_ref().map_or(0, |line| line.step);
+        if !lost.is_empty() {
+            while first.as_ref().is_none_or(|line| !self::lost(&line.cut.ends(), &kept).is_empty()) {
+                let Some(line) = entries.next()? else {
+                    // The job itself has not come to rows that are there.
+                    return Err(self.gone(last + 1, None));
+                };
+                last = line.step;
+                first = Some(line);
+            }
+        }
+        if let Some(line) = &first {
+            let since = match lost.is_empty() {
+                true => Some(line.watermark),
+                false => self.lost_until(inner, &lost)?.map(|lost| lost.max(line.watermark)),
+            };
+            self.check(line.step, since)?;
+        }
+        Ok(first)
+    }
+
+    /// The first rows that are there, in the archive or in the log.
+    fn first_rows(&self, inner: &Inner) -> Result<Places> {
+        let of_source = |source: &headwater_plan::dataflow::Source| {
+            let info = inner.log.stream_named(source.stream.as_str())?;
+            Ok(inner.log.bounds(info.id)?.iter().map(|bounds| bounds.first).collect())
+        };
+        self.dataflow.sources.iter().map(of_source).collect()
+    }
+
+    /// The greatest time of a row that is gone, as far as the first ones tell that are there; `None`: nothing tells it.
+    fn lost_until(&self, inner: &Inner, lost: &[(usize, ShardId)]) -> Result<Option<EventTime>> {
+        let mut latest = EventTime::MIN;
+        for (nth, shard) in lost {
+            let source = &self.dataflow.sources[*nth];
+            let Some(watermark) = &source.watermark else { return Ok(None) };
+            let info = inner.log.stream_named(source.stream.as_str())?;
+            let end = inner.log.bounds(info.id)?[shard.0 as usize].next;
+            let mut input = ShardInput::open(&*inner.log, &info, source, *shard, From::Earliest)?;
+            let until = Until::Budget { rows: LOOK_AT, bytes: usize::MAX, end };
+            let mut left = LOOK_AT;
+            for rows in input.take(source, until, EventTime::MIN, Morsels::Counted)? {
+                let rows = rows.batch.slice(0, rows.batch.num_rows().min(left));
+                left -= rows.num_rows();
+                let times = nanos(rows.column(watermark.column))
+                    .map_err(|source| RunError::Operator { job: self.job.to_owned(), source })?;
+                latest = latest.max(arrow::compute::max(&times).map_or(EventTime::MIN, EventTime));
+            }
+        }
+        Ok(Some(latest))
+    }
+
+    /// Refuses a stretch that lies before what can be replayed: with the steps behind `step`, and the rows behind `since`.
+    fn check(&self, step: u64, since: Option<EventTime>) -> Result<()> {
+        let reach = match self.reach {
+            Reach::Row => Some(0),
+            Reach::Within(nanos) => Some(nanos),
+            Reach::History => None,
+        };
+        let from = since.zip(reach).map(|(since, reach)| EventTime(since.0.saturating_add(reach)));
+        match (self.spec.from, from) {
+            (Some(asked), Some(from)) if asked >= from => Ok(()),
+            (_, from) => Err(self.gone(step, from)),
+        }
+    }
+
+    fn gone(&self, step: u64, from: Option<EventTime>) -> RunError {
+        let own = "by steps of its own (AT SPEED 1000000, or its query as another definition)";
+        let remedy = match from {
+            Some(from) => format!("replay the results from {from} on (FROM), or all that there are {own}"),
+            None if matches!(self.reach, Reach::History) => {
+                format!("its results depend on all steps; replay it {own}")
+            }
+            None => format!("nothing tells which results follow from the rows that are there; replay it {own}"),
+        };
+        RunError::Gone { job: self.job.to_owned(), step, remedy }
+    }
+}
+
+fn nexts(shards: &[(Sequence, crate::job::ShardClock)]) -> Vec<Sequence> {
+    shards.iter().map(|(next, _)| *next).collect()
+}
+
+/// The shards of which rows from these places on are not there.
+fn lost(from: &[Vec<Sequence>], kept: &Places) -> Vec<(usize, ShardId)> {
+    let place = |source: usize, shard: usize| {
+        let place = from.get(source).and_then(|shards| shards.get(shard));
+        place.copied().unwrap_or(Sequence::ZERO)
+    };
+    let mut lost = Vec::new();
+    for (source, shards) in kept.iter().enumerate() {
+        let of_source = shards.iter().enumerate().filter(|(shard, first)| place(source, *shard) < **first);
+        lost.extend(of_source.map(|(shard, _)| (source, ShardId(shard as u32))));
+    }
+    lost
+}
