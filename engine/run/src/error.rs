@@ -107,15 +107,11 @@ pub enum RunError {
         /// What is left of it.
         kept: String,
     },
-    /// The steps of a stretch that is to be replayed are not in the journal any more.
-    #[error(
-        "the journal of job {job} begins with step {step}, and how earlier ones were taken is gone: {remedy}"
-    )]
+    /// The steps of a stretch that is to be replayed are not in the journal any more, or their rows are nowhere.
+    #[error("{what}: {remedy}")]
     Gone {
-        /// The job.
-        job: String,
-        /// The first step that is left.
-        step: u64,
+        /// What is gone.
+        what: String,
         /// What can be replayed all the same.
         remedy: String,
     },

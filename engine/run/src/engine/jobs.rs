@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::{EventTime, Sequence, StreamName};
 use headwater_ingest::dead_letter::LATE_ROWS;
-use headwater_log::{From, StreamInfo, StreamSpec};
+use headwater_log::{From, ShardBounds, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
 use headwater_plan::dataflow::Source;
 use headwater_plan::{
@@ -24,8 +24,8 @@ use super::state::{EngineTables, Inner};
 use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::error::{Result, RunError};
 use crate::job::{
-    Blobs, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results, Start, WEIGHT,
-    journal_schema,
+    Blobs, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results, ShardCut,
+    Start, WEIGHT, begin_at, first_cut, journal_schema,
 };
 use crate::late::LateRows;
 use crate::options::LookupTable;
@@ -134,7 +134,10 @@ impl Inner {
             _ => {
                 let journal = Journal::of(journal);
                 let start = match start_at(entry) {
-                    StartAt::Earliest => Start::At(From::Earliest),
+                    StartAt::Earliest => {
+                        self.note_beginning(name, &dataflow, &journal)?;
+                        Start::At(From::Earliest)
+                    }
                     StartAt::Latest => self.start_at_newest(name, &dataflow, &journal)?,
                 };
                 (dataflow, journal, start, EventTime::MIN)
@@ -244,6 +247,21 @@ impl Inner {
                 Ok(objects(store, job.into()))
             }
         }
+    }
+
+    /// Lets the journal of a new job say where it begins, if the first rows of its streams are gone: so that a replay need not miss them.
+    fn note_beginning(&self, name: &str, dataflow: &Dataflow, journal: &Journal) -> Result<()> {
+        let begin = |bounds: &ShardBounds| ShardCut { next: bounds.first, idle: false, ended: false };
+        let of_source = |source: &Source| -> Result<Vec<ShardCut>> {
+            let info = self.log.stream_named(source.stream.as_str())?;
+            Ok(self.log.bounds(info.id)?.iter().map(begin).collect())
+        };
+        let places: Vec<Vec<ShardCut>> = dataflow.sources.iter().map(of_source).collect::<Result<_>>()?;
+        let is_whole = places.iter().flatten().all(|cut| cut.next == Sequence::ZERO);
+        if !is_whole && first_cut(&*self.log, journal, name, &self.eras_of(name))?.is_none() {
+            begin_at(&*self.log, journal.own(), places)?;
+        }
+        Ok(())
     }
 
     /// Stops a job with a last checkpoint, if it runs. Blocks.

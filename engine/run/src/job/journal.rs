@@ -80,9 +80,13 @@ pub(crate) fn base_of(step: u64, before: &[Vec<ShardCut>]) -> &[Vec<ShardCut>] {
 
 /// The rows that a step adds: what differs from the cut before. Without one the line is whole, and says so if it is not the first.
 pub(crate) fn encode(entry: &Entry, before: &[Vec<ShardCut>]) -> Result<RecordBatch> {
+    encode_line(entry, before, before.is_empty() && entry.step > 1)
+}
+
+fn encode_line(entry: &Entry, before: &[Vec<ShardCut>], says_whole: bool) -> Result<RecordBatch> {
     let nothing = ShardCut { next: Sequence::ZERO, idle: false, ended: false };
     let mut rows: Vec<(i32, i32, ShardCut)> = Vec::new();
-    if before.is_empty() && entry.step > 1 {
+    if says_whole {
         rows.push((WHOLE, -1, nothing));
     }
     for (source, shards) in entry.cut.shards.iter().enumerate() {
@@ -184,6 +188,17 @@ impl Journal {
         if reader.is_cut() { reader.next() } else { Ok(None) }
     }
 
+    /// Behind which rows it begins, if its first step says so by taking nothing; of no source: with the first row.
+    pub fn begins_behind(&self, log: &dyn Log, job: &str, eras: &Eras) -> Result<Vec<Vec<Sequence>>> {
+        let Some(read) = JournalReader::read(log, &self.own.info, 0)?.next()? else { return Ok(Vec::new()) };
+        let step = read.rows.column(0).as_primitive::<Int64Type>().value(0);
+        if step != 1 || !is_whole(&read.rows, 0) {
+            return Ok(Vec::new());
+        }
+        let shards = first_cut(log, self, job, eras)?.unwrap_or_default();
+        Ok(Cut { shards, advance: None }.ends())
+    }
+
     /// The number of the last step; 0: there is none.
     pub fn last_step(&self, log: &dyn Log) -> Result<u64> {
         Ok(last_step(log, &self.own.info)?.max(self.own.after))
@@ -216,11 +231,11 @@ fn last_step(log: &dyn Log, info: &StreamInfo) -> Result<u64> {
     Ok(read.map_or(0, |read| read.rows.column(0).as_primitive::<Int64Type>().value(0) as u64))
 }
 
-/// Begins an empty journal with a step that takes nothing: the job starts behind what its sources hold now.
+/// Begins an empty journal with a step that takes nothing: the job starts behind what its sources hold now, or what they held.
 pub(crate) fn begin_at(log: &dyn Log, info: &StreamInfo, shards: Vec<Vec<ShardCut>>) -> Result<()> {
     let entry =
         Entry { step: 1, cut: Cut { shards, advance: None }, watermark: EventTime::MIN, answers: Vec::new() };
-    log.append(vec![Append::new(info.id, ShardId(0), encode(&entry, &[])?)])?;
+    log.append(vec![Append::new(info.id, ShardId(0), encode_line(&entry, &[], true)?)])?;
     Ok(())
 }
 
@@ -254,7 +269,8 @@ impl JournalReader {
         shards: Vec<Vec<ShardCut>>,
         eras: &Eras,
     ) -> Result<Self> {
-        let is_cut = |part: &Part| -> Result<bool> { Ok(log.bounds(part.info.id)?[0].first > Sequence::ZERO) };
+        let is_cut =
+            |part: &Part| -> Result<bool> { Ok(log.bounds(part.info.id)?[0].first > Sequence::ZERO) };
         // No step leads from the former part to one that has lost its first lines.
         let former = match &journal.former {
             Some(former) if after < former.until && !is_cut(&journal.own)? => Some(former),

@@ -244,7 +244,10 @@ impl Roll {
                 Some((shard, cut)) => {
                     if known.is_none_or(|place| self.all[place].shards.len() != shard) {
                         let rank = self.newest_rank + 1;
-                        self.set_membership(Membership { id, rank, step, shards: Vec::new(), left: None }, at);
+                        self.set_membership(
+                            Membership { id, rank, step, shards: Vec::new(), left: None },
+                            at,
+                        );
                     }
                     let clock = ShardClock { watermark: time, idle: cut.idle, ended: cut.ended };
                     if let Some(place) = self.places.get(&id) {
@@ -268,8 +271,8 @@ impl Roll {
         }
     }
 
-    /// What has to be written down again before all lines before `begins` may go, for a journal whose last step is `step`; `None`: they must
-    /// stay. Those of which there is nothing any more are forgotten.
+    /// What has to be written down again before all lines before `begins` may go, for a journal whose last step is `step`; `None`: they
+    /// must stay. Those of which there is nothing any more are forgotten.
     pub fn carried_over(
         &mut self,
         begins: Sequence,

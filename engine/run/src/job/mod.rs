@@ -49,5 +49,5 @@ pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, 
 pub(crate) use quiet::Quiet;
 pub use sink::fit;
 pub(crate) use sink::{Copies, Results, Sink, WEIGHT};
-pub(crate) use source::metadata_columns;
+pub(crate) use source::{Morsels, ShardInput, Until, metadata_columns};
 pub(crate) use spill::{Lease, StateMemory, StatePart};

@@ -86,12 +86,7 @@ impl Bound<'_> {
 }
 
 /// The line before which all may go; `None`: they stay.
-fn beginning(
-    log: &dyn Log,
-    info: &StreamInfo,
-    eras: &Eras,
-    bound: &Bound<'_>,
-) -> Result<Option<Sequence>> {
+fn beginning(log: &dyn Log, info: &StreamInfo, eras: &Eras, bound: &Bound<'_>) -> Result<Option<Sequence>> {
     let segments = log.segments(info.id)?;
     let mut ends: Vec<Sequence> =
         segments.iter().filter(|segment| segment.sealed).map(|segment| segment.rows.end).collect();

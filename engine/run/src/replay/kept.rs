@@ -9,6 +9,7 @@
 //! What lies before step 44 is taken in steps of its own, as far as it is there. So only results of which no row is gone can be asked for:
 //! from as far behind the greatest time of a row that is gone as the state of the job reaches.
 
+use arrow::array::Array;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::From;
 use headwater_operators::Reach;
@@ -19,8 +20,8 @@ use crate::engine::Inner;
 use crate::error::{Result, RunError};
 use crate::job::{Entry as Line, Journal, JournalReader, Morsels, ShardInput, Start, Until, nanos};
 
-/// So many of the first rows that are there tell how late those before them may have been.
-const LOOK_AT: usize = 1_024;
+/// So many of the first rows that are there are looked at, as one of them may be late.
+const LOOK_AT: usize = 64;
 
 /// For each source, for each shard.
 type Places = Vec<Vec<Sequence>>;
@@ -52,7 +53,7 @@ impl Needs<'_> {
             Start::Resume(places) => places.iter().map(|shards| nexts(shards)).collect(),
             Start::Member { shards, .. } => vec![nexts(shards); kept.len()],
             Start::At(_) if is_cut => Vec::new(),
-            Start::At(_) => self.journal.begins_behind(&*inner.log)?,
+            Start::At(_) => self.journal.begins_behind(&*inner.log, self.job, &inner.eras_of(self.job))?,
         };
         let lost = lost(&begun, &kept);
         let mut last = first.as_ref().map_or(0, |line| line.step);
@@ -60,18 +61,21 @@ impl Needs<'_> {
             while first.as_ref().is_none_or(|line| !self::lost(&line.cut.ends(), &kept).is_empty()) {
                 let Some(line) = entries.next()? else {
                     // The job itself has not come to rows that are there.
-                    return Err(self.gone(last + 1, None));
+                    return Err(self.gone(self.rows_are_gone(last + 1), None));
                 };
                 last = line.step;
                 first = Some(line);
             }
         }
         if let Some(line) = &first {
-            let since = match lost.is_empty() {
-                true => Some(line.watermark),
-                false => self.lost_until(inner, &lost)?.map(|lost| lost.max(line.watermark)),
+            let (what, since) = match lost.is_empty() {
+                true => (self.lines_are_gone(line.step), Some(line.watermark)),
+                false => {
+                    let until = self.lost_until(inner, &lost)?;
+                    (self.rows_are_gone(line.step), until.map(|until| until.max(line.watermark)))
+                }
             };
-            self.check(line.step, since)?;
+            self.check(what, since)?;
         }
         Ok(first)
     }
@@ -85,8 +89,12 @@ impl Needs<'_> {
         self.dataflow.sources.iter().map(of_source).collect()
     }
 
-    /// The greatest time of a row that is gone, as far as the first ones tell that are there; `None`: nothing tells it.
+    /// The greatest time that a row which is gone can have; `None`: nothing tells it.
+    ///
+    /// Behind a row of a later watermark the first one that is there would be late. So no row before it is further ahead than its own time
+    /// and what the watermark waits for.
     fn lost_until(&self, inner: &Inner, lost: &[(usize, ShardId)]) -> Result<Option<EventTime>> {
+        let failed = |source| RunError::Operator { job: self.job.to_owned(), source };
         let mut latest = EventTime::MIN;
         for (nth, shard) in lost {
             let source = &self.dataflow.sources[*nth];
@@ -99,16 +107,21 @@ impl Needs<'_> {
             for rows in input.take(source, until, EventTime::MIN, Morsels::Counted)? {
                 let rows = rows.batch.slice(0, rows.batch.num_rows().min(left));
                 left -= rows.num_rows();
-                let times = nanos(rows.column(watermark.column))
-                    .map_err(|source| RunError::Operator { job: self.job.to_owned(), source })?;
-                latest = latest.max(arrow::compute::max(&times).map_or(EventTime::MIN, EventTime));
+                let times = nanos(rows.column(watermark.column)).map_err(failed)?;
+                let after = watermark.candidate.evaluate(&rows)?.into_array(rows.num_rows())?;
+                let after = nanos(&after).map_err(failed)?;
+                for row in (0..rows.num_rows()).filter(|row| times.is_valid(*row)) {
+                    let time = times.value(row);
+                    let waits = if after.is_valid(row) { time.saturating_sub(after.value(row)) } else { 0 };
+                    latest = latest.max(EventTime(time.saturating_add(waits.max(0))));
+                }
             }
         }
         Ok(Some(latest))
     }
 
-    /// Refuses a stretch that lies before what can be replayed: with the steps behind `step`, and the rows behind `since`.
-    fn check(&self, step: u64, since: Option<EventTime>) -> Result<()> {
+    /// Refuses a stretch that needs rows of a time before `since`.
+    fn check(&self, what: String, since: Option<EventTime>) -> Result<()> {
         let reach = match self.reach {
             Reach::Row => Some(0),
             Reach::Within(nanos) => Some(nanos),
@@ -117,20 +130,37 @@ impl Needs<'_> {
         let from = since.zip(reach).map(|(since, reach)| EventTime(since.0.saturating_add(reach)));
         match (self.spec.from, from) {
             (Some(asked), Some(from)) if asked >= from => Ok(()),
-            (_, from) => Err(self.gone(step, from)),
+            (_, from) => Err(self.gone(what, from)),
         }
     }
 
-    fn gone(&self, step: u64, from: Option<EventTime>) -> RunError {
+    fn lines_are_gone(&self, step: u64) -> String {
+        format!(
+            "the journal of job {} begins with step {step}, and how earlier ones were taken is gone",
+            self.job
+        )
+    }
+
+    fn rows_are_gone(&self, step: u64) -> String {
+        let streams = self.dataflow.sources.iter().map(|source| source.stream.as_str());
+        let mut streams: Vec<&str> = streams.collect();
+        streams.sort_unstable();
+        streams.dedup();
+        format!("rows of {} are gone that job {} took before its step {step}", streams.join(", "), self.job)
+    }
+
+    fn gone(&self, what: String, from: Option<EventTime>) -> RunError {
         let own = "by steps of its own (AT SPEED 1000000, or its query as another definition)";
         let remedy = match from {
             Some(from) => format!("replay the results from {from} on (FROM), or all that there are {own}"),
             None if matches!(self.reach, Reach::History) => {
                 format!("its results depend on all steps; replay it {own}")
             }
-            None => format!("nothing tells which results follow from the rows that are there; replay it {own}"),
+            None => {
+                format!("nothing tells which results follow from the rows that are there; replay it {own}")
+            }
         };
-        RunError::Gone { job: self.job.to_owned(), step, remedy }
+        RunError::Gone { what, remedy }
     }
 }
 

@@ -5,6 +5,8 @@
 //!   Of a trigger that holds without a stretch only: over one, it is asked what it would have said.
 //! - Another definition has no journal. It takes the rows at full speed, from as far before the stretch as its windows
 //!   reach (from the beginning, if they have no bound), to as far behind it; where the log ends, its windows close.
+//! - What the journal or the log has no longer cannot be done again: results that follow from it are refused ([`kept`]). Rows that an
+//!   archive has are there.
 //! - A stretch is one of results: those whose time lies in it. What they are made of may lie around it, so that no
 //!   window is cut at an edge. The time of a result is its event time or, where the query gives none (a job that keeps only
 //!   the start of its windows, say), its first timestamp.
@@ -20,6 +22,7 @@ mod compare;
 mod definition;
 mod front;
 mod into;
+mod kept;
 mod pace;
 mod run;
 mod watch;

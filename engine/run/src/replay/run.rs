@@ -12,6 +12,7 @@ use headwater_plan::{Dataflow, Entry, METADATA_COLUMNS, StartAt};
 
 use super::asked::{Unasked, asked, check_named};
 use super::definition::Definition;
+use super::kept::Needs;
 use super::pace::{PACED_ROWS, Pace};
 use super::watch::Watched;
 use crate::engine::{Inner, first_place, result_schema, start_at};
@@ -84,8 +85,8 @@ impl Course {
 
 #[expect(clippy::large_enum_variant, reason = "a replay has one of them")]
 enum Steps {
-    /// Those of the journal. Those that lie before the place where the pipeline begins take nothing. If the first ones are gone, what they
-    /// took is taken in steps of its own, up to `first`.
+    /// Those of the journal. Those that lie before the place where the pipeline begins take nothing. If the first ones are gone, or rows
+    /// that they took, what is left of these is taken in steps of its own, up to `first`.
     Journal { entries: JournalReader, eras: Eras, first: Option<Line> },
     /// Whatever is there, up to where the inputs ended when the replay began.
     Own(Limits),
@@ -138,11 +139,10 @@ impl<'a> Replay<'a> {
         let steps = if course.obeys {
             let (job, eras) = (entry.name(), inner.eras_of(entry.name()));
             let journal = inner.journal_of(job)?;
-            if let Some(first) = journal.beginning(&*inner.log, job, &eras)? {
-                check_kept(job, &first, spec, reach)?;
-            }
             let mut entries = JournalReader::open(&*inner.log, &journal, job, 0, Vec::new(), &eras)?;
-            let first = if entries.is_cut() { entries.next()? } else { None };
+            let (start, journal, dataflow) = (&start, &journal, &**pipeline.dataflow());
+            let needs = Needs { job, dataflow, journal, start, spec, reach };
+            let first = needs.first_of(inner, &mut entries)?;
             Steps::Journal { entries, eras, first }
         } else {
             end_inputs(inner, &mut pipeline)?;
@@ -253,26 +253,6 @@ fn next_of(
         pipeline.step_again(&entry.cut, entry.watermark, now)?
     };
     Ok(Some((entry.step, step)))
-}
-
-/// Refuses a stretch whose steps are no longer in the journal, which begins with `first`.
-fn check_kept(job: &str, first: &Line, spec: &ReplaySpec, reach: Reach) -> Result<()> {
-    let reach = match reach {
-        Reach::Row => Some(0),
-        Reach::Within(nanos) => Some(nanos),
-        Reach::History => None,
-    };
-    let from = spec.from.unwrap_or(EventTime::MIN);
-    let is_kept = |reach: i64| from.0.saturating_sub(reach) >= first.watermark.0;
-    if spec.from.is_some() && reach.is_some_and(is_kept) {
-        return Ok(());
-    }
-    let own = "by steps of its own (AT SPEED 1000000, or its query as another definition)";
-    let remedy = match reach.map(|reach| EventTime(first.watermark.0.saturating_add(reach))) {
-        Some(since) => format!("replay the results from {since} on (FROM), or all of them {own}"),
-        None => format!("its results depend on all steps; replay it {own}"),
-    };
-    Err(RunError::Gone { job: job.to_owned(), step: first.step, remedy })
 }
 
 /// Lets the inputs end where they are now.

@@ -201,3 +201,75 @@ fn records_go_when_they_are_old_and_histories_that_are_state_do_not() {
     machine.restart(1);
     assert_eq!(retention(&machine, "system.late_rows"), None);
 }
+
+/// A machine that takes no checkpoint, so that all lines stay while the rows go.
+fn without_checkpoints() -> Machine {
+    let mut machine = machine(Keep::default(), ", retention = '2 minutes'");
+    machine.checkpoint_interval = Duration::from_secs(1_000_000);
+    machine.restart(1);
+    machine
+}
+
+fn first_rows(machine: &Machine) -> Vec<u64> {
+    let info = machine.log().stream_named("readings").unwrap();
+    machine.log().bounds(info.id).unwrap().iter().map(|bounds| bounds.first.0).collect()
+}
+
+#[test]
+fn a_replay_whose_rows_are_gone_says_from_when_on_it_can_be_done() {
+    let machine = without_checkpoints();
+    machine.sql(SUMS);
+    live(&machine, 0..900);
+    assert_eq!(journal(&machine, "summing").first.0, 0, "all lines are there");
+    assert!(first_rows(&machine).iter().all(|first| *first > 500), "{:?}", first_rows(&machine));
+    let mut since = String::new();
+    for from in [None, Some(20)] {
+        let error = replay_from(&machine, from).map(|_| ()).unwrap_err();
+        assert_eq!(error.code().to_string(), "HW4026");
+        let text = error.to_string();
+        assert!(text.contains("rows of readings are gone that job summing took"), "{text}");
+        since = text.split("results from ").nth(1).unwrap()[..20].to_owned();
+    }
+    let minutes: i64 = since[14..16].parse().unwrap();
+    let seconds: i64 = since[17..19].parse().unwrap();
+    let second = minutes * 60 + seconds + 1;
+    assert!((600..880).contains(&second), "{since}");
+    let again = replay_from(&machine, Some(second)).unwrap();
+    let again: Vec<String> = again.rows.iter().flat_map(text_of).collect();
+    let from = format!("1970-01-01T00:{:02}:{:02}", second / 60, second % 60);
+    let said: Vec<String> =
+        machine.rows("sums").into_iter().filter(|row| row.as_str() >= from.as_str()).collect();
+    assert!(said.len() > 6, "the test says something: {since}");
+    assert_eq!(again, said, "in the same order");
+    // By steps of its own it is what is there.
+    let query = SUMS.split_once("INSERT INTO sums ").unwrap().1.to_owned();
+    let spec = ReplaySpec { job: "summing".into(), query: Some(query), ..ReplaySpec::default() };
+    assert!(!machine.engine().replay_here(&spec).unwrap().rows.is_empty());
+}
+
+#[test]
+fn a_job_that_began_with_the_rows_that_were_left_is_replayed_from_there() {
+    let mut machine = without_checkpoints();
+    live(&machine, 0..900);
+    machine.kill(1);
+    machine.catch_up();
+    machine.sql("CREATE MATERIALIZED VIEW doubled AS SELECT device, ts, value * 2 AS twice FROM readings");
+    let first = first_rows(&machine);
+    assert!(first.iter().all(|first| *first > 500), "{first:?}");
+    machine.catch_up();
+    let replay = |machine: &Machine| {
+        let spec = ReplaySpec { job: "doubled".into(), ..ReplaySpec::default() };
+        machine.engine().replay_here(&spec).map(|report| report.rows.iter().flat_map(text_of).collect())
+    };
+    let again: Vec<String> = replay(&machine).unwrap();
+    assert!(again.len() > 500, "{}", again.len());
+    assert_eq!(sorted(again), sorted(machine.rows("doubled")));
+    machine.kill(1);
+    machine.catch_up();
+    assert_eq!(first_rows(&machine), first);
+    assert_eq!(sorted(replay(&machine).unwrap()), sorted(machine.rows("doubled")));
+    live(&machine, 900..1_200);
+    assert!(first_rows(&machine) > first);
+    let error = replay(&machine).unwrap_err();
+    assert!(error.to_string().contains("rows of readings are gone that job doubled took"), "{error}");
+}
