@@ -53,6 +53,27 @@ pub struct Context {
     pub allowed: Allowed,
 }
 
+impl Context {
+    /// What a connector of a name is made for on a stream that has its name, these columns and nothing else.
+    pub fn of(world: World, name: StreamName, schema: SchemaRef) -> Self {
+        Self {
+            world,
+            name: name.to_string(),
+            stream: name,
+            stream_id: StreamId(0),
+            created: EventTime(0),
+            schema,
+            key: Vec::new(),
+            event_time: None,
+            metadata: BTreeMap::new(),
+            format: None,
+            format_options: FormatOptions::default(),
+            parking: Parking::default(),
+            allowed: Allowed::default(),
+        }
+    }
+}
+
 /// What a source gave.
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are records, and each is moved twice")]
 pub enum Pulled {

@@ -316,28 +316,14 @@ impl KeyColumns {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use headwater_core::{EventTime, StreamId, StreamName, World};
+    use headwater_core::{StreamId, StreamName, World};
 
     use super::*;
 
     fn context(fields: Vec<Field>, format: Option<Format>) -> Context {
-        Context {
-            world: World::real(),
-            name: "t".to_owned(),
-            stream: StreamName::new("t").unwrap(),
-            stream_id: StreamId(7),
-            schema: Arc::new(Schema::new(fields)),
-            event_time: None,
-            metadata: BTreeMap::new(),
-            format,
-            format_options: FormatOptions::default(),
-            parking: Parking::default(),
-            allowed: headwater_connectors::Allowed::default(),
-            key: Vec::new(),
-            created: EventTime(0),
-        }
+        let schema = Arc::new(Schema::new(fields));
+        let context = Context::of(World::real(), StreamName::new("t").unwrap(), schema);
+        Context { stream_id: StreamId(7), format, ..context }
     }
 
     const FIELDS: &[AboutField] = &[

@@ -7,37 +7,22 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use headwater_core::{EventTime, Sequence, ShardId, StreamId, StreamName, World};
+use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Format, Options, Payload};
 
 use super::config::Rolling;
 use super::partitions::Partitions;
 use super::rolled_sink::{GATHERED_MAX, RolledSink};
 use crate::connector::{Context, Cursor, Delivery, Pulled, Sink as _};
-use crate::parking::Parking;
 use crate::registry::{make_sink, make_source};
-use headwater_ingest::FormatOptions;
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]))
 }
 
 fn context() -> Context {
-    Context {
-        world: World::real(),
-        name: "test".to_owned(),
-        stream: StreamName::new("s").unwrap(),
-        stream_id: StreamId(1),
-        created: EventTime(0),
-        key: Vec::new(),
-        schema: schema(),
-        event_time: None,
-        metadata: BTreeMap::new(),
-        format: None,
-        format_options: FormatOptions::default(),
-        parking: Parking::default(),
-        allowed: crate::Allowed::default(),
-    }
+    let stream = StreamName::new("s").unwrap();
+    Context { stream_id: StreamId(1), ..Context::of(World::real(), stream, schema()) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]

@@ -1,6 +1,5 @@
 //! Connectors at work on a log in memory.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,21 +39,8 @@ pub fn with_metadata(mut def: ConnectorDef, about: &[(&str, DataType)]) -> Conne
 /// What a connector on `events` is made for.
 pub fn context(lab: &Lab) -> Context {
     let info = lab.ingest.log().stream_named("events").unwrap();
-    Context {
-        world: World::real(),
-        name: "by_hand".to_owned(),
-        stream: info.spec.name.clone(),
-        stream_id: info.id,
-        schema: Arc::clone(&info.spec.schema),
-        event_time: None,
-        metadata: BTreeMap::new(),
-        format: None,
-        format_options: headwater_ingest::FormatOptions::default(),
-        parking: headwater_connectors::Parking::default(),
-        allowed: headwater_connectors::Allowed::default(),
-        key: Vec::new(),
-        created: headwater_core::EventTime(0),
-    }
+    let context = Context::of(World::real(), info.spec.name.clone(), Arc::clone(&info.spec.schema));
+    Context { name: "by_hand".to_owned(), stream_id: info.id, ..context }
 }
 
 pub fn time() -> DataType {

@@ -6,9 +6,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArra
 use arrow::compute::{sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Int64Type, Schema};
 use headwater_connectors::registry::make_lookup;
-use headwater_connectors::{ConnectorError, Context, Lookup, Parking, Wanted};
-use headwater_core::{EventTime, StreamId, StreamName, World};
-use headwater_ingest::{FormatOptions, Options};
+use headwater_connectors::{ConnectorError, Context, Lookup, Wanted};
+use headwater_core::{StreamName, World};
+use headwater_ingest::Options;
 
 use crate::lab::runtime;
 use crate::promise::to;
@@ -27,21 +27,9 @@ fn lookup_in(
 ) -> Result<Box<dyn Lookup>, ConnectorError> {
     let def = to(server, table);
     let schema = Arc::new(wanted.clone());
-    let context = Context {
-        world: World::real(),
-        name: def.name.clone(),
-        stream: StreamName::new(table).unwrap(),
-        stream_id: StreamId(0),
-        created: EventTime(0),
-        key: Vec::new(),
-        schema: Arc::clone(&schema),
-        event_time: None,
-        metadata: Default::default(),
-        format: None,
-        format_options: FormatOptions::default(),
-        parking: Parking::default(),
-        allowed: headwater_connectors::Allowed::default(),
-    };
+    let stream = StreamName::new(table).unwrap();
+    let context =
+        Context { name: def.name.clone(), ..Context::of(World::real(), stream, Arc::clone(&schema)) };
     let wanted = Wanted { columns: schema, key: vec![key.to_owned()] };
     make_lookup("jdbc", context, wanted, Options::new("connector jdbc", def.options))
 }

@@ -90,9 +90,9 @@ impl Source for Recorder {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
-    use headwater_connectors::{Context, Parking};
-    use headwater_core::{EventTime, StreamId, StreamName};
-    use headwater_ingest::{FormatOptions, Options};
+    use headwater_connectors::Context;
+    use headwater_core::StreamName;
+    use headwater_ingest::Options;
 
     use super::super::config::CONNECTOR;
     use super::*;
@@ -104,21 +104,8 @@ mod tests {
         let world = World::real();
         let broker = Broker::new(world.clone(), BrokerOptions::default(), Access::open());
         embedded::set_broker(&broker);
-        let context = Context {
-            world: world.clone(),
-            name: "recorded".to_owned(),
-            stream: StreamName::new("recorded").unwrap(),
-            stream_id: StreamId(7),
-            created: EventTime(0),
-            schema: Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)])),
-            key: Vec::new(),
-            event_time: None,
-            metadata: BTreeMap::new(),
-            format: None,
-            format_options: FormatOptions::default(),
-            parking: Parking::default(),
-            allowed: headwater_connectors::Allowed::default(),
-        };
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let context = Context::of(world.clone(), StreamName::new("recorded").unwrap(), schema);
         let mut options = Options::new("table recorded", [("topic", "t")]);
         let mut recorder = CONNECTOR.source.unwrap()(context, &mut options).unwrap();
         assert_eq!((recorder.lag(), recorder.behind()), (None, Behind::Unknown), "it is not open");

@@ -180,9 +180,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::datatypes::{DataType, Field, Schema};
-    use headwater_connectors::Parking;
-    use headwater_core::{EventTime, StreamId, StreamName, World};
-    use headwater_ingest::{FormatOptions, Options};
+    use headwater_core::{StreamName, World};
+    use headwater_ingest::Options;
 
     use super::super::config::CONNECTOR;
     use super::super::set_router;
@@ -198,21 +197,9 @@ mod tests {
 
     fn source_named(router: &Arc<Router>, name: &str) -> Box<dyn Source> {
         set_router(router);
-        let context = Context {
-            world: World::real(),
-            name: name.to_owned(),
-            stream: StreamName::new("recorded").unwrap(),
-            stream_id: StreamId(7),
-            created: EventTime(0),
-            schema: Arc::new(Schema::new(vec![Field::new("wamp_args", DataType::Utf8, true)])),
-            key: Vec::new(),
-            event_time: None,
-            metadata: BTreeMap::new(),
-            format: None,
-            format_options: FormatOptions::default(),
-            parking: Parking::default(),
-            allowed: headwater_connectors::Allowed::default(),
-        };
+        let schema = Arc::new(Schema::new(vec![Field::new("wamp_args", DataType::Utf8, true)]));
+        let context = Context::of(World::real(), StreamName::new("recorded").unwrap(), schema);
+        let context = Context { name: name.to_owned(), ..context };
         let mut options = Options::new("table recorded", [("realm", "realm1"), ("topic", "com.t")]);
         CONNECTOR.source.unwrap()(context, &mut options).unwrap()
     }

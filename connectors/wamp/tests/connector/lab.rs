@@ -7,11 +7,11 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use headwater_connectors::{
-    Allowed, ConnectorDef, ConnectorSupervisor, Context, DeliveryDef, Handle, Lookup, Parking, Target,
-    Wanted, add_publisher, registry,
+    Allowed, ConnectorDef, ConnectorSupervisor, Context, DeliveryDef, Handle, Lookup, Target, Wanted,
+    add_publisher, registry,
 };
-use headwater_core::{EventTime, ShardId, StreamId, StreamName, World};
-use headwater_ingest::{FormatOptions, Ingest, Options};
+use headwater_core::{ShardId, StreamName, World};
+use headwater_ingest::{Ingest, Options};
 use headwater_log::{MemoryLog, ReadSpec, StreamSpec};
 use headwater_wamp::connector::{CONNECTOR, PUBLISHER};
 
@@ -77,21 +77,8 @@ impl Lab {
     pub fn lookup(&self, options: &[(&str, &str)]) -> Box<dyn Lookup> {
         headwater_wamp::connector::add();
         let schema = self.ingest.log().stream_named("plain").unwrap().spec.schema.clone();
-        let context = Context {
-            world: World::real(),
-            name: "asked".to_owned(),
-            stream: StreamName::new("asked").unwrap(),
-            stream_id: StreamId(0),
-            created: EventTime(0),
-            schema: Arc::clone(&schema),
-            key: Vec::new(),
-            event_time: None,
-            metadata: BTreeMap::new(),
-            format: None,
-            format_options: FormatOptions::default(),
-            parking: Parking::default(),
-            allowed: Allowed::default(),
-        };
+        let name = StreamName::new("asked").unwrap();
+        let context = Context::of(World::real(), name, Arc::clone(&schema));
         let wanted = Wanted { columns: schema, key: vec!["device".to_owned()] };
         let options = Options::new("table asked", options.iter().copied());
         registry::make_lookup("wamp", context, wanted, options).unwrap()

@@ -141,29 +141,17 @@ mod tests {
 
     use arrow::datatypes::{DataType, TimeUnit};
     use arrow::util::pretty::pretty_format_batches;
-    use headwater_connectors::Parking;
-    use headwater_core::{EventTime, StreamId, StreamName, World};
+    use headwater_core::{StreamName, World};
 
     use super::*;
     use crate::wire::{Publish, Qos};
 
     fn context(columns: Vec<Field>, metadata: &[(&str, &str)], format: Option<Format>) -> Context {
         let pair = |(column, name): &(&str, &str)| ((*column).to_owned(), (*name).to_owned());
-        Context {
-            world: World::real(),
-            name: "t".to_owned(),
-            stream: StreamName::new("t").unwrap(),
-            stream_id: StreamId(0),
-            created: EventTime(0),
-            schema: Arc::new(Schema::new(columns)),
-            event_time: None,
-            metadata: metadata.iter().map(pair).collect::<BTreeMap<_, _>>(),
-            key: Vec::new(),
-            format,
-            format_options: FormatOptions::default(),
-            parking: Parking::default(),
-            allowed: headwater_connectors::Allowed::default(),
-        }
+        let metadata = metadata.iter().map(pair).collect();
+        let schema = Arc::new(Schema::new(columns));
+        let context = Context::of(World::real(), StreamName::new("t").unwrap(), schema);
+        Context { metadata, format, ..context }
     }
 
     fn message(topic: &str, payload: &str) -> Arc<Message> {
