@@ -2,7 +2,6 @@
 //! computed is judged as one that is a column.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use headwater_simulation::seeds;
@@ -40,12 +39,7 @@ fn append(machine: &Machine, rows: &[(&str, i64, i64)]) {
 
 fn life(seed: u64) {
     let query = QUERIES[seed as usize % QUERIES.len()];
-    let mut machine = Machine::new(seed);
-    let random = machine.sim.random("life");
-    machine.workers = 1 + random.index(4);
-    machine.step_rows_max = 1 + random.index(30);
-    machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));
-    machine.restart(machine.workers);
+    let (mut machine, random) = Machine::any(seed, 30);
     machine.sql(&format!("{STREAM} WITH (shards = {}, 'clock.guard' = 'none')", 1 + seed % 3));
     machine.sql(&format!("CREATE MATERIALIZED VIEW result AS {query}"));
     let mut time = 1_000_000;
@@ -60,13 +54,7 @@ fn life(seed: u64) {
             append(&machine, &rows);
         }
         machine.turns(random.index(30));
-        let workers = 1 + random.index(4);
-        match random.below(6) {
-            0 => machine.kill(workers),
-            1 => machine.restart(workers),
-            2 => machine.lose_power(workers),
-            _ => machine.sim.clock().advance(Duration::from_millis(random.below(3_000))),
-        }
+        machine.strike(&random);
     }
     machine.finish();
     assert_eq!(machine.query("SELECT * FROM result"), machine.query(query), "{query}");

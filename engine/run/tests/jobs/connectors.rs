@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use headwater_ingest::Ingest;
 use headwater_plan::StreamDef;
-use headwater_run::{ConnectorHost, ConnectorStatus, ConnectorTable, Role, RunError, RunningConnector};
+use headwater_run::{ConnectorHost, ConnectorTable, Role, RunError, RunningConnector};
 use parking_lot::Mutex;
 
 use super::machine::Machine;
+use super::stub::Stub;
 
 /// Doors that are open or closed, by their names: where each connector went that was started.
 #[derive(Clone, Default)]
@@ -41,43 +41,13 @@ impl ConnectorHost for Doors {
     ) -> Result<Box<dyn RunningConnector>, RunError> {
         let door = table.def.options["door"].clone();
         self.0.lock().push(door.clone());
-        Ok(Box::new(Behind { is_closed: door == "closed" }))
+        let error = (door == "closed").then_some("HW5005: the door is closed");
+        Ok(Box::new(Stub { error, ..Stub::running(Role::Sink) }))
     }
 
     fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
         Ok(())
     }
-}
-
-struct Behind {
-    is_closed: bool,
-}
-
-#[async_trait]
-impl RunningConnector for Behind {
-    async fn settled(&self) {}
-
-    fn is_bounded(&self) -> bool {
-        false
-    }
-
-    fn status(&self) -> ConnectorStatus {
-        ConnectorStatus {
-            role: Role::Sink,
-            state: if self.is_closed { "failed" } else { "running" },
-            is_failed: self.is_closed,
-            lag: Some(0),
-            lag_ms: None,
-            rows: 0,
-            rows_per_second: 0.0,
-            dead_letters: 0,
-            failures: u64::from(self.is_closed),
-            last_error: self.is_closed.then(|| "HW5005: the door is closed".to_owned()),
-            position: "{}".to_owned(),
-        }
-    }
-
-    async fn stop(&self) {}
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use headwater_core::hash::{hash_rows, shard_of};
-use headwater_core::world::sim::SimWorld;
+use headwater_core::world::sim::{SimRandom, SimWorld};
 use headwater_core::{Epoch, ProducerId, ShardId};
 use headwater_log::{Append, DiskLogOptions, Log, LogError, Producer, ReadSpec};
 use headwater_run::{ConnectorHost, Engine, EngineOptions, JobState, Keep, NoConnectors, RunError};
@@ -84,6 +84,29 @@ impl Machine {
     pub fn use_threads(&mut self) {
         self.threaded_rows_min = THREADED_ROWS_MIN;
         self.sim.tasks().set_free_threads(4);
+    }
+
+    /// One that has any number of workers, small steps and frequent checkpoints, and what its life is drawn from.
+    pub fn any(seed: u64, step_rows_max: usize) -> (Self, SimRandom) {
+        let mut machine = Self::new(seed);
+        let random = machine.sim.random("life");
+        machine.workers = 1 + random.index(4);
+        machine.step_rows_max = 1 + random.index(step_rows_max);
+        machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));
+        machine.restart(machine.workers);
+        (machine, random)
+    }
+
+    /// Its process ends somehow and goes on with another number of workers, or time goes on, or nothing happens.
+    pub fn strike(&mut self, random: &SimRandom) {
+        let workers = 1 + random.index(4);
+        match random.below(6) {
+            0 => self.kill(workers),
+            1 => self.lose_power(workers),
+            2 => self.restart(workers),
+            3 => self.sim.clock().advance(Duration::from_millis(random.below(3_000))),
+            _ => {}
+        }
     }
 
     pub fn start(&mut self) {

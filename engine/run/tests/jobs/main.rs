@@ -47,6 +47,7 @@ mod simulation;
 mod spill;
 mod streaming;
 mod stretch;
+mod stub;
 mod subqueries;
 mod tails;
 mod timed;

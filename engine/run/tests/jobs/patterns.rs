@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
 use headwater_core::ShardId;
@@ -149,12 +148,7 @@ fn append_some(machine: &Machine, random: &SimRandom, time: &mut i64) {
 }
 
 fn life(seed: u64, query: &str) {
-    let mut machine = Machine::new(seed);
-    let random = machine.sim.random("life");
-    machine.workers = 1 + random.index(4);
-    machine.step_rows_max = 1 + random.index(40);
-    machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));
-    machine.restart(machine.workers);
+    let (mut machine, random) = Machine::any(seed, 40);
     machine.sql(
         "CREATE STREAM s (k STRING, v BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) \
          PARTITIONED BY (k) WITH (shards = 2, 'scan.watermark.idle-timeout' = '1 day', 'clock.guard' = 'none')",
@@ -164,14 +158,7 @@ fn life(seed: u64, query: &str) {
     for _ in 0..14 {
         append_some(&machine, &random, &mut time);
         machine.turns(random.index(40));
-        let workers = 1 + random.index(4);
-        match random.below(6) {
-            0 => machine.kill(workers),
-            1 => machine.lose_power(workers),
-            2 => machine.restart(workers),
-            3 => machine.sim.clock().advance(Duration::from_millis(random.below(3_000))),
-            _ => {}
-        }
+        machine.strike(&random);
     }
     machine.finish_streams(&["s"]);
     assert_eq!(machine.query("SELECT * FROM result"), machine.query(query), "{query}");

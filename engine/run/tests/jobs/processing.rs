@@ -37,12 +37,7 @@ fn create(machine: &Machine, shards: u32) {
 }
 
 fn life(seed: u64, query: &str) {
-    let mut machine = Machine::new(seed);
-    let random = machine.sim.random("life");
-    machine.workers = 1 + random.index(4);
-    machine.step_rows_max = 1 + random.index(20);
-    machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));
-    machine.restart(machine.workers);
+    let (mut machine, random) = Machine::any(seed, 20);
     create(&machine, 1 + seed as u32 % 3);
     machine.sql(&format!("CREATE MATERIALIZED VIEW result AS {query}"));
     for _ in 0..25 {

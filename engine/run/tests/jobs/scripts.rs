@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use headwater_ingest::Ingest;
 use headwater_plan::StreamDef;
-use headwater_run::{ConnectorHost, ConnectorStatus, ConnectorTable, Role, RunError, RunningConnector};
+use headwater_run::{ConnectorHost, ConnectorTable, Role, RunError, RunningConnector};
 
 use crate::machine::Machine;
+use crate::stub::Stub;
 
 const STREAMS: &str = "
     CREATE STREAM readings (device STRING, ts TIMESTAMP(3), value BIGINT, WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) \
@@ -190,45 +190,13 @@ impl ConnectorHost for Sources {
         _ingest: Arc<Ingest>,
         _ended: Box<dyn FnOnce() + Send>,
     ) -> Result<Box<dyn RunningConnector>, RunError> {
-        let ends = table.def.options.contains_key("ends");
-        Ok(Box::new(Running { role: table.role, ends }))
+        let is_bounded = table.def.options.contains_key("ends");
+        Ok(Box::new(Stub { is_bounded, ..Stub::running(table.role) }))
     }
 
     fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
         Ok(())
     }
-}
-
-struct Running {
-    role: Role,
-    ends: bool,
-}
-
-#[async_trait]
-impl RunningConnector for Running {
-    async fn settled(&self) {}
-
-    fn is_bounded(&self) -> bool {
-        self.ends
-    }
-
-    fn status(&self) -> ConnectorStatus {
-        ConnectorStatus {
-            role: self.role,
-            state: "running",
-            is_failed: false,
-            lag: Some(0),
-            lag_ms: None,
-            rows: 0,
-            rows_per_second: 0.0,
-            dead_letters: 0,
-            failures: 0,
-            last_error: None,
-            position: "{}".to_owned(),
-        }
-    }
-
-    async fn stop(&self) {}
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! each row once, and nothing of them is left.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
 use headwater_core::world::sim::SimRandom;
@@ -131,12 +130,7 @@ fn append(machine: &Machine, random: &SimRandom, time: &mut i64) {
 }
 
 fn life(seed: u64, query: &str) {
-    let mut machine = Machine::new(seed);
-    let random = machine.sim.random("life");
-    machine.workers = 1 + random.index(4);
-    machine.step_rows_max = 1 + random.index(40);
-    machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));
-    machine.restart(machine.workers);
+    let (mut machine, random) = Machine::any(seed, 40);
     for stream in ["a", "b"] {
         machine.sql(&format!(
             "CREATE STREAM {stream} (k STRING, v BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) \
@@ -148,14 +142,7 @@ fn life(seed: u64, query: &str) {
     for _ in 0..12 {
         append(&machine, &random, &mut time);
         machine.turns(random.index(40));
-        let workers = 1 + random.index(4);
-        match random.below(6) {
-            0 => machine.kill(workers),
-            1 => machine.lose_power(workers),
-            2 => machine.restart(workers),
-            3 => machine.sim.clock().advance(Duration::from_millis(random.below(3_000))),
-            _ => {}
-        }
+        machine.strike(&random);
     }
     machine.finish_streams(&["a", "b"]);
     assert_eq!(machine.query("SELECT * FROM result"), machine.query(query), "{query}");

@@ -11,11 +11,11 @@ use headwater_log::Append;
 use headwater_operators::LookupCache;
 use headwater_plan::StreamDef;
 use headwater_run::{
-    ConnectorHost, ConnectorStatus, ConnectorTable, JobState, LookupFailure, LookupTable, Role, RunError,
-    RunningConnector,
+    ConnectorHost, ConnectorTable, JobState, LookupFailure, LookupTable, Role, RunError, RunningConnector,
 };
 
 use crate::machine::{Machine, Reading};
+use crate::stub::Stub;
 
 /// A database with sites that can be away, and a source of readings that cannot be begun then.
 #[derive(Clone, Default)]
@@ -47,38 +47,6 @@ impl LookupTable for Sites {
     }
 }
 
-/// What runs for a table, and does nothing.
-struct Idle;
-
-#[async_trait::async_trait]
-impl RunningConnector for Idle {
-    async fn settled(&self) {
-        std::future::pending().await
-    }
-
-    fn is_bounded(&self) -> bool {
-        false
-    }
-
-    fn status(&self) -> ConnectorStatus {
-        ConnectorStatus {
-            role: Role::Source,
-            state: "running",
-            is_failed: false,
-            lag: None,
-            lag_ms: None,
-            rows: 0,
-            rows_per_second: 0.0,
-            dead_letters: 0,
-            failures: 0,
-            last_error: None,
-            position: "{}".to_owned(),
-        }
-    }
-
-    async fn stop(&self) {}
-}
-
 impl ConnectorHost for Host {
     fn validate(&self, table: &ConnectorTable) -> Result<(), String> {
         let fits = table.def.name == "sites" || table.role == Role::Source;
@@ -97,7 +65,7 @@ impl ConnectorHost for Host {
     ) -> Result<Box<dyn RunningConnector>, RunError> {
         let failed = |reason| RunError::Connector { table: table.def.name.clone(), reason };
         self.check().map_err(failed)?;
-        Ok(Box::new(Idle))
+        Ok(Box::new(Stub::running(Role::Source)))
     }
 
     fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {

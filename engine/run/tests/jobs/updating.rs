@@ -4,7 +4,6 @@
 //! `HEADWATER_SEEDS=from..to` runs other seeds than the usual ones.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
 use headwater_core::world::sim::SimRandom;
@@ -148,12 +147,7 @@ pub fn append(machine: &Machine, random: &SimRandom, time: &mut i64) {
 
 /// Runs a query, or one made up at random, and compares.
 pub fn life(seed: u64, query: Option<String>) {
-    let mut machine = Machine::new(seed);
-    let random = machine.sim.random("life");
-    machine.workers = 1 + random.index(4);
-    machine.step_rows_max = 1 + random.index(30);
-    machine.checkpoint_interval = Duration::from_millis(1 + random.below(2_000));
-    machine.restart(machine.workers);
+    let (mut machine, random) = Machine::any(seed, 30);
     for stream in ["a", "b"] {
         machine.sql(&format!(
             "CREATE STREAM {stream} (k STRING, v BIGINT, w BIGINT, ts TIMESTAMP(3)) PARTITIONED BY (k) WITH (shards = 2)"
@@ -167,14 +161,7 @@ pub fn life(seed: u64, query: Option<String>) {
     for round in 0..8 {
         append(&machine, &random, &mut time);
         machine.turns(random.index(40));
-        let workers = 1 + random.index(4);
-        match random.below(6) {
-            0 => machine.kill(workers),
-            1 => machine.lose_power(workers),
-            2 => machine.restart(workers),
-            3 => machine.sim.clock().advance(Duration::from_millis(random.below(3_000))),
-            _ => {}
-        }
+        machine.strike(&random);
         if round % 3 == 1 {
             machine.catch_up();
             let (found, expected) = (machine.query("SELECT * FROM result"), machine.query(&query));
