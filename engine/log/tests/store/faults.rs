@@ -86,6 +86,11 @@ fn the_disk_is_full_at_each_operation() {
 }
 
 #[test]
+fn the_disk_fails_at_each_operation() {
+    each_fails(SMALL, || Fault::new(Op::CHANGES, Errno::Io));
+}
+
+#[test]
 fn a_write_that_fails_has_written_a_part() {
     each_fails(SMALL, || Fault::new(&[Op::Write], Errno::NoSpace).after_bytes(100));
 }
