@@ -112,7 +112,7 @@ impl Inner {
     }
 
     /// Moves trim points, then removes the files that no shard has rows in any more.
-    fn move_trim_points(&self, stream: StreamId, points: BTreeMap<ShardId, Sequence>) -> Result<()> {
+    fn move_trim_points(&self, stream: StreamId, mut points: BTreeMap<ShardId, Sequence>) -> Result<()> {
         if points.is_empty() {
             return Ok(());
         }
@@ -122,6 +122,13 @@ impl Inner {
         let (trimmed, unused) = {
             let view = self.view.read();
             view.streams.get(stream)?;
+            // Somebody else may have trimmed it further since the points were found, and they never move back.
+            let shards = view.shards(stream);
+            points
+                .retain(|shard, first| shards.get(shard.0 as usize).is_some_and(|rows| rows.first < *first));
+            if points.is_empty() {
+                return Ok(());
+            }
             let trimmed: Vec<Trimmed> = points
                 .iter()
                 .filter_map(|(shard, first)| {
