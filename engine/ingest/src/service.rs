@@ -16,7 +16,7 @@ use bytes::Bytes;
 use headwater_core::hash::shard_of;
 use headwater_core::size::bytes_of_rows;
 use headwater_core::{Epoch, ProducerId, Sequence, ShardId, StreamId, World};
-use headwater_log::{Append, Log, Producer, StreamInfo};
+use headwater_log::{Append, Log, Producer, StreamInfo, StreamSpec};
 
 use crate::admit::{ClockGuard, EventTimes};
 use crate::bad::{BadRecord, RecordFault};
@@ -301,7 +301,7 @@ impl Payload {
 fn decode(payload: Payload, info: &StreamInfo) -> Result<Decoded> {
     let schema = &info.spec.schema;
     let decoder = |format, options: Option<FormatOptions>| {
-        let options = options.map_or_else(|| format_options_of(info), Ok)?;
+        let options = options.map_or_else(|| format_options_of(&info.spec), Ok)?;
         Decoder::new(format, Arc::clone(schema), &options)
     };
     let holds_changes = info
@@ -336,9 +336,9 @@ fn decode(payload: Payload, info: &StreamInfo) -> Result<Decoded> {
     }
 }
 
-/// The options of formats among a stream's properties.
-pub fn format_options_of(info: &StreamInfo) -> Result<FormatOptions> {
-    let mut options = Options::new(format!("stream {}", info.spec.name), info.spec.properties.iter());
+/// The options of formats among a stream's properties. Fails if one has no such value.
+pub fn format_options_of(stream: &StreamSpec) -> Result<FormatOptions> {
+    let mut options = Options::new(format!("stream {}", stream.name), stream.properties.iter());
     Ok(FormatOptions::take(&mut options)?.1)
 }
 

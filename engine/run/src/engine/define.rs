@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headwater_ingest::format_options_of;
 use headwater_log::Retention;
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{
@@ -215,6 +216,7 @@ impl Inner {
             Entry::Stream(def) => {
                 self.planner.check(after, &self.tables(), parsed)?;
                 let spec = spec_of(def)?;
+                format_options_of(&spec)?;
                 self.note(&def.name, parsed)?;
                 self.log.create_stream(spec)?;
                 self.tell_time(after, def)?;

@@ -87,3 +87,15 @@ fn what_cannot_change_is_refused_and_changes_nothing() {
     let spec = machine.log().stream_named("readings").unwrap().spec.clone();
     assert_eq!((spec.retention.age, spec.durability), (None, headwater_log::Durability::Disk));
 }
+
+/// Every append over HTTP would be refused by it.
+#[test]
+fn a_format_that_there_is_not_is_refused_when_it_is_said() {
+    let machine = machine("format = 'csv'");
+    let create = |format: &str| format!("CREATE STREAM other (n BIGINT) WITH (format = '{format}')");
+    let error = machine.engine().define_here(&create("jsno")).unwrap_err().to_string();
+    assert!(error.contains("'jsno'") && error.contains("json"), "{error}");
+    assert!(machine.log().stream_named("other").is_err());
+    machine.sql(&create("json"));
+    assert!(send(&machine, 0));
+}
