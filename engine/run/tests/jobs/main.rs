@@ -49,6 +49,7 @@ mod streaming;
 mod stretch;
 mod stub;
 mod subqueries;
+mod system_tables;
 mod tails;
 mod timed;
 mod trigger_sets;
