@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use headwater_core::EventTime;
 use headwater_operators::{
-    OperatorSpec, SessionAggregate, SessionAggregateSpec, WindowAggregate, WindowAggregateSpec, WindowKind,
+    OperatorSpec, Output, SessionAggregate, SessionAggregateSpec, Snapshot, StateEntries, WindowAggregate,
+    WindowAggregateSpec, WindowKind,
 };
 
 use crate::data::{Event, SECOND, rows, schema};
@@ -131,5 +133,31 @@ fn a_day_of_expiries_in_one_step() {
         let out = runner.step(&Step { batches: Vec::new(), watermark: i64::MAX }).unwrap();
         assert_eq!(out.len(), windows, "{kind:?}");
         assert_eq!(runner.state_size().entries, 0);
+    }
+}
+
+/// An instance that was put away is given the newest watermark first, then its own rows, which may have been written before that.
+#[test]
+fn what_has_closed_is_not_said_again_behind_a_newer_watermark() {
+    let time = EventTime(10 * MINUTE);
+    for spec in all() {
+        let mut operator = spec.instantiate().unwrap();
+        let (mut said, mut before, mut after) = (Output::default(), Snapshot::default(), Snapshot::default());
+        operator.on_batch(0, rows(&[event(1_000, 1), event(2_000, 2)]), &mut said).unwrap();
+        operator.snapshot(true, &mut before).unwrap();
+        operator.on_watermark(time, &mut said).unwrap();
+        operator.snapshot(false, &mut after).unwrap();
+        assert!(!said.rows.is_empty(), "{}", spec.name());
+        let is_time = |entries: &&StateEntries| entries.table == "watermark";
+        let mut again = spec.instantiate().unwrap();
+        for entries in after.entries.iter().filter(is_time) {
+            again.restore(entries).unwrap();
+        }
+        for entries in before.entries.iter().filter(|entries| !is_time(entries)) {
+            again.restore(entries).unwrap();
+        }
+        let mut nothing = Output::default();
+        again.on_watermark(time, &mut nothing).unwrap();
+        assert!(nothing.rows.is_empty() && nothing.late.is_empty(), "{}", spec.name());
     }
 }
