@@ -116,7 +116,9 @@ impl Queue {
             drop(state);
             if !self.tasks.drive() {
                 let mut state = self.state.lock();
-                if state.refusing.is_none() && state.bytes + group.bytes > self.bytes_max {
+                // As above: one that is larger than the queue goes into an empty one, and nobody may come any more to make that known.
+                let has_room = state.groups.is_empty() || state.bytes + group.bytes <= self.bytes_max;
+                if state.refusing.is_none() && !has_room {
                     self.shorter.wait(&mut state);
                 }
             }
