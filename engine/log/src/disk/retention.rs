@@ -19,6 +19,7 @@ use super::index::{FileRows, Summary};
 use super::inner::Inner;
 use crate::api::{Retention, SegmentInfo};
 use crate::error::{LogError, Result};
+use crate::memory::is_in_memory;
 use crate::view::{Shard, View};
 
 impl Inner {
@@ -54,10 +55,27 @@ impl Inner {
             view.streams.iter().map(limit).filter(|(_, keep)| *keep != Retention::default()).collect()
         };
         for (stream, keep) in limited {
+            self.retain_in_memory(stream, &keep, now);
             let points = outlived(&self.view.read(), stream, &keep, now);
             self.move_trim_points(stream, points)?;
         }
         Ok(())
+    }
+
+    /// The same of a stream that is kept in memory, and that nothing may be appended to any more.
+    fn retain_in_memory(&self, stream: StreamId, keep: &Retention, now: EventTime) {
+        let held_in_memory = |view: &View| {
+            let of = view.streams.get(stream).ok()?;
+            is_in_memory(&of.info).then_some((of.held, of.info.spec.shards))
+        };
+        let Some((held, shards)) = held_in_memory(&self.view.read()) else { return };
+        let mut view = self.view.write();
+        for shard in (0..shards).map(ShardId) {
+            if let Some(rows) = view.shard_mut(stream, shard) {
+                let within = rows.removable(held, rows.next);
+                rows.first = rows.memory.retain(keep, now, within).unwrap_or(rows.first);
+            }
+        }
     }
 
     /// Removes rows before `before` as far as whole files go.

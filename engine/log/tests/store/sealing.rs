@@ -6,8 +6,8 @@ use headwater_core::world::Clock;
 use headwater_core::world::sim::SimWorld;
 use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, StreamId, StreamName};
 use headwater_log::{
-    Append, DiskLog, DiskLogOptions, From, Log, LogError, Producer, ReadSpec, Retention, SegmentInfo,
-    StreamSpec,
+    Append, DiskLog, DiskLogOptions, Durability, From, Log, LogError, Producer, ReadSpec, Retention,
+    SegmentInfo, StreamSpec,
 };
 
 use super::script::{read, rows, schema};
@@ -181,6 +181,28 @@ fn retention_removes_whole_files_by_age_and_by_size() {
     assert!(matches!(fixture.log.read(gone), Err(LogError::Trimmed { .. })));
     fixture.reopen();
     assert_eq!(fixture.log.bounds(fixture.stream).unwrap(), bounds);
+}
+
+#[test]
+fn rows_that_are_kept_in_memory_go_by_age_though_none_follow() {
+    let fixture = Fixture::new(1 << 20);
+    let age = Some(Duration::from_secs(10));
+    let spec = StreamSpec {
+        durability: Durability::Memory,
+        retention: Retention { age, bytes: None },
+        ..StreamSpec::new(StreamName::new("m").unwrap(), schema(false))
+    };
+    let stream = fixture.log.create_stream(spec).unwrap().id;
+    for n in 0..5 {
+        fixture.machine.clock().advance(Duration::from_secs(1));
+        fixture.log.append(vec![Append::new(stream, ShardId(0), rows(n..n + 1, false))]).unwrap();
+    }
+    let first = |fixture: &Fixture| fixture.log.bounds(stream).unwrap()[0].first;
+    assert_eq!(first(&fixture), Sequence(0));
+    pass(&fixture, Duration::from_secs(200));
+    // As on the disk, what is newest stays.
+    assert_eq!(first(&fixture), Sequence(4));
+    assert_eq!(read(&*fixture.log, ReadSpec::all(stream, ShardId(0))).unwrap(), [4]);
 }
 
 #[test]
