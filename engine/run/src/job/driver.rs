@@ -95,21 +95,6 @@ pub(crate) struct JobPlan {
     pub lookups: Vec<(usize, Box<dyn LookupTable>)>,
 }
 
-impl JobPlan {
-    /// Without a checkpoint all steps are done again: fails if the first ones are gone.
-    pub(super) fn check_beginning(&self, log: &dyn Log, restored: Option<&Restored>) -> Result<()> {
-        if restored.is_none()
-            && let Some(first) = self.journal.beginning(log, &self.name, &self.eras)?
-        {
-            let reason = "is the first that the journal still has, and there is no checkpoint to go on from: \
-                          drop the job and create it anew";
-            let (job, reason) = (self.name.clone(), reason.to_owned());
-            return Err(RunError::Journal { job, step: first.step, reason });
-        }
-        Ok(())
-    }
-}
-
 /// What does a job's work, one turn at a time.
 pub(super) struct Driver {
     pub(super) world: World,
@@ -175,7 +160,9 @@ impl Driver {
                 "a checkpoint was passed over; an older one or the journal makes up for it"
             );
         }
-        plan.check_beginning(&*log, restored.as_ref())?;
+        if restored.is_none() {
+            plan.check_history(&*log)?;
+        }
         let mut pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
         let lookups = std::mem::take(&mut plan.lookups);
         pipeline.look_up(lookups, world.clone(), hold_back(Arc::clone(&shared)));

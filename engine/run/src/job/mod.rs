@@ -18,6 +18,7 @@ mod histogram;
 mod journal;
 mod keyed;
 mod lookup;
+mod lost;
 mod members;
 mod membership;
 mod order;
@@ -43,6 +44,7 @@ pub(crate) use journal::{
     Entry, Journal, JournalReader, begin_at, encode as journal_line, first_cut, schema as journal_schema,
 };
 pub(crate) use lookup::Answer;
+pub(crate) use lost::{Places, begun_at, first_rows, lost};
 pub(crate) use members::{Apart, Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
 pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step, stages_told};

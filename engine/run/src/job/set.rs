@@ -53,7 +53,9 @@ impl Driver {
         let bad = |reason: String| RunError::Checkpoint { job: self.plan.name.clone(), reason };
         let (fingerprint, era) = (self.plan.dataflow.fingerprint(), self.plan.eras.began());
         let (restored, _) = checkpoint::restore(&*self.plan.blobs, &fingerprint, era).map_err(bad)?;
-        self.plan.check_beginning(&*self.log, restored.as_ref())?;
+        if restored.is_none() {
+            self.plan.check_history(&*self.log)?;
+        }
         self.pipeline = open_pipeline(&*self.log, &self.plan, restored.as_ref())?;
         self.pipeline.count_quiet_from(self.world.clock.monotonic());
         let (blobs, world) = (Arc::clone(&self.plan.blobs), self.world.clone());

@@ -10,7 +10,7 @@
 //! from as far behind the greatest time of a row that is gone as the state of the job reaches.
 
 use arrow::array::Array;
-use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_core::{EventTime, ShardId};
 use headwater_log::From;
 use headwater_operators::Reach;
 use headwater_plan::Dataflow;
@@ -18,13 +18,13 @@ use headwater_plan::Dataflow;
 use crate::ReplaySpec;
 use crate::engine::Inner;
 use crate::error::{Result, RunError};
-use crate::job::{Entry as Line, Journal, JournalReader, Morsels, ShardInput, Start, Until, nanos};
+use crate::job::{
+    Entry as Line, Journal, JournalReader, Morsels, Places, ShardInput, Start, Until, begun_at, first_rows,
+    lost, nanos,
+};
 
 /// So many of the first rows that are there are looked at, as one of them may be late.
 const LOOK_AT: usize = 64;
-
-/// For each source, for each shard.
-type Places = Vec<Vec<Sequence>>;
 
 /// What a replay needs to be told of a job.
 pub(super) struct Needs<'a> {
@@ -48,17 +48,19 @@ impl Needs<'_> {
     pub fn first_of(&self, inner: &Inner, entries: &mut JournalReader) -> Result<Option<Line>> {
         let is_cut = entries.is_cut();
         let mut first = if is_cut { entries.next()? } else { None };
-        let kept = self.first_rows(inner)?;
+        let log = &*inner.log;
+        let kept = first_rows(log, self.dataflow)?;
         let begun = match self.start {
-            Start::Resume(places) => places.iter().map(|shards| nexts(shards)).collect(),
-            Start::Member { shards, .. } => vec![nexts(shards); kept.len()],
-            Start::At(_) if is_cut => Vec::new(),
-            Start::At(_) => self.journal.begins_behind(&*inner.log, self.job, &inner.eras_of(self.job))?,
+            Start::At(_) if is_cut => Places::new(),
+            start => {
+                let eras = inner.eras_of(self.job);
+                begun_at(log, self.job, self.journal, &eras, start, kept.len())?
+            }
         };
-        let lost = lost(&begun, &kept);
+        let gone = lost(&begun, &kept);
         let mut last = first.as_ref().map_or(0, |line| line.step);
-        if !lost.is_empty() {
-            while first.as_ref().is_none_or(|line| !self::lost(&line.cut.ends(), &kept).is_empty()) {
+        if !gone.is_empty() {
+            while first.as_ref().is_none_or(|line| !lost(&line.cut.ends(), &kept).is_empty()) {
                 let Some(line) = entries.next()? else {
                     // The job itself has not come to rows that are there.
                     return Err(self.gone(self.rows_are_gone(last + 1), None));
@@ -68,25 +70,16 @@ impl Needs<'_> {
             }
         }
         if let Some(line) = &first {
-            let (what, since) = match lost.is_empty() {
+            let (what, since) = match gone.is_empty() {
                 true => (self.lines_are_gone(line.step), Some(line.watermark)),
                 false => {
-                    let until = self.lost_until(inner, &lost)?;
+                    let until = self.lost_until(inner, &gone)?;
                     (self.rows_are_gone(line.step), until.map(|until| until.max(line.watermark)))
                 }
             };
             self.check(what, since)?;
         }
         Ok(first)
-    }
-
-    /// The first rows that are there, in the archive or in the log.
-    fn first_rows(&self, inner: &Inner) -> Result<Places> {
-        let of_source = |source: &headwater_plan::dataflow::Source| {
-            let info = inner.log.stream_named(source.stream.as_str())?;
-            Ok(inner.log.bounds(info.id)?.iter().map(|bounds| bounds.first).collect())
-        };
-        self.dataflow.sources.iter().map(of_source).collect()
     }
 
     /// The greatest time that a row which is gone can have; `None`: nothing tells it.
@@ -162,22 +155,4 @@ impl Needs<'_> {
         };
         RunError::Gone { what, remedy }
     }
-}
-
-fn nexts(shards: &[(Sequence, crate::job::ShardClock)]) -> Vec<Sequence> {
-    shards.iter().map(|(next, _)| *next).collect()
-}
-
-/// The shards of which rows from these places on are not there.
-fn lost(from: &[Vec<Sequence>], kept: &Places) -> Vec<(usize, ShardId)> {
-    let place = |source: usize, shard: usize| {
-        let place = from.get(source).and_then(|shards| shards.get(shard));
-        place.copied().unwrap_or(Sequence::ZERO)
-    };
-    let mut lost = Vec::new();
-    for (source, shards) in kept.iter().enumerate() {
-        let of_source = shards.iter().enumerate().filter(|(shard, first)| place(source, *shard) < **first);
-        lost.extend(of_source.map(|(shard, _)| (source, ShardId(shard as u32))));
-    }
-    lost
 }

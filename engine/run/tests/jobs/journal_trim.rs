@@ -217,7 +217,7 @@ fn first_rows(machine: &Machine) -> Vec<u64> {
 
 #[test]
 fn a_replay_whose_rows_are_gone_says_from_when_on_it_can_be_done() {
-    let machine = without_checkpoints();
+    let mut machine = without_checkpoints();
     machine.sql(SUMS);
     live(&machine, 0..900);
     assert_eq!(journal(&machine, "summing").first.0, 0, "all lines are there");
@@ -245,6 +245,12 @@ fn a_replay_whose_rows_are_gone_says_from_when_on_it_can_be_done() {
     let query = SUMS.split_once("INSERT INTO sums ").unwrap().1.to_owned();
     let spec = ReplaySpec { job: "summing".into(), query: Some(query), ..ReplaySpec::default() };
     assert!(!machine.engine().replay_here(&spec).unwrap().rows.is_empty());
+    // There is no checkpoint, and its state cannot be made again.
+    machine.kill(1);
+    let job = machine.engine().jobs().into_iter().find(|job| job.name == "summing").unwrap();
+    let error = job.error.unwrap();
+    assert_eq!(job.state.as_str(), "failed");
+    assert!(error.contains("HW4013") && error.contains("took rows of readings that are gone"), "{error}");
 }
 
 #[test]
