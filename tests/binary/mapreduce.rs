@@ -7,6 +7,27 @@ use serde_json::json;
 
 use crate::process::{Server, run_badly, run_well, write};
 
+/// Small files of a log, one an hour: more of them than a process may have open.
+#[test]
+fn there_may_be_more_files_of_input_than_a_process_may_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(at("in")).unwrap();
+    for file in 0..300 {
+        write(&dir.path().join(format!("in/{file}.txt")), &format!("w{}\t1\n", file % 10));
+    }
+    let script = "ulimit -n 256 && exec \"$0\" mapreduce --mapper cat --reducer 'uniq -c' --reducers 1 \
+                  --input \"$1\" --output \"$2\"";
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", script, env!("CARGO_BIN_EXE_headwater"), &at("in"), &at("out")]);
+    let output = limited.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let counted = std::fs::read_to_string(at("out/part-00000")).unwrap();
+    let counted: Vec<Vec<&str>> = counted.lines().map(|line| line.split_whitespace().collect()).collect();
+    let expect = (0..10).map(|word| vec!["30".to_owned(), format!("w{word}"), "1".to_owned()]);
+    assert_eq!(counted, expect.collect::<Vec<_>>());
+}
+
 const MAP: &str = "#!/usr/bin/env python3
 import sys
 for line in sys.stdin:

@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::error::{JobError, Result};
-use crate::merge::{merge, reduce_runs};
+use crate::merge::{Runs, merge, reduce_runs};
 use crate::progress::{Counters, Phase, Progress};
-use crate::run_file::{Run, RunWriter};
+use crate::run_file::Run;
 use crate::sorter::Sorter;
 use crate::spec::{JobSpec, Program};
+use crate::spills::Spills;
 use crate::task::{Attempt, Feed, Said, run_program};
 
 /// Bytes of output that are gathered before they are handed on.
@@ -51,7 +52,7 @@ pub async fn run(world: &World, spec: JobSpec, progress: Arc<Progress>) -> Resul
     let runs = Job::run_all(&job, tasks.collect()).await?;
     job.progress.enter(Phase::Reduce);
     if reduces > 0 {
-        let runs: Vec<Run> = runs.into_iter().flatten().collect();
+        let runs = runs.into_all();
         let fewer = Arc::clone(&job);
         let merged = tokio::task::spawn_blocking(move || fewer.reduce_runs(runs)).await;
         let runs = Arc::new(merged.map_err(died)??);
@@ -94,29 +95,37 @@ enum Task {
 }
 
 impl Job {
-    /// Runs tasks, so many at a time, each as often as it may be tried; the runs that they leave, in the order of the tasks.
-    async fn run_all(job: &Arc<Self>, tasks: Vec<Task>) -> Result<Vec<Vec<Run>>> {
-        let mut done: Vec<Vec<Run>> = vec![Vec::new(); tasks.len()];
-        let mut waiting: VecDeque<_> =
-            tasks.into_iter().enumerate().map(|(place, task)| (place, task, 1)).collect();
+    /// Runs tasks, so many at a time, each as often as it may be tried; the runs that they leave.
+    async fn run_all(job: &Arc<Self>, tasks: Vec<Task>) -> Result<Runs> {
+        let mut done = Runs::default();
+        let mut waiting: VecDeque<_> = tasks.into_iter().map(|task| (task, 1)).collect();
         let mut running = JoinSet::new();
         loop {
             while running.len() < job.spec.slots && !job.progress.is_stopped() {
-                let Some((place, task, number)) = waiting.pop_front() else { break };
+                let Some((task, number)) = waiting.pop_front() else { break };
                 let job = Arc::clone(job);
                 running.spawn_blocking(move || {
                     let attempt = task.attempt(number);
                     let (said, ended) = job.run_task(&task, &attempt);
                     job.keep(&attempt, said);
-                    (place, task, attempt, ended)
+                    (task, attempt, ended)
                 });
             }
             let Some(ended) = running.join_next().await else { break };
-            let (place, task, attempt, ended) = ended.map_err(died)?;
+            let (task, attempt, ended) = ended.map_err(died)?;
             match ended {
                 Ok(runs) => {
                     job.count(&task);
-                    done[place] = runs;
+                    if done.take(runs) {
+                        done = match Self::merge_runs(job, done).await {
+                            Ok(done) => done,
+                            Err(error) => {
+                                job.progress.stop();
+                                while running.join_next().await.is_some() {}
+                                return Err(error);
+                            }
+                        };
+                    }
                 }
                 Err(JobError::Stopped) => {}
                 Err(last) => {
@@ -129,11 +138,22 @@ impl Job {
                         let (task, attempts) = (attempt.task, attempt.number);
                         return Err(JobError::Task { task, attempts, last: Box::new(last) });
                     }
-                    waiting.push_back((place, task, attempt.number + 1));
+                    waiting.push_back((task, attempt.number + 1));
                 }
             }
         }
         if job.progress.is_stopped() { Err(JobError::Stopped) } else { Ok(done) }
+    }
+
+    /// Fewer runs of tasks that are done, while others go on.
+    async fn merge_runs(job: &Arc<Self>, runs: Runs) -> Result<Runs> {
+        let job = Arc::clone(job);
+        let merged = tokio::task::spawn_blocking(move || {
+            let (disk, work) = (&*job.world.disk, &job.spec.work);
+            let merged = runs.merge(job.spec.reducers, disk, work);
+            merged.map_err(JobError::io(format!("merge runs in {}", work.display())))
+        });
+        merged.await.map_err(died)?
     }
 
     fn count(&self, task: &Task) {
@@ -178,12 +198,20 @@ impl Job {
 
     /// A mapper over a split; its lines as sorted runs.
     fn map(&self, split: &Split, attempt: &Attempt) -> (Said, Result<Vec<Run>>) {
-        let limit = self.spec.memory / self.spec.slots;
         let mut sorter = Sorter::new(self.spec.reducers);
-        let (mut runs, mut lines) = (Vec::new(), 0);
+        let mut spills = Spills {
+            world: &self.world,
+            spec: &self.spec,
+            progress: &self.progress,
+            runtime: &self.runtime,
+            attempt,
+            runs: Vec::new(),
+            said: Vec::new(),
+        };
+        let (limit, mut lines) = (spills.limit(), 0);
         let mut take = |line: &[u8]| {
             if !sorter.has_room(line.len(), limit) {
-                runs.push(self.spill(&mut sorter, attempt)?);
+                spills.take(&mut sorter)?;
             }
             sorter.add(line);
             lines += 1;
@@ -197,50 +225,14 @@ impl Job {
             self.feed_of(split),
             &mut take,
         );
-        let ended = ended.and_then(|()| {
-            if !sorter.is_empty() {
-                runs.push(self.spill(&mut sorter, attempt)?);
-            }
+        let ended = ended.and_then(|()| spills.take(&mut sorter));
+        let of_combiner = Attempt { task: format!("{}-combine", attempt.task), ..attempt.clone() };
+        self.keep(&of_combiner, Said { stderr: std::mem::take(&mut spills.said) });
+        let runs = ended.map(|()| {
             Progress::add(&self.progress.map_output_lines, lines);
-            Ok(runs)
+            spills.runs
         });
-        (said, ended)
-    }
-
-    /// Sorts what has been gathered, combines it, and writes it to disk.
-    fn spill(&self, sorter: &mut Sorter, attempt: &Attempt) -> Result<Run> {
-        let writing = || JobError::io(format!("write a run to {}", self.spec.work.display()));
-        if let Some(combiner) = &self.spec.combiner {
-            let combined = self.combine(combiner, sorter, attempt)?;
-            *sorter = combined;
-        }
-        let mut writer = RunWriter::create(&*self.world.disk, &self.spec.work).map_err(writing())?;
-        for (partition, line) in sorter.sorted() {
-            writer.add(partition, line).map_err(writing())?;
-        }
-        sorter.clear();
-        let run = writer.finish().map_err(writing())?;
-        Progress::add(&self.progress.spilled_bytes, run.bytes());
-        Ok(run)
-    }
-
-    fn combine(&self, combiner: &Program, sorter: &mut Sorter, attempt: &Attempt) -> Result<Sorter> {
-        let mut lines = Vec::with_capacity(sorter.size());
-        for (_, line) in sorter.sorted() {
-            lines.extend_from_slice(line);
-            lines.push(b'\n');
-        }
-        sorter.clear();
-        let mut combined = Sorter::new(self.spec.reducers);
-        let feed: Feed = Box::new(move |into| into.write_all(&lines));
-        let mut take = |line: &[u8]| {
-            combined.add(line);
-            Ok(())
-        };
-        let (said, ended) = run_program(combiner, attempt, &self.progress, &self.runtime, feed, &mut take);
-        let attempt = Attempt { task: format!("{}-combine", attempt.task), ..attempt.clone() };
-        self.keep(&attempt, said);
-        ended.map(|()| combined)
+        (said, runs)
     }
 
     /// So few runs that a reducer can merge them.

@@ -80,11 +80,56 @@ pub(crate) fn reduce_runs(
 ) -> io::Result<Vec<Run>> {
     while runs.len() > FAN_IN {
         let some: Vec<_> = runs.drain(..FAN_IN).collect();
-        let mut writer = RunWriter::create(disk, dir)?;
-        for partition in 0..partitions {
-            merge(&some, partition, &mut |line| writer.add(partition, line))?;
-        }
-        runs.push(writer.finish()?);
+        runs.push(merged(&some, partitions, disk, dir)?);
     }
     Ok(runs)
+}
+
+/// One run of several.
+fn merged(runs: &[Run], partitions: usize, disk: &dyn Disk, dir: &Path) -> io::Result<Run> {
+    let mut writer = RunWriter::create(disk, dir)?;
+    for partition in 0..partitions {
+        merge(runs, partition, &mut |line| writer.add(partition, line))?;
+    }
+    writer.finish()
+}
+
+/// The runs of tasks that are done. As many of a level as can be merged at once are merged into one of the next: so few files are open,
+/// however many tasks there are, and each line is written once for each level.
+#[derive(Default)]
+pub(crate) struct Runs {
+    levels: Vec<Vec<Run>>,
+}
+
+impl Runs {
+    /// Takes the runs of a task; whether some are to be merged.
+    pub(crate) fn take(&mut self, runs: Vec<Run>) -> bool {
+        if self.levels.is_empty() {
+            self.levels.push(Vec::new());
+        }
+        self.levels[0].extend(runs);
+        self.levels[0].len() >= FAN_IN
+    }
+
+    /// Merges what there is enough of.
+    pub(crate) fn merge(mut self, partitions: usize, disk: &dyn Disk, dir: &Path) -> io::Result<Self> {
+        let mut level = 0;
+        while level < self.levels.len() {
+            while self.levels[level].len() >= FAN_IN {
+                let some: Vec<_> = self.levels[level].drain(..FAN_IN).collect();
+                let run = merged(&some, partitions, disk, dir)?;
+                if level + 1 == self.levels.len() {
+                    self.levels.push(Vec::new());
+                }
+                self.levels[level + 1].push(run);
+            }
+            level += 1;
+        }
+        Ok(self)
+    }
+
+    /// All runs, the smallest first.
+    pub(crate) fn into_all(self) -> Vec<Run> {
+        self.levels.into_iter().flatten().collect()
+    }
 }

@@ -1,6 +1,11 @@
 //! Sorted runs on disk: the lines of each partition behind one another.
 //!
-//! A run's name is removed as soon as it is made. So nothing is left behind, however the process ends.
+//! ```text
+//!  file of an attempt   | run 0: partition 0, 1, .. | run 1: partition 0, 1, .. |
+//! ```
+//!
+//! A file's name is removed as soon as it is made. So nothing is left behind, however the process ends; and each file that is kept is one
+//! that is open, of which a process may have some hundreds: so the runs of an attempt share one.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -24,6 +29,8 @@ pub(crate) struct Run {
     file: Arc<dyn DiskFile>,
     /// Where each partition lies.
     partitions: Vec<Range<u64>>,
+    /// Where the run lies.
+    place: Range<u64>,
 }
 
 impl Run {
@@ -40,13 +47,15 @@ impl Run {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.partitions.last().map_or(0, |last| last.end)
+        self.place.end - self.place.start
     }
 }
 
 /// Writes a run.
 pub(crate) struct RunWriter {
     file: Arc<dyn DiskFile>,
+    /// Where the run begins.
+    from: u64,
     written: u64,
     buffer: Vec<u8>,
     starts: Vec<u64>,
@@ -57,7 +66,16 @@ impl RunWriter {
         let path = dir.join(format!("run-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let file = disk.open(&path, Open::Create)?;
         disk.remove(&path)?;
-        Ok(Self { file, written: 0, buffer: Vec::with_capacity(WRITE_AT), starts: Vec::new() })
+        Ok(Self::at(file, 0))
+    }
+
+    /// Writes into the file of another run, which is the last in it.
+    pub(crate) fn behind(run: &Run) -> Self {
+        Self::at(Arc::clone(&run.file), run.place.end)
+    }
+
+    fn at(file: Arc<dyn DiskFile>, from: u64) -> Self {
+        Self { file, from, written: from, buffer: Vec::with_capacity(WRITE_AT), starts: Vec::new() }
     }
 
     /// Adds a line; partitions come in order.
@@ -81,7 +99,7 @@ impl RunWriter {
         self.flush()?;
         let ends = self.starts.iter().skip(1).copied().chain([self.written]);
         let partitions = self.starts.iter().zip(ends).map(|(start, end)| *start..end).collect();
-        Ok(Run { file: self.file, partitions })
+        Ok(Run { file: self.file, partitions, place: self.from..self.written })
     }
 }
 

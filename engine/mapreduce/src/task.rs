@@ -154,11 +154,17 @@ fn the_last(from: &mut dyn Read) -> Vec<u8> {
     while let Ok(count @ 1..) = from.read(&mut part) {
         said.extend_from_slice(&part[..count]);
         if said.len() > 2 * STDERR_MAX {
-            said.drain(..said.len() - STDERR_MAX);
+            keep_last(&mut said, &[]);
         }
     }
-    said.drain(..said.len().saturating_sub(STDERR_MAX));
+    keep_last(&mut said, &[]);
     said
+}
+
+/// Adds what was said besides, and keeps the last [`STDERR_MAX`] bytes.
+pub(crate) fn keep_last(said: &mut Vec<u8>, more: &[u8]) {
+    said.extend_from_slice(more);
+    said.drain(..said.len().saturating_sub(STDERR_MAX));
 }
 
 /// Calls `take` with each line, without its line feed.

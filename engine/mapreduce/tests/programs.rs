@@ -198,6 +198,33 @@ fn many_reducers_little_memory_small_splits_and_a_combiner() {
 }
 
 #[test]
+fn what_a_combiner_says_is_kept_of_all_its_runs() {
+    let lab = Lab::new();
+    lab.words(6, 1, 400);
+    let mut spec = lab.spec("map.py", 1);
+    spec.memory = 64 << 10;
+    let script = "echo combined >&2; cat";
+    spec.combiner = Some(Program::new(["sh", "-c", script].map(str::to_owned).to_vec()).unwrap());
+    lab.run(spec).unwrap();
+    assert_eq!(lab.part(0), lab.shell("map.py"));
+    let said = std::fs::read_to_string(lab.path("out/_logs/map-00000-combine-1.stderr")).unwrap();
+    assert!(said.lines().count() > 2 && said.lines().all(|line| line == "combined"), "{said}");
+}
+
+#[test]
+fn an_input_that_is_not_there_is_a_mistake() {
+    let lab = Lab::new();
+    lab.words(7, 1, 3);
+    for input in ["im", "in/*.csv"] {
+        let mut spec = lab.spec("map.py", 1);
+        spec.inputs.push(Location::parse(lab.path(input).to_str().unwrap()).unwrap());
+        let error = lab.run(spec).unwrap_err();
+        assert!(error.contains(input) && error.contains("nothing lies there"), "{error}");
+        assert!(!lab.path("out").exists());
+    }
+}
+
+#[test]
 fn what_a_former_run_has_left_is_taken_away() {
     let lab = Lab::new();
     lab.words(3, 2, 200);

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 
 use tokio::runtime::Handle;
 
-use crate::location::{Location, Object, Result};
+use crate::location::{Location, Object, ObjectError, Result};
 use crate::reader::Reader;
 
 /// A stretch of an object.
@@ -28,11 +28,17 @@ pub struct Split {
     pub to: u64,
 }
 
-/// The splits of all inputs, for so many that read at a time; `most` is the most bytes of one, as suits them unless given.
+/// The splits of all inputs, for so many that read at a time; `most` is the most bytes of one, as suits them unless given. An input
+/// where nothing lies is a mistake: it would be read without a word, and so would an address with a letter wrong.
 pub async fn splits(inputs: &[Location], slots: usize, most: Option<u64>) -> Result<Vec<Split>> {
     let mut objects = Vec::new();
     for location in inputs {
-        objects.extend(location.list().await?.into_iter().map(|object| (location, object)));
+        let listed = location.list().await?;
+        if listed.is_empty() {
+            let (address, reason) = (location.shown().to_owned(), "nothing lies there".to_owned());
+            return Err(ObjectError::Address { address, reason });
+        }
+        objects.extend(listed.into_iter().map(|object| (location, object)));
     }
     let total: u64 = objects.iter().map(|(_, object)| object.size).sum();
     // Some for each slot, so that a slow one does not keep the others waiting; not too small to be worth a process.
