@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -23,6 +24,10 @@ use crate::names::World;
 use crate::parse::parse_one;
 use crate::statement::{Query, Statement};
 use crate::translate::{translate, translate_with};
+use crate::user_functions::Functions;
+
+/// Samples lie between -2^360 and 2^360.
+const SAMPLE_MAX_EXPONENT: f64 = 360.0;
 
 /// Puts a dataflow together.
 pub(crate) struct Decide<'a> {
@@ -131,13 +136,34 @@ impl<'a> Decide<'a> {
                 .of_query(query)
                 .map_err(|error| translate_with(error, query, |error| super::place_of(error, query))),
             MetricFrom::Stream(of) => {
-                let query = statistic_query(of, metric.timing, self.world.catalog)?;
-                // The place is one in a text that nobody has written.
-                self.of_query(&query).map_err(|error| {
-                    let error = translate(error, &query);
-                    let placeless = SqlError::new(error.mistake(), error.message());
-                    placeless.hint_if(error.advice().map(str::to_owned))
-                })
+                let time = time_of(of, self.world.catalog)?;
+                let query = statistic_query(of, time, self.samples(of)?, metric.timing)?;
+                self.of_query(&query).map_err(|error| placeless(error, &query))
+            }
+        }
+    }
+
+    /// The condition for a row to be a sample; none if all are, or give no value that would count.
+    fn samples(&self, of: &OfStream) -> crate::error::Result<Option<String>> {
+        let OfStream { stream, statistic, argument, functions, .. } = of;
+        if argument == "*" {
+            return Ok(None);
+        }
+        let query = query_of(&format!("SELECT {argument} FROM {}", quoted(stream)), argument, functions)?;
+        let plan = self.world.plan(&query).map_err(|error| placeless(error, &query))?;
+        match plan.schema().field(0).data_type() {
+            // As the service takes them: neither NaN nor beyond 2^360.
+            kind if kind.is_floating() => {
+                let most = SAMPLE_MAX_EXPONENT.exp2();
+                let bound = |sign: &str| format!("CAST('{sign}{most:e}' AS DOUBLE)");
+                Ok(Some(format!("CAST({argument} AS DOUBLE) BETWEEN {} AND {}", bound("-"), bound(""))))
+            }
+            _ if *statistic == Statistic::SampleCount => Ok(Some(format!("({argument}) IS NOT NULL"))),
+            kind if kind.is_numeric() || matches!(kind, DataType::Boolean | DataType::Null) => Ok(None),
+            kind => {
+                let kind = crate::parse::sql_type(kind);
+                let message = format!("{statistic} takes numbers, and '{argument}' is {kind}");
+                Err(SqlError::new(Mistake::Type, message).hint("CAST it, or count it by SampleCount"))
             }
         }
     }
@@ -180,9 +206,16 @@ pub(super) fn unknown(catalog: &Catalog, name: &str) -> SqlError {
     }
 }
 
-/// The query that gives the points of a statistic: windows of the period, one for each evaluation.
-fn statistic_query(of: &OfStream, timing: Timing, catalog: &Catalog) -> crate::error::Result<Query> {
-    let OfStream { stream, statistic, argument, condition, dimensions, functions } = of;
+/// An error of a query that nobody has written: its place means nothing.
+fn placeless(error: datafusion::common::DataFusionError, query: &Query) -> SqlError {
+    let error = translate(error, query);
+    let placeless = SqlError::new(error.mistake(), error.message());
+    placeless.hint_if(error.advice().map(str::to_owned))
+}
+
+/// The column of event time of the stream that a statistic is over.
+fn time_of<'a>(of: &OfStream, catalog: &'a Catalog) -> crate::error::Result<&'a str> {
+    let stream = &of.stream;
     let def = catalog.stream(stream).ok_or_else(|| match catalog.get(stream) {
         Some(other) => SqlError::new(
             Mistake::UnknownName,
@@ -192,13 +225,26 @@ fn statistic_query(of: &OfStream, timing: Timing, catalog: &Catalog) -> crate::e
         None => SqlError::new(Mistake::UnknownName, format!("there is no stream '{stream}'"))
             .hint_if(crate::error::did_you_mean(stream, catalog.names())),
     })?;
-    let Some(watermark) = &def.watermark else {
-        let message = format!("'{stream}' has no watermark, so that the periods of its points never end");
-        return Err(SqlError::new(Mistake::NoWatermark, message)
-            .hint("declare it with the stream: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND"));
-    };
+    match &def.watermark {
+        Some(watermark) => Ok(&watermark.column),
+        None => {
+            let message = format!("'{stream}' has no watermark, so that the periods of its points never end");
+            Err(SqlError::new(Mistake::NoWatermark, message)
+                .hint("declare it with the stream: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND"))
+        }
+    }
+}
+
+/// The query that gives the points of a statistic over the rows that are samples: windows of the period, one for each evaluation.
+fn statistic_query(
+    of: &OfStream,
+    time: &str,
+    samples: Option<String>,
+    timing: Timing,
+) -> crate::error::Result<Query> {
+    let OfStream { stream, statistic, argument, condition, dimensions, functions } = of;
     let (period, every) = (timing.period.as_secs(), timing.every.as_secs());
-    let (table, time) = (quoted(stream), quoted(&watermark.column));
+    let (table, time) = (quoted(stream), quoted(time));
     let window = if period == every {
         format!("TUMBLE(TABLE {table}, DESCRIPTOR({time}), INTERVAL '{period}' SECOND)")
     } else {
@@ -207,14 +253,21 @@ fn statistic_query(of: &OfStream, timing: Timing, catalog: &Catalog) -> crate::e
         )
     };
     let keys: String = dimensions.iter().map(|name| format!(", {}", quoted(name))).collect();
-    let condition = condition.as_ref().map_or(String::new(), |condition| format!(" WHERE {condition}"));
+    let conditions: Vec<_> = condition.iter().chain(&samples).map(|one| format!("({one})")).collect();
+    let condition = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.join(" AND ")),
+    };
     let value = function(*statistic, argument);
     let text = format!(
         "SELECT window_end{keys}, {value} AS value, COUNT({argument}) AS samples FROM TABLE({window}){condition} \
          GROUP BY window_start, window_end{keys}"
     );
-    let parsed = parse_one(&text)?;
-    match parsed.statement {
+    query_of(&text, argument, functions)
+}
+
+fn query_of(text: &str, argument: &str, functions: &Option<Functions>) -> crate::error::Result<Query> {
+    match parse_one(text)?.statement {
         Statement::Query(query) => Ok(Query { functions: functions.clone(), ..query }),
         _ => Err(SqlError::new(Mistake::Syntax, format!("'{argument}' is not an expression"))),
     }

@@ -354,3 +354,46 @@ fn a_replaced_alarm_keeps_its_states_through_crashes() {
         assert!(error.contains(why), "{sql}: {error}");
     }
 }
+
+/// The service takes neither NaN nor what is beyond 2^360: a sensor that says so does not hide what else a minute has.
+#[test]
+fn what_is_no_number_is_no_sample() {
+    let machine = Machine::new(24);
+    create_series(&machine, "cpu");
+    let statistics = [
+        ("average", "85.0"),
+        ("maximum", "90.0"),
+        ("minimum", "80.0"),
+        ("p50", "85.0"),
+        ("samplecount", "2.0"),
+        ("sum", "170.0"),
+    ];
+    for (statistic, _) in statistics {
+        machine.sql(&format!(
+            "CREATE ALARM {statistic} ON cpu STATISTIC {statistic}(value) PERIOD '1 minute'
+             WITH (comparison = '>', threshold = 0)"
+        ));
+    }
+    let first = [f64::NAN, 80.0, f64::INFINITY, -f64::NAN, 90.0, -1e110, f64::NEG_INFINITY];
+    let first = (1..).map(|second| second * 1_000).zip(first);
+    append(&machine, "cpu", &first.chain([(70_000, f64::NAN), (300_000, 1.0)]).collect::<Vec<_>>());
+    machine.catch_up();
+    let rows = columns(&machine, "system.alarm_history", &["at", "alarm", "value"]);
+    let said = |at: &str| -> Vec<(String, String)> {
+        let mut of_minute: Vec<_> =
+            rows.iter().filter(|row| row[0] == at).map(|row| (row[1].clone(), row[2].clone())).collect();
+        of_minute.sort();
+        of_minute
+    };
+    let expect = |value: fn(&str) -> &str| {
+        statistics.map(|(name, number)| (name.to_owned(), value(number).to_owned())).to_vec()
+    };
+    assert_eq!(said("1970-01-01T00:01:00Z"), expect(|number| number));
+    assert_eq!(said("1970-01-01T00:02:00Z"), expect(|_| ""), "no point");
+
+    machine.create_readings(1);
+    let text = "CREATE ALARM a ON readings STATISTIC avg(device) PERIOD '1 minute' WITH (comparison = '>', threshold = 1)";
+    let error = machine.engine().define_here(text).unwrap_err().to_string();
+    assert!(error.contains("Average takes numbers, and 'device' is STRING"), "{error}");
+    machine.sql(&text.replace("avg(device)", "samplecount(device)"));
+}
