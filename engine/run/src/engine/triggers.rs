@@ -211,20 +211,23 @@ impl Inner {
         Ok(())
     }
 
-    /// The newest row of some shard of a stream; none of a view.
+    /// The row of a stream that arrived last; none of a view.
     fn newest_row(&self, stream: &str) -> Result<Option<RecordBatch>> {
         let Ok(info) = self.log.stream_named(stream) else { return Ok(None) };
+        let mut newest: Option<(EventTime, RecordBatch)> = None;
         for (shard, bounds) in (0..).map(ShardId).zip(self.log.bounds(info.id)?) {
             if bounds.first == bounds.next {
                 continue;
             }
             let from = From::Sequence(Sequence(bounds.next.0 - 1));
             let spec = ReadSpec { from, until: Some(bounds.next), ..ReadSpec::all(info.id, shard) };
-            if let Some(read) = self.log.read(spec)?.next()? {
-                return Ok(Some(read.rows.slice(read.rows.num_rows() - 1, 1)));
+            let Some(read) = self.log.read(spec)?.next()? else { continue };
+            let arrived = read.arrival.end;
+            if newest.as_ref().is_none_or(|(time, _)| arrived > *time) {
+                newest = Some((arrived, read.rows.slice(read.rows.num_rows() - 1, 1)));
             }
         }
-        Ok(None)
+        Ok(newest.map(|(_, row)| row))
     }
 }
 

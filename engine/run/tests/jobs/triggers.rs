@@ -199,6 +199,22 @@ fn a_test_is_marked_and_a_pause_loses_nothing() {
     assert!(machine.engine().define_here("PAUSE TRIGGER t").is_err());
 }
 
+#[test]
+fn a_test_is_of_the_row_that_came_last_in_whatever_shard() {
+    let machine = Machine::new(5);
+    machine.create_readings(3);
+    machine.sql("CREATE TRIGGER t ON readings WHEN value > 30");
+    for (nth, device) in (0..).zip(["a", "b", "c", "d", "e", "f", "a"]) {
+        machine.run_for(1);
+        machine.append(&[reading(device, 100 - nth, nth)]);
+        machine.catch_up();
+        machine.sql("TEST TRIGGER t");
+        let tested = machine.query("SELECT device, value FROM t WHERE cause = 'test'");
+        assert_eq!(tested.len(), nth as usize + 1);
+        assert_eq!(tested.last(), Some(&format!("{device} {nth}")), "{tested:?}");
+    }
+}
+
 /// Killed at any moment, at any number of workers, with what waits for time in the state: the same firings; and a replay gives
 /// them again.
 #[test]
