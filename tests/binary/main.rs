@@ -17,8 +17,7 @@ mod expected;
 mod kafka;
 mod mapreduce;
 mod mqtt;
-#[path = "../../connectors/kafka/tests/kafka/ports.rs"]
-mod ports;
+mod pages;
 mod process;
 mod prompt;
 mod scaling;
