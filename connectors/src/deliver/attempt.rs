@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::World;
+use parking_lot::Mutex;
 use reqwest::Client;
 use tokio::sync::Semaphore;
 
@@ -12,6 +13,7 @@ use super::body::Delivery;
 use super::command::Program;
 use super::config::Settings;
 use super::ledger::{Entry, Ledger, Outcome};
+use super::limit::Bucket;
 use super::publish::Publication;
 use super::webhook::Webhook;
 use crate::error::Result;
@@ -54,6 +56,8 @@ pub(super) struct Sender {
     pub(super) world: World,
     pub(super) settings: Arc<Settings>,
     pub(super) ledger: Ledger,
+    /// How many attempts there may be; first ones have been taken out of it already.
+    pub(super) bucket: Option<Arc<Mutex<Bucket>>>,
     /// For webhooks.
     pub(super) client: Option<Client>,
     /// Told of every failure.
@@ -70,7 +74,11 @@ impl Sender {
         slots: &Semaphore,
     ) -> Result<Outcome> {
         let body = Bytes::from(self.settings.body(delivery));
-        for number in attempts.saturating_add(1).. {
+        let first = attempts.saturating_add(1);
+        for number in first.. {
+            if number > first {
+                self.within_rate().await;
+            }
             let owner = (TRIGGER, delivery.trigger.clone());
             let attempt = Attempt { owner, id: delivery.id(), number, body: body.clone() };
             // Only closing it could fail, which nobody does.
@@ -103,6 +111,18 @@ impl Sender {
             tokio::time::sleep(wait).await;
         }
         Ok(Outcome::Parked)
+    }
+
+    /// Waits until the rate lets another attempt pass.
+    async fn within_rate(&self) {
+        let Some(bucket) = &self.bucket else { return };
+        loop {
+            let taken = bucket.lock().take(self.world.clock.monotonic());
+            match taken {
+                Ok(()) => return,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
     }
 
     /// Writes down that a delivery is not even tried.

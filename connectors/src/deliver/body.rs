@@ -31,12 +31,18 @@ impl Delivery {
         format!("{}/{}/{}", self.trigger, self.stream, firing.sequence)
     }
 
+    /// All firings, each with its id.
+    fn all(&self) -> Value {
+        self.firings
+            .iter()
+            .map(|firing| json!({ "id": self.id_of(firing), "firing": firing.columns }))
+            .collect()
+    }
+
     /// The default document.
     pub(super) fn document(&self) -> Vec<u8> {
-        let of = |firing: &Firing| json!({ "id": self.id_of(firing), "firing": firing.columns });
         let document = if self.grouped {
-            let firings: Vec<Value> = self.firings.iter().map(of).collect();
-            json!({ "trigger": self.trigger, "id": self.id(), "firings": firings })
+            json!({ "trigger": self.trigger, "id": self.id(), "firings": self.all() })
         } else {
             json!({ "trigger": self.trigger, "id": self.id(), "firing": self.firings[0].columns })
         };
@@ -60,7 +66,7 @@ enum Part {
 }
 
 /// What a template can name besides the firing's columns.
-const OWN: [&str; 3] = ["trigger", "id", "count"];
+const OWN: [&str; 4] = ["trigger", "id", "count", "firings"];
 
 impl Template {
     /// Reads a template whose names are columns or [`OWN`].
@@ -101,6 +107,7 @@ impl Template {
             "trigger" if !first.contains_key(name) => json!(delivery.trigger),
             "id" if !first.contains_key(name) => json!(delivery.id()),
             "count" if !first.contains_key(name) => json!(delivery.firings.len()),
+            "firings" if !first.contains_key(name) => delivery.all(),
             column => first.get(column).cloned().unwrap_or(Value::Null),
         };
         let mut text = String::new();
@@ -172,6 +179,9 @@ mod tests {
         check(r#"{"text": "{{ device }} at {{temp}}"}"#, true, r#"{"text": "a \"b\" at 31.5"}"#);
         check(r#"{"d": {{{ device }}}, "n": {{{ none }}}}"#, true, r#"{"d": "a \"b\"", "n": null}"#);
         check("{{ device }}|{{ none }}|{{ count }}|{{ id }}", false, "a \"b\"||2|hot/12/7-8");
+        let row = r#"{"device":"a \"b\"","temp":31.5,"none":null}"#;
+        let all = format!(r#"[{{"id":"hot/12/7","firing":{row}}},{{"id":"hot/12/8","firing":{row}}}]"#);
+        check("{{{ firings }}}", true, &all);
         assert!(Template::parse("{{ devcie }}", &columns).unwrap_err().contains("did you mean 'device'?"));
         assert!(Template::parse("{{ device", &columns).is_err());
     }

@@ -1,4 +1,4 @@
-//! How many deliveries a trigger may make: a bucket of tokens that fills at a steady rate.
+//! How many attempts a trigger's deliveries may make: a bucket of tokens that fills at a steady rate.
 
 use std::time::Duration;
 

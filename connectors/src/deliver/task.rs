@@ -14,6 +14,7 @@ use std::time::Duration;
 use headwater_core::{Epoch, Sequence, ShardId, World};
 use headwater_ingest::{IngestError, Mark, Marks, SourceStep};
 use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -57,7 +58,7 @@ pub(crate) struct DeliveryTask {
     step: u64,
     stored: u64,
     stored_at: Instant,
-    bucket: Option<Bucket>,
+    bucket: Option<Arc<Mutex<Bucket>>>,
     ledger: Ledger,
     /// What former lives have written down.
     past: Arc<Past>,
@@ -85,6 +86,7 @@ impl DeliveryTask {
         settings: Settings,
     ) -> Result<Self> {
         let bucket = settings.rate.map(|rate| Bucket::new(rate, world.clock.monotonic()));
+        let bucket = bucket.map(|bucket| Arc::new(Mutex::new(bucket)));
         Ok(Self {
             ledger: Ledger::open(Arc::clone(&log))?,
             past: Arc::default(),
@@ -188,6 +190,7 @@ impl DeliveryTask {
             world: self.world.clone(),
             settings: Arc::clone(&self.settings),
             ledger: self.ledger.clone(),
+            bucket: self.bucket.clone(),
             client,
             on_failure: Box::new(move |reason| {
                 board.failed(&ConnectorError::outage("deliver", reason), State::Running);
@@ -234,7 +237,7 @@ impl DeliveryTask {
             if !lanes.is_ready(now) {
                 return None;
             }
-            let held_back = self.bucket.as_mut().and_then(|bucket| bucket.take(now).err());
+            let held_back = self.bucket.as_ref().and_then(|bucket| bucket.lock().take(now).err());
             if let Some(wait) = held_back.filter(|_| !self.settings.drop_over_rate) {
                 return Some(wait);
             }

@@ -422,6 +422,24 @@ fn over_the_rate_a_delivery_waits_or_is_dropped_and_told() {
 }
 
 #[test]
+fn further_attempts_are_within_the_rate_too() {
+    let (runtime, firings) = (runtime(), Firings::new());
+    let receiver = Receiver::new(&runtime, |_, attempt| {
+        let status = if attempt < 4 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        (Duration::ZERO, status)
+    });
+    firings.fire("hot", &["a", "b"]);
+    let began = tokio::time::Instant::now();
+    let options = [("rate", "2 per 400ms"), ("rate.exceeded", "drop"), ("retry.longest", "20ms")];
+    let handle = firings.start(&runtime, &def("hot", &receiver.url, &options), &Allowed::default());
+    settle(&runtime, &handle);
+    // The first two at once, then six, one each 200 ms; none of them is dropped.
+    assert!(began.elapsed() >= Duration::from_millis(1_100), "{:?}", began.elapsed());
+    assert_eq!(receiver.got.lock().len(), 8);
+    assert_eq!(firings.attempts("hot").into_iter().filter(|attempt| attempt.2 == "delivered").count(), 2);
+}
+
+#[test]
 fn programs_run_if_the_configuration_names_them() {
     let (runtime, firings) = (runtime(), Firings::new());
     let dir = tempfile::tempdir().unwrap();
