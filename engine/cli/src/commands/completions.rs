@@ -1,5 +1,6 @@
 //! `headwater completions`: what a shell completes.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -17,7 +18,10 @@ pub(crate) struct Completions {
 impl Completions {
     pub fn run(self) -> Result<ExitCode> {
         let mut command = crate::args::Cli::command();
-        clap_complete::generate(self.shell, &mut command, "headwater", &mut std::io::stdout());
+        let mut text = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "headwater", &mut text);
+        // A reader that has had enough, such as head, is told apart from a failure by whoever gets the error.
+        std::io::stdout().write_all(&text)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -35,7 +35,11 @@ impl SequenceFunction {
     fn call(&self) -> Result<&Call> {
         match &self.call {
             Some(call) => Ok(call),
-            None => plan_err!("{} was not given its constants", self.kind.name()),
+            // They are bound where rows are grouped, and nowhere else.
+            None => plan_err!(
+                "{} goes with GROUP BY, also over windows of time (TUMBLE, HOP, SESSION), but not with OVER",
+                self.kind.name()
+            ),
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Refuses in an expression by itself what [`check`] refuses, and aggregates.
+/// Refuses in an expression by itself what [`check`] refuses, and what is over more than one row.
 pub(crate) fn check_expression(expr: &Expr) -> Result<()> {
     expr.apply(|part| match (part, expr_refusal(part)) {
         (_, Some(error)) => Err(refused(error)),
@@ -46,6 +46,16 @@ pub(crate) fn check_expression(expr: &Expr) -> Result<()> {
             "an aggregate is over many rows, and this is an expression over one",
             "aggregate over a window in a view, and use the view",
         ))),
+        (Expr::WindowFunction(_), None) => Err(refused(not_streaming(
+            "OVER looks at other rows, and this is an expression over one",
+            "compute it in a view, and use the view",
+        ))),
+        (Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_), None) => {
+            Err(refused(not_streaming(
+                "a query cannot be asked here: this is an expression over one row",
+                "join what it reads in a view, and use the view",
+            )))
+        }
         _ => Ok(TreeNodeRecursion::Continue),
     })?;
     Ok(())

@@ -115,6 +115,12 @@ fn mistakes_are_told_when_a_query_is_planned() {
     refused("SELECT sequence_count(line, 'x', 'fuzzy') FROM log", "no option 'fuzzy'");
     refused("SELECT sequenceMatch('(?1)')(page, page = 'home') FROM visits", "is a timestamp or an integer");
     refused("SELECT sum(1)(ts) FROM visits", "sum");
+    for call in
+        ["sequenceMatch('(?1)')(ts, page = 'home')", "retention(page = 'home')", "sequence_count(page, 'o')"]
+    {
+        let sql = format!("SELECT who, {call} OVER (PARTITION BY who ORDER BY ts) FROM visits");
+        refused(&sql, "but not with OVER");
+    }
 }
 
 /// A query that both can run.
