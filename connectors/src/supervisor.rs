@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::actuate::{self, ActuatorContext, ActuatorDef, ActuatorTask, SetWorkers};
 use crate::connector::Context;
-use crate::deliver::{Allowed, DeliveryDef, DeliveryTask, Settings, Target};
+use crate::deliver::{self, Allowed, DeliveryDef, DeliveryTask, Settings, Target};
 use crate::error::Result;
 use crate::parking::Parking;
 use crate::registry::{make_sink, make_source};
@@ -170,6 +170,13 @@ impl ConnectorSupervisor {
         world: &World,
     ) -> Result<()> {
         Settings::read(def, firing, allowed, world).map(drop)
+    }
+
+    /// Lets the deliveries of a trigger begin with its next firing. They must not run. Blocks.
+    pub fn begin_delivery(&self, trigger: &str) -> Result<()> {
+        let firings = self.ingest.log().stream_named(trigger)?;
+        let next = self.ingest.log().bounds(firings.id)?[0].next;
+        deliver::begin_at(&self.cursors, &firings, next)
     }
 
     /// Starts to deliver a trigger's firings. Their stream must exist.

@@ -258,6 +258,51 @@ async fn every_firing_arrives_through_kills_in_order_and_nothing_is_parked() {
     assert_eq!(server.terminate(), Some(0));
 }
 
+/// One that is watched for a while, and then let loose.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_begins_to_tell_tells_of_what_fires_from_then_on() {
+    let taken = Taken::default();
+    let url = receiver(&taken).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (dir.path().join("data"), dir.path().join("headwater.toml"));
+    write(&config, "");
+    let mut server = serve(&data, &config);
+    let define = async |server: &Server, action: &str| {
+        server.sql(&format!("CREATE OR REPLACE TRIGGER t ON readings WHEN n > 0 {action}")).await;
+    };
+    let fire = async |server: &Server, n: u64| {
+        server.post("/v1/streams/readings", &format!("{{\"device\":\"d\",\"n\":{n}}}\n")).await;
+        let has_fired = format!("SELECT n FROM t WHERE n = {n}");
+        server.wait_until(&has_fired, |rows| rows.len() == 1).await;
+    };
+    let told = || -> Vec<u64> {
+        let taken = taken.lock().unwrap();
+        taken.get("t").into_iter().flatten().map(|firing| firing.n).collect()
+    };
+    let webhook = format!("EXECUTE WEBHOOK '{url}/hooks/t' WITH (secret = 'tests')");
+    server.sql("CREATE STREAM readings (device STRING, n BIGINT) PARTITIONED BY (device)").await;
+    define(&server, "").await;
+    fire(&server, 1).await;
+    define(&server, &webhook).await;
+    fire(&server, 2).await;
+    until("the second is told", || told() == [2]).await;
+    define(&server, "").await;
+    fire(&server, 3).await;
+    server.kill();
+    server = serve(&data, &config);
+    fire(&server, 4).await;
+    define(&server, &webhook).await;
+    // From one that tells to another that does: nothing is left out.
+    fire(&server, 6).await;
+    define(&server, &webhook.replace("tests", "other")).await;
+    fire(&server, 7).await;
+    until("those since", || told().contains(&7)).await;
+    let mut all = told();
+    all.dedup();
+    assert_eq!(all, [2, 6, 7]);
+    assert_eq!(server.terminate(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn triggers_reach_what_the_configuration_allows_today() {
     let taken = Taken::default();

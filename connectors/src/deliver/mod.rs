@@ -23,7 +23,7 @@
 //! | `timeout` | of an attempt; 10 seconds unless set |
 //! | `attempts` | how many at most; 16 unless set |
 //! | `retry.first`, `retry.longest` | waits double from the first to the longest, each cut by up to half at random; a second, an hour |
-//! | `rate` | how many deliveries at most, such as `10 per minute` |
+//! | `rate` | how many attempts at most, such as `10 per minute` |
 //! | `rate.exceeded` | `wait` (unless set) or `drop`: what is dropped is a row as well |
 //! | `group` | puts what fires within such a time into one delivery, such as `30 seconds` |
 //! | `group.by` | columns: firings that differ in them are not put together; all are unless set |
@@ -54,5 +54,5 @@ pub(crate) use config::{Settings, read_webhook};
 pub use ledger::{DELIVERIES, deliveries_schema};
 pub use publish::{Message, Publisher, PublisherKind, add_publisher};
 pub(crate) use sign::{SIGNATURE, signature};
-pub(crate) use task::DeliveryTask;
+pub(crate) use task::{DeliveryTask, begin_at};
 pub(crate) use webhook::Webhook;

@@ -68,6 +68,20 @@ pub(crate) struct DeliveryTask {
     read_at: VecDeque<(u64, u64)>,
 }
 
+/// The cursor's owner: not the trigger's name alone, which a trigger that was dropped may have had before.
+fn owner_of(firings: &StreamInfo) -> String {
+    format!("trigger {} {}", firings.spec.name, firings.id)
+}
+
+/// Lets deliveries begin with a firing, whatever they had come to: those before it are told nobody. Blocks.
+pub(crate) fn begin_at(cursors: &Marks, firings: &StreamInfo, first: Sequence) -> Result<()> {
+    let owner = owner_of(firings);
+    let place = cursors.claim(&owner)?;
+    let marks = vec![Mark { partition: CURSOR.to_owned(), position: first.0.to_string() }];
+    cursors.store(&SourceStep { source: owner, epoch: place.epoch, step: place.step + 1, marks })?;
+    Ok(())
+}
+
 /// A delivery that has come to its end.
 struct Done {
     key: String,
@@ -268,14 +282,9 @@ impl DeliveryTask {
         }
     }
 
-    /// The cursor's owner: not the trigger's name alone, which a trigger that was dropped may have had before.
-    fn owner(&self) -> String {
-        format!("trigger {} {}", self.info.spec.name, self.info.id)
-    }
-
     /// Fences off what is left of a former self, and answers where that stood.
     async fn claim(&mut self) -> Result<u64> {
-        let (cursors, owner) = (Arc::clone(&self.cursors), self.owner());
+        let (cursors, owner) = (Arc::clone(&self.cursors), owner_of(&self.info));
         let place = tokio::task::spawn_blocking(move || cursors.claim(&owner));
         let place = place.await.map_err(|_| IngestError::Log(LogError::Closed))??;
         (self.epoch, self.step) = (place.epoch, place.step);
@@ -314,7 +323,7 @@ impl DeliveryTask {
             position: position.to_string(),
         };
         let marks = vec![mark(CURSOR, cursor), mark(ATTEMPTS, written)];
-        let step = SourceStep { source: self.owner(), epoch: self.epoch, step: self.step, marks };
+        let step = SourceStep { source: owner_of(&self.info), epoch: self.epoch, step: self.step, marks };
         let cursors = Arc::clone(&self.cursors);
         let store = tokio::task::spawn_blocking(move || cursors.store(&step));
         store.await.map_err(|_| IngestError::Log(LogError::Closed))??;

@@ -176,6 +176,15 @@ impl ConnectorHost for Connectors {
             .map_err(|error| error.to_string())
     }
 
+    fn begin_delivery(&self, trigger: &str, ingest: &Arc<Ingest>) -> Result<()> {
+        let failed = |error: ConnectorError| RunError::Delivery {
+            trigger: trigger.to_owned(),
+            reason: error.to_string(),
+        };
+        let supervisor = self.supervisor(ingest).map_err(failed)?;
+        supervisor.begin_delivery(trigger).map_err(failed)
+    }
+
     fn start_delivery(
         &self,
         delivery: TriggerDelivery,

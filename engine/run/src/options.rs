@@ -227,6 +227,10 @@ pub trait ConnectorHost: Send + Sync {
     ) -> std::result::Result<Box<dyn RunningPrograms>, String> {
         Err(format!("job {}: this engine was opened without anybody who runs programs", def.name))
     }
+    /// Lets the deliveries of a trigger begin with its next firing: so far nobody was to be told. They do not run. Blocks.
+    fn begin_delivery(&self, _trigger: &str, _ingest: &Arc<headwater_ingest::Ingest>) -> Result<()> {
+        Ok(())
+    }
     /// Starts to deliver a trigger's firings.
     fn start_delivery(
         &self,

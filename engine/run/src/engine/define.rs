@@ -338,8 +338,16 @@ impl Inner {
             }
             Entry::Trigger(trigger) => {
                 let before = self.catalog().trigger(&trigger.name).map(Arc::clone);
+                let tells_now =
+                    trigger.delivers() && before.as_ref().is_some_and(|before| !before.delivers());
+                let begin = || match tells_now {
+                    // What has fired so far was not meant for anybody.
+                    true => self.connectors.begin_delivery(&trigger.name, &self.ingest),
+                    false => Ok(()),
+                };
                 let replaced = self
                     .check_delivery(after, trigger)
+                    .and_then(|()| begin())
                     .and_then(|()| before.as_ref().map_or(Ok(()), |before| self.go_alone(before)))
                     .and_then(|()| self.replace_job(after, entry, parsed, beside));
                 // Who delivers was stopped, and goes on from the firing that it had come to.
