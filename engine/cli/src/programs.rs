@@ -70,6 +70,9 @@ fn spec_of(
     spec.combiner = def.combiner.as_deref().map(program).transpose()?;
     spec.reducers = def.reducers.unwrap_or(slots);
     spec.attempts = def.attempts;
+    if let Some(timeout) = def.timeout {
+        spec.timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+    }
     spec.again = again;
     if let Some(memory) = def.memory {
         spec.memory = usize::try_from(memory).unwrap_or(usize::MAX);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_core::World;
@@ -105,7 +106,7 @@ impl Job {
                 let Some((task, number)) = waiting.pop_front() else { break };
                 let job = Arc::clone(job);
                 running.spawn_blocking(move || {
-                    let attempt = task.attempt(number);
+                    let attempt = task.attempt(number, job.spec.timeout);
                     let (said, ended) = job.run_task(&task, &attempt);
                     job.keep(&attempt, said);
                     (task, attempt, ended)
@@ -278,17 +279,22 @@ impl Job {
 }
 
 impl Task {
-    fn attempt(&self, number: u32) -> Attempt {
+    fn attempt(&self, number: u32, timeout: Option<Duration>) -> Attempt {
         match self {
             Self::Map { number: split, split: of } => Attempt {
                 task: format!("map-{split:05}"),
                 number,
                 partition: *split,
                 input: Some(format!("{}/{}", of.location.shown(), of.object.name)),
+                timeout,
             },
-            Self::Reduce { partition, .. } => {
-                Attempt { task: format!("reduce-{partition:05}"), number, partition: *partition, input: None }
-            }
+            Self::Reduce { partition, .. } => Attempt {
+                task: format!("reduce-{partition:05}"),
+                number,
+                partition: *partition,
+                input: None,
+                timeout,
+            },
         }
     }
 }

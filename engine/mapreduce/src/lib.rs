@@ -23,6 +23,7 @@ mod sorter;
 mod spec;
 mod spills;
 mod task;
+mod watch;
 
 pub use error::{JobError, Result};
 pub use job::run;

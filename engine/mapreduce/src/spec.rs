@@ -1,6 +1,7 @@
 //! What a job is.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use headwater_objects::Location;
 
@@ -74,6 +75,8 @@ pub struct JobSpec {
     pub slots: usize,
     /// How many times a task is tried.
     pub attempts: u32,
+    /// How long a program may neither read its input nor say anything before its attempt has failed; `None`: for ever.
+    pub timeout: Option<Duration>,
     /// Bytes of memory for lines that are being sorted, over all tasks.
     pub memory: usize,
     /// Where runs lie while the job runs.
@@ -102,6 +105,7 @@ impl JobSpec {
             reducers: slots,
             slots: slots.max(1),
             attempts: 4,
+            timeout: Some(Duration::from_secs(600)),
             memory: 256 << 20,
             work,
             again: false,

@@ -111,7 +111,8 @@ mod tests {
         (spec.reducers, spec.memory) = (1, 4 << 10);
         // Says each line eight times.
         spec.combiner = Some(program(&["sed", "-n", "p;p;p;p;p;p;p;p"]).unwrap());
-        let attempt = Attempt { task: "map-00000".to_owned(), number: 1, partition: 0, input: None };
+        let attempt =
+            Attempt { task: "map-00000".to_owned(), number: 1, partition: 0, input: None, timeout: None };
         let mut spills = Spills {
             world: &World::real(),
             spec: &spec,

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use crate::error::{JobError, Result};
 use crate::progress::Progress;
 use crate::spec::Program;
+use crate::watch::{Watch, Watched};
 
 /// How much of what an attempt says on standard error is kept: the end of it.
 const STDERR_MAX: usize = 1 << 20;
@@ -33,6 +34,8 @@ pub(crate) struct Attempt {
     pub(crate) partition: usize,
     /// What is being read, if it is one object.
     pub(crate) input: Option<String>,
+    /// How long its program may neither read nor say anything.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// What an attempt left.
@@ -59,16 +62,19 @@ pub(crate) fn run_program(
         Err(error) => return (Said::default(), Err(error)),
     };
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let watch = Watch::new(attempt.timeout);
+    let of_input = Arc::clone(&watch);
     let fed = runtime.spawn_blocking(move || match stdin {
-        Some(mut stdin) => feed(&mut stdin),
+        Some(pipe) => feed(&mut Watched { pipe, watch: of_input }),
         None => Ok(()),
     });
     let said =
         runtime.spawn_blocking(move || stderr.map(|mut stderr| the_last(&mut stderr)).unwrap_or_default());
     let child = Arc::new(Mutex::new(child));
-    let guard = runtime.spawn(kill_if_stopped(Arc::clone(&child), Arc::clone(progress)));
+    let guard = kill_if_stopped(Arc::clone(&child), Arc::clone(progress), Arc::clone(&watch));
+    let guard = runtime.spawn(guard);
     let taken = match stdout {
-        Some(mut stdout) => each_line(&mut stdout, take),
+        Some(pipe) => each_line(&mut Watched { pipe, watch: Arc::clone(&watch) }, take),
         None => Ok(()),
     };
     if taken.is_err() {
@@ -81,6 +87,10 @@ pub(crate) fn run_program(
     let ended = taken.and_then(|()| {
         if progress.is_stopped() {
             return Err(JobError::Stopped);
+        }
+        if let Some(silent) = watch.expired() {
+            let reason = format!("has neither read nor said anything for {silent:?}{}", shown(&said.stderr));
+            return Err(JobError::Program { program: program.to_string(), reason });
         }
         let status = status.map_err(JobError::io(format!("wait for {program}")))?;
         if !status.success() {
@@ -130,10 +140,10 @@ async fn wait(child: &Mutex<Child>) -> io::Result<std::process::ExitStatus> {
     }
 }
 
-async fn kill_if_stopped(child: Arc<Mutex<Child>>, progress: Arc<Progress>) {
+async fn kill_if_stopped(child: Arc<Mutex<Child>>, progress: Arc<Progress>, watch: Arc<Watch>) {
     loop {
         tokio::time::sleep(LOOK_AGAIN).await;
-        if progress.is_stopped() {
+        if progress.is_stopped() || watch.look() {
             kill(&child.lock());
             return;
         }

@@ -293,6 +293,31 @@ fn a_task_that_fails_is_tried_again_and_what_it_says_is_kept() {
 }
 
 #[test]
+fn a_task_that_hangs_is_ended_and_tried_again_and_a_slow_one_is_not() {
+    let lab = Lab::new();
+    lab.write("in/a", b"w2\t1\nw1\t1\n");
+    let with_mapper = |script: &str, output: &str| {
+        let mut spec = lab.spec("map.py", 1);
+        spec.mapper = Program::new(["sh", "-c", script].map(str::to_owned).to_vec()).unwrap();
+        spec.output = Location::parse(lab.path(output).to_str().unwrap()).unwrap();
+        spec.timeout = Some(std::time::Duration::from_secs(1));
+        spec
+    };
+    let hangs = "case $mapreduce_task_attempt_id in *-1) echo w3; sleep 600;; esac; cat";
+    let counters = lab.run(with_mapper(hangs, "out")).unwrap();
+    assert_eq!((lab.part(0), counters.failed_attempts), (vec!["w1\t1".to_owned(), "w2\t1".to_owned()], 1));
+
+    let mut spec = with_mapper(hangs, "never");
+    spec.attempts = 1;
+    let error = lab.run(spec).unwrap_err();
+    assert!(error.contains("has neither read nor said anything for 1s"), "{error}");
+
+    let slow = "cat > /dev/null; for n in 1 2 3 4 5 6 7 8; do sleep 0.25; printf 'w\\t1\\n'; done";
+    let counters = lab.run(with_mapper(slow, "slow")).unwrap();
+    assert_eq!((counters.map_output_lines, counters.failed_attempts), (8, 0));
+}
+
+#[test]
 fn without_reducers_the_mappers_write_the_output() {
     let lab = Lab::new();
     lab.write("in/a", b"one two\nthree");

@@ -223,6 +223,8 @@ pub struct MapReduceDef {
     pub reducers: Option<usize>,
     /// How many times a task is tried.
     pub attempts: u32,
+    /// How long a program may neither read nor say anything; zero: for ever.
+    pub timeout: Option<Duration>,
     /// Bytes of memory for lines that are being sorted.
     pub memory: Option<u64>,
 }
@@ -239,6 +241,7 @@ impl MapReduceDef {
             combiner: None,
             reducers: None,
             attempts: 4,
+            timeout: None,
             memory: None,
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use headwater_core::World;
-use headwater_ingest::parse_size;
+use headwater_ingest::{parse_duration, parse_size};
 use headwater_mapreduce::{Counters, JobSpec, Phase, Program, Progress};
 use headwater_objects::Location;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,6 +51,9 @@ pub(crate) struct MapReduce {
     /// How many times a task is tried
     #[arg(long, value_name = "N", default_value_t = 4)]
     attempts: u32,
+    /// How long a program may neither read its input nor say anything before it is ended and tried again; 0s: for ever
+    #[arg(long, value_name = "DURATION", default_value = "10 minutes")]
+    timeout: String,
     /// Memory for lines that are being sorted; what does not fit is sorted on disk
     #[arg(long, value_name = "SIZE", default_value = "256MB")]
     memory: String,
@@ -97,6 +100,10 @@ impl MapReduce {
         spec.combiner = program(&self.combiner)?;
         spec.reducers = self.reducers.unwrap_or(slots);
         spec.attempts = self.attempts;
+        let timeout = parse_duration(&self.timeout);
+        let timeout =
+            timeout.map_err(|reason| anyhow::anyhow!("{} is no duration: {reason}", self.timeout))?;
+        spec.timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         spec.memory = usize::try_from(size(&self.memory)?).context("--memory")?;
         spec.split = self.split.as_deref().map(size).transpose()?;
         Ok(spec)

@@ -7,18 +7,19 @@
 //! | `combiner` | a reducer over what one mapper gave |
 //! | `reducers` | into how many parts keys are divided; as many as there are processors unless set |
 //! | `attempts` | how many times a task is tried; 4 unless set |
+//! | `timeout` | how long a program may neither read nor say anything; 10 minutes unless set, `0 s`: for ever |
 //! | `memory` | for lines that are being sorted; 256 MB unless set |
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::create::new_name;
-use super::options::{Given, bytes, read_options};
+use super::options::{Given, bytes, duration, read_options};
 use super::reader::Reader;
 use crate::definition::MapReduceDef;
 use crate::error::{Mistake, Result, SqlError, nearest};
 use crate::statement::{CreateMapReduce, Statement};
 
-const KNOWN: [&str; 6] = ["mapper", "reducer", "combiner", "reducers", "attempts", "memory"];
+const KNOWN: [&str; 7] = ["mapper", "reducer", "combiner", "reducers", "attempts", "timeout", "memory"];
 
 pub(super) fn read_mapreduce(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("MAPREDUCE JOB")?;
@@ -64,6 +65,10 @@ fn set(job: &mut MapReduceDef, (key, value, at): &Given, reader: &Reader) -> Res
         "attempts" => {
             let attempts = value.parse().ok().filter(|attempts| *attempts > 0);
             job.attempts = attempts.ok_or_else(|| bad("a whole number from 1 on"))?;
+        }
+        "timeout" => {
+            let timeout = duration(value);
+            job.timeout = Some(timeout.ok_or_else(|| bad("a length of time, such as '10 minutes'"))?);
         }
         "memory" => job.memory = Some(bytes(value).ok_or_else(|| bad("a size, such as '256 MB'"))?),
         other => {

@@ -370,7 +370,7 @@ fn what_is_no_number_is_no_sample() {
     ];
     for (statistic, _) in statistics {
         machine.sql(&format!(
-            "CREATE ALARM {statistic} ON cpu STATISTIC {statistic}(value) PERIOD '1 minute'
+            "CREATE ALARM of_{statistic} ON cpu STATISTIC {statistic}(value) PERIOD '1 minute'
              WITH (comparison = '>', threshold = 0)"
         ));
     }
@@ -386,7 +386,7 @@ fn what_is_no_number_is_no_sample() {
         of_minute
     };
     let expect = |value: fn(&str) -> &str| {
-        statistics.map(|(name, number)| (name.to_owned(), value(number).to_owned())).to_vec()
+        statistics.map(|(name, number)| (format!("of_{name}"), value(number).to_owned())).to_vec()
     };
     assert_eq!(said("1970-01-01T00:01:00Z"), expect(|number| number));
     assert_eq!(said("1970-01-01T00:02:00Z"), expect(|_| ""), "no point");
