@@ -60,6 +60,8 @@ async fn hook(
     if headers["x-headwater-attempt"] == "1" && n.is_multiple_of(5) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
+    let is_test = headers.get("x-headwater-test").is_some_and(|test| test == "true");
+    let name = if is_test { format!("{name} test") } else { name };
     taken.lock().unwrap().entry(name).or_default().extend(firings);
     tokio::time::sleep(Duration::from_millis(n % 4 * 3)).await;
     StatusCode::OK
@@ -300,6 +302,10 @@ async fn a_trigger_that_begins_to_tell_tells_of_what_fires_from_then_on() {
     let mut all = told();
     all.dedup();
     assert_eq!(all, [2, 6, 7]);
+    // A test is told apart, and is of the newest row.
+    server.sql("TEST TRIGGER t").await;
+    let tested = || taken.lock().unwrap().get("t test").map(|firings| firings[0].n);
+    until("a test", || tested() == Some(7)).await;
     assert_eq!(server.terminate(), Some(0));
 }
 

@@ -57,6 +57,7 @@ impl Actuator for WebhookActuator {
         let attempt = Attempt {
             owner: ("x-headwater-group", activity.group.clone()),
             id: activity.id.clone(),
+            is_test: false,
             number: self.tried.1,
             body: document(activity),
         };

@@ -34,6 +34,8 @@ pub(crate) struct Attempt {
     pub(crate) id: String,
     /// From 1.
     pub(crate) number: u32,
+    /// Whether it is fired by hand, to see that it arrives.
+    pub(crate) is_test: bool,
     pub(crate) body: Bytes,
 }
 
@@ -80,7 +82,8 @@ impl Sender {
                 self.within_rate().await;
             }
             let owner = (TRIGGER, delivery.trigger.clone());
-            let attempt = Attempt { owner, id: delivery.id(), number, body: body.clone() };
+            let attempt =
+                Attempt { owner, id: delivery.id(), number, is_test: delivery.is_test(), body: body.clone() };
             // Only closing it could fail, which nobody does.
             let slot = slots.acquire().await;
             let (at, began) = (self.world.clock.now(), self.world.clock.monotonic());
@@ -128,7 +131,7 @@ impl Sender {
     /// Writes down that a delivery is not even tried.
     pub(super) async fn drop_over_rate(&self, key: &str, delivery: &Delivery) -> Result<Outcome> {
         let owner = (TRIGGER, delivery.trigger.clone());
-        let attempt = Attempt { owner, id: delivery.id(), number: 0, body: Bytes::new() };
+        let attempt = Attempt { owner, id: delivery.id(), number: 0, is_test: false, body: Bytes::new() };
         let mut entry = self.entry(key, delivery, &attempt);
         (entry.outcome, entry.error) = (Outcome::Dropped, Some("over the rate".to_owned()));
         self.ledger.write(entry).await?;

@@ -31,6 +31,11 @@ impl Delivery {
         format!("{}/{}/{}", self.trigger, self.stream, firing.sequence)
     }
 
+    /// Whether all of it was fired by hand.
+    pub(super) fn is_test(&self) -> bool {
+        self.firings.iter().all(|firing| firing.columns.get("cause").is_some_and(|cause| cause == "test"))
+    }
+
     /// All firings, each with its id.
     fn all(&self) -> Value {
         self.firings

@@ -78,6 +78,7 @@ impl Running {
             .env("HEADWATER_TRIGGER", &attempt.owner.1)
             .env("HEADWATER_ID", &attempt.id)
             .env("HEADWATER_ATTEMPT", attempt.number.to_string())
+            .env("HEADWATER_TEST", if attempt.is_test { "true" } else { "false" })
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

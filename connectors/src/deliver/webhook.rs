@@ -46,6 +46,9 @@ impl Webhook {
         headers.insert(HeaderName::from_static("idempotency-key"), value(&attempt.id)?);
         headers.insert(HeaderName::from_static(attempt.owner.0), value(&attempt.owner.1)?);
         headers.insert(HeaderName::from_static("x-headwater-attempt"), HeaderValue::from(attempt.number));
+        if attempt.is_test {
+            headers.insert(HeaderName::from_static("x-headwater-test"), HeaderValue::from_static("true"));
+        }
         if let Some(secret) = &self.secret {
             let seconds = world.clock.now().millis().div_euclid(1_000);
             let signed = signature(secret, seconds, &attempt.body);
