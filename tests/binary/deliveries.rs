@@ -306,6 +306,13 @@ async fn a_trigger_that_begins_to_tell_tells_of_what_fires_from_then_on() {
     server.sql("TEST TRIGGER t").await;
     let tested = || taken.lock().unwrap().get("t test").map(|firings| firings[0].n);
     until("a test", || tested() == Some(7)).await;
+    // Why an attempt failed is known after the server's end, too.
+    fire(&server, 10).await;
+    until("the one that is taken at the second attempt", || told().contains(&10)).await;
+    server.kill();
+    server = serve(&data, &config);
+    let shown = server.rows("SELECT last_error FROM system.triggers").await;
+    assert!(shown[0]["last_error"].as_str().is_some_and(|why| why.contains("answered 503")), "{shown:?}");
     assert_eq!(server.terminate(), Some(0));
 }
 

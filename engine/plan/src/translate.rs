@@ -125,7 +125,8 @@ fn some_of(names: &[&str]) -> String {
 fn plan_error(text: &str) -> (SqlError, Option<String>) {
     if let Some(name) = between(text, "Invalid function '", "'") {
         let error = SqlError::new(Mistake::UnknownFunction, format!("there is no function '{name}'"));
-        let hint = between(text, "Did you mean '", "'");
+        // Names with a dollar sign are those of functions that no statement calls.
+        let hint = between(text, "Did you mean '", "'").filter(|near| !near.starts_with('$'));
         return (error.hint_if(hint.map(|near| format!("did you mean '{near}'?"))), Some(name.to_owned()));
     }
     if let Some(name) = between(text, "Function '", "' failed to match any signature") {

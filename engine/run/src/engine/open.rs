@@ -18,6 +18,7 @@ use super::archives::reconcile_holds;
 use super::events::{self, Event};
 use super::sets::set_named_by;
 use super::state::{Inner, State};
+use super::triggers::DELIVERIES;
 use crate::error::{Result, RunError};
 use crate::job::StateMemory;
 use crate::options::{ConnectorHost, EngineOptions};
@@ -262,7 +263,7 @@ fn make_own_streams(log: &dyn Log, of_connectors: Vec<(&str, SchemaRef)>) -> Res
 
 /// The streams of the engine's own that tell people what happened. No state is in them, unlike in the histories of alarms and scaling
 /// groups, whose newest rows are what these are in.
-const RECORDS: [&str; 4] = [DEAD_LETTERS, LATE_ROWS, JOB_METRICS, "system.trigger_deliveries"];
+const RECORDS: [&str; 4] = [DEAD_LETTERS, LATE_ROWS, JOB_METRICS, DELIVERIES];
 
 /// Lets the log keep the rows of [`RECORDS`] for so long.
 fn keep_records(log: &dyn Log, age: Option<std::time::Duration>) -> Result<()> {

@@ -3,10 +3,11 @@
 //! A trigger is a job whose results are its firings, in a stream of the trigger's name; most share one job ([`super::sets`]). One that
 //! starts with the newest row begins its journal with a step that takes nothing, so that it is known for ever which row was its first.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{Append, From, ReadSpec, StreamInfo};
@@ -27,6 +28,9 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What TEST TRIGGER writes as the cause.
 const TEST: &str = "test";
+
+/// The stream of all attempts to tell of firings, which whoever delivers writes.
+pub(super) const DELIVERIES: &str = "system.trigger_deliveries";
 
 /// How a trigger fares.
 pub(crate) struct TriggerStatus {
@@ -134,14 +138,40 @@ impl Inner {
     /// All triggers, by name.
     pub fn triggers(&self) -> Vec<TriggerStatus> {
         let catalog = self.catalog();
+        // What cannot be read leaves an error out, and no trigger.
+        let failures = self.last_failures().unwrap_or_default();
         let all = catalog.entries().filter_map(|entry| match entry {
-            Entry::Trigger(trigger) => Some(self.status_of(trigger)),
+            Entry::Trigger(trigger) => Some(self.status_of(trigger, failures.get(&trigger.name))),
             _ => None,
         });
         all.collect()
     }
 
-    fn status_of(&self, trigger: &TriggerDef) -> TriggerStatus {
+    /// Why the last attempt failed to tell of each trigger's firings, as far as the newest attempts of all say: also those of before the start.
+    fn last_failures(&self) -> Result<HashMap<String, String>> {
+        const LOOK_AT: u64 = 4_096;
+        let Ok(info) = self.log.stream_named(DELIVERIES) else { return Ok(HashMap::new()) };
+        let bounds = self.log.bounds(info.id)?[0];
+        let from = From::Sequence(bounds.first.max(Sequence(bounds.next.0.saturating_sub(LOOK_AT))));
+        let spec = ReadSpec { from, until: Some(bounds.next), ..ReadSpec::all(info.id, ShardId(0)) };
+        let mut failures = HashMap::new();
+        let mut reader = self.log.read(spec)?;
+        while let Some(read) = reader.next()? {
+            let text =
+                |name: &str| read.rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+            let (Some(triggers), Some(ids), Some(errors)) = (text("trigger"), text("id"), text("error"))
+            else {
+                break;
+            };
+            for row in (0..read.rows.num_rows()).filter(|row| errors.is_valid(*row)) {
+                let why = format!("{}: {}", ids.value(row), errors.value(row));
+                failures.insert(triggers.value(row).to_owned(), why);
+            }
+        }
+        Ok(failures)
+    }
+
+    fn status_of(&self, trigger: &TriggerDef, failure: Option<&String>) -> TriggerStatus {
         let (job, delivery, undelivered) = {
             let state = self.state.lock();
             let job = state.status(&trigger.name, &*self.log);
@@ -151,7 +181,13 @@ impl Inner {
         let delivery = delivery.map(|delivery| delivery.status());
         let delivery_error = delivery.as_ref().and_then(|delivery| delivery.last_error.clone());
         let delivery_error = delivery_error.or(undelivered);
-        let last = self.log.stream_named(&trigger.name).ok().and_then(|info| self.last_firing(&info).ok());
+        let firings = self.log.stream_named(&trigger.name).ok();
+        // Not of one that had the name before.
+        let own = firings.as_ref().map(|info| format!("{}/{}/", trigger.name, info.id));
+        let failure =
+            failure.filter(|why| own.is_some_and(|own| trigger.delivers() && why.starts_with(&own)));
+        let delivery_error = delivery_error.or_else(|| failure.cloned());
+        let last = firings.and_then(|info| self.last_firing(&info).ok());
         TriggerStatus {
             name: trigger.name.clone(),
             state: job.as_ref().map_or("stopped", |job| job.state.as_str()),
