@@ -126,6 +126,8 @@ pub struct Output {
     pub rows: Vec<Rows>,
     /// Rows that came too late, with the input's columns, and why (such as `window closed`).
     pub late: Vec<Late>,
+    /// Rows for which an expression could not be computed: they go no further.
+    pub failed: Vec<Failed>,
     /// The slot of each of `rows`, not decreasing, from operators whose instances' outputs are merged by slot. Such an operator
     /// emits at most once in a step, and orders rows of one slot by what does not depend on other slots.
     pub slots: Vec<u32>,
@@ -142,6 +144,17 @@ pub struct Late {
     pub clocks: TimestampNanosecondArray,
     /// Which operator, as EXPLAIN shows it.
     pub operator: Arc<str>,
+}
+
+/// Rows for which an expression could not be computed, each of which was to be added.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// The rows, with the columns of the operator's input.
+    pub batch: RecordBatch,
+    /// Why, for each row.
+    pub reasons: Vec<String>,
+    /// Which operator, as EXPLAIN shows it.
+    pub operator: &'static str,
 }
 
 impl Late {

@@ -5,7 +5,8 @@ use headwater_core::Code;
 /// The result of a call to an operator.
 pub type Result<T, E = OperatorError> = std::result::Result<T, E>;
 
-/// An error of an operator. All are terminal for the job: the same rows would fail again.
+/// An error of an operator. One that comes out of it is terminal for the job: the same rows would fail again. Of an expression that fails
+/// for a row it says which row that is instead ([`crate::Failed`]).
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// An expression failed on a value, such as a division by zero or an overflow.
@@ -63,15 +64,28 @@ pub enum OperatorError {
 }
 
 impl OperatorError {
+    /// The code of an expression that fails on a value.
+    pub const ON_A_VALUE: Code = Code::new("HW4001");
+
     /// The code under which an operator finds the remedy, `docs/errors/`.
     pub fn code(&self) -> Code {
         match self {
-            Self::Expression { .. } => Code::new("HW4001"),
+            Self::Expression { .. } => Self::ON_A_VALUE,
             Self::BadCheckpoint { .. } => Code::new("HW4002"),
             Self::Arrow(_) | Self::DataFusion(_) => Code::new("HW4003"),
             Self::Unsupported { .. } => Code::new("HW4004"),
             Self::Spill { .. } => Code::new("HW4005"),
             Self::Lookup { .. } | Self::Stopped { .. } => Code::new("HW4006"),
+        }
+    }
+
+    /// Why an expression could not be computed, if it is a row's values that are to blame: without them it may well be.
+    pub(crate) fn reason_of_row(&self) -> Option<String> {
+        use datafusion::error::DataFusionError;
+        let Self::Expression { source, .. } = self else { return None };
+        match source.find_root() {
+            DataFusionError::Internal(_) | DataFusionError::ResourcesExhausted(_) => None,
+            _ => Some(source.strip_backtrace()),
         }
     }
 

@@ -16,6 +16,7 @@ mod groups;
 mod held;
 mod line;
 mod narrow;
+mod not_null;
 mod packed;
 mod paged;
 mod parts;
@@ -35,6 +36,7 @@ pub mod sequences;
 mod stateless;
 mod temporal;
 pub mod triggers;
+mod uncomputed;
 mod unnest;
 mod values;
 pub mod windows;
@@ -48,6 +50,7 @@ pub use expand::{ExpandSpec, GroupingSet};
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec, Revises};
 pub use joins::{Join, JoinInput, JoinKind, JoinSpec, JoinTime};
 pub use lookup::{Lookup, LookupCache, LookupOperator, LookupSpec};
+pub use not_null::NotNullSpec;
 pub use ordered::{OrderedAggregates, OrderedKind, OrderedWindows, OrderedWindowsSpec, part_rows};
 pub use over::{
     Frame, FrameBound, FrameRow, Over, OverCall, OverFunction, OverSpec, UpdatingOver, UpdatingOverSpec,
@@ -60,6 +63,7 @@ pub use triggers::{
     FiringColumn, Memory, Rearm, Remembered, Trigger, TriggerRoster, TriggerShared, TriggerSpec, When,
     entries_of_one,
 };
+pub use uncomputed::{append_columns, column_or_null};
 pub use unnest::{UnnestSpec, Unnested};
 pub use values::ValuesSpec;
 pub use windows::{

@@ -1,13 +1,16 @@
-//! Filter and projection: rows in, rows out, in the same order, without state.
+//! Filter and projection: rows in, rows out, in the same order, without state. A row for which they cannot be computed is left out
+//! ([`crate::uncomputed`]).
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use crate::api::{Changes, Operator, OperatorSpec, Output, Rows};
 use crate::error::{OperatorError, Result};
+use crate::uncomputed::{leave_out, piecewise};
 
 /// Keeps the rows for which a predicate is true.
 #[derive(Debug, Clone)]
@@ -61,7 +64,21 @@ struct Filter {
 
 impl Operator for Filter {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
-        let mask = evaluate_mask(&self.predicate, &rows.batch, "Filter")?;
+        let compute = |batch: &RecordBatch| evaluate_mask(&self.predicate, batch, "Filter");
+        let (rows, mask) = match compute(&rows.batch) {
+            Ok(mask) => (rows, mask),
+            Err(error) if error.reason_of_row().is_some() => {
+                let pieces = piecewise(&rows.batch, compute)?;
+                let kept = leave_out(&rows, &pieces, "Filter", out)?;
+                let masks: Vec<BooleanArray> = pieces.into_iter().filter_map(|(_, mask)| mask.ok()).collect();
+                if masks.is_empty() {
+                    return Ok(());
+                }
+                let masks: Vec<&dyn Array> = masks.iter().map(|mask| mask as &dyn Array).collect();
+                (kept, concat(&masks)?.as_boolean().clone())
+            }
+            Err(error) => return Err(error),
+        };
         match mask.true_count() {
             0 => {}
             all if all == rows.len() => out.emit(rows),
@@ -136,17 +153,28 @@ struct Project {
     schema: SchemaRef,
 }
 
+impl Project {
+    fn compute(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.exprs.iter().map(|expr| evaluate_column(expr, batch, "Project"));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        // A projection to no columns (`SELECT COUNT(*)` needs none) still has so many rows.
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+}
+
 impl Operator for Project {
     fn on_batch(&mut self, _input: usize, rows: Rows, out: &mut Output) -> Result<()> {
-        let columns = self
-            .exprs
-            .iter()
-            .map(|expr| evaluate_column(expr, &rows.batch, "Project"))
-            .collect::<Result<Vec<_>>>()?;
-        // A projection to no columns (`SELECT COUNT(*)` needs none) still has so many rows.
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        out.emit(rows.with_batch(batch));
+        match self.compute(&rows.batch) {
+            Ok(batch) => out.emit(rows.with_batch(batch)),
+            Err(error) if error.reason_of_row().is_some() => {
+                let pieces = piecewise(&rows.batch, |batch| self.compute(batch))?;
+                let kept = leave_out(&rows, &pieces, "Project", out)?;
+                let batches: Vec<_> = pieces.into_iter().filter_map(|(_, batch)| batch.ok()).collect();
+                out.emit(kept.with_batch(concat_batches(&self.schema, &batches)?));
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 }

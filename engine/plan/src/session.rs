@@ -21,7 +21,10 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 use headwater_operators::sequences;
 
-use crate::functions::{ArrowPlanner, element_functions, flink_functions, json_aggregates, json_functions};
+use crate::functions::{
+    ArrowPlanner, DecimalCasts, DecimalPlanner, element_functions, flink_functions, json_aggregates,
+    json_functions,
+};
 use crate::parse::arrow_type;
 use crate::patterns::PatternPlanner;
 use crate::window::WindowPlanner;
@@ -60,6 +63,7 @@ pub(crate) fn new_session(runtime: Option<Arc<RuntimeEnv>>) -> SessionState {
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(Physical))
         .with_type_planner(Arc::new(Types))
+        .with_analyzer_rule(Arc::new(DecimalCasts))
         .build();
     for (name, alias) in ALIASES {
         if let Some(function) = state.scalar_functions().get(name).cloned() {
@@ -87,6 +91,7 @@ pub(crate) fn new_session(runtime: Option<Arc<RuntimeEnv>>) -> SessionState {
     }
     // As above.
     let _ = state.register_expr_planner(Arc::new(ArrowPlanner));
+    let _ = state.register_expr_planner(Arc::new(DecimalPlanner));
     for function in sequences::aggregate_functions().into_iter().chain(json_aggregates()) {
         // As above.
         let _ = state.register_udaf(Arc::new(function));

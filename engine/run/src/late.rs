@@ -64,12 +64,6 @@ impl LateRows {
 
     fn describe(&self, job: &str, late: &Late) -> Result<RecordBatch> {
         let rows = late.batch.num_rows();
-        let mut lines = Vec::new();
-        let mut encoder = Encoder::new(Format::JsonLines, late.batch.schema(), &FormatOptions::default())?;
-        encoder.encode(&late.batch, &mut lines)?;
-        encoder.finish(&mut lines)?;
-        let payload: Vec<String> =
-            String::from_utf8_lossy(&lines).lines().take(rows).map(str::to_owned).collect();
         let constant = |text: &str| Arc::new(StringArray::from(vec![text; rows]));
         Ok(RecordBatch::try_new(
             late_rows_schema(),
@@ -77,12 +71,21 @@ impl LateRows {
                 constant(job),
                 constant(&self.source),
                 constant(&late.operator),
-                Arc::new(StringArray::from(payload)),
+                Arc::new(StringArray::from(json_of(&late.batch)?)),
                 Arc::new(late.times.clone().with_timezone("UTC")),
                 Arc::new(late.clocks.clone().with_timezone("UTC")),
             ],
         )?)
     }
+}
+
+/// Each row as a JSON object.
+pub(crate) fn json_of(batch: &RecordBatch) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let mut encoder = Encoder::new(Format::JsonLines, batch.schema(), &FormatOptions::default())?;
+    encoder.encode(batch, &mut lines)?;
+    encoder.finish(&mut lines)?;
+    Ok(String::from_utf8_lossy(&lines).lines().take(batch.num_rows()).map(str::to_owned).collect())
 }
 
 /// By how many milliseconds the watermark was past each row's time.

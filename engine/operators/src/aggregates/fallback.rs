@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
 use arrow::compute::{SortColumn, SortOptions, cast, lexsort_to_indices, take};
 use arrow::datatypes::{DataType, Schema};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Accumulator;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::scalar::ScalarValue;
@@ -85,12 +86,23 @@ impl Feeder {
         merge_scalars(accumulator, run.state()?)
     }
 
+    /// What an accumulator comes to. What its type does not hold is NULL.
+    fn evaluated(&self, accumulator: &mut dyn Accumulator) -> Result<ScalarValue> {
+        match accumulator.evaluate() {
+            Ok(value) => Ok(value),
+            Err(error @ (DataFusionError::Internal(_) | DataFusionError::ResourcesExhausted(_))) => {
+                Err(error.into())
+            }
+            Err(_) => Ok(ScalarValue::try_from(self.function.field().data_type())?),
+        }
+    }
+
     /// The result of a function over these rows alone.
     pub(super) fn result(&self, inputs: &[ArrayRef]) -> Result<ScalarValue> {
         let mut accumulator = self.accumulator()?;
         let sorted = if self.orders.is_empty() { inputs.to_vec() } else { self.sort(inputs)? };
         accumulator.update_batch(&sorted)?;
-        Ok(accumulator.evaluate()?)
+        self.evaluated(accumulator.as_mut())
     }
 
     /// Results as a column of the function's type.
@@ -163,9 +175,11 @@ impl Fallback {
         }
         let state = self.read(group)?;
         let mut copy = self.feeder.accumulator()?;
-        let Some(slot) = &mut self.slots[group as usize] else { return Ok(copy.evaluate()?) };
+        let Some(slot) = &mut self.slots[group as usize] else {
+            return self.feeder.evaluated(copy.as_mut());
+        };
         merge_scalars(copy.as_mut(), state)?;
-        let result = copy.evaluate()?;
+        let result = self.feeder.evaluated(copy.as_mut())?;
         slot.told = Some(result.clone());
         Ok(result)
     }
@@ -214,7 +228,8 @@ impl Aggregator for Fallback {
     }
 
     fn finish(&mut self, groups: &[u32]) -> Result<ArrayRef> {
-        let finish = |group: &u32| Ok(self.slot(*group)?.accumulator.evaluate()?);
+        let feeder = self.feeder.clone();
+        let finish = |group: &u32| feeder.evaluated(self.slot(*group)?.accumulator.as_mut());
         let results = groups.iter().map(finish).collect::<Result<Vec<_>>>()?;
         self.feeder.collect(results)
     }

@@ -10,7 +10,7 @@ use datafusion::physical_expr::expressions::Column;
 
 use super::{AggregateCall, Aggregator};
 use crate::error::Result;
-use crate::stateless::{evaluate_column, evaluate_mask};
+use crate::uncomputed::{column_or_null, mask_or_null};
 
 /// The aggregates of an operator, over the same groups.
 pub(crate) struct AggregateSet {
@@ -68,7 +68,7 @@ impl AggregateSet {
             let added = match call.filter() {
                 None => {
                     let inputs = call.inputs().iter();
-                    let values = inputs.map(|expr| evaluate_column(expr, batch, self.operator));
+                    let values = inputs.map(|expr| column_or_null(expr, batch, self.operator));
                     aggregator.update(&values.collect::<Result<Vec<_>>>()?, groups, weights)
                 }
                 Some(filter) => {
@@ -76,7 +76,7 @@ impl AggregateSet {
                     let place = match known {
                         Some(place) => place,
                         None => {
-                            let mask = evaluate_mask(filter, batch, self.operator)?;
+                            let mask = mask_or_null(filter, batch, self.operator)?;
                             passed.push((filter, Passed::new(&mask, groups, weights)));
                             passed.len() - 1
                         }
@@ -184,7 +184,7 @@ impl Passed {
             Some(batch) => batch,
             None => self.batch.insert(self.predicate.filter_record_batch(batch)?),
         };
-        evaluate_column(expr, batch, operator)
+        column_or_null(expr, batch, operator)
     }
 }
 

@@ -1,14 +1,15 @@
 //! SUM and AVG.
 //!
-//! Integers are added up in 128 bits and checked when the result is read, so that whether a sum overflows does not
-//! depend on the order of the rows. (DataFusion wraps; a wrong sum is no result.)
+//! Integers are added up in 128 bits, decimals of many digits in 256, and checked when the result is read, so that whether a sum overflows
+//! does not depend on the order of the rows. One that does not fit is NULL. (DataFusion wraps; a wrong sum is no result.)
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, Int64Array, PrimitiveArray};
 use arrow::datatypes::{
-    ArrowNativeType, ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type,
+    ArrowNativeType, ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType,
+    Decimal128Type, Decimal256Type, Float64Type, Int64Type, UInt64Type, i256,
 };
 use arrow::error::ArrowError;
 
@@ -22,9 +23,12 @@ pub(super) fn sum(kind: &DataType, average: bool) -> Option<Box<dyn Aggregator>>
         DataType::UInt64 => Some(Box::new(Sum::<UInt64Type, Decimal128Type>::new(kind, average))),
         DataType::Float64 => Some(Box::new(Sum::<Float64Type, Float64Type>::new(kind, average))),
         DataType::Decimal128(precision, scale) => {
-            // The type of the result, as DataFusion has it.
-            let kind = DataType::Decimal128(38.min(precision + 10), *scale);
-            Some(Box::new(Sum::<Decimal128Type, Decimal128Type>::new(&kind, average)))
+            // The type of the result, as DataFusion has it. What gets ten digits more is not outgrown by any number of rows.
+            let kind = DataType::Decimal128(DECIMAL128_MAX_PRECISION.min(precision + 10), *scale);
+            Some(match precision + 10 <= DECIMAL128_MAX_PRECISION {
+                true => Box::new(Sum::<Decimal128Type, Decimal128Type>::new(&kind, average)),
+                false => Box::new(Sum::<Decimal128Type, Decimal256Type>::new(&kind, average)),
+            })
         }
         _ => None,
     }
@@ -70,6 +74,19 @@ impl Widen<Decimal128Type> for Decimal128Type {
     }
     fn weigh(weight: i64) -> i128 {
         i128::from(weight)
+    }
+}
+
+impl Widen<Decimal128Type> for Decimal256Type {
+    fn widen(value: i128) -> i256 {
+        i256::from_i128(value)
+    }
+    fn narrow(sum: i256) -> Option<i128> {
+        let bound = 10_u128.pow(DECIMAL128_MAX_PRECISION.into());
+        sum.to_i128().filter(|sum| sum.unsigned_abs() < bound)
+    }
+    fn weigh(weight: i64) -> i256 {
+        i256::from_i128(weight.into())
     }
 }
 
@@ -157,21 +174,24 @@ impl<T: ArrowPrimitiveType, S: Widen<T>> Aggregator for Sum<T, S> {
     }
 
     fn evaluate(&mut self, groups: &[u32]) -> Result<ArrayRef> {
-        let overflow = || ArrowError::ArithmeticOverflow(format!("the sum does not fit into {}", self.kind));
-        let results = groups
+        let results: PrimitiveArray<T> = groups
             .iter()
             .map(|group| {
                 let (sum, count) = (self.sums[*group as usize], self.counts[*group as usize]);
                 let sum = if self.average { sum.div_wrapping(S::weigh(count)) } else { sum };
                 // An empty group's average is a division by zero, and its result NULL.
-                if count == 0 { Ok(None) } else { S::narrow(sum).map(Some).ok_or_else(overflow) }
+                if count == 0 { None } else { S::narrow(sum) }
             })
-            .collect::<Result<PrimitiveArray<T>, ArrowError>>()?;
+            .collect();
         Ok(Arc::new(results.with_data_type(self.kind.clone())))
     }
 
     fn state_types(&self) -> Result<Vec<DataType>> {
-        let sums = if S::DATA_TYPE.is_floating() { S::DATA_TYPE } else { DataType::Decimal128(38, 0) };
+        let sums = match S::DATA_TYPE {
+            DataType::Decimal256(..) => DataType::Decimal256(DECIMAL256_MAX_PRECISION, 0),
+            DataType::Decimal128(..) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0),
+            other => other,
+        };
         Ok(vec![sums, DataType::Int64])
     }
 

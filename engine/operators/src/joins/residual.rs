@@ -5,7 +5,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use super::spec::Join;
 use crate::error::Result;
 use crate::narrow::Narrow;
-use crate::stateless::evaluate_mask;
+use crate::uncomputed::mask_or_null;
 
 /// A predicate over the columns of both sides that it looks at.
 pub(super) struct Residual {
@@ -35,6 +35,6 @@ impl Residual {
         operator: &str,
     ) -> Result<BooleanArray> {
         let batch = self.predicate.batch([left, right].concat(), pairs)?;
-        evaluate_mask(self.predicate.expr(), &batch, operator)
+        mask_or_null(self.predicate.expr(), &batch, operator)
     }
 }

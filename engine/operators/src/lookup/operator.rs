@@ -13,6 +13,7 @@ use super::cache::{Cache, Entry};
 use super::spec::{Lookup, LookupCache, NAME};
 use crate::api::{Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
 use crate::error::{OperatorError, Result};
+use crate::uncomputed::mask_or_null;
 
 const TABLE: &str = "cache";
 const ORDER: &str = "$order";
@@ -145,8 +146,7 @@ impl LookupOperator {
         let mut passed = vec![true; left.len()];
         if let Some(residual) = &self.lookup.residual {
             let pairs = self.pairs(rows, &left, &batches, &right)?;
-            let mask = residual.evaluate(&pairs.batch)?.into_array(left.len())?;
-            let mask = mask.as_boolean();
+            let mask = mask_or_null(residual, &pairs.batch, NAME)?;
             passed = (0..left.len()).map(|nth| mask.is_valid(nth) && mask.value(nth)).collect();
         }
         let keep = |nth: &usize| passed[*nth];

@@ -19,7 +19,7 @@ use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
 use crate::held::{self, Arrivals};
 use crate::line::Line;
-use crate::stateless::evaluate_mask;
+use crate::uncomputed::mask_or_null;
 use crate::windows::{MILLISECOND, Sorting, Times, key_columns, slots, window_column};
 
 /// A row that waits for the watermark has no position yet.
@@ -140,8 +140,8 @@ impl OrderedOperator {
         let OrderedKind::State { begin, emit } = &self.what.kind else {
             return Ok(vec![(false, false); batch.num_rows()]);
         };
-        let begins = evaluate_mask(begin, batch, self.name)?;
-        let emits = emit.as_ref().map(|emit| evaluate_mask(emit, batch, self.name)).transpose()?;
+        let begins = mask_or_null(begin, batch, self.name)?;
+        let emits = emit.as_ref().map(|emit| mask_or_null(emit, batch, self.name)).transpose()?;
         let holds = |mask: &BooleanArray, row: usize| mask.is_valid(row) && mask.value(row);
         let each = (0..batch.num_rows())
             .map(|row| (holds(&begins, row), emits.as_ref().is_some_and(|emits| holds(emits, row))));

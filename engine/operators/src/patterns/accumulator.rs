@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, i256};
 use datafusion::scalar::ScalarValue;
 
 use super::spec::NAME;
@@ -70,9 +70,10 @@ fn null(kind: &DataType) -> Result<ScalarValue> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Accumulator {
     Count(i64),
-    Int(Option<i64>),
+    /// Wider than its result, so that only that can be too large.
+    Int(Option<i128>),
     Float(Option<f64>),
-    Decimal(Option<i128>, u8, i8),
+    Decimal(Option<i256>, u8, i8),
     Mean(f64, u64),
     /// The value, and how a new one must compare to take its place.
     Extreme(ScalarValue, Ordering),
@@ -94,15 +95,14 @@ impl Accumulator {
             Self::Count(count) => *count += 1,
             Self::Int(sum) => {
                 let value = column.as_primitive::<Int64Type>().value(row);
-                let added = sum.unwrap_or(0).checked_add(value).ok_or_else(|| overflow("BIGINT"))?;
-                *sum = Some(added);
+                *sum = Some(sum.unwrap_or(0).wrapping_add(value.into()));
             }
             Self::Float(sum) => {
                 *sum = Some(sum.unwrap_or(0.0) + column.as_primitive::<Float64Type>().value(row));
             }
             Self::Decimal(sum, ..) => {
                 let value = column.as_primitive::<Decimal128Type>().value(row);
-                *sum = Some(sum.unwrap_or(0).checked_add(value).ok_or_else(|| overflow("DECIMAL"))?);
+                *sum = Some(sum.unwrap_or(i256::ZERO).wrapping_add(i256::from_i128(value)));
             }
             Self::Mean(sum, count) => {
                 *sum += column.as_primitive::<Float64Type>().value(row);
@@ -121,9 +121,13 @@ impl Accumulator {
     pub(super) fn value(&self) -> ScalarValue {
         match self {
             Self::Count(count) => ScalarValue::Int64(Some(*count)),
-            Self::Int(sum) => ScalarValue::Int64(*sum),
+            Self::Int(sum) => ScalarValue::Int64(sum.and_then(|sum| i64::try_from(sum).ok())),
             Self::Float(sum) => ScalarValue::Float64(*sum),
-            Self::Decimal(sum, precision, scale) => ScalarValue::Decimal128(*sum, *precision, *scale),
+            Self::Decimal(sum, precision, scale) => {
+                let bound = 10_u128.pow((*precision).into());
+                let sum = sum.and_then(i256::to_i128).filter(|sum| sum.unsigned_abs() < bound);
+                ScalarValue::Decimal128(sum, *precision, *scale)
+            }
             Self::Mean(_, 0) => ScalarValue::Float64(None),
             Self::Mean(sum, count) => ScalarValue::Float64(Some(sum / *count as f64)),
             Self::Extreme(value, _) => value.clone(),
@@ -145,18 +149,10 @@ impl Accumulator {
             Self::Count(count) => *count as u64,
             Self::Int(sum) => sum.map_or(1, |sum| sum as u64),
             Self::Float(sum) => sum.map_or(1, f64::to_bits),
-            Self::Decimal(sum, ..) => sum.map_or(1, |sum| sum as u64),
+            Self::Decimal(sum, ..) => sum.map_or(1, |sum| sum.to_parts().0 as u64),
             Self::Mean(sum, count) => sum.to_bits() ^ count,
             Self::Extreme(..) => 0,
         };
         (hash ^ own).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-    }
-}
-
-fn overflow(kind: &str) -> OperatorError {
-    let text = format!("the sum of a variable's rows does not fit {kind}");
-    OperatorError::Expression {
-        operator: NAME.to_owned(),
-        source: datafusion::error::DataFusionError::Execution(text),
     }
 }

@@ -11,7 +11,7 @@ use headwater_core::size::{bytes_of_column, bytes_of_rows};
 
 use super::spec::NAME;
 use crate::error::Result;
-use crate::stateless::evaluate_column;
+use crate::uncomputed::column_or_null;
 
 /// Fewer rows than this are not worth packing.
 const PACK_MIN: usize = 4_096;
@@ -69,7 +69,7 @@ impl Buffer {
         let operands = self
             .operands
             .iter()
-            .map(|operand| evaluate_column(operand, &batch, NAME))
+            .map(|operand| column_or_null(operand, &batch, NAME))
             .collect::<Result<Vec<_>>>()?;
         let rows = batch.num_rows();
         self.live += rows;

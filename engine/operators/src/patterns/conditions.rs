@@ -15,7 +15,7 @@ use super::buffer::{Buffer, Place};
 use super::registers::Look;
 use super::spec::NAME;
 use crate::error::{OperatorError, Result};
-use crate::stateless::evaluate_mask;
+use crate::uncomputed::mask_or_null;
 
 /// A boolean expression over what it looks at: the columns `$0`, `$1`, ..
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl Check {
     fn holds(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanArray> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        evaluate_mask(&self.condition.expr, &batch, NAME)
+        mask_or_null(&self.condition.expr, &batch, NAME)
     }
 
     fn looks_at_neighbours(&self) -> bool {

@@ -13,7 +13,7 @@ use super::partition::Partition;
 use super::registers::{Layout, Look, Registers};
 use super::spec::{MatchRecognize, NAME, RowsPerMatch};
 use crate::error::Result;
-use crate::stateless::evaluate_column;
+use crate::uncomputed::column_or_null;
 
 /// Which rows of a match a measure sees, where all rows come out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd)]
@@ -139,7 +139,7 @@ impl Emitted {
         let looked_at = RecordBatch::try_new_with_options(Arc::clone(&self.schema), looked_at, &options)?;
         let own = |column: &usize| buffer.gather_column(*column, &rows);
         let measures =
-            self.what.measures.iter().map(|measure| evaluate_column(&measure.expr, &looked_at, NAME));
+            self.what.measures.iter().map(|measure| column_or_null(&measure.expr, &looked_at, NAME));
         let mut columns: Vec<ArrayRef> = self.what.leading.iter().map(own).collect::<Result<_>>()?;
         columns.extend(measures.collect::<Result<Vec<_>>>()?);
         columns.extend(self.what.trailing.iter().map(own).collect::<Result<Vec<_>>>()?);

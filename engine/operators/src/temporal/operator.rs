@@ -19,7 +19,7 @@ use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
 use crate::held::{Arrivals, Store};
 use crate::line::Line;
-use crate::stateless::evaluate_mask;
+use crate::uncomputed::mask_or_null;
 use crate::windows::{Sorting, Times, key_columns, slots};
 
 pub(super) const LEFT: usize = 0;
@@ -173,7 +173,7 @@ impl TemporalOperator {
         let left = self.sides[LEFT].columns(&due)?;
         if let Some(residual) = &self.what.residual {
             let batch = self.pairs(&left, &versions)?;
-            let mask = evaluate_mask(residual, &batch, self.name)?;
+            let mask = mask_or_null(residual, &batch, self.name)?;
             for (version, pass) in versions.iter_mut().zip(&mask) {
                 *version = version.filter(|_| pass == Some(true));
             }

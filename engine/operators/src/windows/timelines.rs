@@ -11,7 +11,7 @@ use super::tables::{push_entries, slots};
 use crate::api::Snapshot;
 use crate::error::Result;
 use crate::groups::KeyTable;
-use crate::stateless::{evaluate_column, evaluate_mask};
+use crate::uncomputed::{column_or_null, mask_or_null};
 
 const BEGINNING: i64 = i64::MIN;
 
@@ -58,11 +58,11 @@ impl Timelines {
     }
 
     pub(super) fn ticks(&self, batch: &RecordBatch, operator: &str) -> Result<Ticks> {
-        let candidates = evaluate_column(&self.per_key.candidate, batch, operator)?;
+        let candidates = column_or_null(&self.per_key.candidate, batch, operator)?;
         let pass = self.per_key.pass.as_ref();
         Ok(Ticks {
             candidates: Times::new(&candidates, operator)?,
-            pass: pass.map(|pass| evaluate_mask(pass, batch, operator)).transpose()?,
+            pass: pass.map(|pass| mask_or_null(pass, batch, operator)).transpose()?,
         })
     }
 

@@ -1,11 +1,13 @@
 //! Functions of Flink's and PostgreSQL's that DataFusion lacks or has with another meaning.
 
+mod decimals;
 mod elements;
 mod expanded;
 mod flink;
 mod json;
 mod parameters;
 
+pub(crate) use decimals::{DecimalCasts, DecimalPlanner, narrows};
 pub(crate) use elements::{FIELD, PLACES, ROWS, ROWS_OR_NULL, functions as element_functions};
 pub(crate) use flink::functions as flink_functions;
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};

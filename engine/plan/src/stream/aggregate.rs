@@ -3,12 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr};
-use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
-use headwater_operators::{
-    AggregateCall, Closing, GroupAggregate, GroupAggregateSpec, OperatorSpec, Revises,
-};
+use headwater_operators::{Closing, GroupAggregate, GroupAggregateSpec, OperatorSpec, Revises};
 
 use super::flow::{Flow, Time, external, names_of};
 use super::lower::{Lower, all_columns, check_unused, column_of};
@@ -39,7 +35,7 @@ impl Lower<'_> {
         let mut flow = self.lower(&aggregate.input, false)?;
         let (exprs, sets) = Sets::of(aggregate)?;
         let mut keys = self.key_columns(&mut flow, &exprs, aggregate.input.schema())?;
-        let names = names_of(aggregate.input.schema(), &flow.schema)?;
+        let aggregates = self.calls(&mut flow, &aggregate.aggr_expr, aggregate.input.schema())?;
         if let Some(sets) = &sets {
             let columns: Vec<_> = keys.into_iter().map(Some).collect();
             let (columns, id) = sets.expand(&mut flow, &columns, aggregate)?;
@@ -63,7 +59,7 @@ impl Lower<'_> {
             ttl,
             input: Arc::clone(&flow.schema),
             keys: keys.clone(),
-            aggregates: self.calls(&aggregate.aggr_expr, &names)?,
+            aggregates,
             retractions: !flow.is_append_only(),
         };
         let operator: Arc<dyn OperatorSpec> = Arc::new(GroupAggregateSpec::try_new(what).map_err(external)?);
@@ -141,19 +137,6 @@ impl Lower<'_> {
             flow.project(exprs, &from)?;
         }
         Ok(columns)
-    }
-
-    pub(super) fn calls(&self, aggregates: &[Expr], names: &DFSchema) -> Result<Vec<AggregateCall>> {
-        let call = |expr: &Expr| {
-            let context = PhysicalPlanningContext::default();
-            let props = self.state.execution_props();
-            let lowered = LoweredAggregateBuilder::new(expr, names, names.as_arrow(), props, &context)
-                .with_name(expr.schema_name().to_string())
-                .with_human_display(expr.human_display().to_string())
-                .build()?;
-            AggregateCall::try_new(lowered.aggregate, lowered.filter).map_err(external)
-        };
-        aggregates.iter().map(call).collect()
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod aggregate;
 mod alarm;
+mod arguments;
 mod decide;
 mod every;
 mod flow;

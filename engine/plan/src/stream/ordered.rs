@@ -57,7 +57,7 @@ impl Lower<'_> {
         let aggregates = match counted {
             None => None,
             Some(counted) => {
-                let calls = self.calls(&counted.aggregates, &names)?;
+                let calls = self.calls(&mut flow, &counted.aggregates, node)?;
                 Some(OrderedAggregates { calls, output: counted.output.clone() })
             }
         };

@@ -18,7 +18,7 @@ use headwater_operators::{
     UpdatingOverSpec,
 };
 
-use super::flow::{Flow, Time, external, names_of};
+use super::flow::{Flow, Time, external};
 use super::lower::{Lower, all_columns, check_unused};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
@@ -165,8 +165,7 @@ impl Lower<'_> {
                     Vec::new(),
                     params.null_treatment,
                 ));
-                let names = names_of(node, &flow.schema)?;
-                let call = self.calls(std::slice::from_ref(&call), &names)?.remove(0);
+                let call = self.calls(flow, std::slice::from_ref(&call), node)?.remove(0);
                 return Ok(OverFunction::Aggregate { call, frame: number() });
             }
         };

@@ -6,8 +6,8 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Literal};
-use headwater_operators::{Changes, OperatorSpec, TopN, TopNSpec};
+use datafusion::physical_expr::expressions::{CastExpr, Literal, TryCastExpr};
+use headwater_operators::{Changes, NotNullSpec, OperatorSpec, TopN, TopNSpec};
 
 use super::flow::{Flow, Time, external};
 use super::lower::{Lower, column_at};
@@ -15,6 +15,7 @@ use crate::dataflow::{Dataflow, ResultSpec};
 use crate::definition::{StreamDef, WEIGHT};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
+use crate::functions::narrows;
 use crate::parse::sql_type;
 use crate::planner::Target;
 use crate::statement::Emit;
@@ -56,6 +57,9 @@ pub(super) fn finish(
         let from: Vec<_> = columns.iter().map(|(_, _, from)| *from).collect();
         flow.project(columns.into_iter().map(|(expr, name, _)| (expr, name)).collect(), &from)?;
     }
+    if let Target::Stream(stream, _) = target {
+        require(&mut flow, stream);
+    }
     if let Emit::Every(interval) = lower.options.emit {
         flow = lower.emit_every(flow, interval)?;
     }
@@ -78,6 +82,16 @@ fn as_is(
     names: impl Iterator<Item = String>,
 ) -> Vec<(Arc<dyn PhysicalExpr>, String, Option<usize>)> {
     names.enumerate().map(|(nth, name)| (column_at(flow, nth), name, Some(nth))).collect()
+}
+
+/// Leaves out rows without a value where the target wants one.
+fn require(flow: &mut Flow, stream: &StreamDef) {
+    let both = flow.schema.fields().iter().zip(stream.schema.fields()).enumerate();
+    let may_lack = both.filter(|(_, (found, wanted))| found.is_nullable() && !wanted.is_nullable());
+    let columns: Vec<usize> = may_lack.map(|(nth, _)| nth).collect();
+    if !columns.is_empty() {
+        flow.push(NotNullSpec::new(columns, Arc::clone(&flow.schema), flow.changes.clone()));
+    }
 }
 
 /// A log only takes additions.
@@ -155,8 +169,12 @@ fn into_stream(
             Ok(match fill {
                 Fill::As(column) => (column_at(flow, column), name, Some(column)),
                 Fill::Cast(column, kind) => {
-                    let expr = Arc::new(CastExpr::new(column_at(flow, column), kind, None));
-                    (expr as Arc<dyn PhysicalExpr>, name, None)
+                    let from = column_at(flow, column);
+                    let expr: Arc<dyn PhysicalExpr> = match narrows(found.field(column).data_type(), &kind) {
+                        true => Arc::new(TryCastExpr::new(from, kind)),
+                        false => Arc::new(CastExpr::new(from, kind, None)),
+                    };
+                    (expr, name, None)
                 }
                 Fill::Null(kind) => {
                     let expr = Arc::new(Literal::new(ScalarValue::try_from(&kind)?));
@@ -304,7 +322,7 @@ fn check_order(
 
 /// Whether values of one type go into a column of the other without a CAST: every one has its place there, as far as SQL sees it. Exact
 /// numbers also go into a DECIMAL that has fewer digits, as in Flink, where a SUM has 38 of them whatever is added up: they are rounded
-/// to its scale, and one that is too large is an error.
+/// to its scale, and one that is too large is NULL.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     let text = |kind: &DataType| matches!(kind, Utf8 | LargeUtf8 | Utf8View);

@@ -17,7 +17,7 @@ use headwater_operators::{
     WindowPartialSpec,
 };
 
-use super::flow::{Flow, Time, external, names_of};
+use super::flow::{Flow, Time, external};
 use super::lower::{Lower, column_at};
 use super::sets::Sets;
 use crate::dataflow::StageInput;
@@ -86,7 +86,7 @@ impl Lower<'_> {
         let mut key_columns = self.key_columns(&mut flow, &keys, node)?;
         check_session(window, &key_columns)?;
         let per_key = per_key_of(&flow, &key_columns)?;
-        let names = names_of(node, &flow.schema)?;
+        let aggregates = self.calls(&mut flow, &over.aggregates, node)?;
         if let Some(sets) = &sets {
             over.check_sets(sets, per_key.is_some())?;
             let mut columns = key_columns.into_iter();
@@ -104,7 +104,7 @@ impl Lower<'_> {
             input: Arc::clone(&flow.schema),
             time,
             keys: key_columns,
-            aggregates: self.calls(&over.aggregates, &names)?,
+            aggregates,
             output: output.clone(),
             per_key,
         };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::{EventTime, Sequence, StreamName};
-use headwater_ingest::dead_letter::LATE_ROWS;
-use headwater_log::{From, ShardBounds, StreamInfo, StreamSpec};
+use headwater_ingest::dead_letter::{DEAD_LETTERS, LATE_ROWS};
+use headwater_log::{From, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
 use headwater_plan::dataflow::Source;
 use headwater_plan::{
@@ -22,6 +22,7 @@ use super::events::{self, Event};
 use super::open::spec_of;
 use super::state::{EngineTables, Inner};
 use super::triggers::{start_at, trigger_idle_timeouts};
+use crate::dead::DeadRows;
 use crate::error::{Result, RunError};
 use crate::job::{
     Blobs, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results, ShardCut,
@@ -155,6 +156,7 @@ impl Inner {
             journal,
             eras: self.eras_of(name),
             late: self.late_rows(&dataflow)?,
+            dead: self.dead_rows(&dataflow)?,
             memory: self.memory.clone(),
             blobs: self.checkpoints_of(name)?,
             start,
@@ -215,9 +217,12 @@ impl Inner {
     }
 
     pub(super) fn late_rows(&self, dataflow: &Dataflow) -> Result<LateRows> {
-        let names: Vec<_> = dataflow.sources.iter().map(|source| source.stream.to_string()).collect();
         let into = dataflow.late.as_ref().map_or(LATE_ROWS, |stream| stream.as_str());
-        LateRows::new(self.log.stream_named(into)?, dataflow.late.is_some(), names.join(", "))
+        LateRows::new(self.log.stream_named(into)?, dataflow.late.is_some(), names_of(dataflow))
+    }
+
+    pub(super) fn dead_rows(&self, dataflow: &Dataflow) -> Result<DeadRows> {
+        DeadRows::new(self.log.stream_named(DEAD_LETTERS)?, names_of(dataflow))
     }
 
     /// Where a job's checkpoints lie.
@@ -330,6 +335,12 @@ impl Inner {
         self.state.lock().jobs.values().for_each(|job| job.advance_stream(name, time));
         Ok(())
     }
+}
+
+/// The streams that a dataflow reads.
+fn names_of(dataflow: &Dataflow) -> String {
+    let names: Vec<_> = dataflow.sources.iter().map(|source| source.stream.as_str()).collect();
+    names.join(", ")
 }
 
 /// The stream of a job's journal.

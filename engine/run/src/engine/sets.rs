@@ -187,6 +187,7 @@ impl Inner {
             journal: journal.clone(),
             eras: Eras::default(),
             late: self.late_rows(&dataflow)?,
+            dead: self.dead_rows(&dataflow)?,
             memory: self.memory.clone(),
             blobs: self.checkpoints_of(&name)?,
             start,

@@ -21,10 +21,13 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::scalar::ScalarValue;
 use headwater_core::EventTime;
 use headwater_core::time::nanos_per;
-use headwater_operators::Clocks;
+use headwater_operators::{Clocks, column_or_null};
 use headwater_plan::dataflow::Watermark;
 
 type Result<T> = std::result::Result<T, headwater_operators::OperatorError>;
+
+/// Whose expression fails, if one does.
+const WATERMARK: &str = "watermark";
 
 /// The watermark of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl ShardClock {
             self.watermark = greatest.max(before);
             return Ok(Clocks::Uniform(before));
         }
-        let candidates = nanos(&watermark.candidate.evaluate(batch)?.into_array(batch.num_rows())?)?;
+        let candidates = nanos(&column_or_null(&watermark.candidate, batch, WATERMARK)?)?;
         let events = nanos(batch.column(watermark.column))?;
         let mut greatest = before.0;
         let mut behind = false;
@@ -95,7 +98,7 @@ impl ShardClock {
         let greatest = match extent(batch, watermark, known) {
             Some((_, greatest)) => greatest,
             None => {
-                let candidates = watermark.candidate.evaluate(batch)?.into_array(batch.num_rows())?;
+                let candidates = column_or_null(&watermark.candidate, batch, WATERMARK)?;
                 max(&nanos(&candidates)?).map_or(EventTime::MIN, EventTime)
             }
         };
@@ -191,7 +194,7 @@ impl ShardClock {
 pub(crate) fn nanos(column: &ArrayRef) -> Result<TimestampNanosecondArray> {
     let DataType::Timestamp(unit, _) = column.data_type() else {
         return Err(headwater_operators::OperatorError::Expression {
-            operator: "watermark".into(),
+            operator: WATERMARK.into(),
             source: datafusion::error::DataFusionError::Plan(format!(
                 "a watermark must be a timestamp, this is {}",
                 column.data_type()

@@ -37,6 +37,7 @@ use super::sink::Results;
 use super::spill::{StateMemory, StatePart};
 use super::unsaid::Unsaid;
 use crate::JobState;
+use crate::dead::DeadRows;
 use crate::error::{Result, RunError};
 use crate::late::LateRows;
 use crate::options::LookupTable;
@@ -67,6 +68,8 @@ pub(crate) struct JobPlan {
     pub eras: Eras,
     /// Where late rows go.
     pub late: LateRows,
+    /// Where rows go for which an expression fails.
+    pub dead: DeadRows,
     /// What its state may take of memory; `None`: all it wants.
     pub memory: Option<Arc<StateMemory>>,
     /// Where its checkpoints lie.
@@ -424,16 +427,19 @@ impl Driver {
         let (mut group, rows_out) = self.plan.results.appends(&step.output, self.producer)?;
         let (late, rows_late) = self.plan.late.appends(&self.plan.name, &step.output.late, self.producer)?;
         group.extend(late);
+        let (dead, at) = (&step.output.failed, self.world.clock.now());
+        group.extend(self.plan.dead.appends(&self.plan.name, dead, at, self.producer)?);
         self.note(step.rows_in, rows_out, rows_late);
         self.submit(group, step.cut, step.watermark, step.output.answers)
     }
 
     /// Whether nothing of a step goes to the log but its line in the journal, which need not be there to know where the job began.
     fn says_nothing(&self, step: &Step) -> bool {
-        let StepOutput { rows, late, answers } = &step.output;
+        let StepOutput { rows, late, failed, answers } = &step.output;
         let is_counted = matches!(self.plan.results, Results::Counted(_));
         (is_counted || rows.is_empty())
             && late.is_empty()
+            && failed.is_empty()
             && answers.is_empty()
             && self.step > self.plan.journal.begins()
             && !self.pipeline.keeps_state()

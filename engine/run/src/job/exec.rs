@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{concat as concat_arrays, concat_batches};
+use datafusion::error::DataFusionError;
 use headwater_core::EventTime;
 use headwater_operators::{
-    Clocks, Late, LookupCache, LookupOperator, Operator, OperatorError, Output, Rows, Snapshot, StateEntries,
-    StateSize,
+    Clocks, Failed, Late, LookupCache, LookupOperator, Operator, OperatorError, Output, Rows, Snapshot,
+    StateEntries, StateSize,
 };
 use headwater_plan::dataflow::{Dataflow, Exchange, Stage, Upstream};
 use parking_lot::Mutex;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 use super::keyed::Keyed;
 use super::lookup::{Answer, StepAnswers};
 use super::spill::{Lease, StatePart};
+use crate::error::RunError;
 use crate::options::EngineOptions;
 
 type Result<T> = std::result::Result<T, OperatorError>;
@@ -38,11 +40,21 @@ pub(crate) struct StepOutput {
     pub rows: Vec<Rows>,
     /// The rows that came too late, in canonical order.
     pub late: Vec<Late>,
+    /// The rows for which an expression could not be computed, in canonical order.
+    pub failed: Vec<Failed>,
     /// What tables outside were asked and said.
     pub answers: Vec<Answer>,
 }
 
 impl StepOutput {
+    /// Refuses rows for which an expression failed: who looks on has no other place for them.
+    pub fn refuse_failed(&self) -> crate::error::Result<()> {
+        let Some(failed) = self.failed.first() else { return Ok(()) };
+        let source = DataFusionError::Execution(failed.reasons.first().cloned().unwrap_or_default());
+        let source = OperatorError::Expression { operator: failed.operator.to_owned(), source };
+        Err(RunError::Operator { job: "step".to_owned(), source })
+    }
+
     /// How many rows the result has.
     pub fn count(&self) -> u64 {
         self.rows.iter().map(|rows| rows.len() as u64).sum()
@@ -103,7 +115,7 @@ impl Executor {
         let before = std::mem::replace(&mut self.watermark, watermark);
         let dataflow = Arc::clone(&self.dataflow);
         let mut outputs: Vec<Vec<Rows>> = Vec::with_capacity(dataflow.stages.len());
-        let (mut late, mut answers) = (Vec::new(), Vec::new());
+        let (mut late, mut failed, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for (nth, (stage, instances)) in dataflow.stages.iter().zip(&mut self.stages).enumerate() {
             let held: Vec<Cow<'_, [Rows]>> = stage
                 .inputs
@@ -146,9 +158,10 @@ impl Executor {
             };
             drop(held);
             late.extend(output.late);
+            failed.extend(output.failed);
             outputs.push(output.rows);
         }
-        Ok(StepOutput { rows: outputs.pop().unwrap_or_default(), late, answers })
+        Ok(StepOutput { rows: outputs.pop().unwrap_or_default(), late, failed, answers })
     }
 
     /// What has changed in the state since the last call (or all of it), with the stage it belongs to.
@@ -363,6 +376,7 @@ fn run_stateless(
         let output = output?;
         all.rows.extend(output.rows);
         all.late.extend(output.late);
+        all.failed.extend(output.failed);
     }
     Ok(all)
 }
@@ -376,6 +390,7 @@ fn run_chain(chain: &mut [Box<dyn Operator>], input: usize, rows: Rows, out: &mu
             operator.on_batch(if nth == 0 { input } else { 0 }, rows, &mut output)?;
         }
         out.late.append(&mut output.late);
+        out.failed.append(&mut output.failed);
         now = output.rows;
         if now.is_empty() {
             return Ok(());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 use headwater_log::{From, Log, ShardBounds, StreamInfo};
-use headwater_operators::{Changes, Rows, StateBound, StateSize};
+use headwater_operators::{Changes, Failed, Rows, StateBound, StateSize};
 use headwater_plan::dataflow::{Dataflow, Exchange};
 
 use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
@@ -155,6 +155,8 @@ pub(crate) struct Pipeline {
     morsels: Morsels,
     /// Rows of a source that is ahead of others in event time would wait as state for these.
     aligned: bool,
+    /// Rows that were read for this step and of which a column could not be computed.
+    failed: Vec<Failed>,
     watermark: EventTime,
     steps: u64,
     answers: Answers,
@@ -193,6 +195,7 @@ impl Pipeline {
             dataflow,
             sources,
             executor,
+            failed: Vec::new(),
             watermark: EventTime::MIN,
             steps: 0,
             answers: Answers::default(),
@@ -612,6 +615,7 @@ impl Pipeline {
         for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
             let until = until(nth, shard_nth);
             let taken = shard.take(spec, until, self.watermark, self.morsels)?;
+            self.failed.append(&mut shard.failed);
             // One that is held back at an end may well have rows behind it.
             let is_held = matches!(until, Until::Budget { end, .. } if shard.position() >= end);
             if !taken.is_empty() || is_held {
@@ -641,10 +645,11 @@ impl Pipeline {
         advance: Option<EventTime>,
     ) -> Result<Step> {
         let rows_in = morsels.iter().flatten().map(|rows| rows.len() as u64).sum();
-        let output = self
+        let mut output = self
             .executor
             .step(morsels, watermark, self.answers.begin())
             .map_err(|error| RunError::Operator { job: "step".into(), source: error })?;
+        output.failed.splice(..0, self.failed.drain(..));
         self.watermark = watermark;
         self.steps += 1;
         if self.steps.is_multiple_of(MEASURE_STEPS) {

@@ -13,7 +13,7 @@ use arrow::datatypes::SchemaRef;
 use headwater_core::size::bytes_of_rows;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{ColumnBound, Durability, From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
-use headwater_operators::{Clocks, Rows};
+use headwater_operators::{Clocks, Failed, Rows, append_columns};
 use headwater_plan::dataflow::{Metadata, Source, Watermark};
 
 use super::clock::{NEW_CLOCK, ShardClock, nanos};
@@ -73,6 +73,8 @@ pub(crate) struct ShardInput {
     pub has_more: bool,
     /// Rows of an earlier event time are left out.
     pub since: Option<EventTime>,
+    /// The rows of the last step for which a column could not be computed.
+    pub failed: Vec<Failed>,
     /// The rows that are gone and were to be taken, of a stream that is kept in memory alone.
     pub lost: Option<Range<Sequence>>,
     reader: Box<dyn Reader>,
@@ -127,6 +129,7 @@ impl ShardInput {
             last_rows,
             has_more: false,
             since: None,
+            failed: Vec::new(),
             lost: None,
             reader,
             tells_time,
@@ -276,11 +279,17 @@ impl ShardInput {
                 Until::Cut(cut) => cut.0.saturating_sub(read.first.0) as usize,
             };
             self.rest = split(&mut read, within);
-            before_first += read.rows.num_rows().min(self.first.0.saturating_sub(read.first.0) as usize);
+            let before = read.rows.num_rows().min(self.first.0.saturating_sub(read.first.0) as usize);
+            before_first += before;
             rows += read.rows.num_rows();
             bytes += bytes_of_rows(&read.rows);
             let times = read.event_time.filter(|_| self.tells_time);
-            batches.push(Batch { rows: dress(source, self.shard, read)?, times });
+            let (rows, failed) = dress(source, self.shard, read)?;
+            if let Some((failed, places)) = failed {
+                before_first -= places.iter().filter(|place| **place < before).count();
+                self.failed.push(failed);
+            }
+            batches.push(Batch { rows, times });
         }
     }
 }
@@ -315,9 +324,15 @@ fn split(read: &mut ReadBatch, within: usize) -> Option<ReadBatch> {
     Some(rest)
 }
 
-/// Gives rows of the log the columns that a source promises: metadata behind, types as they were when the job was planned.
-fn dress(source: &Source, shard: ShardId, read: ReadBatch) -> Result<RecordBatch> {
-    let rows = read.rows.num_rows();
+/// Gives rows of the log the columns that a source promises: metadata behind, types as they were when the job was planned. Rows for
+/// which a column cannot be computed are left out, and said with their places.
+fn dress(
+    source: &Source,
+    shard: ShardId,
+    read: ReadBatch,
+) -> Result<(RecordBatch, Option<(Failed, Vec<usize>)>)> {
+    let mut rows = read.rows.num_rows();
+    let mut failed = None;
     let mut columns = metadata_columns(source.metadata, shard, &read)?;
     let mut all: Vec<ArrayRef> = read.rows.columns().to_vec();
     all.append(&mut columns);
@@ -326,16 +341,19 @@ fn dress(source: &Source, shard: ShardId, read: ReadBatch) -> Result<RecordBatch
             *column = cast(column, field.data_type())?;
         }
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let options = |rows: usize| RecordBatchOptions::new().with_row_count(Some(rows));
     if !source.computed.is_empty() {
         let read: Vec<usize> = (0..all.len()).collect();
         let schema = Arc::new(source.schema.project(&read)?);
-        let batch = RecordBatch::try_new_with_options(schema, all.clone(), &options)?;
-        for expr in &source.computed {
-            all.push(expr.evaluate(&batch)?.into_array(rows)?);
-        }
+        let batch = RecordBatch::try_new_with_options(schema, all, &options(rows))?;
+        let computed = append_columns(batch, &source.computed, "computed column");
+        let (batch, computed, left_out) = computed.map_err(|error| operator_error(source, error))?;
+        rows = batch.num_rows();
+        all = batch.columns().iter().cloned().chain(computed).collect();
+        failed = left_out;
     }
-    Ok(RecordBatch::try_new_with_options(Arc::clone(&source.schema), all, &options)?)
+    let batch = RecordBatch::try_new_with_options(Arc::clone(&source.schema), all, &options(rows))?;
+    Ok((batch, failed))
 }
 
 /// The metadata columns of some rows of the log, in their order.

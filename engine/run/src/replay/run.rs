@@ -187,6 +187,9 @@ impl<'a> Replay<'a> {
                 (self.count, step)
             }
         };
+        if self.watched.spec.query.is_some() {
+            step.output.refuse_failed()?;
+        }
         if let Some(pace) = &mut self.pace {
             pace.wait(self.inner, self.watched, self.pipeline.latest())?;
         }

@@ -160,6 +160,7 @@ impl QueryTail {
         let Some(step) = step else {
             return Ok(Next::Wait(Quiet::deadline(&mut self.pipeline, now)));
         };
+        step.output.refuse_failed()?;
         for rows in &step.output.rows {
             self.ready.push_back(self.batch(rows)?);
         }

@@ -55,6 +55,7 @@ mod timed;
 mod trigger_sets;
 mod triggers;
 mod troubles;
+mod uncomputed;
 mod unsaid;
 mod unstarted;
 mod updating;

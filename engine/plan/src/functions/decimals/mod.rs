@@ -1,0 +1,10 @@
+//! Exact numbers that outgrow their type. As in Flink the result is NULL then, and as many digits lie behind the point as there is room
+//! for.
+
+mod arithmetic;
+mod casts;
+mod kind;
+
+pub(crate) use arithmetic::DecimalPlanner;
+pub(crate) use casts::DecimalCasts;
+pub(crate) use casts::narrows;
