@@ -18,7 +18,7 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::names::{Mode, World, rename};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::session::new_session;
-use crate::statement::{CreateFunction, Explain, ExplainMode, Insert, Parsed, Query, Statement};
+use crate::statement::{CreateFunction, Explain, ExplainMode, Insert, Parsed, Query, Statement, Together};
 use crate::stream;
 use crate::translate::translate;
 use crate::trigger::{self, TriggerDef, TriggerPlan};
@@ -266,6 +266,9 @@ impl Planner {
         explain: &Explain,
     ) -> Result<Explained> {
         let parsed = &explain.statement;
+        if let Statement::Together(together) = &parsed.statement {
+            return self.explain_together(catalog, tables, explain, together);
+        }
         if let Statement::CreateTrigger(trigger) = &parsed.statement {
             let plan = self.trigger(catalog, tables, &trigger.definition)?;
             return Ok(Explained::Text(format!("streaming plan\n{}", plan.dataflow.explain())));
@@ -314,6 +317,41 @@ impl Planner {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The plans of all that a statement set, or CREATE TABLE AS, inserts.
+    fn explain_together(
+        &self,
+        catalog: &Catalog,
+        tables: &Arc<dyn Tables>,
+        explain: &Explain,
+        together: &Together,
+    ) -> Result<Explained> {
+        if matches!(explain.mode, ExplainMode::Batch | ExplainMode::Analyze) {
+            let parsed = &explain.statement;
+            return Err(SqlError::new(Mistake::Syntax, "what is inserted together goes on, and is no batch")
+                .at(parsed.position, &parsed.script)
+                .hint(
+                    "EXPLAIN STATEMENT SET BEGIN ... END, or EXPLAIN BATCH INSERT INTO ... of one of them",
+                ));
+        }
+        let mut after = catalog.clone();
+        if let Some(table) = &together.table {
+            after = after.apply(table)?.0;
+        }
+        let mut plans = Vec::with_capacity(together.inserts.len());
+        for insert in &together.inserts {
+            let Statement::Insert(Insert { target, .. }) = &insert.statement else { continue };
+            if after.stream(&target.value).is_none() {
+                let script = &insert.script;
+                return Err(after.unknown(target, "stream or table").at(target.position, script));
+            }
+            let one = Explain { mode: explain.mode, statement: Box::new(insert.clone()) };
+            if let Explained::Text(plan) = self.explain(&after, tables, &one)? {
+                plans.push(format!("INSERT INTO {}\n{plan}", target.value));
+            }
+        }
+        Ok(Explained::Text(plans.join("\n")))
     }
 
     /// Types that do not fit, and constants that a function refuses, are found here, where the query's text is at hand, and not when the

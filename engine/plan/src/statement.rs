@@ -382,7 +382,7 @@ pub enum Show {
 pub struct Explain {
     /// Which plan.
     pub mode: ExplainMode,
-    /// Of what: a query, an insert, `CREATE JOB` or `CREATE MATERIALIZED VIEW`.
+    /// Of what: a query, an insert, a statement set, `CREATE JOB` or `CREATE MATERIALIZED VIEW`.
     pub statement: Box<Parsed>,
 }
 

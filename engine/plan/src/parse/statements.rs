@@ -11,7 +11,7 @@ use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
 use super::scaling::read_alter_group;
-use super::together::{read_begin, read_execute};
+use super::together::{read_begin, read_execute, read_set as read_statement_set};
 use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{
@@ -217,19 +217,36 @@ fn read_explain(reader: &mut Reader) -> Result<Statement> {
         ExplainMode::Analyze
     } else {
         let _ = reader.take_words("STREAMING") || reader.take_words("PLAN FOR");
+        pass_details(reader);
         ExplainMode::Streaming
     };
-    let inner = read_statement(reader)?;
+    let inner = if reader.sees("STATEMENT") {
+        let position = reader.position();
+        reader.expect_words("STATEMENT SET BEGIN")?;
+        let statement = read_statement_set(reader)?;
+        Parsed { statement, text: reader.text_since(position), position, script: reader.script().clone() }
+    } else {
+        read_statement(reader)?
+    };
     match inner.statement {
         Statement::Query(_)
         | Statement::Insert(_)
         | Statement::CreateJob(_)
         | Statement::CreateMaterializedView(_)
         | Statement::CreateTrigger(_)
+        | Statement::Together(_)
         | Statement::CreateView(_) => Ok(Statement::Explain(Explain { mode, statement: Box::new(inner) })),
         _ => Err(SqlError::new(Mistake::Syntax, "only queries and what runs them have a plan")
             .at(inner.position, reader.script())
             .hint("EXPLAIN SELECT ..., EXPLAIN INSERT INTO ..., EXPLAIN CREATE JOB ...")),
+    }
+}
+
+/// What Flink's users ask for besides the plan: how rows change stands in it anyhow, and the others are its optimiser's.
+fn pass_details(reader: &mut Reader) {
+    const DETAILS: [&str; 4] = ["ESTIMATED_COST", "CHANGELOG_MODE", "PLAN_ADVICE", "JSON_EXECUTION_PLAN"];
+    while DETAILS.iter().any(|detail| reader.take_words(detail)) {
+        reader.take(&Token::Comma);
     }
 }
 

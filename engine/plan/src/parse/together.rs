@@ -28,7 +28,8 @@ pub(super) fn read_begin(reader: &mut Reader) -> Result<Statement> {
     read_set(reader)
 }
 
-fn read_set(reader: &mut Reader) -> Result<Statement> {
+/// The INSERT INTO of a set, behind its BEGIN.
+pub(super) fn read_set(reader: &mut Reader) -> Result<Statement> {
     let mut statements = Vec::new();
     loop {
         while reader.take(&Token::SemiColon) {}

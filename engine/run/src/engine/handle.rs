@@ -164,7 +164,8 @@ impl Engine {
             Statement::Insert(insert) => {
                 let (accepted, dead) = inner.insert(insert).await?;
                 let note = format!("{dead} rows went to system.dead_letters");
-                let notes = if dead > 0 { vec![note] } else { Vec::new() };
+                let mut notes = if dead > 0 { vec![note] } else { Vec::new() };
+                notes.extend(inner.done_once(insert));
                 return Ok(Answer::Done { tag: format!("INSERT {accepted}"), notes });
             }
             Statement::Set(set) => {

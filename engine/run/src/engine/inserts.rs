@@ -46,6 +46,24 @@ impl Inner {
         }))
     }
 
+    /// What somebody is told whose INSERT INTO has been done once, although rows may follow in what it read.
+    pub fn done_once(&self, insert: &Insert) -> Option<String> {
+        if insert.settings.goes_on.is_some() {
+            return None;
+        }
+        let catalog = self.catalog();
+        let goes_on = |name: &String| match catalog.get(name) {
+            Some(Entry::Stream(_) | Entry::MaterializedView(_)) => Some(name.clone()),
+            _ => None,
+        };
+        let name = inputs_of(&catalog, &insert.query).iter().find_map(goes_on)?;
+        Some(format!(
+            "done once, over the rows of {name} so far; to go on with those that follow: SET 'execution.runtime-mode' = 'streaming' \
+             before it, or CREATE JOB name AS INSERT INTO {} ...",
+            insert.target.value
+        ))
+    }
+
     /// Makes a job of an INSERT INTO.
     pub async fn insert_on(self: &Arc<Self>, insert: &Insert, parsed: &Parsed) -> Result<Defined> {
         let job = as_job(&self.catalog(), insert, parsed);
