@@ -48,6 +48,8 @@ pub(crate) struct SinkTask<M> {
     stopped: watch::Receiver<bool>,
     name: String,
     info: Arc<StreamInfo>,
+    /// The columns that are delivered; `None`: all of them.
+    columns: Option<Vec<usize>>,
     make: M,
     backoff: Backoff,
     /// What is safe outside; `None` before the stored cursor was read.
@@ -131,6 +133,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             stopped,
             name,
             info,
+            columns: None,
             make,
             backoff: Backoff::default(),
             flushed: None,
@@ -143,6 +146,11 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             named: None,
             narrow: None,
         }
+    }
+
+    /// The same of some columns of the stream alone.
+    pub(crate) fn of_columns(self, columns: Option<Vec<usize>>) -> Self {
+        Self { columns, ..self }
     }
 
     /// Runs until the task is told to stop, or the sink fails for good.
@@ -477,7 +485,8 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             }
             let from = wanted.max(bounds.first);
             delivered.insert(shard, from);
-            let spec = ReadSpec { from: ReadFrom::Sequence(from), ..ReadSpec::all(self.info.id, shard) };
+            let (from, projection) = (ReadFrom::Sequence(from), self.columns.clone());
+            let spec = ReadSpec { from, projection, ..ReadSpec::all(self.info.id, shard) };
             readers.push(self.log.read(spec)?);
         }
         Ok(Open { sink, readers, delivered, waiting_since: None, rest: None })

@@ -1,11 +1,11 @@
 //! Runs sources and sinks: opens them anew after outages, keeps their places, shows how they fare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, StreamId, StreamName, World};
-use headwater_ingest::{CURSORS, FormatOptions, Ingest, Marks, Options};
+use headwater_ingest::{CURSORS, FormatOptions, Ingest, IngestError, Marks, Options};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -145,9 +145,20 @@ impl ConnectorSupervisor {
 
     /// Starts to deliver a stream, from where the sink of this name stood, or else from the oldest row.
     pub fn start_sink(&self, def: ConnectorDef) -> Result<Handle> {
+        self.start_sink_without(def, &BTreeSet::new())
+    }
+
+    /// The same, but for some columns, which the outside does not get to know.
+    pub fn start_sink_without(&self, def: ConnectorDef, left_out: &BTreeSet<String>) -> Result<Handle> {
         let info = self.ingest.log().stream_named(def.stream.as_str())?;
-        let mut context =
-            self.context(&def, info.id, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
+        let fields = info.spec.schema.fields().iter().enumerate();
+        let kept: Vec<usize> =
+            fields.filter(|(_, field)| !left_out.contains(field.name())).map(|(nth, _)| nth).collect();
+        let schema = Arc::new(info.spec.schema.project(&kept).map_err(IngestError::from)?);
+        let event_time = info.spec.event_time.clone().filter(|column| !left_out.contains(column));
+        let mut context = self.context(&def, info.id, schema, event_time);
+        context.metadata.retain(|column, _| !left_out.contains(column));
+        let kept = (!left_out.is_empty()).then_some(kept);
         make_sink(&def.connector, context.clone(), def.options())?;
         let (handle, board, stopped) = self.handle(def.status("sink"));
         context.created = info.created;
@@ -158,7 +169,7 @@ impl ConnectorSupervisor {
         let cursors = Arc::clone(&self.cursors);
         let world = self.ingest.world().clone();
         let task = SinkTask::new(world, log, cursors, board, stopped, def_name(&handle), info, make, parking);
-        self.runtime.spawn(task.run());
+        self.runtime.spawn(task.of_columns(kept).run());
         Ok(handle)
     }
 

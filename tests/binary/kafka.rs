@@ -90,7 +90,7 @@ async fn a_topic_flows_into_a_stream_and_a_jobs_result_into_a_topic_once_through
         "CREATE TABLE readings (device STRING, n BIGINT, at BIGINT METADATA FROM 'offset' VIRTUAL)
          WITH (connector = 'kafka', type = 'source', topic = '{from}', format = 'json', {reach},
                'properties.sasl.password' = '{{{{ FLEET_PASSWORD }}}}');
-         CREATE TABLE doubled (device STRING, twice BIGINT)
+         CREATE TABLE doubled (device STRING, twice BIGINT, at BIGINT METADATA FROM 'offset' VIRTUAL)
          WITH (connector = 'kafka', type = 'sink', topic = '{to}', format = 'json', {reach},
                'key.format' = 'raw', 'key.fields' = 'device', 'sink.transactional-id-prefix' = '{to}');
          CREATE JOB doubling AS INSERT INTO doubled SELECT device, n * 2 FROM readings WHERE n % 3 = 0;"
@@ -117,6 +117,11 @@ async fn a_topic_flows_into_a_stream_and_a_jobs_result_into_a_topic_once_through
     let mut found: Vec<u64> =
         kafka.consume(&to, 200).iter().map(|row| row["twice"].as_u64().unwrap()).collect();
     found.sort_unstable();
+    let is_delivered = |row: &Value| row.get("at").is_some();
+    assert!(
+        !kafka.consume(&to).iter().any(is_delivered),
+        "what is only read is no column of what is written"
+    );
     assert_eq!(found, (0..600).filter(|n| n % 3 == 0).map(|n| n * 2).collect::<Vec<u64>>());
     assert_eq!(server.terminate(), Some(0));
 }

@@ -1,6 +1,6 @@
 //! A log, and lives of a connector on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,15 @@ impl Lab {
         let start = |supervisor: &ConnectorSupervisor| supervisor.start_sink(def.clone()).unwrap();
         let is_idle = |status: &Status| status.lag == Some(0);
         self.life(millis, start, is_idle, |runtime| runtime.shutdown_timeout(PATIENCE))
+    }
+
+    /// The same until nothing is left to deliver, without a column.
+    pub fn sink_life_without(&self, def: &ConnectorDef, column: &str) -> Option<Status> {
+        let left_out = BTreeSet::from([column.to_owned()]);
+        let start =
+            |supervisor: &ConnectorSupervisor| supervisor.start_sink_without(def.clone(), &left_out).unwrap();
+        let is_idle = |status: &Status| status.lag == Some(0);
+        self.life(None, start, is_idle, |runtime| runtime.shutdown_timeout(Duration::from_secs(10)))
     }
 
     fn life(

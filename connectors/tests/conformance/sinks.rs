@@ -97,6 +97,23 @@ fn a_growing_file_holds_each_row_once() {
 }
 
 #[test]
+fn columns_that_are_left_out_are_not_delivered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.jsonl");
+    let lab = Lab::new(2);
+    lab.fill(0, 100);
+    let def = def("single_file", &[("path", path.to_str().unwrap())]);
+    lab.sink_life_without(&def, "text").unwrap();
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let row = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(row.as_object().unwrap().len(), 1, "{line}");
+        row["n"].as_i64().unwrap()
+    };
+    assert_dense(lines.lines().map(row).collect(), 100);
+}
+
+#[test]
 fn what_is_stopped_was_flushed() {
     let dir = tempfile::tempdir().unwrap();
     let lab = Lab::new(1);

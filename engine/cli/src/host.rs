@@ -1,11 +1,11 @@
 //! Lets the engine run the connectors of `headwater-connectors`, of which it knows nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_lookup, make_sink, make_source};
 use headwater_connectors::{
@@ -85,7 +85,10 @@ impl Connectors {
     /// Checks a connector's name and options by making it; whether its input ends by itself.
     fn check(&self, table: &ConnectorTable) -> std::result::Result<bool, String> {
         let def = def_of(&table.def)?;
-        let context = self.context_of(&table.def, &def);
+        let mut context = self.context_of(&table.def, &def);
+        if table.role == Role::Sink && !table.def.read_only.is_empty() {
+            leave_out(&mut context, &table.def.read_only);
+        }
         let options = Options::new(format!("connector {}", def.connector), def.options);
         let bounded = match table.role {
             Role::Source => make_source(&def.connector, context, options).map(|source| source.is_bounded()),
@@ -138,7 +141,7 @@ impl ConnectorHost for Connectors {
         let supervisor = self.supervisor(&ingest).map_err(|error| failed(error.to_string()))?;
         let handle = match table.role {
             Role::Source => supervisor.start_source(def, move |_| ended()),
-            Role::Sink => supervisor.start_sink(def),
+            Role::Sink => supervisor.start_sink_without(def, &table.def.read_only),
         };
         let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
         let stream = ingest.log().stream_named(&table.def.name)?.id;
@@ -222,6 +225,14 @@ impl ConnectorHost for Connectors {
         let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(SCALING_ACTIVITIES)?.id);
         Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream }))
     }
+}
+
+/// What is only read is no column of what is written, as in Flink.
+fn leave_out(context: &mut Context, columns: &BTreeSet<String>) {
+    let fields = context.schema.fields().iter().filter(|field| !columns.contains(field.name()));
+    context.schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
+    context.metadata.retain(|column, _| !columns.contains(column));
+    context.event_time = context.event_time.take().filter(|column| !columns.contains(column));
 }
 
 fn actuator_of(actuator: &GroupActuator) -> std::result::Result<ActuatorDef, String> {
