@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, Query as Ast, Select, Spanned, TableAlias, TableFactor, TableVersion,
     Visit, VisitMut, Visitor, VisitorMut,
@@ -29,6 +30,11 @@ const HINT: &str = "s JOIN d FOR SYSTEM_TIME AS OF PROCTIME() AS d ON s.key = d.
 /// The table that a name in a plan means, if it is one that is looked up.
 pub(crate) fn looked_up_name(name: &str) -> Option<&str> {
     name.strip_prefix(LOOKUP)?.strip_prefix('.')
+}
+
+/// The name in a plan of a table that is looked up.
+pub(crate) fn reference(table: &StreamDef) -> TableReference {
+    TableReference::partial(LOOKUP, table.name.as_str())
 }
 
 /// The tables that a query looks rows up in, and does not read otherwise.

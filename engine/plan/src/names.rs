@@ -204,7 +204,12 @@ impl<'a> Names<'a> {
     fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {
         let World { catalog, tables, mode, .. } = self.world;
         if let Some(table) = looked_up_name(name).and_then(|name| catalog.stream(name)) {
-            return Ok(StreamTable::source(Declared::stored(&table.own_schema()), false));
+            let source = StreamTable::source(Declared::stored(&table.own_schema()), false);
+            if table.computed.is_empty() {
+                return Ok(source);
+            }
+            let stored = LogicalPlanBuilder::scan(lookup::reference(table), source, None)?.build()?;
+            return self.with_computed(table, stored);
         }
         if let Some(name) = as_of::versions_name(name) {
             return self.versions(name);

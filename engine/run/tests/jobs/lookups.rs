@@ -142,6 +142,40 @@ fn inner_and_left_joins_as_in_a_batch() {
 }
 
 #[test]
+fn columns_that_are_computed_from_what_was_answered_are_there_like_others() {
+    let rows = [("a", 1_000, 1), ("x", 2_000, 2), ("b", 3_000, 3)];
+    let all = ["a 1 site-10 20", "b 3 site-10 20", "b 3 site-11 22", "x 2 null null"];
+    for (join, more, expect) in [
+        ("LEFT JOIN", "", &all[..]),
+        ("JOIN", "AND s.twice > 20", &all[2..3]),
+        ("LEFT JOIN", "WHERE s.label = 'site-10'", &all[..2]),
+    ] {
+        let outside = Outside::new(100, None);
+        let mut machine = Machine::with_connectors(4, Arc::new(outside.clone()));
+        machine.create_readings(2);
+        machine
+            .sql(&SITES.replace("owner STRING", "owner STRING, label AS 'site-' || site, twice AS site * 2"));
+        machine.sql(&format!(
+            "CREATE MATERIALIZED VIEW placed AS SELECT r.device, r.value, s.label, s.twice FROM readings r \
+             {join} sites FOR SYSTEM_TIME AS OF PROCTIME() AS s ON r.device = s.device {more}"
+        ));
+        machine.append(&rows);
+        machine.catch_up();
+        machine.kill(2);
+        machine.catch_up();
+        let mut found = machine.rows("placed");
+        found.sort();
+        assert_eq!(found, expect, "{join} {more}");
+    }
+    let machine = machine(4, &Outside::new(1, None));
+    machine.sql("CREATE TABLE others (device STRING, site BIGINT, name AS UPPER(device)) WITH (connector = 'jdbc', url = 'x')");
+    let asked = "CREATE MATERIALIZED VIEW v AS SELECT r.value FROM readings r \
+        JOIN others FOR SYSTEM_TIME AS OF PROCTIME() AS o ON r.device = o.name";
+    let error = machine.execute(asked).unwrap_err().to_string();
+    assert!(error.contains("can be asked by its columns alone"), "{error}");
+}
+
+#[test]
 fn answers_are_those_of_the_journal_whenever_the_process_dies() {
     for seed in 0..20 {
         let outside = Outside::new(3, None);
