@@ -6,9 +6,13 @@ use arrow::datatypes::{DataType, IntervalMonthDayNano, Schema, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, Operator};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
+
+use crate::functions::is_expanded;
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
@@ -18,7 +22,22 @@ pub(crate) fn physical_expr(
     expr: Expr,
     names: &DFSchema,
 ) -> Result<Arc<dyn PhysicalExpr>> {
+    let expr = expanded(state, expr, names)?;
     plain_intervals(state.create_physical_expr(expr, names)?, names.as_arrow())
+}
+
+/// Puts what they stand for in the place of functions that are never called, which no optimiser may have seen: in a trigger's condition,
+/// in the body of a function.
+fn expanded(state: &SessionState, expr: Expr, names: &DFSchema) -> Result<Expr> {
+    let is_left =
+        expr.exists(|part| Ok(matches!(part, Expr::ScalarFunction(call) if is_expanded(&call.func))))?;
+    if !is_left {
+        return Ok(expr);
+    }
+    let context = SimplifyContext::builder().with_schema(Arc::new(names.clone()));
+    let context = context.with_config_options(Arc::clone(state.config_options()));
+    let simplifier = ExprSimplifier::new(context.build());
+    simplifier.simplify(simplifier.coerce(expr, names)?)
 }
 
 /// Makes `time - INTERVAL '4' SECOND` a subtraction of numbers. As an interval of months, days and nanoseconds it is computed

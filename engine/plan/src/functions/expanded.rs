@@ -26,6 +26,11 @@ impl Expanded {
     }
 }
 
+/// Whether a function is one of these.
+pub(crate) fn is_expanded(function: &ScalarUDF) -> bool {
+    function.inner().is::<Expanded>()
+}
+
 impl PartialEq for Expanded {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

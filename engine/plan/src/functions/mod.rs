@@ -9,6 +9,7 @@ mod parameters;
 
 pub(crate) use decimals::{DecimalCasts, DecimalPlanner, narrows};
 pub(crate) use elements::{FIELD, PLACES, ROWS, ROWS_OR_NULL, functions as element_functions};
+pub(crate) use expanded::is_expanded;
 pub(crate) use flink::functions as flink_functions;
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};
 pub(crate) use parameters::take_parameters;

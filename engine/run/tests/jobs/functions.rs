@@ -49,6 +49,26 @@ fn a_job_keeps_the_functions_that_it_was_made_with() {
 }
 
 #[test]
+fn a_body_may_call_what_stands_for_an_expression_itself() {
+    let machine = Machine::new(6);
+    machine.create_readings(1);
+    // Their arguments are more than a column and are named twice, so that they are called.
+    machine.sql(
+        "CREATE FUNCTION rest(x BIGINT) RETURNS BIGINT RETURN MOD(x, 7) + 100 * x;
+         CREATE FUNCTION more(x BIGINT) RETURNS DOUBLE RETURN rest(x + 1) + x * LOG(10, 100);
+         CREATE MATERIALIZED VIEW v AS SELECT value, rest(value * value) AS a, more(value * value) AS b FROM readings;
+         CREATE TRIGGER t ON readings WHEN MOD(value, 2) = 0",
+    );
+    machine.append(&[("a", 1_000, 1), ("a", 2_000, 4)]);
+    machine.catch_up();
+    // 1 + 100 and 2 + 1600; 2 + 200 + 2 and 3 + 1700 + 32.
+    assert_eq!(machine.query("SELECT * FROM v"), ["1 101 204.0", "4 1602 1735.0"]);
+    let batch = "SELECT value, rest(value * value), more(value * value) FROM readings";
+    assert_eq!(machine.query(batch), machine.query("SELECT * FROM v"));
+    assert_eq!(machine.query("SELECT value FROM t"), ["4"]);
+}
+
+#[test]
 fn functions_are_shown_and_described() {
     let mut machine = prepared(5);
     machine.restart(1);

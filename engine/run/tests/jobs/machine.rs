@@ -169,6 +169,15 @@ impl Machine {
         self.runtime.block_on(self.engine().execute(sql)).map(drop)
     }
 
+    /// What the last of some statements is answered with, beside its tag.
+    pub fn notes(&self, sql: &str) -> Vec<String> {
+        let answers = self.runtime.block_on(self.engine().execute(sql));
+        match answers.unwrap_or_else(|error| panic!("{error}\n{sql}")).pop() {
+            Some(headwater_run::Answer::Done { notes, .. }) => notes,
+            _ => panic!("rows: {sql}"),
+        }
+    }
+
     /// The rows that a bounded query gives, as text, sorted.
     pub fn query(&self, sql: &str) -> Vec<String> {
         let mut lines: Vec<String> = self.batches(sql).iter().flat_map(text_of).collect();

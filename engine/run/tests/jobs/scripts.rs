@@ -99,6 +99,47 @@ fn a_set_is_made_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn the_plans_of_a_set_are_shown_one_behind_the_other_and_nothing_is_made() {
+    let machine = Machine::new(3);
+    machine.sql(STREAMS);
+    let set = SET.trim_start_matches("EXECUTE ");
+    for explain in [
+        format!("EXPLAIN {set}"),
+        format!("EXPLAIN PLAN FOR {SET}"),
+        format!("EXPLAIN CHANGELOG_MODE, PLAN_ADVICE {SET}"),
+    ] {
+        let plan = machine.query(&explain);
+        for line in ["INSERT INTO high", "INSERT INTO minutes", "streaming plan"] {
+            assert!(plan.iter().any(|found| found == line), "{line}: {plan:#?}");
+        }
+        assert!(plan.iter().any(|line| line.contains("TumbleFinal")), "{plan:#?}");
+    }
+    let table = "EXPLAIN CREATE TABLE more WITH ('connector' = 'x') AS SELECT device, value * 2 AS twice FROM readings";
+    assert!(machine.query(table).contains(&"INSERT INTO more".to_owned()));
+    for (bad, told) in [
+        (SET.replace("INTO high", "INTO hihg"), "did you mean 'high'?"),
+        (SET.replace("device, value", "device, valu"), "there is no column 'valu'"),
+        (format!("BATCH {SET}"), "is no batch"),
+    ] {
+        let error = machine.try_query(&format!("EXPLAIN {bad}")).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    assert!(machine.engine().jobs().is_empty() && machine.engine().catalog().get("more").is_none());
+}
+
+#[test]
+fn an_insert_that_was_done_once_says_so() {
+    let machine = Machine::new(3);
+    machine.sql(STREAMS);
+    let once = machine.notes("INSERT INTO high SELECT device, value FROM readings");
+    assert!(once.len() == 1 && once[0].contains("done once, over the rows of readings so far"), "{once:?}");
+    assert!(once[0].contains("CREATE JOB name AS INSERT INTO high"), "{once:?}");
+    assert!(machine.notes("INSERT INTO high VALUES ('a', 1)").is_empty());
+    let asked = "SET 'execution.runtime-mode' = 'batch'; INSERT INTO high SELECT device, value FROM readings";
+    assert!(machine.notes(asked).is_empty(), "whoever asks for it knows");
+}
+
+#[test]
 fn a_stream_like_another_takes_over_what_it_does_not_say_itself() {
     let mut machine = Machine::new(4);
     machine.sql(
