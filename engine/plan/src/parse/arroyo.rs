@@ -11,7 +11,8 @@
 //!  FROM TABLE(TUMBLE(DATA => TABLE r, SIZE => INTERVAL '1 minute')) AS r GROUP BY device, window_start, window_end
 //! ```
 //!
-//! A window without a time column is over the stream's own event time. A session is kept for each of the other keys.
+//! A window without a time column is over the stream's own event time; one with such a column is Flink's ([`super::group_windows`]). A
+//! session is kept for each of the other keys.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
@@ -20,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::dialect::{select_all_from, table_argument};
+use super::group_windows;
 use super::reader::{name_of, normal, position};
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Script;
@@ -34,6 +36,7 @@ pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()>
     let at = position(call.name.span().start);
     let refuse = |message: &str| SqlError::new(Mistake::Window, message).at(at, script);
     let arguments = named_arguments(&call).map_err(|error| error.at(at, script))?;
+    let has_time = group_windows::name_bounds(select, &name_of(&call.name).to_lowercase());
     let GroupByExpr::Expressions(keys, _) = &mut select.group_by else {
         return Err(refuse("a window function belongs into GROUP BY"));
     };
@@ -52,6 +55,7 @@ pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()>
     *keys = others;
     // A number counts the columns of SELECT, which stay as many as they were.
     keys.extend([column("window_start"), column("window_end")]);
+    keys.extend(has_time.then(|| column("window_time")));
     let [from] = select.from.as_mut_slice() else {
         return Err(refuse("a window function in GROUP BY needs exactly one table"));
     };
@@ -129,7 +133,7 @@ fn resolve<'a>(key: &'a Expr, projection: &'a [SelectItem]) -> Option<&'a Expr> 
 fn named_arguments(call: &Function) -> Result<Vec<(&'static str, Expr)>> {
     let window = name_of(&call.name).to_uppercase();
     let names = FUNCTIONS.iter().find(|(known, _)| *known == window).map_or(&[][..], |(_, names)| *names);
-    let given: Vec<Expr> = match &call.args {
+    let mut given: Vec<Expr> = match &call.args {
         FunctionArguments::List(list) => list
             .args
             .iter()
@@ -140,6 +144,7 @@ fn named_arguments(call: &Function) -> Result<Vec<(&'static str, Expr)>> {
             .collect(),
         _ => Vec::new(),
     };
+    let time = group_windows::time_of(&mut given, names.len());
     if given.len() != names.len() {
         let usage: Vec<_> =
             names.iter().map(|name| format!("INTERVAL '...' /* {} */", name.to_lowercase())).collect();
@@ -150,7 +155,8 @@ fn named_arguments(call: &Function) -> Result<Vec<(&'static str, Expr)>> {
         )
         .hint(format!("{window}({})", usage.join(", "))));
     }
-    Ok(names.iter().copied().zip(given).collect())
+    let time = time.map(|time| ("TIMECOL", time));
+    Ok(time.into_iter().chain(names.iter().copied().zip(given)).collect())
 }
 
 /// The table in a window, under the name that it had.

@@ -7,6 +7,7 @@ use super::alarms::read_alarm;
 use super::archive::read_archive;
 use super::functions::read_function;
 use super::mapreduce::read_mapreduce;
+use super::options::read_options;
 use super::reader::Reader;
 use super::scaling::read_scaling;
 use super::statements::read_insert;
@@ -39,6 +40,20 @@ pub(super) fn read_create(reader: &mut Reader) -> Result<Statement> {
     read_new(reader, or_replace)
 }
 
+/// What scripts of Flink's say before their tables, behind `CREATE DATABASE`.
+fn read_database(reader: &mut Reader) -> Result<Statement> {
+    reader.take_words("IF NOT EXISTS");
+    let name = reader.name("a database")?;
+    if reader.take_words("COMMENT") {
+        reader.string("a comment")?;
+    }
+    if reader.take_words("WITH") {
+        read_options(reader)?;
+    }
+    let why = "there is one catalog here, and a name is what stands there, with dots or without";
+    Ok(Statement::PassedOver(format!("'{}' is passed over: {why}", name.value)))
+}
+
 /// What follows on `CREATE [OR REPLACE]`.
 pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     // There are no sessions whose end anything could be gone with.
@@ -51,6 +66,8 @@ pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statemen
     }
     if temporary {
         reader.take_words("SYSTEM");
+    } else if reader.take_words("DATABASE") {
+        return read_database(reader);
     }
     if reader.sees("FUNCTION") {
         return read_function(reader, or_replace);
@@ -108,6 +125,9 @@ fn read_view(reader: &mut Reader, or_replace: bool) -> Result<CreateView> {
         Token::LParen => reader.columns()?.into_iter().map(|column| column.value).collect(),
         _ => Vec::new(),
     };
+    if reader.take_words("COMMENT") {
+        reader.string("a comment")?;
+    }
     reader.expect_words("AS")?;
     let query = reader.query()?;
     let definition = ViewDef { name: name.value.clone(), columns, query };

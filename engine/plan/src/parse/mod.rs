@@ -16,6 +16,7 @@ mod flink;
 mod functions;
 mod given;
 mod given_columns;
+mod group_windows;
 mod json;
 mod json_aggregates;
 mod like;

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::dialect::HeadwaterDialect;
 use super::options::{duration, read_value};
@@ -45,6 +45,22 @@ impl Quoted {
     }
 }
 
+/// Refuses Flink's `t /*+ OPTIONS('key' = 'value') */`, which would otherwise be a comment, and the table read without the option.
+fn refuse_table_options(tokens: &[TokenWithSpan], script: &Script) -> Result<()> {
+    let is_hint = |token: &&TokenWithSpan| match &token.token {
+        Token::Whitespace(Whitespace::MultiLineComment(text)) => {
+            let hint = text.strip_prefix('+').map(str::trim_start).and_then(|hint| hint.get(..7));
+            hint.is_some_and(|name| name.eq_ignore_ascii_case("OPTIONS"))
+        }
+        _ => false,
+    };
+    let Some(token) = tokens.iter().find(is_hint) else { return Ok(()) };
+    let message = "the options of a table hold for all who read it, and none are given where it is read";
+    Err(SqlError::new(Mistake::Option, message)
+        .at(position(token.span.start), script)
+        .hint("CREATE TABLE ... WITH ('key' = 'value'), or ALTER TABLE t SET ('key' = 'value')"))
+}
+
 impl Reader {
     pub(super) fn new(text: &str) -> Result<Self> {
         Self::part(text, Position { line: 1, column: 1 }, false, Script::new(text))
@@ -64,6 +80,7 @@ impl Reader {
                 *place = Location { line, column };
             }
         }
+        refuse_table_options(&tokens, &script)?;
         let end = moved(end_of(text));
         let mut tokens = unify_patterns(tokens, &script)?;
         let as_of = AsOfJoins::take(&mut tokens);

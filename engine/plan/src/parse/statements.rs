@@ -19,9 +19,10 @@ use crate::statement::{
     Statement, StreamChange,
 };
 
-const FIRST_WORDS: [&str; 22] = [
+const FIRST_WORDS: [&str; 24] = [
     "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "EXPLAIN", "PAUSE", "RESUME", "INSERT", "SELECT", "WITH",
-    "VALUES", "SET", "REPLAY", "CANCEL", "DESC", "TEST", "EXECUTE", "BEGIN", "USE", "ADD", "RESET",
+    "VALUES", "SET", "REPLAY", "CANCEL", "DESC", "TEST", "EXECUTE", "BEGIN", "USE", "ADD", "RESET", "LOAD",
+    "UNLOAD",
 ];
 
 /// Reads a statement, up to its semicolon.
@@ -75,7 +76,7 @@ fn read(reader: &mut Reader) -> Result<Statement> {
         }
         "EXECUTE" => read_execute(reader),
         "BEGIN" => read_begin(reader),
-        "USE" | "ADD" | "RESET" => read_passed_over(reader),
+        "USE" | "ADD" | "RESET" | "LOAD" | "UNLOAD" => read_passed_over(reader),
         "INSERT" => Ok(Statement::Insert(read_insert(reader)?)),
         "SET" => read_set(reader),
         "REPLAY" => read_replay(reader),
@@ -124,6 +125,11 @@ fn read_passed_over(reader: &mut Reader) -> Result<Statement> {
         let why = "there is one catalog here, and a name is what stands there, with dots or without";
         return Ok(Statement::PassedOver(format!("'{}' is passed over: {why}", name.value)));
     }
+    if reader.take_words("LOAD MODULE") || reader.take_words("UNLOAD MODULE") {
+        let name = reader.name("a module")?;
+        let why = "functions are built in, or made by CREATE FUNCTION";
+        return Ok(Statement::PassedOver(format!("'{}' is passed over: {why}", name.value)));
+    }
     if reader.take_words("RESET") {
         let at_end = reader.at_end() || *reader.peek() == Token::SemiColon;
         let key = if at_end { "all settings".to_owned() } else { format!("'{}'", read_key(reader)?.value) };
@@ -161,10 +167,16 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
     let if_exists = reader.take_words("IF EXISTS");
     let name = reader.name("a stream")?;
     let change = if reader.take_words("ADD") {
-        reader.take_words("COLUMN");
+        let in_parentheses = reader.take(&Token::LParen);
+        if !in_parentheses {
+            reader.take_words("COLUMN");
+        }
         let column = reader.column()?;
         let kind = read_type(reader)?;
         let nullable = !reader.take_words("NOT NULL");
+        if in_parentheses && !reader.take(&Token::RParen) {
+            return Err(reader.expected("')': columns are added one at a time"));
+        }
         StreamChange::AddColumn(Field::new(column.value, kind, nullable))
     } else if reader.take_words("SET") {
         StreamChange::SetOptions(

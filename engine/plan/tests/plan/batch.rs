@@ -165,6 +165,20 @@ fn arroyos_spelling_gives_the_same() {
 }
 
 #[test]
+fn flinks_windows_in_group_by_give_the_same() {
+    check(
+        "SELECT device, TUMBLE_START(ts, INTERVAL '1' MINUTE) AS s, TUMBLE_END(ts, INTERVAL '1' MINUTE) AS e, count(*) AS n FROM readings \
+         GROUP BY device, TUMBLE(ts, INTERVAL '1' MINUTE) ORDER BY n DESC, s, device",
+        &["a 00:00 01:00 2", "b 00:00 01:00 1", "a 01:00 02:00 1", "b 02:00 03:00 1"],
+    );
+    check(
+        "SELECT r.device, SESSION_END(r.ts, INTERVAL '1' MINUTE) AS e FROM readings AS r \
+         GROUP BY r.device, SESSION(r.ts, INTERVAL '1' MINUTE) ORDER BY 1, 2",
+        &["a 02:00", "b 01:10", "b 03:05"],
+    );
+}
+
+#[test]
 fn windows_go_with_any_sql() {
     check(
         "WITH w AS (SELECT device, window_end, sum(value) AS total FROM TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE) \

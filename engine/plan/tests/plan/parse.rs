@@ -114,6 +114,11 @@ const CASES: &[&str] = &[
     "SELECT * FROM SESSION(TABLE t PARTITION BY (a), DESCRIPTOR(ts), INTERVAL '5' MINUTE)",
     "SELECT * FROM TUMBLE(t, ts, INTERVAL '1 HOUR', INTERVAL '5 minutes') x",
     "SELECT device, tumble(interval '1 minute') AS w, count(*) FROM r GROUP BY device, w",
+    "SELECT device, TUMBLE_START(r.ts, INTERVAL '1' MINUTE) AS s, DATE_FORMAT(TUMBLE_END(r.ts, INTERVAL '1' MINUTE), 'HH:mm'), count(*) \
+     FROM r WHERE x > 1 GROUP BY device, TUMBLE(r.ts, INTERVAL '1' MINUTE) HAVING TUMBLE_ROWTIME(r.ts, INTERVAL '1' MINUTE) > now()",
+    "SELECT HOP_END(at, INTERVAL '1' MINUTE, INTERVAL '1' HOUR), max(x) FROM (SELECT * FROM r) \
+     GROUP BY HOP(at, INTERVAL '1' MINUTE, INTERVAL '1' HOUR)",
+    "SELECT a, SESSION_START(ts, INTERVAL '1' MINUTE) FROM r GROUP BY SESSION(ts, INTERVAL '1' MINUTE), a",
     // Columns that are computed, and those that are only read.
     "CREATE TABLE r (ms BIGINT, price DOUBLE, cost AS price * 2 COMMENT 'twice', ts AS TO_TIMESTAMP_LTZ(ms, 3), at AS PROCTIME(), \
      topic STRING METADATA VIRTUAL, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) WITH ('connector' = 'kafka')",
@@ -128,6 +133,12 @@ const CASES: &[&str] = &[
     "DROP TEMPORARY TABLE IF EXISTS t",
     "ALTER TABLE IF EXISTS t SET ('topic' = 'x')",
     "EXPLAIN PLAN FOR SELECT * FROM s",
+    "EXPLAIN ESTIMATED_COST, CHANGELOG_MODE INSERT INTO a SELECT * FROM s",
+    "EXPLAIN STATEMENT SET BEGIN INSERT INTO a SELECT * FROM s; INSERT INTO b SELECT * FROM s; END",
+    "CREATE DATABASE IF NOT EXISTS fleet COMMENT 'ours' WITH ('a' = 'b')",
+    "LOAD MODULE hive",
+    "CREATE TEMPORARY VIEW v (a) COMMENT 'of s' AS SELECT x FROM s",
+    "ALTER TABLE t ADD (a STRING)",
     "USE CATALOG default_catalog",
     "ADD JAR '/opt/flink/lib/kafka.jar'",
     "RESET 'pipeline.name'",

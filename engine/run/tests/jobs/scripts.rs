@@ -127,6 +127,31 @@ fn the_plans_of_a_set_are_shown_one_behind_the_other_and_nothing_is_made() {
     assert!(machine.engine().jobs().is_empty() && machine.engine().catalog().get("more").is_none());
 }
 
+/// Windows as Flink had them before table functions, one over the times of the other.
+#[test]
+fn windows_in_group_by_run_as_table_functions_do() {
+    let machine = Machine::new(3);
+    machine.sql(STREAMS);
+    machine.sql(
+        "CREATE MATERIALIZED VIEW old AS SELECT TUMBLE_END(t, INTERVAL '1' MINUTE) AS ending, SUM(n) AS n FROM (
+           SELECT device, TUMBLE_ROWTIME(ts, INTERVAL '10' SECOND) AS t, COUNT(*) AS n FROM readings WHERE value > 2
+           GROUP BY device, TUMBLE(ts, INTERVAL '10' SECOND) HAVING TUMBLE_START(ts, INTERVAL '10' SECOND) >= TIMESTAMP '1970-01-01 00:00:10')
+         GROUP BY TUMBLE(t, INTERVAL '1' MINUTE);
+         CREATE MATERIALIZED VIEW hops AS SELECT device, HOP_START(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE) AS s, COUNT(*) AS n
+           FROM readings GROUP BY HOP(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE), device",
+    );
+    let seconds = [1, 12, 25, 31, 47, 59, 61, 75, 130];
+    machine.append(&seconds.map(|second| ("a", second * 1_000, second % 9)));
+    machine.finish();
+    let new = "SELECT window_end, COUNT(*) FROM TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE) \
+        WHERE value > 2 AND ts >= TIMESTAMP '1970-01-01 00:00:10' GROUP BY window_start, window_end";
+    assert_eq!(machine.query("SELECT * FROM old"), machine.query(new));
+    assert_eq!(machine.query("SELECT * FROM old").len(), 3);
+    let new = "SELECT device, window_start, COUNT(*) FROM \
+        HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '30' SECOND, INTERVAL '1' MINUTE) GROUP BY device, window_start, window_end";
+    assert_eq!(machine.query("SELECT * FROM hops"), machine.query(new));
+}
+
 #[test]
 fn an_insert_that_was_done_once_says_so() {
     let machine = Machine::new(3);

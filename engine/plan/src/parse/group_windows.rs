@@ -1,0 +1,60 @@
+//! Flink's windows of old, functions in GROUP BY over a column of time, and what they call their bounds.
+//!
+//! ```text
+//!  SELECT device, TUMBLE_START(ts, INTERVAL '1' MINUTE), count(*) FROM r GROUP BY device, TUMBLE(ts, INTERVAL '1' MINUTE)
+//! ```
+//!
+//! | written | becomes |
+//! |---|---|
+//! | `TUMBLE_START(ts, ...)`, `HOP_START`, `SESSION_START` | `window_start` |
+//! | `TUMBLE_END`, `HOP_END`, `SESSION_END` | `window_end` |
+//! | `TUMBLE_ROWTIME`, `TUMBLE_PROCTIME`, and so on | `window_time` |
+//!
+//! The window itself is moved into FROM as Arroyo's is.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, Spanned, visit_expressions_mut};
+
+use super::reader::name_of;
+
+/// The column of time that a window is over, if its arguments are that and these lengths.
+pub(super) fn time_of(given: &mut Vec<Expr>, lengths: usize) -> Option<Expr> {
+    if given.len() != lengths + 1 {
+        return None;
+    }
+    match &given[0] {
+        Expr::Identifier(_) => Some(given.remove(0)),
+        // The table behind the window has the name that it had, but not within it.
+        Expr::CompoundIdentifier(parts) => {
+            let column = parts.last().cloned()?;
+            given.remove(0);
+            Some(Expr::Identifier(column))
+        }
+        _ => None,
+    }
+}
+
+/// Gives the bounds of a window (`tumble`) their names in what is selected; whether its time is among them.
+pub(super) fn name_bounds(select: &mut Select, window: &str) -> bool {
+    let mut has_time = false;
+    let mut rename = |expr: &mut Expr| -> ControlFlow<()> {
+        let Expr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
+        let name = name_of(&function.name).to_lowercase();
+        let column = match name.strip_prefix(window) {
+            Some("_start") => "window_start",
+            Some("_end") => "window_end",
+            Some("_rowtime" | "_proctime") => {
+                has_time = true;
+                "window_time"
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        let span = function.name.span();
+        *expr = Expr::Identifier(Ident { span, ..Ident::new(column) });
+        ControlFlow::Continue(())
+    };
+    let _ = visit_expressions_mut(&mut select.projection, &mut rename);
+    let _ = visit_expressions_mut(&mut select.having, &mut rename);
+    has_time
+}
