@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{Array, ArrayRef, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, exec_err, plan_err};
+use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -122,6 +122,12 @@ impl ScalarUDFImpl for WasmFunction {
         let columns = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
         let given = match function.call(&columns, rows) {
             Ok(given) => given,
+            // Not the fault of a row, and too dear to find out for each.
+            Err(error @ (WasmError::Fuel(_) | WasmError::Memory(_))) => {
+                let message =
+                    format!("the function '{name}' failed over rows 1 to {rows} of its batch: {error}");
+                return Err(DataFusionError::ResourcesExhausted(message));
+            }
             Err(error) => {
                 return exec_err!("the function '{name}' failed over rows 1 to {rows} of its batch: {error}");
             }
