@@ -48,7 +48,7 @@ fn a_row_that_cannot_be_computed_goes_to_the_dead_letters() {
 fn whatever_it_is_that_fails() {
     let cases = [
         ("CAST(CASE WHEN value = 0 THEN 'none' ELSE '7' END AS INT)", "none"),
-        ("CAST(value * 3000000000 - 3 AS INT)", "3"),
+        ("CAST(value * 3000000000 - 3 AS INT)", "2999999997"),
         ("value % (value - 1)", "ivide by zero"),
         (
             "CAST(CASE WHEN value = 0 THEN '2026-02-30 00:00:00' ELSE '2026-02-03 00:00:00' END AS TIMESTAMP(3))",
@@ -214,7 +214,26 @@ fn a_column_that_cannot_be_computed_makes_a_dead_letter_of_its_row() {
         "who does not ask is not concerned"
     );
     let letters = machine.query(LETTERS);
+    assert!(letters.len() == 1 && letters[0].starts_with("HW4001 job v Project: "), "{letters:?}");
+}
+
+#[test]
+fn a_row_whose_time_cannot_be_computed_is_in_no_window() {
+    let machine = Machine::new(2);
+    machine.sql(
+        "CREATE STREAM lines (device STRING, at STRING, ts AS CAST(at AS TIMESTAMP(3)), WATERMARK FOR ts AS ts) WITH ('clock.guard' = 'none');
+         CREATE MATERIALIZED VIEW v AS SELECT window_end, COUNT(*) AS n FROM
+           TUMBLE(TABLE lines, DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY window_start, window_end",
+    );
+    // Past the gate at which such rows are held back.
+    let text = |values: [&str; 3]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+    let times = ["2026-03-01 10:00:01", "soon", "2026-03-01 10:00:02"];
+    machine.append_to("lines", vec![text(["a", "b", "c"]), text(times)]);
+    machine.finish_streams(&["lines"]);
+    assert_eq!(machine.query("SELECT * FROM v"), ["2026-03-01T10:01:00 2"]);
+    let letters = machine.query(LETTERS);
     assert!(letters.len() == 1 && letters[0].starts_with("HW4001 job v computed column: "), "{letters:?}");
+    assert!(letters[0].contains("soon"), "{letters:?}");
 }
 
 #[test]
