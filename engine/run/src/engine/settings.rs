@@ -20,7 +20,7 @@ const ZONE: &str = "times are in UTC; ts AT TIME ZONE 'Europe/Berlin' shows one 
 const EARLY: &str = "say it at the end of a query: EMIT EVERY INTERVAL '10' SECOND, or EMIT CHANGES";
 const LATE: &str = "say it at the end of a query: ALLOW LATENESS INTERVAL '1' MINUTE";
 
-const SETTINGS: [Setting; 11] = [
+const SETTINGS: [Setting; 13] = [
     Setting { key: "timezone", values: ZONES, instead: ZONE },
     Setting { key: "sql.timezone", values: ZONES, instead: ZONE },
     Setting { key: "table.local-time-zone", values: ZONES, instead: ZONE },
@@ -32,7 +32,17 @@ const SETTINGS: [Setting; 11] = [
     Setting {
         key: "table.exec.legacy-cast-behaviour",
         values: &["disabled"],
-        instead: "CAST fails on what it cannot read, and TRY_CAST gives NULL",
+        instead: "CAST fails on what it cannot read, so that a job leaves the row out, and TRY_CAST gives NULL",
+    },
+    Setting {
+        key: "table.exec.sink.type-length-enforcer",
+        values: &["ignore"],
+        instead: "the lengths of CHAR, VARCHAR and BINARY are not enforced; SUBSTRING(x, 1, n) shortens",
+    },
+    Setting {
+        key: "table.column-expansion-strategy",
+        values: &[],
+        instead: "SELECT * shows all columns that a table declares; name them in place of it",
     },
     Setting {
         key: "execution.savepoint.path",
@@ -47,7 +57,7 @@ const SETTINGS: [Setting; 11] = [
 ];
 
 /// What the beginning of a key says of it: whatever it is set to, results are the same.
-const PASSED_OVER: [(&str, &str); 22] = [
+const PASSED_OVER: [(&str, &str); 23] = [
     (
         "parallelism.default",
         "it is chosen for the whole process: headwater serve --workers; results do not depend on it",
@@ -60,6 +70,10 @@ const PASSED_OVER: [(&str, &str); 22] = [
     (
         "table.exec.mini-batch.",
         "a step takes all rows that are there, and says of each key what it has led to",
+    ),
+    (
+        "table.exec.sink.not-null-enforcer",
+        "a row that lacks a value which its target wants goes to system.dead_letters, and the job goes on",
     ),
     ("table.optimizer.", "the planner chooses by itself"),
     ("table.", ELSEWHERE),

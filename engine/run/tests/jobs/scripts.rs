@@ -226,6 +226,11 @@ fn what_scripts_say_to_flinks_client_is_passed_over() {
         .unwrap();
     let error = machine.execute("SET 'table.exec.emit.early-fire.delay' = '5 s'").unwrap_err().to_string();
     assert!(error.contains("EMIT EVERY"), "{error}");
+    let error =
+        machine.execute("SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD'").unwrap_err().to_string();
+    assert!(error.contains("SUBSTRING"), "{error}");
+    let note = machine.notes("SET 'table.exec.sink.not-null-enforcer' = 'DROP'");
+    assert!(note[0].contains("system.dead_letters"), "{note:?}");
     machine
         .execute(
             "SET 'table.exec.source.idle-timeout' = '30 s'; CREATE STREAM a (x INT); \
