@@ -145,6 +145,13 @@ fn named_arguments(call: &Function) -> Result<Vec<(&'static str, Expr)>> {
         _ => Vec::new(),
     };
     let time = group_windows::time_of(&mut given, names.len());
+    if given.len() == names.len() + 1 {
+        return Err(SqlError::new(
+            Mistake::Window,
+            format!("a window's time is a column, not '{}'", given[0]),
+        )
+        .hint("compute it in a view or subquery first"));
+    }
     if given.len() != names.len() {
         let usage: Vec<_> =
             names.iter().map(|name| format!("INTERVAL '...' /* {} */", name.to_lowercase())).collect();
