@@ -17,8 +17,8 @@ OK, ALARM, NO_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
 COMPARE = {">": lambda a, b: a > b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b}
 
 
-def samples(name):
-    with open(ROOT / "fixtures/cloudwatch" / f"{name}.csv") as file:
+def samples(name, folder="cloudwatch"):
+    with open(ROOT / "fixtures" / folder / f"{name}.csv") as file:
         return [(datetime.fromisoformat(row["timestamp"]), float(row["value"])) for row in csv.DictReader(file)]
 
 
@@ -70,13 +70,14 @@ def state_of(points, n, m, breaches, missing, before):
     return ALARM if oldest >= m else before
 
 
-def evaluate(series, statistic, minutes, comparison, threshold, n, m, missing):
-    """(time, before, after, newest point) for each minute from the first point to the last."""
+def evaluate(series, statistic, minutes, comparison, threshold, n, m, missing, every=MINUTE):
+    """(time, before, after, newest point) for each minute from the first point to the last; or as rarely as is said."""
     period = timedelta(minutes=minutes)
     looked_at = n + max(n // 3, 2)
     breaches = lambda value: COMPARE[comparison](value, threshold)
     first, last = series[0][0], series[-1][0]
-    now = first.replace(second=0) + MINUTE
+    midnight = first.replace(hour=0, minute=0, second=0)
+    now = midnight + ((first - midnight) // every + 1) * every
     state = NO_DATA
     cached = {}
     near = {}
@@ -90,11 +91,11 @@ def evaluate(series, statistic, minutes, comparison, threshold, n, m, missing):
             cached[end] = point(sorted(around), statistic, end, period)
         return cached[end]
 
-    while now < last + period + MINUTE and now - period <= last:
+    while now < last + period + every and now - period <= last:
         points = [at(now - period * age) for age in range(looked_at)]
         before, state = state, state_of(points, n, m, breaches, missing, state)
         yield now, before, state, points[0]
-        now += MINUTE
+        now += every
 
 
 # Name, series, statistic, minutes, comparison, threshold, N, M, missing data.
@@ -126,17 +127,17 @@ def changes(name, *alarm):
             yield name, now.isoformat(), before, after
 
 
-def scale(high, low, least, most, cooldown):
+def scale(high, low, least, most, cooldown, more="add_one", fewer="remove_one"):
     """A simple policy on each of two alarms: (time, policy, before, after, why not), minute by minute while an alarm is on."""
     size, rest = least, None
     on = {}
-    for name, evaluations in (("add_one", high), ("remove_one", low)):
+    for name, evaluations in ((more, high), (fewer, low)):
         for now, _, state, _ in evaluations:
             if state == ALARM:
                 on.setdefault(now, []).append(name)
     for now in sorted(on):
         for name in on[now]:
-            wanted = size + (1 if name == "add_one" else -1)
+            wanted = size + (1 if name == more else -1)
             if rest is not None and now < rest:
                 yield now, name, size, size, "in cooldown"
             elif wanted > most:

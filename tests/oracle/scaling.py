@@ -11,7 +11,7 @@ Scaling, written down as its documentation tells them.
 import math
 from datetime import timedelta
 
-from alarms import ALARM, NO_DATA, ROOT, evaluate, samples, write
+from alarms import ALARM, MINUTE, NO_DATA, ROOT, evaluate, samples, write
 
 
 def percent(size, by, least):
@@ -57,11 +57,11 @@ OUT = [(0, 10, 10), (10, 20, 20), (20, math.inf, 50)]
 IN = [(-10, 0, -10), (-math.inf, -10, -30)]
 
 
-def stepped(name, high, low, group, least):
+def stepped(name, high, low, group, least, folder="cloudwatch", every=MINUTE):
     """A step policy on each of two alarms, of which one at most is on."""
-    series = samples(name)
-    over = evaluate(series, "average", 5, ">", high, 2, 2, "missing")
-    under = evaluate(series, "average", 5, "<", low, 2, 2, "missing")
+    series = samples(name, folder)
+    over = evaluate(series, "average", 5, ">", high, 2, 2, "missing", every)
+    under = evaluate(series, "average", 5, "<", low, 2, 2, "missing", every)
     for (now, _, hot, metric), (_, _, cold, _) in zip(over, under, strict=True):
         assert not (hot == ALARM and cold == ALARM)
         if metric is None:
@@ -72,11 +72,11 @@ def stepped(name, high, low, group, least):
             yield group.ask(now, f"{name}_in", lambda size: percent(size, by, 0))
 
 
-def tracked(name, target, group):
-    """Target tracking over periods of five minutes."""
-    series = samples(name)
-    over = evaluate(series, "average", 5, ">", target, 3, 3, "missing")
-    under = evaluate(series, "average", 5, "<", target * 0.9, 15, 15, "missing")
+def tracked(name, target, group, folder="cloudwatch", statistic="average", period=5, every=MINUTE):
+    """Target tracking, over periods of five minutes unless others are given."""
+    series = samples(name, folder)
+    over = evaluate(series, statistic, period, ">", target, 3, 3, "missing", every)
+    under = evaluate(series, statistic, period, "<", target * 0.9, 15, 15, "missing", every)
     for (now, _, hot, metric), (_, _, cold, _) in zip(over, under):
         if metric is not None and (hot == ALARM or hot != NO_DATA and cold == ALARM):
             exact = lambda size: math.ceil(round(size * metric / target, 9))

@@ -36,6 +36,7 @@ mod procedures;
 mod processing;
 mod queries;
 mod ready;
+mod recorded;
 mod replace;
 mod replays;
 mod restart;

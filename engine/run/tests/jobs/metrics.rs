@@ -1,4 +1,4 @@
-//! Metrics of real servers, from `fixtures/cloudwatch`, and what must come of them.
+//! Metrics of real servers and machines, from `fixtures/`, and what must come of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,9 +21,14 @@ pub fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A series of samples.
+/// A series of samples of a server.
 pub fn series(name: &str) -> Vec<Sample> {
-    let text = file(&format!("fixtures/cloudwatch/{name}.csv"));
+    samples(&format!("fixtures/cloudwatch/{name}.csv"))
+}
+
+/// The samples of a file, as they lie in it.
+pub fn samples(path: &str) -> Vec<Sample> {
+    let text = file(path);
     let sample = |line: &str| {
         let (time, value) = line.split_once(',').unwrap();
         (string_to_timestamp_nanos(time).unwrap() / 1_000_000, value.parse().unwrap())
@@ -96,4 +101,17 @@ pub fn expected(path: &str) -> BTreeMap<String, Vec<String>> {
         changes.entry(alarm.to_owned()).or_default().push(change.to_owned());
     }
     changes
+}
+
+/// What the groups of a machine did: for each group its activities as the oracle writes them, without the name.
+pub fn scaled(machine: &Machine) -> BTreeMap<String, Vec<String>> {
+    let names = ["group", "at", "by", "before", "after", "scaled"];
+    let mut scaled: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in columns(machine, "system.scaling_activities", &names) {
+        if row[5] == "true" {
+            let line = format!("{},{},{},{}", row[1].trim_end_matches('Z'), row[2], row[3], row[4]);
+            scaled.entry(row[0].clone()).or_default().push(line);
+        }
+    }
+    scaled
 }

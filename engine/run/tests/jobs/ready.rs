@@ -1,25 +1,16 @@
 //! The ready jobs of `queries/machines` and `queries/stations`, with kills in between, against `tests/oracle/machines.py`; and alarms over
 //! a recorded series against a batch query.
 
-use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use headwater_run::ReplaySpec;
 
 use crate::alerts::{append_readings, readings};
 use crate::machine::{Machine, text_of};
-use crate::metrics::{Sample, append, columns, file};
-
-/// The samples of the machine, as they lie in the file: an hour comes twice.
-fn temperatures() -> Vec<Sample> {
-    let sample = |line: &str| {
-        let (time, value) = line.split_once(',').unwrap();
-        (string_to_timestamp_nanos(time).unwrap() / 1_000_000, value.parse().unwrap())
-    };
-    file("fixtures/machines/temperature.csv").lines().skip(1).map(sample).collect()
-}
+use crate::metrics::{append, columns, file, samples};
 
 fn feed(machine: &mut Machine) {
     let random = machine.sim.random("feed");
-    for (nth, part) in temperatures().chunks(900).enumerate() {
+    // An hour comes twice.
+    for (nth, part) in samples("fixtures/machines/temperature.csv").chunks(900).enumerate() {
         append(machine, "machine_temperature", part);
         machine.turns(random.index(20));
         if nth % 8 == 3 {

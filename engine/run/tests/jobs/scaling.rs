@@ -9,7 +9,7 @@ use headwater_log::Append;
 use headwater_run::ReplaySpec;
 
 use crate::machine::{Machine, text_of};
-use crate::metrics::{append, columns, create_series, file, series};
+use crate::metrics::{append, columns, create_series, expected, file, scaled, series};
 
 /// The ready group over the recorded CPU, killed now and then if `strikes` says so.
 fn ready(seed: u64, strikes: bool) -> Machine {
@@ -132,20 +132,7 @@ fn steps_and_targets_decide_what_the_straight_computation_decides() {
     }
     names.iter().for_each(|name| machine.engine().end_stream_here(name).unwrap());
     machine.catch_up();
-    let mut decided: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in
-        columns(&machine, "system.scaling_activities", &["group", "at", "by", "before", "after", "scaled"])
-    {
-        if row[5] == "true" {
-            let line = format!("{},{},{},{}", row[1].trim_end_matches('Z'), row[2], row[3], row[4]);
-            decided.entry(row[0].clone()).or_default().push(line);
-        }
-    }
-    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in lines("fixtures/cloudwatch/scaling.csv") {
-        let (group, activity) = line.split_once(',').unwrap();
-        expected.entry(group.to_owned()).or_default().push(activity.to_owned());
-    }
+    let (decided, expected) = (scaled(&machine), expected("fixtures/cloudwatch/scaling.csv"));
     assert_eq!(expected.len(), 4);
     for (group, activities) in &expected {
         assert_eq!(decided.get(group), Some(activities), "{group}");
