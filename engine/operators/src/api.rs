@@ -20,6 +20,7 @@ use arrow::array::{BooleanArray, Int64Array, RecordBatch, TimestampNanosecondArr
 use arrow::datatypes::SchemaRef;
 use headwater_core::EventTime;
 
+use crate::decide::Order;
 use crate::error::Result;
 use crate::lookup::LookupSpec;
 
@@ -270,6 +271,16 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
     /// The name of the alarm or scaling group that it is, to which people may say something ([`crate::decide::Told`]): that is a batch of
     /// its first input, whatever the columns of the others are.
     fn takes_orders_for(&self) -> Option<&str> {
+        None
+    }
+    /// What a part of its checkpoint says to a definition that takes its place ([`crate::decide::Order::GoOn`]), each with the key of its
+    /// entry: what comes later about a key counts.
+    fn hand_over(&self, entries: &StateEntries) -> Result<Vec<(String, Order)>> {
+        let _ = entries;
+        Ok(Vec::new())
+    }
+    /// How far its results reach once it has been told what a former definition of its name had come to; `None`: it cannot be told.
+    fn reach_when_told(&self) -> Option<Reach> {
         None
     }
     /// The operator as a lookup in a table outside, which the runner asks; `None` for all others.

@@ -11,14 +11,15 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
 use rpds::RedBlackTreeMapSync;
 
-use crate::decision::{AlarmDef, AlarmOn};
+use crate::decision::AlarmDef;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::job_metrics::JOB_METRICS;
 use crate::own_streams::own_streams;
 use crate::scaling::{GroupDef, PolicyDef, PolicyWhat};
 use crate::statement::{
-    AlterStream, CreateTrigger, Drop, Kind, Name, Parsed, Query, Statement, StreamChange,
+    AlterScalingGroup, AlterStream, CreateScalingGroup, CreateTrigger, Drop, GroupChange, Kind, Name, Parsed,
+    Query, Statement, StreamChange,
 };
 use crate::trigger::{Action, TriggerDef};
 use crate::user_functions::Functions;
@@ -257,18 +258,29 @@ impl Catalog {
                 let entry = Entry::Alarm(Arc::new(create.definition.clone()));
                 (&create.name, entry, create.if_not_exists, create.or_replace)
             }
-            Statement::CreateScalingPolicy(create) => (
-                &create.name,
-                Entry::ScalingPolicy(Arc::new(create.definition.clone())),
-                create.if_not_exists,
-                false,
-            ),
-            Statement::CreateScalingGroup(create) => (
-                &create.name,
-                Entry::ScalingGroup(Arc::new(create.definition.clone())),
-                create.if_not_exists,
-                false,
-            ),
+            Statement::CreateScalingPolicy(create) => {
+                let entry = Entry::ScalingPolicy(Arc::new(create.definition.clone()));
+                (&create.name, entry, create.if_not_exists, create.or_replace)
+            }
+            Statement::CreateScalingGroup(create) => {
+                let entry = Entry::ScalingGroup(Arc::new(self.in_place_of_group(create, parsed)?));
+                (&create.name, entry, create.if_not_exists, create.or_replace)
+            }
+            Statement::AlterScalingGroup(AlterScalingGroup { name, change }) => {
+                let GroupChange::Rules { cooldown, warmup } = change else {
+                    return Ok((
+                        self.clone(),
+                        Change::Unchanged("a size is the group's decision".to_owned()),
+                    ));
+                };
+                let Some(Entry::ScalingGroup(former)) = self.get(&name.value) else {
+                    return Err(self.not_a(name, Kind::ScalingGroup).at(name.position, &parsed.script));
+                };
+                let (cooldown, warmup) = (cooldown.unwrap_or(former.cooldown), warmup.or(former.warmup));
+                let entry =
+                    Entry::ScalingGroup(Arc::new(GroupDef { cooldown, warmup, ..(**former).clone() }));
+                return Ok((self.with(entry.clone()), Change::Replaced(entry)));
+            }
             Statement::CreateArchive(create) => {
                 let entry = Entry::Archive(Arc::new(create.definition.clone()));
                 (&create.name, entry, create.if_not_exists, false)
@@ -326,34 +338,12 @@ impl Catalog {
                     name.value
                 )));
             }
-            if let Entry::Alarm(former) = there {
-                self.check_replaced_alarm(former, name, parsed)?;
-            }
         }
         let whole = self.with_own_streams(&entry);
         whole.check_references(&entry, parsed)?;
         let replaced = self.get(&name.value).is_some();
         let change = if replaced { Change::Replaced(entry.clone()) } else { Change::Created(entry.clone()) };
         Ok((whole.with(entry), change))
-    }
-
-    /// An alarm on a metric can be replaced if nobody else computes it again.
-    fn check_replaced_alarm(&self, former: &AlarmDef, name: &Name, parsed: &Parsed) -> Result<()> {
-        let refuse = |message: String, hint: &str| {
-            Err(SqlError::new(Mistake::InUse, message).at(name.position, &parsed.script).hint(hint))
-        };
-        if matches!(former.on, AlarmOn::Composite(_)) {
-            let message = format!("the composite alarm '{}' cannot be replaced", name.value);
-            return refuse(message, "DROP COMPOSITE ALARM, and create it anew");
-        }
-        let users = self.dependents(&name.value);
-        let users: Vec<_> = users.iter().map(|user| format!("{} {}", user.kind(), user.name())).collect();
-        if users.is_empty() {
-            return Ok(());
-        }
-        let message =
-            format!("the alarm '{}' cannot be replaced while it is used by {}", name.value, users.join(", "));
-        refuse(message, "drop those first, and create them again afterwards")
     }
 
     /// With the engine's own streams that an entry writes to, or reads.
@@ -593,6 +583,41 @@ impl Catalog {
             _ => None,
         };
         TriggerDef { columns: former, ..trigger.clone() }
+    }
+
+    /// A group that may take the place of another, whose decisions it goes on with: who carries them out is the same, and it began where
+    /// that one did.
+    fn in_place_of_group(&self, create: &CreateScalingGroup, parsed: &Parsed) -> Result<GroupDef> {
+        let new = &create.definition;
+        let Some(Entry::ScalingGroup(former)) = self.get(&new.name).filter(|_| create.or_replace) else {
+            return Ok(new.clone());
+        };
+        let (was, is) = (former.actuator.as_str(), new.actuator.as_str());
+        if was != is {
+            let message = format!("the decisions of '{}' are carried out by {was}, not by {is}", new.name);
+            return Err(SqlError::new(Mistake::Definition, message)
+                .at(create.name.position, &parsed.script)
+                .hint("an actuator's options can be replaced; for another one DROP SCALING GROUP, and create it anew"));
+        }
+        Ok(GroupDef { start: former.start, ..new.clone() })
+    }
+
+    /// The entries whose jobs are others once an entry is another one: its own, and those of all who compute an alarm or ask a policy.
+    pub fn computed_in(&self, entry: &Entry) -> Vec<Entry> {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut pending = vec![entry];
+        while let Some(next) = pending.pop() {
+            if !seen.insert(next.name()) {
+                continue;
+            }
+            if matches!(next, Entry::Alarm(_) | Entry::ScalingPolicy(_)) {
+                pending.extend(self.dependents(next.name()));
+            }
+            if !matches!(next, Entry::ScalingPolicy(_)) {
+                found.push(next.clone());
+            }
+        }
+        found
     }
 
     /// The error for a name that nothing of this kind has.

@@ -1,6 +1,7 @@
 //! The statements of the dialect.
 
 use std::fmt;
+use std::time::Duration;
 
 use datafusion::sql::sqlparser::ast;
 use headwater_core::EventTime;
@@ -126,13 +127,27 @@ pub struct SetAlarmState {
     pub reason: String,
 }
 
-/// `ALTER SCALING GROUP name SET (min = ..., max = ..., desired = ..., honor_cooldown = ...)`.
+/// `ALTER SCALING GROUP name SET (...)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlterScalingGroup {
     /// The group.
     pub name: Name,
     /// What is set.
-    pub resize: Resize,
+    pub change: GroupChange,
+}
+
+/// What `ALTER SCALING GROUP` sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupChange {
+    /// `min`, `max`, `desired`, `honor_cooldown`: a decision like those of its policies.
+    Resize(Resize),
+    /// `cooldown`, `warmup`: another definition of the group.
+    Rules {
+        /// The cooldown of simple policies.
+        cooldown: Option<Duration>,
+        /// How long new instances warm up.
+        warmup: Option<Duration>,
+    },
 }
 
 /// `CREATE STREAM [IF NOT EXISTS]` and `CREATE TABLE`.
@@ -185,7 +200,7 @@ pub struct CreateJob {
     pub if_not_exists: bool,
 }
 
-/// `CREATE [OR REPLACE] ALARM [IF NOT EXISTS]` and `CREATE COMPOSITE ALARM`.
+/// `CREATE [OR REPLACE] [COMPOSITE] ALARM [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateAlarm {
     /// Its name and the place of that.
@@ -259,18 +274,20 @@ pub struct DropFunction {
     pub if_exists: bool,
 }
 
-/// `CREATE SCALING POLICY [IF NOT EXISTS]`.
+/// `CREATE [OR REPLACE] SCALING POLICY [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateScalingPolicy {
     /// Its name and the place of that.
     pub name: Name,
     /// What is created.
     pub definition: PolicyDef,
+    /// Whether a policy of the name is replaced.
+    pub or_replace: bool,
     /// Whether one of the name may exist already.
     pub if_not_exists: bool,
 }
 
-/// `CREATE SCALING GROUP [IF NOT EXISTS]`.
+/// `CREATE [OR REPLACE] SCALING GROUP [IF NOT EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct CreateScalingGroup {
     /// Its name and the place of that.
@@ -279,6 +296,8 @@ pub struct CreateScalingGroup {
     pub policies: Vec<Name>,
     /// What is created.
     pub definition: GroupDef,
+    /// Whether a group of the name is replaced.
+    pub or_replace: bool,
     /// Whether one of the name may exist already.
     pub if_not_exists: bool,
 }

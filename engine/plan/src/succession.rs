@@ -3,6 +3,8 @@
 //! The state of a stage follows from what the stage is and what has come to it. So a stage of the new plan that is the same as one of
 //! the old, over the same inputs all the way up, has the state of that one after any number of rows, and takes it over. Whatever
 //! else has state is built from history, and what lies above it (towards the sources) gets the rows once more on their way there.
+//! An alarm or a scaling group under another definition is told what the old one had come to, so that it needs no more of history than the
+//! points that it looks at.
 //!
 //! ```text
 //!  old:  readings ─ windows A ─ filter x ─> result        A is kept: it is what it was, whatever is done with its rows
@@ -24,6 +26,8 @@ use crate::dataflow::{Dataflow, Exchange, Stage, Upstream};
 pub enum Fate {
     /// It is that of this stage of the old plan.
     Kept(usize),
+    /// It is told what this stage of the old plan had come to, which had its name.
+    Told(usize),
     /// It is built from history.
     Rebuilt,
 }
@@ -51,14 +55,18 @@ impl Succession {
         let mut reach = Reach::Row;
         for (nth, stage) in new.stages.iter().enumerate().rev() {
             let kept = if keeps_state(stage) { heir(nth) } else { None };
-            needed[nth] |= keeps_state(stage) && kept.is_none();
-            stages[nth] = match (keeps_state(stage), needed[nth], kept) {
-                (true, false, Some(old)) => Some(Fate::Kept(old)),
-                (true, ..) => Some(Fate::Rebuilt),
-                (false, ..) => None,
+            let told = if kept.is_none() { old.and_then(|old| told_by(old, stage)) } else { None };
+            needed[nth] |= keeps_state(stage) && kept.is_none() && !matches!(told, Some((_, Reach::Row)));
+            stages[nth] = match (needed[nth], kept, told) {
+                _ if !keeps_state(stage) => None,
+                (false, Some(old), _) => Some(Fate::Kept(old)),
+                (_, _, Some((old, _))) => Some(Fate::Told(old)),
+                _ => Some(Fate::Rebuilt),
             };
             if needed[nth] {
-                reach = stage.operators.iter().fold(reach, |reach, operator| reach.then(operator.reach()));
+                let own = stage.operators.iter().map(|operator| operator.reach());
+                let own = own.fold(Reach::Row, Reach::then);
+                reach = reach.then(told.map_or(own, |(_, reach)| reach));
                 for input in &stage.inputs {
                     match input.from {
                         Upstream::Stage(upstream) => needed[upstream] = true,
@@ -88,6 +96,14 @@ impl Succession {
         })
     }
 
+    /// The stages of the new plan that are told what one of the old had come to, each with that.
+    pub fn told(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.stages.iter().enumerate().filter_map(|(nth, fate)| match fate {
+            Some(Fate::Told(old)) => Some((nth, *old)),
+            _ => None,
+        })
+    }
+
     /// The stages of the new plan whose state is built from history.
     pub fn rebuilt(&self) -> impl Iterator<Item = usize> {
         self.stages.iter().enumerate().filter_map(|(nth, fate)| (*fate == Some(Fate::Rebuilt)).then_some(nth))
@@ -113,6 +129,17 @@ impl Dataflow {
         }
         text
     }
+}
+
+/// The stage of the old plan that tells this one what it had come to, and how far this one reaches then.
+fn told_by(old: &Dataflow, stage: &Stage) -> Option<(usize, Reach)> {
+    let named = |stage: &Stage| {
+        stage.operators.iter().find_map(|operator| operator.takes_orders_for().map(str::to_owned))
+    };
+    let name = named(stage)?;
+    let reach = stage.operators.iter().find_map(|operator| operator.reach_when_told())?;
+    let former = old.stages.iter().position(|stage| named(stage).as_deref() == Some(name.as_str()))?;
+    Some((former, reach))
 }
 
 fn keeps_state(stage: &Stage) -> bool {

@@ -72,7 +72,7 @@ pub struct Resize {
 }
 
 /// The state of a group.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupState {
     /// The least size.
     pub min: i64,
@@ -146,6 +146,13 @@ impl Group {
     /// A group as a checkpoint has it.
     pub fn restore(rules: GroupRules, state: GroupState) -> Self {
         Self { rules, state }
+    }
+
+    /// A group that goes on under other rules from what it had come to: its size and bounds, activities and cooldowns stay. What a schedule
+    /// would have had due up to `at` is not made up for.
+    pub fn go_on(rules: GroupRules, state: GroupState, at: EventTime) -> Self {
+        let scheduled_until = state.scheduled_until.map(|until| until.max(at.0));
+        Self { rules, state: GroupState { scheduled_until, ..state } }
     }
 
     /// Its rules.

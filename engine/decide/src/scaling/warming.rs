@@ -8,7 +8,7 @@ use headwater_core::EventTime;
 use serde::{Deserialize, Serialize};
 
 /// What came of one decision and is not forgotten yet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Activity {
     pub(super) number: u64,
     /// Instances that it adds; 0 if it takes away.
@@ -22,7 +22,7 @@ pub(super) struct Activity {
 }
 
 /// All of them, in order.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Activities(Vec<Activity>);
 
 impl Activities {

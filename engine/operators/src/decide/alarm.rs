@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use headwater_decide::alarm::{AlarmRule, MissingData, Statistic, Timing};
 
-use super::alarm_operator::AlarmOperator;
+use super::alarm_operator::{AlarmOperator, hand_over};
 use super::history::{AT, DIMENSIONS, alarm_history_schema};
-use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
+use super::orders::Order;
+use crate::api::{Changes, Emission, Operator, OperatorSpec, Reach, StateBound, StateEntries};
 use crate::error::Result;
 
 /// What an alarm says.
@@ -61,6 +62,17 @@ impl OperatorSpec for AlarmSpec {
 
     fn takes_orders_for(&self) -> Option<&str> {
         Some(&self.name)
+    }
+
+    fn hand_over(&self, entries: &StateEntries) -> Result<Vec<(String, Order)>> {
+        hand_over(entries)
+    }
+
+    /// The points that it looks at.
+    fn reach_when_told(&self) -> Option<Reach> {
+        let periods = i64::try_from(self.rule.range() + 1).unwrap_or(i64::MAX);
+        let period = i64::try_from(self.timing.period.as_nanos()).unwrap_or(i64::MAX);
+        Some(Reach::Within(periods.saturating_mul(period)))
     }
 
     fn schema(&self) -> SchemaRef {

@@ -5,15 +5,17 @@
 //!
 //! Tables of a snapshot: `watermark`; `alarms`: dimensions and state, where deletes name those that are forgotten.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampNanosecondType};
 use headwater_core::EventTime;
-use headwater_decide::alarm::{AlarmFold, AlarmState, Evaluation, Point, Saved};
+use headwater_decide::alarm::{AlarmFold, Evaluation, Point, Saved};
 
 use super::alarm::{AlarmSpec, Report};
+use super::former::{Former, FormerAlarm};
 use super::history::{History, Line};
 use super::orders::{Order, Told};
 use super::points::{AT, DIMENSIONS, SAMPLES, VALUE, alarm_points_schema};
@@ -26,13 +28,17 @@ use crate::windows::{Sorting, check_schema, push_watermark, read_watermark};
 const NAME: &str = "Alarm";
 const GARBAGE_MIN: usize = 1_024;
 
-/// The states in a part of an alarm's checkpoint, by dimensions; `None`: the metric is forgotten.
-pub fn states_in(entries: &StateEntries) -> Result<Vec<(String, Option<AlarmState>)>> {
+/// What the states in a part of an alarm's checkpoint say to another definition, by dimensions. A metric that is forgotten is as new.
+pub(super) fn hand_over(entries: &StateEntries) -> Result<Vec<(String, Order)>> {
     if entries.table != "alarms" {
         return Ok(Vec::new());
     }
-    let all = saved::read::<Saved>(NAME, entries)?.into_iter();
-    Ok(all.map(|(dimensions, saved)| (dimensions, saved.map(|saved| saved.state()))).collect())
+    let order = |(dimensions, saved): (String, Option<Saved>)| {
+        let state = saved.map(|saved| saved.state()).unwrap_or_default();
+        let former = FormerAlarm { dimensions: dimensions.clone(), state, alarms: BTreeMap::new() };
+        (dimensions, Order::GoOn(Former::Alarm(former)))
+    };
+    Ok(saved::read::<Saved>(NAME, entries)?.into_iter().map(order).collect())
 }
 
 pub(super) struct AlarmOperator {
@@ -168,23 +174,27 @@ impl AlarmOperator {
         self.history.push(&line, clock, out)
     }
 
-    /// Does what people say: puts the state, until the next evaluation.
+    /// Does what it is told: puts the state, until the next evaluation. What a former definition had come to has been said already.
     fn obey(&mut self, told: &Told, rows: &RecordBatch, out: &mut Output) -> Result<()> {
-        let Order::SetState { state, reason, .. } = &told.order else { return Ok(()) };
+        let (state, at, reason) = match &told.order {
+            Order::SetState { state, reason, .. } => (*state, told.effective(self.watermark), Some(reason)),
+            Order::GoOn(Former::Alarm(former)) => (former.state, told.at.0, None),
+            Order::Resize(_) | Order::GoOn(Former::Group(_)) => return Ok(()),
+        };
         let mut ids = Vec::new();
         self.keys.intern(&[Arc::clone(rows.column(DIMENSIONS))], 1, &mut ids)?;
         self.grow()?;
         let id = ids[0] as usize;
         let AlarmSpec { rule, timing, .. } = &*self.spec;
-        let at = told.effective(self.watermark);
         let alarm = self.alarms[id].get_or_insert_with(|| AlarmFold::new(rule, *timing));
-        let before = alarm.set_state(*state, *timing, Some(at).filter(|at| *at == self.watermark));
+        let before = alarm.set_state(state, *timing, Some(at).filter(|at| *at == self.watermark));
         self.dirty[id] = true;
+        let Some(reason) = reason else { return Ok(()) };
         let line = Line {
             at,
             dimensions: &self.names[id],
             before,
-            after: *state,
+            after: state,
             value: None,
             breaching: None,
             points: None,

@@ -6,9 +6,10 @@ use arrow::datatypes::SchemaRef;
 use headwater_decide::composite::Expression;
 
 use super::alarm::Report;
-use super::composite_operator::CompositeOperator;
+use super::composite_operator::{CompositeOperator, hand_over};
 use super::history::{AT, DIMENSIONS, alarm_history_schema};
-use crate::api::{Changes, Emission, Operator, OperatorSpec, StateBound};
+use super::orders::Order;
+use crate::api::{Changes, Emission, Operator, OperatorSpec, Reach, StateBound, StateEntries};
 use crate::error::Result;
 
 /// A composite alarm. Each input is the history of one alarm, partitioned by `dimensions`.
@@ -35,6 +36,15 @@ impl OperatorSpec for CompositeAlarmSpec {
 
     fn takes_orders_for(&self) -> Option<&str> {
         Some(&self.name)
+    }
+
+    fn hand_over(&self, entries: &StateEntries) -> Result<Vec<(String, Order)>> {
+        hand_over(self, entries)
+    }
+
+    /// It is told what its alarms said, too.
+    fn reach_when_told(&self) -> Option<Reach> {
+        Some(Reach::Row)
     }
 
     fn schema(&self) -> SchemaRef {

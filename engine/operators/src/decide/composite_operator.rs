@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::Report;
 use super::composite::CompositeAlarmSpec;
+use super::former::{Former, FormerAlarm};
 use super::history::{AFTER, AT, DIMENSIONS, History, Line, alarm_history_schema};
 use super::orders::{Order, Told};
 use super::saved;
@@ -24,6 +25,20 @@ use crate::error::{OperatorError, Result};
 use crate::windows::{check_schema, push_watermark, read_watermark};
 
 const NAME: &str = "CompositeAlarm";
+
+/// What the states in a part of a composite alarm's checkpoint say to another definition, by dimensions.
+pub(super) fn hand_over(spec: &CompositeAlarmSpec, entries: &StateEntries) -> Result<Vec<(String, Order)>> {
+    if entries.table != "alarms" {
+        return Ok(Vec::new());
+    }
+    let order = |(dimensions, states): (String, Option<States>)| {
+        let states = states?;
+        let alarms = spec.inputs.iter().cloned().zip(states.inputs).collect();
+        let former = FormerAlarm { dimensions: dimensions.clone(), state: states.own, alarms };
+        Some((dimensions, Order::GoOn(Former::Alarm(former))))
+    };
+    Ok(saved::read::<States>(NAME, entries)?.into_iter().filter_map(order).collect())
+}
 
 pub(super) struct CompositeOperator {
     spec: Arc<CompositeAlarmSpec>,
@@ -62,9 +77,7 @@ impl CompositeOperator {
         out: &mut Output,
     ) -> Result<()> {
         let spec = Arc::clone(&self.spec);
-        let new =
-            || States { inputs: vec![AlarmState::default(); spec.inputs.len()], own: AlarmState::default() };
-        let states = self.alarms.entry(dimensions.to_owned()).or_insert_with(new);
+        let states = self.states(dimensions);
         for (input, state) in said {
             states.inputs[*input] = *state;
         }
@@ -95,25 +108,49 @@ impl CompositeOperator {
 impl CompositeOperator {
     /// Does what people say: puts the state, until one of the alarms says something.
     fn obey(&mut self, told: &Told, out: &mut Output) -> Result<()> {
-        let Order::SetState { dimensions, state, reason } = &told.order else { return Ok(()) };
+        match &told.order {
+            Order::SetState { dimensions, state, reason } => {
+                let at = told.effective(self.watermark);
+                let line = Line {
+                    at,
+                    dimensions,
+                    before: std::mem::replace(&mut self.states(dimensions).own, *state),
+                    after: *state,
+                    value: None,
+                    breaching: None,
+                    points: None,
+                    reason,
+                };
+                self.dirty.insert(dimensions.clone());
+                let clock = EventTime(self.watermark);
+                self.history.push(&line, clock, out)?;
+                self.history.flush(clock, out)
+            }
+            Order::GoOn(Former::Alarm(former)) => {
+                self.go_on(former, told.at);
+                Ok(())
+            }
+            Order::Resize(_) | Order::GoOn(Former::Group(_)) => Ok(()),
+        }
+    }
+
+    /// Goes on from what a former definition had come to, and looks at once what its own expression says to that. Alarms that the former
+    /// one did not hear have been heard meanwhile.
+    fn go_on(&mut self, former: &FormerAlarm, at: EventTime) {
         let spec = Arc::clone(&self.spec);
-        let new =
-            || States { inputs: vec![AlarmState::default(); spec.inputs.len()], own: AlarmState::default() };
-        let states = self.alarms.entry(dimensions.clone()).or_insert_with(new);
-        let line = Line {
-            at: told.effective(self.watermark),
-            dimensions,
-            before: std::mem::replace(&mut states.own, *state),
-            after: *state,
-            value: None,
-            breaching: None,
-            points: None,
-            reason,
-        };
-        self.dirty.insert(dimensions.clone());
-        let clock = EventTime(self.watermark);
-        self.history.push(&line, clock, out)?;
-        self.history.flush(clock, out)
+        let states = self.states(&former.dimensions);
+        states.own = former.state;
+        for (name, state) in spec.inputs.iter().zip(&mut states.inputs) {
+            *state = former.alarms.get(name).copied().unwrap_or(*state);
+        }
+        self.said.entry((at.0, former.dimensions.clone())).or_default();
+    }
+
+    /// The states of one value of the dimensions.
+    fn states(&mut self, dimensions: &str) -> &mut States {
+        let inputs = self.spec.inputs.len();
+        let new = || States { inputs: vec![AlarmState::default(); inputs], own: AlarmState::default() };
+        self.alarms.entry(dimensions.to_owned()).or_insert_with(new)
     }
 }
 

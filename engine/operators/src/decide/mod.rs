@@ -5,7 +5,7 @@
 //!                                                          └── ScalingGroup ──> activities
 //! ```
 //!
-//! People may say something, too: [`Told`].
+//! People may say something, too, and so does a definition to the one that takes its place: [`Told`].
 //!
 //! An evaluation happens when the watermark has come to it, so that its points are all there. What is said is in the order of time.
 
@@ -14,6 +14,7 @@ mod alarm;
 mod alarm_operator;
 mod composite;
 mod composite_operator;
+mod former;
 mod history;
 mod orders;
 mod points;
@@ -23,8 +24,8 @@ mod scaling_operator;
 
 pub use activities::{scaling_activities_schema, scaling_progress_schema};
 pub use alarm::{AlarmSpec, Report};
-pub use alarm_operator::states_in;
 pub use composite::CompositeAlarmSpec;
+pub use former::{Former, FormerAlarm, FormerGroup, Heard};
 pub use history::alarm_history_schema;
 pub use orders::{Order, Told};
 pub use points::alarm_points_schema;

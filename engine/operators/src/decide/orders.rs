@@ -16,6 +16,7 @@ use headwater_decide::alarm::AlarmState;
 use headwater_decide::scaling::Resize;
 use serde::{Deserialize, Serialize};
 
+use super::former::Former;
 use crate::error::{OperatorError, Result};
 
 /// What is to be done.
@@ -33,6 +34,8 @@ pub enum Order {
     },
     /// A scaling group has other bounds, or another size.
     Resize(Resize),
+    /// Another definition takes the place of the one that had come to this, and goes on from it.
+    GoOn(Former),
 }
 
 /// An order, and when it was given.
@@ -58,7 +61,8 @@ impl Told {
     pub fn row(&self) -> Result<RecordBatch> {
         let dimensions = match &self.order {
             Order::SetState { dimensions, .. } => dimensions.as_str(),
-            Order::Resize(_) => "",
+            Order::GoOn(Former::Alarm(former)) => former.dimensions.as_str(),
+            Order::Resize(_) | Order::GoOn(Former::Group(_)) => "",
         };
         let order = serde_json::to_string(&self.order)
             .map_err(|error| OperatorError::bad_checkpoint("order", error.to_string()))?;

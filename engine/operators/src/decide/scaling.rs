@@ -6,8 +6,9 @@ use arrow::datatypes::SchemaRef;
 use headwater_decide::scaling::GroupRules;
 
 use super::activities::scaling_activities_schema;
-use super::scaling_operator::ScalingOperator;
-use crate::api::{Changes, Operator, OperatorSpec};
+use super::orders::Order;
+use super::scaling_operator::{ScalingOperator, hand_over};
+use crate::api::{Changes, Operator, OperatorSpec, Reach, StateEntries};
 use crate::error::Result;
 
 /// What an input of a scaling group is.
@@ -61,6 +62,15 @@ impl OperatorSpec for ScalingSpec {
 
     fn takes_orders_for(&self) -> Option<&str> {
         Some(&self.name)
+    }
+
+    fn hand_over(&self, entries: &StateEntries) -> Result<Vec<(String, Order)>> {
+        hand_over(self, entries)
+    }
+
+    /// All that it knows is told, and its policies ask again when their alarms are evaluated.
+    fn reach_when_told(&self) -> Option<Reach> {
+        Some(Reach::Row)
     }
 
     fn schema(&self) -> SchemaRef {

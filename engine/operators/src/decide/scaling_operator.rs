@@ -16,6 +16,7 @@ use headwater_decide::scaling::{Ask, Decision, Group, GroupState, Outcome, Polic
 use serde::{Deserialize, Serialize};
 
 use super::activities::{Decided, activities, scaling_progress_schema};
+use super::former::{Former, FormerGroup, Heard};
 use super::history::{AFTER, AT, VALUE, alarm_history_schema};
 use super::orders::{Order, Told};
 use super::saved;
@@ -39,19 +40,24 @@ pub(super) struct ScalingOperator {
     watermark: i64,
 }
 
-/// What a policy has heard of its alarms.
-#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Heard {
-    alarm: AlarmState,
-    low: AlarmState,
-    /// When it last asked for something.
-    asked: Option<i64>,
-}
-
 #[derive(Serialize, Deserialize)]
 struct Saved {
     group: GroupState,
     policies: Vec<Heard>,
+}
+
+/// What a part of a group's checkpoint says to another definition of it.
+pub(super) fn hand_over(spec: &ScalingSpec, entries: &StateEntries) -> Result<Vec<(String, Order)>> {
+    if entries.table != "group" {
+        return Ok(Vec::new());
+    }
+    let order = |(name, saved): (String, Option<Saved>)| {
+        let saved = saved?;
+        let names = spec.rules.policies.iter().map(|policy| policy.name.clone());
+        let former = FormerGroup { state: saved.group, policies: names.zip(saved.policies).collect() };
+        Some((name, Order::GoOn(Former::Group(Box::new(former)))))
+    };
+    Ok(saved::read::<Saved>(NAME, entries)?.into_iter().filter_map(order).collect())
 }
 
 impl ScalingOperator {
@@ -149,12 +155,25 @@ impl ScalingOperator {
         }
     }
 
-    /// Does what people say.
+    /// Does what it is told.
     fn obey(&mut self, told: &Told) {
-        if let Order::Resize(resize) = &told.order {
-            let decision = self.group.resize(EventTime(told.effective(self.watermark)), resize);
-            self.dirty = true;
-            self.decide(decision, "by hand".to_owned());
+        match &told.order {
+            Order::Resize(resize) => {
+                let at = told.effective(self.watermark);
+                let decision = self.group.resize(EventTime(at), resize);
+                self.decide(decision, "by hand".to_owned());
+            }
+            Order::GoOn(Former::Group(former)) => self.go_on(former, told.at),
+            Order::SetState { .. } | Order::GoOn(Former::Alarm(_)) => return,
+        }
+        self.dirty = true;
+    }
+
+    /// Goes on from what a former definition had come to.
+    fn go_on(&mut self, former: &FormerGroup, at: EventTime) {
+        self.group = Group::go_on(self.spec.rules.clone(), former.state.clone(), at);
+        for (policy, heard) in self.spec.rules.policies.iter().zip(&mut self.policies) {
+            *heard = former.policies.get(&policy.name).copied().unwrap_or_default();
         }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  CREATE [OR REPLACE] ALARM name ON stream STATISTIC average(expr) PERIOD interval [WHERE cond] [DIMENSIONS (a, b)] WITH (...)
 //!  CREATE ALARM name ON (query) WITH (period = ..., ...)
-//!  CREATE COMPOSITE ALARM name AS ALARM(a) AND NOT OK(b) [WITH (...)]
+//!  CREATE [OR REPLACE] COMPOSITE ALARM name AS ALARM(a) AND NOT OK(b) [WITH (...)]
 //!  EXPLAIN ALARM name [FOR 'host=a'] [AT time]
 //!  ALTER ALARM name [FOR 'host=a'] SET STATE 'OK' REASON '...'
 //! ```

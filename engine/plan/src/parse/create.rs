@@ -76,14 +76,16 @@ pub(super) fn read_new(reader: &mut Reader, or_replace: bool) -> Result<Statemen
     if temporary && word.as_deref() != Some("TABLE") {
         return Err(reader.expected("VIEW, TABLE or FUNCTION"));
     }
-    if or_replace && !matches!(word.as_deref(), Some("JOB" | "TRIGGER" | "ALARM")) {
-        return Err(reader.expected("JOB, FUNCTION, TRIGGER, ALARM, MATERIALIZED VIEW or VIEW"));
+    if or_replace && !matches!(word.as_deref(), Some("JOB" | "TRIGGER" | "ALARM" | "COMPOSITE" | "SCALING")) {
+        return Err(reader.expected(
+            "JOB, FUNCTION, TRIGGER, ALARM, SCALING POLICY, SCALING GROUP, MATERIALIZED VIEW or VIEW",
+        ));
     }
     match word.as_deref() {
         Some("STREAM" | "TABLE" | "SOURCE") => read_table(reader),
         Some("JOB") => read_job(reader, or_replace),
         Some("ALARM" | "COMPOSITE") => read_alarm(reader, or_replace),
-        Some("SCALING") => read_scaling(reader),
+        Some("SCALING") => read_scaling(reader, or_replace),
         Some("ARCHIVE") => read_archive(reader),
         Some("MAPREDUCE") => read_mapreduce(reader),
         Some("TRIGGER") => read_trigger(reader, or_replace),

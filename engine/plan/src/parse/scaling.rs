@@ -1,13 +1,14 @@
 //! CREATE SCALING POLICY, CREATE SCALING GROUP and ALTER SCALING GROUP.
 //!
 //! ```text
-//!  CREATE SCALING POLICY name ON ALARM alarm WITH (type = simple, adjustment = ..., by = ..., cooldown = ...)
+//!  CREATE [OR REPLACE] SCALING POLICY name ON ALARM alarm WITH (type = simple, adjustment = ..., by = ..., cooldown = ...)
 //!  CREATE SCALING POLICY name ON ALARM alarm WITH (type = step, adjustment = ..., steps = '0..10: 0, 10..: 30', warmup = ...)
 //!  CREATE SCALING POLICY name ON stream STATISTIC ... PERIOD ... WITH (type = target, target = 50, ...)
 //!  CREATE SCALING POLICY name SCHEDULE '0 8 * * MON-FRI' WITH (min = ..., max = ..., desired = ..., time_zone = ..., ...)
 //!  CREATE SCALING POLICY name SCHEDULE AT '2026-03-01 08:00:00' WITH (min = ..., max = ..., desired = ...)
-//!  CREATE SCALING GROUP name POLICIES (a, b) WITH (min = ..., max = ..., desired = ..., cooldown = ..., actuator = ...)
+//!  CREATE [OR REPLACE] SCALING GROUP name POLICIES (a, b) WITH (min = ..., max = ..., desired = ..., cooldown = ..., actuator = ...)
 //!  ALTER SCALING GROUP name SET (min = ..., max = ..., desired = ..., honor_cooldown = ...)
+//!  ALTER SCALING GROUP name SET (cooldown = ..., warmup = ...)
 //! ```
 
 use std::time::Duration;
@@ -26,17 +27,19 @@ use super::statements::{read_time, time_of};
 use crate::error::{Mistake, Result, SqlError};
 use crate::scaling::{Actuator, GroupDef, PolicyDef, PolicyWhat};
 use crate::script::Position;
-use crate::statement::{AlterScalingGroup, CreateScalingGroup, CreateScalingPolicy, Name, Statement};
+use crate::statement::{
+    AlterScalingGroup, CreateScalingGroup, CreateScalingPolicy, GroupChange, Name, Statement,
+};
 use crate::trigger::StartAt;
 
 /// The cooldown of a group that says nothing else.
 const COOLDOWN: Duration = Duration::from_secs(300);
 
 /// Reads what follows `CREATE`.
-pub(super) fn read_scaling(reader: &mut Reader) -> Result<Statement> {
+pub(super) fn read_scaling(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     reader.expect_words("SCALING")?;
     if reader.take_words("GROUP") {
-        return read_group(reader);
+        return read_group(reader, or_replace);
     }
     if !reader.take_words("POLICY") {
         return Err(reader.expected("GROUP or POLICY"));
@@ -45,7 +48,7 @@ pub(super) fn read_scaling(reader: &mut Reader) -> Result<Statement> {
     let name = new_name(reader, "a name")?;
     let what = read_policy(reader, &name)?;
     let definition = PolicyDef { name: name.value.clone(), what };
-    Ok(Statement::CreateScalingPolicy(CreateScalingPolicy { name, definition, if_not_exists }))
+    Ok(Statement::CreateScalingPolicy(CreateScalingPolicy { name, definition, or_replace, if_not_exists }))
 }
 
 fn read_policy(reader: &mut Reader, name: &Name) -> Result<PolicyWhat> {
@@ -170,23 +173,33 @@ pub(super) fn read_alter_group(reader: &mut Reader) -> Result<Statement> {
         desired: options.whole("desired")?,
         honor_cooldown: options.truth("honor_cooldown")?.unwrap_or(false),
     };
-    options.finish("a scaling group that is there", &["min", "max", "desired", "honor_cooldown"])?;
+    let (cooldown, warmup) = (options.duration("cooldown")?, options.duration("warmup")?);
+    let known = ["min", "max", "desired", "honor_cooldown", "cooldown", "warmup"];
+    options.finish("a scaling group that is there", &known)?;
     let wrong = |message: &str| {
         Err(SqlError::new(Mistake::Option, message)
             .at(name.position, reader.script())
             .hint("SET (desired = 2)"))
     };
     let sizes = [resize.min, resize.max, resize.desired];
+    let rules = cooldown.or(warmup).is_some();
+    if rules && (resize.honor_cooldown || sizes.iter().flatten().next().is_some()) {
+        return wrong("sizes and rules are set by a statement each, as a size may be refused");
+    }
+    if rules {
+        let change = GroupChange::Rules { cooldown, warmup };
+        return Ok(Statement::AlterScalingGroup(AlterScalingGroup { name, change }));
+    }
     if sizes.iter().flatten().next().is_none() {
-        return wrong("min, max or desired: one of them is to be set");
+        return wrong("min, max, desired, cooldown or warmup: one of them is to be set");
     }
     if sizes.into_iter().flatten().any(|size| size < 0) {
         return wrong("a size is not negative");
     }
-    Ok(Statement::AlterScalingGroup(AlterScalingGroup { name, resize }))
+    Ok(Statement::AlterScalingGroup(AlterScalingGroup { name, change: GroupChange::Resize(resize) }))
 }
 
-fn read_group(reader: &mut Reader) -> Result<Statement> {
+fn read_group(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
     let if_not_exists = if_not_exists(reader);
     let name = new_name(reader, "a name")?;
     reader.expect_words("POLICIES")?;
@@ -237,5 +250,11 @@ fn read_group(reader: &mut Reader) -> Result<Statement> {
         schedules: Vec::new(),
     };
     rules.check().map_err(|error| wrong(error, reader, name.position))?;
-    Ok(Statement::CreateScalingGroup(CreateScalingGroup { name, policies, definition, if_not_exists }))
+    Ok(Statement::CreateScalingGroup(CreateScalingGroup {
+        name,
+        policies,
+        definition,
+        or_replace,
+        if_not_exists,
+    }))
 }

@@ -269,9 +269,14 @@ fn read_explain_replace(reader: &mut Reader) -> Result<Statement> {
     let statement = read_new(reader, true)?;
     if !matches!(
         statement,
-        Statement::CreateJob(_) | Statement::CreateMaterializedView(_) | Statement::CreateTrigger(_)
+        Statement::CreateJob(_)
+            | Statement::CreateMaterializedView(_)
+            | Statement::CreateTrigger(_)
+            | Statement::CreateAlarm(_)
+            | Statement::CreateScalingPolicy(_)
+            | Statement::CreateScalingGroup(_)
     ) {
-        let message = "only a job, a trigger or a materialized view has state that could be kept";
+        let message = "only a job, a trigger, an alarm, a scaling group or policy, or a materialized view has state that could be kept";
         return Err(SqlError::new(Mistake::Syntax, message)
             .at(position, reader.script())
             .hint("EXPLAIN REPLACE JOB name AS INSERT INTO ..."));

@@ -59,7 +59,7 @@ impl<'a> Decide<'a> {
             AlarmOn::Metric { metric, rule } => self.metric(&alarm.name, metric, rule, report, insists),
             AlarmOn::Composite(expression) => {
                 let mut expression = expression.clone();
-                // Composite alarms do not refer to themselves: each refers to alarms that were there before it.
+                // Composite alarms do not refer to themselves: the catalog sees to that.
                 while let Some((name, inner)) = self.composite_in(&expression) {
                     expression = expression.inline(&name, &inner);
                 }

@@ -101,6 +101,7 @@ const CASES: &[&str] = &[
     "ALTER COMPOSITE ALARM c FOR 'host=a' SET STATE 'insufficient_data' REASON ''",
     "ALTER SCALING GROUP g SET (desired = 3, honor_cooldown = true)",
     "ALTER SCALING GROUP g SET (min = 0, max = 5)",
+    "ALTER SCALING GROUP g SET (cooldown = '2 minutes')",
     "REPLAY ALARM hot FROM '2026-02-01' TO '2026-03-01'",
     "REPLAY JOB j",
     "REPLAY JOB j FROM '2013-07-01' TO TIMESTAMP '2013-08-01 00:00:00' INTO july",
@@ -240,7 +241,7 @@ fn summary(statement: &Statement) -> String {
             "set alarm {} for {:?} to {} because {:?}",
             set.name.value, set.dimensions, set.state, set.reason
         ),
-        Statement::AlterScalingGroup(alter) => format!("{} {:?}", alter.name.value, alter.resize),
+        Statement::AlterScalingGroup(alter) => format!("{} {:?}", alter.name.value, alter.change),
         Statement::Query(query) => format!("query {}", query.ast),
         Statement::Set(set) => format!("set {} = {}", set.key.value, set.value),
         Statement::Replay(replay) => format!(

@@ -74,15 +74,18 @@ impl Inner {
     }
 
     /// Builds what is to take a job's place, while others may define what they like.
-    async fn beside(self: &Arc<Self>, parsed: &Parsed) -> Result<Option<Beside>> {
+    async fn beside(self: &Arc<Self>, parsed: &Parsed) -> Result<Vec<Beside>> {
         let replaces = match &parsed.statement {
             Statement::CreateJob(job) => job.or_replace,
             Statement::CreateMaterializedView(view) => view.or_replace,
             Statement::CreateTrigger(trigger) => trigger.or_replace,
+            Statement::CreateAlarm(alarm) => alarm.or_replace,
+            Statement::CreateScalingPolicy(policy) => policy.or_replace,
+            Statement::CreateScalingGroup(group) => group.or_replace,
             _ => false,
         };
         if !replaces {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         self.check_open()?;
         if let Statement::CreateTrigger(trigger) = &parsed.statement
@@ -101,7 +104,7 @@ impl Inner {
         tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
     }
 
-    async fn define_alone(self: &Arc<Self>, parsed: Parsed, beside: Option<Beside>) -> Result<Defined> {
+    async fn define_alone(self: &Arc<Self>, parsed: Parsed, besides: Vec<Beside>) -> Result<Defined> {
         let _one_at_a_time = self.defining.lock().await;
         self.check_open()?;
         match &parsed.statement {
@@ -116,6 +119,9 @@ impl Inner {
             {
                 self.stop_connector(&trigger.name.value).await;
             }
+            Statement::CreateScalingGroup(group) if self.has_other_actuator(group, &parsed) => {
+                self.stop_connector(&group.name.value).await;
+            }
             _ => {}
         }
         let again = match &parsed.statement {
@@ -124,7 +130,7 @@ impl Inner {
             _ => None,
         };
         let inner = Arc::clone(self);
-        let work = move || inner.define_with(&parsed, beside);
+        let work = move || inner.define_with(&parsed, besides);
         let defined = tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| RunError::Invalid(error.to_string()))??;
@@ -137,10 +143,10 @@ impl Inner {
     /// Like [`Inner::define`], on this thread.
     pub fn define_here(self: &Arc<Self>, parsed: &Parsed) -> Result<Defined> {
         check_new(parsed)?;
-        self.define_with(parsed, None)
+        self.define_with(parsed, Vec::new())
     }
 
-    pub(super) fn define_with(self: &Arc<Self>, parsed: &Parsed, beside: Option<Beside>) -> Result<Defined> {
+    pub(super) fn define_with(self: &Arc<Self>, parsed: &Parsed, besides: Vec<Beside>) -> Result<Defined> {
         match &parsed.statement {
             Statement::Together(together) => self.do_together(together),
             Statement::PauseJob(name) => self.pause(name, parsed, true),
@@ -166,11 +172,11 @@ impl Inner {
                 self.test_trigger(&trigger, parsed)?;
                 Ok(Defined { tag: tag_of(&parsed.statement), notes: Vec::new() })
             }
-            _ => self.change(parsed, beside),
+            _ => self.change(parsed, besides),
         }
     }
 
-    fn change(self: &Arc<Self>, parsed: &Parsed, beside: Option<Beside>) -> Result<Defined> {
+    fn change(self: &Arc<Self>, parsed: &Parsed, besides: Vec<Beside>) -> Result<Defined> {
         let read = self.with_module(parsed)?;
         let parsed = read.as_ref().unwrap_or(parsed);
         let mut notes = Vec::new();
@@ -183,7 +189,7 @@ impl Inner {
             }
             Change::Created(entry) => self.create(&after, &entry, parsed),
             Change::Replaced(entry) => {
-                self.replace(&after, &entry, parsed, beside).map(|replaced| notes = replaced)
+                self.replace(&after, &entry, parsed, besides).map(|replaced| notes = replaced)
             }
             Change::Dropped(entry) => self.drop_entry(&after, &entry, parsed),
             Change::Altered { from, to } => self.alter(&after, &from, &to, parsed),
@@ -324,10 +330,10 @@ impl Inner {
         after: &Catalog,
         entry: &Entry,
         parsed: &Parsed,
-        beside: Option<Beside>,
+        besides: Vec<Beside>,
     ) -> Result<Vec<String>> {
         if !matches!(entry, Entry::View(_)) {
-            self.use_inputs(after, entry)?;
+            after.computed_in(entry).iter().try_for_each(|entry| self.use_inputs(after, entry))?;
         }
         match entry {
             Entry::View(view) => {
@@ -349,13 +355,29 @@ impl Inner {
                     .check_delivery(after, trigger)
                     .and_then(|()| begin())
                     .and_then(|()| before.as_ref().map_or(Ok(()), |before| self.go_alone(before)))
-                    .and_then(|()| self.replace_job(after, entry, parsed, beside));
+                    .and_then(|()| self.replace_jobs(after, entry, parsed, besides));
                 // Who delivers was stopped, and goes on from the firing that it had come to.
                 let in_force = if replaced.is_ok() { Some(Arc::clone(trigger)) } else { before };
                 in_force.map_or(Ok(()), |trigger| self.start_delivery(&trigger))?;
                 replaced
             }
-            _ => self.replace_job(after, entry, parsed, beside),
+            Entry::ScalingGroup(group) => {
+                let before = match self.catalog().get(&group.name) {
+                    Some(Entry::ScalingGroup(before)) => Some(Arc::clone(before)),
+                    _ => None,
+                };
+                let replaced = self
+                    .check_actuator(group)
+                    .and_then(|()| self.replace_jobs(after, entry, parsed, besides));
+                let in_force = if replaced.is_ok() { Some(Arc::clone(group)) } else { before };
+                in_force.iter().for_each(|group| self.carry_out(group));
+                replaced
+            }
+            Entry::ScalingPolicy(_) => {
+                self.planner.check(after, &self.tables(), parsed)?;
+                self.replace_jobs(after, entry, parsed, besides)
+            }
+            _ => self.replace_jobs(after, entry, parsed, besides),
         }
     }
 
@@ -579,6 +601,7 @@ fn tag_of(statement: &Statement) -> String {
         Statement::CreateAlarm(_) => "CREATE ALARM".to_owned(),
         Statement::CreateScalingPolicy(_) => "CREATE SCALING POLICY".to_owned(),
         Statement::CreateScalingGroup(_) => "CREATE SCALING GROUP".to_owned(),
+        Statement::AlterScalingGroup(_) => "ALTER SCALING GROUP".to_owned(),
         Statement::CreateMapReduce(_) => "CREATE MAPREDUCE JOB".to_owned(),
         Statement::CreateArchive(_) => "CREATE ARCHIVE".to_owned(),
         Statement::CreateTrigger(_) => "CREATE TRIGGER".to_owned(),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use headwater_plan::{Actuator, Entry, GroupDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
+use headwater_plan::statement::CreateScalingGroup;
+use headwater_plan::{Actuator, Entry, GroupDef, Parsed, SCALING_ACTIVITIES, SCALING_PROGRESS};
 
 use super::events;
 use super::jobs::journal_spec;
@@ -30,13 +31,31 @@ impl Inner {
 
     /// Starts a group: first who carries its decisions out, so that none is missed, then what decides.
     pub fn start_group(self: &Arc<Self>, group: &Arc<GroupDef>) -> Result<()> {
+        self.carry_out(group);
+        self.start_job(&Entry::ScalingGroup(Arc::clone(group)))
+    }
+
+    /// Starts who carries a group's decisions out, unless it runs.
+    pub fn carry_out(self: &Arc<Self>, group: &Arc<GroupDef>) {
+        let runs = self.state.lock().connectors.contains_key(&group.name);
         if group.actuator.is_host()
+            && !runs
             && let Err(error) = self.start_actuator(group)
         {
             // Decisions are made and kept all the same; they are carried out when this is mended.
             tracing::error!(group = group.name, code = %error.code(), %error, "nothing is carried out");
         }
-        self.start_job(&Entry::ScalingGroup(Arc::clone(group)))
+    }
+
+    /// Whether a statement gives the group that there is other options for its actuator, so that this has to start again.
+    pub fn has_other_actuator(&self, create: &CreateScalingGroup, parsed: &Parsed) -> bool {
+        let catalog = self.catalog();
+        match catalog.get(&create.name.value) {
+            Some(Entry::ScalingGroup(before)) if create.or_replace && catalog.apply(parsed).is_ok() => {
+                before.actuator != create.definition.actuator
+            }
+            _ => false,
+        }
     }
 
     fn actuator(self: &Arc<Self>, group: &Arc<GroupDef>, identity: String) -> GroupActuator {

@@ -89,7 +89,7 @@ impl Inner {
         if let Some(table) = &together.table {
             let before = self.catalog();
             check_new(table)?;
-            notes.extend(self.define_with(table, None)?.notes);
+            notes.extend(self.define_with(table, Vec::new())?.notes);
             let after = self.catalog();
             let new = after.entries().find(|entry| before.get(entry.name()).is_none());
             match new {
@@ -115,7 +115,7 @@ impl Inner {
         for (insert, parsed) in inserts() {
             let job = as_job(&self.catalog(), insert, parsed);
             let name = job_name(&job).to_owned();
-            let defined = self.define_with(&job, None);
+            let defined = self.define_with(&job, Vec::new());
             if self.catalog().job(&name).is_some() {
                 made.push((Kind::Job, name));
             }
@@ -129,7 +129,8 @@ impl Inner {
         // Dropped, a connector stops.
         drop(self.state.lock().connectors.remove(name));
         let text = format!("DROP {} \"{}\"", kind.keyword(), name.replace('.', "\".\""));
-        let dropped = parse_one(&text).map_err(RunError::from).and_then(|drop| self.define_with(&drop, None));
+        let dropped =
+            parse_one(&text).map_err(RunError::from).and_then(|drop| self.define_with(&drop, Vec::new()));
         if let Err(error) = dropped {
             tracing::warn!(name, code = %error.code(), %error, "what was made with a statement that failed stays");
         }

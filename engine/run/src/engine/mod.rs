@@ -32,9 +32,7 @@ mod triggers;
 pub(crate) use connect::inputs_of_entry;
 pub(crate) use define::writes_into;
 pub use events::rows_as_shown;
-pub(crate) use events::{
-    CATALOG, Event, Replaced, append as append_event, appended as event_append, without_secrets,
-};
+pub(crate) use events::{CATALOG, Event, Replaced, appended as event_append, without_secrets};
 pub use handle::{Answer, Engine};
 pub(crate) use jobs::result_schema;
 pub(crate) use state::Inner;

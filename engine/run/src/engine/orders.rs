@@ -8,7 +8,7 @@ use std::sync::Arc;
 use headwater_decide::scaling::BY_HAND;
 use headwater_operators::decide::{Order, Told};
 use headwater_plan::decision::{AlarmOn, MetricFrom};
-use headwater_plan::statement::{AlterScalingGroup, Kind, SetAlarmState};
+use headwater_plan::statement::{AlterScalingGroup, GroupChange, Kind, SetAlarmState};
 use headwater_plan::{Entry, Parsed, SCALING_ACTIVITIES};
 
 use super::alarms::{quoted, text};
@@ -55,8 +55,12 @@ impl Inner {
             let error = catalog.not_a(&alter.name, Kind::ScalingGroup);
             return Err(error.at(alter.name.position, &parsed.script).into());
         };
+        let resize = match &alter.change {
+            GroupChange::Resize(resize) => resize.clone(),
+            GroupChange::Rules { .. } => return self.define(parsed.clone()).await.map(drop),
+        };
         let _one_at_a_time = self.defining.lock().await;
-        self.tell(name, Order::Resize(alter.resize.clone())).await?;
+        self.tell(name, Order::Resize(resize)).await?;
         let came_to = format!(
             "SELECT reason FROM {SCALING_ACTIVITIES} WHERE \"group\" = {} AND \"by\" = {} AND NOT scaled \
              AND _sequence = (SELECT MAX(_sequence) FROM {SCALING_ACTIVITIES} WHERE \"group\" = {} AND \"by\" = {})",

@@ -47,7 +47,7 @@ pub(crate) use lookup::Answer;
 pub(crate) use lost::{Places, begun_at, first_rows, lost};
 pub(crate) use members::{Apart, Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
-pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step, stages_told};
+pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step};
 pub(crate) use quiet::Quiet;
 pub use sink::fit;
 pub(crate) use sink::{Copies, Results, Sink, WEIGHT};

@@ -17,7 +17,11 @@ impl Replacement {
     pub fn explain(inner: &Arc<Inner>, catalog: &Catalog, parsed: &Parsed) -> Result<String> {
         let (after, change) = catalog.apply(parsed)?;
         match change {
-            Change::Replaced(entry) => Self::plan(inner, catalog, &after, &entry)?.text(inner),
+            Change::Replaced(entry) => {
+                let all = after.computed_in(&entry);
+                let texts = all.iter().map(|entry| Self::plan(inner, catalog, &after, entry)?.text(inner));
+                texts.collect()
+            }
             Change::Created(entry) => Ok(format!(
                 "there is no {} {} yet: the statement would create it\n",
                 entry.kind(),
@@ -66,8 +70,9 @@ impl Replacement {
             format!("{what:<8} {}", operators.join(", "))
         };
         let kept = self.succession.kept().map(|(nth, _)| line("keep", nth));
+        let told = self.succession.told().map(|(nth, _)| line("go on", nth));
         let rebuilt = self.succession.rebuilt().map(|nth| line("rebuild", nth));
-        kept.chain(rebuilt).collect()
+        kept.chain(told).chain(rebuilt).collect()
     }
 
     fn rows_of(&self, inner: &Inner, source: usize) -> Result<u64> {

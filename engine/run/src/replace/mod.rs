@@ -13,15 +13,16 @@
 //!   ([`headwater_plan::Succession`]).
 //! - Where the result is a table of changes, what was said can be corrected: both definitions are run beside the job, and what the new
 //!   one says more or less than the old is part of the switch.
+//! - An alarm, and a policy of a scaling group, is computed by all who hear it: these jobs go over together, each with a step of its own.
 //! - The switch is one group of the log: the event in `system.catalog`, the journal's step, the corrections. Before it, the old
 //!   definition is in force whatever happens, and after it the new one. The checkpoint is written before the switch and names it, so that
 //!   it counts for nothing without it; if it is lost, the journal is done again by the new definition from its beginning.
 
-mod alarm;
 mod difference;
 mod explain;
 mod rebuild;
 mod replacement;
 mod switch;
+mod told;
 
 pub(crate) use replacement::{Beside, Replacement};

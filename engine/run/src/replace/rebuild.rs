@@ -143,9 +143,11 @@ impl Rebuild {
         state.map_err(|source| RunError::Operator { job: name.to_owned(), source })
     }
 
-    /// Says something to stages of the new definition, in a step without rows. What it says to that is what the old one has said already.
-    pub fn tell(&mut self, told: &[Answer]) -> Result<()> {
-        self.new.pipeline.step_told_again(told).map(drop)
+    /// Says something to stages of the new definition, in a step without rows, and answers what it says to that.
+    pub fn tell(&mut self, told: &[Answer]) -> Result<Vec<Rows>> {
+        // One that has read nothing has not come to the time of the journal yet.
+        self.new.pipeline.step_told_again(&[])?;
+        Ok(self.new.pipeline.step_told_again(told)?.output.rows)
     }
 
     /// What the new definition says more, and less, than the old one.

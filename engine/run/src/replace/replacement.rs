@@ -6,7 +6,7 @@ use arrow::datatypes::{FieldRef, Schema};
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{From, ReadSpec, ShardBounds, StreamInfo};
 use headwater_operators::Reach;
-use headwater_plan::{ALARM_HISTORY, Catalog, Dataflow, Entry, StartAt, Succession};
+use headwater_plan::{ALARM_HISTORY, Catalog, Dataflow, Entry, SCALING_ACTIVITIES, StartAt, Succession};
 
 use super::rebuild::Rebuild;
 use crate::JobState;
@@ -17,7 +17,7 @@ use crate::replay::place_at;
 
 /// One definition after another.
 pub(crate) struct Replacement {
-    /// The job, view, trigger or alarm.
+    /// The job, view, trigger, alarm or scaling group.
     pub name: String,
     /// What takes the place.
     pub entry: Entry,
@@ -62,7 +62,8 @@ impl Replacement {
             (Entry::Job(_), Entry::Job(_))
             | (Entry::MaterializedView(_), Entry::MaterializedView(_))
             | (Entry::Trigger(_), Entry::Trigger(_))
-            | (Entry::Alarm(_), Entry::Alarm(_)) => {}
+            | (Entry::Alarm(_), Entry::Alarm(_))
+            | (Entry::ScalingGroup(_), Entry::ScalingGroup(_)) => {}
             _ => {
                 return Err(refused(format!(
                     "{} has no state that could be kept",
@@ -87,6 +88,7 @@ impl Replacement {
         let target = match entry {
             Entry::Job(job) => inner.log.stream_named(&job.target)?,
             Entry::Alarm(_) => inner.log.stream_named(ALARM_HISTORY)?,
+            Entry::ScalingGroup(_) => inner.log.stream_named(SCALING_ACTIVITIES)?,
             _ => inner.log.stream_named(&name)?,
         };
         let journal = inner.journal_of(&name)?;
@@ -144,6 +146,12 @@ impl Replacement {
         self.check_history(inner)
     }
 
+    /// Whether the new definition has to do the steps of the journal: because anything of history has to be read, or to be told something
+    /// at their end.
+    pub fn rebuilds(&self) -> bool {
+        self.rereads() || self.succession.told().next().is_some()
+    }
+
     /// Whether anything of history has to be read.
     pub fn rereads(&self) -> bool {
         self.succession.rereads.contains(&true)
@@ -174,7 +182,7 @@ impl Replacement {
         start_at(&self.before) == StartAt::Latest
     }
 
-    fn refused(&self, reason: String) -> RunError {
+    pub(super) fn refused(&self, reason: String) -> RunError {
         RunError::Replace { name: self.name.clone(), reason }
     }
 

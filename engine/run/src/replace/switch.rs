@@ -4,53 +4,107 @@ use std::sync::Arc;
 
 use headwater_core::ShardId;
 use headwater_log::Append;
-use headwater_plan::{Catalog, Entry, Parsed};
+use headwater_plan::{Catalog, Entry, Fate, Parsed};
 
-use super::alarm::kept_states;
 use super::rebuild::{Reached, Rebuild};
 use super::replacement::{Beside, Replacement, names};
-use crate::engine::{Event, Inner, Replaced, append_event, event_append};
+use super::told::told_at_switch;
+use crate::engine::{Event, Inner, Replaced, event_append};
 use crate::error::{Result, RunError};
 use crate::job::{
-    Cut, Entry as Line, Era, Manifest, Place, Restored, ShardClock, ShardCut, Sink, StatePart, Writer,
+    Blobs, Cut, Entry as Line, Era, Manifest, Place, Restored, ShardClock, ShardCut, Sink, StatePart, Writer,
     journal_line, place_of, producer_of, restore,
 };
 
 /// So many steps may be left when the job is asked to stop.
 const CLOSE_BEHIND: u64 = 16;
 
+/// A replacement that is being prepared.
+struct Preparation {
+    replacement: Replacement,
+    rebuild: Option<Rebuild>,
+}
+
+/// A replacement whose checkpoint is written.
+struct Switch {
+    era: Era,
+    /// The corrections, what was said to the switch itself, the line of the journal and the event.
+    group: Vec<Append>,
+}
+
 impl Inner {
-    /// Builds beside a running job what a statement would replace it with, until hardly any step is missing. `None`: the statement
-    /// replaces no job. Blocks, but holds nobody up.
-    pub fn build_beside(self: &Arc<Self>, parsed: &Parsed) -> Result<Option<Beside>> {
+    /// Builds beside running jobs what a statement would replace them with, until hardly any step is missing. Blocks, but holds nobody up.
+    pub fn build_beside(self: &Arc<Self>, parsed: &Parsed) -> Result<Vec<Beside>> {
         let catalog = self.catalog();
         let Ok((after, headwater_plan::Change::Replaced(entry))) = catalog.apply(parsed) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        if !matches!(entry, Entry::Job(_) | Entry::MaterializedView(_) | Entry::Trigger(_) | Entry::Alarm(_))
-        {
-            return Ok(None);
+        let mut all = Vec::new();
+        for entry in after.computed_in(&entry).iter().filter(|entry| can_be_replaced(entry)) {
+            let replacement = Replacement::plan(self, &catalog, &after, entry)?;
+            let mut rebuild = None;
+            if !replacement.is_the_same() && replacement.rebuilds() {
+                let rebuild = rebuild.insert(Rebuild::open(self, &replacement)?);
+                while rebuild.catch_up(self)? > CLOSE_BEHIND {}
+            }
+            all.push(Beside { replacement, rebuild });
         }
-        let replacement = Replacement::plan(self, &catalog, &after, &entry)?;
-        let mut rebuild = None;
-        if !replacement.is_the_same() && replacement.rereads() {
-            let rebuild = rebuild.insert(Rebuild::open(self, &replacement)?);
-            while rebuild.catch_up(self)? > CLOSE_BEHIND {}
-        }
-        Ok(Some(Beside { replacement, rebuild }))
+        Ok(all)
     }
 
-    /// Puts a definition in the place of another. Blocks; `defining` must be held. If it fails, the old one goes on. Answers what the user
-    /// should know.
-    pub fn replace_job(
+    /// Puts a definition in the place of another, in all jobs that compute it. Blocks; `defining` must be held. If it fails, the old ones
+    /// go on. Answers what the user should know.
+    pub fn replace_jobs(
         self: &Arc<Self>,
         after: &Catalog,
         entry: &Entry,
         parsed: &Parsed,
-        beside: Option<Beside>,
+        mut besides: Vec<Beside>,
     ) -> Result<Vec<String>> {
-        let catalog = self.catalog();
-        let planned = Replacement::plan(self, &catalog, after, entry)?;
+        let entries: Vec<Entry> = after.computed_in(entry);
+        let mut all = Vec::new();
+        for entry in &entries {
+            let beside = besides.iter().position(|beside| beside.replacement.name == entry.name());
+            let beside = beside.map(|nth| besides.swap_remove(nth));
+            all.push(self.prepare(after, entry, beside)?);
+        }
+        entries.iter().for_each(|entry| self.stop_job(entry.name()));
+        match self.switch_all(&mut all, entry.name(), parsed) {
+            Ok(eras) => {
+                let switched: Vec<String> = eras.iter().map(|(name, _)| name.clone()).collect();
+                {
+                    let mut state = self.state.lock();
+                    state.catalog = after.clone();
+                    for (name, era) in eras {
+                        let eras = state.eras.entry(name).or_default();
+                        *eras = eras.with(era);
+                    }
+                }
+                let started: Vec<Result<()>> = entries.iter().map(|entry| self.start_job(entry)).collect();
+                started.into_iter().collect::<Result<()>>()?;
+                let said = all.iter().filter(|of| switched.contains(&of.replacement.name));
+                Ok(said.flat_map(|of| of.replacement.state_lines()).collect())
+            }
+            Err(error) => {
+                for Preparation { replacement, .. } in &all {
+                    if let Err(again) = self.start_job(&replacement.before) {
+                        let (job, code) = (&replacement.name, again.code());
+                        tracing::error!(job, %code, error = %again, "the job cannot go on");
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Plans a replacement, and does what can be done while the old definition runs.
+    fn prepare(
+        self: &Arc<Self>,
+        after: &Catalog,
+        entry: &Entry,
+        beside: Option<Beside>,
+    ) -> Result<Preparation> {
+        let planned = Replacement::plan(self, &self.catalog(), after, entry)?;
         // What was built beside is of use if nothing else has changed meanwhile.
         let still_fits = |beside: &Beside| {
             let formers = beside.replacement.former.as_ref().zip(planned.former.as_ref());
@@ -58,86 +112,71 @@ impl Inner {
                 && beside.replacement.dataflow.is_the_same_as(&planned.dataflow)
                 && beside.replacement.can_hand_over == planned.can_hand_over
         };
-        let (mut replacement, mut rebuild) = match beside.filter(still_fits) {
+        let (replacement, mut rebuild) = match beside.filter(still_fits) {
             Some(Beside { replacement, rebuild }) => {
                 (Replacement { entry: entry.clone(), ..replacement }, rebuild)
             }
             None => (planned, None),
         };
-        let (name, before) = (replacement.name.clone(), replacement.before.clone());
-        // A trigger may have left its set before that took another step.
-        let journal = &replacement.journal;
-        let has_steps = journal.last_step(&*self.log)? > journal.begins();
-        if replacement.is_the_same() || !has_steps {
-            return self.replace_unsaid(after, &replacement, parsed);
-        }
-        if rebuild.is_none() && replacement.rereads() {
+        if self.is_said(&replacement)? && rebuild.is_none() && replacement.rebuilds() {
             let rebuild = rebuild.insert(Rebuild::open(self, &replacement)?);
             rebuild.catch_up(self)?;
         }
-        self.stop_job(&name);
-        match self.switch(&mut replacement, rebuild, parsed) {
-            Ok(era) => {
-                {
-                    let mut state = self.state.lock();
-                    state.catalog = after.clone();
-                    let eras = state.eras.entry(name).or_default();
-                    *eras = eras.with(era);
-                }
-                self.start_job(entry)?;
-                Ok(replacement.state_lines())
-            }
-            Err(error) => {
-                if let Err(again) = self.start_job(&before) {
-                    tracing::error!(job = name, code = %again.code(), error = %again, "the job cannot go on");
-                }
-                Err(error)
-            }
-        }
+        Ok(Preparation { replacement, rebuild })
     }
 
-    /// A replacement of which no row tells: the definition is noted, and the job starts anew where it was.
-    fn replace_unsaid(
+    /// Whether any row could tell of a replacement.
+    fn is_said(&self, replacement: &Replacement) -> Result<bool> {
+        // A trigger may have left its set before that took another step.
+        let journal = &replacement.journal;
+        let has_steps = journal.last_step(&*self.log)? > journal.begins();
+        Ok(has_steps && !replacement.is_the_same())
+    }
+
+    /// Appends the switches of jobs that have stopped, all of them in one group: each with its era. One of which no row tells is noted, and
+    /// starts anew where it was.
+    fn switch_all(
         self: &Arc<Self>,
-        after: &Catalog,
-        replacement: &Replacement,
+        all: &mut [Preparation],
+        name: &str,
         parsed: &Parsed,
-    ) -> Result<Vec<String>> {
-        let name = replacement.name.clone();
-        self.stop_job(&name);
-        let event = Event::Statement { name: name.clone(), text: parsed.text.clone() };
-        let noted = append_event(&self.world, &*self.log, &event);
-        let entry = if noted.is_ok() { &replacement.entry } else { &replacement.before };
-        if noted.is_ok() {
-            self.state.lock().catalog = after.clone();
+    ) -> Result<Vec<(String, Era)>> {
+        let (mut group, mut eras) = (Vec::new(), Vec::new());
+        for Preparation { replacement, rebuild } in all {
+            if self.is_said(replacement)? {
+                let switch = self.switch(replacement, rebuild.take(), parsed)?;
+                group.extend(switch.group);
+                eras.push((replacement.name.clone(), switch.era));
+            }
         }
-        self.start_job(entry)?;
-        noted.map(|()| Vec::new())
+        if eras.is_empty() {
+            let event = Event::Statement { name: name.to_owned(), text: parsed.text.clone() };
+            group.push(event_append(&self.world, &*self.log, &event)?);
+        }
+        self.log.append(group)?;
+        Ok(eras)
     }
 
-    /// Appends the switch of a job that has stopped.
+    /// Prepares the switch of a job that has stopped.
     fn switch(
         self: &Arc<Self>,
         replacement: &mut Replacement,
         mut rebuild: Option<Rebuild>,
         parsed: &Parsed,
-    ) -> Result<Era> {
+    ) -> Result<Switch> {
         let name = replacement.name.clone();
         let bad = |reason: String| RunError::Checkpoint { job: name.clone(), reason };
         let last = replacement.journal.last_step(&*self.log)?;
         let blobs = self.checkpoints_of(&name)?;
-        let old_era = self.eras_of(&name).began();
-        let saved = match &replacement.former {
-            Some(former) => restore(&*blobs, &former.fingerprint(), old_era).map_err(bad)?.0,
-            None => None,
-        };
-        let saved = saved.filter(|saved| saved.manifest.step == last && replacement.can_hand_over);
-        if saved.is_none() && replacement.succession.kept().next().is_some() {
+        let saved = self.handed_over(replacement, &*blobs, last)?;
+        if saved.is_none()
+            && replacement.succession.stages.iter().flatten().any(|fate| *fate != Fate::Rebuilt)
+        {
             // It was still doing its journal again, or could not write.
             replacement.without_heritage(self)?;
             rebuild = None;
         }
-        if rebuild.is_none() && (replacement.rereads() || saved.is_none()) {
+        if rebuild.is_none() && (replacement.rebuilds() || saved.is_none()) {
             rebuild = Some(Rebuild::open(self, replacement)?);
         }
         if let Some(rebuild) = &mut rebuild {
@@ -159,14 +198,17 @@ impl Inner {
             sources: names(&replacement.dataflow),
         };
         let places = places(&reached, saved.as_ref(), rebuild.as_ref(), replacement);
-        let counted = saved.as_ref().map(|saved| saved.manifest.clone()).unwrap_or_default();
         // Before anything is written: it may turn out that they cannot be made.
-        let corrections = match &mut rebuild {
-            Some(rebuild) => rebuild.corrections(&name)?,
-            None => Vec::new(),
-        };
-        let now = self.world.clock.now();
-        let told = kept_states(replacement, saved.as_ref(), &*blobs, rebuild.as_mut(), now)?;
+        let (mut said, mut told) = (Vec::new(), Vec::new());
+        if let Some(rebuild) = &mut rebuild {
+            said = rebuild.corrections(&name)?;
+            let now = self.world.clock.now();
+            told = told_at_switch(replacement, saved.as_ref(), &*blobs, rebuild, now)?;
+            if !told.is_empty() {
+                said.extend(rebuild.tell(&told)?);
+            }
+        }
+        let counted = saved.as_ref().map(|saved| saved.manifest.clone()).unwrap_or_default();
         let plan = replacement.dataflow.fingerprint();
         let mut manifest = Manifest::after(era.step, &name, plan, era.step);
         (manifest.watermark, manifest.places) = (reached.watermark.0, places);
@@ -181,7 +223,8 @@ impl Inner {
             })?;
         }
         if let Some(rebuild) = &mut rebuild {
-            let rebuilt: Vec<usize> = replacement.succession.rebuilt().collect();
+            let told = replacement.succession.told().map(|(new, _)| new);
+            let rebuilt: Vec<usize> = replacement.succession.rebuilt().chain(told).collect();
             for (stage, part) in rebuild.state(&name)?.iter().filter(|(stage, _)| rebuilt.contains(stage)) {
                 writer.add(*stage, part).map_err(bad)?;
             }
@@ -189,16 +232,51 @@ impl Inner {
         writer.finish().map_err(bad)?;
         let producer = producer_of(&*self.log, &name, replacement.journal.own(), era.step)?;
         let sink = Sink::new(Arc::clone(&replacement.target))?;
-        let (mut group, _) = sink.appends(&corrections, producer)?;
+        let (mut group, _) = sink.appends(&said, producer)?;
         let line = Line { step: era.step, cut: reached.cut, watermark: reached.watermark, answers: told };
         let line = Append::new(replacement.journal.own().id, ShardId(0), journal_line(&line, &[])?);
         let replaced = Replaced { statement: parsed.text.clone(), era: era.clone() };
         let event = Event::Replace { name: name.clone(), replaced };
         group.push(Append { producer: Some(producer), ..line });
         group.push(event_append(&self.world, &*self.log, &event)?);
-        self.log.append(group)?;
-        Ok(era)
+        Ok(Switch { era, group })
     }
+
+    /// The checkpoint of the last step of what a definition takes the place of; `None`: there is none, and everything follows from history.
+    fn handed_over(
+        &self,
+        replacement: &Replacement,
+        blobs: &dyn Blobs,
+        last: u64,
+    ) -> Result<Option<Restored>> {
+        let name = &replacement.name;
+        let bad = |reason: String| RunError::Checkpoint { job: name.clone(), reason };
+        let saved = match &replacement.former {
+            Some(former) => restore(blobs, &former.fingerprint(), self.eras_of(name).began()).map_err(bad)?.0,
+            None => None,
+        };
+        let saved = saved.filter(|saved| saved.manifest.step == last && replacement.can_hand_over);
+        if saved.is_none() && matches!(replacement.entry, Entry::ScalingGroup(_)) {
+            return Err(replacement.refused(
+                "what it has decided so far is not at hand, as it has failed or does its journal again: see system.jobs, and try again \
+                 when it runs"
+                    .to_owned(),
+            ));
+        }
+        Ok(saved)
+    }
+}
+
+/// Whether it has a job of its own that another definition can go on with.
+fn can_be_replaced(entry: &Entry) -> bool {
+    matches!(
+        entry,
+        Entry::Job(_)
+            | Entry::MaterializedView(_)
+            | Entry::Trigger(_)
+            | Entry::Alarm(_)
+            | Entry::ScalingGroup(_)
+    )
 }
 
 /// Where the old job's last checkpoint is, as the new definition counts sources.

@@ -37,6 +37,7 @@ mod processing;
 mod queries;
 mod ready;
 mod recorded;
+mod redefined;
 mod replace;
 mod replays;
 mod restart;
