@@ -329,3 +329,56 @@ fn a_size_set_by_hand_lies_within_the_bounds_and_bounds_move_the_size() {
     assert_eq!(group.resize(at(4), &crossed).outcome, Outcome::Nothing(WhyNot::BadBounds));
     assert_eq!(group.resize(at(5), &desired(4)).outcome, Outcome::Nothing(WhyNot::Same));
 }
+
+#[test]
+fn a_warm_up_is_the_policys_then_the_groups_then_the_cooldown() {
+    let warm_after = |own: Option<u64>, of_group: Option<u64>| {
+        let tracking = TargetTracking { target: 50.0, disable_scale_in: false };
+        let tracked = PolicyKind::Target { tracking, warmup: own.map(Duration::from_secs) };
+        let warmup = of_group.map(Duration::from_secs);
+        let rules = GroupRules { warmup, ..group(1, 100, 10, vec![tracked]).rules().clone() };
+        let mut group = Group::new(rules);
+        assert_eq!(now(&mut group, 0, &[on(0, 100.0)]), ["10 to 20"]);
+        (1..1_000).find(|second| {
+            group.state.activities.pass(at(*second));
+            group.state.activities.warming() == 0
+        })
+    };
+    assert_eq!(warm_after(Some(60), Some(120)), Some(60));
+    assert_eq!(warm_after(None, Some(120)), Some(120));
+    assert_eq!(warm_after(None, None), Some(300));
+}
+
+#[test]
+fn a_schedule_does_not_wait_for_a_cooldown() {
+    let schedules = scheduled(&[("minute", "* * * * *", None, None, Some(5))]).rules().schedules.clone();
+    let mut group =
+        Group::new(GroupRules { schedules, ..group(1, 100, 10, vec![change(1.0)]).rules().clone() });
+    assert!(run(&mut group, 0).is_empty());
+    assert_eq!(now(&mut group, 30, &[on(0, 0.0)]), ["10 to 11"]);
+    assert_eq!(now(&mut group, 59, &[on(0, 0.0)]), ["in cooldown until 1970-01-01T00:05:30Z"]);
+    assert_eq!(run(&mut group, 60), ["1970-01-01T00:01:00Z minute 11 to 5: activity 2"]);
+}
+
+#[test]
+fn a_group_under_other_rules_keeps_what_it_has_come_to() {
+    let mut before = group(1, 100, 10, vec![change(1.0)]);
+    assert_eq!(now(&mut before, 0, &[on(0, 0.0)]), ["10 to 11"]);
+    let cooldown = Duration::from_secs(60);
+    let rules = GroupRules { cooldown, ..group(1, 100, 10, vec![change(2.0)]).rules().clone() };
+    let mut after = Group::go_on(rules, before.state().clone(), at(100));
+    assert_eq!(now(&mut after, 299, &[on(0, 0.0)]), ["in cooldown until 1970-01-01T00:05:00Z"]);
+    assert_eq!(now(&mut after, 300, &[on(0, 0.0)]), ["11 to 13"]);
+    assert_eq!(now(&mut after, 359, &[on(0, 0.0)]), ["in cooldown until 1970-01-01T00:06:00Z"]);
+    assert_eq!(now(&mut after, 360, &[on(0, 0.0)]), ["13 to 15"]);
+}
+
+#[test]
+fn what_was_due_before_a_schedule_was_there_is_not_made_up_for() {
+    let mut before = scheduled(&[("late", "0 20 * * *", None, None, Some(5))]);
+    assert!(run(&mut before, 0).is_empty());
+    let rules = scheduled(&[("early", "0 8 * * *", None, None, Some(7))]).rules().clone();
+    let mut after = Group::go_on(rules, before.state().clone(), at(9 * 3_600));
+    assert!(run(&mut after, 20 * 3_600).is_empty());
+    assert_eq!(run(&mut after, 33 * 3_600), ["1970-01-02T08:00:00Z early 2 to 7: activity 1"]);
+}
