@@ -158,6 +158,14 @@ impl KeyTable {
         }
     }
 
+    /// Where so many keys are in the order of [`KeyTable::compare`] already, if they are anywhere.
+    pub(super) fn array_of(&self, count: usize) -> Option<&IntMap> {
+        match &self.store {
+            Store::Ints { map, null: None } if map.has_in_order(count) => Some(map),
+            _ => None,
+        }
+    }
+
     /// Puts keys, each of which is there once, in the order of [`KeyTable::compare`].
     pub(crate) fn sort(&self, ids: &mut [u32]) {
         let Store::Ints { map, null } = &self.store else {

@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
+use super::bits::Bits;
 use super::index::{Index, NUMBERS_MAX};
 
 pub(super) const SEED: u64 = 0x4865_6164_7761_7465;
@@ -133,17 +134,35 @@ impl IntMap {
         self.hashed.retain(|id| !is_small(values[id as usize]));
     }
 
+    /// Whether numbers of so many integers are put in the order of those by no more than a look at the array.
+    pub(super) fn has_in_order(&self, count: usize) -> bool {
+        self.hashed.len() == 0 && count.saturating_mul(SCAN_MAX) >= self.direct.len()
+    }
+
+    /// Adds numbers to `found` in the order of their integers, at most so many, from an entry of the array on; all, or those that are
+    /// wanted. The answer is the entry behind them.
+    pub(super) fn scan(&self, from: usize, count: usize, wanted: Option<&Bits>, found: &mut Vec<u32>) -> usize {
+        let full = found.len().saturating_add(count);
+        let mut next = from;
+        while next < self.direct.len() && found.len() < full {
+            if let Some(id) = self.direct[next].checked_sub(1)
+                && wanted.is_none_or(|wanted| wanted.has(id))
+            {
+                found.push(id);
+            }
+            next += 1;
+        }
+        next
+    }
+
     /// Puts numbers of integers, each of which is there once, in the order of those, if that takes no more than a look at the array. The
     /// answer is whether it has.
     pub(crate) fn sort_by_array(&self, ids: &mut [u32]) -> bool {
-        if self.hashed.len() > 0 || ids.len() * SCAN_MAX < self.direct.len() {
+        if !self.has_in_order(ids.len()) {
             return false;
         }
-        let mut wanted = vec![0_u64; self.values.len().div_ceil(64)];
-        ids.iter().for_each(|id| wanted[*id as usize / 64] |= 1 << (id % 64));
-        let is_wanted = |id: &u32| wanted[*id as usize / 64] >> (id % 64) & 1 == 1;
-        let found =
-            self.direct.iter().filter(|number| **number != 0).map(|number| number - 1).filter(is_wanted);
+        let wanted = Bits::of(ids.iter().copied());
+        let found = self.direct.iter().filter_map(|number| number.checked_sub(1)).filter(|id| wanted.has(*id));
         ids.iter_mut().zip(found).for_each(|(place, id)| *place = id);
         true
     }

@@ -40,9 +40,9 @@ impl Closed {
     }
 
     /// Adds a window of several keys.
-    pub(crate) fn extend(&mut self, start: i64, end: i64, keys: Vec<u32>) {
+    pub(crate) fn extend(&mut self, start: i64, end: i64, keys: &[u32]) {
         self.windows.push((start, end, keys.len()));
-        if self.keys.is_empty() { self.keys = keys } else { self.keys.extend(keys) }
+        self.keys.extend(keys);
     }
 
     pub(crate) fn len(&self) -> usize {

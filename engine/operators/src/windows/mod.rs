@@ -5,6 +5,7 @@ mod assign;
 mod emit;
 mod kind;
 mod layout;
+mod numbers;
 mod operator;
 mod partial;
 mod place;

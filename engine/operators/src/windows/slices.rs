@@ -3,7 +3,7 @@
 //! ```text
 //!  places   (slice, from) -> ordinal
 //!  keys     key columns   -> key
-//!  groups   (ordinal, key) -> group  -> aggregates' states
+//!  groups   (ordinal, key) -> group  -> aggregates' states      (see [`super::numbers`])
 //! ```
 //!
 //! A slice dies when its last window closes. Its groups stay behind as garbage, and once there is more garbage than
@@ -18,18 +18,22 @@ use arrow::datatypes::Int64Type;
 
 use super::emit::Closed;
 use super::kind::WindowKind;
+use super::numbers::GroupNumbers;
 use super::place::Place;
-use super::slice::{NONE, Slice, pack, unpack};
+use super::slice::{NONE, Slice};
 use super::tables::slots;
 use crate::aggregates::AggregateSet;
 use crate::error::Result;
-use crate::groups::{IntMap, KeyTable};
+use crate::groups::{Bits, InOrder, KeyTable};
 
 /// Fewer dead groups than this are not worth renumbering for.
 const GARBAGE_MIN: usize = 1024;
 
 /// What is of at most one key in so many is undone key by key.
 const SCATTERED: usize = 8;
+
+/// So many groups without a list of them end at a time.
+const KILLED: usize = 1 << 12;
 
 /// Aggregates per place and key.
 pub(super) struct Slices {
@@ -39,12 +43,12 @@ pub(super) struct Slices {
     places: BTreeMap<Place, u32>,
     /// By ordinal.
     slices: Vec<Slice>,
-    groups: IntMap,
-    alive: Vec<bool>,
+    groups: GroupNumbers,
+    /// Groups that have ended and not been forgotten.
+    gone: Bits,
     /// With timelines per key: by key, its groups that live.
     by_key: Option<Vec<Vec<u32>>>,
-    dirty: Vec<bool>,
-    dirty_groups: Vec<u32>,
+    dirty: Bits,
     dead: usize,
     last: Option<(Place, u32)>,
     /// Scratch: by key, its row in the window at hand.
@@ -76,11 +80,10 @@ impl Slices {
             aggregates,
             places: BTreeMap::new(),
             slices: Vec::new(),
-            groups: IntMap::default(),
-            alive: Vec::new(),
+            groups: GroupNumbers::default(),
+            gone: Bits::default(),
             by_key: per_key.then(Vec::new),
-            dirty: Vec::new(),
-            dirty_groups: Vec::new(),
+            dirty: Bits::default(),
             dead: 0,
             last: None,
             rows: Vec::new(),
@@ -95,7 +98,7 @@ impl Slices {
             _ => {
                 let slices = &mut self.slices;
                 let ordinal = *self.places.entry(place).or_insert_with(|| {
-                    slices.push(Slice::new(place, Vec::new()));
+                    slices.push(Slice::new(place));
                     slices.len() as u32 - 1
                 });
                 self.last = Some((place, ordinal));
@@ -107,13 +110,8 @@ impl Slices {
     /// The groups of rows, and room for them; they count as changed.
     pub(super) fn touch(&mut self, ordinals: &[u32], keys: &[u32], groups: &mut Vec<u32>) {
         self.find(ordinals, keys, groups);
-        for group in groups.iter() {
-            let dirty = &mut self.dirty[*group as usize];
-            if !*dirty {
-                *dirty = true;
-                self.dirty_groups.push(*group);
-            }
-        }
+        self.dirty.reserve(self.groups.len());
+        groups.iter().for_each(|group| self.dirty.insert(*group));
     }
 
     /// The groups of rows, and room for them.
@@ -127,17 +125,21 @@ impl Slices {
             slice.find(run[0], own, &mut self.groups, self.keys.len(), groups);
             keys = rest;
         }
-        for group in known..self.groups.len() as u32 {
-            let (ordinal, key) = unpack(self.groups.value(group));
-            self.slices[ordinal as usize].groups.push(group);
-            if let Some(by_key) = &mut self.by_key {
-                by_key.resize_with(self.keys.len(), Vec::new);
-                by_key[key as usize].push(group);
+        for group in known.max(self.groups.alike(0))..self.groups.len() as u32 {
+            self.slices[self.groups.of(group).0 as usize].groups.push(group);
+        }
+        if let Some(by_key) = &mut self.by_key {
+            by_key.resize_with(self.keys.len(), Vec::new);
+            for group in known..self.groups.len() as u32 {
+                by_key[self.groups.of(group).1 as usize].push(group);
             }
         }
-        self.alive.resize(self.groups.len(), true);
-        self.dirty.resize(self.groups.len(), false);
         self.aggregates.resize(self.groups.len());
+    }
+
+    /// The groups of a slice.
+    fn groups_in(&self, ordinal: u32) -> impl Iterator<Item = u32> {
+        (0..self.groups.alike(ordinal)).chain(self.slices[ordinal as usize].groups.iter().copied())
     }
 
     /// Calls `close` with the parts of every window that ends after `after` and not after `until`, in order of window
@@ -153,7 +155,7 @@ impl Slices {
         let mut earliest = Place { slice: i64::MIN, from: i64::MIN };
         let mut cursor = after;
         while let Some((place, end)) = self.next_window(earliest, cursor).filter(|(_, end)| *end <= until) {
-            self.add_window(end, &mut parts);
+            self.add_window(end, batch, &mut parts, &mut close)?;
             (earliest, cursor) = (place, end);
             if parts.closed.len() >= batch {
                 close(self, &std::mem::take(&mut parts))?;
@@ -174,7 +176,13 @@ impl Slices {
         self.next_window(Place { slice: i64::MIN, from: i64::MIN }, cursor).map(|(_, end)| end)
     }
 
-    fn add_window(&mut self, end: i64, parts: &mut Parts) {
+    fn add_window(
+        &mut self,
+        end: i64,
+        batch: usize,
+        parts: &mut Parts,
+        close: &mut impl FnMut(&mut Self, &Parts) -> Result<()>,
+    ) -> Result<()> {
         let start = self.kind.start_of(end);
         let first = Place { slice: start, from: i64::MIN };
         let limit = Place { slice: end, from: i64::MIN };
@@ -184,47 +192,75 @@ impl Slices {
             .filter(|(place, _)| place.from <= end)
             .map(|(_, ordinal)| *ordinal)
             .collect();
-        self.rows.resize(self.keys.len(), NONE);
         if let [slice] = *slices {
-            return self.add_slice(start, end, slice, parts);
+            return self.add_slice((start, end), slice, batch, parts, close);
         }
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.resize(self.keys.len(), NONE);
+        let groups = || slices.iter().flat_map(|ordinal| self.groups_in(*ordinal));
         let mut keys = Vec::new();
-        for group in slices.iter().flat_map(|ordinal| &self.slices[*ordinal as usize].groups) {
-            let (_, key) = unpack(self.groups.value(*group));
-            if self.rows[key as usize] == NONE {
-                self.rows[key as usize] = 0;
+        for group in groups() {
+            let (_, key) = self.groups.of(group);
+            if rows[key as usize] == NONE {
+                rows[key as usize] = 0;
                 keys.push(key);
             }
         }
         self.keys.sort(&mut keys);
         for key in &keys {
-            self.rows[*key as usize] = parts.closed.len() as u32;
+            rows[*key as usize] = parts.closed.len() as u32;
             parts.closed.push(start, end, *key);
         }
-        for group in slices.iter().flat_map(|ordinal| &self.slices[*ordinal as usize].groups) {
-            let (_, key) = unpack(self.groups.value(*group));
-            parts.sources.push(*group);
-            parts.targets.push(self.rows[key as usize]);
+        for group in groups() {
+            parts.sources.push(group);
+            parts.targets.push(rows[self.groups.of(group).1 as usize]);
         }
-        keys.iter().for_each(|key| self.rows[*key as usize] = NONE);
+        keys.iter().for_each(|key| rows[*key as usize] = NONE);
+        self.rows = rows;
+        Ok(())
     }
 
-    /// Adds a window that has one slice, in which each group has a key of its own.
-    fn add_slice(&mut self, start: i64, end: i64, slice: u32, parts: &mut Parts) {
-        let groups = &self.slices[slice as usize].groups;
-        let keys = groups.iter().map(|group| unpack(self.groups.value(*group)).1);
-        let mut keys: Vec<u32> = keys.collect();
-        keys.iter().zip(groups).for_each(|(key, group)| self.rows[*key as usize] = *group);
-        self.keys.sort(&mut keys);
-        parts.targets.extend((parts.closed.len() as u32..).take(keys.len()));
-        parts.sources.extend(keys.iter().map(|key| self.rows[*key as usize]));
+    /// Adds a window that has one slice, in which each group has a key of its own; calls `close` whenever there are rows for a batch.
+    fn add_slice(
+        &mut self,
+        (start, end): (i64, i64),
+        slice: u32,
+        batch: usize,
+        parts: &mut Parts,
+        close: &mut impl FnMut(&mut Self, &Parts) -> Result<()>,
+    ) -> Result<()> {
+        let (alike, others) = (self.groups.alike(slice), self.slices[slice as usize].groups.len());
+        if others > 0 {
+            self.rows.resize(self.keys.len(), NONE);
+            for group in &self.slices[slice as usize].groups {
+                self.rows[self.groups.of(*group).1 as usize] = *group;
+            }
+        }
+        let keys = self.groups_in(slice).map(|group| self.groups.of(group).1);
+        let mut order = InOrder::new(&self.keys, keys, alike as usize + others);
+        let mut keys = Vec::new();
+        loop {
+            order.next(&self.keys, batch - parts.closed.len(), &mut keys);
+            if keys.is_empty() {
+                break;
+            }
+            let group = |key: &u32| if *key < alike { *key } else { self.rows[*key as usize] };
+            parts.sources.extend(keys.iter().map(group));
+            parts.targets.extend((parts.closed.len() as u32..).take(keys.len()));
+            parts.closed.extend(start, end, &keys);
+            if parts.closed.len() >= batch {
+                close(self, &std::mem::take(parts))?;
+            }
+        }
         // One after the other, unless few of the keys are there.
-        if keys.len() > self.rows.len() / SCATTERED {
+        if others > self.rows.len() / SCATTERED {
             self.rows.fill(NONE);
         } else {
-            keys.iter().for_each(|key| self.rows[*key as usize] = NONE);
+            for group in &self.slices[slice as usize].groups {
+                self.rows[self.groups.of(*group).1 as usize] = NONE;
+            }
         }
-        parts.closed.extend(start, end, keys);
+        Ok(())
     }
 
     /// Forgets the slices whose last window has closed.
@@ -235,6 +271,11 @@ impl Slices {
                 break;
             }
             let ordinal = entry.remove();
+            let mut alike = 0..self.groups.alike(ordinal);
+            while !alike.is_empty() {
+                let groups: Vec<u32> = alike.by_ref().take(KILLED).collect();
+                self.kill(&groups);
+            }
             let groups = self.slices[ordinal as usize].end();
             self.kill(&groups);
         }
@@ -245,8 +286,8 @@ impl Slices {
         self.dead += groups.len();
         self.aggregates.clear(groups);
         for group in groups {
-            self.alive[*group as usize] = false;
-            self.dirty[*group as usize] = false;
+            self.gone.insert(*group);
+            self.dirty.remove(*group);
         }
     }
 
@@ -292,7 +333,7 @@ impl Slices {
     fn groups_of(&self, key: u32) -> Vec<(Place, u32)> {
         let groups = self.by_key.as_ref().and_then(|by_key| by_key.get(key as usize));
         let place = |group: &u32| {
-            let (ordinal, _) = unpack(self.groups.value(*group));
+            let (ordinal, _) = self.groups.of(*group);
             (self.slices[ordinal as usize].place, *group)
         };
         let mut groups: Vec<_> = groups.into_iter().flatten().map(place).collect();
@@ -307,14 +348,18 @@ impl Slices {
         if self.dead <= live || (self.dead < GARBAGE_MIN && live > 0) {
             return None;
         }
-        let mut renumbered: Vec<u32> =
-            (0..self.keys.len() as u32).map(|key| if pinned(key) { 0 } else { NONE }).collect();
-        for group in self.live() {
-            renumbered[unpack(self.groups.value(group)).1 as usize] = 0;
+        // The keys of the first slice come first, in the order of its groups: so these have the numbers of their keys.
+        let known = if live > 0 || self.by_key.is_some() { self.keys.len() } else { 0 };
+        let mut renumbered = vec![NONE; known];
+        let mut keys = Vec::new();
+        let pinned = (0..known as u32).filter(|key| pinned(*key));
+        for key in self.live().map(|group| self.groups.of(group).1).chain(pinned) {
+            let new = &mut renumbered[key as usize];
+            if *new == NONE {
+                *new = keys.len() as u32;
+                keys.push(key);
+            }
         }
-        let keys: Vec<u32> =
-            (0..renumbered.len() as u32).filter(|key| renumbered[*key as usize] != NONE).collect();
-        (0..).zip(&keys).for_each(|(new, old)| renumbered[*old as usize] = new);
         self.keys.retain(&keys);
         self.renumber(&renumbered);
         Some(keys)
@@ -322,41 +367,39 @@ impl Slices {
 
     fn renumber(&mut self, keys: &[u32]) {
         let kept: Vec<u32> = self.live().collect();
-        let mut groups = IntMap::default();
-        let mut slices = Vec::new();
+        let dirty = (0..).zip(&kept).filter(|(_, old)| self.dirty.has(**old)).map(|(group, _)| group);
+        let dirty = Bits::of(dirty);
+        let (mut places, mut slices) = (BTreeMap::new(), Vec::new());
+        let (mut numbers, mut groups) = (GroupNumbers::default(), Vec::new());
         let mut by_key = self.by_key.is_some().then(|| vec![Vec::new(); self.keys.len()]);
-        let alive = &self.alive;
-        self.places.retain(|place, ordinal| {
-            let old = &self.slices[*ordinal as usize].groups;
-            let mut own = Vec::new();
-            for group in old.iter().filter(|group| alive[**group as usize]) {
-                let key = keys[unpack(self.groups.value(*group)).1 as usize];
-                let group = groups.intern(pack(slices.len() as u32, key));
-                own.push(group);
-                if let Some(by_key) = &mut by_key {
-                    by_key[key as usize].push(group);
-                }
-            }
+        for (place, ordinal) in &self.places {
+            let old = self.groups_in(*ordinal).filter(|group| !self.gone.has(*group));
+            let own: Vec<u32> = old.map(|group| keys[self.groups.of(group).1 as usize]).collect();
             if own.is_empty() {
-                return false;
+                continue;
             }
-            *ordinal = slices.len() as u32;
-            slices.push(Slice::new(*place, own));
-            true
-        });
+            let ordinal = slices.len() as u32;
+            let mut slice = Slice::new(*place);
+            groups.clear();
+            slice.find(ordinal, &own, &mut numbers, self.keys.len(), &mut groups);
+            let alike = numbers.alike(ordinal);
+            slice.groups.extend(groups.iter().filter(|group| ordinal > 0 || **group >= alike));
+            if let Some(by_key) = &mut by_key {
+                own.iter().zip(&groups).for_each(|(key, group)| by_key[*key as usize].push(*group));
+            }
+            places.insert(*place, ordinal);
+            slices.push(slice);
+        }
         self.aggregates.retain(&kept);
-        self.dirty = kept.iter().map(|group| self.dirty[*group as usize]).collect();
-        self.dirty_groups =
-            (0..).zip(&self.dirty).filter(|(_, dirty)| **dirty).map(|(group, _)| group).collect();
-        self.alive = vec![true; kept.len()];
-        (self.groups, self.slices, self.by_key, self.dead) = (groups, slices, by_key, 0);
+        (self.groups, self.places, self.slices, self.by_key) = (numbers, places, slices, by_key);
+        (self.dirty, self.gone, self.dead) = (dirty, Bits::default(), 0);
         (self.rows, self.last) = (Vec::new(), None);
     }
 
     /// The groups that live, by place.
     fn live(&self) -> impl Iterator<Item = u32> {
-        let groups = self.places.values().flat_map(|ordinal| &self.slices[*ordinal as usize].groups);
-        groups.copied().filter(|group| self.alive[*group as usize])
+        let groups = self.places.values().flat_map(|ordinal| self.groups_in(*ordinal));
+        groups.filter(|group| !self.gone.has(*group))
     }
 
     /// How many groups live.
@@ -368,26 +411,16 @@ impl Slices {
         self.keys.size()
             + self.aggregates.size()
             + self.groups.size()
-            + self.dirty.capacity()
-            + self.groups.len() * size_of::<u32>()
+            + self.dirty.size()
+            + self.gone.size()
             + self.slices.capacity() * size_of::<Slice>()
             + self.slices.iter().map(Slice::size).sum::<usize>()
     }
 
     /// The groups that have changed since the last call, or all.
     pub(super) fn take_changed(&mut self, full: bool) -> Vec<u32> {
-        let is_dirty = |group: &u32| self.dirty[*group as usize];
-        let groups: Vec<u32> = if full {
-            self.live().collect()
-        } else if self.dirty_groups.len() > self.dirty.len() / SCATTERED {
-            // In the order in which they lie.
-            (0..self.dirty.len() as u32).filter(is_dirty).collect()
-        } else {
-            self.dirty_groups.iter().copied().filter(is_dirty).collect()
-        };
-        for group in self.dirty_groups.drain(..) {
-            self.dirty[group as usize] = false;
-        }
+        let groups = if full { self.live().collect() } else { self.dirty.numbers().collect() };
+        self.dirty.clear();
         groups
     }
 
@@ -400,7 +433,7 @@ impl Slices {
 
     fn columns(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
         let (ordinals, keys): (Vec<_>, Vec<_>) =
-            groups.iter().map(|group| unpack(self.groups.value(*group))).unzip();
+            groups.iter().map(|group| self.groups.of(*group)).unzip();
         let mut columns = self.keys.columns(&keys)?;
         columns.extend(self.place_columns(&ordinals));
         columns.extend(self.aggregates.state(groups)?);
@@ -448,9 +481,8 @@ impl Slices {
         self.groups.clear();
         self.places.clear();
         self.slices.clear();
-        self.alive.clear();
+        self.gone.clear();
         self.dirty.clear();
-        self.dirty_groups.clear();
         self.last = None;
     }
 

@@ -217,23 +217,46 @@ fn windows_equal_the_batch_result() {
     }
 }
 
-/// So many keys that a slice has an array, and that no row of a batch shares its key with another.
+const MANY_KEYS: i64 = 140_000;
+
+const STEP_ROWS: i64 = 84_000;
+
+/// So many keys that a slice has an array, and that no row of a batch shares its key with another. Three windows, two at a time, in runs of
+/// rows.
 #[test]
 fn many_keys_are_counted_as_few_are() {
-    const KEYS: i64 = 140_000;
-    const STEP_ROWS: i64 = 84_000;
+    let window_of = |row: i64| row / 1_000 % 2 + row / (2 * STEP_ROWS);
+    count_many(window_of, |key| Some(key - MANY_KEYS / 2).filter(|key| *key != 5));
+}
+
+/// One window, of which all groups have the numbers of their keys, and that is larger than a batch; then a few rows of the next, with keys
+/// that are new among them; then that one alone. What comes out lies in order in an array, or has to be sorted.
+#[test]
+fn keys_of_a_window_alone_are_counted_as_others_are() {
+    let window_of = |row: i64| match row / STEP_ROWS {
+        0 => 0,
+        1 if row % 7 > 0 => 0,
+        _ => 1,
+    };
+    count_many(window_of, Some);
+    count_many(window_of, |key| Some((key - 9) << 30));
+    // All of it one window that closes at the end, and one after the other without a row between.
+    count_many(|_| 1, Some);
+    count_many(|row| row / (2 * STEP_ROWS), Some);
+}
+
+/// Counts rows of many keys, in one phase and in two, straight and with restarts in the middle.
+fn count_many(window_of: impl Fn(i64) -> i64, key_of: impl Fn(i64) -> Option<i64>) {
     let kind = DataType::Timestamp(TimeUnit::Millisecond, None);
     let [ts, k, n] = [("ts", kind), ("k", DataType::Int64), ("n", DataType::Int64)]
         .map(|(name, kind)| Field::new(name, kind, true));
     let schema = Arc::new(Schema::new(vec![ts, k, n]));
-    // Three windows, two at a time, in runs of rows.
-    let window_of = |row: i64| row / 1_000 % 2 + row / (2 * STEP_ROWS);
-    let key_of = |row: i64| Some(row * 7_919 % KEYS - KEYS / 2).filter(|key| *key != 5);
+    let key_of = |row: i64| key_of(row * 7_919 % MANY_KEYS);
     let batch_of = |rows: std::ops::Range<i64>| {
         let times = rows.clone().map(|row| window_of(row) * 10_000 + row % 10_000);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(TimestampMillisecondArray::from_iter_values(times)),
-            Arc::new(rows.clone().map(key_of).collect::<Int64Array>()),
+            Arc::new(rows.clone().map(&key_of).collect::<Int64Array>()),
             Arc::new(Int64Array::from_iter_values(rows)),
         ];
         Rows::new(RecordBatch::try_new(Arc::clone(&schema), columns).unwrap())
