@@ -141,7 +141,13 @@ impl IntMap {
 
     /// Adds numbers to `found` in the order of their integers, at most so many, from an entry of the array on; all, or those that are
     /// wanted. The answer is the entry behind them.
-    pub(super) fn scan(&self, from: usize, count: usize, wanted: Option<&Bits>, found: &mut Vec<u32>) -> usize {
+    pub(super) fn scan(
+        &self,
+        from: usize,
+        count: usize,
+        wanted: Option<&Bits>,
+        found: &mut Vec<u32>,
+    ) -> usize {
         let full = found.len().saturating_add(count);
         let mut next = from;
         while next < self.direct.len() && found.len() < full {
@@ -162,7 +168,8 @@ impl IntMap {
             return false;
         }
         let wanted = Bits::of(ids.iter().copied());
-        let found = self.direct.iter().filter_map(|number| number.checked_sub(1)).filter(|id| wanted.has(*id));
+        let found =
+            self.direct.iter().filter_map(|number| number.checked_sub(1)).filter(|id| wanted.has(*id));
         ids.iter_mut().zip(found).for_each(|(place, id)| *place = id);
         true
     }

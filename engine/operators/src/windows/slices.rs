@@ -432,8 +432,7 @@ impl Slices {
     }
 
     fn columns(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let (ordinals, keys): (Vec<_>, Vec<_>) =
-            groups.iter().map(|group| self.groups.of(*group)).unzip();
+        let (ordinals, keys): (Vec<_>, Vec<_>) = groups.iter().map(|group| self.groups.of(*group)).unzip();
         let mut columns = self.keys.columns(&keys)?;
         columns.extend(self.place_columns(&ordinals));
         columns.extend(self.aggregates.state(groups)?);

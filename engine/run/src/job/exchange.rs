@@ -12,6 +12,7 @@ use headwater_core::hash::{hash_rows, slot_of, worker_of};
 use headwater_operators::{Clocks, Late, OperatorError, Output, Rows};
 use headwater_plan::dataflow::{Exchange, Stage};
 
+use super::cuts::Cuts;
 use super::exec::concat_weights;
 use super::order::order_of;
 
@@ -55,10 +56,17 @@ pub(super) fn spread(
 /// Batches of fewer rows are put together: they would cost more than their rows.
 const BATCH_ROWS_MIN: usize = 8192;
 
+/// So many rows or more are put in order in parts.
+const CUT_MIN: usize = 1 << 18;
+
+/// From each instance about as many rows as this go into a part.
+const CUT_ROWS: usize = 1 << 14;
+
 /// Puts what several instances emitted in the operator's order, and late rows in the order of their values: neither
 /// may depend on how many instances there are. `as_one`: nor may it depend on that how the rows are cut into batches.
 pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_one: bool) -> Result<Output> {
     let instances = outputs.len();
+    let of_each: Vec<usize> = outputs.iter().map(|output| output.rows.len()).collect();
     let mut all = Output::default();
     let mut slots: Vec<u32> = Vec::new();
     for output in outputs {
@@ -73,8 +81,19 @@ pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_o
         if all.rows.len() > 1 && (as_one || are_small(&all.rows)) {
             all.rows = vec![join_rows(&all.rows, before)?];
         }
-    } else if instances > 1 && !order.is_empty() && all.rows.len() > 1 {
-        all.rows = vec![sort_rows(&all.rows, &order, before)?];
+    } else if (instances > 1 || as_one) && !order.is_empty() && all.rows.len() > 1 {
+        let rows = std::mem::take(&mut all.rows);
+        let is_cut = !as_one && row_count(&rows) >= CUT_MIN;
+        match if is_cut { Cuts::new(&rows, &of_each, &order, CUT_ROWS)? } else { None } {
+            None => all.rows.push(sort_rows(&rows, &order, before)?),
+            Some(parts) => {
+                // What a part was made of goes with it.
+                drop(rows);
+                for part in parts {
+                    all.rows.push(sort_rows(&part, &order, before)?);
+                }
+            }
+        }
     }
     let mut late: BTreeMap<Arc<str>, Vec<Late>> = BTreeMap::new();
     for one in all.late {
@@ -86,7 +105,11 @@ pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_o
 }
 
 fn are_small(batches: &[Rows]) -> bool {
-    batches.iter().map(Rows::len).sum::<usize>() < batches.len() * BATCH_ROWS_MIN
+    row_count(batches) < batches.len() * BATCH_ROWS_MIN
+}
+
+fn row_count(batches: &[Rows]) -> usize {
+    batches.iter().map(Rows::len).sum()
 }
 
 /// Rows one behind the other as one batch.

@@ -9,6 +9,7 @@
 mod blobs;
 mod checkpoint;
 mod clock;
+mod cuts;
 mod driver;
 mod eras;
 mod exchange;

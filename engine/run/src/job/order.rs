@@ -105,7 +105,7 @@ impl Part {
 }
 
 /// A column as integers in the same order, if it is one of integers or times, without nulls.
-fn integers(column: &ArrayRef) -> Result<Option<ScalarBuffer<i64>>, ArrowError> {
+pub(super) fn integers(column: &ArrayRef) -> Result<Option<ScalarBuffer<i64>>, ArrowError> {
     use DataType::{Date32, Date64, Duration, Int8, Int16, Int32, Int64, Timestamp, UInt8, UInt16, UInt32};
     if column.null_count() > 0 {
         return Ok(None);
