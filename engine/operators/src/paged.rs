@@ -42,6 +42,50 @@ impl<T> PagedVec<T> {
         }
     }
 
+    /// Makes it as long as `len` by so many of a value; no shorter.
+    pub(crate) fn resize(&mut self, len: usize, value: T)
+    where
+        T: Clone,
+    {
+        let mut missing = len.saturating_sub(self.len());
+        while missing > 0 {
+            if self.pages.last().is_none_or(|last| last.len() == Self::PER_PAGE) {
+                let capacity = if self.pages.is_empty() { 0 } else { Self::PER_PAGE };
+                self.pages.push(Vec::with_capacity(capacity));
+            }
+            let Some(last) = self.pages.last_mut() else { break };
+            let added = missing.min(Self::PER_PAGE - last.len());
+            last.resize(last.len() + added, value.clone());
+            missing -= added;
+        }
+    }
+
+    /// All values, if they are on one page: to look at many of few without asking each time on which.
+    #[inline]
+    pub(crate) fn one_page_mut(&mut self) -> Option<&mut [T]> {
+        match self.pages.as_mut_slice() {
+            [page] => Some(page),
+            _ => None,
+        }
+    }
+
+    /// The values of some numbers.
+    pub(crate) fn pick(&self, numbers: &[u32]) -> Vec<T>
+    where
+        T: Copy,
+    {
+        match self.pages.as_slice() {
+            [page] => numbers.iter().map(|number| page[*number as usize]).collect(),
+            _ => numbers.iter().map(|number| self[*number]).collect(),
+        }
+    }
+
+    /// Forgets all, keeps a page of memory.
+    pub(crate) fn clear(&mut self) {
+        self.pages.truncate(1);
+        self.pages.iter_mut().for_each(Vec::clear);
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()
     }
@@ -61,6 +105,14 @@ impl<T> PagedVec<T> {
 impl<T> Default for PagedVec<T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<T> FromIterator<T> for PagedVec<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let mut paged = Self::new();
+        values.into_iter().for_each(|value| paged.push(value));
+        paged
     }
 }
 
@@ -190,6 +242,29 @@ mod tests {
         paged.iter_mut().for_each(|value| *value += 1);
         assert_eq!((paged[0], paged[7]), (1, 9));
         assert!(paged.size() < (many as usize + PagedVec::<u64>::PER_PAGE) * 8);
+    }
+
+    #[test]
+    fn values_are_added_by_the_number_and_picked() {
+        let per_page = PagedVec::<u64>::PER_PAGE;
+        let mut paged = PagedVec::new();
+        for len in [0, 5, 3, per_page, per_page + 1, 3 * per_page, 3 * per_page + 7] {
+            let before = paged.len();
+            paged.resize(len, len as u64);
+            assert_eq!(paged.len(), before.max(len));
+            assert_eq!(paged.one_page_mut().is_some(), (1..=per_page).contains(&paged.len()));
+        }
+        let picked = paged.pick(&[0, 4, 5, per_page as u32, per_page as u32 + 1, 3 * per_page as u32 + 6]);
+        assert_eq!(
+            picked,
+            [5, 5, per_page, per_page + 1, 3 * per_page, 3 * per_page + 7].map(|len| len as u64)
+        );
+        paged.clear();
+        assert_eq!((paged.len(), paged.size()), (0, per_page * 8));
+        paged.resize(2, 9);
+        assert_eq!(paged.pick(&[1, 0]), [9, 9]);
+        let two: PagedVec<u64> = (0..per_page as u64 + 1).collect();
+        assert!(two.iter().copied().eq(0..per_page as u64 + 1));
     }
 
     #[test]

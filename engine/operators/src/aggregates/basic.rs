@@ -7,11 +7,12 @@ use arrow::datatypes::{DataType, Int64Type};
 
 use super::{Aggregator, pick};
 use crate::error::Result;
+use crate::paged::PagedVec;
 
 /// COUNT(*) without a value, COUNT(x) with one.
 #[derive(Default)]
 pub(super) struct Count {
-    counts: Vec<i64>,
+    counts: PagedVec<i64>,
 }
 
 impl Aggregator for Count {
@@ -20,19 +21,21 @@ impl Aggregator for Count {
     }
 
     fn update(&mut self, values: &[ArrayRef], groups: &[u32], weights: Option<&[i64]>) -> Result<()> {
-        let counts = &mut self.counts;
         let nulls = values.first().and_then(|values| values.logical_nulls());
         match (nulls, weights) {
-            (None, None) => groups.iter().for_each(|group| counts[*group as usize] += 1),
+            (None, None) => match self.counts.one_page_mut() {
+                Some(counts) => groups.iter().for_each(|group| counts[*group as usize] += 1),
+                None => groups.iter().for_each(|group| self.counts[*group] += 1),
+            },
             (Some(nulls), None) => {
                 for (group, valid) in groups.iter().zip(&nulls) {
-                    counts[*group as usize] += i64::from(valid);
+                    self.counts[*group] += i64::from(valid);
                 }
             }
             (nulls, Some(weights)) => {
                 for (row, (group, weight)) in groups.iter().zip(weights).enumerate() {
                     if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
-                        counts[*group as usize] += weight;
+                        self.counts[*group] += weight;
                     }
                 }
             }
@@ -42,13 +45,13 @@ impl Aggregator for Count {
 
     fn merge(&mut self, states: &[ArrayRef], groups: &[u32]) -> Result<()> {
         for (group, count) in groups.iter().zip(states[0].as_primitive::<Int64Type>().values()) {
-            self.counts[*group as usize] += count;
+            self.counts[*group] += count;
         }
         Ok(())
     }
 
     fn evaluate(&mut self, groups: &[u32]) -> Result<ArrayRef> {
-        Ok(Arc::new(Int64Array::from(pick(&self.counts, groups))))
+        Ok(Arc::new(Int64Array::from(self.counts.pick(groups))))
     }
 
     fn state_types(&self) -> Result<Vec<DataType>> {
@@ -60,15 +63,15 @@ impl Aggregator for Count {
     }
 
     fn clear(&mut self, groups: &[u32]) {
-        groups.iter().for_each(|group| self.counts[*group as usize] = 0);
+        groups.iter().for_each(|group| self.counts[*group] = 0);
     }
 
     fn retain(&mut self, groups: &[u32]) {
-        self.counts = pick(&self.counts, groups);
+        self.counts = groups.iter().map(|group| self.counts[*group]).collect();
     }
 
     fn size(&self) -> usize {
-        self.counts.capacity() * size_of::<i64>()
+        self.counts.size()
     }
 }
 

@@ -6,6 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::bits::Bits;
 use super::index::{Index, NUMBERS_MAX};
+use crate::paged::PagedVec;
 
 pub(super) const SEED: u64 = 0x4865_6164_7761_7465;
 
@@ -38,12 +39,12 @@ pub(crate) struct IntMap {
     dense: usize,
     /// The others.
     hashed: Index,
-    values: Vec<i64>,
+    values: PagedVec<i64>,
 }
 
 impl Default for IntMap {
     fn default() -> Self {
-        Self { direct: Vec::new(), dense: DIRECT, hashed: Index::default(), values: Vec::new() }
+        Self { direct: Vec::new(), dense: DIRECT, hashed: Index::default(), values: PagedVec::new() }
     }
 }
 
@@ -58,8 +59,9 @@ impl IntMap {
         number(self.values.len() - 1)
     }
 
+    #[inline]
     pub(crate) fn value(&self, id: u32) -> i64 {
-        self.values[id as usize]
+        self.values[id]
     }
 
     #[inline]
@@ -88,7 +90,7 @@ impl IntMap {
         let hash = FixedState::with_seed(SEED).hash_one(value);
         let next = self.values.len();
         let values = &self.values;
-        let id = self.hashed.intern(hash, number(next), |id| values[id as usize] == value);
+        let id = self.hashed.intern(hash, number(next), |id| values[id] == value);
         if id as usize == next {
             self.values.push(value);
             let hashed = self.hashed.len();
@@ -103,7 +105,7 @@ impl IntMap {
     #[cold]
     fn grow_direct(&mut self) {
         let mut of_bits = [0_usize; DENSE_BITS_MAX as usize + 1];
-        for value in &self.values {
+        for value in self.values.iter() {
             let bits = u64::BITS - value.leading_zeros();
             if let Some(count) = of_bits.get_mut(bits as usize) {
                 *count += 1;
@@ -125,13 +127,13 @@ impl IntMap {
         self.direct[..before.len()].copy_from_slice(&before);
         let is_small = |value: i64| usize::try_from(value).is_ok_and(|value| value < dense);
         for id in self.hashed.numbers() {
-            let value = self.values[id as usize];
+            let value = self.values[id];
             if is_small(value) {
                 self.direct[value as usize] = id + 1;
             }
         }
         let values = &self.values;
-        self.hashed.retain(|id| !is_small(values[id as usize]));
+        self.hashed.retain(|id| !is_small(values[id]));
     }
 
     /// Whether numbers of so many integers are put in the order of those by no more than a look at the array.
@@ -181,16 +183,17 @@ impl IntMap {
 
     /// Forgets all, keeps the memory.
     pub(crate) fn clear(&mut self) {
-        for value in self.values.drain(..) {
-            if let Some(slot) = usize::try_from(value).ok().and_then(|small| self.direct.get_mut(small)) {
+        for value in self.values.iter() {
+            if let Some(slot) = usize::try_from(*value).ok().and_then(|small| self.direct.get_mut(small)) {
                 *slot = 0;
             }
         }
+        self.values.clear();
         self.hashed.clear();
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.direct.capacity() * 4 + self.hashed.size() + self.values.capacity() * 8
+        self.direct.capacity() * 4 + self.hashed.size() + self.values.size()
     }
 }
 
