@@ -10,14 +10,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DynComparator, Int64Array, RecordBatch, RecordBatchOptions, make_comparator,
-    new_empty_array,
+    Array, ArrayRef, AsArray, DynComparator, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+    make_comparator, new_empty_array,
 };
-use arrow::compute::{SortOptions, concat, interleave};
+use arrow::buffer::ScalarBuffer;
+use arrow::compute::{SortOptions, concat, interleave, take};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use headwater_core::EventTime;
 
-use crate::aggregates::{AggregateSet, pick};
+use crate::aggregates::{CountedSet, pick};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
 use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
@@ -38,14 +39,15 @@ pub(crate) struct GroupOperator {
     state_schema: SchemaRef,
     /// A group's number is its key's.
     keys: KeyTable,
-    aggregates: AggregateSet,
+    aggregates: CountedSet,
     groups: Vec<Group>,
     /// By group, if groups may be forgotten.
     ages: Vec<Age>,
     /// Touched since the end of the last step.
     touched: Vec<u32>,
-    /// Of the touched groups that had a row: their numbers and results before.
+    /// Of the touched groups that had a row: their numbers, and rows and results before.
     before: Vec<u32>,
+    before_rows: Vec<i64>,
     before_results: Vec<Vec<ArrayRef>>,
     /// Touched since the last snapshot.
     dirty: Vec<u32>,
@@ -120,11 +122,11 @@ impl GroupOperator {
     ) -> Result<Self> {
         let keys: Vec<_> = what.keys.iter().map(|key| what.input.field(*key).clone()).collect();
         let types = keys.iter().map(|key| key.data_type().clone()).collect();
-        let aggregates = AggregateSet::try_new(name, &what.aggregates, &what.input, what.retractions)?;
+        let aggregates = CountedSet::try_new(name, &what.aggregates, &what.input, what.retractions)?;
         let mut fields = keys;
         fields.push(Field::new("$rows", DataType::Int64, false));
         fields.extend(what.ttl.map(|_| Field::new("$at", DataType::Int64, false)));
-        fields.extend(aggregates.state_fields()?);
+        fields.extend(aggregates.state_fields().iter().cloned());
         Ok(Self {
             name,
             what: Arc::clone(what),
@@ -136,6 +138,7 @@ impl GroupOperator {
             ages: Vec::new(),
             touched: Vec::new(),
             before: Vec::new(),
+            before_rows: Vec::new(),
             before_results: Vec::new(),
             dirty: Vec::new(),
             vanished: 0,
@@ -190,6 +193,7 @@ impl GroupOperator {
                 if group.present {
                     group.before = self.before.len() as u32;
                     self.before.push(*number);
+                    self.before_rows.push(before);
                 }
             }
             if !group.dirty {
@@ -198,7 +202,8 @@ impl GroupOperator {
             }
         }
         if self.before.len() > known {
-            self.before_results.push(self.aggregates.evaluate(&self.before[known..])?);
+            self.before_results
+                .push(self.aggregates.evaluate(&self.before[known..], self.before_rows[known..].to_vec())?);
         }
         Ok(())
     }
@@ -219,40 +224,48 @@ impl GroupOperator {
     /// Emits what this step has changed.
     fn emit(&mut self, clock: EventTime, out: &mut Output) -> Result<()> {
         let mut touched = std::mem::take(&mut self.touched);
-        self.keys.sort(&mut touched);
+        let keys = self.keys.sort_to_columns(&mut touched)?;
         let old = self.take_before()?;
         self.before.clear();
+        self.before_rows.clear();
         // Without keys there is one group, and it has a row once it has had one.
         let is_one = self.what.keys.is_empty();
         // What is said of each is looked up once, and then at hand.
-        let (mut said, mut there, mut gone) =
-            (Vec::with_capacity(touched.len()), Vec::with_capacity(touched.len()), Vec::new());
+        let (mut said, mut there, mut rows, mut gone) = (
+            Vec::with_capacity(touched.len()),
+            Vec::with_capacity(touched.len()),
+            Vec::with_capacity(touched.len()),
+            Vec::new(),
+        );
         for number in &touched {
             let group = &mut self.groups[*number as usize];
             let exists = is_one || group.rows > 0;
             said.push((std::mem::replace(&mut group.before, NOWHERE), exists));
-            there.extend(exists.then_some(*number));
+            if exists {
+                there.push(*number);
+                rows.push(group.rows);
+            }
             gone.extend((group.rows == 0).then_some(*number));
             group.touched = false;
             group.present = exists;
         }
-        let new = self.aggregates.evaluate(&there)?;
+        let new = self.aggregates.evaluate(&there, rows)?;
         let same = Comparison::new(&old, &new)?;
         let mut changes = Changes::with_capacity(old.first().map_or(0, Array::len) + there.len());
         let mut new_row = 0;
-        for (number, (before, exists)) in touched.iter().zip(said) {
+        for (key, (before, exists)) in (0..).zip(said) {
             let old_row = (before != NOWHERE).then_some(before as usize);
             if !(exists && old_row.is_some_and(|old_row| same.holds(old_row, new_row))) {
                 if let Some(old_row) = old_row {
-                    changes.push(*number, (0, old_row), -1);
+                    changes.push(key, (0, old_row), -1);
                 }
                 if exists {
-                    changes.push(*number, (1, new_row), 1);
+                    changes.push(key, (1, new_row), 1);
                 }
             }
             new_row += usize::from(exists);
         }
-        changes.emit(&self.keys, &old, &new, &self.schema, clock, out)?;
+        changes.emit(keys, &old, &new, &self.schema, clock, out)?;
         self.forget_vanished(&gone);
         Ok(())
     }
@@ -265,7 +278,8 @@ impl GroupOperator {
             return Ok(());
         }
         self.keys.sort(&mut due);
-        let results = self.aggregates.finish(&due)?;
+        let rows = due.iter().map(|group| self.groups[*group as usize].rows).collect();
+        let results = self.aggregates.finish(&due, rows)?;
         let columns = self.keys.columns(&due)?.into_iter().chain(results).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         out.emit(Rows { clocks: Clocks::Uniform(clock), ..Rows::new(batch) });
@@ -454,52 +468,76 @@ impl GroupOperator {
 }
 
 /// Whether old results equal new ones, column by column. Without aggregates, all rows of a key are the same.
-struct Comparison(Vec<DynComparator>);
+struct Comparison(Vec<Columns>);
+
+/// Old and new results of an aggregate.
+enum Columns {
+    /// Integers, none of them NULL.
+    Ints(ScalarBuffer<i64>, ScalarBuffer<i64>),
+    Any(DynComparator),
+}
 
 impl Comparison {
     fn new(old: &[ArrayRef], new: &[ArrayRef]) -> Result<Self> {
-        let columns = old.iter().zip(new).map(|(old, new)| make_comparator(old, new, SortOptions::default()));
+        let columns = old.iter().zip(new).map(|(old, new)| {
+            if *old.data_type() == DataType::Int64 && old.null_count() + new.null_count() == 0 {
+                let of = |column: &ArrayRef| column.as_primitive::<Int64Type>().values().clone();
+                return Ok(Columns::Ints(of(old), of(new)));
+            }
+            make_comparator(old, new, SortOptions::default()).map(Columns::Any)
+        });
         Ok(Self(columns.collect::<std::result::Result<_, _>>()?))
     }
 
     fn holds(&self, old: usize, new: usize) -> bool {
-        self.0.iter().all(|compare| compare(old, new).is_eq())
+        self.0.iter().all(|columns| match columns {
+            Columns::Ints(olds, news) => olds[old] == news[new],
+            Columns::Any(compare) => compare(old, new).is_eq(),
+        })
     }
 }
 
-/// Rows to retract and to add: the group, where its results are (0 old, 1 new), and the weight.
+/// Rows to retract and to add: which of the keys, where its results are (0 old, 1 new), and the weight.
 struct Changes {
-    groups: Vec<u32>,
+    keys: Vec<u32>,
     results: Vec<(usize, usize)>,
     weights: Vec<i64>,
 }
 
 impl Changes {
     fn with_capacity(rows: usize) -> Self {
-        let (groups, results) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        Self { groups, results, weights: Vec::with_capacity(rows) }
+        let (keys, results) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        Self { keys, results, weights: Vec::with_capacity(rows) }
     }
 
-    fn push(&mut self, group: u32, result: (usize, usize), weight: i64) {
-        self.groups.push(group);
+    fn push(&mut self, key: u32, result: (usize, usize), weight: i64) {
+        self.keys.push(key);
         self.results.push(result);
         self.weights.push(weight);
     }
 
+    /// `keys`: the columns of the keys.
     fn emit(
         self,
-        keys: &KeyTable,
+        keys: Vec<ArrayRef>,
         old: &[ArrayRef],
         new: &[ArrayRef],
         schema: &SchemaRef,
         clock: EventTime,
         out: &mut Output,
     ) -> Result<()> {
-        let mut columns = keys.columns(&self.groups)?;
+        let rows = self.keys.len();
+        let is_each_once = keys.first().is_some_and(|key| self.keys.iter().copied().eq(0..key.len() as u32));
+        let mut columns = keys;
+        if !is_each_once {
+            let places = UInt32Array::from(self.keys);
+            columns =
+                columns.iter().map(|key| take(key, &places, None)).collect::<std::result::Result<_, _>>()?;
+        }
         for (old, new) in old.iter().zip(new) {
             columns.push(interleave(&[old.as_ref(), new.as_ref()], &self.results)?);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(self.groups.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
         let weights = self.weights.contains(&-1).then(|| Int64Array::from(self.weights));
         out.emit(Rows { batch, weights, clocks: Clocks::Uniform(clock) });
@@ -554,13 +592,13 @@ impl Operator for GroupOperator {
         for live in live.chunks(self.rows_of_part()) {
             let mut columns = self.keys.columns(live)?;
             let slots = slots(&columns, live.len())?;
-            let rows = live.iter().map(|group| self.groups[*group as usize].rows);
-            columns.push(Arc::new(Int64Array::from_iter_values(rows)));
+            let rows: Vec<i64> = live.iter().map(|group| self.groups[*group as usize].rows).collect();
+            columns.push(Arc::new(Int64Array::from(rows.clone())));
             if self.what.ttl.is_some() {
                 let at = live.iter().map(|group| self.ages[*group as usize].at);
                 columns.push(Arc::new(Int64Array::from_iter_values(at)));
             }
-            columns.extend(self.aggregates.state(live)?);
+            columns.extend(self.aggregates.state(live, rows)?);
             let rows = RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?;
             out.push(StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots });
         }

@@ -79,6 +79,12 @@ impl AggregateCall {
         &self.inputs
     }
 
+    /// Whether the result is how many rows a group has.
+    pub(super) fn counts_rows(&self) -> bool {
+        let counts = self.function.fun().name() == "count" && !self.function.is_distinct();
+        counts && self.inputs.is_empty() && self.filter.is_none()
+    }
+
     /// State for the groups of an operator whose rows are of schema `input`. Rows can be retracted only if `retractions`
     /// says so.
     pub(super) fn aggregator(&self, input: &Schema, retractions: bool) -> Result<Box<dyn Aggregator>> {

@@ -8,6 +8,7 @@
 mod aggregator;
 mod basic;
 mod call;
+mod counted;
 mod distinct;
 mod extreme;
 mod fallback;
@@ -20,4 +21,5 @@ mod variance;
 pub(crate) use aggregator::Aggregator;
 pub(crate) use aggregator::pick;
 pub use call::AggregateCall;
+pub(crate) use counted::CountedSet;
 pub(crate) use set::AggregateSet;

@@ -46,6 +46,11 @@ impl AggregateSet {
         Ok(fields)
     }
 
+    /// How many state columns each aggregate has.
+    pub(crate) fn widths(&self) -> &[usize] {
+        &self.widths
+    }
+
     /// Makes room for groups below `groups`.
     pub(crate) fn resize(&mut self, groups: usize) {
         self.groups = self.groups.max(groups);

@@ -174,16 +174,29 @@ impl KeyTable {
         if null.is_none() && map.sort_by_array(ids) {
             return;
         }
-        // As unsigned numbers, in the same order. With their values at hand, so that they are looked up once each.
-        let numbers = ids.iter().filter(|id| Some(**id) != *null);
-        let mut pairs: Vec<(u64, u32)> =
-            numbers.map(|id| (map.value(*id) as u64 ^ (1 << (u64::BITS - 1)), *id)).collect();
-        sort_pairs(&mut pairs);
+        let pairs = sorted_ints(map, ids.iter().filter(|id| Some(**id) != *null));
         let nulls = ids.len() - pairs.len();
         if let Some(null) = null {
             ids[..nulls].fill(*null);
         }
         ids[nulls..].iter_mut().zip(pairs).for_each(|(place, (_, id))| *place = id);
+    }
+
+    /// The same, and the key columns in that order.
+    pub(crate) fn sort_to_columns(&self, ids: &mut [u32]) -> Result<Vec<ArrayRef>> {
+        match &self.store {
+            // What they are sorted by is at hand.
+            Store::Ints { map, null: None } if !map.has_in_order(ids.len()) => {
+                let pairs = sorted_ints(map, ids.iter());
+                ids.iter_mut().zip(&pairs).for_each(|(place, (_, id))| *place = *id);
+                let values = pairs.into_iter().map(|(ordered, _)| (ordered ^ SIGN) as i64);
+                Ok(vec![from_int64(Int64Array::from_iter_values(values), &self.types[0])?])
+            }
+            _ => {
+                self.sort(ids);
+                self.columns(ids)
+            }
+        }
     }
 
     /// Keeps these keys alone, renumbered from 0 in this order.
@@ -250,6 +263,16 @@ impl KeyTable {
             Store::Texts { map, .. } | Store::Rows { map, .. } => map.size(),
         }
     }
+}
+
+/// An integer is in the order of an unsigned one when this bit is another.
+const SIGN: u64 = 1 << (u64::BITS - 1);
+
+/// Integers as unsigned ones in the same order, sorted, with their numbers: so they are looked up once each.
+fn sorted_ints<'a>(map: &IntMap, ids: impl Iterator<Item = &'a u32>) -> Vec<(u64, u32)> {
+    let mut pairs: Vec<(u64, u32)> = ids.map(|id| (map.value(*id) as u64 ^ SIGN, *id)).collect();
+    sort_pairs(&mut pairs);
+    pairs
 }
 
 fn intern_texts<'a>(
@@ -400,6 +423,9 @@ mod tests {
             table.sort(&mut sorted);
             expected.sort_by(|a, b| table.compare(*a, *b));
             assert_eq!(sorted, expected);
+            sorted.reverse();
+            let columns = table.sort_to_columns(&mut sorted).unwrap();
+            assert_eq!((columns, sorted), (table.columns(&expected).unwrap(), expected));
         }
     }
 
