@@ -1,7 +1,7 @@
 //! Keys in their order, a part at a time.
 //!
-//! Keys that are looked up in an array lie there in their order: a part is found by a look at some of it, and none are noted. All others are
-//! sorted together.
+//! Keys that are looked up in an array lie there in their order: a part is found by a look at some of it, and none are noted. All others
+//! are sorted together.
 
 use super::bits::Bits;
 use super::keys::KeyTable;

@@ -1,8 +1,8 @@
 //! One slice: its groups, and how they are found.
 //!
-//! Groups that have not the numbers of their keys ([`GroupNumbers`]) are found by hashing their slice and key. A slice that holds a good part
-//! of very many keys has an array from key to group instead: a second hash table would cost as much again as the one in which the keys are
-//! found.
+//! Groups that have not the numbers of their keys ([`GroupNumbers`]) are found by hashing their slice and key. A slice that holds a good
+//! part of very many keys has an array from key to group instead: a second hash table would cost as much again as the one in which the
+//! keys are found.
 
 use super::numbers::GroupNumbers;
 use super::place::Place;
