@@ -139,14 +139,13 @@ impl Inner {
 
     /// Those of a set's triggers that have left it, as far as they are there.
     fn apart(&self, known: &[Membership]) -> Result<Vec<Apart>> {
-        let left = known.iter().filter(|membership| membership.left.is_some());
-        let there = left.filter_map(|membership| {
+        let there = known.iter().filter_map(|membership| {
             let stream = self.log.stream(StreamId(membership.id as u32)).ok()?;
-            Some((membership, stream))
+            Some((membership, membership.left?, stream))
         });
-        let apart = there.map(|(membership, stream)| {
+        let apart = there.map(|(membership, left, stream)| {
             let blobs = self.checkpoints_of(stream.spec.name.as_str())?;
-            Ok(Apart { id: membership.id, came: membership.step, blobs })
+            Ok(Apart { id: membership.id, came: membership.step, left, blobs })
         });
         apart.collect()
     }

@@ -104,6 +104,8 @@ pub(crate) struct Apart {
     pub id: i64,
     /// The step after which it came to the set.
     pub came: u64,
+    /// The last step that the set did for it.
+    pub left: u64,
     /// Where its own checkpoints lie.
     pub blobs: Arc<dyn Blobs>,
 }
@@ -267,7 +269,7 @@ impl Members {
     }
 
     /// The step behind which somebody needs the steps of the set, besides the set itself: who has failed does them again for himself, until
-    /// he has a checkpoint of his own or is dropped.
+    /// he has a checkpoint of his own behind them or is dropped.
     pub fn needed_from(&self, log: &dyn Log) -> Result<Option<u64>> {
         let (apart, failed) = {
             let state = self.state.lock();
@@ -276,8 +278,10 @@ impl Members {
         };
         let bad = |reason: String| RunError::Checkpoint { job: self.set.clone(), reason };
         let (mut needed, mut gone) = (failed, Vec::new());
-        for Apart { id, came, blobs } in apart {
-            if log.stream(StreamId(id as u32)).is_ok() && newest_step(&*blobs).map_err(bad)?.is_none() {
+        for Apart { id, came, left, blobs } in apart {
+            // One that fails again where it did writes checkpoints before that alone.
+            let is_past = newest_step(&*blobs).map_err(bad)?.is_some_and(|step| step > left);
+            if log.stream(StreamId(id as u32)).is_ok() && !is_past {
                 needed = Some(needed.map_or(came, |needed| needed.min(came)));
             } else {
                 gone.push(id);
@@ -363,7 +367,8 @@ impl Members {
     pub fn set_apart(&self, leaving: &Leaving) {
         let mut state = self.state.lock();
         let Some(came) = state.members.get(&leaving.id).map(|member| member.came) else { return };
-        state.apart.push(Apart { id: leaving.id, came, blobs: Arc::clone(&leaving.blobs) });
+        let left = state.place.step;
+        state.apart.push(Apart { id: leaving.id, came, left, blobs: Arc::clone(&leaving.blobs) });
     }
 
     /// A trigger has left.
