@@ -46,9 +46,8 @@ pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()>
     }
     let others: Vec<Expr> = keys.iter().filter(|key| !is_window(key)).cloned().collect();
     let partition_by = if name_of(&call.name) == "session" {
-        let resolved =
-            others.iter().map(|key| resolve(key, &select.projection).cloned().unwrap_or(key.clone()));
-        resolved.collect()
+        let resolved = others.iter().map(|key| resolve(key, &select.projection).unwrap_or(key).clone());
+        resolved.map(group_windows::within_window).collect()
     } else {
         Vec::new()
     };

@@ -23,16 +23,21 @@ pub(super) fn time_of(given: &mut Vec<Expr>, lengths: usize) -> Option<Expr> {
     if given.len() != lengths + 1 {
         return None;
     }
-    match &given[0] {
-        Expr::Identifier(_) => Some(given.remove(0)),
-        // The table behind the window has the name that it had, but not within it.
-        Expr::CompoundIdentifier(parts) => {
-            let column = parts.last().cloned()?;
-            given.remove(0);
-            Some(Expr::Identifier(column))
+    let is_column = matches!(&given[0], Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+    is_column.then(|| within_window(given.remove(0)))
+}
+
+/// An expression as it is said of the table within a window: the name that the table had is behind the window alone.
+pub(super) fn within_window(mut expr: Expr) -> Expr {
+    let _ = visit_expressions_mut(&mut expr, |expr| {
+        if let Expr::CompoundIdentifier(parts) = &*expr
+            && let [_, column] = parts.as_slice()
+        {
+            *expr = Expr::Identifier(column.clone());
         }
-        _ => None,
-    }
+        ControlFlow::<()>::Continue(())
+    });
+    expr
 }
 
 /// Gives the bounds of a window (`tumble`) their names in what is selected; whether its time is among them.
