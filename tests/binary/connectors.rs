@@ -358,7 +358,7 @@ async fn lines_of_an_archive_are_counted_as_objects_come_and_at_once() {
 
     let server = Server::serve(&place.path("data"));
     let nothing = server.refusal(&at_once).await;
-    assert!(nothing["message"].as_str().unwrap().contains("nothing lies at"), "{nothing}");
+    assert!(nothing["message"].as_str().unwrap().contains("nothing lies there"), "{nothing}");
     write(&place.path("in/1.log"), "an ERROR, and another ERROR\nfine\n");
     put("2.log", "fine\nERROR\nERROR");
     server.sql(&hourly).await;

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::Value;
 
-use crate::process::{Server, until, write};
+use crate::process::{Server, so, until, write};
 
 /// Appends what it is given to a file, a line for each delivery; some it does not take at once.
 const NOTE: &str = r#"case "$HEADWATER_ID/$HEADWATER_ATTEMPT" in *3/1) exit 1;; esac
@@ -287,7 +287,7 @@ async fn a_trigger_that_begins_to_tell_tells_of_what_fires_from_then_on() {
     fire(&server, 1).await;
     define(&server, &webhook).await;
     fire(&server, 2).await;
-    until("the second is told", || told() == [2]).await;
+    until("the second is told", || so(told(), |told| told == &[2])).await;
     define(&server, "").await;
     fire(&server, 3).await;
     server.kill();
@@ -298,17 +298,17 @@ async fn a_trigger_that_begins_to_tell_tells_of_what_fires_from_then_on() {
     fire(&server, 6).await;
     define(&server, &webhook.replace("tests", "other")).await;
     fire(&server, 7).await;
-    until("those since", || told().contains(&7)).await;
+    until("those since", || so(told(), |told| told.contains(&7))).await;
     let mut all = told();
     all.dedup();
     assert_eq!(all, [2, 6, 7]);
     // A test is told apart, and is of the newest row.
     server.sql("TEST TRIGGER t").await;
     let tested = || taken.lock().unwrap().get("t test").map(|firings| firings[0].n);
-    until("a test", || tested() == Some(7)).await;
+    until("a test", || so(tested(), |tested| *tested == Some(7))).await;
     // Why an attempt failed is known after the server's end, too.
     fire(&server, 10).await;
-    until("the one that is taken at the second attempt", || told().contains(&10)).await;
+    until("the one that is taken at the second attempt", || so(told(), |told| told.contains(&10))).await;
     server.kill();
     server = serve(&data, &config);
     let shown = server.rows("SELECT last_error FROM system.triggers").await;

@@ -18,6 +18,8 @@ mod kafka;
 mod mapreduce;
 mod mqtt;
 mod pages;
+#[path = "../../connectors/kafka/tests/kafka/ports.rs"]
+mod ports;
 mod process;
 mod prompt;
 mod scaling;

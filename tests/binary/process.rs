@@ -24,6 +24,11 @@ pub async fn until<T, E: Debug>(what: &str, mut look: impl FnMut() -> Result<T, 
     }
 }
 
+/// What was found if it is so, for [`until`].
+pub fn so<T>(found: T, is: impl Fn(&T) -> bool) -> Result<T, T> {
+    if is(&found) { Ok(found) } else { Err(found) }
+}
+
 /// The binary that was built with this test, in an environment that says nothing to it.
 pub fn headwater(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));

@@ -1,7 +1,11 @@
 //! The connector against Apache Kafka: `HEADWATER_TEST_KAFKA` is a broker's address, `HEADWATER_TEST_KAFKA_JARS` the folder of its
 //! jars, from which tests that kill brokers start their own. `tests/run` sets both.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what was left out"
+)]
 
 #[path = "kafka/broker.rs"]
 mod broker;

@@ -7,7 +7,8 @@ use reqwest::Url;
 /// What triggers and actuators may reach.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed {
-    /// The URLs that webhooks may go to, and that sources may ask: scheme, host and port must be equal, the path must begin so; a host may begin with `*.`.
+    /// The URLs that webhooks may go to, and that sources may ask: scheme, host and port must be equal, the path must begin so; a host may
+    /// begin with `*.`.
     /// `None`: anywhere.
     pub webhooks: Option<Vec<String>>,
     /// The programs that triggers may run, by the name that statements use: the program and its first arguments. None unless given.

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::get;
-use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, Handle, State, Status};
+use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, State};
 
 use crate::lab::{LIVES, Lab, assert_dense, def, runtime, until};
 
@@ -224,23 +224,12 @@ fn a_url_is_polled_only_where_the_configuration_lets_webhooks_go() {
             "nor by a table that was there before the list"
         );
     }
-    let wait = |handle: &Handle, holds: &dyn Fn(&Status) -> bool| {
-        runtime.block_on(async {
-            for _ in 0..1_000 {
-                if holds(&handle.status()) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            panic!("it does not come to this: {:?}", handle.status());
-        });
-    };
     let led_away = supervisor.start_source(source("http", "/shown/away"), |_| ()).unwrap();
-    wait(&led_away, &|status| status.failures > 0);
+    runtime.block_on(until(&led_away, "it fails", |status| status.failures > 0));
     let error = runtime.block_on(led_away.stop()).last_error.unwrap();
     assert!(error.contains("the configuration does not allow webhooks to "), "{error}");
     let moved = supervisor.start_source(source("http", "/shown/moved"), |_| ()).unwrap();
-    wait(&moved, &|status| status.rows == 1);
+    runtime.block_on(until(&moved, "a row has come", |status| status.rows == 1));
     runtime.block_on(moved.stop());
     assert_eq!((lab.numbers("events", "n"), asked.load(Ordering::SeqCst)), (vec![0], 0));
 }

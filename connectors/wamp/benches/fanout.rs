@@ -12,9 +12,14 @@
 #[path = "../tests/connector/crossbar.rs"]
 #[allow(dead_code, reason = "what others need of it")]
 mod crossbar;
+#[path = "../../mqtt/tests/clients/found.rs"]
+#[allow(dead_code, reason = "what others need of it")]
+mod found;
 #[path = "../tests/load/peer.rs"]
 #[allow(dead_code, reason = "what others need of it")]
 mod peer;
+#[path = "../../kafka/tests/kafka/ports.rs"]
+mod ports;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +57,7 @@ fn main() {
     let (port, running) = routers.block_on(start());
     let ours = clients.block_on(measure_all("headwater", port));
     routers.block_on(running.stop());
-    let Some(crossbar) = clients.block_on(crossbar::Crossbar::start()) else { return };
+    let Some(crossbar) = clients.block_on(crossbar::Crossbar::start(None)) else { return };
     let theirs = clients.block_on(measure_all("crossbar 26.10.1", crossbar.rawsocket));
     for ((ours, theirs), (subscribers, _)) in ours.iter().zip(&theirs).zip(CASES) {
         println!(

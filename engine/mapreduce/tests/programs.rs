@@ -339,7 +339,8 @@ fn without_reducers_the_mappers_write_the_output() {
 fn a_program_that_is_not_there_is_told_by_name() {
     let lab = Lab::new();
     lab.words(4, 1, 3);
-    let mut spec = lab.spec("nowhere.py", 1);
+    let mut spec = lab.spec("map.py", 1);
+    spec.mapper = Program::new(vec![lab.path("nowhere.py").to_str().unwrap().to_owned()]).unwrap();
     spec.attempts = 2;
     let error = lab.run(spec).unwrap_err();
     assert!(error.contains("nowhere.py could not be started") && error.contains("failed 2 times"), "{error}");

@@ -32,7 +32,7 @@ pub(crate) fn piecewise<T>(
     compute: impl Fn(&RecordBatch) -> Result<T>,
 ) -> Result<Vec<Piece<T>>> {
     let mut pieces = Vec::new();
-    let mut left = vec![0..batch.num_rows()];
+    let mut left: Vec<Range<usize>> = std::iter::once(0..batch.num_rows()).collect();
     while let Some(rows) = left.pop() {
         let error = match compute(&batch.slice(rows.start, rows.len())) {
             Ok(computed) => {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType};
-use headwater_connectors::{Behind, ConnectorDef, ConnectorSupervisor, Handle, State, Status, registry};
+use headwater_connectors::{Behind, ConnectorDef, ConnectorSupervisor, State, registry};
 use headwater_core::{ShardId, StreamName, World};
 use headwater_ingest::Ingest;
 use headwater_kafka::CONNECTOR;
@@ -75,35 +76,19 @@ fn what_is_written_later_is_seen_in_order_and_lag_is_told() {
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
     let def = def("kafka", &topic.options(&[]));
     let handle = supervisor.start_source(def, |_| panic!("it has no end")).unwrap();
-    assert_eq!((handle.status().lag, handle.status().behind), (None, Behind::Unknown), "before it is known");
     for part in 0..3 {
         producer.begin_transaction().unwrap();
         topic.fill(&producer, part * 400, (part + 1) * 400);
         producer.commit_transaction(Duration::from_secs(30)).unwrap();
-        runtime.block_on(async {
-            for _ in 0..3_000 {
-                if handle.status().rows as i64 >= (part + 1) * 400 {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        });
+        let all = (part + 1) as u64 * 400;
+        runtime.block_on(until(&handle, "what was written is read", |status| status.rows >= all));
     }
-    wait_for(&handle, "it is at the end", |status| (status.lag, status.behind) == (Some(0), Behind::Not));
+    runtime.block_on(until(&handle, "it is at the end", |status| {
+        (status.lag, status.behind) == (Some(0), Behind::Not)
+    }));
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
     assert_eq!(lab.numbers("events", "n"), (0..1_200).collect::<Vec<_>>());
-}
-
-/// Waits until a source is where it should be.
-fn wait_for(handle: &Handle, what: &str, is_there: impl Fn(&Status) -> bool) {
-    for _ in 0..6_000 {
-        if is_there(&handle.status()) {
-            return;
-        }
-        broker::pause(Duration::from_millis(5));
-    }
-    panic!("{what}: {:?}", handle.status());
 }
 
 #[test]
@@ -124,10 +109,12 @@ fn a_source_is_as_far_behind_as_what_it_has_read_is_old() {
     let def = def("kafka", &topic.options(&[("properties.max.partition.fetch.bytes", "1024")]));
     let handle = supervisor.start_source(def, |_| panic!("it has no end")).unwrap();
     let hour = 3_600_000..3_660_000;
-    wait_for(&handle, "an hour behind", |status| {
+    runtime.block_on(until(&handle, "an hour behind", |status| {
         status.lag.is_some_and(|lag| lag > 100) && status.behind.millis().is_some_and(|ms| hour.contains(&ms))
-    });
-    wait_for(&handle, "at the end", |status| (status.lag, status.behind) == (Some(0), Behind::Not));
+    }));
+    runtime.block_on(until(&handle, "at the end", |status| {
+        (status.lag, status.behind) == (Some(0), Behind::Not)
+    }));
     assert_eq!(runtime.block_on(handle.stop()).rows, 20_000);
 }
 

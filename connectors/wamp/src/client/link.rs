@@ -36,7 +36,7 @@ pub enum Target {
         /// The URL.
         url: Url,
         /// What TLS needs.
-        tls: ClientTls,
+        tls: Box<ClientTls>,
         /// Gives random numbers.
         world: World,
     },

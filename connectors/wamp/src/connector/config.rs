@@ -109,7 +109,7 @@ impl Place {
 
     fn elsewhere(&self) -> Option<Target> {
         let (url, tls, world) = (self.url.clone()?, self.tls.clone(), self.world.clone());
-        Some(Target::At { url, tls, world })
+        Some(Target::At { url, tls: Box::new(tls), world })
     }
 
     fn target(&self) -> Result<Target> {

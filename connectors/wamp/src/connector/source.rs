@@ -180,7 +180,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::datatypes::{DataType, Field, Schema};
-    use headwater_core::{StreamName, World};
+    use headwater_core::{StreamId, StreamName, World};
     use headwater_ingest::Options;
 
     use super::super::config::CONNECTOR;
@@ -199,7 +199,7 @@ mod tests {
         set_router(router);
         let schema = Arc::new(Schema::new(vec![Field::new("wamp_args", DataType::Utf8, true)]));
         let context = Context::of(World::real(), StreamName::new("recorded").unwrap(), schema);
-        let context = Context { name: name.to_owned(), ..context };
+        let context = Context { name: name.to_owned(), stream_id: StreamId(7), ..context };
         let mut options = Options::new("table recorded", [("realm", "realm1"), ("topic", "com.t")]);
         CONNECTOR.source.unwrap()(context, &mut options).unwrap()
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::found::Keys;
+use crate::ports::free_port;
 
 /// A running Crossbar.io.
 pub struct Crossbar {
@@ -56,7 +57,7 @@ impl Crossbar {
             .spawn()
             .unwrap();
         let crossbar = Self { child, websocket, by_name, rawsocket, secure, _directory: directory };
-        for _ in 0..600 {
+        for _ in 0..1_800 {
             if ports.iter().all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
                 return Some(crossbar);
             }
@@ -72,10 +73,6 @@ impl Drop for Crossbar {
         let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A way in for those whose certificates have been signed by these keys' authority.

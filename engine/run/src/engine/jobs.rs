@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::{EventTime, Sequence, StreamName};
 use headwater_ingest::dead_letter::{DEAD_LETTERS, LATE_ROWS};
-use headwater_log::{From, StreamInfo, StreamSpec};
+use headwater_log::{From, ShardBounds, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
 use headwater_plan::dataflow::Source;
 use headwater_plan::{

@@ -147,7 +147,8 @@ impl Inner {
         all.collect()
     }
 
-    /// Why the last attempt failed to tell of each trigger's firings, as far as the newest attempts of all say: also those of before the start.
+    /// Why the last attempt failed to tell of each trigger's firings, as far as the newest attempts of all say: also those of before the
+    /// start.
     fn last_failures(&self) -> Result<HashMap<String, String>> {
         const LOOK_AT: u64 = 4_096;
         let Ok(info) = self.log.stream_named(DELIVERIES) else { return Ok(HashMap::new()) };

@@ -74,11 +74,7 @@ impl PartitionStream for Partition {
         let (number, count) = (self.number, self.count);
         builder.spawn(async move {
             let external = |error| DataFusionError::External(Box::new(error));
-            let shown = location.shown().to_owned();
             let all = splits(&[location], count, None).await.map_err(external)?;
-            if all.is_empty() {
-                return Err(DataFusionError::Execution(format!("read_text: nothing lies at {shown}")));
-            }
             let own: Vec<_> = all.into_iter().skip(number).step_by(count).collect();
             let runtime = Handle::current();
             let read = tokio::task::spawn_blocking(move || read(&own, schema, &into, &runtime));

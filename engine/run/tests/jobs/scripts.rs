@@ -135,7 +135,8 @@ fn windows_in_group_by_run_as_table_functions_do() {
     machine.sql(
         "CREATE MATERIALIZED VIEW old AS SELECT TUMBLE_END(t, INTERVAL '1' MINUTE) AS ending, SUM(n) AS n FROM (
            SELECT device, TUMBLE_ROWTIME(ts, INTERVAL '10' SECOND) AS t, COUNT(*) AS n FROM readings WHERE value > 2
-           GROUP BY device, TUMBLE(ts, INTERVAL '10' SECOND) HAVING TUMBLE_START(ts, INTERVAL '10' SECOND) >= TIMESTAMP '1970-01-01 00:00:10')
+           GROUP BY device, TUMBLE(ts, INTERVAL '10' SECOND)
+           HAVING TUMBLE_START(ts, INTERVAL '10' SECOND) >= TIMESTAMP '1970-01-01 00:00:10')
          GROUP BY TUMBLE(t, INTERVAL '1' MINUTE);
          CREATE MATERIALIZED VIEW hops AS SELECT device, HOP_START(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE) AS s, COUNT(*) AS n
            FROM readings GROUP BY HOP(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE), device",

@@ -113,7 +113,7 @@ async fn lines_of_files_are_read_without_the_log() {
     let nothing = engine.execute(&format!("SELECT count(*) FROM read_text('{at}/*.txt')")).await.unwrap();
     let Some(headwater_run::Answer::Rows(rows)) = nothing.into_iter().last() else { panic!("no rows") };
     let error = futures::TryStreamExt::try_collect::<Vec<_>>(rows).await.unwrap_err().to_string();
-    assert!(error.contains("*.txt") && error.contains("nothing lies at"), "{error}");
+    assert!(error.contains("*.txt") && error.contains("nothing lies there"), "{error}");
     engine.close().await.unwrap();
 }
 

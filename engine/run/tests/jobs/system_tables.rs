@@ -31,5 +31,5 @@ fn system_tables_say_what_streams_hold_and_how_far_jobs_are() {
     machine.kill(1);
     machine.finish();
     assert_eq!(machine.query(watermarks), ["result null true"]);
-    assert_eq!(machine.query("SELECT state, rows_out FROM system.jobs"), ["finished 15"]);
+    assert_eq!(machine.query("SELECT state, rows_out FROM system.jobs"), ["completed 15"]);
 }
