@@ -11,7 +11,12 @@ use crate::event::Event;
 pub(super) fn level(funnel: &Funnel, events: &[Event]) -> u32 {
     let mut search = Search { funnel, begun: vec![None; funnel.steps] };
     for moment in events.chunk_by(|a, b| a.time == b.time) {
-        if let Some(level) = search.take(moment) {
+        if funnel.mode.strict_order && search.begun[0].is_some() && moment.iter().any(|event| event.conditions == 0) {
+            break;
+        }
+        let over =
+            if funnel.mode.strict_deduplication { search.take_unrepeated(moment) } else { search.take(moment) };
+        if let Some(level) = over {
             return level;
         }
     }
@@ -35,28 +40,19 @@ impl Search<'_> {
     /// Takes the events of a moment, or says the level if the search is over.
     fn take(&mut self, moment: &[Event]) -> Option<u32> {
         let (mode, time) = (self.funnel.mode, moment[0].time);
-        if mode.strict_order && self.begun[0].is_some() && moment.iter().any(|event| event.conditions == 0) {
-            return Some(self.longest());
-        }
         let before = self.begun.clone();
         let mut chains: Vec<Through> = Vec::new();
         for step in 0..self.funnel.steps {
-            let taken = moment.iter().filter(|event| event.has(step as u32)).count();
-            if taken == 0 {
+            if !moment.iter().any(|event| event.has(step as u32)) {
                 chains.clear();
                 continue;
             }
-            if step > 0 {
-                if mode.strict_deduplication && self.begun[step].is_some() {
-                    return Some(self.longest());
+            if step > 0 && self.begun[step - 1].is_none() {
+                if self.ends_too_early() {
+                    return Some(self.first_open());
                 }
-                if self.begun[step - 1].is_none() {
-                    if mode.strict_order && self.begun[0].is_some() && !mode.allow_reentry {
-                        return Some(self.first_open());
-                    }
-                    chains.clear();
-                    continue;
-                }
+                chains.clear();
+                continue;
             }
             chains.retain_mut(|chain| {
                 !mode.strict_increase
@@ -74,12 +70,54 @@ impl Search<'_> {
             if newest.is_some() && step + 1 == self.funnel.steps {
                 return Some(self.funnel.steps as u32);
             }
-            if step > 0 && taken > 1 && mode.strict_deduplication && self.begun[step].is_some() {
-                // The second of them finds the step taken.
-                return Some(self.longest());
+        }
+        None
+    }
+
+    /// The same where a step that is taken again ends the search.
+    fn take_unrepeated(&mut self, moment: &[Event]) -> Option<u32> {
+        let (mode, time) = (self.funnel.mode, moment[0].time);
+        let before = self.begun.clone();
+        // The chains that end in this moment, by their last step.
+        let mut chains: Vec<Vec<Unrepeated>> = vec![Vec::new(); self.funnel.steps];
+        for step in 0..self.funnel.steps {
+            for event in (0..moment.len()).filter(|event| moment[*event].has(step as u32)) {
+                let Some(last) = step.checked_sub(1) else {
+                    self.begun[0] = Some(time);
+                    chains[0].push(Unrepeated { begun: time, events: vec![event] });
+                    continue;
+                };
+                if self.begun[step].is_some() {
+                    return Some(self.longest());
+                }
+                if self.begun[last].is_none() {
+                    if self.ends_too_early() {
+                        return Some(self.first_open());
+                    }
+                    continue;
+                }
+                let older = before[last].map(|begun| Unrepeated { begun, events: Vec::new() });
+                let of_moment = chains[last].iter().filter(|_| !mode.strict_increase).cloned();
+                let longer: Vec<Unrepeated> = older
+                    .into_iter()
+                    .chain(of_moment)
+                    .filter(|chain| self.funnel.is_within(chain.begun, time) && !chain.events.contains(&event))
+                    .map(|chain| chain.with(event))
+                    .collect();
+                self.begun[step] = longer.iter().map(|chain| chain.begun).max();
+                chains[step] = longer;
+                if self.begun[step].is_some() && step + 1 == self.funnel.steps {
+                    return Some(self.funnel.steps as u32);
+                }
             }
         }
         None
+    }
+
+    /// Whether a step whose turn has not come ends the search.
+    fn ends_too_early(&self) -> bool {
+        let mode = self.funnel.mode;
+        mode.strict_order && self.begun[0].is_some() && !mode.allow_reentry
     }
 
     fn longest(&self) -> u32 {
@@ -88,6 +126,21 @@ impl Search<'_> {
 
     fn first_open(&self) -> u32 {
         self.begun.iter().position(Option::is_none).unwrap_or(self.begun.len()) as u32
+    }
+}
+
+/// A chain that ends in the moment at hand.
+#[derive(Clone)]
+struct Unrepeated {
+    begun: i64,
+    /// Its events of this moment.
+    events: Vec<usize>,
+}
+
+impl Unrepeated {
+    fn with(mut self, event: usize) -> Self {
+        self.events.push(event);
+        self
     }
 }
 
