@@ -132,7 +132,7 @@ async fn a_log_in_topics_outlives_its_server_and_its_directory() {
     let serve = |data: &Path| {
         let property = format!("bootstrap.servers={address}");
         let data = data.to_str().unwrap();
-        Server::start(&[
+        Server::start_with_log(&[
             "serve",
             "--listen",
             "127.0.0.1:0",
@@ -207,7 +207,7 @@ async fn a_server_ends_without_the_broker_that_keeps_its_log() {
     let property = format!("bootstrap.servers={}", broker.address);
     let serve = |data: &Path| {
         let data = data.to_str().unwrap();
-        Server::start(&[
+        Server::start_with_log(&[
             "serve",
             "--listen",
             "127.0.0.1:0",

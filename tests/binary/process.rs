@@ -177,6 +177,9 @@ impl Drop for Process {
     }
 }
 
+/// What a server says when it listens, before the address.
+const LISTENING: &str = "listening on ";
+
 /// A process that serves HTTP.
 pub struct Server {
     process: Process,
@@ -198,9 +201,31 @@ impl Server {
 
     /// Waits until a process listens.
     pub fn of(mut process: Process) -> Self {
-        let line = process.wait_for("listening on ");
-        let url = line.strip_prefix("listening on ").unwrap().to_owned();
+        let line = process.wait_for(LISTENING);
+        Self::at(process, &line)
+    }
+
+    fn at(process: Process, line: &str) -> Self {
+        let url = line.strip_prefix(LISTENING).unwrap().to_owned();
         Self { process, url, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Starts a command that serves with a log which a broker keeps, and waits until it listens. The broker may be busy for longer than
+    /// opening the log waits: then the process says so and ends, and is started again, as whoever runs it would do.
+    pub fn start_with_log(arguments: &[&str]) -> Self {
+        let mut last = String::new();
+        for _ in 0..10 {
+            let mut process = Process::start(arguments);
+            if let Some(line) = process.out.wait_for(LISTENING) {
+                return Self::at(process, &line);
+            }
+            // It has ended by itself, or has been silent for too long.
+            let _ = process.child.kill();
+            let (code, _, errors) = process.end();
+            assert!(code == Some(4) && errors.contains("HW1017"), "{code:?} {errors}");
+            last = errors;
+        }
+        panic!("the broker does not open the log: {last}");
     }
 
     /// The process.
