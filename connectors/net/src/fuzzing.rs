@@ -54,11 +54,12 @@ async fn run(wanted: &[String], least: usize) {
     let Some(wstest) = wstest() else { return };
     let (cases, mut failed) = run_once(&wstest, wanted).await;
     assert!(cases >= least, "only {cases} cases were run");
-    for _ in 0..2 {
-        if !failed.is_empty() {
-            let again: Vec<String> = failed.into_keys().collect();
-            failed = run_once(&wstest, &again).await.1;
+    for _ in 0..8 {
+        if failed.is_empty() {
+            break;
         }
+        let again: Vec<String> = failed.into_keys().collect();
+        failed = run_once(&wstest, &again).await.1;
     }
     assert!(failed.is_empty(), "{failed:#?}");
 }

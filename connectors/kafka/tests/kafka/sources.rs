@@ -70,7 +70,7 @@ fn what_is_written_later_is_seen_in_order_and_lag_is_told() {
     let topic = Topic::new(&address, 1);
     // Behind the last message is the mark that ends the transaction: it is not read, and nothing that waits.
     let producer = topic.producer(&[("transactional.id", &topic.name)]);
-    producer.init_transactions(Duration::from_secs(30)).unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
     let lab = Lab::new(1);
     let runtime = runtime();
     let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
@@ -79,7 +79,7 @@ fn what_is_written_later_is_seen_in_order_and_lag_is_told() {
     for part in 0..3 {
         producer.begin_transaction().unwrap();
         topic.fill(&producer, part * 400, (part + 1) * 400);
-        producer.commit_transaction(Duration::from_secs(30)).unwrap();
+        producer.commit_transaction(PATIENCE).unwrap();
         let all = (part + 1) as u64 * 400;
         runtime.block_on(until(&handle, "what was written is read", |status| status.rows >= all));
     }

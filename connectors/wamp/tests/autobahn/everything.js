@@ -40,7 +40,7 @@ function join(realm = 'realm1', authentication = {}) {
 function collect() {
     const events = [];
     events.until = async (count) => {
-        for (let turn = 0; turn < 6000 && events.length < count; turn++) {
+        for (let turn = 0; turn < 15000 && events.length < count; turn++) {
             await new Promise((resolve) => setTimeout(resolve, 10));
         }
         assert.strictEqual(events.length, count, JSON.stringify(events));

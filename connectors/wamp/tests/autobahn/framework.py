@@ -81,8 +81,8 @@ async def pause(seconds):
 
 
 async def until(condition, what):
-    """Waits until something holds, for a minute."""
-    for _ in range(6_000):
+    """Waits until something holds, for two minutes and more."""
+    for _ in range(15_000):
         if condition():
             return
         await pause(0.01)
