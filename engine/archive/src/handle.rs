@@ -276,12 +276,7 @@ impl Driver {
     fn turn(&mut self) -> Turn {
         let Some(archive) = self.archive.upgrade() else { return Turn::Done };
         match self.try_turn(&archive) {
-            Ok(turn) => {
-                let mut status = archive.status.lock();
-                status.state = "running";
-                status.retries = 0;
-                turn
-            }
+            Ok(turn) => turn,
             Err(error) => {
                 let mut status = archive.status.lock();
                 status.retries += 1;
@@ -321,7 +316,9 @@ impl Driver {
         let stepped = archive.io.wait(archiver.step())?;
         archiver.release()?;
         let known = archive.learn(archiver.manifest());
+        // What has come of the step is told together with that it has succeeded.
         let mut status = archive.status.lock();
+        (status.state, status.retries) = ("running", 0);
         if stepped == Stepped::Committed {
             status.committed = Some(archive.world.clock.now());
         }
