@@ -204,6 +204,12 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             // What is safe outside is not forgotten, whatever happens to this process while it waits.
             self.store(true).await?;
         }
+        if run.is_err()
+            && let Some(flushed) = &self.flushed
+        {
+            // What was delivered and is not safe outside waits again. If the log has failed, too, the first error is told.
+            let _ = self.show_lag(&flushed.next);
+        }
         run?;
         closed
     }
@@ -243,7 +249,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     async fn deliver_some(&mut self, open: &mut Open) -> Result<bool> {
         let mut any = false;
         // Also before: if delivering fails, somebody will want to know how much waits.
-        self.show_lag(open)?;
+        self.show_lag(&open.delivered)?;
         for shard in 0..open.readers.len() {
             while let Some(delivery) = self.next_delivery(open, shard).await? {
                 any = true;
@@ -260,7 +266,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 }
             }
         }
-        self.show_lag(open)?;
+        self.show_lag(&open.delivered)?;
         Ok(any)
     }
 
@@ -492,17 +498,17 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         Ok(Open { sink, readers, delivered, waiting_since: None, rest: None })
     }
 
-    fn show_lag(&self, open: &Open) -> Result<()> {
-        self.board.reached(open.delivered.values().map(|next| next.0).sum(), self.lag(open)?);
+    /// Shows how many rows are taken if these are the next, and how many wait.
+    fn show_lag(&self, next: &BTreeMap<ShardId, Sequence>) -> Result<()> {
+        let (mut reached, mut lag) = (0, 0);
+        for (shard, bounds) in (0_u32..).map(ShardId).zip(self.log.bounds(self.info.id)?) {
+            // What retention has removed does not wait.
+            let next = next.get(&shard).copied().unwrap_or(Sequence::ZERO).max(bounds.first);
+            reached += next.0;
+            lag += bounds.next.0.saturating_sub(next.0);
+        }
+        self.board.reached(reached, lag);
         Ok(())
-    }
-
-    fn lag(&self, open: &Open) -> Result<u64> {
-        let bounds = self.log.bounds(self.info.id)?;
-        let behind = |(shard, next): (&ShardId, &Sequence)| {
-            bounds.get(shard.0 as usize).map_or(0, |bounds| bounds.next.0.saturating_sub(next.0))
-        };
-        Ok(open.delivered.iter().map(behind).sum())
     }
 }
 

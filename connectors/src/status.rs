@@ -77,7 +77,7 @@ pub struct Status {
     pub last_error: Option<String>,
     /// Where it stands: a source's position in each partition that it has touched lately, a sink's next row of each shard.
     pub positions: BTreeMap<String, String>,
-    /// Of a sink: how many rows of its stream it has taken, those before its start included.
+    /// Of a sink, or of what tells of a trigger's firings: how many rows of its stream it has taken, those before its start included.
     pub reached: u64,
 }
 
@@ -156,7 +156,7 @@ impl Board {
         });
     }
 
-    /// Notes how many rows of its stream a sink has taken, and how many wait.
+    /// Notes how many rows of its stream are taken, and how many wait.
     pub(crate) fn reached(&self, rows: u64, lag: u64) {
         self.status.send_if_modified(|status| {
             let changed = (status.reached, status.lag) != (rows, Some(lag));

@@ -159,7 +159,7 @@ impl DeliveryTask {
             let woken = wake.notified();
             let has_read = self.read_some(&mut reader, &mut lanes).await?;
             let next_token = self.start_some(&mut lanes, &sender, &slots, &mut sending);
-            self.board.lag(Some(self.lag(&lanes)?));
+            self.board.reached(lanes.cursor(), self.lag(&lanes)?);
             self.store(lanes.cursor(), false).await?;
             if *self.stopped.borrow() {
                 // What is on its way is cut short: it comes again, under the same key.

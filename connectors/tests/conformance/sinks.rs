@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use headwater_connectors::{Allowed, ConnectorDef, ConnectorSupervisor, State};
+use headwater_connectors::{
+    Allowed, Connector, ConnectorDef, ConnectorError, ConnectorSupervisor, Cursor, Delivery, Result, Sink,
+    State, registry,
+};
 use parking_lot::Mutex;
 
 use crate::lab::{LIVES, Lab, PATIENCE, assert_dense, def, runtime, until};
@@ -135,6 +141,61 @@ fn what_is_stopped_was_flushed() {
 fn the_black_hole_takes_all() {
     let lab = Lab::new(2);
     live(&lab, &def("blackhole", &[]), 5_000);
+}
+
+/// How often a flush fails before one succeeds.
+static FLUSHES_FAIL: AtomicU64 = AtomicU64::new(0);
+
+/// Takes rows, and cannot make them safe.
+struct Unsafe;
+
+static UNSAFE: Connector = Connector {
+    name: "unsafe",
+    summary: "its flushes fail",
+    source: None,
+    sink: Some(|_, _| Ok(Box::new(Unsafe))),
+    gateway: None,
+};
+
+#[async_trait]
+impl Sink for Unsafe {
+    async fn open(&mut self, stored: Cursor) -> Result<Cursor> {
+        Ok(stored)
+    }
+
+    async fn deliver(&mut self, _: Delivery) -> Result<()> {
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<String> {
+        let fails = FLUSHES_FAIL.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if fails.is_ok() { Err(ConnectorError::outage("flush", "it is away")) } else { Ok(String::new()) }
+    }
+
+    fn linger(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn what_was_delivered_and_is_not_safe_waits() {
+    registry::add(&UNSAFE);
+    let (lab, def) = (Lab::new(2), def("unsafe", &[]));
+    lab.fill(0, 10);
+    FLUSHES_FAIL.store(u64::MAX, Ordering::SeqCst);
+    let runtime = runtime();
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
+    let handle = supervisor.start_sink(def.clone()).unwrap();
+    let status =
+        runtime.block_on(until(&handle, "it is tried again", |status| status.state == State::Retrying));
+    assert_eq!((status.lag, status.reached), (Some(10), 0));
+    let status = runtime.block_on(handle.stop());
+    assert_eq!((status.state, status.lag), (State::Stopped, Some(10)));
+    // A life that ends with such a failure is not the last.
+    FLUSHES_FAIL.store(2, Ordering::SeqCst);
+    let status = lab.sink_life(&def, None).unwrap();
+    assert_eq!((status.state, status.lag, status.reached), (State::Stopped, Some(0), 10));
+    assert_eq!(FLUSHES_FAIL.load(Ordering::SeqCst), 0);
 }
 
 /// What a receiver got: by key, how often and what.
