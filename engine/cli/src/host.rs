@@ -145,7 +145,8 @@ impl ConnectorHost for Connectors {
         };
         let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
         let stream = ingest.log().stream_named(&table.def.name)?.id;
-        Ok(Box::new(Running { handle, role: table.role, bounded, log: Arc::clone(ingest.log()), stream }))
+        let (role, log, follows) = (table.role, Arc::clone(ingest.log()), table.role == Role::Sink);
+        Ok(Box::new(Running { handle, role, bounded, log, stream, follows }))
     }
 
     fn look_up(
@@ -199,7 +200,7 @@ impl ConnectorHost for Connectors {
         let handle = supervisor.start_delivery(&def, &self.allowed);
         let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
         let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(&delivery.def.name)?.id);
-        Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream }))
+        Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream, follows: true }))
     }
 
     fn validate_actuator(&self, actuator: &GroupActuator) -> std::result::Result<(), String> {
@@ -223,7 +224,7 @@ impl ConnectorHost for Connectors {
         let handle = supervisor.start_actuator(def, &self.allowed, Arc::clone(&actuator.set_workers));
         let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
         let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(SCALING_ACTIVITIES)?.id);
-        Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream }))
+        Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream, follows: false }))
     }
 }
 
@@ -311,9 +312,23 @@ struct Running {
     bounded: bool,
     log: Arc<dyn Log>,
     stream: StreamId,
+    /// Whether it takes all rows of its stream, so that those which it has not taken wait for it.
+    follows: bool,
 }
 
 impl Running {
+    /// How many rows its stream holds and has held.
+    fn rows(&self) -> u64 {
+        // A stream that was dropped meanwhile holds nothing.
+        let bounds = self.log.bounds(self.stream).unwrap_or_default();
+        bounds.iter().map(|shard| shard.next.0).sum()
+    }
+
+    /// How many rows wait: for what follows a stream, those that are there now, whatever it is doing.
+    fn lag(&self, status: &Status) -> Option<u64> {
+        status.lag.map(|lag| if self.follows { self.rows().saturating_sub(status.reached) } else { lag })
+    }
+
     /// Whether nothing more will come, or a sink has taken so many rows of its stream.
     fn is_settled(&self, rows: u64) -> bool {
         let Some(status) = self.handle.lock().as_ref().map(Handle::status) else { return true };
@@ -325,9 +340,7 @@ impl Running {
 #[async_trait]
 impl RunningConnector for Running {
     async fn settled(&self) {
-        // A stream that was dropped meanwhile holds nothing.
-        let bounds = self.log.bounds(self.stream).unwrap_or_default();
-        let rows = bounds.iter().map(|shard| shard.next.0).sum();
+        let rows = self.rows();
         while !self.is_settled(rows) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -344,7 +357,7 @@ impl RunningConnector for Running {
             role: self.role,
             state: status.state.name(),
             is_failed: status.state == State::Failed,
-            lag: status.lag,
+            lag: self.lag(&status),
             lag_ms: status.behind.millis(),
             rows: status.rows,
             rows_per_second: status.rows_per_second,
@@ -424,15 +437,19 @@ mod tests {
         panic!("{count} deliveries do not come: {:?}", bodies.lock());
     }
 
-    async fn wait_until_written_down(engine: &Engine, count: usize) {
-        let query = "SELECT COUNT(*) FROM system.trigger_deliveries WHERE outcome = 'delivered'";
+    async fn wait_until(engine: &Engine, query: &str, shown: &str) {
         for _ in 0..12_000 {
-            if run(engine, query).await.contains(&format!("| {count} ")) {
+            if run(engine, query).await.contains(shown) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{count} deliveries are not written down: {}", run(engine, query).await);
+        panic!("{query}: not {shown:?} but {}", run(engine, query).await);
+    }
+
+    async fn wait_until_written_down(engine: &Engine, count: usize) {
+        let query = "SELECT COUNT(*) FROM system.trigger_deliveries WHERE outcome = 'delivered'";
+        wait_until(engine, query, &format!("| {count} ")).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -468,6 +485,43 @@ mod tests {
         wait_for(&bodies, 2).await;
         let firing = bodies.lock()[1]["firing"].clone();
         assert_eq!((firing["alarm"].as_str(), firing["after"].as_str()), (Some("high"), Some("ALARM")));
+        engine.close().await.unwrap();
+    }
+
+    /// Somebody who lets the first row wait for its answer.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_waits_for_a_sink_or_a_trigger_is_told_whatever_they_are_doing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let world = World::real();
+        let connectors = Arc::new(Connectors::new(world.clone(), Allowed::default()));
+        let mut options = Tuning::default().options(&world, std::path::PathBuf::new());
+        options.data = None;
+        let open = move || Engine::open(world, options, connectors);
+        let engine = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+        let sql = format!(
+            "CREATE TABLE silent (n BIGINT) WITH (connector = 'webhook', endpoint = '{url}', timeout = '1 h');
+             CREATE STREAM numbers (n BIGINT);
+             CREATE TRIGGER told ON numbers WHEN n > 0 EXECUTE WEBHOOK '{url}' WITH (timeout = '1 h')"
+        );
+        run(&engine, &sql).await;
+        let undelivered = "SELECT undelivered FROM system.triggers";
+        wait_until(&engine, undelivered, "| 0 ").await;
+        let mut unanswered = Vec::new();
+        for rows in 1..4 {
+            run(&engine, "INSERT INTO silent VALUES (1); INSERT INTO numbers VALUES (1)").await;
+            while unanswered.len() < 2 {
+                // Both send what they have, and hear nothing.
+                unanswered.push(listener.accept().await.unwrap());
+            }
+            let shown = format!("| {rows} ");
+            let waiting = run(&engine, "SELECT lag FROM system.connectors").await;
+            assert!(waiting.contains(&shown), "{rows}: {waiting}");
+            wait_until(&engine, "SELECT COUNT(*) FROM told", &shown).await;
+            let waiting = run(&engine, undelivered).await;
+            assert!(waiting.contains(&shown), "{rows}: {waiting}");
+        }
+        unanswered.clear();
         engine.close().await.unwrap();
     }
 
