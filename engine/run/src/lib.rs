@@ -68,13 +68,13 @@ pub struct JobStatus {
     pub done: Option<f64>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Rows taken from its inputs.
+    /// Rows taken from its inputs whose results are in the log, as it is with what follows.
     pub rows_in: u64,
     /// Rows written to its target.
     pub rows_out: u64,
     /// Rows that came too late.
     pub rows_late: u64,
-    /// Rows of its inputs that it has not taken yet.
+    /// Rows of its inputs that it has not taken yet, or whose results are not in the log yet.
     pub lag: u64,
     /// The watermark: the smallest over its shards.
     pub watermark: headwater_core::EventTime,

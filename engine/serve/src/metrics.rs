@@ -157,7 +157,11 @@ fn encode_jobs(engine: &Engine, out: &mut Out<'_>) -> fmt::Result {
         }
     }
     let gauges: [(&str, &str, Read); 5] = [
-        ("job_lag_rows", "Rows that a job has not taken yet", |job| job.lag),
+        (
+            "job_lag_rows",
+            "Rows that a job has not taken yet, or whose results are not in the log yet",
+            |job| job.lag,
+        ),
         ("job_state_entries", "Entries of a job's state", |job| job.state_entries),
         ("job_state_bytes", "Bytes of a job's state in memory, estimated", |job| job.state_bytes),
         ("job_state_spilled_bytes", "Bytes of a job's state in files", |job| job.state_spilled_bytes),

@@ -31,7 +31,8 @@ use super::histogram::Histogram;
 use super::journal::{self, Entry, Journal, JournalReader};
 use super::lookup::Answer;
 use super::pace::Pace;
-use super::pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step};
+use super::pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step, Taken};
+use super::progress::{Counters, Progress};
 use super::quiet::Quiet;
 use super::sink::Results;
 use super::spill::{StateMemory, StatePart};
@@ -114,6 +115,8 @@ pub(super) struct Driver {
     pub(super) redo_until: u64,
     /// Groups that the log has not acknowledged yet.
     in_flight: VecDeque<Box<dyn Pending>>,
+    /// The first row of the journal behind the line of the newest of them.
+    journal_next: Sequence,
     /// Steps that are not in the journal, as they have said nothing.
     unsaid: Option<Unsaid>,
     /// The cut of the last step in the journal.
@@ -128,21 +131,6 @@ pub(super) struct Driver {
     /// When the state was measured, and how large it was.
     pub(super) measured: Option<(Duration, StateSize)>,
     stopped: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-pub(super) struct Counters {
-    rows_in: u64,
-    rows_out: u64,
-    rows_late: u64,
-}
-
-impl Counters {
-    /// Those of a checkpoint.
-    pub(super) fn of(manifest: &Manifest) -> Self {
-        let Manifest { rows_in, rows_out, rows_late, .. } = *manifest;
-        Self { rows_in, rows_out, rows_late }
-    }
 }
 
 impl Driver {
@@ -187,6 +175,7 @@ impl Driver {
             redo: Some(redo),
             redo_until,
             in_flight: VecDeque::new(),
+            journal_next: Sequence::ZERO,
             unsaid: None,
             cut,
             step,
@@ -293,6 +282,7 @@ impl Driver {
         if paused {
             // What it has said so far is in the log when it says that it has paused.
             self.drain()?;
+            self.update_status()?;
             self.set_state(JobState::Paused, None);
             return Ok(Turn::Wait(None));
         }
@@ -474,12 +464,18 @@ impl Driver {
         let begins = self.plan.journal.begins_stream_with(self.step);
         let base = if begins { &[] } else { journal::base_of(self.step, &self.cut) };
         let line = journal::encode(&entry, base)?;
-        let producer = Some(self.producer);
-        group.push(Append { producer, ..Append::new(self.plan.journal.own().id, ShardId(0), line) });
-        self.cut = entry.cut.shards;
+        let (journal, producer) = (self.plan.journal.own().id, Some(self.producer));
         while self.in_flight.len() >= IN_FLIGHT_MAX {
             self.wait_oldest()?;
         }
+        // Others add lines, too, when a trigger joins a set: at the latest when nothing is on its way they are counted.
+        let there = self.log.bounds(journal)?[0].next;
+        let next = if self.in_flight.is_empty() { there } else { there.max(self.journal_next) };
+        self.journal_next = next.plus(line.num_rows() as u64);
+        group.push(Append { producer, ..Append::new(journal, ShardId(0), line) });
+        let taken = self.pipeline.taken_at(&entry.cut);
+        self.shared.steps.lock().submit(self.progress(watermark, taken), IN_FLIGHT_MAX);
+        self.cut = entry.cut.shards;
         self.in_flight.push_back(self.log.submit(group));
         self.note_place();
         Ok(())
@@ -692,6 +688,12 @@ impl Driver {
         self.shared.changed.send_if_modified(|now| std::mem::replace(now, state) != state);
     }
 
+    /// How far the job is with the last step, whose line in the journal is the newest on its way there.
+    fn progress(&self, watermark: EventTime, taken: Vec<Taken>) -> Progress {
+        let (step, counters) = (self.step, self.counters);
+        Progress { behind: self.journal_next, step, watermark, counters, taken }
+    }
+
     /// Tells how the job does. The state that it was asked for, an error and the lag are not told here.
     pub(super) fn update_status(&mut self) -> Result<()> {
         let now = self.world.clock.monotonic();
@@ -705,13 +707,9 @@ impl Driver {
         };
         let spilled = self.pipeline.executor().spilled_bytes();
         let mut status = self.shared.status.lock();
-        *self.shared.taken.lock() = self.pipeline.taken();
+        let progress = self.progress(self.pipeline.watermark(), self.pipeline.taken());
+        self.shared.steps.lock().note(progress, self.in_flight.is_empty());
         status.is_restoring = self.redo.is_some() && self.step < self.redo_until;
-        status.rows_in = self.counters.rows_in;
-        status.rows_out = self.counters.rows_out;
-        status.rows_late = self.counters.rows_late;
-        status.watermark = self.pipeline.watermark();
-        status.steps = self.step;
         status.state_entries = size.entries;
         status.state_bytes = size.bytes;
         status.state_spilled_bytes = spilled;

@@ -8,14 +8,15 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use headwater_core::hash::SLOTS;
 use headwater_core::world::{Task, TaskWaker};
-use headwater_core::{EventTime, Sequence, World};
+use headwater_core::{EventTime, Sequence, StreamId, World};
 use headwater_log::{CommitGuard, Log};
 use headwater_plan::Dataflow;
 use parking_lot::{Condvar, Mutex};
 
 use super::driver::{Driver, JobPlan};
 use super::lookup::Patience;
-use super::pipeline::{Taken, stages_told};
+use super::pipeline::stages_told;
+use super::progress::Steps;
 use crate::error::Result;
 use crate::{JobState, JobStatus};
 
@@ -23,6 +24,7 @@ use crate::{JobState, JobStatus};
 pub(crate) struct JobHandle {
     shared: Arc<Shared>,
     log: Arc<dyn Log>,
+    journal: StreamId,
     dataflow: Arc<Dataflow>,
     waker: TaskWaker,
     world: World,
@@ -32,10 +34,10 @@ pub(crate) struct JobHandle {
 
 /// What a job and its handle share.
 pub(super) struct Shared {
-    /// All but the lag, which grows without the job.
+    /// All but how far it is.
     pub(super) status: Mutex<JobStatus>,
-    /// How far its sources have been taken. It changes while the status is held.
-    pub(super) taken: Mutex<Vec<Taken>>,
+    /// How far it is. It is locked while the status is held, or alone.
+    pub(super) steps: Mutex<Steps>,
     pub(super) control: Mutex<Control>,
     /// Told when the job has closed.
     pub(super) closed: Condvar,
@@ -78,9 +80,10 @@ impl JobHandle {
         let status = Mutex::new(new_status(&plan));
         let control = Control { paused: plan.paused, ends: plan.ends.clone(), ..Control::default() };
         let changed = tokio::sync::watch::Sender::new(JobState::Running);
-        let (taken, control, closed) = (Mutex::default(), Mutex::new(control), Condvar::new());
-        let shared = Arc::new(Shared { status, taken, control, closed, changed, waker: OnceLock::new() });
+        let (steps, control, closed) = (Mutex::default(), Mutex::new(control), Condvar::new());
+        let shared = Arc::new(Shared { status, steps, control, closed, changed, waker: OnceLock::new() });
         let (name, dataflow) = (format!("job-{}", plan.name), Arc::clone(&plan.dataflow));
+        let journal = plan.journal.own().id;
         let mut driver = Driver::open(world.clone(), Arc::clone(&log), plan, Arc::clone(&shared))?;
         let streams = driver.pipeline.streams();
         let task = world.tasks.spawn_shared(&name, Box::new(move || driver.turn()));
@@ -91,7 +94,8 @@ impl JobHandle {
         let guard = log.on_commit(&streams, Arc::new(move || wake.wake()));
         // For rows that came after its first look and before this.
         waker.wake();
-        Ok(Self { shared, log, dataflow, waker, world: world.clone(), _wake_on_commit: guard, _task: task })
+        let world = world.clone();
+        Ok(Self { shared, log, journal, dataflow, waker, world, _wake_on_commit: guard, _task: task })
     }
 
     /// What it computes.
@@ -99,11 +103,13 @@ impl JobHandle {
         &self.dataflow
     }
 
-    /// How it does, and how far it is behind the log as that is now.
+    /// How it does: how far it is with what is in the log now, and how far behind.
     pub fn status(&self) -> JobStatus {
         let (mut status, taken) = {
-            let status = self.shared.status.lock();
-            (status.clone(), self.shared.taken.lock().clone())
+            let held = self.shared.status.lock();
+            let mut status = held.clone();
+            let taken = self.shared.steps.lock().tell(&*self.log, self.journal, &mut status).to_vec();
+            (status, taken)
         };
         // Rows behind the end of its inputs are not for it.
         if status.state != JobState::Finished {

@@ -26,6 +26,7 @@ mod order;
 mod pace;
 mod parts;
 mod pipeline;
+mod progress;
 mod quiet;
 mod saving;
 mod set;

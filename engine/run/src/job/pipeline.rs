@@ -319,6 +319,12 @@ impl Pipeline {
         self.sources.iter().map(|source| Taken { stream: source.info.id, next: next(source) }).collect()
     }
 
+    /// How far each source had been taken by the step that went to a cut.
+    pub fn taken_at(&self, cut: &Cut) -> Vec<Taken> {
+        let taken = |(source, next): (&SourceInput, Vec<Sequence>)| Taken { stream: source.info.id, next };
+        self.sources.iter().zip(cut.ends()).map(taken).collect()
+    }
+
     /// Says where the shards of a stream end.
     pub fn set_end(&mut self, stream: &str, ends: &[Sequence]) {
         for source in self.sources.iter_mut().filter(|source| source.info.spec.name.as_str() == stream) {

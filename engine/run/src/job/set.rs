@@ -16,10 +16,11 @@ use headwater_log::Append;
 use headwater_operators::{OperatorError, entries_of_one};
 
 use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest};
-use super::driver::{Counters, Driver, cut_of, open_pipeline};
+use super::driver::{Driver, cut_of, open_pipeline};
 use super::journal::JournalReader;
 use super::members::{Leaving, Members, Place};
 use super::membership::encode_going;
+use super::progress::Counters;
 use super::sink::Results;
 use super::spill::StatePart;
 use crate::error::{Result, RunError};

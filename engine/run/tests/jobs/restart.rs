@@ -165,6 +165,35 @@ fn a_job_that_was_just_started_knows_how_far_it_is_behind() {
     }
 }
 
+/// No row counts before its results are in the log, nor does one wait when they are.
+#[test]
+fn a_job_has_come_as_far_as_its_results_show() {
+    for seed in 0..8 {
+        let mut machine = Machine::new(seed);
+        machine.step_rows_max = 3;
+        machine.restart(1);
+        machine.create_readings(1);
+        machine.sql(
+            "CREATE STREAM copies (device STRING, value BIGINT);
+             CREATE JOB copying AS INSERT INTO copies SELECT device, value FROM readings",
+        );
+        machine.append(&second_by_second(0, 60));
+        let mut shown = std::collections::BTreeSet::new();
+        for _ in 0..10_000 {
+            let (job, there) = (status(&machine), machine.rows("copies").len() as u64);
+            assert_eq!((job.rows_in, job.rows_out, job.lag), (there, there, 60 - there), "seed {seed}");
+            assert_eq!(job.steps == 0, there == 0, "seed {seed}: {job:?}");
+            shown.insert(there);
+            if there == 60 {
+                break;
+            }
+            machine.turns(1);
+        }
+        assert!(shown.len() > 5 && shown.contains(&60), "seed {seed}: {shown:?}");
+        machine.engine().close_here().unwrap();
+    }
+}
+
 /// Steps in which only time went on take no rows, and are done again all the same.
 #[test]
 fn a_job_is_restoring_until_the_last_step_of_its_journal_is_done_again() {
