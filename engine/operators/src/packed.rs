@@ -9,18 +9,23 @@
 //! long as they are of one format. Their order is that of the columns one after the other, ascending, NULL first, as `arrow-row` has it;
 //! [`RowFormat::compare`] tells it. Rows with columns of other types (nested ones, dictionaries) are in `arrow-row` encoding.
 
+mod marks;
+mod order;
+mod read;
+mod write;
+
 use std::cmp::Ordering;
 
-use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, BinaryViewBuilder, GenericBinaryArray, GenericStringArray,
-    NullBufferBuilder, OffsetSizeTrait, make_array, new_null_array,
-};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{ArrowNativeType, DataType};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow_row::{RowConverter, SortField};
 
+use self::marks::{is_number, put_varint, varint, varint_len};
+use self::order::Order;
+use self::read::Builder;
+use self::write::{each_text, put_fixed};
 use crate::dictionary::Dictionary;
 use crate::error::Result;
 
@@ -136,14 +141,6 @@ impl RowFormat {
 enum Place {
     Fixed { at: usize, width: usize, order: Order },
     Text,
-}
-
-/// How values of fixed width are ordered.
-#[derive(Clone, Copy)]
-enum Order {
-    Signed,
-    Unsigned,
-    Float,
 }
 
 struct Packed {
@@ -330,262 +327,9 @@ impl Packed {
     }
 }
 
-impl Order {
-    fn compare(self, a: &[u8], b: &[u8]) -> Ordering {
-        match (self, a.len()) {
-            (Self::Float, 4) => f32::from_ne_bytes(array(a)).total_cmp(&f32::from_ne_bytes(array(b))),
-            (Self::Float, _) => f64::from_ne_bytes(array(a)).total_cmp(&f64::from_ne_bytes(array(b))),
-            (Self::Signed, 1) => i8::from_ne_bytes(array(a)).cmp(&i8::from_ne_bytes(array(b))),
-            (Self::Signed, 2) => i16::from_ne_bytes(array(a)).cmp(&i16::from_ne_bytes(array(b))),
-            (Self::Signed, 4) => i32::from_ne_bytes(array(a)).cmp(&i32::from_ne_bytes(array(b))),
-            (Self::Signed, 8) => i64::from_ne_bytes(array(a)).cmp(&i64::from_ne_bytes(array(b))),
-            (Self::Signed, _) => i128::from_ne_bytes(array(a)).cmp(&i128::from_ne_bytes(array(b))),
-            (Self::Unsigned, 1) => a.cmp(b),
-            (Self::Unsigned, 2) => u16::from_ne_bytes(array(a)).cmp(&u16::from_ne_bytes(array(b))),
-            (Self::Unsigned, 4) => u32::from_ne_bytes(array(a)).cmp(&u32::from_ne_bytes(array(b))),
-            (Self::Unsigned, _) => u64::from_ne_bytes(array(a)).cmp(&u64::from_ne_bytes(array(b))),
-        }
-    }
-}
-
-/// The first bytes, as many as are asked for.
-#[inline]
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    *bytes.first_chunk::<N>().expect("a value has the width of its type")
-}
-
 #[inline]
 fn is_null(row: &[u8], column: usize) -> bool {
     row[column / 8] >> (column % 8) & 1 == 1
-}
-
-/// Whether a mark is a number in a dictionary, and no length.
-#[inline]
-const fn is_number(mark: usize) -> bool {
-    mark & 1 == 1
-}
-
-const fn varint_len(value: usize) -> usize {
-    match value {
-        0..0x80 => 1,
-        0x80..0x4000 => 2,
-        0x4000..0x20_0000 => 3,
-        0x20_0000..0x1000_0000 => 4,
-        _ => 5,
-    }
-}
-
-/// Writes a mark, and answers how many bytes it takes.
-#[inline]
-fn put_varint(bytes: &mut [u8], mut value: usize) -> usize {
-    let mut at = 0;
-    while value >= 0x80 {
-        bytes[at] = value as u8 | 0x80;
-        value >>= 7;
-        at += 1;
-    }
-    bytes[at] = value as u8;
-    at + 1
-}
-
-/// A mark, and how many bytes it takes.
-#[inline]
-fn varint(bytes: &[u8]) -> (usize, usize) {
-    let (mut value, mut at) = (0, 0);
-    loop {
-        let byte = bytes[at];
-        value |= usize::from(byte & 0x7f) << (7 * at);
-        at += 1;
-        if byte < 0x80 {
-            return (value, at);
-        }
-    }
-}
-
-/// Calls `take` with each row's text; NULL is one without length.
-fn each_text(column: &ArrayRef, take: impl FnMut(usize, &[u8])) {
-    fn each<'a>(texts: impl Iterator<Item = Option<&'a [u8]>>, mut take: impl FnMut(usize, &[u8])) {
-        texts.enumerate().for_each(|(row, text)| take(row, text.unwrap_or_default()));
-    }
-    match column.data_type() {
-        DataType::Utf8 => each(column.as_string::<i32>().iter().map(|text| text.map(str::as_bytes)), take),
-        DataType::LargeUtf8 => {
-            each(column.as_string::<i64>().iter().map(|text| text.map(str::as_bytes)), take);
-        }
-        DataType::Utf8View => each(column.as_string_view().iter().map(|text| text.map(str::as_bytes)), take),
-        DataType::Binary => each(column.as_binary::<i32>().iter(), take),
-        DataType::LargeBinary => each(column.as_binary::<i64>().iter(), take),
-        _ => each(column.as_binary_view().iter(), take),
-    }
-}
-
-/// Writes a column of fixed width; what is NULL stays zeros.
-fn put_fixed(
-    column: &ArrayRef,
-    nulls: Option<&NullBuffer>,
-    width: usize,
-    starts: &[usize],
-    at: usize,
-    bytes: &mut [u8],
-) {
-    if let DataType::Boolean = column.data_type() {
-        for (row, value) in column.as_boolean().iter().enumerate() {
-            bytes[starts[row] + at] = u8::from(value == Some(true));
-        }
-        return;
-    }
-    let data = column.to_data();
-    let values = &data.buffers()[0].as_slice()[data.offset() * width..];
-    match width {
-        1 => put_values::<1>(values, nulls, starts, at, bytes),
-        2 => put_values::<2>(values, nulls, starts, at, bytes),
-        4 => put_values::<4>(values, nulls, starts, at, bytes),
-        8 => put_values::<8>(values, nulls, starts, at, bytes),
-        _ => put_values::<16>(values, nulls, starts, at, bytes),
-    }
-}
-
-fn put_values<const N: usize>(
-    values: &[u8],
-    nulls: Option<&NullBuffer>,
-    starts: &[usize],
-    at: usize,
-    bytes: &mut [u8],
-) {
-    let (values, _) = values.as_chunks::<N>();
-    let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-    for (row, (start, value)) in starts.iter().zip(values).enumerate() {
-        if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
-            bytes[start + at..start + at + N].copy_from_slice(value);
-        }
-    }
-}
-
-/// A column that is being read.
-struct Builder {
-    values: Values,
-    nulls: NullBufferBuilder,
-}
-
-enum Values {
-    One(Vec<u8>),
-    Two(Vec<u16>),
-    Four(Vec<u32>),
-    Eight(Vec<u64>),
-    Sixteen(Vec<i128>),
-    Text { bytes: Vec<u8>, ends: Vec<usize> },
-}
-
-impl Builder {
-    fn new(place: Place, rows: usize) -> Self {
-        let values = match place {
-            Place::Text => Values::Text { bytes: Vec::new(), ends: Vec::with_capacity(rows) },
-            Place::Fixed { width: 1, .. } => Values::One(Vec::with_capacity(rows)),
-            Place::Fixed { width: 2, .. } => Values::Two(Vec::with_capacity(rows)),
-            Place::Fixed { width: 4, .. } => Values::Four(Vec::with_capacity(rows)),
-            Place::Fixed { width: 8, .. } => Values::Eight(Vec::with_capacity(rows)),
-            Place::Fixed { .. } => Values::Sixteen(Vec::with_capacity(rows)),
-        };
-        Self { values, nulls: NullBufferBuilder::new(rows) }
-    }
-
-    fn add_fixed(&mut self, rows: &[&[u8]], at: usize, nth: usize) {
-        match &mut self.values {
-            Values::One(values) => values.extend(rows.iter().map(|row| row[at])),
-            Values::Two(values) => {
-                values.extend(rows.iter().map(|row| u16::from_ne_bytes(array(&row[at..]))));
-            }
-            Values::Four(values) => {
-                values.extend(rows.iter().map(|row| u32::from_ne_bytes(array(&row[at..]))));
-            }
-            Values::Eight(values) => {
-                values.extend(rows.iter().map(|row| u64::from_ne_bytes(array(&row[at..]))));
-            }
-            Values::Sixteen(values) => {
-                values.extend(rows.iter().map(|row| i128::from_ne_bytes(array(&row[at..]))));
-            }
-            Values::Text { .. } => debug_assert!(false, "a text has no fixed width"),
-        }
-        rows.iter().for_each(|row| self.nulls.append(!is_null(row, nth)));
-    }
-
-    fn add_text(&mut self, text: &[u8], is_null: bool) {
-        if let Values::Text { bytes, ends } = &mut self.values {
-            bytes.extend_from_slice(text);
-            ends.push(bytes.len());
-        }
-        self.nulls.append(!is_null);
-    }
-
-    fn finish(mut self, kind: &DataType) -> std::result::Result<ArrayRef, ArrowError> {
-        let nulls = self.nulls.finish();
-        let buffer = match self.values {
-            Values::One(values) if *kind == DataType::Boolean => {
-                let values = BooleanBuffer::collect_bool(values.len(), |row| values[row] != 0);
-                return Ok(std::sync::Arc::new(arrow::array::BooleanArray::new(values, nulls)));
-            }
-            Values::One(values) => (values.len(), Buffer::from_vec(values)),
-            Values::Two(values) => (values.len(), Buffer::from_vec(values)),
-            Values::Four(values) => (values.len(), Buffer::from_vec(values)),
-            Values::Eight(values) => (values.len(), Buffer::from_vec(values)),
-            Values::Sixteen(values) => (values.len(), Buffer::from_vec(values)),
-            Values::Text { bytes, ends } => return finish_text(kind, bytes, &ends, nulls),
-        };
-        let (rows, values) = buffer;
-        let data = ArrayData::builder(kind.clone()).len(rows).nulls(nulls).add_buffer(values);
-        Ok(make_array(data.build()?))
-    }
-}
-
-fn finish_text(
-    kind: &DataType,
-    bytes: Vec<u8>,
-    ends: &[usize],
-    nulls: Option<NullBuffer>,
-) -> std::result::Result<ArrayRef, ArrowError> {
-    use std::sync::Arc;
-    Ok(match kind {
-        DataType::Utf8 => {
-            Arc::new(GenericStringArray::<i32>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
-        }
-        DataType::LargeUtf8 => {
-            Arc::new(GenericStringArray::<i64>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
-        }
-        DataType::Binary => {
-            Arc::new(GenericBinaryArray::<i32>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
-        }
-        DataType::LargeBinary => {
-            Arc::new(GenericBinaryArray::<i64>::try_new(offsets(ends)?, Buffer::from_vec(bytes), nulls)?)
-        }
-        kind => {
-            let mut builder = BinaryViewBuilder::with_capacity(ends.len());
-            let mut start = 0;
-            for (row, end) in ends.iter().enumerate() {
-                match nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-                    true => builder.append_null(),
-                    false => builder.append_value(&bytes[start..*end]),
-                }
-                start = *end;
-            }
-            let views = builder.finish();
-            match kind {
-                DataType::Utf8View => Arc::new(views.to_string_view()?),
-                _ => Arc::new(views),
-            }
-        }
-    })
-}
-
-fn offsets<O: OffsetSizeTrait + ArrowNativeType>(
-    ends: &[usize],
-) -> std::result::Result<OffsetBuffer<O>, ArrowError> {
-    let last = ends.last().copied().unwrap_or(0);
-    if O::from_usize(last).is_none() {
-        return Err(ArrowError::OffsetOverflowError(last));
-    }
-    let all = std::iter::once(0).chain(ends.iter().copied());
-    let all: ScalarBuffer<O> = all.map(O::usize_as).collect();
-    Ok(OffsetBuffer::new(all))
 }
 
 #[cfg(test)]
