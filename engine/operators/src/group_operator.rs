@@ -4,33 +4,30 @@
 //! noted and the new result are compared and, if they differ, the old row is retracted and the new one added. So
 //! nothing is kept for what has been emitted. A group that ends with the watermark is read once, at its end.
 //!
-//! Tables of a snapshot: `watermark`: one row, `$watermark`; `groups`: keys, `$rows`, states, where deletes name groups
-//! that have vanished.
+//! Tables of a snapshot: `watermark`: one row, `$watermark`; `groups`: see `state`.
+
+mod changes;
+mod group;
+mod state;
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, DynComparator, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
-    make_comparator, new_empty_array,
-};
-use arrow::buffer::ScalarBuffer;
-use arrow::compute::{SortOptions, concat, interleave, take};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::EventTime;
 
+use self::changes::{Changes, Comparison};
+use self::group::{Age, Group, NOWHERE};
 use crate::aggregates::{CountedSet, pick};
-use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
+use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::closing::Ends;
 use crate::error::{OperatorError, Result};
 use crate::group_aggregate::{GroupAggregate, Revises};
 use crate::groups::KeyTable;
-use crate::parts::PART_BYTES;
-use crate::windows::{PART_ROWS, Times, check_schema, key_columns, push_watermark, read_watermark, slots};
+use crate::windows::{Times, key_columns, push_watermark, read_watermark};
 
 const GARBAGE_MIN: usize = 1024;
-
-/// Where at most one group in so many has changed, those are looked up one by one.
-const SCATTERED: usize = 8;
 
 pub(crate) struct GroupOperator {
     name: &'static str,
@@ -61,57 +58,6 @@ pub(crate) struct GroupOperator {
     restored: bool,
     late: Arc<str>,
     watermark: i64,
-}
-
-/// No place among the results before a step.
-const NOWHERE: u32 = u32::MAX;
-
-/// A quarter of a cache line: with many groups, each row finds its group's outside of the caches.
-#[derive(Clone, Copy)]
-struct Group {
-    /// Additions less retractions.
-    rows: i64,
-    /// Where its result before this step is.
-    before: u32,
-    /// Whether a row for it has been emitted and not retracted.
-    present: bool,
-    touched: bool,
-    dirty: bool,
-    /// What is said of it is said with every step, as it has no end or has come to it.
-    open: bool,
-}
-
-const _: () = assert!(size_of::<Group>() == 16);
-
-/// When a group had a row.
-#[derive(Clone, Copy)]
-struct Age {
-    /// The watermark of the step that touched it last.
-    at: i64,
-    /// Whether it is noted when it may be forgotten.
-    scheduled: bool,
-}
-
-impl Default for Age {
-    fn default() -> Self {
-        Self { at: i64::MIN, scheduled: false }
-    }
-}
-
-impl Age {
-    /// Up to which watermark it is kept. Before there is a watermark no time passes.
-    fn lasts_until(&mut self, ttl: i64, watermark: i64) -> i64 {
-        if self.at == i64::MIN {
-            self.at = watermark;
-        }
-        self.at.saturating_add(ttl)
-    }
-}
-
-impl Default for Group {
-    fn default() -> Self {
-        Self { rows: 0, before: NOWHERE, present: false, touched: false, dirty: false, open: false }
-    }
 }
 
 impl GroupOperator {
@@ -367,28 +313,6 @@ impl GroupOperator {
         }
     }
 
-    /// Finds out which restored groups have been said, and when they end.
-    fn finish_restore(&mut self) {
-        if !std::mem::take(&mut self.restored) {
-            return;
-        }
-        if let Some(Revises::Late(_)) = self.what.revises {
-            for (_, number) in self.opens.due(self.watermark) {
-                self.groups[number as usize].open = true;
-            }
-            for group in &mut self.groups {
-                group.present &= group.open;
-            }
-        }
-        if let Some(ttl) = self.what.ttl {
-            let ages = self.groups.iter().zip(&mut self.ages);
-            for (number, (_, age)) in (0..).zip(ages).filter(|(_, (group, _))| group.rows != 0) {
-                age.scheduled = true;
-                self.ends.push(age.at.saturating_add(ttl), number);
-            }
-        }
-    }
-
     /// Lets go of groups without rows.
     fn forget_vanished(&mut self, gone: &[u32]) {
         if self.what.keys.is_empty() {
@@ -421,26 +345,6 @@ impl GroupOperator {
         self.vanished = self.groups.iter().filter(|group| group.rows == 0).count();
     }
 
-    /// The groups that have changed since the last call, or all.
-    fn take_changed(&mut self, full: bool) -> Vec<u32> {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        if dirty.len() > self.groups.len() / SCATTERED {
-            // In the order in which they lie.
-            dirty.clear();
-            dirty.extend((0..).zip(&self.groups).filter(|(_, group)| group.dirty).map(|(number, _)| number));
-        }
-        dirty.iter().for_each(|group| self.groups[*group as usize].dirty = false);
-        if full { (0..self.groups.len() as u32).collect() } else { dirty }
-    }
-
-    /// How many groups a snapshot writes at a time: fewer, if they are large.
-    fn rows_of_part(&self) -> usize {
-        let bytes = self.keys.size() + self.aggregates.size();
-        let each = bytes / self.live.max(1) + 1;
-        // Some may be larger than others.
-        (PART_BYTES / 8 / each).clamp(1, PART_ROWS)
-    }
-
     fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let mut groups = Vec::new();
         let mut known = self.keys.len() as u32;
@@ -464,84 +368,6 @@ impl GroupOperator {
         }
         self.resize();
         Ok(groups)
-    }
-}
-
-/// Whether old results equal new ones, column by column. Without aggregates, all rows of a key are the same.
-struct Comparison(Vec<Columns>);
-
-/// Old and new results of an aggregate.
-enum Columns {
-    /// Integers, none of them NULL.
-    Ints(ScalarBuffer<i64>, ScalarBuffer<i64>),
-    Any(DynComparator),
-}
-
-impl Comparison {
-    fn new(old: &[ArrayRef], new: &[ArrayRef]) -> Result<Self> {
-        let columns = old.iter().zip(new).map(|(old, new)| {
-            if *old.data_type() == DataType::Int64 && old.null_count() + new.null_count() == 0 {
-                let of = |column: &ArrayRef| column.as_primitive::<Int64Type>().values().clone();
-                return Ok(Columns::Ints(of(old), of(new)));
-            }
-            make_comparator(old, new, SortOptions::default()).map(Columns::Any)
-        });
-        Ok(Self(columns.collect::<std::result::Result<_, _>>()?))
-    }
-
-    fn holds(&self, old: usize, new: usize) -> bool {
-        self.0.iter().all(|columns| match columns {
-            Columns::Ints(olds, news) => olds[old] == news[new],
-            Columns::Any(compare) => compare(old, new).is_eq(),
-        })
-    }
-}
-
-/// Rows to retract and to add: which of the keys, where its results are (0 old, 1 new), and the weight.
-struct Changes {
-    keys: Vec<u32>,
-    results: Vec<(usize, usize)>,
-    weights: Vec<i64>,
-}
-
-impl Changes {
-    fn with_capacity(rows: usize) -> Self {
-        let (keys, results) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        Self { keys, results, weights: Vec::with_capacity(rows) }
-    }
-
-    fn push(&mut self, key: u32, result: (usize, usize), weight: i64) {
-        self.keys.push(key);
-        self.results.push(result);
-        self.weights.push(weight);
-    }
-
-    /// `keys`: the columns of the keys.
-    fn emit(
-        self,
-        keys: Vec<ArrayRef>,
-        old: &[ArrayRef],
-        new: &[ArrayRef],
-        schema: &SchemaRef,
-        clock: EventTime,
-        out: &mut Output,
-    ) -> Result<()> {
-        let rows = self.keys.len();
-        let is_each_once = keys.first().is_some_and(|key| self.keys.iter().copied().eq(0..key.len() as u32));
-        let mut columns = keys;
-        if !is_each_once {
-            let places = UInt32Array::from(self.keys);
-            columns =
-                columns.iter().map(|key| take(key, &places, None)).collect::<std::result::Result<_, _>>()?;
-        }
-        for (old, new) in old.iter().zip(new) {
-            columns.push(interleave(&[old.as_ref(), new.as_ref()], &self.results)?);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
-        let weights = self.weights.contains(&-1).then(|| Int64Array::from(self.weights));
-        out.emit(Rows { batch, weights, clocks: Clocks::Uniform(clock) });
-        Ok(())
     }
 }
 
@@ -579,30 +405,7 @@ impl Operator for GroupOperator {
     fn snapshot(&mut self, full: bool, out: &mut Snapshot) -> Result<()> {
         self.finish_restore();
         push_watermark(self.watermark, out)?;
-        let changed = self.take_changed(full);
-        let lives = |group: &u32| self.what.keys.is_empty() || self.groups[*group as usize].rows != 0;
-        let (live, gone): (Vec<u32>, Vec<u32>) = changed.into_iter().partition(lives);
-        if !gone.is_empty() && !full {
-            let columns = self.keys.columns(&gone)?;
-            let fields = self.state_schema.fields()[..columns.len()].to_vec();
-            let slots = slots(&columns, gone.len())?;
-            let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-            out.push(StateEntries { table: "groups".into(), change: StateChange::Delete, rows, slots });
-        }
-        for live in live.chunks(self.rows_of_part()) {
-            let mut columns = self.keys.columns(live)?;
-            let slots = slots(&columns, live.len())?;
-            let rows: Vec<i64> = live.iter().map(|group| self.groups[*group as usize].rows).collect();
-            columns.push(Arc::new(Int64Array::from(rows.clone())));
-            if self.what.ttl.is_some() {
-                let at = live.iter().map(|group| self.ages[*group as usize].at);
-                columns.push(Arc::new(Int64Array::from_iter_values(at)));
-            }
-            columns.extend(self.aggregates.state(live, rows)?);
-            let rows = RecordBatch::try_new(Arc::clone(&self.state_schema), columns)?;
-            out.push(StateEntries { table: "groups".into(), change: StateChange::Put, rows, slots });
-        }
-        Ok(())
+        self.write_groups(full, out)
     }
 
     fn restore(&mut self, entries: &StateEntries) -> Result<()> {
@@ -614,35 +417,7 @@ impl Operator for GroupOperator {
             let reason = format!("there is no table {:?}", entries.table);
             return Err(OperatorError::bad_checkpoint(self.name, reason));
         }
-        self.restored = true;
-        let width = self.what.keys.len();
-        let groups = self.intern(&entries.rows.columns()[..width], entries.rows.num_rows())?;
-        self.aggregates.clear(&groups);
-        if entries.change == StateChange::Delete {
-            for group in &groups {
-                let gone = std::mem::take(&mut self.groups[*group as usize]);
-                self.live -= usize::from(gone.rows != 0);
-                if let Some(age) = self.ages.get_mut(*group as usize) {
-                    *age = Age::default();
-                }
-            }
-            self.vanished += groups.len();
-            return Ok(());
-        }
-        check_schema(self.name, &entries.rows, &self.state_schema)?;
-        let counts = entries.rows.column(width).as_primitive::<Int64Type>().values();
-        let own = width + 1 + usize::from(self.what.ttl.is_some());
-        let at = self.what.ttl.map(|_| entries.rows.column(width + 1).as_primitive::<Int64Type>().values());
-        for (row, (group, rows)) in groups.iter().zip(counts).enumerate() {
-            let present = self.what.keys.is_empty() || *rows > 0;
-            if let Some(at) = at {
-                self.ages[*group as usize] = Age { at: at[row], scheduled: false };
-            }
-            let restored = Group { rows: *rows, present, ..Group::default() };
-            let before = std::mem::replace(&mut self.groups[*group as usize], restored);
-            self.live = self.live + usize::from(*rows != 0) - usize::from(before.rows != 0);
-        }
-        self.aggregates.merge(&entries.rows.columns()[own..], &groups)
+        self.restore_groups(entries)
     }
 
     fn due(&self) -> Option<EventTime> {

@@ -1,0 +1,53 @@
+//! What is known of a group besides its key and the states of its aggregates.
+
+/// No place among the results before a step.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// A quarter of a cache line: with many groups, each row finds its group's outside of the caches.
+#[derive(Clone, Copy)]
+pub(super) struct Group {
+    /// Additions less retractions.
+    pub(super) rows: i64,
+    /// Where its result before this step is.
+    pub(super) before: u32,
+    /// Whether a row for it has been emitted and not retracted.
+    pub(super) present: bool,
+    pub(super) touched: bool,
+    pub(super) dirty: bool,
+    /// What is said of it is said with every step, as it has no end or has come to it.
+    pub(super) open: bool,
+}
+
+const _: () = assert!(size_of::<Group>() == 16);
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { rows: 0, before: NOWHERE, present: false, touched: false, dirty: false, open: false }
+    }
+}
+
+/// When a group had a row.
+#[derive(Clone, Copy)]
+pub(super) struct Age {
+    /// The watermark of the step that touched it last.
+    pub(super) at: i64,
+    /// Whether it is noted when it may be forgotten.
+    pub(super) scheduled: bool,
+}
+
+impl Default for Age {
+    fn default() -> Self {
+        Self { at: i64::MIN, scheduled: false }
+    }
+}
+
+impl Age {
+    /// Up to which watermark it is kept. Before there is a watermark no time passes.
+    #[inline]
+    pub(super) fn lasts_until(&mut self, ttl: i64, watermark: i64) -> i64 {
+        if self.at == i64::MIN {
+            self.at = watermark;
+        }
+        self.at.saturating_add(ttl)
+    }
+}
