@@ -9,8 +9,9 @@ use arrow::datatypes::SchemaRef;
 use bytes::{Bytes, BytesMut};
 
 use super::Format;
-use super::column::{Column, Fault, Group, Parsed, Rules, Token, Values};
+use super::column::{Column, Group, Rules, Token, Values};
 use super::decode::{Decoded, Origin, check_size};
+use super::fault::{Fault, Parsed};
 use super::json::{not_utf8, push_value};
 use super::json_cursor::Cursor;
 use super::settings::{CsvHeader, FormatOptions};

@@ -17,8 +17,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 
-use super::column::{Fault, Parsed};
 use super::decode::{Decoded, Origin};
+use super::fault::{Fault, Parsed};
 use super::json::{JsonDecoder, not_utf8};
 use super::json_cursor::{Cursor, element_end};
 use super::settings::FormatOptions;

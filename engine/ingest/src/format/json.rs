@@ -9,8 +9,9 @@ use std::ops::Range;
 use arrow::datatypes::SchemaRef;
 use bytes::{Bytes, BytesMut};
 
-use super::column::{Column, Fault, Group, Parsed, Rules, Token, Values};
+use super::column::{Column, Group, Rules, Token, Values};
 use super::decode::{Decoded, Origin, check_size};
+use super::fault::{Fault, Parsed};
 use super::json_cursor::{Cursor, element_end};
 use super::settings::FormatOptions;
 use super::{Format, text};

@@ -2,7 +2,7 @@
 //!
 //! The grammar is that of RFC 8259, strictly. Strings are scanned eight bytes at a time.
 
-use super::column::{Fault, Parsed};
+use super::fault::{Fault, Parsed};
 use crate::bad::RecordFault;
 
 /// A place in a JSON text.

@@ -38,6 +38,7 @@ mod debezium;
 mod debezium_tests;
 mod decode;
 mod encode;
+mod fault;
 #[cfg(test)]
 mod fuzz_tests;
 mod json;
@@ -56,10 +57,10 @@ mod schemas;
 mod schemas_tests;
 mod settings;
 mod text;
+mod type_name;
 mod untrusted;
 mod weights;
 
-pub use column::type_name;
 pub use decode::{Decoded, Decoder, Origin};
 pub use encode::Encoder;
 pub use encode::json_cells;
@@ -69,4 +70,5 @@ pub use message::{KeyFormat, MessageDecoder, Messages};
 pub use schemas::{RegisteredSchema, Schemas};
 pub use settings::{CsvHeader, CsvOptions, FormatOptions, JsonOptions, Limits, TimestampFormat};
 pub use text::read_timestamp;
+pub use type_name::type_name;
 pub(crate) use weights::{WEIGHT, filled};

@@ -8,10 +8,10 @@ use arrow::datatypes::{DataType, SchemaRef};
 use bytes::Bytes;
 
 use super::Format;
-use super::column::type_name;
 use super::decode::Decoded;
 use super::json::not_utf8;
 use super::settings::FormatOptions;
+use super::type_name::type_name;
 use crate::bad::{BadRecord, RecordFault};
 use crate::error::{IngestError, Result};
 
