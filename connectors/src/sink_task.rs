@@ -10,18 +10,21 @@
 //! After an outage the sink is opened anew at the flushed cursor, after a crash at the stored one. So what lies between stored and
 //! flushed comes twice after a crash, unless the sink finds its own place outside.
 
+mod place;
+mod reading;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use headwater_core::{Epoch, Sequence, ShardId, World};
-use headwater_ingest::{IngestError, Mark, Marks, SourceStep};
+use headwater_ingest::{IngestError, Marks};
 use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use self::place::Named;
 use crate::backoff::Backoff;
 use crate::connector::{Cursor, Delivery, Sink};
 use crate::error::{ConnectorError, Result};
@@ -35,9 +38,6 @@ const STORE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a delivery may go on after the sink was told to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The partition under which a sink's note is kept beside its shards.
-const NOTE: &str = "note";
 
 /// One sink at work.
 pub(crate) struct SinkTask<M> {
@@ -65,31 +65,6 @@ pub(crate) struct SinkTask<M> {
     named: Option<Named>,
     /// Rows go one at a time, since the other side has hung up.
     narrow: Option<Narrow>,
-}
-
-/// A delivery by its name: the next from this row has as many rows as it had.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Named {
-    shard: ShardId,
-    first: Sequence,
-    rows: usize,
-}
-
-impl Named {
-    fn note(self) -> String {
-        format!("{} {} {}", self.shard, self.first, self.rows)
-    }
-
-    fn read(note: &str) -> Option<Self> {
-        let mut parts = note.split(' ');
-        let mut number = || parts.next()?.parse::<u64>().ok();
-        let (shard, first, rows) = (number()?, number()?, number()?);
-        Some(Self {
-            shard: ShardId(u32::try_from(shard).ok()?),
-            first: Sequence(first),
-            rows: usize::try_from(rows).ok()?,
-        })
-    }
 }
 
 /// Rows that could not be delivered.
@@ -391,44 +366,6 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         self.parking.park(shard, rows, why.collect()).await
     }
 
-    /// The next rows of a shard, no more than the sink takes at a time.
-    async fn next_delivery(&self, open: &mut Open, shard: usize) -> Result<Option<Delivery>> {
-        let mut batch = match open.rest.take_if(|(of, _)| *of == shard) {
-            Some((_, batch)) => batch,
-            None => match read_next(&mut open.readers[shard]).await? {
-                Some(batch) => batch,
-                None => return Ok(None),
-            },
-        };
-        let most = if self.narrow.is_some() { 1 } else { open.sink.rows_max().max(1) };
-        let mut rows = batch.rows.num_rows().min(most);
-        let shard_id = ShardId(u32::try_from(shard).unwrap_or(u32::MAX));
-        if let Some(failing) = &self.failing
-            && (failing.shard, failing.first) == (shard_id, batch.first)
-        {
-            // What is tried again is the same, also if more has come meanwhile.
-            rows = rows.min(failing.rows);
-        }
-        if let Some(named) = self.named
-            && (named.shard, named.first) == (shard_id, batch.first)
-        {
-            while batch.rows.num_rows() < named.rows
-                && let Some(more) = read_next(&mut open.readers[shard]).await?
-            {
-                batch.rows = concat_batches(&batch.rows.schema(), [&batch.rows, &more.rows])
-                    .map_err(IngestError::from)?;
-            }
-            rows = batch.rows.num_rows().min(named.rows);
-        }
-        let (now, later) = split(&batch.rows, rows);
-        if let Some(later) = later {
-            let first = batch.first.plus(rows as u64);
-            open.rest = Some((shard, ReadBatch { first, rows: later, ..batch.clone() }));
-        }
-        let (stream, first) = (self.info.spec.name.clone(), batch.first);
-        Ok(Some(Delivery { stream, shard: shard_id, first, rows: now }))
-    }
-
     async fn flush(&mut self, open: &mut Open) -> Result<()> {
         if open.waiting_since.take().is_some() {
             let note = open.sink.flush().await?;
@@ -444,37 +381,6 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     fn show(&self, next: &BTreeMap<ShardId, Sequence>) {
         let text: Vec<_> = next.iter().map(|(shard, next)| (shard.to_string(), next.to_string())).collect();
         self.board.positions(text.iter().map(|(shard, next)| (shard, next)));
-    }
-
-    /// Stores the flushed cursor, if it has moved and it is time.
-    async fn store(&mut self, at_once: bool) -> Result<()> {
-        let is_time = self.stored_at.is_none_or(|at| at.elapsed() >= STORE_INTERVAL);
-        let Some(cursor) = self.flushed.as_ref().filter(|_| !self.is_stored && (at_once || is_time)) else {
-            return Ok(());
-        };
-        self.step += 1;
-        let mark = |partition: String, position: String| Mark { partition, position };
-        let mut marks: Vec<_> =
-            cursor.next.iter().map(|(shard, next)| mark(shard.to_string(), next.to_string())).collect();
-        marks.push(mark(NOTE.to_owned(), cursor.note.clone()));
-        let step = SourceStep { source: self.name.clone(), epoch: self.epoch, step: self.step, marks };
-        let cursors = Arc::clone(&self.cursors);
-        tokio::task::spawn_blocking(move || cursors.store(&step)).await.map_err(gone)??;
-        self.is_stored = true;
-        self.stored_at = Some(Instant::now());
-        Ok(())
-    }
-
-    async fn stored_cursor(&mut self) -> Result<Cursor> {
-        let (cursors, name) = (Arc::clone(&self.cursors), self.name.clone());
-        let mut place = tokio::task::spawn_blocking(move || cursors.claim(&name)).await.map_err(gone)??;
-        self.epoch = place.epoch;
-        self.step = place.step;
-        let note = place.positions.remove(NOTE).unwrap_or_default();
-        let shard = |(shard, next): (&String, &String)| {
-            Some((ShardId(shard.parse().ok()?), Sequence(next.parse().ok()?)))
-        };
-        Ok(Cursor { next: place.positions.iter().filter_map(shard).collect(), note })
     }
 
     /// Readers of all shards from the cursor on. Rows that retention has removed before they were delivered are told.
@@ -510,37 +416,6 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         self.board.reached(reached, lag);
         Ok(())
     }
-}
-
-/// Reads where waiting for the disk is allowed. If the wait is cut short, reader and rows are gone, and the sink with them.
-async fn read_next(reader: &mut Box<dyn Reader>) -> Result<Option<ReadBatch>> {
-    let mut moved = std::mem::replace(reader, Box::new(Nowhere));
-    let (moved, batch) = tokio::task::spawn_blocking(move || {
-        let batch = moved.next();
-        (moved, batch)
-    })
-    .await
-    .map_err(gone)?;
-    *reader = moved;
-    Ok(batch?)
-}
-
-/// Stands in for a reader while that is on another thread.
-struct Nowhere;
-
-impl Reader for Nowhere {
-    fn next(&mut self) -> headwater_log::Result<Option<ReadBatch>> {
-        Ok(None)
-    }
-
-    fn position(&self) -> Sequence {
-        Sequence::ZERO
-    }
-}
-
-fn split(rows: &RecordBatch, at: usize) -> (RecordBatch, Option<RecordBatch>) {
-    let later = (at < rows.num_rows()).then(|| rows.slice(at, rows.num_rows() - at));
-    (rows.slice(0, at), later)
 }
 
 /// A thread of the runtime that is gone: the runtime is shutting down.
