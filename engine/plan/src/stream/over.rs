@@ -8,14 +8,16 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, Sort, WindowFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, NullTreatment, Sort, WindowFunction, WindowFunctionParams,
+};
 use datafusion::logical_expr::{
-    Expr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    AggregateUDF, Expr, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 use datafusion::physical_expr::expressions::{Literal, lit};
 use headwater_operators::{
-    Frame, FrameBound, FrameRow, OperatorSpec, Over, OverCall, OverFunction, OverSpec, UpdatingOver,
-    UpdatingOverSpec,
+    AggregateCall, Frame, FrameBound, FrameRow, OperatorSpec, Over, OverCall, OverFunction, OverSpec,
+    UpdatingOver, UpdatingOverSpec,
 };
 
 use super::flow::{Flow, Time, external};
@@ -149,23 +151,7 @@ impl Lower<'_> {
         let udf = match &function.fun {
             WindowFunctionDefinition::WindowUDF(udf) => udf,
             WindowFunctionDefinition::AggregateUDF(udf) => {
-                if frame.start != FrameBound::Unbounded && ORDERED.contains(&udf.name()) {
-                    let message =
-                        format!("OVER a frame that slides, {}() does not run as a stream", udf.name());
-                    return Err(refuse(
-                        message,
-                        "ROWS UNBOUNDED PRECEDING, or a window: TUMBLE, HOP, SESSION",
-                    ));
-                }
-                let call = Expr::AggregateFunction(AggregateFunction::new_udf(
-                    Arc::clone(udf),
-                    params.args.clone(),
-                    params.distinct,
-                    params.filter.clone(),
-                    Vec::new(),
-                    params.null_treatment,
-                ));
-                let call = self.calls(flow, std::slice::from_ref(&call), node)?.remove(0);
+                let call = self.aggregate_over(flow, udf, params, node, frame)?;
                 return Ok(OverFunction::Aggregate { call, frame: number() });
             }
         };
@@ -210,6 +196,29 @@ impl Lower<'_> {
                 return Err(refuse(message, "run it as a bounded query over the rows so far"));
             }
         })
+    }
+
+    fn aggregate_over(
+        &self,
+        flow: &mut Flow,
+        udf: &Arc<AggregateUDF>,
+        params: &WindowFunctionParams,
+        node: &DFSchema,
+        frame: Frame,
+    ) -> Result<AggregateCall> {
+        if frame.start != FrameBound::Unbounded && ORDERED.contains(&udf.name()) {
+            let message = format!("OVER a frame that slides, {}() does not run as a stream", udf.name());
+            return Err(refuse(message, "ROWS UNBOUNDED PRECEDING, or a window: TUMBLE, HOP, SESSION"));
+        }
+        let call = Expr::AggregateFunction(AggregateFunction::new_udf(
+            Arc::clone(udf),
+            params.args.clone(),
+            params.distinct,
+            params.filter.clone(),
+            Vec::new(),
+            params.null_treatment,
+        ));
+        Ok(self.calls(flow, std::slice::from_ref(&call), node)?.remove(0))
     }
 
     fn constant(&self, expr: &Expr, function: &str) -> Result<ScalarValue> {

@@ -227,27 +227,7 @@ fn fill(
     // How often a row is added is not for the query to say.
     let fields = &stream.schema.fields()[..stream.schema.fields().len() - usize::from(stream.is_changelog())];
     let own: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-    let is_filled = |name: &str| !stream.read_only.contains(name);
-    let places: Vec<usize> = if names.is_empty() {
-        (0..own.len()).filter(|nth| is_filled(own[*nth])).collect()
-    } else {
-        let place = |name: &String| {
-            let only_read = if stream.is_computed(name) { Some("computed from others") } else { None };
-            let only_read = only_read.or((!is_filled(name)).then_some("filled by the connector alone"));
-            if let Some(why) = only_read {
-                let message = format!("the column '{name}' of '{}' is {why}", stream.name);
-                return Err(SqlError::new(Mistake::TargetColumns, message).hint("leave it out"));
-            }
-            own.iter().position(|known| known == name).ok_or_else(|| {
-                let error = SqlError::new(
-                    Mistake::UnknownColumn,
-                    format!("'{}' has no column '{name}'", stream.name),
-                );
-                error.hint_if(did_you_mean(name, own.iter().copied()))
-            })
-        };
-        names.iter().map(place).collect::<std::result::Result<_, _>>()?
-    };
+    let places = places(&own, stream, names)?;
     if places.len() != found.fields().len() {
         let given: Vec<_> = found.fields().iter().map(|field| field.name().as_str()).collect();
         let wanted: Vec<_> = places.iter().map(|place| own[*place]).collect();
@@ -290,6 +270,28 @@ fn fill(
         None => Err(wrong(format!("'{}' is NOT NULL in '{}', but is not filled", field.name(), stream.name))),
     };
     fills.into_iter().zip(fields).map(nullable).collect()
+}
+
+/// The target's columns that are filled, in the order in which the query has them: those that the statement names, or all.
+fn places(own: &[&str], stream: &StreamDef, names: &[String]) -> std::result::Result<Vec<usize>, SqlError> {
+    let is_filled = |name: &str| !stream.read_only.contains(name);
+    if names.is_empty() {
+        return Ok((0..own.len()).filter(|nth| is_filled(own[*nth])).collect());
+    }
+    let place = |name: &String| {
+        let only_read = if stream.is_computed(name) { Some("computed from others") } else { None };
+        let only_read = only_read.or((!is_filled(name)).then_some("filled by the connector alone"));
+        if let Some(why) = only_read {
+            let message = format!("the column '{name}' of '{}' is {why}", stream.name);
+            return Err(SqlError::new(Mistake::TargetColumns, message).hint("leave it out"));
+        }
+        own.iter().position(|known| known == name).ok_or_else(|| {
+            let error =
+                SqlError::new(Mistake::UnknownColumn, format!("'{}' has no column '{name}'", stream.name));
+            error.hint_if(did_you_mean(name, own.iter().copied()))
+        })
+    };
+    names.iter().map(place).collect()
 }
 
 /// Columns that have the target's names in another order are a slip, not a wish.

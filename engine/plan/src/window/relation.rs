@@ -72,45 +72,9 @@ impl WindowRelations {
             None => self.own_time(&window, &input)?,
         };
         check_time(&window, &time, input.schema())?;
-        let mut partition_by = Vec::new();
-        for key in partition {
-            match context.sql_to_expr(key.clone(), input.schema())? {
-                column @ Expr::Column(_) => partition_by.push(column),
-                other => {
-                    return Err(malformed(format!("{window} is partitioned by columns, not by '{other}'"))
-                        .hint("compute the key in a subquery: TABLE (SELECT ..., expr AS key FROM ...)")
-                        .into());
-                }
-            }
-        }
-        let mut conditions = Vec::new();
-        for name in ["BEGIN_CONDITION", "EMIT_CONDITION"] {
-            if let Some(condition) = arguments.get(name) {
-                let condition = context.sql_to_expr(condition.clone(), input.schema())?;
-                check_condition(&window, &condition, input.schema())?;
-                conditions.push(condition);
-            }
-        }
-        let count = |name: &str| -> Result<Option<u32>> {
-            arguments.get(name).map(|expr| count_of(&window, name, expr)).transpose()
-        };
-        let mut length = |name: &str| -> Result<Option<i64>> {
-            arguments.get(name).map(|expr| length_of(&window, name, expr, context)).transpose()
-        };
-        let offset = length("OFFSET")?.unwrap_or(0);
-        let missing = |name: &str| malformed(format!("{window} lacks the argument {name}"));
-        let mut required = |name: &str| -> Result<i64> { length(name)?.ok_or_else(|| missing(name).into()) };
-        let windowing = match window.as_str() {
-            "TUMBLE" => Windowing::Tumble { size: required("SIZE")?, offset },
-            "HOP" => Windowing::Hop { slide: required("SLIDE")?, size: required("SIZE")?, offset },
-            "CUMULATE" => Windowing::Cumulate { step: required("STEP")?, size: required("SIZE")?, offset },
-            "COUNT_WINDOW" => {
-                let size = count("SIZE")?.ok_or_else(|| missing("SIZE"))?;
-                Windowing::Count { size, hop: count("HOP")?.unwrap_or(size) }
-            }
-            "STATE_WINDOW" => Windowing::State,
-            _ => Windowing::Session { gap: required("GAP")? },
-        };
+        let mut partition_by = partition_by(&window, partition, &input, context)?;
+        let conditions = conditions(&window, &arguments, &input, context)?;
+        let windowing = windowing(&window, &arguments, context)?;
         check_windowing(windowing)?;
         if !windowing.depends_on_rows() {
             // A partition changes nothing.
@@ -172,6 +136,73 @@ fn table_of(expr: &ast::Expr) -> Option<(TableFactor, &[ast::Expr])> {
         sample: None,
     });
     Some((factor, partition))
+}
+
+/// The columns that windows are kept apart by.
+fn partition_by(
+    window: &str,
+    keys: &[ast::Expr],
+    input: &LogicalPlan,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<Vec<Expr>> {
+    let mut partition_by = Vec::new();
+    for key in keys {
+        match context.sql_to_expr(key.clone(), input.schema())? {
+            column @ Expr::Column(_) => partition_by.push(column),
+            other => {
+                return Err(malformed(format!("{window} is partitioned by columns, not by '{other}'"))
+                    .hint("compute the key in a subquery: TABLE (SELECT ..., expr AS key FROM ...)")
+                    .into());
+            }
+        }
+    }
+    Ok(partition_by)
+}
+
+/// When windows by condition begin and are emitted.
+fn conditions(
+    window: &str,
+    arguments: &Arguments<'_>,
+    input: &LogicalPlan,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<Vec<Expr>> {
+    let mut conditions = Vec::new();
+    for name in ["BEGIN_CONDITION", "EMIT_CONDITION"] {
+        if let Some(condition) = arguments.get(name) {
+            let condition = context.sql_to_expr(condition.clone(), input.schema())?;
+            check_condition(window, &condition, input.schema())?;
+            conditions.push(condition);
+        }
+    }
+    Ok(conditions)
+}
+
+/// What windows there are, by the function's name and its arguments.
+fn windowing(
+    window: &str,
+    arguments: &Arguments<'_>,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<Windowing> {
+    let count = |name: &str| -> Result<Option<u32>> {
+        arguments.get(name).map(|expr| count_of(window, name, expr)).transpose()
+    };
+    let mut length = |name: &str| -> Result<Option<i64>> {
+        arguments.get(name).map(|expr| length_of(window, name, expr, context)).transpose()
+    };
+    let offset = length("OFFSET")?.unwrap_or(0);
+    let missing = |name: &str| malformed(format!("{window} lacks the argument {name}"));
+    let mut required = |name: &str| -> Result<i64> { length(name)?.ok_or_else(|| missing(name).into()) };
+    Ok(match window {
+        "TUMBLE" => Windowing::Tumble { size: required("SIZE")?, offset },
+        "HOP" => Windowing::Hop { slide: required("SLIDE")?, size: required("SIZE")?, offset },
+        "CUMULATE" => Windowing::Cumulate { step: required("STEP")?, size: required("SIZE")?, offset },
+        "COUNT_WINDOW" => {
+            let size = count("SIZE")?.ok_or_else(|| missing("SIZE"))?;
+            Windowing::Count { size, hop: count("HOP")?.unwrap_or(size) }
+        }
+        "STATE_WINDOW" => Windowing::State,
+        _ => Windowing::Session { gap: required("GAP")? },
+    })
 }
 
 fn check_time(window: &str, time: &Expr, schema: &DFSchema) -> Result<()> {
