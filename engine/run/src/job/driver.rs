@@ -8,40 +8,37 @@
 //! A step is redone from the journal and not decided anew, because its results are in the log already: they were appended
 //! in the same group as its line in the journal. The redo checks that it comes to the same watermark.
 
+mod checkpoints;
+mod opening;
+mod plan;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use headwater_core::hash::SLOTS;
 use headwater_core::world::Turn;
-use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
-use headwater_log::{Append, Log, Pending, Producer, StreamInfo};
+use headwater_core::{EventTime, ShardId, World};
+use headwater_log::{Append, Log, Pending, Producer};
 use headwater_operators::{OperatorError, StateSize};
-use headwater_plan::Dataflow;
 
-use super::blobs::Blobs;
-use super::checkpoint::{self, Checkpoint, Checkpointer, Manifest, Restored};
-use super::clock::ShardClock;
-use super::eras::Eras;
+pub(crate) use self::opening::producer_of;
+pub(super) use self::opening::{cut_of, open_pipeline};
+pub(crate) use self::plan::JobPlan;
+use super::checkpoint::{self, Checkpointer, Manifest};
 use super::exec::StepOutput;
 use super::handle::{Said, Shared, hold_back};
 use super::histogram::Histogram;
-use super::journal::{self, Entry, Journal, JournalReader};
+use super::journal::{self, Entry, JournalReader};
 use super::lookup::Answer;
 use super::pace::Pace;
-use super::pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step, Taken};
-use super::progress::{Counters, Progress};
+use super::pipeline::{Cut, Pipeline, ShardCut, Step};
 use super::quiet::Quiet;
 use super::sink::Results;
-use super::spill::{StateMemory, StatePart};
 use super::unsaid::Unsaid;
 use crate::JobState;
-use crate::dead::DeadRows;
 use crate::error::{Result, RunError};
-use crate::late::LateRows;
-use crate::options::LookupTable;
 
 /// How many steps may wait for the log's acknowledgement while the next is computed.
 const IN_FLIGHT_MAX: usize = 4;
@@ -54,50 +51,6 @@ const MEASURE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How soon a turn is tried again that somebody stood in the way of.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
-
-/// Everything that a job is started with.
-pub(crate) struct JobPlan {
-    /// Its name.
-    pub name: String,
-    /// What it computes.
-    pub dataflow: Arc<Dataflow>,
-    /// Where its results go.
-    pub results: Results,
-    /// Its journal.
-    pub journal: Journal,
-    /// The eras of the journal, the last of which is this definition's.
-    pub eras: Eras,
-    /// Where late rows go.
-    pub late: LateRows,
-    /// Where rows go for which an expression fails.
-    pub dead: DeadRows,
-    /// What its state may take of memory; `None`: all it wants.
-    pub memory: Option<Arc<StateMemory>>,
-    /// Where its checkpoints lie.
-    pub blobs: Arc<dyn Blobs>,
-    /// Where it starts when there is no checkpoint.
-    pub start: Start,
-    /// What its watermark is there.
-    pub reached: EventTime,
-    /// How many workers compute a step.
-    pub workers: usize,
-    /// From how many rows on they have threads of their own.
-    pub threaded_rows_min: usize,
-    /// How much a step takes.
-    pub limits: Limits,
-    /// How often a checkpoint is taken.
-    pub checkpoint_interval: Duration,
-    /// How long lines of its journal are kept whose rows are there; `None`: as long as these are.
-    pub keep_journal: Option<Duration>,
-    /// After how long without rows a shard of a stream is idle.
-    pub idle_timeout: IdleTimeouts,
-    /// Streams that have ended, and where their shards end.
-    pub ends: Vec<(String, Vec<Sequence>)>,
-    /// Whether it starts paused.
-    pub paused: bool,
-    /// The tables outside that it looks rows up in, by the stages that do.
-    pub lookups: Vec<(usize, Box<dyn LookupTable>)>,
-}
 
 /// What does a job's work, one turn at a time.
 pub(super) struct Driver {
@@ -303,6 +256,12 @@ impl Driver {
             self.obey(said)?;
             return Ok(Turn::Again);
         }
+        self.go_on(threads)
+    }
+
+    /// Takes the step that can be taken now: with rows, with time that somebody moves on, or with time that passes. If there is none, the
+    /// job waits.
+    fn go_on(&mut self, threads: usize) -> Result<Turn> {
         let now = self.world.clock.monotonic();
         let ends = self.end_of_step();
         let limits = self.pipeline.modest(self.pace.limits(threads));
@@ -563,108 +522,6 @@ impl Driver {
         Ok(())
     }
 
-    fn is_checkpoint_due(&self) -> bool {
-        let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.unsaid.is_some();
-        let since = || self.world.clock.monotonic().saturating_sub(self.last_checkpoint);
-        unsaved && !self.checkpointer.is_writing() && since() >= self.plan.checkpoint_interval
-    }
-
-    fn start_checkpoint(&mut self) -> Result<()> {
-        // A checkpoint must not be ahead of the journal.
-        self.drain()?;
-        self.note_checkpoint_begins();
-        let full = self.checkpointer.wants_full();
-        let saving = self.checkpointer.begin(self.manifest(), full);
-        let executor = self.pipeline.executor();
-        let taken = executor.snapshot_to(full, &mut |stage, part| saving.add(stage, part));
-        taken.map_err(|source| RunError::Operator { job: self.plan.name.clone(), source })?;
-        self.checkpointer.finish(saving);
-        Ok(())
-    }
-
-    /// Begins to write a checkpoint of what was taken just now.
-    pub(super) fn begin_checkpoint(&mut self, checkpoint: Checkpoint, full: bool) {
-        self.note_checkpoint_begins();
-        self.checkpointer.start(checkpoint, full);
-    }
-
-    fn note_checkpoint_begins(&mut self) {
-        self.checkpoint_began = self.world.clock.monotonic();
-        self.last_checkpoint = self.checkpoint_began;
-    }
-
-    /// What has changed in the state since it was last taken, or all of it.
-    pub(super) fn take_state(&mut self, full: bool) -> Result<Vec<(usize, StatePart)>> {
-        let state = self.pipeline.executor().snapshot(full);
-        state.map_err(|source| RunError::Operator { job: self.plan.name.clone(), source })
-    }
-
-    /// Where the job is, for a checkpoint.
-    pub(super) fn manifest(&self) -> Manifest {
-        let places = self.pipeline.places();
-        let of_shards = |shards: Vec<(Sequence, ShardClock)>| {
-            shards.into_iter().map(|(next, clock)| checkpoint::Place::new(next, clock)).collect()
-        };
-        let plan = self.plan.dataflow.fingerprint();
-        Manifest {
-            watermark: self.pipeline.watermark().0,
-            places: places.into_iter().map(of_shards).collect(),
-            rows_in: self.counters.rows_in,
-            rows_out: self.counters.rows_out,
-            rows_late: self.counters.rows_late,
-            ..Manifest::after(self.step, &self.plan.name, plan, self.plan.eras.began())
-        }
-    }
-
-    fn poll_checkpoint(&mut self) {
-        if let Some(result) = self.checkpointer.poll() {
-            self.note_checkpoint(result);
-        }
-    }
-
-    fn note_checkpoint(&mut self, result: std::result::Result<u64, String>) {
-        match result {
-            Ok(_) => {
-                let took = self.world.clock.monotonic().saturating_sub(self.checkpoint_began);
-                self.checkpoint_times.record(took);
-                if let Some(oldest) = self.checkpointer.take_oldest()
-                    && let Err(error) = self.trim_journal(oldest)
-                {
-                    let (job, code) = (&self.plan.name, error.code());
-                    tracing::warn!(job, %code, %error, "old lines of the journal stay until the next time");
-                }
-            }
-            Err(reason) => tracing::warn!(
-                job = self.plan.name,
-                reason,
-                "a checkpoint failed; the next one will hold everything"
-            ),
-        }
-    }
-
-    /// Waits until what was said is in the log, and until no checkpoint is being written.
-    pub(super) fn settle(&mut self) -> Result<()> {
-        self.drain()?;
-        if let Some(result) = self.checkpointer.wait() {
-            self.note_checkpoint(result);
-        }
-        Ok(())
-    }
-
-    /// The last checkpoint: waits for everything.
-    fn save(&mut self) -> Result<()> {
-        self.settle()?;
-        if self.checkpointer.newest().unwrap_or(0) < self.step {
-            self.start_checkpoint()?;
-            if let Some(result) = self.checkpointer.wait() {
-                self.note_checkpoint(result);
-            }
-        }
-        self.measured = None;
-        self.update_status()?;
-        Ok(())
-    }
-
     fn finish(&mut self) -> Result<()> {
         self.save()?;
         self.stopped = true;
@@ -720,49 +577,4 @@ impl Driver {
         status.checkpoint_micros_sum = self.checkpoint_times.sum_micros();
         Ok(())
     }
-}
-
-pub(super) fn open_pipeline(log: &dyn Log, plan: &JobPlan, restored: Option<&Restored>) -> Result<Pipeline> {
-    let start = match restored {
-        Some(restored) => {
-            let shards = |shards: &Vec<checkpoint::Place>| shards.iter().map(|place| place.get()).collect();
-            Start::Resume(restored.manifest.places.iter().map(shards).collect())
-        }
-        None => plan.start.clone(),
-    };
-    let workers = plan.workers.min(SLOTS as usize);
-    let lease = plan.memory.as_ref().map(StateMemory::lease);
-    let mut pipeline = Pipeline::open(log, Arc::clone(&plan.dataflow), workers, &start, lease)?;
-    pipeline.set_idle_timeouts(Arc::clone(&plan.idle_timeout));
-    pipeline.executor().thread_from(plan.threaded_rows_min);
-    if let Some(restored) = restored {
-        let executor = pipeline.executor();
-        executor.expect(restored.bytes());
-        restored.each(&*plan.blobs, |stage, entries| {
-            let restore = executor.restore(stage, entries);
-            restore.map_err(|source| RunError::Operator { job: plan.name.clone(), source })
-        })?;
-        pipeline.restore_watermark(EventTime(restored.manifest.watermark));
-    } else if plan.reached > EventTime::MIN {
-        pipeline.restore_watermark(plan.reached);
-    }
-    Ok(pipeline)
-}
-
-pub(super) fn cut_of(place: &checkpoint::Place) -> ShardCut {
-    let (next, clock) = place.get();
-    ShardCut { next, idle: clock.idle, ended: clock.ended }
-}
-
-/// The producer of a job's results, in a new epoch, as of a step: a stable function of its name and of its journal's number, which is
-/// never used again. So a job that is dropped and created anew is another producer.
-pub(crate) fn producer_of(log: &dyn Log, job: &str, journal: &StreamInfo, step: u64) -> Result<Producer> {
-    let name = format!("job {job} {}", journal.id);
-    let name: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![name]));
-    let id = ProducerId(headwater_core::hash::hash_rows(&[name]).map_or(0, |hashes| hashes[0]));
-    let epoch = match log.last_of(journal.id, ShardId(0), id)? {
-        Some((last, _)) => Epoch(last.epoch.0 + 1),
-        None => Epoch(1),
-    };
-    Ok(Producer { id, epoch, sequence: step })
 }
