@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headwater_core::world::Turn;
-use headwater_core::{EventTime, ShardId, World};
+use headwater_core::{EventTime, Sequence, ShardId, World};
 use headwater_log::{Append, Log, Pending, Producer};
 use headwater_operators::{OperatorError, StateSize};
 
@@ -33,7 +33,8 @@ use super::histogram::Histogram;
 use super::journal::{self, Entry, JournalReader};
 use super::lookup::Answer;
 use super::pace::Pace;
-use super::pipeline::{Cut, Pipeline, ShardCut, Step};
+use super::pipeline::{Cut, Pipeline, ShardCut, Step, Taken};
+use super::progress::{Counters, Progress};
 use super::quiet::Quiet;
 use super::sink::Results;
 use super::unsaid::Unsaid;
