@@ -13,7 +13,10 @@
 //! one follows, the damaged one was durable, and opening is refused. When none follows, the last write may have
 //! been torn; nobody has acted on that event, and it is cut. A log that was closed ends with a
 //! `Closed` event, so that damage to its last real event is never mistaken for a torn write.
+//!
+//! A copy is made again and again while it grows, for `repair` alone: a damaged event that was copied is as good as whole.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +25,7 @@ use headwater_core::EventTime;
 use headwater_core::world::{Disk, DiskFile, Open};
 
 use super::event::{Event, State};
-use super::layout::{BLOCK, FileHeader, Kind};
+use super::layout::{BLOCK, FileHeader, Kind, Layout};
 use super::store;
 use crate::error::{LogError, Result};
 use crate::schema;
@@ -39,7 +42,8 @@ const REWRITE_BYTES_MIN: usize = 256 << 10;
 /// The catalog, open for more events.
 pub(crate) struct Catalog {
     path: PathBuf,
-    file: Arc<dyn DiskFile>,
+    /// `None`: it is only looked at.
+    file: Option<Arc<dyn DiskFile>>,
     len: u64,
     failed: Option<LogError>,
     /// What its events say.
@@ -66,14 +70,19 @@ impl Catalog {
         let bytes = store::read(&*file, path, 0, len as usize)?;
         store::write(&*file, path, &bytes, 0)?;
         store::sync(&*file, path)?;
-        Ok(Self { path: path.to_owned(), file, len, failed: None, state })
+        Ok(Self { path: path.to_owned(), file: Some(file), len, failed: None, state })
     }
 
     /// Opens one to look at, without changing anything.
     pub(crate) fn look(disk: &dyn Disk, path: &Path) -> Result<Self> {
         let file = store::open(disk, path, Open::Read)?;
         let (state, len) = replay(&*file, path)?;
-        Ok(Self { path: path.to_owned(), file, len, failed: None, state })
+        Ok(Self { len, ..Self::of(state, path) })
+    }
+
+    /// One that is not there yet, to look at.
+    pub(crate) fn of(state: State, path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None, len: 0, failed: None, state }
     }
 
     /// Rewrites it if that makes it much smaller. Files that were removed must be gone.
@@ -96,9 +105,10 @@ impl Catalog {
         if let Some(cause) = &self.failed {
             return Err(cause.clone());
         }
+        let Some(file) = &self.file else { return Err(LogError::Closed) };
         let bytes = encode(&event, schema.as_ref());
-        let written = store::write(&*self.file, &self.path, &bytes, self.len)
-            .and_then(|()| store::sync(&*self.file, &self.path));
+        let written = store::write(&**file, &self.path, &bytes, self.len)
+            .and_then(|()| store::sync(&**file, &self.path));
         if let Err(error) = written {
             self.failed = Some(error.clone());
             return Err(error);
@@ -113,7 +123,119 @@ impl Catalog {
     }
 }
 
-fn rewrite(
+/// Copies the catalog, if it has grown or was written anew. What somebody is writing meanwhile may be torn in the copy, which is no harm.
+pub(crate) fn keep_copy(disk: &dyn Disk, layout: &Layout) -> Result<()> {
+    let (path, copy) = (layout.catalog(), layout.catalog_copy());
+    let file = store::open(disk, &path, Open::Read)?;
+    let len = store::len(&*file, &path)?;
+    let is_same = match store::open(disk, &copy, Open::Read) {
+        Ok(old) if store::len(&*old, &copy)? == len => {
+            store::read_block(&*old, &copy, 0)? == store::read_block(&*file, &path, 0)?
+        }
+        _ => false,
+    };
+    if is_same {
+        return Ok(());
+    }
+    let bytes = store::read(&*file, &path, 0, len as usize)?;
+    store::create_whole(disk, &copy, |file, path| store::write(file, path, &bytes, 0))
+}
+
+/// What there is in a damaged catalog and its copy.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The whole events, in order.
+    pub events: Vec<(Event, Option<SchemaRef>)>,
+    /// Damaged bytes that the copy has.
+    pub filled: Vec<Range<u64>>,
+    /// Damaged bytes that nothing has.
+    pub gaps: Vec<Range<u64>>,
+    /// Where the copy ends, if the catalog ends before it: what followed is lost, too, if anything did.
+    pub cut: Option<u64>,
+}
+
+/// Finds the whole events of a damaged catalog, and those of its copy in the place of others.
+pub(crate) fn find(bytes: &[u8], copy: &[u8]) -> Found {
+    let copy = if agree(bytes, copy) { copy } else { &[] };
+    let mut found = Found::default();
+    if !has_header(bytes) {
+        // All that a header says is that this is a catalog.
+        found.filled.push(0..BLOCK as u64);
+    }
+    found.cut = (bytes.len() < copy.len()).then_some(copy.len() as u64);
+    let (mut at, end) = (BLOCK, bytes.len().max(copy.len()));
+    while at < end {
+        if let Some((event, len)) = parse(bytes, at) {
+            found.events.push(event);
+            at += len;
+        } else if let Some((event, len)) = parse(copy, at) {
+            found.events.push(event);
+            extend(&mut found.filled, at, at + len);
+            at += len;
+        } else {
+            let is_event = |at: &usize| parse(bytes, *at).or_else(|| parse(copy, *at)).is_some();
+            // At the end of the file nobody has acted on what is not whole.
+            let Some(next) = (at + 1..end).find(is_event) else { break };
+            extend(&mut found.gaps, at, next);
+            at = next;
+        }
+    }
+    found
+}
+
+fn extend(ranges: &mut Vec<Range<u64>>, from: usize, to: usize) {
+    match ranges.last_mut() {
+        Some(last) if last.end == from as u64 => last.end = to as u64,
+        _ => ranges.push(from as u64..to as u64),
+    }
+}
+
+fn header(bytes: &[u8]) -> Option<&[u8; BLOCK]> {
+    let block = bytes.get(..BLOCK)?.try_into().ok()?;
+    let is_catalog = matches!(FileHeader::decode(block), Ok((FileHeader { kind: Kind::Catalog, .. }, _)));
+    is_catalog.then_some(block)
+}
+
+fn has_header(bytes: &[u8]) -> bool {
+    header(bytes).is_some()
+}
+
+/// Whether a copy is one of this catalog, and not of what was there before it was written anew.
+fn agree(bytes: &[u8], copy: &[u8]) -> bool {
+    let same_header = match (header(bytes), header(copy)) {
+        (_, None) => return false,
+        (Some(own), Some(copied)) if own != copied => return false,
+        (own, _) => own.is_some(),
+    };
+    let (mut at, mut events) = (BLOCK, 0);
+    while at < bytes.len().min(copy.len()) {
+        let Some((_, len)) = parse(bytes, at) else {
+            at += 1;
+            continue;
+        };
+        if copy.get(at..at + len).is_some_and(|copied| *copied != bytes[at..at + len]) {
+            return false;
+        }
+        events += 1;
+        at += len;
+    }
+    same_header || events > 0 || bytes.len() <= BLOCK
+}
+
+type Parsed = ((Event, Option<SchemaRef>), usize);
+
+/// The whole event at a place, and how long it is.
+fn parse(bytes: &[u8], at: usize) -> Option<Parsed> {
+    let (json, schema, len) = decode(bytes.get(at..)?).ok()?;
+    let event = serde_json::from_slice(json).ok()?;
+    let schema = match schema {
+        [] => None,
+        bytes => Some(schema::from_bytes(bytes).ok()?),
+    };
+    Some(((event, schema), len))
+}
+
+pub(super) fn rewrite(
     disk: &dyn Disk,
     path: &Path,
     now: EventTime,

@@ -3,6 +3,7 @@
 //! ```text
 //!  DIR/log/LOCK                  held by the process that has the log open
 //!  DIR/log/catalog.hwc           streams, schemas, which files are sealed, what was trimmed
+//!  DIR/log/catalog-copy.hwc      the same, as it was some time ago
 //!  DIR/log/active-<n>.hwl        takes the appends of all streams; the one with the highest number is written to
 //!  DIR/log/<stream>/<n>.hws      what one stream had in active file n, sealed
 //!
@@ -47,6 +48,11 @@ impl Layout {
     /// The catalog.
     pub(crate) fn catalog(&self) -> PathBuf {
         self.dir.join("catalog.hwc")
+    }
+
+    /// The catalog as it was some time ago: what `repair` takes damaged events from.
+    pub(crate) fn catalog_copy(&self) -> PathBuf {
+        self.dir.join("catalog-copy.hwc")
     }
 
     /// An active file.

@@ -35,6 +35,7 @@ mod recent;
 mod recover;
 mod repair;
 mod retention;
+mod salvage;
 mod scan;
 mod scrub;
 mod seal;

@@ -2,21 +2,23 @@
 //!
 //! A file with damaged batches is written anew from its whole ones; the file as it was is kept under `damaged/`. What is
 //! missing between the rows that are left is recorded in the catalog, so that a reader that comes to it gets an error that
-//! names it, and never other rows in its place. Damage that costs no rows, such as a garbled footer, is made good.
+//! names it, and never other rows in its place. Damage that costs no rows, such as a garbled footer, is made good. A damaged
+//! catalog comes first: `salvage` makes it whole as far as that can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_core::world::{Disk, DiskFile, Open};
 use headwater_core::{Sequence, ShardId, StreamId, World};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, rewrite};
 use super::event::{Event, Lost, Sealed, SealedFile};
 use super::index::Entry;
 use super::layout::{BLOCK, FileHeader, Kind, Layout};
 use super::rebuild::{is_footer_whole, read_batch, read_batch_header, read_sealed};
 use super::recover::{reseal, strays, take_lock};
+use super::salvage::{Salvaged, is_cut_off, salvage};
 use super::scan::{Span, blocks, read_header, scan};
 use super::segment::{ShardEntries, encode_footer};
 use super::store;
@@ -35,16 +37,26 @@ pub struct Repaired {
     pub lost: Vec<LostRows>,
 }
 
-/// Repairs a log that nobody has open; with `dry_run` it only says what would be done. A damaged catalog cannot be
-/// repaired: it is the one file that nothing else can be derived from.
+/// Repairs a log that nobody has open; with `dry_run` it only says what would be done. Of a damaged catalog what its copy does not have
+/// is lost: streams that are nowhere else named, whose files are put aside.
 pub fn repair(world: &World, dir: &Path, dry_run: bool) -> Result<Repaired> {
     let layout = Layout::new(dir);
     let _lock = take_lock(world, dir, &layout)?;
     let disk = &*world.disk;
-    let catalog = if dry_run {
-        Catalog::look(disk, &layout.catalog())?
-    } else {
-        Catalog::open(disk, &layout.catalog())?
+    let path = layout.catalog();
+    let cut_off = || LogError::corrupt(&path, 0, "it has fewer events than its copy");
+    let is_whole = match is_cut_off(disk, &layout)? {
+        true => Err(cut_off()),
+        false => Catalog::look(disk, &path),
+    };
+    let (catalog, salvaged) = match is_whole {
+        Ok(catalog) if dry_run => (catalog, None),
+        Ok(_) => (Catalog::open(disk, &path)?, None),
+        Err(error) if is_damage(&error) => {
+            let Some(salvaged) = salvage(disk, &layout)? else { return Err(error) };
+            (Catalog::of(salvaged.state.clone(), &path), Some(salvaged))
+        }
+        Err(error) => return Err(error),
     };
     let mut repair = Repair {
         world,
@@ -53,12 +65,26 @@ pub fn repair(world: &World, dir: &Path, dry_run: bool) -> Result<Repaired> {
         catalog,
         dry_run,
         done: Repaired::default(),
+        is_salvaged: salvaged.is_some(),
+        strangers: BTreeSet::new(),
         ends: Ends::new(),
     };
+    if let Some(salvaged) = salvaged {
+        repair.catalog(salvaged)?;
+    }
     repair.unknown()?;
     repair.sealed()?;
     repair.active()?;
     Ok(repair.done)
+}
+
+fn is_damage(error: &LogError) -> bool {
+    let is_missing = |source: &std::io::Error| source.kind() == std::io::ErrorKind::NotFound;
+    match error {
+        LogError::Corrupt { .. } => true,
+        LogError::Io { source, .. } => is_missing(source),
+        _ => false,
+    }
 }
 
 /// Where each shard ends so far.
@@ -69,9 +95,9 @@ type Batches = Vec<(u64, Header)>;
 
 /// What is left of a file.
 #[derive(Default)]
-struct Survivors {
+pub(super) struct Survivors {
     /// The whole batches.
-    whole: Batches,
+    pub whole: Batches,
     /// Headers of batches whose body is damaged: they tell which rows are lost.
     bodiless: Vec<Header>,
     /// The first damage, if there is any.
@@ -85,10 +111,91 @@ struct Repair<'a> {
     catalog: Catalog,
     dry_run: bool,
     done: Repaired,
+    /// Whether the catalog was damaged.
+    is_salvaged: bool,
+    /// Streams that were lost with it.
+    strangers: BTreeSet<StreamId>,
     ends: Ends,
 }
 
 impl Repair<'_> {
+    /// Writes the catalog anew, from what was found of it, and puts the files aside of streams that are lost.
+    fn catalog(&mut self, salvaged: Salvaged) -> Result<()> {
+        let path = self.layout.catalog();
+        self.done.actions.extend(salvaged.told);
+        self.strangers = salvaged.lost;
+        self.act(&path, &format!("it is written anew, with {} events", salvaged.events.len()));
+        for stream in self.strangers.clone() {
+            self.stranger(stream)?;
+        }
+        for file in salvaged.aside {
+            match store::open(self.disk, &file, Open::Read) {
+                Err(error) if is_damage(&error) => {}
+                opened => {
+                    opened?;
+                    self.act(&file, "it is of a stream that is lost, and is put aside");
+                    if !self.dry_run {
+                        self.quarantine(&file)?;
+                    }
+                }
+            }
+        }
+        if self.dry_run {
+            return Ok(());
+        }
+        self.keep_as_it_was(&path)?;
+        rewrite(self.disk, &path, self.world.clock.now(), &salvaged.events)?;
+        self.catalog = Catalog::open(self.disk, &path)?;
+        Ok(())
+    }
+
+    /// Puts the sealed files aside of a stream that is lost. Its rows in active files are told of with these.
+    fn stranger(&mut self, stream: StreamId) -> Result<()> {
+        let dir = self.layout.stream_dir(stream);
+        let mut paths: Vec<_> =
+            store::list(self.disk, &dir)?.into_iter().map(|entry| dir.join(entry.name)).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "hws"));
+        for path in paths {
+            let file = store::open(self.disk, &path, Open::Read)?;
+            let found = survivors(&*file, &path, |header| header.stream == stream)?;
+            self.give_up(&found.whole);
+            if !self.dry_run {
+                self.quarantine(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the rows of batches as lost, those of one after the other of a shard as one stretch.
+    fn give_up(&mut self, batches: &Batches) {
+        for (_, header) in batches {
+            let (stream, shard, rows) = (header.stream, header.shard, header.first..header.next());
+            let goes_on = |lost: &&mut LostRows| {
+                (lost.stream, lost.shard) == (stream, shard) && lost.rows.end == rows.start
+            };
+            match self.done.lost.iter_mut().find(goes_on) {
+                Some(lost) => lost.rows.end = rows.end,
+                None => self.done.lost.push(LostRows { stream, shard, rows }),
+            }
+        }
+    }
+
+    /// Copies the catalog to where damaged files are kept: it keeps its name until another takes its place.
+    fn keep_as_it_was(&mut self, path: &Path) -> Result<()> {
+        let file = match store::open(self.disk, path, Open::Read) {
+            Err(error) if is_damage(&error) => return Ok(()),
+            file => file?,
+        };
+        let len = store::len(&*file, path)?;
+        let bytes = store::read(&*file, path, 0, len as usize)?;
+        let dir = self.layout.dir.join("damaged");
+        store::create_durable_dir(self.disk, &dir)?;
+        let to = dir.join(self.layout.name_of(path));
+        store::create_whole(self.disk, &to, |file, path| store::write(file, path, &bytes, 0))?;
+        self.act(path, &format!("the file as it was is kept as {}", to.display()));
+        Ok(())
+    }
+
     fn unknown(&mut self) -> Result<()> {
         let actives = active_files(self.disk, self.layout, &self.catalog.state)?;
         for path in strays(self.disk, self.layout, &self.catalog.state, &actives)?.unknown {
@@ -125,7 +232,7 @@ impl Repair<'_> {
         expected: SealedFile,
     ) -> Result<()> {
         let footer = read_sealed(&*file, path, stream, number, expected.bytes);
-        let found = survivors(&*file, path, |header| header.stream == stream)?;
+        let found = self.readable(survivors(&*file, path, |header| header.stream == stream)?);
         let batches = &found.whole;
         let rows = batches.iter().map(|(_, header)| u64::from(header.rows)).sum::<u64>();
         let expected_ends = footer.as_ref().map(|read| {
@@ -179,7 +286,7 @@ impl Repair<'_> {
             let is_newest = index + 1 == numbers.len();
             match self.active_damage(&*file, &path, *number, is_newest)? {
                 None => {
-                    let found = survivors(&*file, &path, |_| true)?;
+                    let found = self.readable(survivors(&*file, &path, |_| true)?);
                     self.account(&Survivors { bodiless: Vec::new(), ..found }, "")?;
                 }
                 Some(damage) => self.active_file(&*file, &path, *number, &damage)?,
@@ -209,11 +316,21 @@ impl Repair<'_> {
         let is_short = scanned.end < durable;
         let refused = scanned.was_durable || !is_newest || is_short;
         let short = is_short.then(|| "the file is cut off".to_owned());
-        Ok(scanned.damage.filter(|_| refused).or(short))
+        let damage = scanned.damage.filter(|_| refused).or(short);
+        if damage.is_some() || !self.is_salvaged {
+            return Ok(damage);
+        }
+        let found = survivors(file, path, |_| true)?;
+        let has_stranger = found.whole.iter().any(|(_, header)| self.strangers.contains(&header.stream));
+        let lost = has_stranger.then(|| "it has rows of streams that are lost".to_owned());
+        Ok(lost.or(self.readable(found).damage))
     }
 
     fn active_file(&mut self, file: &dyn DiskFile, path: &Path, number: u64, damage: &str) -> Result<()> {
-        let found = survivors(file, path, |_| true)?;
+        let found = self.readable(survivors(file, path, |_| true)?);
+        let strangers = found.whole.iter().filter(|(_, header)| self.strangers.contains(&header.stream));
+        let strangers = strangers.cloned().collect();
+        self.give_up(&strangers);
         self.account(&found, damage)?;
         let batches = found.whole;
         self.act(
@@ -237,6 +354,23 @@ impl Repair<'_> {
         }
         self.quarantine(path)?;
         self.keep(Event::Sealed(Sealed { active: number, adopted: None, files }))
+    }
+
+    /// What can be read of what is left of a file: not the rows whose columns were lost with the catalog.
+    fn readable(&self, mut found: Survivors) -> Survivors {
+        let is_known = |(_, header): &(u64, Header)| {
+            let stream = self.catalog.state.streams.get(header.stream);
+            stream.map_or(true, |stream| (header.schema.0 as usize) < stream.schemas.len())
+        };
+        let (known, unknown): (Batches, Batches) = found.whole.into_iter().partition(is_known);
+        if !unknown.is_empty() {
+            found
+                .damage
+                .get_or_insert_with(|| "the columns of some rows were lost with the catalog".to_owned());
+        }
+        found.whole = known;
+        found.bodiless.extend(unknown.into_iter().map(|(_, header)| header));
+        found
     }
 
     /// Follows the sequence numbers of batches, and records what is missing between and after them.
@@ -339,7 +473,11 @@ impl Repair<'_> {
 }
 
 /// What is left of a file, in order.
-fn survivors(file: &dyn DiskFile, path: &Path, wanted: impl Fn(&Header) -> bool) -> Result<Survivors> {
+pub(super) fn survivors(
+    file: &dyn DiskFile,
+    path: &Path,
+    mut wanted: impl FnMut(&Header) -> bool,
+) -> Result<Survivors> {
     let len = store::len(file, path)?;
     let (mut found, mut next, mut failed) = (Survivors::default(), BLOCK as u64, None);
     blocks(file, path, BLOCK as u64, len, |at, block| {

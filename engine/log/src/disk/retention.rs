@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use headwater_core::world::Turn;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId};
 
+use super::catalog::keep_copy;
 use super::event::{Event, Trimmed};
 use super::index::{FileRows, Summary};
 use super::inner::Inner;
@@ -29,6 +30,9 @@ impl Inner {
             let done = self.roll_if_old().and_then(|()| self.retain());
             if let Err(error) = done {
                 tracing::error!(%error, "retention failed and is tried again");
+            }
+            if let Err(error) = keep_copy(&*self.world.disk, &self.layout) {
+                tracing::warn!(%error, "the catalog could not be copied; that is tried again");
             }
         }
         Turn::Wait(Some(self.options.retention_interval))

@@ -206,12 +206,17 @@ fn a_missing_file_costs_its_rows() {
 }
 
 #[test]
-fn a_damaged_catalog_is_refused() {
+fn a_damaged_catalog_is_refused_until_it_is_repaired_from_its_copy() {
     let fixture = Fixture::new(1500);
     fixture.damage("/data/log/catalog.hwc".as_ref(), 100);
     assert_eq!(fixture.findings(), 1);
     assert!(matches!(fixture.open(), Err(LogError::Corrupt { offset: 64, .. })));
-    assert!(repair(&fixture.machine.world(), "/data".as_ref(), false).is_err());
-    fixture.machine.world().disk.remove("/data/log/catalog.hwc".as_ref()).unwrap();
+    assert_eq!(fixture.repair(), []);
+    fixture.check(&[]);
+    // Without either nothing says what the files are.
+    for name in ["catalog.hwc", "catalog-copy.hwc"] {
+        fixture.machine.world().disk.remove(&Path::new("/data/log").join(name)).unwrap();
+    }
     assert!(matches!(fixture.open(), Err(LogError::Corrupt { offset: 0, .. })));
+    assert!(repair(&fixture.machine.world(), "/data".as_ref(), false).is_err());
 }
