@@ -23,7 +23,7 @@ impl Shell {
 
     #[track_caller]
     fn sql(&self, data: &Path, sql: &str) -> String {
-        self.says(&["sql", "--data", &data.to_string_lossy(), "--format", "csv", "-c", sql])
+        self.says(&["sql", "--data", &data.to_string_lossy(), "--jobs", "--format", "csv", "-c", sql])
     }
 }
 

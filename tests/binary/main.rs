@@ -15,6 +15,7 @@ mod deliveries;
 mod demo;
 mod expected;
 mod kafka;
+mod looking;
 mod mapreduce;
 mod mqtt;
 mod pages;

@@ -152,8 +152,41 @@ impl Archive {
         settings: Settings,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
+        let archive = Self::of(world, info, place, &settings, runtime, "starting");
+        let mut driver = Driver {
+            archive: Arc::downgrade(&archive),
+            log,
+            settings,
+            archiver: None,
+            refreshed: Duration::ZERO,
+        };
+        let name = format!("archive-{}", archive.info.spec.name);
+        let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
+        *archive.task.lock() = Some(task);
+        archive
+    }
+
+    /// The archive to read from: nothing is archived.
+    pub fn at_rest(
+        world: &World,
+        info: Arc<StreamInfo>,
+        place: Place,
+        settings: &Settings,
+        runtime: tokio::runtime::Handle,
+    ) -> Arc<Self> {
+        Self::of(world, info, place, settings, runtime, "at rest")
+    }
+
+    fn of(
+        world: &World,
+        info: Arc<StreamInfo>,
+        place: Place,
+        settings: &Settings,
+        runtime: tokio::runtime::Handle,
+        state: &'static str,
+    ) -> Arc<Self> {
         let status = ArchiveStatus {
-            state: "starting",
+            state,
             stream: info.spec.name.to_string(),
             place: place.shown().to_owned(),
             ranges: 0,
@@ -167,7 +200,7 @@ impl Archive {
             retries: 0,
             last_error: None,
         };
-        let archive = Arc::new(Self {
+        Arc::new(Self {
             identity: Identity::of(&info, settings.partition),
             info,
             place,
@@ -179,18 +212,7 @@ impl Archive {
             status: Mutex::new(status),
             progress: Arc::default(),
             task: Mutex::default(),
-        });
-        let mut driver = Driver {
-            archive: Arc::downgrade(&archive),
-            log,
-            settings,
-            archiver: None,
-            refreshed: Duration::ZERO,
-        };
-        let name = format!("archive-{}", archive.info.spec.name);
-        let task = world.tasks.spawn(&name, Box::new(move || driver.turn()));
-        *archive.task.lock() = Some(task);
-        archive
+        })
     }
 
     /// Stops archiving after the current step. Blocks.

@@ -105,8 +105,24 @@ impl Tuning {
 }
 
 impl EngineArgs {
-    /// Opens the engine. The directory is locked until the engine is closed.
+    /// Opens the engine, and all that its catalog names runs. The directory is locked until the engine is closed.
     pub fn open(&self) -> Result<Engine> {
+        let (world, options, connectors) = self.parts();
+        match self.log.open(&world)? {
+            Some(log) => Engine::open_with_log(world, options, log, connectors),
+            None => Engine::open(world, options, connectors),
+        }
+        .with_context(|| format!("cannot open {}", self.data.display()))
+    }
+
+    /// Opens the engine to look at a directory: what its catalog names stays at rest.
+    pub fn open_at_rest(&self) -> Result<Engine> {
+        let (world, options, connectors) = self.parts();
+        Engine::open_at_rest(world, options, connectors)
+            .with_context(|| format!("cannot open {}", self.data.display()))
+    }
+
+    fn parts(&self) -> (World, EngineOptions, Arc<Connectors>) {
         let world = World::real();
         let options = self.tuning.options(&world, self.data.clone());
         headwater_connectors::registry::add(&headwater_mqtt::connector::CONNECTOR);
@@ -119,10 +135,6 @@ impl EngineArgs {
         headwater_aws::CONNECTORS.into_iter().for_each(headwater_connectors::registry::add);
         headwater_connectors::add_actuator(headwater_aws::ACTUATOR);
         let connectors = Arc::new(Connectors::new(world.clone(), self.allowed.clone()));
-        match self.log.open(&world)? {
-            Some(log) => Engine::open_with_log(world, options, log, connectors),
-            None => Engine::open(world, options, connectors),
-        }
-        .with_context(|| format!("cannot open {}", self.data.display()))
+        (world, options, connectors)
     }
 }

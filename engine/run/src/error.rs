@@ -115,6 +115,16 @@ pub enum RunError {
         /// What can be replayed all the same.
         remedy: String,
     },
+    /// A statement needs what runs, and the directory is only looked at.
+    #[error(
+        "{what} would start what this session leaves at rest ({resting}): run it on a server, or with --jobs, which starts all of it"
+    )]
+    AtRest {
+        /// What was asked for.
+        what: String,
+        /// The names of what would start.
+        resting: String,
+    },
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
@@ -142,6 +152,7 @@ impl RunError {
             Self::Replace { .. } => Code::new("HW4020"),
             Self::Cancelled { .. } => Code::new("HW4025"),
             Self::Gone { .. } => Code::new("HW4026"),
+            Self::AtRest { .. } => Code::new("HW4027"),
             Self::Invalid(_) => Code::new("HW4015"),
             Self::Panicked { .. } => Code::new("HW4017"),
             Self::Closed => Code::new("HW4016"),

@@ -39,6 +39,8 @@ pub enum JobState {
     Finished,
     /// It stopped on an error; see [`JobStatus::error`].
     Failed,
+    /// The directory is only looked at, and its jobs wait to be served.
+    Resting,
 }
 
 impl JobState {
@@ -49,6 +51,7 @@ impl JobState {
             Self::Paused => "paused",
             Self::Finished => "completed",
             Self::Failed => "failed",
+            Self::Resting => "at rest",
         }
     }
 }

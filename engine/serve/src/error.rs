@@ -260,7 +260,7 @@ impl From<RunError> for ApiError {
             | RunError::Actuator { .. }
             | RunError::Replace { .. }
             | RunError::Invalid(_) => StatusCode::BAD_REQUEST,
-            RunError::Cancelled { .. } => StatusCode::CONFLICT,
+            RunError::Cancelled { .. } | RunError::AtRest { .. } => StatusCode::CONFLICT,
             RunError::Gone { .. } => StatusCode::GONE,
             RunError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RunError::Operator { .. }

@@ -61,7 +61,7 @@ pub(crate) struct Replay {
     /// Take a step at a time, at Enter
     #[arg(long, conflicts_with_all = ["diff", "speed"])]
     step: bool,
-    /// Ask these tables outside, or write into them; no others are
+    /// Ask these tables outside, or write into them; no others are. With --data the jobs and connectors of the directory run meanwhile
     #[arg(long, value_name = "TABLE,...", value_delimiter = ',')]
     effects: Vec<String>,
     /// Open this data directory, which no server may have open
@@ -106,8 +106,8 @@ impl Replay {
                     tuning: self.tuning,
                     allowed: Default::default(),
                     log: Default::default(),
-                }
-                .open()?;
+                };
+                let engine = if spec.effects.is_empty() { engine.open_at_rest()? } else { engine.open()? };
                 let said = replay_on(&engine, &spec, format).await;
                 engine.close().await?;
                 said?

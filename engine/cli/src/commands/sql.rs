@@ -19,7 +19,11 @@ Example:
   headwater sql                                   a prompt on the server of this machine
   headwater sql -c 'SELECT COUNT(*) FROM weather' --format json
   headwater sql < weather.sql                     all of a file; it stops at the first error
-  headwater sql --data /tmp/weather               without a server, on a data directory";
+  headwater sql --data /tmp/weather               without a server, on a data directory
+
+On a data directory a session looks: queries read, streams take rows, and what is defined there (jobs, triggers, alarms,
+connectors, archives) stays at rest until it is served. With --jobs it runs as long as the session does. In a directory where
+nothing is defined that runs, what the session defines does.";
 
 /// Run SQL from the command line or standard input, or start a prompt.
 #[derive(Args)]
@@ -31,6 +35,9 @@ pub(crate) struct Sql {
     /// Open this data directory, which no server may have open
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     data: Option<PathBuf>,
+    /// Run the jobs, triggers and connectors of the data directory during the session
+    #[arg(long, requires = "data")]
+    jobs: bool,
     /// Ask this server [default: what HEADWATER_URL says, or http://127.0.0.1:8585]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -45,15 +52,15 @@ impl Sql {
     pub async fn run(self) -> Result<ExitCode> {
         let format = self.format.unwrap_or_else(OutputFormat::usual);
         let session = match self.data {
-            Some(data) => Session::Local(
-                EngineArgs {
+            Some(data) => {
+                let engine = EngineArgs {
                     data,
                     tuning: self.tuning,
                     allowed: Default::default(),
                     log: Default::default(),
-                }
-                .open()?,
-            ),
+                };
+                Session::Local(if self.jobs { engine.open()? } else { engine.open_at_rest()? })
+            }
             None => Session::Remote(Client::of(self.url.as_deref())?),
         };
         let ended = match &self.command {

@@ -20,12 +20,16 @@ impl Inner {
         Ok(self.log.set_hold(info.id, true)?)
     }
 
-    /// Starts archiving, and reads the stream's older rows from the archive.
+    /// Starts archiving, unless the directory is only looked at, and reads the stream's older rows from the archive.
     pub fn start_archive(&self, def: &ArchiveDef) -> Result<()> {
         let info = self.log.stream_named(&def.stream)?;
         let place = Place::open(&self.world, &def.address)?;
-        let log = Arc::clone(self.history.log());
-        let archive = Archive::start(&self.world, log, info, place, settings_of(def), self.runtime.clone());
+        let at_rest = self.state.lock().at_rest;
+        let (world, runtime, settings) = (&self.world, self.runtime.clone(), settings_of(def));
+        let archive = match at_rest {
+            true => Archive::at_rest(world, info, place, &settings, runtime),
+            false => Archive::start(world, Arc::clone(self.history.log()), info, place, settings, runtime),
+        };
         self.history.attach(Arc::clone(&archive));
         self.state.lock().archives.insert(def.name.clone(), archive);
         Ok(())

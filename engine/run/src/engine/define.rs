@@ -260,7 +260,7 @@ pub(crate) fn writes_into(entry: &Entry, stream: &str) -> bool {
     }
 }
 
-fn tag_of(statement: &Statement) -> String {
+pub(super) fn tag_of(statement: &Statement) -> String {
     match statement {
         Statement::CreateStream(_) => "CREATE STREAM".to_owned(),
         Statement::CreateTable(_) => "CREATE TABLE".to_owned(),

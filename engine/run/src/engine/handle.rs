@@ -56,7 +56,7 @@ impl Engine {
             Some(dir) => DiskLog::open(world.clone(), dir, options.log.clone())?,
             None => MemoryLog::new(world.clone()),
         };
-        Ok(Self(Inner::open(world, options, log, connectors, runtime)?))
+        Ok(Self(Inner::open(world, options, log, connectors, runtime, true)?))
     }
 
     /// [`Engine::open`] on a log that is somewhere else: the data directory is for checkpoints and what memory cannot hold.
@@ -66,7 +66,8 @@ impl Engine {
         log: Arc<dyn Log>,
         connectors: Arc<dyn ConnectorHost>,
     ) -> Result<Self> {
-        Ok(Self(Inner::open(world, options, log, connectors, tokio::runtime::Handle::current())?))
+        let runtime = tokio::runtime::Handle::current();
+        Ok(Self(Inner::open(world, options, log, connectors, runtime, true)?))
     }
 
     /// The log.
@@ -108,6 +109,7 @@ impl Engine {
     pub async fn run(&self, parsed: Parsed) -> Result<Answer> {
         let inner = &self.0;
         inner.check_open()?;
+        inner.check_at_rest(&parsed.statement)?;
         let goes_on = match &parsed.statement {
             Statement::Insert(insert) => inner.goes_on(insert).await?,
             _ => false,

@@ -17,7 +17,11 @@ use crate::{JobState, JobStatus};
 impl Inner {
     /// Begins to measure, if the catalog has the stream and nobody measures yet. The stream is there afterwards.
     pub fn measure_jobs(self: &Arc<Self>, catalog: &Catalog) -> Result<()> {
-        if catalog.get(JOB_METRICS).is_none() || self.state.lock().measuring.is_some() {
+        let is_settled = {
+            let state = self.state.lock();
+            state.at_rest || state.measuring.is_some()
+        };
+        if catalog.get(JOB_METRICS).is_none() || is_settled {
             return Ok(());
         }
         self.own_stream(catalog, JOB_METRICS)?;

@@ -21,6 +21,7 @@ mod orders;
 mod procedures;
 mod programs;
 mod query;
+mod rest;
 mod sets;
 mod settings;
 mod show;

@@ -29,13 +29,14 @@ use crate::table::{ReadText, bounded_runtime};
 const CLOCK_GUARD: &str = "clock.guard";
 
 impl Inner {
-    /// Folds the catalog from the log and starts everything.
+    /// Folds the catalog from the log and, unless it is only looked at, starts everything.
     pub fn open(
         world: World,
         options: EngineOptions,
         log: Arc<dyn Log>,
         connectors: Arc<dyn ConnectorHost>,
         runtime: tokio::runtime::Handle,
+        starts: bool,
     ) -> Result<Arc<Self>> {
         let history = History::new(log);
         let log: Arc<dyn Log> = Arc::clone(&history) as _;
@@ -44,7 +45,10 @@ impl Inner {
         state.catalog = reconcile(&*log, &state.catalog)?;
         reconcile_holds(&*log, &state.catalog)?;
         make_own_streams(&*log, connectors.streams())?;
-        keep_records(&*log, options.keep.records)?;
+        state.at_rest = !starts && state.has_what_runs();
+        if starts {
+            keep_records(&*log, options.keep.records)?;
+        }
         let memory = match (&options.data, options.state_memory) {
             (Some(dir), Some(limit)) => Some(spill_to(&world, dir, limit)?),
             _ => None,
@@ -93,6 +97,9 @@ impl Inner {
             {
                 tracing::error!(archive = archive.name, code = %error.code(), %error, "the archive cannot start");
             }
+        }
+        if self.state.lock().at_rest {
+            return Ok(());
         }
         self.start_sets()?;
         for entry in catalog.entries() {

@@ -79,6 +79,8 @@ pub(crate) struct State {
     pub measuring: Option<Task>,
     /// Who notes down what changing views have come to.
     pub noting: Option<Task>,
+    /// The directory is only looked at: what the catalog says should run does not.
+    pub at_rest: bool,
     pub closed: bool,
 }
 

@@ -29,6 +29,9 @@ impl State {
         let paused = paused.filter(|name| !self.unstarted.contains_key(*name));
         let triggers = paused.filter(|name| self.catalog.trigger(name).is_some());
         all.extend(triggers.map(|name| self.paused_status(name, log)));
+        if self.at_rest {
+            all = self.resting_statuses(log);
+        }
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
     }
@@ -41,7 +44,8 @@ impl State {
         if let Some((of, set, _)) = self.set_of(name) {
             return self.status_in(set, name, &self.jobs.get(of)?.status(), set.members.count(), log);
         }
-        let unstarted = self.unstarted_status(name, log);
+        let resting = self.resting_status(name, log);
+        let unstarted = resting.or_else(|| self.unstarted_status(name, log));
         unstarted.or_else(|| self.paused.contains(name).then(|| self.paused_status(name, log)))
     }
 
@@ -76,17 +80,22 @@ impl State {
     /// How a job does that could not start.
     fn unstarted_status(&self, name: &str, log: &dyn Log) -> Option<JobStatus> {
         let reason = self.unstarted.get(name)?;
-        let target = match self.catalog.get(name)? {
+        let target = self.target_of(name)?;
+        let (state, error) = (JobState::Failed, Some(reason.clone()));
+        let rows_out = self.firings_or_none(name, log);
+        Some(JobStatus { state, error, rows_out, ..JobStatus::new(name.to_owned(), target) })
+    }
+
+    /// The stream that a job writes into.
+    pub fn target_of(&self, name: &str) -> Option<String> {
+        Some(match self.catalog.get(name)? {
             // Its connector is not a job.
             Entry::Table(_) => return None,
             Entry::Job(job) => job.target.clone(),
             Entry::Alarm(_) => ALARM_HISTORY.to_owned(),
             Entry::ScalingGroup(_) => SCALING_ACTIVITIES.to_owned(),
             _ => name.to_owned(),
-        };
-        let (state, error) = (JobState::Failed, Some(reason.clone()));
-        let rows_out = self.firings_or_none(name, log);
-        Some(JobStatus { state, error, rows_out, ..JobStatus::new(name.to_owned(), target) })
+        })
     }
 
     /// How a trigger does that has left its set and has not gone on yet.
@@ -95,7 +104,7 @@ impl State {
         JobStatus { state: JobState::Paused, rows_out, ..JobStatus::new(name.to_owned(), name.to_owned()) }
     }
 
-    fn firings_or_none(&self, name: &str, log: &dyn Log) -> u64 {
+    pub(super) fn firings_or_none(&self, name: &str, log: &dyn Log) -> u64 {
         let trigger = self.catalog.trigger(name);
         trigger.and_then(|trigger| self.firings_of(&trigger.name, log)).unwrap_or(0)
     }
