@@ -15,7 +15,7 @@ use headwater_plan::{Catalog, Entry, JOB_METRICS, Planner, Statement, StreamDef,
 use parking_lot::Mutex;
 
 use super::archives::reconcile_holds;
-use super::events::{self, Event};
+use super::events::{self, CATALOG, Event};
 use super::sets::set_named_by;
 use super::state::{Inner, State};
 use super::triggers::DELIVERIES;
@@ -38,6 +38,7 @@ impl Inner {
         runtime: tokio::runtime::Handle,
         starts: bool,
     ) -> Result<Arc<Self>> {
+        check_definitions(&*log)?;
         let history = History::new(log);
         let log: Arc<dyn Log> = Arc::clone(&history) as _;
         let ingest = Arc::new(Ingest::new(world.clone(), Arc::clone(&log))?);
@@ -166,6 +167,19 @@ impl Inner {
         };
         self.state.lock().roles.insert(table.name.clone(), role);
         self.start_connector(table, role)
+    }
+}
+
+/// Refuses a log whose definitions are gone: without them each of its streams would look like one that was dropped.
+fn check_definitions(log: &dyn Log) -> Result<()> {
+    let of_users = log.streams().into_iter().find(|info| !info.spec.name.is_system());
+    match of_users.filter(|_| log.stream_named(CATALOG).is_err()) {
+        None => Ok(()),
+        Some(info) => Err(RunError::Invalid(format!(
+            "{CATALOG} is gone, and {} is there: nothing says any more what was defined. `headwater log dump` reads its rows; restore the \
+             directory, or begin another one with them",
+            info.spec.name
+        ))),
     }
 }
 
