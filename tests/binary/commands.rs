@@ -27,8 +27,8 @@ fn largest_file(data: &str) -> PathBuf {
             Err(_) => found.push((std::fs::metadata(&path).unwrap().len(), path)),
         }
     }
-    // The catalog is as long as there are streams; rows are elsewhere.
-    found.into_iter().filter(|(_, path)| !path.ends_with("catalog.hwc")).max().unwrap().1
+    // The catalog and its copy are as long as there are streams; rows are elsewhere.
+    found.into_iter().filter(|(_, path)| path.extension().is_none_or(|end| end != "hwc")).max().unwrap().1
 }
 
 /// Runs SQL from standard input, and answers the exit code and what was written to both outputs.
@@ -410,4 +410,17 @@ fn log_lines_are_json_if_wanted() {
     let quiet =
         run(&[&arguments[..7], &["--log-level", "error", "-c", "CREATE STREAM t (n BIGINT)"]].concat());
     assert_eq!(String::from_utf8_lossy(&quiet.stderr), "");
+}
+
+#[test]
+fn a_script_shows_what_came_before_an_error_and_in_which_file_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("wrong.sql"));
+    write(&file, "SELECT 41 + 1 AS answer;\nSELECT nope;\n");
+    let file = file.to_str().unwrap();
+    let output = run(&["run", file, "--data", data.to_str().unwrap(), "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "{\"answer\":42}\n");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("at line 2, column 8") && error.contains(&format!("in {file}")), "{error}");
 }

@@ -35,8 +35,11 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// The error for people: code, message, place, hint, page of remedy.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
-    if let Some(error) = sql_error(error) {
-        return error.render();
+    if let Some(of_sql) = sql_error(error) {
+        // What comes before it says in which file it is.
+        let own = of_sql.to_string();
+        let places = error.chain().map(ToString::to_string).take_while(|cause| *cause != own);
+        return places.fold(of_sql.render(), |shown, place| format!("{shown}\n  in {place}"));
     }
     match error_code(error) {
         Some(code) => format!("error {code}: {error:#}\n  help: docs/errors/{code}.md"),

@@ -17,7 +17,7 @@ use crate::state::App;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    #[error("cannot listen on {address}, choose another with --listen")]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -74,8 +74,8 @@ async fn work(engine: &Engine, scripts: Vec<(&PathBuf, String)>, format: OutputF
 
 /// Runs the statements of one text and shows what they answer.
 pub(crate) async fn run_script(engine: &Engine, sql: &str, format: OutputFormat) -> Result<()> {
-    for answer in Box::pin(engine.execute(sql)).await? {
-        match answer {
+    for parsed in headwater_plan::parse(sql)? {
+        match Box::pin(engine.run(parsed)).await? {
             Answer::Rows(rows) => {
                 output::write_stream(rows, format).await?;
             }
