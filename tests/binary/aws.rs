@@ -1,7 +1,7 @@
 //! Kinesis in, DynamoDB out, and an Auto Scaling group, through the binary, which is killed in between.
 
 #[path = "../../connectors/aws/tests/services/peer.rs"]
-mod peer;
+pub mod peer;
 
 use std::path::Path;
 

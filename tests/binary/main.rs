@@ -14,6 +14,13 @@ mod decisions;
 mod deliveries;
 mod demo;
 mod expected;
+#[path = "../../connectors/mqtt/tests/clients/found.rs"]
+#[expect(
+    clippy::print_stdout,
+    dead_code,
+    reason = "it says what was left out, and can more than is needed here"
+)]
+mod found;
 mod kafka;
 mod looking;
 mod mapreduce;
@@ -24,6 +31,7 @@ mod ports;
 mod process;
 mod prompt;
 mod scaling;
+mod secure;
 #[path = "../../connectors/databases/tests/it/server.rs"]
 #[expect(
     clippy::print_stdout,

@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (OBJECTS, &[]),
     (MAPREDUCE, &[CORE, OBJECTS]),
     (LOG, &[CORE]),
-    (ARCHIVE, &[CORE, LOG]),
+    (ARCHIVE, &[CORE, LOG, OBJECTS]),
     (OPERATORS, &[CORE, DECIDE, SEQUENCES]),
     (WASM, &[]),
     (INGEST, &[CORE, LOG]),

@@ -7,6 +7,8 @@
 //! | `aws.credentials.provider` | `AUTO` (unless set: environment, files, the machine's role), `ENV_VAR`, `PROFILE` or `BASIC` |
 //! | `aws.credentials.profile.name` | for `PROFILE`: which one; `AWS_SHARED_CREDENTIALS_FILE` says in which file |
 //! | `aws.credentials.basic.accesskeyid`, `aws.credentials.basic.secretkey` | for `BASIC`; `{{ VARIABLE }}` is taken from the environment |
+//!
+//! `AWS_CA_BUNDLE` names a file in PEM: authorities that may have signed an endpoint's certificate, beside those that the machine trusts.
 
 use std::time::Duration;
 
@@ -17,10 +19,13 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use headwater_connectors::{ConnectorError, Result, fill_from_environment};
 use headwater_core::World;
 use headwater_ingest::Options;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 /// How long one attempt of a request may take; a long poll takes up to 20 s.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -60,6 +65,7 @@ impl Access {
     pub(crate) async fn config(&self) -> Result<SdkConfig> {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(trusted(&std::env::var("AWS_CA_BUNDLE").unwrap_or_default())?)
             .build_https();
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
         let mut loader =
@@ -99,6 +105,32 @@ impl Access {
         }
         Ok(config)
     }
+}
+
+/// Whom clients trust: whom the machine trusts, and the authorities of a file, if one is named. They are looked at here, as the client would
+/// panic at what is none.
+fn trusted(bundle: &str) -> Result<TlsContext> {
+    let mut store = TrustStore::default();
+    if !bundle.is_empty() {
+        let pem = authorities(bundle).map_err(|why| {
+            let reason = format!("AWS_CA_BUNDLE names {bundle}, which cannot be used: {why}");
+            ConnectorError::refused("make an HTTPS client", reason)
+        })?;
+        store = store.with_pem_certificate(pem);
+    }
+    let context = TlsContext::builder().with_trust_store(store).build();
+    context.map_err(|error| ConnectorError::refused("make an HTTPS client", error.to_string()))
+}
+
+/// A file's bytes, if they are authorities in PEM.
+fn authorities(bundle: &str) -> Result<Vec<u8>, String> {
+    let pem = std::fs::read(bundle).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("it has no certificate in PEM".to_owned()) } else { Ok(pem) }
 }
 
 impl Identity {
@@ -230,6 +262,23 @@ mod tests {
             .unwrap();
         assert_eq!(config.region().unwrap().as_ref(), "us-east-2");
         assert_eq!(config.endpoint_url(), Some("http://x"));
+    }
+
+    #[test]
+    fn a_bundle_that_holds_no_authority_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bundle.pem");
+        let told = || trusted(file.to_str().unwrap()).unwrap_err().to_string();
+        assert!(told().contains(&format!("AWS_CA_BUNDLE names {}, which cannot be used", file.display())));
+        for (content, why) in [
+            ("", "no certificate in PEM"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate"),
+        ] {
+            std::io::Write::write_all(&mut std::fs::File::create(&file).unwrap(), content.as_bytes())
+                .unwrap();
+            assert!(told().contains(why), "{}", told());
+        }
+        assert!(trusted("").is_ok());
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use headwater_core::World;
-use object_store::aws::AmazonS3Builder;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
@@ -26,7 +25,7 @@ pub struct Place {
 
 impl Place {
     /// A place by its address: `s3://bucket/prefix`, `file:///directory` or a directory. What S3 needs beside (credentials,
-    /// region, another endpoint) comes from the environment's `AWS_` variables.
+    /// region, another endpoint, a private authority) comes from the environment's `AWS_` variables.
     pub fn open(world: &World, address: &str) -> Result<Self> {
         let invalid = |reason: String| ArchiveError::Invalid(format!("{address}: {reason}"));
         let directory = match address.split_once("://") {
@@ -48,26 +47,11 @@ impl Place {
     }
 
     fn s3(address: &str) -> Result<Self> {
-        let invalid = |reason: String| ArchiveError::Invalid(format!("{address}: {reason}"));
-        let parsed = url::Url::parse(address).map_err(|error| invalid(error.to_string()))?;
-        if parsed.host_str().is_none() {
-            return Err(invalid("write it as s3://bucket/prefix".into()));
-        }
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(ArchiveError::Invalid(
-                "credentials do not belong into an address, which is shown; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into(),
-            ));
-        }
-        let prefix = Path::from_url_path(parsed.path()).map_err(|error| invalid(error.to_string()))?;
         // Whoever calls tries again, and shows that; a store that is away is to be noticed soon.
         let retry =
             RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() };
-        let store = AmazonS3Builder::from_env()
-            .with_bucket_name(parsed.host_str().unwrap_or_default())
-            .with_retry(retry)
-            .build()
-            .map_err(|error| invalid(error.to_string()))?;
-        let store = Arc::new(store);
+        let (store, prefix) = headwater_objects::s3(address, retry)
+            .map_err(|error| ArchiveError::Invalid(error.to_string()))?;
         Ok(Self::new(Arc::clone(&store) as _, Some(store), prefix, address))
     }
 

@@ -4,9 +4,12 @@
 //! from the environment's `AWS_` variables and never from an address, which is shown.
 
 mod location;
+mod profile;
 mod reader;
+mod s3;
 mod split;
 
 pub use location::{Location, Object, ObjectError, Result, fits};
 pub use reader::Reader;
+pub use s3::s3;
 pub use split::{Split, splits};

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::aws::AmazonS3Builder;
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, RetryConfig};
+
+use crate::s3::s3;
 
 /// The result of this crate.
 pub type Result<T, E = ObjectError> = std::result::Result<T, E>;
@@ -85,7 +86,7 @@ impl Location {
         let (store, prefix): (Arc<dyn ObjectStore>, Path) = match parent.split_once("://") {
             None => local(address, parent)?,
             Some(("file", path)) => local(address, path)?,
-            Some(("s3", _)) => s3(address, parent)?,
+            Some(("s3", _)) => bucket(parent)?,
             Some((scheme, _)) => {
                 let reason =
                     format!("objects lie in s3://bucket/prefix or in a directory, not at {scheme}://");
@@ -214,21 +215,11 @@ fn local(address: &str, path: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
     Ok((Arc::new(LocalFileSystem::new()), prefix))
 }
 
-fn s3(address: &str, place: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
-    let invalid = |reason: String| ObjectError::Address { address: address.to_owned(), reason };
-    let parsed = url::Url::parse(place).map_err(|error| invalid(error.to_string()))?;
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        let reason = "credentials do not belong into an address, which is shown; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-        return Err(ObjectError::Address { address: "s3://...".to_owned(), reason: reason.to_owned() });
-    }
-    let Some(bucket) = parsed.host_str() else {
-        return Err(invalid("write it as s3://bucket/prefix".to_owned()));
-    };
-    let prefix = Path::from_url_path(parsed.path()).map_err(|error| invalid(error.to_string()))?;
+fn bucket(place: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
     let retry =
         RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() };
-    let store = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry).build();
-    Ok((Arc::new(store.map_err(|error| invalid(error.to_string()))?), prefix))
+    let (store, prefix) = s3(place, retry)?;
+    Ok((store, prefix))
 }
 
 /// Whether a name fits a pattern, in which `*` is any text and `?` any byte.

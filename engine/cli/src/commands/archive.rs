@@ -21,7 +21,7 @@ Example:
   headwater archive compact s3://bucket/readings --bytes 268435456
   headwater archive restore s3://bucket/readings --data /var/lib/headwater
 
-S3 is reached by the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT.";
+S3 is reached by the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; AWS_REGION, AWS_ENDPOINT, AWS_CA_BUNDLE.";
 
 /// Look at an archive where it lies, check it, tidy it, put it back
 #[derive(Args)]

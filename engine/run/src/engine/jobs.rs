@@ -14,8 +14,8 @@ use headwater_plan::{
     ALARM_HISTORY, Actuator, Catalog, Dataflow, Entry, Query, SCALING_ACTIVITIES, SCALING_PROGRESS, StartAt,
     Tables, Target,
 };
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectStore, RetryConfig};
 
 use super::courses::Course;
 use super::events::{self, Event};
@@ -235,12 +235,21 @@ impl Inner {
         match (&self.options.checkpoints, &self.options.data) {
             (Some(url), _) => {
                 let parsed = url::Url::parse(url).map_err(|error| bad(format!("{url}: {error}")))?;
-                let options = std::env::vars().filter_map(|(key, value)| {
-                    key.starts_with("AWS_").then(|| (key.to_ascii_lowercase(), value))
-                });
-                let (store, prefix) = object_store::parse_url_opts(&parsed, options)
-                    .map_err(|error| bad(format!("{url}: {error}")))?;
-                let store: Arc<dyn ObjectStore> = Arc::from(store);
+                let (store, prefix): (Arc<dyn ObjectStore>, _) = match parsed.scheme() {
+                    "s3" => {
+                        let found = headwater_objects::s3(url, RetryConfig::default());
+                        let (store, prefix) = found.map_err(|error| bad(error.to_string()))?;
+                        (store, prefix)
+                    }
+                    _ => {
+                        let options = std::env::vars().filter_map(|(key, value)| {
+                            key.starts_with("AWS_").then(|| (key.to_ascii_lowercase(), value))
+                        });
+                        let found = object_store::parse_url_opts(&parsed, options);
+                        let (store, prefix) = found.map_err(|error| bad(format!("{url}: {error}")))?;
+                        (Arc::from(store), prefix)
+                    }
+                };
                 Ok(objects(store, prefix.join(job)))
             }
             (None, Some(dir)) => {
