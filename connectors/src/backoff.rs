@@ -10,13 +10,13 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Waits that double from a tenth of a second to half a minute, each cut by up to half at random, so that many who lost the same
 /// server do not all come back at once.
 #[derive(Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The wait after one more failure.
-    pub(crate) fn next(&mut self, world: &World) -> Duration {
+    pub fn next(&mut self, world: &World) -> Duration {
         let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
         self.failures += 1;
         let share = (world.random.next() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -24,7 +24,7 @@ impl Backoff {
     }
 
     /// Begins anew after a success.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 }

@@ -35,6 +35,7 @@ pub use actuate::{
     ACTUATORS, ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, SetWorkers,
     add_actuator, attempts_schema,
 };
+pub use backoff::Backoff;
 pub use connector::{Behind, Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Source};
 pub use deliver::{
     Allowed, DELIVERIES, DeliveryDef, Message, Publisher, PublisherKind, Target, add_publisher,

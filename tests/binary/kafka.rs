@@ -10,16 +10,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::broker::Broker;
-use crate::process::{PATIENCE, Process, Server, headwater};
+use crate::ports::free_port;
+use crate::process::{PATIENCE, Process, Server, headwater, run_well};
 
 /// A broker, and where Kafka's clients are.
-struct Kafka {
-    address: String,
+#[derive(Clone)]
+pub struct Kafka {
+    pub address: String,
     jars: String,
 }
 
 impl Kafka {
-    fn of() -> Option<Self> {
+    pub fn of() -> Option<Self> {
         let variable = |name: &str| std::env::var(name).ok();
         let found = (variable("HEADWATER_TEST_KAFKA"), variable("HEADWATER_TEST_KAFKA_JARS"));
         let (Some(address), Some(jars)) = found else {
@@ -29,7 +31,7 @@ impl Kafka {
         Some(Self { address, jars })
     }
 
-    fn java(&self, class: &str, arguments: &[&str]) -> Command {
+    pub fn java(&self, class: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("java");
         command.args(["-Xmx128m", "-cp", &format!("{}/*", self.jars), class]);
         command.args(["--bootstrap-server", &self.address]).args(arguments).stderr(Stdio::null());
@@ -38,7 +40,13 @@ impl Kafka {
 
     /// Sends lines with Kafka's console producer.
     fn produce(&self, topic: &str, lines: &str) {
-        let mut command = self.java("org.apache.kafka.tools.ConsoleProducer", &["--topic", topic]);
+        self.produce_with(topic, &[], lines);
+    }
+
+    /// The same with more arguments.
+    pub fn produce_with(&self, topic: &str, more: &[&str], lines: &str) {
+        let arguments = [&["--topic", topic], more].concat();
+        let mut command = self.java("org.apache.kafka.tools.ConsoleProducer", &arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
@@ -47,8 +55,15 @@ impl Kafka {
     /// Reads what is committed with Kafka's console consumer: all that comes until nothing more does, at least so much. On a busy machine
     /// the consumer gives up before it has begun.
     fn consume(&self, topic: &str, least: usize) -> Vec<Value> {
-        let found = (0..10).map(|_| self.consume_some(topic)).find(|found| found.len() >= least);
-        found.unwrap_or_else(|| panic!("{topic} does not come to {least} messages"))
+        #[expect(clippy::disallowed_methods, reason = "a test of a process has no World")]
+        let began = Instant::now();
+        loop {
+            let found = self.consume_some(topic);
+            if found.len() >= least {
+                return found;
+            }
+            assert!(began.elapsed() < PATIENCE, "{topic} stays at {} of {least} messages", found.len());
+        }
     }
 
     fn consume_some(&self, topic: &str) -> Vec<Value> {
@@ -123,8 +138,8 @@ async fn a_topic_flows_into_a_stream_and_a_jobs_result_into_a_topic_once_through
     assert_eq!(server.terminate(), Some(0));
 }
 
-/// The log is at the broker: a server with an empty data directory, on another machine perhaps, takes it over, with its streams and
-/// what its jobs have computed; the one before is told.
+/// The log is at the broker: a server with an empty data directory, on another machine perhaps, takes it over, with its streams, what
+/// its jobs have computed, and an archive; the one before is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_in_topics_outlives_its_server_and_its_directory() {
     let Some(kafka) = Kafka::of() else { return };
@@ -153,17 +168,20 @@ async fn a_log_in_topics_outlives_its_server_and_its_directory() {
             .collect::<String>()
     };
     let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let archive = tempfile::tempdir().unwrap();
+    let place = archive.path().join("readings").to_str().unwrap().to_owned();
     let server = serve(dirs[0].path());
     server
-        .sql(
+        .sql(&format!(
             "CREATE STREAM readings (device STRING, ts TIMESTAMP(3), n BIGINT, WATERMARK FOR ts AS ts)
                  PARTITIONED BY (device) WITH (shards = 2, 'clock.guard' = 'none');
              CREATE STREAM per_minute (device STRING, w TIMESTAMP(3), rows_in BIGINT, total BIGINT);
              CREATE JOB counting AS INSERT INTO per_minute
                  SELECT device, window_start, COUNT(*), SUM(n)
                  FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
-                 GROUP BY device, window_start, window_end;",
-        )
+                 GROUP BY device, window_start, window_end;
+             CREATE ARCHIVE old FOR readings TO '{place}' WITH ('sink.rolling-policy.row-count' = 100);"
+        ))
         .await;
     server.post("/v1/streams/readings", &post(0..600)).await;
     let done = "SELECT COUNT(*) AS n FROM per_minute";
@@ -196,7 +214,67 @@ async fn a_log_in_topics_outlives_its_server_and_its_directory() {
     }
     let counted = third.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT n) AS d FROM readings").await;
     assert_eq!(counted, [json!({"n": 1_260, "d": 1_260})]);
+    // What no whole range of a hundred rows is left in each of the two shards.
+    let lag = |rows: &[Value]| {
+        rows.len() == 1 && rows[0]["state"] == "running" && rows[0]["lag"].as_u64() < Some(200)
+    };
+    third.wait_until("SELECT state, lag FROM system.archives", lag).await;
+    let archived = third.rows("SELECT rows FROM system.archives").await[0]["rows"].as_u64().unwrap();
     assert_eq!(third.terminate(), Some(0));
+    let verified = run_well(&["archive", "verify", &place]);
+    assert!(archived > 1_060 && verified.contains(&format!(", {archived} rows; 0 problems")), "{verified}");
+}
+
+/// The broker that keeps the log comes later than the server: it is waited for, which is told to all who ask, and ends when the server is
+/// told to stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_begins_before_the_broker_waits_for_it() {
+    let Some(mut broker) = Broker::start() else { return };
+    broker.kill();
+    let (address, listen) = (broker.address.clone(), format!("127.0.0.1:{}", free_port()));
+    let start = |data: &Path, listen: &str| {
+        let (data, property) = (data.to_str().unwrap(), format!("bootstrap.servers={address}"));
+        let arguments = ["serve", "--listen", listen, "--data", data, "--log", "kafka", "--log-property"];
+        Process::start(&[&arguments[..], &[&property]].concat())
+    };
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let process = start(dirs[0].path(), &listen);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: &str| {
+        let answer =
+            http.get(format!("http://{listen}{path}")).send().await.map_err(|error| error.to_string());
+        let answer = answer?;
+        Ok::<_, String>((answer.status().as_u16(), answer.text().await.map_err(|error| error.to_string())?))
+    };
+    let waits = async {
+        loop {
+            let found = get("/readyz").await;
+            match found {
+                Ok((503, told)) if told.contains("waiting for the broker") => break told,
+                Ok((503, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, waits).await.expect("it says what it waits for");
+    assert!(told.contains("HW6015") && told.contains("HW1017") && told.contains(&address), "{told}");
+    assert_eq!(get("/healthz").await, Ok((200, "ok\n".to_owned())));
+    assert_eq!(get("/v1/streams").await.unwrap().0, 503);
+
+    // Another one is told to stop while it waits.
+    let mut other = start(dirs[1].path(), "127.0.0.1:0");
+    other.wait_for_error("waiting for the broker that keeps the log; trying again");
+    other.signal("TERM");
+    let (code, out, errors) = tokio::task::spawn_blocking(|| other.end()).await.unwrap();
+    assert_eq!((code, out.contains("listening")), (Some(0), false), "{errors}");
+
+    broker.restart();
+    let server = tokio::task::spawn_blocking(|| Server::of(process)).await.unwrap();
+    assert_eq!(get("/readyz").await, Ok((200, "ok\n".to_owned())));
+    server.sql("CREATE STREAM readings (device STRING, n BIGINT)").await;
+    server.post("/v1/streams/readings", &lines(0..300)).await;
+    assert_eq!(server.rows("SELECT COUNT(*) AS n FROM readings").await, [json!({"n": 300})]);
+    assert_eq!(server.terminate(), Some(0));
 }
 
 /// The broker that keeps the log is gone when the server is told to stop: it ends all the same, says what it leaves undone, and has

@@ -137,6 +137,13 @@ impl Process {
         }
     }
 
+    /// Waits until it writes a line that holds this text to standard error.
+    pub fn wait_for_error(&mut self, text: &str) {
+        if self.errors.wait_for(text).is_none() {
+            self.gave_up(text);
+        }
+    }
+
     /// The lines of standard output up to the last one that was waited for.
     pub fn heard(&self) -> &[String] {
         &self.out.heard

@@ -70,6 +70,11 @@ fn error_code(error: &anyhow::Error) -> Option<headwater_core::Code> {
     })
 }
 
+/// Whether the broker that keeps the log could not be reached.
+pub(crate) fn is_away(error: &anyhow::Error) -> bool {
+    code_of(error) == AWAY
+}
+
 fn code_of(error: &anyhow::Error) -> u8 {
     let code = error.chain().find_map(|cause| {
         let log = match cause.downcast_ref::<RunError>() {

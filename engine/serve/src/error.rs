@@ -167,6 +167,13 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::new("HW6015"), message).retry_after(30)
     }
 
+    /// The log is not open yet.
+    pub fn opening(waits_for: Option<&str>) -> Self {
+        let waits_for = waits_for.map(|what| format!(": {what}")).unwrap_or_default();
+        let message = format!("the server is opening its log{waits_for}");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::new("HW6015"), message).retry_after(5)
+    }
+
     /// A part of the server failed in a way that it should not.
     pub fn internal(reason: impl std::fmt::Display) -> Self {
         Self::new(

@@ -21,7 +21,7 @@ pub(crate) async fn alive() -> &'static str {
     get, path = "/readyz", tag = "health",
     responses(
         (status = 200, description = "requests can be served", body = String),
-        (status = 503, description = "the log cannot write, or the server is stopping", body = ErrorBody),
+        (status = 503, description = "the log is not open yet or cannot write, or the server is stopping", body = ErrorBody),
     ),
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {

@@ -14,6 +14,7 @@
 mod append;
 mod body;
 mod error;
+mod gate;
 mod health;
 mod jobs;
 mod listener;

@@ -102,7 +102,7 @@ impl Broker {
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "it runs");
         let mut child = self.java(&["kafka.Kafka"]).spawn().unwrap();
-        for _ in 0..1_800 {
+        for _ in 0..3_000 {
             if TcpStream::connect(&self.address).is_ok() {
                 self.child = Some(child);
                 return;

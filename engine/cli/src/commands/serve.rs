@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use headwater_connectors::Backoff;
+use headwater_core::World;
 use headwater_run::Engine;
 use headwater_serve::{ServeOptions, Server};
 
 use crate::config::Config;
+use crate::exit;
 use crate::gateways::Gateways;
 use crate::log_place::{LogArgs, LogPlace};
 use crate::open::{EngineArgs, Tuning};
@@ -28,6 +31,9 @@ Only this machine can connect unless --listen says otherwise; there is no passwo
 
 /// How long a log that is kept elsewhere is waited for once the server is to stop.
 const LOG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a server says that cannot begin.
+const WAITING: &str = "waiting for the broker that keeps the log";
 
 /// Run the engine and serve HTTP until told to stop.
 #[derive(Args)]
@@ -80,9 +86,17 @@ impl Serve {
 
         let mut gateways = Gateways::new((self.wamp, config.wamp), (self.mqtt, config.mqtt))?;
 
-        let engine = EngineArgs { data: data.clone(), tuning, allowed, log }.open()?;
+        let server = Server::listen(options).await?;
+        // Whoever sees that it listens may tell it to stop.
+        let mut stop = Box::pin(Stop::listen()?.requested());
+        let args = EngineArgs { data: data.clone(), tuning, allowed, log };
+        let engine = tokio::select! {
+            opened = open(args, &server) => opened?,
+            // What was begun is left as if the process had been killed; nothing was acknowledged.
+            () = &mut stop => return Ok(ExitCode::SUCCESS),
+        };
         let served = match gateways.start(&engine, &data).await {
-            Ok(()) => serve(&engine, options).await,
+            Ok(()) => serve(server, &engine, stop).await,
             Err(error) => Err(error),
         };
         gateways.stop().await;
@@ -91,14 +105,28 @@ impl Serve {
     }
 }
 
-async fn serve(engine: &Engine, options: ServeOptions) -> Result<()> {
-    let server = Server::bind(engine.clone(), options).await?;
-    // Whoever reads that it listens may tell it to stop.
-    let stop = Stop::listen()?;
+/// Opens the engine. A broker that keeps the log and cannot be reached is waited for.
+async fn open(args: EngineArgs, server: &Server) -> Result<Engine> {
+    let (world, mut backoff) = (World::real(), Backoff::default());
+    loop {
+        let args = args.clone();
+        let away = match tokio::task::spawn_blocking(move || args.open()).await? {
+            Err(error) if exit::is_away(&error) => exit::coded(&error),
+            opened => return opened,
+        };
+        let pause = backoff.next(&world);
+        tracing::warn!(away, "{WAITING}; trying again in {pause:.1?}");
+        server.waits_for(format!("{WAITING}: {away}"));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn serve(server: Server, engine: &Engine, stop: impl Future<Output = ()>) -> Result<()> {
+    server.open(engine.clone());
     output::say(format_args!("listening on http://{}", server.address()))?;
     let log = Arc::clone(engine.log());
     let stopping = async move {
-        stop.requested().await;
+        stop.await;
         log.limit_waits(LOG_PATIENCE);
     };
     Ok(server.run(stopping).await?)

@@ -13,6 +13,24 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// An engine in memory.
+pub fn engine() -> Engine {
+    let options = EngineOptions {
+        data: None,
+        workers: 1,
+        checkpoint_interval: Duration::from_secs(3600),
+        checkpoints: None,
+        state_memory: None,
+        query_memory: None,
+        step_rows_max: 10_000,
+        step_bytes_max: 1 << 20,
+        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
+        keep: headwater_run::Keep::default(),
+        log: DiskLogOptions::default(),
+    };
+    Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap()
+}
+
 /// A running server and a client of it.
 pub struct TestServer {
     pub url: String,
@@ -30,20 +48,7 @@ impl TestServer {
 
     /// A server whose bounds are changed by `change`.
     pub async fn start_with(change: impl FnOnce(&mut ServeOptions)) -> Self {
-        let options = EngineOptions {
-            data: None,
-            workers: 1,
-            checkpoint_interval: Duration::from_secs(3600),
-            checkpoints: None,
-            state_memory: None,
-            query_memory: None,
-            step_rows_max: 10_000,
-            step_bytes_max: 1 << 20,
-            threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-            keep: headwater_run::Keep::default(),
-            log: DiskLogOptions::default(),
-        };
-        let engine = Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap();
+        let engine = engine();
         let mut options = ServeOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         change(&mut options);
         let server = Server::bind(engine.clone(), options).await.unwrap();

@@ -1,8 +1,11 @@
 //! Health, readiness, metrics and the API's document.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
+use headwater_serve::{ServeOptions, Server};
 use serde_json::Value;
 
-use crate::server::{TestServer, failure, json};
+use crate::server::{TestServer, engine, failure, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_readiness_are_told() {
@@ -14,6 +17,32 @@ async fn health_and_readiness_are_told() {
     let wrong = server.http.delete(format!("{}/v1/streams", server.url)).send().await.unwrap();
     assert_eq!(failure(wrong).await, (405, "HW6008".to_owned()));
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_log_is_open_the_process_is_alive_and_not_ready() {
+    let options = ServeOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let server = Server::listen(options).await.unwrap();
+    let url = format!("http://{}", server.address());
+    // One connection throughout.
+    let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1).build().unwrap();
+    let get = async |path: &str| http.get(format!("{url}{path}")).send().await.unwrap();
+    assert_eq!(get("/healthz").await.text().await.unwrap(), "ok\n");
+    for path in ["/readyz", "/metrics", "/v1/streams", "/nothing"] {
+        assert_eq!(failure(get(path).await).await, (503, "HW6015".to_owned()), "{path}");
+    }
+    server.waits_for("waiting for somebody");
+    let told = get("/readyz").await;
+    assert_eq!(told.headers()["retry-after"], "5");
+    assert!(told.text().await.unwrap().contains("opening its log: waiting for somebody"));
+    let foreign = http.get(format!("{url}/healthz")).header("origin", "http://elsewhere.example");
+    assert_eq!(failure(foreign.send().await.unwrap()).await, (403, "HW6012".to_owned()));
+
+    server.open(engine());
+    assert_eq!(get("/readyz").await.text().await.unwrap(), "ok\n");
+    assert_eq!(get("/v1/streams").await.status(), 200);
+    server.run(std::future::ready(())).await.unwrap();
+    assert!(http.get(&url).send().await.is_err(), "nobody listens");
 }
 
 #[tokio::test(flavor = "multi_thread")]
