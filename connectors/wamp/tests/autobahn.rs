@@ -82,25 +82,29 @@ async fn router() -> (Running, u16) {
     (listener.serve(Router::new(World::real(), options)), port)
 }
 
-/// Runs a script for each framework, transport and serializer.
-async fn check(script: &str) {
+/// Every transport with every serializer.
+const ALL: [(&str, &str); 6] =
+    [("ws", "json"), ("ws", "msgpack"), ("ws", "cbor"), ("rs", "json"), ("rs", "msgpack"), ("rs", "cbor")];
+
+/// Those that put several messages into one of a WebSocket's.
+const BATCHED: [(&str, &str); 3] =
+    [("ws", "json.batched"), ("ws", "msgpack.batched"), ("ws", "cbor.batched")];
+
+/// Runs a script for each framework, by these transports and serializers.
+async fn check(script: &str, ways: &[(&str, &str)]) {
     let Some(python) = python() else { return };
     let (running, port) = router().await;
     let mut children = Vec::new();
     for framework in ["asyncio", "twisted"] {
-        for transport in ["ws", "rs"] {
-            for serializer in ["json", "msgpack", "cbor"] {
-                let mut command = Command::new(&python);
-                command
-                    .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/autobahn").join(script))
-                    .args([framework, &format!("{transport}://127.0.0.1:{port}"), serializer]);
-                let what = format!("{framework} {transport} {serializer}");
-                // One after the other: sessions of others would be seen by the meta API.
-                children.push((
-                    what,
-                    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap(),
-                ));
-            }
+        for (transport, serializer) in ways {
+            let mut command = Command::new(&python);
+            command
+                .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/autobahn").join(script))
+                .args([framework, &format!("{transport}://127.0.0.1:{port}"), serializer]);
+            let what = format!("{framework} {transport} {serializer}");
+            // One after the other: sessions of others would be seen by the meta API.
+            children
+                .push((what, tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()));
         }
     }
     running.stop().await;
@@ -114,12 +118,12 @@ async fn check(script: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn applications_do_what_they_are_used_to() {
-    check("everything.py").await;
+    check("everything.py", &[&ALL[..], &BATCHED[..]].concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_can_prove_who_they_are_in_every_way() {
-    check("authenticate.py").await;
+    check("authenticate.py", &ALL).await;
 }
 
 /// Where Autobahn for JavaScript is, if it is there with a Node.js that has WebSockets.

@@ -36,7 +36,9 @@ from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSeri
 
 
 def serializers():
-    return [{"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}[SERIALIZER]()]
+    name, _, batched = SERIALIZER.partition(".")
+    kinds = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
+    return [kinds[name](batched=bool(batched))]
 
 
 class Denied(Exception):

@@ -105,8 +105,17 @@ async fn receivers_can_be_chosen() {
         a> [16,8,{"eligible_authrole":["anonymous"],"exclude":["$c"]},"t",[8]]
         b< [36,"$sub","*",{},[8]]
         c quiet
-        a> [16,9,{"acknowledge":true,"exclude":["me"]},"t"]
-        a< [8,16,9,{},"wamp.error.invalid_argument",["*"]]
+        a> [48,9,{},"wamp.session.get",["$b"]]
+        a< [50,9,{},[{"session":"$b","authid":"$bob","authrole":"*","authmethod":"*","authprovider":"*","transport":"*"}]]
+        a> [16,10,{"exclude_authid":["$bob"]},"t",[10]]
+        c< [36,"$sub","*",{},[10]]
+        a> [16,11,{"eligible_authid":["$bob","nobody"]},"t",[11]]
+        b< [36,"$sub","*",{},[11]]
+        a> [16,12,{"eligible_authid":["$bob"],"exclude_authid":["$bob"]},"t"]
+        b quiet
+        c quiet
+        a> [16,13,{"acknowledge":true,"exclude":["me"]},"t"]
+        a< [8,16,13,{},"wamp.error.invalid_argument",["*"]]
         "#,
     )
     .await;

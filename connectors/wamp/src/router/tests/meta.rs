@@ -61,6 +61,20 @@ async fn sessions_can_be_ended_but_not_by_themselves() {
         d< [6,{},"wamp.close.killed"]
         a> [48,6,{},"wamp.session.list"]
         a< [50,6,{},[["$a"]]]
+        e joins
+        f joins
+        a> [48,7,{},"wamp.session.get",["$e"]]
+        a< [50,7,{},[{"session":"$e","authid":"$eve","authrole":"anonymous","authmethod":"*","authprovider":"*","transport":"*"}]]
+        a> [48,8,{},"wamp.session.kill_by_authid",["$eve"]]
+        a< [50,8,{},[["$e"]]]
+        e< [6,{},"wamp.close.killed"]
+        f quiet
+        a> [48,9,{},"wamp.session.kill_by_authrole",["admin"]]
+        a< [50,9,{},[0]]
+        a> [48,10,{},"wamp.session.kill_by_authrole",["anonymous"],{"reason":"com.enough"}]
+        a< [50,10,{},[1]]
+        f< [6,{},"com.enough"]
+        a quiet
         "#,
     )
     .await;

@@ -4,6 +4,7 @@
 //!  a joins                          HELLO and WELCOME; $a is the id of its session from now on
 //!  a joins without callee.call_canceling
 //!  a joins as tina                  by its ticket, which is its name
+//!  a joins with little room         takes no message of more than 4 KiB, such as one with $long in it
 //!  a> [32,1,{},"com.topic"]         a says this
 //!  a< [33,1,"$sub"]                 the router answers a with this; $sub is bound here, or compared
 //!  a< [17,1,"*"]                    * is anything
@@ -43,7 +44,8 @@ pub(super) async fn play_with(setup: RealmSetup, script: &str) {
 
 /// Plays a conversation with a router.
 pub(super) async fn play_on(router: Arc<Router>, script: &str) {
-    let mut play = Play { router, peers: BTreeMap::new(), bound: BTreeMap::new() };
+    let bound = BTreeMap::from([("long".to_owned(), json!("x".repeat(8 << 10)))]);
+    let mut play = Play { router, peers: BTreeMap::new(), bound };
     for (at, line) in script.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() {
@@ -107,7 +109,7 @@ impl Play {
         let connection = Connection::new(
             Arc::clone(&self.router),
             Serializer::Json,
-            1 << 20,
+            if how == "with little room" { 4 << 10 } else { 1 << 20 },
             Dict::new().with("type", "script"),
         );
         self.peers.insert(name.to_owned(), Speaker { connection, heard: VecDeque::new(), next: Next::GoOn });
