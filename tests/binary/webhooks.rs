@@ -171,3 +171,50 @@ async fn the_rate_and_the_lag_are_measured() {
     assert_eq!(shown[0]["rows"], 0, "{shown:?}");
     assert_eq!(server.terminate(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_posts_nothing_that_was_not_asked_for_by_name() {
+    let outside = Shared::default();
+    let url = start(&outside).await;
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::serve(data.path());
+    let values: Vec<_> = (0..10).map(|n| format!("({n})")).collect();
+    server
+        .sql(&format!(
+            "CREATE STREAM readings (n BIGINT) WITH (shards = 1);
+             CREATE TABLE hooked (n BIGINT) WITH (connector = 'webhook', endpoint = '{url}/hook');
+             CREATE TABLE again (n BIGINT) WITH (connector = 'webhook', endpoint = '{url}/hook');
+             CREATE JOB pass AS INSERT INTO hooked SELECT n FROM readings;
+             INSERT INTO readings VALUES {}",
+            values.join(", ")
+        ))
+        .await;
+    let are_posted = async |numbers: Vec<u64>| {
+        until("they are posted", || {
+            let posted = posted(&outside);
+            if posted == numbers { Ok(()) } else { Err(posted) }
+        })
+        .await;
+    };
+    are_posted((0..10).collect()).await;
+
+    assert_eq!(server.rows("REPLAY JOB pass").await.len(), 10);
+    let refused = server.refusal("REPLAY JOB pass INTO again").await.to_string();
+    assert!(refused.contains("WITH EFFECTS (again)"), "{refused}");
+    // What comes after them shows that nothing of the replays was on its way.
+    server.sql("INSERT INTO hooked VALUES (100); INSERT INTO again VALUES (101)").await;
+    let mut expected: Vec<u64> = (0..10).chain([100, 101]).collect();
+    are_posted(expected.clone()).await;
+
+    // A table that was written into is no place for a replay.
+    server
+        .sql(&format!(
+            "CREATE TABLE anew (n BIGINT) WITH (connector = 'webhook', endpoint = '{url}/hook');
+             REPLAY JOB pass INTO anew WITH EFFECTS (anew)"
+        ))
+        .await;
+    expected.extend(0..10);
+    expected.sort_unstable();
+    are_posted(expected).await;
+    assert_eq!(server.terminate(), Some(0));
+}
