@@ -177,6 +177,7 @@ impl Server {
                 "-ip=127.0.0.1",
                 "-ip.bind=127.0.0.1",
                 "-s3",
+                "-master.telemetry=false",
                 "-master.volumeSizeLimitMB=64",
                 "-volume.max=8",
             ])
