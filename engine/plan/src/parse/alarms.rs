@@ -22,7 +22,7 @@ use super::create::{if_not_exists, new_name};
 use super::given::Options;
 use super::options::duration;
 use super::reader::Reader;
-use super::statements::read_time;
+use super::statements::{read_time, replaces};
 use crate::decision::{AlarmDef, AlarmOn, Metric, MetricFrom, OfStream};
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Position;
@@ -35,6 +35,13 @@ pub(super) fn read_alarm(reader: &mut Reader, or_replace: bool) -> Result<Statem
     let if_not_exists = if_not_exists(reader);
     let name = new_name(reader, "a name")?;
     let (on, report) = if composite { read_composite(reader)? } else { read_metric_alarm(reader)? };
+    if reader.sees("EXECUTE") {
+        return Err(reader.expected("';' or the end").hint(format!(
+            "a trigger tells of it: CREATE TRIGGER t ON system.alarm_history PARTITION BY (alarm, dimensions) \
+             WHEN changed AND alarm = '{}' EXECUTE ...",
+            name.value
+        )));
+    }
     let definition = AlarmDef { name: name.value.clone(), on, report };
     Ok(Statement::CreateAlarm(CreateAlarm { name, definition, or_replace, if_not_exists }))
 }
@@ -204,7 +211,7 @@ pub(super) fn read_set_state(reader: &mut Reader) -> Result<Statement> {
     let name = reader.name("an alarm")?;
     let dimensions =
         if reader.take_words("FOR") { Some(reader.string("dimensions such as 'host=a'")?) } else { None };
-    reader.expect_words("SET STATE")?;
+    reader.expect_words("SET STATE").map_err(|error| error.hint(replaces("ALARM")))?;
     let at = reader.position();
     let text = reader.string("a state: 'OK', 'ALARM' or 'INSUFFICIENT_DATA'")?;
     let state = AlarmState::parse(&text.to_uppercase()).ok_or_else(|| {

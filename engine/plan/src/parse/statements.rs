@@ -161,8 +161,10 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
     if reader.take_words("SCALING GROUP") {
         return read_alter_group(reader);
     }
-    if !reader.take_words("TABLE") {
-        reader.expect_words("STREAM")?;
+    if !reader.take_words("TABLE") && !reader.take_words("STREAM") {
+        let replaced = ["JOB", "TRIGGER", "SCALING POLICY", "MATERIALIZED VIEW", "VIEW", "FUNCTION"];
+        let hint = replaced.into_iter().find(|kind| reader.sees(kind)).map(replaces);
+        return Err(reader.expected("STREAM, TABLE, ALARM, COMPOSITE ALARM or SCALING GROUP").hint_if(hint));
     }
     let if_exists = reader.take_words("IF EXISTS");
     let name = reader.name("a stream")?;
@@ -186,6 +188,11 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
         return Err(reader.expected("ADD COLUMN or SET"));
     };
     Ok(Statement::AlterStream(AlterStream { name, change, if_exists }))
+}
+
+/// How what is there gets another definition.
+pub(super) fn replaces(kind: &str) -> String {
+    format!("CREATE OR REPLACE {kind} gives it another definition")
 }
 
 fn read_show(reader: &mut Reader) -> Result<Statement> {

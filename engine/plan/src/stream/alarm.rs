@@ -77,7 +77,8 @@ impl Lower<'_> {
             );
             let error = SqlError::new(Mistake::Definition, message);
             return Err(refused(
-                error.hint("a composite alarm is over alarms with the same dimensions in the same order"),
+                error.hint("a composite alarm is over alarms with the same dimensions in the same order; an alarm of one metric \
+                     alone has WHERE in the place of DIMENSIONS"),
             ));
         }
         let (inputs, histories): (Vec<String>, Vec<Alarmed>) = alarms.into_iter().unzip();
