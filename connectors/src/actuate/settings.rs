@@ -37,7 +37,7 @@ pub(crate) struct Made {
 
 /// Makes an actuator. An option that nobody knows is an error. The context's group is that of the definition.
 pub(crate) fn make(def: &ActuatorDef, context: ActuatorContext) -> Result<Made> {
-    let mut options = Options::new(format!("scaling group {}", def.group), def.options.iter());
+    let mut options = Options::new("the actuator", def.options.iter());
     let retry = Retry {
         attempts: options.parse_with("attempts", positive)?.unwrap_or(16),
         first: options.duration("retry.first")?.unwrap_or(Duration::from_secs(1)),
