@@ -107,6 +107,11 @@ async fn queries_read_archive_and_log_as_one_table() {
         let some = "SELECT device, count(*), min(value), max(value) FROM readings \
              WHERE ts >= to_timestamp(6000) AND ts < to_timestamp(12000) AND device = 'd3' GROUP BY device";
         assert_eq!(rows(&engine, some).await, ["d3 20 103 198"]);
+        // What sequences keep of a group is put together of what lies in the archive and what lies in the log.
+        let sequences = "SELECT sequenceCount('(?1)(?t<=60)(?2)')(ts, value % 10 = 3, value % 10 = 4), \
+             windowFunnel(240, 'strict_increase')(ts, value % 10 = 3, value % 10 = 5, value % 10 = 8), \
+             sequence_count(device, 'd3', 'lines') FROM readings";
+        assert_eq!(rows(&engine, sequences).await, ["110 2 220"]);
         let ends = "SELECT value FROM readings WHERE value < 3 OR value >= 1098 ORDER BY _arrival, value";
         assert_eq!(rows(&engine, ends).await, ["0", "1", "2", "1098", "1099"]);
         let plan = rows(&engine, &format!("EXPLAIN ANALYZE {some}")).await.join("\n");
@@ -146,8 +151,16 @@ async fn jobs_and_replays_start_in_the_archive() {
          FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY device, window_start, window_end",
     )
     .await;
+    query(
+        &engine,
+        "CREATE MATERIALIZED VIEW pairs AS SELECT device, sequenceCount('(?1)(?t<=300)(?2)')(ts, value % 10 < 5, value % 10 > 4) AS n \
+         FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY device, window_start, window_end",
+    )
+    .await;
     engine.end_stream("readings").await.unwrap();
     wait_until(&engine, "SELECT sum(n), sum(total) FROM hours", "1000 499500").await;
+    // Each device has a value each five minutes, every second of which is the second of a pair: six pairs an hour.
+    wait_until(&engine, "SELECT count(*), sum(n), max(n) FROM pairs", "85 500 6").await;
     let oracle = "SELECT device, date_trunc('hour', ts), count(*), sum(value) FROM readings GROUP BY 1, 2 ORDER BY 1, 2";
     let hours = "SELECT device, window_start, n, total FROM hours ORDER BY 1, 2";
     assert_eq!(rows(&engine, hours).await, rows(&engine, oracle).await);

@@ -70,3 +70,37 @@ async fn a_job_goes_on_from_a_checkpoint_in_a_bucket() {
     until(&engine, |job| job.rows_out == 2).await;
     engine.close().await.unwrap();
 }
+
+/// Lines of objects, one of them compressed, are counted where they lie.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_objects_are_counted_where_they_lie() {
+    if std::env::var("HEADWATER_TEST_S3").is_err() {
+        println!("left out: HEADWATER_TEST_S3 names no server");
+        return;
+    }
+    let base = format!("s3://headwater-tests/lines-{}", std::process::id());
+    let place = headwater_objects::Location::parse(&base).unwrap();
+    // What `gzip` makes of "ERROR two ERROR" and "ok".
+    let packed: &[u8] =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x73\x0d\x0a\xf2\x0f\x52\x28\x29\xcf\x57\x70\x05\xb1\xb8\
+        \xf2\xb3\x01\x37\x5c\xda\x4b\x12\x00\x00\x00";
+    let objects = [
+        ("2026-03-01.txt", b"ERROR one\nok\naaaa\n".as_slice()),
+        ("2026-03-02.txt.gz", packed),
+        ("other.txt", b"ERROR\n"),
+    ];
+    for (name, bytes) in objects {
+        place.put(name, bytes.to_vec().into()).await.unwrap();
+    }
+    let engine = Engine::open(World::real(), crate::machine::in_memory(), Arc::new(NoConnectors)).unwrap();
+    let counts = format!(
+        "SELECT count(*), sequence_count(line, 'ERROR', 'lines'), sequence_count(line, 'ERROR'), sequence_count(line, 'aa', 'overlapping') \
+         FROM read_text('{base}/2026-03-*')"
+    );
+    let answers = engine.execute(&counts).await.unwrap();
+    let Some(headwater_run::Answer::Rows(rows)) = answers.into_iter().last() else { panic!("no rows") };
+    let batches: Vec<_> = futures::TryStreamExt::try_collect(rows).await.unwrap();
+    let counted: Vec<String> = batches.iter().flat_map(crate::machine::text_of).collect();
+    assert_eq!(counted, ["5 2 3 3"]);
+    engine.close().await.unwrap();
+}
