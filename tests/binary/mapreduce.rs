@@ -28,6 +28,47 @@ fn there_may_be_more_files_of_input_than_a_process_may_open() {
     assert_eq!(counted, expect.collect::<Vec<_>>());
 }
 
+/// The most memory, in bytes, that the process had until its reducer had got all lines, which passed through `--memory`.
+#[cfg(target_os = "linux")]
+fn peak(memory: &str, input: &str, combiner: Option<&str>, output: &str) -> u64 {
+    // Of the process that started the reducer.
+    let measures = "sh -c 'cat > /dev/null && grep VmHWM /proc/$PPID/status'";
+    let mut arguments =
+        vec!["mapreduce", "--mapper", "cat", "--reducer", measures, "--reducers", "1", "--tasks", "1"];
+    arguments.extend(["--split", "1GB", "--memory", memory, "--input", input, "--output", output]);
+    arguments.extend(combiner.iter().flat_map(|combiner| ["--combiner", combiner]));
+    run_well(&arguments);
+    let measured = std::fs::read_to_string(Path::new(output).join("part-00000")).unwrap();
+    let kilobytes = measured.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+    kilobytes.unwrap_or_else(|| panic!("{measured}")) << 10
+}
+
+/// Forty times as many lines as the memory for them holds: they are sorted on disk, so that the process needs no more than with a few
+/// lines but for what it reads and writes ahead. With room for them it has all in memory, which the measurement sees.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_bounded_however_much_there_is_to_sort() {
+    const LINES: u64 = 2_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let lines = |lines: u64| {
+        let line = |n: u64| format!("{:020}\t{n:060}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        (0..lines).map(line).collect::<String>()
+    };
+    write(&dir.path().join("few"), &lines(1000));
+    write(&dir.path().join("many"), &lines(LINES));
+    let bytes = std::fs::metadata(at("many")).unwrap().len();
+    assert!(bytes > 40 * (4 << 20), "{bytes}");
+
+    let few = peak("4MB", &at("few"), None, &at("out0"));
+    let bounded = peak("4MB", &at("many"), None, &at("out1"));
+    let combined = peak("4MB", &at("many"), Some("cat"), &at("out2"));
+    let all = peak("1GB", &at("many"), None, &at("out3"));
+    let more = [bounded, combined, all].map(|peak| peak.saturating_sub(few));
+    assert!(more[0] < bytes / 2 && more[1] < bytes / 2, "{more:?} of {bytes}");
+    assert!(more[2] > bytes, "{more:?} of {bytes}");
+}
+
 const MAP: &str = "#!/usr/bin/env python3
 import sys
 for line in sys.stdin:
