@@ -97,6 +97,18 @@ impl Entry {
         }
     }
 
+    /// Whether a job reads streams for it, step by step.
+    pub fn has_job(&self) -> bool {
+        matches!(
+            self,
+            Self::Job(_)
+                | Self::MaterializedView(_)
+                | Self::Trigger(_)
+                | Self::Alarm(_)
+                | Self::ScalingGroup(_)
+        )
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         match self {

@@ -192,14 +192,18 @@ pub trait ConnectorHost: Send + Sync {
     /// Checks a table's options for a role; the message names what is wrong.
     fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String>;
     /// The only role that the connector or the option `type` leaves, whatever else is wrong with the table.
-    fn only_role(&self, table: &StreamDef) -> Option<Role>;
+    fn only_role(&self, _table: &StreamDef) -> Option<Role> {
+        None
+    }
     /// Starts a table's connector. `ended` is called once when a bounded source has delivered everything.
     fn start(
         &self,
         table: ConnectorTable,
-        ingest: Arc<headwater_ingest::Ingest>,
-        ended: Box<dyn FnOnce() + Send>,
-    ) -> Result<Box<dyn RunningConnector>>;
+        _ingest: Arc<headwater_ingest::Ingest>,
+        _ended: Box<dyn FnOnce() + Send>,
+    ) -> Result<Box<dyn RunningConnector>> {
+        Err(crate::RunError::Connector { table: table.def.name.clone(), reason: "no connectors here".into() })
+    }
     /// A table in which jobs look rows up: they want these columns of the rows that have certain values in those of `key`. Touches nothing
     /// outside; the message names what is wrong.
     fn look_up(
@@ -211,7 +215,9 @@ pub trait ConnectorHost: Send + Sync {
         Err(format!("table {}: this engine was opened without tables to look rows up in", table.name))
     }
     /// Forgets where the source and the sink of a table stand, which is dropped or new.
-    fn forget(&self, table: &str, ingest: &Arc<headwater_ingest::Ingest>) -> Result<()>;
+    fn forget(&self, _table: &str, _ingest: &Arc<headwater_ingest::Ingest>) -> Result<()> {
+        Ok(())
+    }
     /// Checks what a trigger wants delivered when it is created; the message names what is wrong.
     fn validate_delivery(&self, _delivery: &TriggerDelivery) -> std::result::Result<(), String> {
         Err(NO_DELIVERIES.to_owned())
@@ -268,25 +274,5 @@ pub struct NoConnectors;
 impl ConnectorHost for NoConnectors {
     fn validate(&self, table: &ConnectorTable) -> std::result::Result<(), String> {
         Err(format!("table {}: this engine was opened without connectors", table.def.name))
-    }
-
-    fn only_role(&self, _table: &StreamDef) -> Option<Role> {
-        None
-    }
-
-    fn forget(&self, _table: &str, _ingest: &Arc<headwater_ingest::Ingest>) -> Result<()> {
-        Ok(())
-    }
-
-    fn start(
-        &self,
-        table: ConnectorTable,
-        _ingest: Arc<headwater_ingest::Ingest>,
-        _ended: Box<dyn FnOnce() + Send>,
-    ) -> Result<Box<dyn RunningConnector>> {
-        Err(crate::RunError::Connector {
-            table: table.def.name.to_string(),
-            reason: "no connectors here".into(),
-        })
     }
 }

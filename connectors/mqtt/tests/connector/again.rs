@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
-use headwater_connectors::{Allowed, ConnectorDef, Context, Parking, Pulled, Source, registry};
+use headwater_connectors::{ConnectorDef, Context, Pulled, Source, registry};
 use headwater_core::World;
-use headwater_ingest::{FormatOptions, Options, Payload};
+use headwater_ingest::{Options, Payload};
 use socket2::SockRef;
 
 use crate::lab::{Lab, runtime};
@@ -18,21 +18,9 @@ const MESSAGES: usize = 150;
 /// A source that no supervisor drives.
 fn by_hand(lab: &Lab, def: &ConnectorDef) -> Box<dyn Source> {
     let info = lab.ingest.log().stream_named("events").unwrap();
-    let context = Context {
-        world: World::real(),
-        name: "by_hand".to_owned(),
-        stream: info.spec.name.clone(),
-        stream_id: info.id,
-        created: headwater_core::EventTime(0),
-        schema: info.spec.schema.clone(),
-        key: Vec::new(),
-        event_time: None,
-        metadata: BTreeMap::new(),
-        format: None,
-        format_options: FormatOptions::default(),
-        parking: Parking::default(),
-        allowed: Allowed::default(),
-    };
+    let spec = &info.spec;
+    let context =
+        Context { stream_id: info.id, ..Context::of(World::real(), spec.name.clone(), spec.schema.clone()) };
     registry::make_source("mqtt", context, Options::new("test", def.options.clone())).unwrap()
 }
 

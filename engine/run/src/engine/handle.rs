@@ -325,16 +325,9 @@ impl Engine {
             let all = state.statuses(&*self.0.log).into_iter();
             let last =
                 all.filter(|status| status.target == target).all(|status| status.state == JobState::Finished);
-            let read = state.catalog.entries().any(|entry| {
-                matches!(
-                    entry,
-                    Entry::Job(_)
-                        | Entry::MaterializedView(_)
-                        | Entry::Trigger(_)
-                        | Entry::Alarm(_)
-                        | Entry::ScalingGroup(_)
-                ) && inputs_of_entry(&state.catalog, entry).contains(&target)
-            });
+            let reads =
+                |entry: &Entry| entry.has_job() && inputs_of_entry(&state.catalog, entry).contains(&target);
+            let read = state.catalog.entries().any(reads);
             (target, last && read)
         };
         if last { self.end_stream(&target).await } else { Ok(()) }

@@ -40,7 +40,7 @@ impl Inner {
             return Ok(Vec::new());
         };
         let mut all = Vec::new();
-        for entry in after.computed_in(&entry).iter().filter(|entry| can_be_replaced(entry)) {
+        for entry in after.computed_in(&entry).iter().filter(|entry| entry.has_job()) {
             let replacement = Replacement::plan(self, &catalog, &after, entry)?;
             let mut rebuild = None;
             if !replacement.is_the_same() && replacement.rebuilds() {
@@ -265,18 +265,6 @@ impl Inner {
         }
         Ok(saved)
     }
-}
-
-/// Whether it has a job of its own that another definition can go on with.
-fn can_be_replaced(entry: &Entry) -> bool {
-    matches!(
-        entry,
-        Entry::Job(_)
-            | Entry::MaterializedView(_)
-            | Entry::Trigger(_)
-            | Entry::Alarm(_)
-            | Entry::ScalingGroup(_)
-    )
 }
 
 /// Where the old job's last checkpoint is, as the new definition counts sources.

@@ -44,10 +44,6 @@ impl ConnectorHost for Doors {
         let error = (door == "closed").then_some("HW5005: the door is closed");
         Ok(Box::new(Stub { error, ..Stub::running(Role::Sink) }))
     }
-
-    fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
-        Ok(())
-    }
 }
 
 #[test]

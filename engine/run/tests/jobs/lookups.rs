@@ -7,12 +7,9 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use headwater_core::world::sim::SimRandom;
-use headwater_ingest::Ingest;
 use headwater_operators::LookupCache;
 use headwater_plan::StreamDef;
-use headwater_run::{
-    ConnectorHost, ConnectorTable, LookupFailure, LookupTable, ReplaySpec, Role, RunError, RunningConnector,
-};
+use headwater_run::{ConnectorHost, ConnectorTable, LookupFailure, LookupTable, ReplaySpec, Role};
 use parking_lot::Mutex;
 
 use crate::machine::Machine;
@@ -70,19 +67,6 @@ impl ConnectorHost for Outside {
 
     fn only_role(&self, _table: &StreamDef) -> Option<Role> {
         Some(Role::Sink)
-    }
-
-    fn start(
-        &self,
-        table: ConnectorTable,
-        _ingest: Arc<Ingest>,
-        _ended: Box<dyn FnOnce() + Send>,
-    ) -> Result<Box<dyn RunningConnector>, RunError> {
-        Err(RunError::Connector { table: table.def.name.clone(), reason: "nobody writes into it".into() })
-    }
-
-    fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
-        Ok(())
     }
 
     fn look_up(

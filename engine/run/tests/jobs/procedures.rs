@@ -4,12 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
-use headwater_ingest::Ingest;
 use headwater_operators::LookupCache;
 use headwater_plan::StreamDef;
-use headwater_run::{
-    ConnectorHost, ConnectorTable, LookupFailure, LookupTable, Role, RunError, RunningConnector,
-};
+use headwater_run::{ConnectorHost, ConnectorTable, LookupFailure, LookupTable};
 use parking_lot::Mutex;
 
 use crate::machine::Machine;
@@ -49,23 +46,6 @@ impl LookupTable for Answers {
 impl ConnectorHost for Answers {
     fn validate(&self, _table: &ConnectorTable) -> Result<(), String> {
         Err("it has no topic".to_owned())
-    }
-
-    fn only_role(&self, _table: &StreamDef) -> Option<Role> {
-        None
-    }
-
-    fn start(
-        &self,
-        table: ConnectorTable,
-        _ingest: Arc<Ingest>,
-        _ended: Box<dyn FnOnce() + Send>,
-    ) -> Result<Box<dyn RunningConnector>, RunError> {
-        Err(RunError::Connector { table: table.def.name.clone(), reason: "nobody writes into it".into() })
-    }
-
-    fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
-        Ok(())
     }
 
     fn look_up(

@@ -1,15 +1,10 @@
 //! Alarms, policies and groups under another definition: what they had come to stays, for all who compute them, and a decision stays done
 //! once, through kills and without checkpoints.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampNanosecondArray};
-use headwater_core::ShardId;
-use headwater_log::Append;
-
 use crate::alarms::lose_checkpoints;
 use crate::machine::Machine;
 use crate::metrics::{append, columns, create_series};
+use crate::scaling::report;
 
 /// A sample for each minute.
 fn feed(machine: &Machine, minutes: std::ops::Range<i64>, value: f64) {
@@ -100,20 +95,6 @@ fn a_group_goes_on_under_other_policies_and_rules() {
     }
 }
 
-/// Reports an activity as done at a minute.
-fn report(machine: &Machine, activity: i64, minute: i64) {
-    let info = machine.log().stream_named("system.scaling_progress").unwrap();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(TimestampNanosecondArray::from(vec![minute * 60_000_000_000]).with_timezone("UTC")),
-        Arc::new(StringArray::from(vec!["servers"])),
-        Arc::new(Int64Array::from(vec![activity])),
-        Arc::new(BooleanArray::from(vec![true])),
-        Arc::new(StringArray::from(vec!["launched"])),
-    ];
-    let rows = headwater_run::fit_columns(&info.spec.schema, columns).unwrap();
-    machine.log().append(vec![Append::new(info.id, ShardId(0), rows)]).unwrap();
-}
-
 #[test]
 fn an_activity_under_way_stays_under_way() {
     for strike in Strike::ALL {
@@ -129,7 +110,7 @@ fn an_activity_under_way_stays_under_way() {
             .sql("CREATE OR REPLACE SCALING POLICY more ON ALARM high WITH (by = 2, cooldown = '5 minutes')");
         strike.hit(&mut machine);
         feed(&machine, 4..6, 90.0);
-        report(&machine, 1, 6);
+        report(&machine, 1, 60 * 6);
         machine.catch_up();
         feed(&machine, 6..11, 90.0);
         assert_eq!(

@@ -324,7 +324,7 @@ fn an_external_actuator_says_when_an_activity_is_over() {
 }
 
 /// Reports an activity as done at a second.
-fn report(machine: &Machine, activity: i64, second: i64) {
+pub fn report(machine: &Machine, activity: i64, second: i64) {
     let info = machine.log().stream_named("system.scaling_progress").unwrap();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampNanosecondArray::from(vec![second * 1_000_000_000]).with_timezone("UTC")),

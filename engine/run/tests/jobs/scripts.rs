@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use headwater_ingest::Ingest;
-use headwater_plan::StreamDef;
-use headwater_run::{ConnectorHost, ConnectorTable, Role, RunError, RunningConnector};
+use headwater_run::{ConnectorHost, ConnectorTable, RunError, RunningConnector};
 
 use crate::machine::Machine;
 use crate::stub::Stub;
@@ -252,10 +251,6 @@ impl ConnectorHost for Sources {
         if is_bad { Err("there is no option 'bad'".to_owned()) } else { Ok(()) }
     }
 
-    fn only_role(&self, _table: &StreamDef) -> Option<Role> {
-        None
-    }
-
     fn start(
         &self,
         table: ConnectorTable,
@@ -264,10 +259,6 @@ impl ConnectorHost for Sources {
     ) -> Result<Box<dyn RunningConnector>, RunError> {
         let is_bounded = table.def.options.contains_key("ends");
         Ok(Box::new(Stub { is_bounded, ..Stub::running(table.role) }))
-    }
-
-    fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
-        Ok(())
     }
 }
 

@@ -68,10 +68,6 @@ impl ConnectorHost for Host {
         Ok(Box::new(Stub::running(Role::Source)))
     }
 
-    fn forget(&self, _table: &str, _ingest: &Arc<Ingest>) -> Result<(), RunError> {
-        Ok(())
-    }
-
     fn look_up(
         &self,
         _table: &StreamDef,
