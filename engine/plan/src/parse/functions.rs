@@ -18,6 +18,7 @@ use base64::prelude::BASE64_STANDARD;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::create::if_not_exists;
+use super::foreign::refuse_class;
 use super::options::{Given, read_options};
 use super::reader::{Quoted, Reader};
 use super::types::read_type;
@@ -35,6 +36,7 @@ pub(super) fn read_function(reader: &mut Reader, or_replace: bool) -> Result<Sta
             .at(name.position, reader.script())
             .hint("functions are in no schema: CREATE FUNCTION name(...)"));
     }
+    refuse_class(reader)?;
     let parameters = read_parameters(reader)?;
     reader.expect_words("RETURNS")?;
     let returns = read_type(reader)?;

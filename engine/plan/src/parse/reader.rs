@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::dialect::HeadwaterDialect;
+use super::foreign::refuse_in_query;
 use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
 use super::state_ttl::hints_of;
@@ -229,6 +230,7 @@ impl Reader {
             return Err(self.expected("a query"));
         }
         let mut ast = self.sql("a query", Parser::parse_query)?;
+        refuse_in_query(&ast, &self.script)?;
         let hints = hints_of(&ast, &self.script)?.into();
         self.as_of.unify(&mut ast, &self.script)?;
         unify_unnest(&mut ast, &self.script)?;

@@ -1,4 +1,5 @@
-//! Reads the hints `/*+ STATE_TTL('a' = '1 day') */` behind SELECT. Other hints are those of other engines, and say nothing here.
+//! Reads the hints `/*+ STATE_TTL('a' = '1 day') */` behind SELECT. Those of Flink's that say how a join is to be done, and not what comes
+//! out of it, are passed over; any other is a mistake.
 
 use std::ops::ControlFlow;
 
@@ -7,11 +8,21 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::options::{duration, read_value};
 use super::reader::{Reader, normal, position};
-use crate::error::{Mistake, Result, SqlError, did_you_mean, nearest};
+use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::script::{Position, Script};
 use crate::state_ttl::{Hint, named};
 
 const NAME: &str = "STATE_TTL";
+const LOOKUP: &str = "LOOKUP";
+const LOOKUP_USAGE: &str = "SELECT /*+ LOOKUP('table' = 'd', 'async' = 'true') */ ...";
+
+/// How a table is asked: all keys of a step at once, in any case.
+const LOOKUP_PASSED_OVER: [&str; 6] = ["table", "async", "output-mode", "capacity", "timeout", "shuffle"];
+
+/// How a join is done, which follows from the plan, and a name for the hints themselves.
+const PASSED_OVER: [&str; 6] =
+    ["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN", "ALIAS"];
+
 const USAGE: &str = "SELECT /*+ STATE_TTL('a' = '1 day', 'b' = '20 s') */ ... FROM a JOIN b ON ...";
 
 /// The hints of a query and of those within it.
@@ -74,7 +85,10 @@ fn read(text: &str, start: Position, script: &Script, tables: &[(String, Positio
     let mut hints = Vec::new();
     while !reader.at_end() {
         let at = reader.position();
-        let name = reader.peek_word(0).unwrap_or_default();
+        if reader.take(&Token::Comma) {
+            continue;
+        }
+        let Some(name) = reader.peek_word(0) else { return Err(reader.expected("a hint").hint(USAGE)) };
         reader.next();
         if name == NAME {
             reader.expect(&Token::LParen).map_err(|error| error.hint(USAGE))?;
@@ -83,15 +97,39 @@ fn read(text: &str, start: Position, script: &Script, tables: &[(String, Positio
                 hints.push(read_entry(&mut reader, tables)?);
             }
             reader.expect(&Token::RParen).map_err(|error| error.hint(USAGE))?;
-        } else if let Some(meant) = nearest(&name, [NAME]) {
+        } else if name == LOOKUP {
+            read_lookup(&mut reader)?;
+        } else if PASSED_OVER.contains(&name.as_str()) {
+            skip_arguments(&mut reader);
+        } else {
+            let known = || PASSED_OVER.into_iter().chain([NAME, LOOKUP]);
+            let all = format!("there are {}", known().collect::<Vec<_>>().join(", "));
             return Err(SqlError::new(Mistake::Option, format!("there is no hint '{name}'"))
                 .at(at, script)
-                .hint(format!("did you mean '{meant}'?")));
-        } else {
-            skip_arguments(&mut reader);
+                .hint(did_you_mean(&name, known()).unwrap_or(all)));
         }
     }
     Ok(hints)
+}
+
+/// `('table' = 'd', 'async' = 'true', ...)`. That a row is looked up again which had no match is another result.
+fn read_lookup(reader: &mut Reader) -> Result<()> {
+    reader.expect(&Token::LParen).map_err(|error| error.hint(LOOKUP_USAGE))?;
+    loop {
+        let at = reader.position();
+        let key = reader.string("an option").map_err(|error| error.hint(LOOKUP_USAGE))?;
+        reader.expect(&Token::Eq).map_err(|error| error.hint(LOOKUP_USAGE))?;
+        read_value(reader)?;
+        if !LOOKUP_PASSED_OVER.contains(&key.as_str()) {
+            let message =
+                format!("LOOKUP takes no '{key}' here: a row without a match is not looked up again");
+            let hint = "ALTER TABLE d SET ('lookup.max-retries' = '3') says how often a table is asked that does not answer";
+            return Err(SqlError::new(Mistake::Option, message).at(at, reader.script()).hint(hint));
+        }
+        if !reader.take(&Token::Comma) {
+            return reader.expect(&Token::RParen);
+        }
+    }
 }
 
 /// `(...)`, if that is next.

@@ -7,6 +7,7 @@ use headwater_core::EventTime;
 
 use super::alarms::{read_explain_alarm, read_set_state};
 use super::create::{read_create, read_new};
+use super::foreign::{refuse_change, refuse_partition, refuse_statement};
 use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
 use super::reader::Reader;
@@ -19,10 +20,10 @@ use crate::statement::{
     Statement, StreamChange,
 };
 
-const FIRST_WORDS: [&str; 24] = [
+const FIRST_WORDS: [&str; 26] = [
     "CREATE", "DROP", "ALTER", "SHOW", "DESCRIBE", "EXPLAIN", "PAUSE", "RESUME", "INSERT", "SELECT", "WITH",
     "VALUES", "SET", "REPLAY", "CANCEL", "DESC", "TEST", "EXECUTE", "BEGIN", "USE", "ADD", "RESET", "LOAD",
-    "UNLOAD",
+    "UNLOAD", "REMOVE", "ANALYZE",
 ];
 
 /// Reads a statement, up to its semicolon.
@@ -33,6 +34,7 @@ pub(super) fn read_statement(reader: &mut Reader) -> Result<Parsed> {
 }
 
 fn read(reader: &mut Reader) -> Result<Statement> {
+    refuse_statement(reader)?;
     let word = reader.peek_word(0).unwrap_or_default();
     match word.as_str() {
         "CREATE" => read_create(reader),
@@ -76,7 +78,7 @@ fn read(reader: &mut Reader) -> Result<Statement> {
         }
         "EXECUTE" => read_execute(reader),
         "BEGIN" => read_begin(reader),
-        "USE" | "ADD" | "RESET" | "LOAD" | "UNLOAD" => read_passed_over(reader),
+        "USE" | "ADD" | "REMOVE" | "RESET" | "LOAD" | "UNLOAD" | "ANALYZE" => read_passed_over(reader),
         "INSERT" => Ok(Statement::Insert(read_insert(reader)?)),
         "SET" => read_set(reader),
         "REPLAY" => read_replay(reader),
@@ -136,7 +138,18 @@ fn read_passed_over(reader: &mut Reader) -> Result<Statement> {
         let why = "a setting is for the statements behind it in its script, and SET says another one";
         return Ok(Statement::PassedOver(format!("{key} stay as they are: {why}")));
     }
-    reader.expect_words("ADD JAR")?;
+    if reader.take_words("ANALYZE") {
+        reader.expect_words("TABLE")?;
+        let name = reader.name("a table")?;
+        while !reader.at_end() && *reader.peek() != Token::SemiColon {
+            reader.next();
+        }
+        let why = "plans depend on no statistics";
+        return Ok(Statement::PassedOver(format!("ANALYZE TABLE {} is passed over: {why}", name.value)));
+    }
+    if !reader.take_words("REMOVE JAR") {
+        reader.expect_words("ADD JAR")?;
+    }
     let jar = reader.string("a file")?;
     let why = "connectors and formats are built in, and functions are SQL or WebAssembly: CREATE FUNCTION";
     Ok(Statement::PassedOver(format!("'{jar}' is passed over: {why}")))
@@ -147,6 +160,13 @@ fn read_drop(reader: &mut Reader) -> Result<Statement> {
     let _ = reader.take_words("TEMPORARY SYSTEM") || reader.take_words("TEMPORARY");
     if reader.take_words("FUNCTION") {
         return read_drop_function(reader);
+    }
+    if reader.take_words("DATABASE") {
+        reader.take_words("IF EXISTS");
+        let name = reader.name("a database")?;
+        let _ = reader.take_words("RESTRICT") || reader.take_words("CASCADE");
+        let why = "there is one catalog here; DROP TABLE ends a table";
+        return Ok(Statement::PassedOver(format!("'{}' is passed over: {why}", name.value)));
     }
     let kind = read_kind(reader)?;
     let if_exists = reader.take_words("IF EXISTS");
@@ -168,6 +188,7 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
     }
     let if_exists = reader.take_words("IF EXISTS");
     let name = reader.name("a stream")?;
+    refuse_change(reader)?;
     let change = if reader.take_words("ADD") {
         let in_parentheses = reader.take(&Token::LParen);
         if !in_parentheses {
@@ -178,6 +199,9 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
         let nullable = !reader.take_words("NOT NULL");
         if in_parentheses && !reader.take(&Token::RParen) {
             return Err(reader.expected("')': columns are added one at a time"));
+        }
+        if reader.sees("FIRST") || reader.sees("AFTER") {
+            return Err(reader.expected("';' or the end: a new column is the last one"));
         }
         StreamChange::AddColumn(Field::new(column.value, kind, nullable))
     } else if reader.take_words("SET") {
@@ -300,6 +324,7 @@ pub(super) fn read_insert(reader: &mut Reader) -> Result<Insert> {
     reader.expect_words("INTO")?;
     reader.take_words("TABLE");
     let target = reader.name("a stream or table")?;
+    refuse_partition(reader)?;
     let names_columns = *reader.peek() == Token::LParen
         && !matches!(reader.peek_word(1).as_deref(), Some("SELECT" | "WITH" | "VALUES"));
     let columns = if names_columns { reader.columns()? } else { Vec::new() };

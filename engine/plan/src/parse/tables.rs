@@ -10,6 +10,7 @@ use super::changes::{MODE, take_changes};
 use super::columns::{Columns, Written, check_column, read_columns};
 use super::computed::must_be_stored;
 use super::create::{if_not_exists, new_name};
+use super::foreign::refuse_buckets;
 use super::like::read_like;
 use super::options::{CLOCK_GUARD, Given, apply, read_options};
 use super::reader::Reader;
@@ -49,6 +50,7 @@ pub(super) fn read_table(reader: &mut Reader) -> Result<Statement> {
     if reader.take_words("COMMENT") {
         reader.string("a comment")?;
     }
+    refuse_buckets(reader)?;
     let has_columns = written.is_some();
     let partition_by = if reader.take_words("PARTITIONED BY") { reader.columns()? } else { Vec::new() };
     let mut options = if reader.take_words("WITH") { read_options(reader)? } else { Vec::new() };

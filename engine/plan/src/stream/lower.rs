@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::dataflow::{Exchange, Source, Stage, StageInput, Upstream};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
+use crate::parse::LATERAL_HINT;
 use crate::patterns::MatchNode;
 use crate::physical::physical_expr;
 use crate::state_ttl::{Hint, Keeps};
@@ -297,7 +298,12 @@ impl<'a> Lower<'a> {
 
 /// The error for a node that no operator does.
 pub(super) fn cannot(plan: &LogicalPlan) -> datafusion::common::DataFusionError {
-    refused(refusal(plan).unwrap_or_else(|| {
+    // Those in expressions never come here as a node.
+    let lateral = || {
+        let error = SqlError::new(Mistake::NotStreaming, "a LATERAL subquery does not run as a stream");
+        matches!(plan, LogicalPlan::Subquery(_)).then(|| error.hint(LATERAL_HINT))
+    };
+    refused(refusal(plan).or_else(lateral).unwrap_or_else(|| {
         let name = plan.display().to_string();
         let name = name.split([':', ' ']).next().unwrap_or_default().to_owned();
         SqlError::new(Mistake::NotStreaming, format!("{name} does not run as a stream"))

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampNanos
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
-use headwater_plan::{Catalog, Tables, parse};
+use headwater_plan::{Catalog, Planner, Statement, Tables, Target, parse, parse_one};
 
 /// Compares a text with the file of that name under `tests/snapshots/`; `UPDATE_SNAPSHOTS=1 cargo test` writes it anew.
 pub fn check_snapshot(name: &str, actual: &str) {
@@ -89,4 +89,32 @@ pub fn seconds(values: &[i64]) -> ArrayRef {
 /// The type of [`seconds`].
 pub fn millis() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, None)
+}
+
+/// A mistake: a statement, the text that the place is at, words of the message, and of the advice.
+pub struct Case(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
+
+/// Checks what is said of mistakes in statements over these streams, where, and what is advised.
+pub fn check_cases(ddl: &str, cases: &[Case]) {
+    let catalog = catalog(ddl);
+    let (planner, tables) = (Planner::new(), InMemory::default().tables());
+    let mut wrong = Vec::new();
+    for Case(sql, at, says, advises) in cases {
+        let planned = parse_one(sql).and_then(|parsed| match &parsed.statement {
+            Statement::Query(query) => planner.stream(&catalog, &tables, query, Target::Anywhere).map(drop),
+            Statement::Insert(insert) => {
+                let into = Target::Stream(catalog.stream(&insert.target.value).unwrap(), &[]);
+                planner.stream(&catalog, &tables, &insert.query, into).map(drop)
+            }
+            other => panic!("no mistake: {sql}: {other:?}"),
+        });
+        let Err(error) = planned else { panic!("no mistake: {sql}") };
+        let column = error.position().map(|position| position.column as usize - 1);
+        let advice = error.advice().unwrap_or_default();
+        let is_there = column.is_some_and(|column| sql[column..].starts_with(at));
+        if !is_there || !error.message().contains(says) || !advice.contains(advises) {
+            wrong.push(format!("{}\n  expected at '{at}': {says}; {advises}", error.render()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

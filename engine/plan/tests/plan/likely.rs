@@ -1,8 +1,6 @@
 //! The twenty most likely mistakes, each another one: what is said, at which place, and what to do.
 
-use headwater_plan::{Planner, Statement, Target, parse_one};
-
-use crate::fixture::{InMemory, catalog};
+use crate::fixture::{Case, check_cases};
 
 const DDL: &str = "
 CREATE STREAM weather (station STRING, ts TIMESTAMP(3), temp DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
@@ -10,9 +8,6 @@ CREATE STREAM raw (id BIGINT, value DOUBLE, at TIMESTAMP(3));
 CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE);
 CREATE TABLE alerts (station STRING, n BIGINT) WITH (connector = 'kafka', type = 'sink', topic = 'alerts');
 ";
-
-/// A mistake: a statement, the text that the place is at, words of the message, and of the advice.
-struct Case(&'static str, &'static str, &'static str, &'static str);
 
 const CASES: [Case; 22] = [
     // A name that is misspelt, or not there.
@@ -134,25 +129,5 @@ const CASES: [Case; 22] = [
 
 #[test]
 fn each_says_what_and_where_and_what_to_do() {
-    let catalog = catalog(DDL);
-    let (planner, tables) = (Planner::new(), InMemory::default().tables());
-    let mut wrong = Vec::new();
-    for Case(sql, at, says, advises) in CASES {
-        let planned = parse_one(sql).and_then(|parsed| match &parsed.statement {
-            Statement::Query(query) => planner.stream(&catalog, &tables, query, Target::Anywhere).map(drop),
-            Statement::Insert(insert) => {
-                let into = Target::Stream(catalog.stream(&insert.target.value).unwrap(), &[]);
-                planner.stream(&catalog, &tables, &insert.query, into).map(drop)
-            }
-            other => panic!("{other:?}"),
-        });
-        let Err(error) = planned else { panic!("no mistake: {sql}") };
-        let column = error.position().map(|position| position.column as usize - 1);
-        let advice = error.advice().unwrap_or_default();
-        let is_there = column.is_some_and(|column| sql[column..].starts_with(at));
-        if !is_there || !error.message().contains(says) || !advice.contains(advises) {
-            wrong.push(format!("{}\n  expected at '{at}': {says}; {advises}", error.render()));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    check_cases(DDL, &CASES);
 }

@@ -5,6 +5,7 @@ mod batch;
 mod catalog;
 mod docs;
 mod fixture;
+mod foreign;
 mod functions;
 mod likely;
 mod mistakes;
