@@ -156,6 +156,19 @@ pub struct Failed {
     pub reasons: Vec<String>,
     /// Which operator, as EXPLAIN shows it.
     pub operator: &'static str,
+    /// The table outside that answered them; `None`: they came from what is read.
+    pub table: Option<Arc<str>>,
+    /// Of a set of triggers: the number of the one for which it is so.
+    pub member: Option<i64>,
+}
+
+impl Failed {
+    /// The first of the rows.
+    pub fn first(&self, rows: usize) -> Self {
+        let reasons = self.reasons.iter().take(rows).cloned().collect();
+        let batch = self.batch.slice(0, rows.min(self.batch.num_rows()));
+        Self { batch, reasons, table: self.table.clone(), ..*self }
+    }
 }
 
 impl Late {

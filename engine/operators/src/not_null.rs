@@ -79,7 +79,7 @@ impl Operator for NotNull {
         }
         if !places.is_empty() {
             let batch = take_record_batch(&rows.batch, &UInt32Array::from(places))?;
-            out.failed.push(Failed { batch, reasons, operator: NAME });
+            out.failed.push(Failed { batch, reasons, operator: NAME, table: None, member: None });
         }
         out.emit(rows.filter(&BooleanArray::from(keeps))?);
         Ok(())

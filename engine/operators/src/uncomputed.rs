@@ -26,6 +26,9 @@ use crate::stateless::evaluate_column;
 /// What was computed of some rows in a row, or why it could not be of the one that there is.
 type Piece<T> = (Range<usize>, std::result::Result<T, String>);
 
+/// The places of rows for which something could not be computed, and why.
+pub(crate) type Unfit = Vec<(usize, String)>;
+
 /// Computes something of a batch that cannot be computed of all of it, piece by piece, in the order of the rows.
 pub(crate) fn piecewise<T>(
     batch: &RecordBatch,
@@ -73,7 +76,7 @@ pub(crate) fn leave_out<T>(
     }
     if !places.is_empty() {
         let batch = take_record_batch(&rows.batch, &UInt32Array::from(places))?;
-        out.failed.push(Failed { batch, reasons, operator });
+        out.failed.push(Failed { batch, reasons, operator, table: None, member: None });
     }
     rows.filter(&BooleanArray::from(keeps))
 }
@@ -111,19 +114,31 @@ pub fn append_columns(
 
 /// The column that an expression gives for a batch, NULL where it cannot be computed.
 pub fn column_or_null(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch, operator: &str) -> Result<ArrayRef> {
+    Ok(column_and_unfit(expr, batch, operator)?.0)
+}
+
+/// The same, and where it cannot be computed.
+pub(crate) fn column_and_unfit(
+    expr: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+    operator: &str,
+) -> Result<(ArrayRef, Unfit)> {
     match evaluate_column(expr, batch, operator) {
         Err(error) if error.reason_of_row().is_some() => {}
-        other => return other,
+        other => return other.map(|column| (column, Unfit::new())),
     }
     let kind = expr.data_type(&batch.schema())?;
+    let mut unfit = Unfit::new();
     let pieces = piecewise(batch, |batch| evaluate_column(expr, batch, operator))?;
-    let pieces = pieces.into_iter().map(|(rows, piece)| match piece {
-        Ok(column) => column,
-        Err(_) => new_null_array(&kind, rows.len()),
+    let pieces = pieces.into_iter().map(|(rows, piece)| {
+        piece.unwrap_or_else(|reason| {
+            unfit.push((rows.start, reason));
+            new_null_array(&kind, rows.len())
+        })
     });
     let pieces: Vec<ArrayRef> = pieces.collect();
     let parts: Vec<&dyn arrow::array::Array> = pieces.iter().map(AsRef::as_ref).collect();
-    Ok(concat(&parts)?)
+    Ok((concat(&parts)?, unfit))
 }
 
 /// The mask that a predicate gives for a batch, NULL where it cannot be computed.
@@ -132,8 +147,18 @@ pub(crate) fn mask_or_null(
     batch: &RecordBatch,
     operator: &str,
 ) -> Result<BooleanArray> {
-    let column = column_or_null(predicate, batch, operator)?;
-    column.as_boolean_opt().cloned().ok_or_else(|| {
+    Ok(mask_and_unfit(predicate, batch, operator)?.0)
+}
+
+/// The same, and where it cannot be computed.
+pub(crate) fn mask_and_unfit(
+    predicate: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+    operator: &str,
+) -> Result<(BooleanArray, Unfit)> {
+    let (column, unfit) = column_and_unfit(predicate, batch, operator)?;
+    let mask = column.as_boolean_opt().cloned().ok_or_else(|| {
         OperatorError::unsupported(operator, format!("{predicate} is {}, not boolean", column.data_type()))
-    })
+    })?;
+    Ok((mask, unfit))
 }

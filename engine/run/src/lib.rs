@@ -17,6 +17,7 @@ mod replay;
 mod table;
 mod tail;
 
+pub use dead::Uncomputed;
 pub use engine::{Answer, Engine, rows_as_shown};
 pub use error::{Result, RunError};
 pub use headwater_archive::ArchiveStatus;
@@ -184,6 +185,9 @@ pub struct ReplayReport {
     pub rows_in: u64,
     /// Rows of results.
     pub rows_out: u64,
+    /// Rows that could not be computed. Of another definition the first of them went to the dead letters; of a job's own the job has put
+    /// them there.
+    pub uncomputed: u64,
     /// The results, in order, unless they were compared or went into a stream.
     pub rows: Vec<arrow::array::RecordBatch>,
     /// With `diff`: rows only in what the job said, or its own definition says.
@@ -194,6 +198,14 @@ pub struct ReplayReport {
     pub in_both: u64,
 }
 
+impl ReplayReport {
+    /// What is to be said besides its results.
+    pub fn notes(&self) -> Vec<String> {
+        let note = || format!("{} rows could not be computed: see system.dead_letters", self.uncomputed);
+        (self.uncomputed > 0).then(note).into_iter().collect()
+    }
+}
+
 /// What a step of a replay did.
 #[derive(Clone, Debug)]
 pub struct ReplayStep {
@@ -201,6 +213,8 @@ pub struct ReplayStep {
     pub step: u64,
     /// Rows taken.
     pub rows_in: u64,
+    /// Rows that could not be computed.
+    pub uncomputed: u64,
     /// The watermark after it.
     pub watermark: headwater_core::EventTime,
     /// How far it went: for each source its stream, and the next sequence number of each shard.

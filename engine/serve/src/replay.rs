@@ -114,7 +114,7 @@ pub(crate) async fn replay(
     let mut response = match into {
         Some(into) if !diff => {
             let status = format!("REPLAY {} INTO {into}", report.rows_out);
-            Json(Done { status, notes: Vec::new() }).into_response()
+            Json(Done { status, notes: report.notes() }).into_response()
         }
         _ => {
             let (schema, batches) = replay_differences(report).map_err(ApiError::internal)?;
@@ -137,6 +137,7 @@ fn time_of(name: &str, text: Option<String>) -> Result<Option<EventTime>, ApiErr
 fn counts_of(report: &ReplayReport) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("headwater-rows-in", HeaderValue::from(report.rows_in));
+    headers.insert("headwater-rows-uncomputed", HeaderValue::from(report.uncomputed));
     headers.insert("headwater-rows-in-both", HeaderValue::from(report.in_both));
     headers
 }
@@ -177,6 +178,7 @@ mod tests {
             schema: batch(&[]).schema(),
             rows_in: 3,
             rows_out: 2,
+            uncomputed: 0,
             rows: Vec::new(),
             only_before: vec![batch(&[2])],
             only_now: vec![batch(&[3])],

@@ -43,6 +43,8 @@ pub struct SteppedView {
     pub step: Option<u64>,
     /// Rows taken.
     pub rows_in: u64,
+    /// Rows that could not be computed.
+    pub uncomputed: u64,
     /// The watermark after it; none before the first.
     pub watermark: Option<String>,
     /// How far it went.
@@ -80,6 +82,7 @@ impl SteppedView {
         Ok(Self {
             step: Some(step.step),
             rows_in: step.rows_in,
+            uncomputed: step.uncomputed,
             watermark: known.then(|| step.watermark.to_string()),
             position: step
                 .position
@@ -94,7 +97,8 @@ impl SteppedView {
     }
 
     fn end() -> Self {
-        Self { step: None, rows_in: 0, watermark: None, position: Vec::new(), rows: Vec::new() }
+        let (position, rows) = (Vec::new(), Vec::new());
+        Self { step: None, rows_in: 0, uncomputed: 0, watermark: None, position, rows }
     }
 }
 

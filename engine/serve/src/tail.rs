@@ -80,7 +80,7 @@ pub(crate) async fn stream(
         ("Last-Event-ID" = Option<String>, Header, description = "goes on after this event; wins over `from`"),
     ),
     responses(
-        (status = 200, description = "server-sent events: row, error, cut, end", content_type = "text/event-stream", body = String),
+        (status = 200, description = "server-sent events: row, uncomputed, error, cut, end", content_type = "text/event-stream", body = String),
         (status = 400, description = "the query is wrong, or does not run as a stream", body = ErrorBody),
         (status = 410, description = "the rows behind that place are gone", body = ErrorBody),
         (status = 429, description = "too many tails are open", body = ErrorBody),

@@ -8,6 +8,9 @@
 //! id: 0:2                              the last row of a batch says where to resume
 //! data: {"origin":"JFK","temp":39.02}
 //!
+//! event: uncomputed                    of a query: rows of a step that are left out, how many and the first of them
+//! data: {"rows":2,"stream":"readings","reason":"Project: Divide by zero error","payload":{"value":0}}
+//!
 //! event: cut | error | end             the last event says why there are no more
 //! data: {"reason":"..."}
 //! ```
@@ -16,7 +19,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use headwater_ingest::{Encoder, Format, FormatOptions, IngestError};
-use headwater_run::TailBatch;
+use headwater_run::{TailBatch, Uncomputed};
 
 use crate::error::ErrorDetail;
 
@@ -70,15 +73,14 @@ impl Events {
     pub fn encode(&mut self, batch: &TailBatch) -> Result<Vec<Bytes>, IngestError> {
         let rows = batch.rows.num_rows();
         let starts = (0..rows).step_by(ROWS_PER_CHUNK);
-        starts
-            .map(|start| {
-                let length = ROWS_PER_CHUNK.min(rows - start);
-                // A place that is empty is none: sent, it would make clients forget the one that they have.
-                let id =
-                    (start + length == rows && !batch.resume.is_empty()).then_some(batch.resume.as_str());
-                self.encode_chunk(&batch.rows.slice(start, length), id)
-            })
-            .collect()
+        let told = batch.uncomputed.iter().map(|uncomputed| Ok(told(uncomputed, batch)));
+        told.chain(starts.map(|start| {
+            let length = ROWS_PER_CHUNK.min(rows - start);
+            // A place that is empty is none: sent, it would make clients forget the one that they have.
+            let id = (start + length == rows && !batch.resume.is_empty()).then_some(batch.resume.as_str());
+            self.encode_chunk(&batch.rows.slice(start, length), id)
+        }))
+        .collect()
     }
 
     fn encode_chunk(&mut self, rows: &RecordBatch, id: Option<&str>) -> Result<Bytes, IngestError> {
@@ -100,6 +102,17 @@ impl Events {
         }
         Ok(out.into())
     }
+}
+
+/// The event that says what a step left out. It is the last one of a batch that has no rows.
+fn told(uncomputed: &Uncomputed, batch: &TailBatch) -> Bytes {
+    let Uncomputed { rows, stream, reason, payload } = uncomputed;
+    let payload: serde_json::Value =
+        serde_json::from_str(payload).unwrap_or_else(|_| serde_json::Value::String(payload.clone()));
+    let data = serde_json::json!({ "rows": rows, "stream": stream, "reason": reason, "payload": payload });
+    let is_last = batch.rows.num_rows() == 0 && !batch.resume.is_empty();
+    let id = if is_last { format!("id: {}\n", batch.resume) } else { String::new() };
+    format!("event: uncomputed\n{id}data: {data}\n\n").into()
 }
 
 #[cfg(test)]
@@ -124,6 +137,7 @@ mod tests {
         let batch = TailBatch {
             rows: RecordBatch::try_new(schema.clone(), columns).unwrap(),
             place: None,
+            uncomputed: None,
             resume: "0:7".to_owned(),
         };
         let chunks = Events::new(&schema).unwrap().encode(&batch).unwrap();
@@ -137,9 +151,35 @@ mod tests {
         assert!(text.ends_with("event: row\nid: 0:7\ndata: {\"n\":2000,\"text\":\"a\\nb\"}\n\n"));
         assert_eq!((text.matches("event: row").count(), text.matches("\nid: ").count()), (rows, 1));
         // All but the last batch of a step have no place.
-        let batch = TailBatch { rows: batch.rows.slice(0, 2), place: None, resume: String::new() };
+        let batch = TailBatch { rows: batch.rows.slice(0, 2), resume: String::new(), ..batch };
         let text = Events::new(&schema).unwrap().encode(&batch).unwrap().concat();
         assert!(!String::from_utf8(text).unwrap().contains("id:"));
+    }
+
+    #[test]
+    fn rows_that_are_left_out_are_told_and_resumed_behind_once() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![5]));
+        let uncomputed = Uncomputed {
+            rows: 2,
+            stream: "readings".to_owned(),
+            reason: "Project: Divide by zero error".to_owned(),
+            payload: r#"{"value":0}"#.to_owned(),
+        };
+        let batch = TailBatch {
+            rows: RecordBatch::try_new(schema.clone(), vec![column]).unwrap(),
+            place: None,
+            uncomputed: Some(uncomputed),
+            resume: "0;7;9".to_owned(),
+        };
+        let text = |batch: &TailBatch| {
+            String::from_utf8(Events::new(&schema).unwrap().encode(batch).unwrap().concat()).unwrap()
+        };
+        let data = r#"data: {"payload":{"value":0},"reason":"Project: Divide by zero error","rows":2,"stream":"readings"}"#;
+        let row = "event: row\nid: 0;7;9\ndata: {\"n\":5}\n\n";
+        assert_eq!(text(&batch), format!("event: uncomputed\n{data}\n\n{row}"));
+        let alone = TailBatch { rows: batch.rows.slice(0, 0), ..batch };
+        assert_eq!(text(&alone), format!("event: uncomputed\nid: 0;7;9\n{data}\n\n"));
     }
 
     #[test]

@@ -129,7 +129,10 @@ impl Replay {
                 let what = if spec.diff { "difference" } else { "row" };
                 output::say(format_args!("{rows} {what}{}", if rows == 1 { "" } else { "s" }))?;
             }
-            Answered::Done(done) => output::say(done.status)?,
+            Answered::Done(done) => {
+                output::say(done.status)?;
+                done.notes.iter().try_for_each(output::say)?;
+            }
             Answered::Rows(_) => {}
         }
         Ok(ExitCode::SUCCESS)
@@ -152,7 +155,7 @@ async fn replay_on(engine: &Engine, spec: &ReplaySpec, format: OutputFormat) -> 
     match &spec.into {
         Some(into) if !spec.diff => {
             let status = format!("REPLAY {} INTO {into}", report.rows_out);
-            Ok(Answered::Done(Done { status, notes: Vec::new() }))
+            Ok(Answered::Done(Done { status, notes: report.notes() }))
         }
         _ => {
             let (schema, rows) = replay_differences(report)?;

@@ -58,6 +58,9 @@ fn show(step: &SteppedView) -> Result<()> {
     let number = step.step.unwrap_or_default();
     let watermark = step.watermark.as_deref().unwrap_or("none yet");
     say(format_args!("step {number}: {} rows in, watermark {watermark}", step.rows_in))?;
+    if step.uncomputed > 0 {
+        say(format_args!("  {} rows could not be computed: see system.dead_letters", step.uncomputed))?;
+    }
     for place in &step.position {
         let shards = place.next.iter().enumerate().map(|(shard, next)| format!("shard {shard} at {next}"));
         say(format_args!("  {}: {}", place.stream, shards.collect::<Vec<_>>().join(", ")))?;

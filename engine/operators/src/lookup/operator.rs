@@ -11,7 +11,7 @@ use headwater_core::EventTime;
 use super::answer::{Keys, columns_at, key_fields, list_of, open_schema, put_together, schema, take_apart};
 use super::cache::{Cache, Entry};
 use super::spec::{Lookup, LookupCache, NAME};
-use crate::api::{Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
+use crate::api::{Failed, Output, Rows, Snapshot, StateChange, StateEntries, StateSize};
 use crate::error::{OperatorError, Result};
 use crate::uncomputed::mask_or_null;
 
@@ -72,22 +72,32 @@ impl LookupOperator {
         Ok((asked.num_rows() > 0).then_some(asked))
     }
 
-    /// What a table answered as it is kept: `found` are its rows, with the columns that were asked for.
-    pub fn answer(&self, asked: &RecordBatch, found: RecordBatch, at: EventTime) -> Result<RecordBatch> {
+    /// What a table answered as it is kept, and its rows that cannot be computed: `found` are its rows, with the columns that were
+    /// asked for.
+    pub fn answer(
+        &self,
+        asked: &RecordBatch,
+        found: RecordBatch,
+        at: EventTime,
+    ) -> Result<(RecordBatch, Vec<Failed>)> {
         let mut rows = vec![Rows::new(RecordBatch::try_new(
             Arc::clone(&self.lookup.fetched),
             found.columns().to_vec(),
         )?)];
+        let mut failed = Vec::new();
         for spec in &self.lookup.answer {
             let (mut operator, mut output) = (spec.instantiate()?, Output::default());
             for rows in rows {
                 operator.on_batch(0, rows, &mut output)?;
             }
             rows = output.rows;
+            failed.append(&mut output.failed);
         }
+        let table: Arc<str> = self.lookup.table.as_str().into();
+        failed.iter_mut().for_each(|failed| failed.table = Some(Arc::clone(&table)));
         let batches: Vec<_> = rows.into_iter().map(|rows| rows.batch).collect();
         let found = concat_batches(&self.lookup.answered, &batches)?;
-        put_together(&self.lookup, &self.keys, asked, &found, at.0)
+        Ok((put_together(&self.lookup, &self.keys, asked, &found, at.0)?, failed))
     }
 
     /// Takes an answer into the cache.

@@ -13,7 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::store::decode;
 use crate::error::Result;
-use crate::stateless::evaluate_column;
+use crate::uncomputed::{Unfit, column_and_unfit};
 use crate::windows::Times;
 
 type Values = VecDeque<(i64, Box<[u8]>)>;
@@ -42,15 +42,16 @@ impl Ago {
         self.values.resize(keys, VecDeque::new());
     }
 
-    /// The value so long before each row; the batch's own values are then kept.
+    /// The value so long before each row; the batch's own values are then kept, as NULL where they cannot be computed, which is answered.
     pub(super) fn look_back(
         &mut self,
         batch: &RecordBatch,
         times: &Times,
         keys: &[u32],
         operator: &str,
-    ) -> Result<ArrayRef> {
-        let now = self.converter.convert_columns(&[evaluate_column(&self.expr, batch, operator)?])?;
+    ) -> Result<(ArrayRef, Unfit)> {
+        let (now, unfit) = column_and_unfit(&self.expr, batch, operator)?;
+        let now = self.converter.convert_columns(&[now])?;
         let mut found: Vec<Option<Box<[u8]>>> = Vec::with_capacity(keys.len());
         for (row, key) in keys.iter().enumerate() {
             let values = &mut self.values[*key as usize];
@@ -74,7 +75,7 @@ impl Ago {
             values.push_back((time, value));
         }
         let columns = decode(&self.converter, &self.types, found.iter().map(Option::as_deref))?;
-        Ok(Arc::clone(&columns[0]))
+        Ok((Arc::clone(&columns[0]), unfit))
     }
 
     /// All that is kept of some keys: which of the keys, when, what.

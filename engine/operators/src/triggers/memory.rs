@@ -19,7 +19,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::store::RowStore;
 use crate::error::Result;
-use crate::stateless::evaluate_column;
+use crate::uncomputed::{Unfit, column_and_unfit};
 
 /// The distinct keys of a batch, in order of appearance, and which of them each row has.
 #[derive(Default)]
@@ -77,6 +77,8 @@ pub(super) struct Seen {
     pub(super) epochs: Vec<u32>,
     /// The least of them.
     pub(super) oldest: u32,
+    /// Rows whose own value cannot be computed.
+    pub(super) unfit: Unfit,
 }
 
 impl Seen {
@@ -114,7 +116,7 @@ impl Slot {
         self.epochs.resize(keys, u32::MAX);
     }
 
-    /// What it held before each row; the batch's own values are then kept.
+    /// What it held before each row; the batch's own values are then kept, as NULL where they cannot be computed.
     pub(super) fn look_back(
         &mut self,
         batch: &RecordBatch,
@@ -123,7 +125,7 @@ impl Slot {
         operator: &str,
     ) -> Result<Seen> {
         let before = self.columns(&locals.keys)?;
-        let now = evaluate_column(&self.expr, batch, operator)?;
+        let (now, unfit) = column_and_unfit(&self.expr, batch, operator)?;
         let mut place: Vec<(usize, usize)> = (0..locals.keys.len()).map(|local| (0, local)).collect();
         let mut places = Vec::with_capacity(now.len());
         let mut epochs = Vec::with_capacity(now.len());
@@ -144,7 +146,7 @@ impl Slot {
         self.store.put(&keys, &[interleave(&both, &newest)?])?;
         keys.iter().for_each(|key| self.epochs[*key as usize] = epoch);
         let oldest = epochs.iter().copied().min().unwrap_or(u32::MAX);
-        Ok(Seen { column, epochs, oldest })
+        Ok(Seen { column, epochs, oldest, unfit })
     }
 
     /// What it holds for these keys.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::{is_not_null, take};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::{is_not_null, take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use headwater_core::EventTime;
 
@@ -14,15 +14,16 @@ use super::roster::TriggerRoster;
 use super::spec::NAME;
 use super::states::{Latest, States};
 use super::store::RowStore;
-use super::team::{Kind, Remembered, Team, Which};
+use super::team::{Kind, Remembered, Team, Uncomputed, Which, note};
 use super::wheel::Wheel;
-use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
+use crate::api::{Clocks, Failed, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::error::Result;
 use crate::groups::KeyTable;
 use crate::windows::{Sorting, Times, key_columns};
 
 pub(super) struct TriggerOperator {
     pub(super) roster: Arc<TriggerRoster>,
+    is_set: bool,
     name: Arc<str>,
     schema: SchemaRef,
     order: Vec<usize>,
@@ -96,6 +97,7 @@ impl TriggerOperator {
         let types = shared.keys.iter().map(|key| shared.input.field(*key).data_type().clone()).collect();
         let mut operator = Self {
             roster: Arc::clone(roster),
+            is_set,
             name: Arc::from(if is_set { super::spec::SET } else { NAME }),
             schema: Arc::clone(schema),
             order: order.to_vec(),
@@ -185,7 +187,8 @@ impl TriggerOperator {
             return Ok(());
         }
         let batch = &judged.rows.batch;
-        let when = self.team.when(number, live, which, batch, remembered)?;
+        let (when, unfit) = self.team.when(number, live, which, batch, remembered)?;
+        note(&mut remembered.uncomputed, id, &unfit, |nth| which.row(nth));
         let is = |nth: usize| when.is_valid(nth).then(|| when.value(nth));
         match kind {
             Kind::Momentary { .. } => {
@@ -198,14 +201,25 @@ impl TriggerOperator {
             Kind::Stateful => {
                 let until = live.member.until.as_ref();
                 let until = until.map(|until| live.evaluate(number, until, which, batch, remembered));
-                let until: Option<BooleanArray> = until.transpose()?;
+                let (until, unfit) = until.transpose()?.unzip();
+                let mut unfit = unfit.into_iter().flatten().peekable();
                 for nth in 0..which.len() {
+                    // Of one that has not fired nobody asks whether it ends.
+                    if let Some(unfit) = unfit.next_if(|(place, _)| *place == nth)
+                        && self.has_fired(number, judged.keys[which.row(nth)])
+                    {
+                        note(&mut remembered.uncomputed, id, &[unfit], |nth| which.row(nth));
+                    }
                     let ends = until.as_ref().is_some_and(|until| until.is_valid(nth) && until.value(nth));
                     self.step(number, which.row(nth), is(nth), ends, judged, fired);
                 }
             }
         }
         Ok(())
+    }
+
+    fn has_fired(&self, number: u32, key: u32) -> bool {
+        self.states.get(key, number).is_some_and(|state| state.phase == Phase::Fired)
     }
 
     /// A row for a trigger that waits for silence.
@@ -349,6 +363,22 @@ impl TriggerOperator {
         }
     }
 
+    /// Hands on rows for which something of a trigger could not be computed. The others judge them as ever.
+    fn tell(&self, uncomputed: &Uncomputed, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+        let all: Vec<_> = uncomputed.iter().collect();
+        for own in all.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let rows = UInt32Array::from_iter_values(own.iter().map(|((_, row), _)| *row as u32));
+            out.failed.push(Failed {
+                batch: take_record_batch(batch, &rows)?,
+                reasons: own.iter().map(|(_, reason)| (*reason).clone()).collect(),
+                operator: NAME,
+                table: None,
+                member: self.is_set.then_some(own[0].0.0),
+            });
+        }
+        Ok(())
+    }
+
     /// Keeps what later rows and time ask of these.
     fn keep(&mut self, judged: &Judged<'_>, epoch: u32) -> Result<()> {
         let last = self.locals.last_rows();
@@ -395,6 +425,7 @@ impl Operator for TriggerOperator {
             })?;
         }
         self.fired.extend(fired.batch(self.roster.shared(), &self.schema, batch, self.newest.as_ref())?);
+        self.tell(&remembered.uncomputed, batch, out)?;
         self.keep(&judged, epoch)
     }
 

@@ -1,5 +1,6 @@
 //! The triggers that one operator has at the time, what they have in common, and who of them has to look at which rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
@@ -17,7 +18,7 @@ use super::spec::{Memory, NAME};
 use super::states::States;
 use crate::error::Result;
 use crate::narrow::Narrow;
-use crate::stateless::evaluate_mask;
+use crate::uncomputed::{Unfit, mask_and_unfit};
 use crate::windows::Times;
 
 /// The triggers of an operator.
@@ -82,8 +83,15 @@ pub(super) struct Remembered {
     agos: HashMap<u32, Vec<ArrayRef>>,
     epoch: u32,
     /// What conditions said of the whole batch, by their numbers.
-    said: Vec<Option<BooleanArray>>,
+    said: Vec<Option<Said>>,
+    pub(super) uncomputed: Uncomputed,
 }
+
+/// What a condition says of rows: NULL where it cannot be computed, which is at these places among them.
+pub(super) type Said = (BooleanArray, Unfit);
+
+/// Rows of a batch for which something of a trigger cannot be computed, by its id, and why.
+pub(super) type Uncomputed = BTreeMap<(i64, usize), String>;
 
 /// Which rows of a batch.
 pub(super) enum Which {
@@ -277,26 +285,36 @@ impl Team {
         locals: &Locals,
         epoch: u32,
     ) -> Result<Remembered> {
+        let mut uncomputed = Uncomputed::new();
         let mut slots = Vec::with_capacity(self.slots.len());
         for (place, slot) in self.slots.iter_mut().enumerate() {
-            let seen = slot.look_back(batch, locals, epoch, NAME);
-            slots.push(seen.inspect_err(|error| {
-                let looks = |live: &&Live| live.looks.contains(&Look::Slot(place));
-                let to_blame = self.live.iter().flatten().filter(looks);
-                to_blame.for_each(|live| roster.blame(live.member.id, &error.to_string()));
-            })?);
+            let who_looks = || {
+                let looks = move |live: &&Live| live.looks.contains(&Look::Slot(place));
+                self.live.iter().flatten().filter(looks)
+            };
+            let seen = slot.look_back(batch, locals, epoch, NAME).inspect_err(|error| {
+                who_looks().for_each(|live| roster.blame(live.member.id, &error.to_string()));
+            })?;
+            if !seen.unfit.is_empty() {
+                let judging = who_looks().filter(|live| live.member.rank <= epoch);
+                judging.for_each(|live| note(&mut uncomputed, live.member.id, &seen.unfit, |nth| nth));
+            }
+            slots.push(seen);
         }
         let mut agos = HashMap::new();
         for number in &self.with_agos {
             let live = self.live[*number as usize].as_mut();
             if let Some(live) = live.filter(|live| live.member.rank <= epoch) {
                 let columns = live.agos.iter_mut().map(|ago| ago.look_back(batch, times, keys, NAME));
-                let columns = columns.collect::<Result<_>>();
                 let id = live.member.id;
-                agos.insert(*number, columns.inspect_err(|error| roster.blame(id, &error.to_string()))?);
+                let columns = columns.collect::<Result<Vec<_>>>();
+                let columns = columns.inspect_err(|error| roster.blame(id, &error.to_string()))?;
+                columns.iter().for_each(|(_, unfit)| note(&mut uncomputed, id, unfit, |nth| nth));
+                agos.insert(*number, columns.into_iter().map(|(column, _)| column).collect());
             }
         }
-        Ok(Remembered { slots, agos, epoch, said: vec![None; self.conditions] })
+        let said = std::iter::repeat_with(|| None).take(self.conditions).collect();
+        Ok(Remembered { slots, agos, epoch, said, uncomputed })
     }
 
     /// Who has to look at which rows, by number.
@@ -376,7 +394,7 @@ impl Team {
         which: &Which,
         batch: &RecordBatch,
         remembered: &mut Remembered,
-    ) -> Result<BooleanArray> {
+    ) -> Result<Said> {
         let shared = matches!(which, Which::All(_)) && live.sees_all(remembered);
         if let Some(said) = remembered.said.get(live.condition).filter(|_| shared).and_then(Option::as_ref) {
             return Ok(said.clone());
@@ -394,6 +412,18 @@ impl Team {
             live.agos.iter().map(Ago::size).sum::<usize>() + live.silent.capacity() * size_of::<State>()
         };
         slots + self.live().map(|(_, live)| own(live)).sum::<usize>()
+    }
+}
+
+/// Notes rows for which something of a trigger cannot be computed, each once.
+pub(super) fn note(
+    uncomputed: &mut Uncomputed,
+    id: i64,
+    unfit: &[(usize, String)],
+    row: impl Fn(usize) -> usize,
+) {
+    for (nth, reason) in unfit {
+        uncomputed.entry((id, row(*nth))).or_insert_with(|| reason.clone());
     }
 }
 
@@ -467,7 +497,7 @@ impl Live {
         which: &Which,
         batch: &RecordBatch,
         remembered: &Remembered,
-    ) -> Result<BooleanArray> {
+    ) -> Result<Said> {
         let rows = which.indices();
         let at_rows = |column: &ArrayRef| -> Result<ArrayRef> {
             Ok(match rows {
@@ -481,6 +511,6 @@ impl Live {
             Column::Ago(_, nth) => at_rows(&remembered.agos[&number][nth]),
         });
         let narrowed = narrow.batch(columns.collect::<Result<_>>()?, which.len())?;
-        evaluate_mask(narrow.expr(), &narrowed, NAME)
+        mask_and_unfit(narrow.expr(), &narrowed, NAME)
     }
 }

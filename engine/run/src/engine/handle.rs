@@ -137,7 +137,7 @@ impl Engine {
                 if let Some(name) = &replay.into {
                     let report = self.replay(spec).await?;
                     let tag = format!("REPLAY {} INTO {}", report.rows_out, name.value);
-                    return Ok(Answer::Done { tag, notes: Vec::new() });
+                    return Ok(Answer::Done { tag, notes: report.notes() });
                 }
                 self.replay_rows(spec).await?
             }

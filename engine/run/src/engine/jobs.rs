@@ -221,7 +221,8 @@ impl Inner {
         LateRows::new(self.log.stream_named(into)?, dataflow.late.is_some(), names_of(dataflow))
     }
 
-    pub(super) fn dead_rows(&self, dataflow: &Dataflow) -> Result<DeadRows> {
+    /// Where rows of a dataflow go that cannot be computed.
+    pub fn dead_rows(&self, dataflow: &Dataflow) -> Result<DeadRows> {
         DeadRows::new(self.log.stream_named(DEAD_LETTERS)?, names_of(dataflow))
     }
 

@@ -19,9 +19,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headwater_core::world::Turn;
-use headwater_core::{EventTime, Sequence, ShardId, World};
-use headwater_log::{Append, Log, Pending, Producer};
-use headwater_operators::{OperatorError, StateSize};
+use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
+use headwater_log::{Append, Log, Pending, Producer, StreamInfo};
+use headwater_operators::{Failed, OperatorError, StateSize};
+use headwater_plan::Dataflow;
 
 pub(crate) use self::opening::producer_of;
 pub(super) use self::opening::{cut_of, open_pipeline};
@@ -378,7 +379,12 @@ impl Driver {
         let (late, rows_late) = self.plan.late.appends(&self.plan.name, &step.output.late, self.producer)?;
         group.extend(late);
         let (dead, at) = (&step.output.failed, self.world.clock.now());
-        group.extend(self.plan.dead.appends(&self.plan.name, dead, at, self.producer)?);
+        let members = self.members();
+        let name_of = |failed: &Failed| {
+            let member = failed.member.and_then(|id| members.as_ref()?.name_of(id));
+            member.unwrap_or_else(|| self.plan.name.clone())
+        };
+        group.extend(self.plan.dead.appends(name_of, dead, at, self.producer)?);
         self.note(step.rows_in, rows_out, rows_late);
         self.submit(group, step.cut, step.watermark, step.output.answers)
     }

@@ -72,6 +72,7 @@ pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_o
     for output in outputs {
         all.rows.extend(output.rows.into_iter().map(|rows| Rows { clocks: Clocks::Uniform(before), ..rows }));
         all.late.extend(output.late);
+        all.failed.extend(output.failed);
         slots.extend(output.slots);
     }
     let order = stage.operators[0].emission().order;

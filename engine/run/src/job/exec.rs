@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{concat as concat_arrays, concat_batches};
-use datafusion::error::DataFusionError;
 use headwater_core::EventTime;
 use headwater_operators::{
     Clocks, Failed, Late, LookupCache, LookupOperator, Operator, OperatorError, Output, Rows, Snapshot,
@@ -28,7 +27,6 @@ use parking_lot::Mutex;
 use super::keyed::Keyed;
 use super::lookup::{Answer, StepAnswers};
 use super::spill::{Lease, StatePart};
-use crate::error::RunError;
 use crate::options::EngineOptions;
 
 type Result<T> = std::result::Result<T, OperatorError>;
@@ -47,14 +45,6 @@ pub(crate) struct StepOutput {
 }
 
 impl StepOutput {
-    /// Refuses rows for which an expression failed: who looks on has no other place for them.
-    pub fn refuse_failed(&self) -> crate::error::Result<()> {
-        let Some(failed) = self.failed.first() else { return Ok(()) };
-        let source = DataFusionError::Execution(failed.reasons.first().cloned().unwrap_or_default());
-        let source = OperatorError::Expression { operator: failed.operator.to_owned(), source };
-        Err(RunError::Operator { job: "step".to_owned(), source })
-    }
-
     /// How many rows the result has.
     pub fn count(&self) -> u64 {
         self.rows.iter().map(|rows| rows.len() as u64).sum()
@@ -146,9 +136,10 @@ impl Executor {
                 }
                 Instances::Lookup(operator) => {
                     let rows = inputs.first().map_or(&[][..], |(_, rows)| *rows);
-                    if let Some(answer) = outside.to(nth, operator, rows)? {
+                    if let Some((answer, unfit)) = outside.to(nth, operator, rows)? {
                         operator.learn(&answer)?;
                         answers.push((nth, answer));
+                        failed.extend(unfit);
                     }
                     let mut output = Output::default();
                     rows.iter().try_for_each(|rows| operator.join(rows).map(|rows| output.emit(rows)))?;

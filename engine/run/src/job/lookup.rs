@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use headwater_core::World;
-use headwater_operators::{LookupOperator, OperatorError, Rows};
+use headwater_operators::{Failed, LookupOperator, OperatorError, Rows};
 
 use crate::options::LookupTable;
 
@@ -77,15 +77,17 @@ impl StepAnswers<'_> {
         said.iter().filter(move |(to, _)| *to == stage).map(|(_, order)| order)
     }
 
-    /// What is to be learnt before a stage can join these rows, if anything is.
+    /// What is to be learnt before a stage can join these rows, if anything is, and the rows of the table that could not be computed: of
+    /// what was recorded none, as they went to the log with the step that asked.
     pub fn to(
         &mut self,
         stage: usize,
         operator: &LookupOperator,
         rows: &[Rows],
-    ) -> Result<Option<RecordBatch>, OperatorError> {
+    ) -> Result<Option<(RecordBatch, Vec<Failed>)>, OperatorError> {
         if let Some(recorded) = &self.recorded {
-            return Ok(recorded.iter().find(|(asked, _)| *asked == stage).map(|(_, answer)| answer.clone()));
+            let answer = recorded.iter().find(|(asked, _)| *asked == stage);
+            return Ok(answer.map(|(_, answer)| (answer.clone(), Vec::new())));
         }
         let table = &operator.lookup().table;
         let nobody =

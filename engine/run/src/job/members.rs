@@ -333,6 +333,11 @@ impl Members {
         self.state.lock().names.len() as u64
     }
 
+    /// The name of a trigger of this set.
+    pub fn name_of(&self, id: i64) -> Option<String> {
+        self.state.lock().members.get(&id).map(|member| member.name.clone())
+    }
+
     /// The number of a trigger of this set.
     pub fn id_of(&self, name: &str) -> Option<i64> {
         self.state.lock().names.get(name).copied()

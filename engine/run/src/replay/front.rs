@@ -198,11 +198,21 @@ impl Begun {
         mut take: impl FnMut(ReplayStep) -> Result<()>,
     ) -> Result<()> {
         let (mut replay, taker) = (self.open(definition, course)?, self.taker()?);
+        let mut uncomputed = 0;
         while let Some(step) = replay.next()? {
             if let Some(taker) = &taker {
                 taker.append(&step.rows)?;
             }
+            uncomputed += step.uncomputed;
             take(step)?;
+        }
+        if uncomputed > 0 {
+            let job = &self.watched().spec.job;
+            tracing::warn!(
+                job,
+                uncomputed,
+                "rows of a replay could not be computed: see system.dead_letters"
+            );
         }
         Ok(())
     }
@@ -230,7 +240,7 @@ impl Begun {
                 if let Some(taker) = &taker {
                     taker.append(&step.rows)?;
                 }
-                if step.watermark >= from || !step.rows.is_empty() {
+                if step.watermark >= from || !step.rows.is_empty() || step.uncomputed > 0 {
                     break step;
                 }
             };
@@ -243,9 +253,10 @@ impl Begun {
         let mut rows = Vec::new();
         let (mut only_before, mut only_now, mut in_both) = (Vec::new(), Vec::new(), 0);
         let mut shown = Arc::clone(&schema);
-        let (mut rows_in, mut rows_out) = (0, 0);
+        let (mut rows_in, mut rows_out, mut uncomputed) = (0, 0, 0);
         let mut count = |step: &ReplayStep| {
             rows_in += step.rows_in;
+            uncomputed += step.uncomputed;
             rows_out += step.rows.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
         };
         let Plan { definition, course, .. } = &self.plan;
@@ -268,7 +279,8 @@ impl Begun {
                 Ok(())
             })?;
         }
-        Ok(ReplayReport { schema: shown, rows_in, rows_out, rows, only_before, only_now, in_both })
+        let schema = shown;
+        Ok(ReplayReport { schema, rows_in, rows_out, uncomputed, rows, only_before, only_now, in_both })
     }
 
     /// Bags with what is compared: what the job has said, or what its own definition says of the stretch.

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence};
 use headwater_log::From;
-use headwater_operators::{Reach, Rows};
+use headwater_operators::{Failed, Reach, Rows};
 use headwater_plan::{Dataflow, Entry, METADATA_COLUMNS, StartAt};
 
 use super::asked::{Unasked, asked, check_named};
@@ -15,6 +15,7 @@ use super::definition::Definition;
 use super::kept::Needs;
 use super::pace::{PACED_ROWS, Pace};
 use super::watch::Watched;
+use crate::dead::DeadRows;
 use crate::engine::{Inner, first_place, result_schema, start_at};
 use crate::error::{Result, RunError};
 use crate::job::{Entry as Line, Eras, JournalReader, Limits, Pipeline, Start, Step, fit, nanos};
@@ -54,6 +55,9 @@ impl Filter {
         Ok(arrow::compute::filter_record_batch(&rows, &mask)?)
     }
 }
+
+/// The most rows of a replay that go to the dead letters: another definition may be wrong for all of history.
+const LETTERS_MAX: usize = 1_000;
 
 /// How often a table outside is asked.
 const LOOKUP_ATTEMPTS: u32 = 3;
@@ -100,6 +104,8 @@ pub(super) struct Replay<'a> {
     schema: SchemaRef,
     filter: Option<Filter>,
     steps: Steps,
+    /// Where rows go that cannot be computed, and how many may yet go there. Those of a job's own definition are there.
+    dead: Option<(DeadRows, usize)>,
     count: u64,
     /// The watermark at which all results of the stretch are out.
     enough: EventTime,
@@ -149,6 +155,10 @@ impl<'a> Replay<'a> {
             let rows = if course.small { PACED_ROWS } else { inner.limits().rows };
             Steps::Own(Limits { rows, ..inner.limits() })
         };
+        let dead = match definition.own {
+            true => None,
+            false => Some((inner.dead_rows(&definition.dataflow)?, LETTERS_MAX)),
+        };
         Ok(Self {
             inner,
             watched,
@@ -156,6 +166,7 @@ impl<'a> Replay<'a> {
             schema: result_schema(&definition.dataflow),
             filter: Filter::of(spec, definition)?,
             steps,
+            dead,
             count: 0,
             enough,
             is_over: false,
@@ -187,25 +198,42 @@ impl<'a> Replay<'a> {
                 (self.count, step)
             }
         };
-        if self.watched.spec.query.is_some() {
-            step.output.refuse_failed()?;
-        }
+        let uncomputed = self.leave_out(&step.output.failed)?;
         if let Some(pace) = &mut self.pace {
             pace.wait(self.inner, self.watched, self.pipeline.latest())?;
         }
         let rows = self.rows(&step.output.rows)?;
         let rows_out = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-        self.watched.note(step.rows_in, rows_out, step.watermark);
+        self.watched.note(step.rows_in, rows_out, uncomputed, step.watermark);
         let sources = self.pipeline.dataflow().sources.iter().map(|source| source.stream.to_string());
         let places = self.pipeline.places().into_iter();
         let places = places.map(|shards| shards.into_iter().map(|(next, _)| next).collect());
         Ok(Some(ReplayStep {
             step: number,
             rows_in: step.rows_in,
+            uncomputed,
             watermark: step.watermark,
             position: sources.zip(places).collect(),
             rows,
         }))
+    }
+
+    /// Counts the rows of a step that could not be computed, and puts the first ones of a replay to the dead letters.
+    fn leave_out(&mut self, failed: &[Failed]) -> Result<u64> {
+        if let Some((dead, left)) = &mut self.dead {
+            let first = failed.iter().map(|failed| {
+                let first = failed.first(*left);
+                *left -= first.reasons.len();
+                first
+            });
+            let first: Vec<Failed> = first.filter(|first| !first.reasons.is_empty()).collect();
+            let who = format!("replay {} of job {}", self.watched.id, self.watched.spec.job);
+            let letters = dead.of_replay(&who, &first, self.inner.world.clock.now())?;
+            if !letters.is_empty() {
+                self.inner.log.append(letters)?;
+            }
+        }
+        Ok(failed.iter().map(|failed| failed.reasons.len() as u64).sum())
     }
 
     /// What a step says of the stretch, under the columns of the results.

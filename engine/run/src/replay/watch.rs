@@ -31,6 +31,7 @@ pub(crate) struct Watched {
     pub began: EventTime,
     rows_in: AtomicU64,
     rows_out: AtomicU64,
+    uncomputed: AtomicU64,
     watermark: AtomicI64,
     cancelled: AtomicBool,
 }
@@ -76,6 +77,7 @@ impl Replays {
             began,
             rows_in: AtomicU64::new(0),
             rows_out: AtomicU64::new(0),
+            uncomputed: AtomicU64::new(0),
             watermark: AtomicI64::new(EventTime::MIN.0),
             cancelled: AtomicBool::new(false),
         });
@@ -104,9 +106,10 @@ impl Watched {
     }
 
     /// Notes what a step did.
-    pub fn note(&self, rows_in: u64, rows_out: u64, watermark: EventTime) {
+    pub fn note(&self, rows_in: u64, rows_out: u64, uncomputed: u64, watermark: EventTime) {
         self.rows_in.fetch_add(rows_in, Ordering::Relaxed);
         self.rows_out.fetch_add(rows_out, Ordering::Relaxed);
+        self.uncomputed.fetch_add(uncomputed, Ordering::Relaxed);
         self.watermark.store(watermark.0, Ordering::Relaxed);
     }
 
@@ -116,6 +119,10 @@ impl Watched {
 
     pub fn rows_out(&self) -> u64 {
         self.rows_out.load(Ordering::Relaxed)
+    }
+
+    pub fn uncomputed(&self) -> u64 {
+        self.uncomputed.load(Ordering::Relaxed)
     }
 
     pub fn watermark(&self) -> EventTime {

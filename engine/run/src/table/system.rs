@@ -282,6 +282,7 @@ fn triggers(inner: &Inner) -> Columns {
 /// | from_time, to_time, target, speed | as it was asked for |
 /// | began | when |
 /// | rows_in, rows_out, watermark | how far it is |
+/// | rows_uncomputed | rows that could not be computed |
 fn replays(inner: &Inner) -> Columns {
     let all = inner.replays.running();
     let speeds = all.iter().map(|replay| replay.spec.speed).collect::<Float64Array>();
@@ -297,6 +298,7 @@ fn replays(inner: &Inner) -> Columns {
         ("rows_in", number(&all, |replay| Some(replay.rows_in()))),
         ("rows_out", number(&all, |replay| Some(replay.rows_out()))),
         ("watermark", time(&all, |replay| Some(replay.watermark()))),
+        ("rows_uncomputed", number(&all, |replay| Some(replay.uncomputed()))),
     ])
 }
 

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence, ShardId};
 
+use crate::dead::Uncomputed;
 use crate::error::Result;
 
 /// Where a tail starts.
@@ -31,6 +32,8 @@ pub struct TailBatch {
     pub rows: RecordBatch,
     /// For a tail of a stream: the shard, and the first row's sequence number.
     pub place: Option<(ShardId, Sequence)>,
+    /// Rows of the step for which the query could not be computed; said once a step, with its first batch, which may have no rows.
+    pub uncomputed: Option<Uncomputed>,
     /// Give this to [`TailFrom::Resume`] to go on after these rows. Opaque; safe in an HTTP header.
     pub resume: String,
 }

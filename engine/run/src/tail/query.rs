@@ -19,6 +19,7 @@ use headwater_plan::Dataflow;
 use super::handle::sequences;
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
+use crate::dead::{DeadRows, Uncomputed};
 use crate::engine::{Inner, result_schema};
 use crate::error::{Result, RunError};
 use crate::job::{Cut, IdleTimeouts, Limits, Pipeline, Quiet, ShardCut, Start};
@@ -33,8 +34,9 @@ struct QueryTail {
     start: Places,
     /// Since when rows are taken.
     since: Option<EventTime>,
-    /// Rows of the last step that have not been handed out.
-    ready: VecDeque<RecordBatch>,
+    /// What the last step said and has not been handed out.
+    ready: VecDeque<(RecordBatch, Option<Uncomputed>)>,
+    dead: DeadRows,
     /// How far to go before rows are handed out.
     skip: Option<Reached>,
     quiet: Quiet,
@@ -116,6 +118,7 @@ impl QueryTail {
         let lookups = inner.lookups_of(&catalog, &dataflow)?;
         let idle_timeouts = inner.timeouts_of(&catalog, &dataflow);
         let workers = inner.options.workers;
+        let dead = inner.dead_rows(&dataflow)?;
         let mut pipeline = Pipeline::open(&*log, Arc::new(dataflow), workers, &start, inner.lease())?;
         pipeline.take_since(since);
         pipeline.executor().thread_from(inner.options.threaded_rows_min);
@@ -131,6 +134,7 @@ impl QueryTail {
             world: inner.world.clone(),
             since,
             ready: VecDeque::new(),
+            dead,
             skip,
             quiet: Quiet::begin(&inner.world),
             idle_timeouts,
@@ -143,8 +147,8 @@ impl QueryTail {
     }
 
     fn next(&mut self) -> Result<Next> {
-        if let Some(rows) = self.ready.pop_front() {
-            return Ok(Next::Rows(TailBatch { rows, place: None, resume: self.resume() }));
+        if let Some((rows, uncomputed)) = self.ready.pop_front() {
+            return Ok(Next::Rows(TailBatch { rows, place: None, uncomputed, resume: self.resume() }));
         }
         let now = self.world.clock.monotonic();
         if let Some(reached) = self.skip.take() {
@@ -160,9 +164,12 @@ impl QueryTail {
         let Some(step) = step else {
             return Ok(Next::Wait(Quiet::deadline(&mut self.pipeline, now)));
         };
-        step.output.refuse_failed()?;
+        let mut uncomputed = self.dead.told(&step.output.failed)?;
+        if step.output.rows.is_empty() && uncomputed.is_some() {
+            self.ready.push_back((RecordBatch::new_empty(Arc::clone(&self.schema)), uncomputed.take()));
+        }
         for rows in &step.output.rows {
-            self.ready.push_back(self.batch(rows)?);
+            self.ready.push_back((self.batch(rows)?, uncomputed.take()));
         }
         Ok(Next::Again)
     }

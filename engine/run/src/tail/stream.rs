@@ -95,7 +95,12 @@ impl StreamTail {
             let first = read.first.plus(stretch.start as u64);
             let resume = self.resume(shard, read.first.plus(stretch.end as u64));
             let rows = rows.slice(stretch.start, stretch.len());
-            self.ready.push_back(TailBatch { rows, place: Some((ShardId(shard as u32), first)), resume });
+            self.ready.push_back(TailBatch {
+                rows,
+                place: Some((ShardId(shard as u32), first)),
+                uncomputed: None,
+                resume,
+            });
         }
         Ok(())
     }

@@ -1,9 +1,6 @@
 //! Functions of the user's over a machine: jobs keep what they were made with, whatever happens to the machine and to the function.
 
-use std::io::IoSlice;
 use std::path::Path;
-
-use headwater_core::world::Open;
 
 use crate::machine::Machine;
 
@@ -104,17 +101,13 @@ fn a_module_is_kept_as_it_was_read() {
     for seed in 6..9 {
         let mut machine = Machine::new(seed);
         machine.create_readings(2);
-        let disk = machine.sim.world().disk;
-        let (dir, path) = (Path::new("/modules"), Path::new("/modules/lucky.wat"));
-        disk.create_dir(dir).unwrap();
-        let file = disk.open(path, Open::Create).unwrap();
-        file.write_all_at(&mut [IoSlice::new(UNLUCKY.as_bytes())], 0).unwrap();
+        machine.write_module("/modules/lucky.wat", UNLUCKY);
         machine.sql(
             "CREATE FUNCTION hundredfold(x BIGINT) RETURNS BIGINT LANGUAGE WASM EXPORT 'lucky' USING FILE '/modules/lucky.wat' STRICT;
              CREATE STREAM lucky (device STRING, x BIGINT);
              CREATE JOB j AS INSERT INTO lucky SELECT device, hundredfold(value) FROM readings",
         );
-        disk.remove(path).unwrap();
+        machine.sim.world().disk.remove(Path::new("/modules/lucky.wat")).unwrap();
         machine.append(&[("a", 1_000, 1), ("b", 1_000, 2)]);
         machine.catch_up();
         if seed % 2 == 0 {

@@ -160,6 +160,38 @@ fn columns_that_are_computed_from_what_was_answered_are_there_like_others() {
 }
 
 #[test]
+fn what_is_answered_and_cannot_be_computed_goes_to_the_dead_letters_once() {
+    let outside = Outside::new(100, None);
+    let mut machine = Machine::with_connectors(4, Arc::new(outside.clone()));
+    machine.create_readings(2);
+    machine.sql(&SITES.replace("owner STRING", "owner STRING, share AS 100 / (site - 10)"));
+    machine.sql(
+        "CREATE MATERIALIZED VIEW placed AS SELECT r.device, r.value, s.share FROM readings r \
+         LEFT JOIN sites FOR SYSTEM_TIME AS OF PROCTIME() AS s ON r.device = s.device",
+    );
+    machine.append(&[("a", 1_000, 1), ("x", 2_000, 2), ("b", 3_000, 3), ("a", 4_000, 4)]);
+    machine.catch_up();
+    machine.kill(2);
+    machine.append(&[("a", 5_000, 5)]);
+    machine.catch_up();
+    let mut placed = machine.rows("placed");
+    placed.sort();
+    assert_eq!(placed, ["a 1 null", "a 4 null", "a 5 null", "b 3 100", "x 2 null"]);
+    assert_eq!(["a", "b", "x"].map(|device| outside.times(device)), [1, 1, 1]);
+    let letters = "SELECT stream, source, code, reason, CAST(payload AS STRING) FROM system.dead_letters \
+        WHERE CAST(payload AS STRING) NOT LIKE '%stranger%'";
+    let letters = machine.query(letters);
+    assert_eq!(letters.len(), 2, "{letters:#?}");
+    for (letter, device) in letters.iter().zip(["a", "b"]) {
+        assert!(letter.starts_with("sites job placed HW4001 "), "{letter}");
+        assert!(
+            letter.contains("ivide by zero") && letter.contains(&format!(r#""device":"{device}""#)),
+            "{letter}"
+        );
+    }
+}
+
+#[test]
 fn answers_are_those_of_the_journal_whenever_the_process_dies() {
     for seed in 0..20 {
         let outside = Outside::new(3, None);

@@ -1,13 +1,15 @@
 //! A simulated machine with an engine on it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use headwater_core::hash::{hash_rows, shard_of};
+use headwater_core::world::Open;
 use headwater_core::world::sim::{SimRandom, SimWorld};
 use headwater_core::{Epoch, ProducerId, ShardId};
 use headwater_log::{Append, DiskLogOptions, Log, LogError, Producer, ReadSpec};
@@ -162,6 +164,25 @@ impl Machine {
 
     pub fn sql(&self, sql: &str) {
         self.engine().define_here(sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    }
+
+    /// Writes the text of a WebAssembly module where `USING FILE` finds it.
+    pub fn write_module(&self, path: &str, text: &str) {
+        let (disk, path) = (self.sim.world().disk, Path::new(path));
+        disk.create_dir(path.parent().unwrap()).unwrap();
+        let file = disk.open(path, Open::Create).unwrap();
+        file.write_all_at(&mut [IoSlice::new(text.as_bytes())], 0).unwrap();
+    }
+
+    /// A function that gives what it is given, and never comes to its end over 7: that is not the fault of a row.
+    pub fn define_spin(&self) {
+        let spin = r#"(module (func (export "spin") (param i64) (result i64)
+            (if (i64.eq (local.get 0) (i64.const 7)) (then (loop $again (br $again))))
+            (local.get 0)))"#;
+        self.write_module("/modules/spin.wat", spin);
+        self.sql(
+            "CREATE FUNCTION spin(x BIGINT) RETURNS BIGINT LANGUAGE WASM USING FILE '/modules/spin.wat'",
+        );
     }
 
     /// Runs statements as clients do.

@@ -105,7 +105,8 @@ fn a_replay_of_a_trigger_says_that_its_first_steps_are_gone() {
 fn the_steps_stay_that_a_trigger_needs_which_has_failed() {
     let mut machine = machine(five_minutes(), "");
     machine.sql(&format!("CREATE TRIGGER good ON readings WHEN {WHEN}"));
-    machine.sql("CREATE TRIGGER bad ON readings WHEN 100 / (value - 205) > 3 OR value % 10 = 6");
+    machine.define_spin();
+    machine.sql("CREATE TRIGGER bad ON readings WHEN spin(value - 198) > 1000 OR value % 10 = 6");
     let set = set(&machine);
     let go_on = |machine: &Machine, seconds: std::ops::Range<i64>| {
         for second in seconds {

@@ -111,6 +111,34 @@ async fn a_tail_since_a_time_has_no_earlier_row() {
     engine.close().await.unwrap();
 }
 
+/// What cannot be computed is told and passed over, and not told again behind the place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_goes_on_behind_a_row_that_cannot_be_computed() {
+    let engine = engine(&READINGS.replace("shards = 4", "shards = 1")).await;
+    let query = "SELECT 100 / value AS share FROM readings";
+    let mut tail = engine.tail_query(query, TailFrom::Earliest).unwrap();
+    insert(&engine, "a", &[0]).await;
+    let alone = next(&mut tail).await;
+    assert_eq!(alone.rows.num_rows(), 0);
+    let told = alone.uncomputed.unwrap();
+    assert_eq!((told.rows, told.stream.as_str()), (1, "readings"));
+    assert!(told.reason.starts_with("Project: ") && told.reason.contains("ivide by zero"), "{told:?}");
+    assert!(told.payload.contains(r#""value":0"#), "{told:?}");
+    insert(&engine, "a", &[5, 0, 20, 0]).await;
+    let among = next(&mut tail).await;
+    assert_eq!(text_of(&among.rows), ["20", "5"]);
+    assert_eq!(among.uncomputed.map(|told| told.rows), Some(2));
+    drop(tail);
+    insert(&engine, "a", &[50]).await;
+    let mut tail = engine.tail_query(query, TailFrom::Resume(alone.resume)).unwrap();
+    let again = next(&mut tail).await;
+    assert_eq!(
+        (text_of(&again.rows).join(" "), again.uncomputed.map(|told| told.rows)),
+        ("20 5 2".to_owned(), Some(2))
+    );
+    engine.close().await.unwrap();
+}
+
 /// A stream without event time goes by when its rows arrived.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tail_since_an_arrival_has_no_row_that_came_before() {
