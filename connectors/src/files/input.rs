@@ -87,27 +87,12 @@ impl Input {
         let body = match format {
             // Changes are only written; their decoder says so.
             Format::JsonLines | Format::Csv | Format::Raw | Format::DebeziumJson => {
-                let mut decoder = Box::new(Decoder::new(format, Arc::clone(schema), options)?);
+                let decoder = Box::new(Decoder::new(format, Arc::clone(schema), options)?);
                 if plain.is_some() {
-                    let mut file = Box::new(Unpacked::new(file));
-                    if place != Place::START {
-                        let header = file.beginning(HEADER_MAX).map_err(|error| damaged(&name, error))?;
-                        decoder.take_header(header);
-                        decoder.resume_at(place.record);
-                        file.skip(place.at).map_err(|error| damaged(&name, error))?;
-                    }
-                    return Ok(Self {
-                        schema: Arc::clone(schema),
-                        place,
-                        body: Body::PackedLines { file, decoder },
-                        name,
-                    });
+                    packed_lines(file, decoder, place).map_err(|error| damaged(&name, error))?
+                } else {
+                    lines(file, decoder, place).map_err(failed)?
                 }
-                if place != Place::START {
-                    decoder.take_header(&file.bytes_at(0, HEADER_MAX).map_err(failed)?);
-                    decoder.resume_at(place.record);
-                }
-                Body::Lines { file, decoder }
             }
             Format::JsonArray if plain.is_some() => Body::PackedWhole {
                 file: Box::new(Unpacked::new(file)),
@@ -193,6 +178,27 @@ impl Input {
         };
         Ok(Some((decoded, self.place)))
     }
+}
+
+/// A file of lines, from a place on. What its header says is read in any case.
+fn lines(file: FileReader, mut decoder: Box<Decoder>, place: Place) -> std::io::Result<Body> {
+    if place != Place::START {
+        decoder.take_header(&file.bytes_at(0, HEADER_MAX)?);
+        decoder.resume_at(place.record);
+    }
+    Ok(Body::Lines { file, decoder })
+}
+
+/// The same of a compressed file.
+fn packed_lines(file: FileReader, mut decoder: Box<Decoder>, place: Place) -> std::io::Result<Body> {
+    let mut file = Box::new(Unpacked::new(file));
+    if place != Place::START {
+        let header = file.beginning(HEADER_MAX)?;
+        decoder.take_header(header);
+        decoder.resume_at(place.record);
+        file.skip(place.at)?;
+    }
+    Ok(Body::PackedLines { file, decoder })
 }
 
 /// The next whole records from `at`. A record that is larger than a chunk makes the chunk larger; the last needs no line feed.

@@ -12,6 +12,7 @@ use mqtt_protocol_core::mqtt::packet::{
 };
 use tokio::sync::Notify;
 
+use super::access::Rights;
 use super::ledger::{Ledger, OWN_TOPICS};
 use super::message::Message;
 use super::options::BrokerOptions;
@@ -47,23 +48,14 @@ impl State {
         }
         let is_nameless = connect.client_id.is_empty();
         if is_nameless {
-            // 3.1.1 has nothing to tell a client its name with: it must not need it again.
-            if version == Version::V3 && !connect.clean_start {
-                return Err(ConnectReasonCode::ClientIdentifierNotValid);
-            }
-            connect.client_id = format!("auto-{:016x}", self.world.random.next()).into();
+            self.name(&mut connect, version)?;
         }
         let rights = self.access.admit(
             &connect.client_id,
             connect.username.as_deref(),
             connect.password.as_deref().unwrap_or_default(),
         )?;
-        if let Some(will) = &connect.will {
-            check_topic(&will.topic).map_err(|_| ConnectReasonCode::TopicNameInvalid)?;
-            if !rights.may_publish(&will.topic) || will.topic.starts_with(OWN_TOPICS) {
-                return Err(ConnectReasonCode::NotAuthorized);
-            }
-        }
+        check_will(&connect, &rights)?;
 
         let noted = self.ledger.noted();
         let before = self.take_over(&connect.client_id, connect.clean_start);
@@ -99,18 +91,20 @@ impl State {
             reason: ConnectReasonCode::Success,
             properties: granted.properties(&self.options),
         };
-        entered.outgoing.lost();
-        entered.outgoing.replies.push_back(Packet::Connack(Box::new(ack)));
-        // What the client may have missed is said again, in the old order, before anything new.
-        for again in entered.outgoing.again(now) {
-            entered
-                .outgoing
-                .replies
-                .push_back(again.unwrap_or_else(|id| Packet::Pubrel(Release::success(id))));
-        }
+        welcome(entered, ack, now);
         self.hold(session, noted);
         let silence_max = (keep_alive > 0).then(|| Duration::from_millis(u64::from(keep_alive) * 1_500));
         Ok(Entered { session, link, silence_max })
+    }
+
+    /// Gives a client a name that came without one.
+    fn name(&self, connect: &mut Connect, version: Version) -> Result<(), ConnectReasonCode> {
+        // 3.1.1 has nothing to tell a client its name with: it must not need it again.
+        if version == Version::V3 && !connect.clean_start {
+            return Err(ConnectReasonCode::ClientIdentifierNotValid);
+        }
+        connect.client_id = format!("auto-{:016x}", self.world.random.next()).into();
+        Ok(())
     }
 
     /// The session that a client had, if it wants it back; whoever is connected with that id is cut off.
@@ -247,6 +241,26 @@ impl Session {
         }
         self.will = will;
         self.will_at = None;
+    }
+}
+
+/// Whether a client may leave the will that it comes with.
+fn check_will(connect: &Connect, rights: &Rights) -> Result<(), ConnectReasonCode> {
+    let Some(will) = &connect.will else { return Ok(()) };
+    check_topic(&will.topic).map_err(|_| ConnectReasonCode::TopicNameInvalid)?;
+    if !rights.may_publish(&will.topic) || will.topic.starts_with(OWN_TOPICS) {
+        return Err(ConnectReasonCode::NotAuthorized);
+    }
+    Ok(())
+}
+
+/// Says CONNACK to a client, and then again what it may have missed, in the old order, before anything new.
+fn welcome(session: &mut Session, ack: Connack, now: Duration) {
+    session.outgoing.lost();
+    session.outgoing.replies.push_back(Packet::Connack(Box::new(ack)));
+    for again in session.outgoing.again(now) {
+        let packet = again.unwrap_or_else(|id| Packet::Pubrel(Release::success(id)));
+        session.outgoing.replies.push_back(packet);
     }
 }
 
