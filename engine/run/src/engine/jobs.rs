@@ -93,21 +93,8 @@ impl Inner {
             }
             _ => (self.plan_of(&catalog, entry, None)?, None),
         };
-        let target = match entry {
-            Entry::Job(job) => self.log.stream_named(&job.target)?,
-            Entry::Alarm(_) => self.own_stream(&catalog, ALARM_HISTORY)?,
-            Entry::ScalingGroup(_) => {
-                self.own_stream(&catalog, SCALING_PROGRESS)?;
-                self.own_stream(&catalog, SCALING_ACTIVITIES)?
-            }
-            _ => events::ensure(&*self.log, view_spec(name, &dataflow)?)?,
-        };
-        let mut journal = events::ensure(&*self.log, journal_spec(name)?)?;
-        if journal.spec.schema != journal_schema() {
-            // One of an older version.
-            self.log.evolve(journal.id, journal_schema())?;
-            journal = self.log.stream_named(journal.spec.name.as_str())?;
-        }
+        let target = self.ensure_target(&catalog, entry, &dataflow)?;
+        let journal = self.ensure_journal(name)?;
         // Taken before the plan is put together: two guards in one expression would wait for each other.
         let (ends, paused) = {
             let state = self.state.lock();
@@ -134,13 +121,7 @@ impl Inner {
             }
             _ => {
                 let journal = Journal::of(journal);
-                let start = match start_at(entry) {
-                    StartAt::Earliest => {
-                        self.note_beginning(name, &dataflow, &journal)?;
-                        Start::At(From::Earliest)
-                    }
-                    StartAt::Latest => self.start_at_newest(name, &dataflow, &journal)?,
-                };
+                let start = self.first_start(entry, &dataflow, &journal)?;
                 (dataflow, journal, start, EventTime::MIN)
             }
         };
@@ -182,6 +163,46 @@ impl Inner {
         state.ends.iter().for_each(|(stream, ends)| handle.end_stream(stream, ends.clone()));
         state.jobs.insert(name.to_owned(), handle);
         Ok(())
+    }
+
+    /// The stream that the results go into, which is created if it is the entry's own.
+    fn ensure_target(
+        &self,
+        catalog: &Catalog,
+        entry: &Entry,
+        dataflow: &Dataflow,
+    ) -> Result<Arc<StreamInfo>> {
+        match entry {
+            Entry::Job(job) => Ok(self.log.stream_named(&job.target)?),
+            Entry::Alarm(_) => self.own_stream(catalog, ALARM_HISTORY),
+            Entry::ScalingGroup(_) => {
+                self.own_stream(catalog, SCALING_PROGRESS)?;
+                self.own_stream(catalog, SCALING_ACTIVITIES)
+            }
+            _ => events::ensure(&*self.log, view_spec(entry.name(), dataflow)?),
+        }
+    }
+
+    /// The stream of a job's journal, with the columns of today.
+    fn ensure_journal(&self, name: &str) -> Result<Arc<StreamInfo>> {
+        let journal = events::ensure(&*self.log, journal_spec(name)?)?;
+        if journal.spec.schema == journal_schema() {
+            return Ok(journal);
+        }
+        // One of an older version.
+        self.log.evolve(journal.id, journal_schema())?;
+        Ok(self.log.stream_named(journal.spec.name.as_str())?)
+    }
+
+    /// Where a job starts that has no checkpoint.
+    fn first_start(&self, entry: &Entry, dataflow: &Dataflow, journal: &Journal) -> Result<Start> {
+        match start_at(entry) {
+            StartAt::Earliest => {
+                self.note_beginning(entry.name(), dataflow, journal)?;
+                Ok(Start::At(From::Earliest))
+            }
+            StartAt::Latest => self.start_at_newest(entry.name(), dataflow, journal),
+        }
     }
 
     /// The tables outside in which a dataflow looks rows up, by the stages that do.

@@ -53,44 +53,10 @@ impl Replacement {
         let name = entry.name().to_owned();
         let before = catalog.get(&name).cloned().ok_or_else(|| RunError::NoJob { name: name.clone() })?;
         let refused = |reason: String| RunError::Replace { name: name.clone(), reason };
-        match (&before, entry) {
-            (Entry::Job(old), Entry::Job(new)) if old.target != new.target => {
-                let reason =
-                    format!("it writes into {}, and what is there is not for {}", old.target, new.target);
-                return Err(refused(reason));
-            }
-            (Entry::Job(_), Entry::Job(_))
-            | (Entry::MaterializedView(_), Entry::MaterializedView(_))
-            | (Entry::Trigger(_), Entry::Trigger(_))
-            | (Entry::Alarm(_), Entry::Alarm(_))
-            | (Entry::ScalingGroup(_), Entry::ScalingGroup(_)) => {}
-            _ => {
-                return Err(refused(format!(
-                    "{} has no state that could be kept",
-                    before.kind().with_article()
-                )));
-            }
-        }
-        let running =
-            inner.state.lock().jobs.get(&name).map(|job| (Arc::clone(job.dataflow()), job.status().state));
-        let (former, can_hand_over) = match running {
-            Some((dataflow, state)) => (Ok(dataflow), state != JobState::Failed),
-            None => {
-                // A trigger of a set leaves that first, with its state; of one that could not start the state is what it was.
-                let state = inner.state.lock();
-                let can = state.status(&name, &*inner.log).is_some_and(|job| job.state != JobState::Failed);
-                let can = can || state.unstarted.contains_key(&name);
-                drop(state);
-                (inner.plan_to_run(catalog, &before).map(Arc::new), can)
-            }
-        };
+        check_kinds(&before, entry).map_err(refused)?;
+        let (former, can_hand_over) = in_force(inner, catalog, &before);
         let dataflow = Arc::new(inner.plan_to_run(after, entry)?);
-        let target = match entry {
-            Entry::Job(job) => inner.log.stream_named(&job.target)?,
-            Entry::Alarm(_) => inner.log.stream_named(ALARM_HISTORY)?,
-            Entry::ScalingGroup(_) => inner.log.stream_named(SCALING_ACTIVITIES)?,
-            _ => inner.log.stream_named(&name)?,
-        };
+        let target = target_of(inner, entry)?;
         let journal = inner.journal_of(&name)?;
         let is_changelog = target.spec.schema.fields().last().is_some_and(|field| field.name() == WEIGHT);
         let corrects = is_changelog || matches!(entry, Entry::MaterializedView(_));
@@ -244,6 +210,49 @@ impl Replacement {
         }
         Ok(())
     }
+}
+
+/// Whether one may take the place of the other; if not, why.
+fn check_kinds(before: &Entry, entry: &Entry) -> std::result::Result<(), String> {
+    match (before, entry) {
+        (Entry::Job(old), Entry::Job(new)) if old.target != new.target => {
+            Err(format!("it writes into {}, and what is there is not for {}", old.target, new.target))
+        }
+        (Entry::Job(_), Entry::Job(_))
+        | (Entry::MaterializedView(_), Entry::MaterializedView(_))
+        | (Entry::Trigger(_), Entry::Trigger(_))
+        | (Entry::Alarm(_), Entry::Alarm(_))
+        | (Entry::ScalingGroup(_), Entry::ScalingGroup(_)) => Ok(()),
+        _ => Err(format!("{} has no state that could be kept", before.kind().with_article())),
+    }
+}
+
+/// What runs now, or would, and whether it can leave a checkpoint of its last step behind.
+fn in_force(inner: &Arc<Inner>, catalog: &Catalog, before: &Entry) -> (Result<Arc<Dataflow>>, bool) {
+    let name = before.name();
+    let running =
+        inner.state.lock().jobs.get(name).map(|job| (Arc::clone(job.dataflow()), job.status().state));
+    match running {
+        Some((dataflow, state)) => (Ok(dataflow), state != JobState::Failed),
+        None => {
+            // A trigger of a set leaves that first, with its state; of one that could not start the state is what it was.
+            let state = inner.state.lock();
+            let can = state.status(name, &*inner.log).is_some_and(|job| job.state != JobState::Failed);
+            let can = can || state.unstarted.contains_key(name);
+            drop(state);
+            (inner.plan_to_run(catalog, before).map(Arc::new), can)
+        }
+    }
+}
+
+/// The stream that the results go into.
+fn target_of(inner: &Inner, entry: &Entry) -> Result<Arc<StreamInfo>> {
+    Ok(match entry {
+        Entry::Job(job) => inner.log.stream_named(&job.target)?,
+        Entry::Alarm(_) => inner.log.stream_named(ALARM_HISTORY)?,
+        Entry::ScalingGroup(_) => inner.log.stream_named(SCALING_ACTIVITIES)?,
+        _ => inner.log.stream_named(entry.name())?,
+    })
 }
 
 impl Replacement {
