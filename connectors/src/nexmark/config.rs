@@ -1,4 +1,4 @@
-//! The options of the auction.
+//! The options of the `nexmark` source, which makes up an auction.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use headwater_ingest::{Options, read_timestamp};

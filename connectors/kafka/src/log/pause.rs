@@ -1,4 +1,4 @@
-//! How long to wait before an outage is told.
+//! Waits between attempts while a cluster does not answer, until that is told as an outage.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Changes, and what they are about.
+//! Changes to what a broker keeps: a key and its new value, or none.
 
 use std::collections::BTreeMap;
 

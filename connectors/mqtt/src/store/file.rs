@@ -1,4 +1,4 @@
-//! The file.
+//! The file of changes: appended to frame by frame, and written anew when most of it is out of force.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What version 5 says.
+//! Packets of MQTT 5, read and written.
 
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! As many workers as the group is large.
+//! Keeps as many workers running as a scaling group is large, each a process by a command.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,4 +1,4 @@
-//! Nobody in particular.
+//! Who a session is that does not say who it is.
 
 use headwater_core::World;
 

@@ -1,4 +1,4 @@
-//! The way to a router: a network, or none.
+//! The way to a router: over a network, or to the one in this process.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,4 +1,4 @@
-//! The joins in the logical plan.
+//! AS OF joins in DataFusion's logical plan: conditions that stand for "the version of that time", and what is read out of them.
 
 use std::sync::Arc;
 

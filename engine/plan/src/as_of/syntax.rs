@@ -1,4 +1,4 @@
-//! The joins in the syntax tree.
+//! AS OF joins in the syntax tree: each way to write one becomes a JOIN with a condition that stands for it.
 
 use std::ops::ControlFlow;
 

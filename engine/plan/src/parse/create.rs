@@ -1,4 +1,4 @@
-//! CREATE.
+//! Reads the statements that begin with CREATE.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use headwater_core::StreamName;

@@ -1,4 +1,4 @@
-//! All statements but CREATE.
+//! Reads a statement: all kinds but CREATE, which `create` reads.
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::Field;

@@ -1,4 +1,4 @@
-//! The logical node.
+//! MATCH_RECOGNIZE as a node of DataFusion's logical plans.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;

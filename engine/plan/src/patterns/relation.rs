@@ -1,4 +1,4 @@
-//! From the syntax tree to the logical node.
+//! MATCH_RECOGNIZE from the syntax tree to its node in the logical plan.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! MATCH_RECOGNIZE.
+//! MATCH_RECOGNIZE as a stage of a dataflow.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A whole query, step by step.
+//! A whole query to a dataflow that goes on for ever: checked, brought into shape, lowered.
 
 use datafusion::common::Result;
 use datafusion::execution::context::SessionState;

@@ -1,4 +1,4 @@
-//! The ways of triggers that came to a set: which steps they were there for, and where each began.
+//! Where a trigger began in the set that it came to, and which of the set's steps are its history.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The steps of a replay.
+//! Runs a replay: which steps it takes, and which of their results belong to the stretch that is asked for.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Questions about sessions, and their ends.
+//! The meta procedures about sessions: how many there are, which, who they are, and ending them.
 
 use crate::message::Id;
 use crate::message::uri::{self, close, error};

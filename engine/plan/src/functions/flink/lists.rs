@@ -1,4 +1,4 @@
-//! Lists.
+//! Functions of Flink's over lists.
 
 use arrow::datatypes::DataType;
 use datafusion::functions::expr_fn::coalesce;

@@ -1,4 +1,4 @@
-//! Numbers.
+//! Functions of Flink's over numbers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! All of them, as DataFusion takes them.
+//! All functions of Flink's, as DataFusion takes them.
 
 use datafusion::logical_expr::ScalarUDF;
 

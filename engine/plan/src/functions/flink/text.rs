@@ -1,4 +1,4 @@
-//! Texts.
+//! Functions of Flink's over texts.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Parts and shapes of times.
+//! Functions of Flink's over times: their parts, and how they are written.
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::{Result, ScalarValue, plan_err};
