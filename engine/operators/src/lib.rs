@@ -1,5 +1,15 @@
 //! Streaming operators and their state, over Arrow batches.
 //!
+//! ```text
+//!  rows ── on_batch ──────┐
+//!  time ── on_watermark ──┴─> Operator ──> rows that come and go, rows that are late, rows that failed
+//!                              │    ▲
+//!                     snapshot ▼    │ restore
+//!                           entries of state, by slot
+//! ```
+//!
+//! [`OperatorSpec`] is what the planner makes, and tells an operator apart from its state; [`Operator`] is one at work.
+//!
 //! Invariants:
 //! - An operator knows nothing of the log, of SQL text or of threads.
 //! - What an operator emits is a function of the sequence of calls it got, bit for bit; never of hash order, addresses

@@ -1,5 +1,14 @@
 //! Jobs: steps, checkpoints, journal, replay; and queries over the log.
 //!
+//! ```text
+//!  engine   one log, one catalog: runs statements, starts and stops what they define
+//!  job      a dataflow that goes on for ever, step by step
+//!  replace  another definition in a job's place, while the job stands
+//!  replay   what a definition says, or would have said, over a stretch of history
+//!  table    what queries read: streams, views and system tables, for DataFusion
+//!  tail     rows of a stream or of a query, as they come
+//! ```
+//!
 //! Invariants:
 //! - A job is a pure fold over its inputs and its journal: the same rows in the same order, live, after a crash and on
 //!   replay, with any number of workers.
