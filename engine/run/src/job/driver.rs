@@ -19,10 +19,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headwater_core::world::Turn;
-use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
-use headwater_log::{Append, Log, Pending, Producer, StreamInfo};
+use headwater_core::{EventTime, Sequence, ShardId, World};
+use headwater_log::{Append, Log, Pending, Producer};
 use headwater_operators::{Failed, OperatorError, StateSize};
-use headwater_plan::Dataflow;
 
 pub(crate) use self::opening::producer_of;
 pub(super) use self::opening::{cut_of, open_pipeline};

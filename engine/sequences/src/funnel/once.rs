@@ -11,11 +11,17 @@ use crate::event::Event;
 pub(super) fn level(funnel: &Funnel, events: &[Event]) -> u32 {
     let mut search = Search { funnel, begun: vec![None; funnel.steps] };
     for moment in events.chunk_by(|a, b| a.time == b.time) {
-        if funnel.mode.strict_order && search.begun[0].is_some() && moment.iter().any(|event| event.conditions == 0) {
+        if funnel.mode.strict_order
+            && search.begun[0].is_some()
+            && moment.iter().any(|event| event.conditions == 0)
+        {
             break;
         }
-        let over =
-            if funnel.mode.strict_deduplication { search.take_unrepeated(moment) } else { search.take(moment) };
+        let over = if funnel.mode.strict_deduplication {
+            search.take_unrepeated(moment)
+        } else {
+            search.take(moment)
+        };
         if let Some(level) = over {
             return level;
         }
@@ -101,7 +107,9 @@ impl Search<'_> {
                 let longer: Vec<Unrepeated> = older
                     .into_iter()
                     .chain(of_moment)
-                    .filter(|chain| self.funnel.is_within(chain.begun, time) && !chain.events.contains(&event))
+                    .filter(|chain| {
+                        self.funnel.is_within(chain.begun, time) && !chain.events.contains(&event)
+                    })
                     .map(|chain| chain.with(event))
                     .collect();
                 self.begun[step] = longer.iter().map(|chain| chain.begun).max();
