@@ -107,8 +107,8 @@ impl Access {
     }
 }
 
-/// Whom clients trust: whom the machine trusts, and the authorities of a file, if one is named. They are looked at here, as the client would
-/// panic at what is none.
+/// Whom clients trust: whom the machine trusts, and the authorities of a file, if one is named. They are looked at here, as the
+/// client would panic at what is none.
 fn trusted(bundle: &str) -> Result<TlsContext> {
     let mut store = TrustStore::default();
     if !bundle.is_empty() {

@@ -107,6 +107,6 @@ mod tests {
         let options = trusting(&bundle, environment.into_iter()).unwrap();
         let value = |key| options.get_config_value(&key);
         assert_eq!(value(ClientConfigKey::AllowHttp).as_deref(), Some("true"));
-        assert_eq!(value(ClientConfigKey::Timeout).as_deref(), Some("7s"));
+        assert_eq!(value(ClientConfigKey::Timeout).as_deref(), Some("7 seconds"));
     }
 }

@@ -175,7 +175,10 @@ mod tests {
         let text = |batch: &TailBatch| {
             String::from_utf8(Events::new(&schema).unwrap().encode(batch).unwrap().concat()).unwrap()
         };
-        let data = r#"data: {"payload":{"value":0},"reason":"Project: Divide by zero error","rows":2,"stream":"readings"}"#;
+        let told = serde_json::json!({
+            "rows": 2, "stream": "readings", "reason": "Project: Divide by zero error", "payload": {"value": 0}
+        });
+        let data = format!("data: {told}");
         let row = "event: row\nid: 0;7;9\ndata: {\"n\":5}\n\n";
         assert_eq!(text(&batch), format!("event: uncomputed\n{data}\n\n{row}"));
         let alone = TailBatch { rows: batch.rows.slice(0, 0), ..batch };

@@ -37,7 +37,6 @@ impl Comparison {
     }
 
     #[inline]
-
     pub(super) fn holds(&self, old: usize, new: usize) -> bool {
         self.0.iter().all(|columns| match columns {
             Columns::Ints(olds, news) => olds[old] == news[new],
@@ -60,7 +59,6 @@ impl Changes {
     }
 
     #[inline]
-
     pub(super) fn push(&mut self, key: u32, result: (usize, usize), weight: i64) {
         self.keys.push(key);
         self.results.push(result);

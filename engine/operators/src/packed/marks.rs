@@ -7,7 +7,6 @@ pub(super) const fn is_number(mark: usize) -> bool {
 }
 
 #[inline]
-
 pub(super) const fn varint_len(value: usize) -> usize {
     match value {
         0..0x80 => 1,

@@ -60,7 +60,6 @@ impl Builder {
     }
 
     #[inline]
-
     pub(super) fn add_text(&mut self, text: &[u8], is_null: bool) {
         if let Values::Text { bytes, ends } = &mut self.values {
             bytes.extend_from_slice(text);

@@ -365,7 +365,7 @@ async fn what_is_too_long_for_its_receiver_is_told_and_what_follows_comes() {
         b joins with little room
         b> [64,1,{},"com.take"]
         b< [65,1,"$take"]
-        a> [48,1,{},"com.take",["$long"]]
+        a> [48,1,{},"com.take",["$too_long"]]
         a< [8,48,1,{},"wamp.error.payload_size_exceeded",["*"]]
         b quiet
         a> [48,2,{},"com.take",["short"]]
@@ -376,7 +376,7 @@ async fn what_is_too_long_for_its_receiver_is_told_and_what_follows_comes() {
         a< [65,3,"$give"]
         b> [48,2,{},"com.give"]
         a< [68,1,"$give",{}]
-        a> [70,1,{},["$long"]]
+        a> [70,1,{},["$too_long"]]
         b< [8,48,2,{},"wamp.error.payload_size_exceeded",["*"]]
         b> [48,3,{},"com.give"]
         a< [68,2,"$give",{}]
@@ -384,7 +384,7 @@ async fn what_is_too_long_for_its_receiver_is_told_and_what_follows_comes() {
         b< [50,3,{},["short"]]
         b> [32,4,{},"t"]
         b< [33,4,"$t"]
-        a> [16,4,{"acknowledge":true},"t",["$long"]]
+        a> [16,4,{"acknowledge":true},"t",["$too_long"]]
         a< [17,4,"*"]
         a> [16,5,{},"t",["short"]]
         b< [36,"$t","*",{},["short"]]

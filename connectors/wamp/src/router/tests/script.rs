@@ -4,7 +4,7 @@
 //!  a joins                          HELLO and WELCOME; $a is the id of its session from now on
 //!  a joins without callee.call_canceling
 //!  a joins as tina                  by its ticket, which is its name
-//!  a joins with little room         takes no message of more than 4 KiB, such as one with $long in it
+//!  a joins with little room         takes no message of more than 4 KiB, such as one with $too_long in it
 //!  a> [32,1,{},"com.topic"]         a says this
 //!  a< [33,1,"$sub"]                 the router answers a with this; $sub is bound here, or compared
 //!  a< [17,1,"*"]                    * is anything
@@ -44,7 +44,7 @@ pub(super) async fn play_with(setup: RealmSetup, script: &str) {
 
 /// Plays a conversation with a router.
 pub(super) async fn play_on(router: Arc<Router>, script: &str) {
-    let bound = BTreeMap::from([("long".to_owned(), json!("x".repeat(8 << 10)))]);
+    let bound = BTreeMap::from([("too_long".to_owned(), json!("x".repeat(8 << 10)))]);
     let mut play = Play { router, peers: BTreeMap::new(), bound };
     for (at, line) in script.lines().enumerate() {
         let line = line.trim();
