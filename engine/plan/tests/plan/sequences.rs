@@ -160,6 +160,10 @@ fn made_up(random: &mut SmallRng, table: &str, has_ties: bool) -> MadeUp {
             let modes = ["strict_order", "strict_increase", "strict_once", "strict_deduplication"];
             let mut words = vec![random.random_range(1..30).to_string()];
             words.extend(modes.iter().filter(|_| random.random_bool(0.3)).map(|mode| format!("'{mode}'")));
+            if has_ties && words.iter().any(|word| word == "'strict_once'") {
+                // Together they depend on which event of a moment came first, and in a few keys the two do not agree on that.
+                words.retain(|word| word != "'strict_deduplication'");
+            }
             if words.iter().any(|word| word == "'strict_order'") && random.random_bool(0.5) {
                 words.push("'allow_reentry'".to_owned());
             }
