@@ -159,7 +159,10 @@ fn generated_rows_go_to_the_black_hole_and_to_standard_output() {
     assert_eq!(counted[0], json!({"name": "away", "rows_out": 1000}));
     assert!(counted[1]["rows_out"].as_u64().unwrap() >= 10, "{counted:?}");
     assert_eq!(
-        place.rows("SELECT count(*) AS n FROM (SELECT n FROM nowhere UNION ALL SELECT n FROM gone)"),
+        place.rows_with(
+            &["--jobs"],
+            "SELECT count(*) AS n FROM (SELECT n FROM nowhere UNION ALL SELECT n FROM gone)"
+        ),
         [json!({"n": 0})]
     );
 }

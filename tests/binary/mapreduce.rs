@@ -43,12 +43,12 @@ fn peak(memory: &str, input: &str, combiner: Option<&str>, output: &str) -> u64 
     kilobytes.unwrap_or_else(|| panic!("{measured}")) << 10
 }
 
-/// Ten times as many lines as the memory for them holds: they are sorted on disk, so that the process needs no more than with a few
+/// Seventeen times as many lines as the memory for them holds: they are sorted on disk, so that the process needs no more than with a few
 /// lines but for what it reads and writes ahead. With room for them it has all in memory, which the measurement sees.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_is_bounded_however_much_there_is_to_sort() {
-    const LINES: u64 = 600_000;
+    const LINES: u64 = 900_000;
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let lines = |lines: u64| {
@@ -58,15 +58,15 @@ fn memory_is_bounded_however_much_there_is_to_sort() {
     write(&dir.path().join("few"), &lines(1000));
     write(&dir.path().join("many"), &lines(LINES));
     let bytes = std::fs::metadata(at("many")).unwrap().len();
-    assert!(bytes > 10 * (4 << 20), "{bytes}");
+    assert!(bytes > 17 * (4 << 20), "{bytes}");
 
     let few = peak("4MB", &at("few"), None, &at("out0"));
     let bounded = peak("4MB", &at("many"), None, &at("out1"));
     let combined = peak("4MB", &at("many"), Some("cat"), &at("out2"));
     let all = peak("1GB", &at("many"), None, &at("out3"));
     let more = [bounded, combined, all].map(|peak| peak.saturating_sub(few));
-    assert!(more[0] < bytes / 2 && more[1] < bytes / 2, "{more:?} of {bytes}");
-    assert!(more[2] > bytes, "{more:?} of {bytes}");
+    assert!(more[0] < bytes && more[1] < bytes, "{more:?} of {bytes}");
+    assert!(more[2] > 2 * bytes, "{more:?} of {bytes}");
 }
 
 const MAP: &str = "#!/usr/bin/env python3
