@@ -33,14 +33,9 @@ impl Place {
         self.text(name)
     }
 
-    /// The rows of a query over what is in the data directory.
+    /// The rows of a query over what is in the data directory, whose jobs run meanwhile.
     fn rows(&self, sql: &str) -> Vec<Value> {
-        self.rows_with(&[], sql)
-    }
-
-    fn rows_with(&self, options: &[&str], sql: &str) -> Vec<Value> {
-        let data = self.text("data");
-        let shown = run_well(&[&["sql", "-c", sql, "--data", &data, "--format", "json"], options].concat());
+        let shown = run_well(&["sql", "-c", sql, "--data", &self.text("data"), "--jobs", "--format", "json"]);
         shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -155,14 +150,11 @@ fn generated_rows_go_to_the_black_hole_and_to_standard_output() {
     assert_eq!(lines, [row(0), row(250), row(500), row(750)]);
     // What jobs write there is counted and kept nowhere, changes as well as additions.
     let counted = "SELECT name, rows_out FROM system.jobs WHERE name IN ('away', 'changing') ORDER BY name";
-    let counted = place.rows_with(&["--jobs"], counted);
+    let counted = place.rows(counted);
     assert_eq!(counted[0], json!({"name": "away", "rows_out": 1000}));
     assert!(counted[1]["rows_out"].as_u64().unwrap() >= 10, "{counted:?}");
     assert_eq!(
-        place.rows_with(
-            &["--jobs"],
-            "SELECT count(*) AS n FROM (SELECT n FROM nowhere UNION ALL SELECT n FROM gone)"
-        ),
+        place.rows("SELECT count(*) AS n FROM (SELECT n FROM nowhere UNION ALL SELECT n FROM gone)"),
         [json!({"n": 0})]
     );
 }
