@@ -4,6 +4,10 @@
 //! ended before a moment only the one that began last matters, and within the moment a chain that goes through the steps `a` to
 //! `b` needs as many different events: a matching of steps with events, which is extended step by step. (ClickHouse writes down
 //! all chains, which are exponentially many, and finds the same.)
+//!
+//! With `strict_deduplication` there are few chains: all of a length, but for those of the first step, end with the same event, since
+//! the next one of that step ends the search. So those of a moment are written down, in the order of its events: which of them was
+//! the first to take a step matters here.
 
 use super::steps::Funnel;
 use crate::event::Event;
