@@ -14,7 +14,8 @@
 //! been torn; nobody has acted on that event, and it is cut. A log that was closed ends with a
 //! `Closed` event, so that damage to its last real event is never mistaken for a torn write.
 //!
-//! A copy is made again and again while it grows, for `repair` alone: a damaged event that was copied is as good as whole.
+//! A copy is made again and again while it grows, of what is durable. So what it has behind the end of the catalog was there, and was
+//! cut off or is damaged: opening is refused, and `repair` takes it from the copy, as it does an event that is damaged in the middle.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -54,13 +55,25 @@ impl Catalog {
     /// Makes an empty one.
     pub(crate) fn create(disk: &dyn Disk, path: &Path, now: EventTime) -> Result<Self> {
         rewrite(disk, path, now, &[])?;
-        Self::open(disk, path)
+        Self::open_written(disk, path)
     }
 
     /// Opens one, and cuts an event that was torn.
-    pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self> {
+    pub(crate) fn open(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
+        let path = layout.catalog();
+        let file = store::open(disk, &path, Open::Write)?;
+        let (state, len) = replay_beside_copy(disk, layout, &*file)?;
+        Self::take_over(file, &path, state, len)
+    }
+
+    /// Opens one that was written as a whole just now: the copy may still be that of the one before.
+    fn open_written(disk: &dyn Disk, path: &Path) -> Result<Self> {
         let file = store::open(disk, path, Open::Write)?;
         let (state, len) = replay(&*file, path)?;
+        Self::take_over(file, path, state, len)
+    }
+
+    fn take_over(file: Arc<dyn DiskFile>, path: &Path, state: State, len: u64) -> Result<Self> {
         if len < store::len(&*file, path)? {
             tracing::warn!(file = %path.display(), offset = len, "cut an event that was not fully written");
             store::cut(&*file, path, len)?;
@@ -74,10 +87,29 @@ impl Catalog {
     }
 
     /// Opens one to look at, without changing anything.
-    pub(crate) fn look(disk: &dyn Disk, path: &Path) -> Result<Self> {
-        let file = store::open(disk, path, Open::Read)?;
-        let (state, len) = replay(&*file, path)?;
-        Ok(Self { len, ..Self::of(state, path) })
+    pub(crate) fn look(disk: &dyn Disk, layout: &Layout) -> Result<Self> {
+        let path = layout.catalog();
+        let file = store::open(disk, &path, Open::Read)?;
+        let (state, len) = replay_beside_copy(disk, layout, &*file)?;
+        Ok(Self { len, ..Self::of(state, &path) })
+    }
+
+    /// Writes one anew as a whole, and its copy.
+    pub(crate) fn replace(
+        disk: &dyn Disk,
+        layout: &Layout,
+        now: EventTime,
+        events: &[(Event, Option<SchemaRef>)],
+    ) -> Result<Self> {
+        rewrite(disk, &layout.catalog(), now, events)?;
+        let catalog = Self::open_written(disk, &layout.catalog())?;
+        keep_copy(disk, layout, catalog.len)?;
+        Ok(catalog)
+    }
+
+    /// How many of its bytes are durable.
+    pub(crate) fn durable_len(&self) -> u64 {
+        self.len
     }
 
     /// One that is not there yet, to look at.
@@ -96,7 +128,7 @@ impl Catalog {
             return Ok(self);
         }
         rewrite(disk, &self.path, now, &events)?;
-        Self::open(disk, &self.path)
+        Self::open_written(disk, &self.path)
     }
 
     /// Keeps an event, durably, and applies it. One at a time: of two in one write a loss of power may leave the second.
@@ -123,11 +155,10 @@ impl Catalog {
     }
 }
 
-/// Copies the catalog, if it has grown or was written anew. What somebody is writing meanwhile may be torn in the copy, which is no harm.
-pub(crate) fn keep_copy(disk: &dyn Disk, layout: &Layout) -> Result<()> {
+/// Copies as many bytes of the catalog as are durable, if it has grown or was written anew. What somebody is writing meanwhile is left out.
+pub(crate) fn keep_copy(disk: &dyn Disk, layout: &Layout, len: u64) -> Result<()> {
     let (path, copy) = (layout.catalog(), layout.catalog_copy());
     let file = store::open(disk, &path, Open::Read)?;
-    let len = store::len(&*file, &path)?;
     let is_same = match store::open(disk, &copy, Open::Read) {
         Ok(old) if store::len(&*old, &copy)? == len => {
             store::read_block(&*old, &copy, 0)? == store::read_block(&*file, &path, 0)?
@@ -235,7 +266,7 @@ fn parse(bytes: &[u8], at: usize) -> Option<Parsed> {
     Some(((event, schema), len))
 }
 
-pub(super) fn rewrite(
+fn rewrite(
     disk: &dyn Disk,
     path: &Path,
     now: EventTime,
@@ -285,8 +316,52 @@ fn decode(bytes: &[u8]) -> std::result::Result<(&[u8], &[u8], usize), &'static s
     Ok((&bytes[HEAD..HEAD + json], &bytes[HEAD + json..len], len))
 }
 
+/// What the events of a catalog say, and where the last whole one ends. Fails if its copy goes on there: what was copied was durable.
+fn replay_beside_copy(disk: &dyn Disk, layout: &Layout, file: &dyn DiskFile) -> Result<(State, u64)> {
+    let path = layout.catalog();
+    let (state, len) = replay(file, &path)?;
+    let copied = copied_behind(disk, layout, file, len)?;
+    if copied > 0 {
+        let name = layout.catalog_copy();
+        let reason = format!(
+            "it ends here, or is damaged from here on, and its copy {} has {copied} bytes of events more",
+            name.file_name().unwrap_or_default().display()
+        );
+        return Err(LogError::corrupt(&path, len, reason));
+    }
+    Ok((state, len))
+}
+
+/// How many bytes of whole events a copy of this catalog has behind the place where its own end. A copy that cannot be read says nothing.
+fn copied_behind(disk: &dyn Disk, layout: &Layout, file: &dyn DiskFile, len: u64) -> Result<usize> {
+    let copy = match longer_than(disk, &layout.catalog_copy(), len) {
+        Ok(copy) => copy,
+        Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => {
+            tracing::warn!(%error, "the copy of the catalog cannot be read, and is not compared with it");
+            return Ok(0);
+        }
+    };
+    let own = store::read(file, &layout.catalog(), 0, len as usize)?;
+    // A catalog that was written anew has another header, and its copy is that of the one before until the keeper comes round.
+    let Some(behind) = copy.strip_prefix(&*own) else { return Ok(0) };
+    let mut end = 0;
+    while let Some((_, len)) = parse(behind, end) {
+        end += len;
+    }
+    Ok(end)
+}
+
+/// The bytes of a file that is longer than this; of any other nothing.
+fn longer_than(disk: &dyn Disk, path: &Path, len: u64) -> Result<Vec<u8>> {
+    let file = store::open(disk, path, Open::Read)?;
+    let own = store::len(&*file, path)?;
+    let count = if own > len { own } else { 0 };
+    Ok(store::read(&*file, path, 0, count as usize)?.to_vec())
+}
+
 /// What the events of a catalog say, and where the last whole one ends.
-pub(crate) fn replay(file: &dyn DiskFile, path: &Path) -> Result<(State, u64)> {
+fn replay(file: &dyn DiskFile, path: &Path) -> Result<(State, u64)> {
     let len = store::len(file, path)?;
     if len < BLOCK as u64 {
         return Err(LogError::corrupt(path, len, "the file header is cut off"));

@@ -70,7 +70,7 @@ fn open_catalog(world: &World, layout: &Layout) -> Result<Catalog> {
     let (disk, path) = (&*world.disk, layout.catalog());
     let entries = store::list(disk, &layout.dir)?;
     if entries.iter().any(|entry| entry.name == "catalog.hwc") {
-        return Catalog::open(disk, &path);
+        return Catalog::open(disk, layout);
     }
     if entries.iter().any(|entry| entry.is_dir || active_number(&entry.name).is_some()) {
         return Err(LogError::corrupt(

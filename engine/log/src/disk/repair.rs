@@ -12,13 +12,13 @@ use std::sync::Arc;
 use headwater_core::world::{Disk, DiskFile, Open};
 use headwater_core::{Sequence, ShardId, StreamId, World};
 
-use super::catalog::{Catalog, rewrite};
+use super::catalog::Catalog;
 use super::event::{Event, Lost, Sealed, SealedFile};
 use super::index::Entry;
 use super::layout::{BLOCK, FileHeader, Kind, Layout};
 use super::rebuild::{is_footer_whole, read_batch, read_batch_header, read_sealed};
 use super::recover::{reseal, strays, take_lock};
-use super::salvage::{Salvaged, is_cut_off, salvage};
+use super::salvage::{Salvaged, salvage};
 use super::scan::{Span, blocks, read_header, scan};
 use super::segment::{ShardEntries, encode_footer};
 use super::store;
@@ -44,14 +44,9 @@ pub fn repair(world: &World, dir: &Path, dry_run: bool) -> Result<Repaired> {
     let _lock = take_lock(world, dir, &layout)?;
     let disk = &*world.disk;
     let path = layout.catalog();
-    let cut_off = || LogError::corrupt(&path, 0, "it has fewer events than its copy");
-    let is_whole = match is_cut_off(disk, &layout)? {
-        true => Err(cut_off()),
-        false => Catalog::look(disk, &path),
-    };
-    let (catalog, salvaged) = match is_whole {
+    let (catalog, salvaged) = match Catalog::look(disk, &layout) {
         Ok(catalog) if dry_run => (catalog, None),
-        Ok(_) => (Catalog::open(disk, &path)?, None),
+        Ok(_) => (Catalog::open(disk, &layout)?, None),
         Err(error) if is_damage(&error) => {
             let Some(salvaged) = salvage(disk, &layout)? else { return Err(error) };
             (Catalog::of(salvaged.state.clone(), &path), Some(salvaged))
@@ -144,8 +139,7 @@ impl Repair<'_> {
             return Ok(());
         }
         self.keep_as_it_was(&path)?;
-        rewrite(self.disk, &path, self.world.clock.now(), &salvaged.events)?;
-        self.catalog = Catalog::open(self.disk, &path)?;
+        self.catalog = Catalog::replace(self.disk, self.layout, self.world.clock.now(), &salvaged.events)?;
         Ok(())
     }
 

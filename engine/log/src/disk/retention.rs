@@ -31,7 +31,8 @@ impl Inner {
             if let Err(error) = done {
                 tracing::error!(%error, "retention failed and is tried again");
             }
-            if let Err(error) = keep_copy(&*self.world.disk, &self.layout) {
+            let durable = self.catalog.lock().durable_len();
+            if let Err(error) = keep_copy(&*self.world.disk, &self.layout, durable) {
                 tracing::warn!(%error, "the catalog could not be copied; that is tried again");
             }
         }

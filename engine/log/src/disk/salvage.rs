@@ -43,13 +43,6 @@ pub(crate) struct Salvaged {
     pub told: Vec<(PathBuf, String)>,
 }
 
-/// Whether a catalog that looks whole has fewer events than its copy.
-pub(crate) fn is_cut_off(disk: &dyn Disk, layout: &Layout) -> Result<bool> {
-    let (catalog, copy) = (bytes_of(disk, &layout.catalog())?, bytes_of(disk, &layout.catalog_copy())?);
-    let (Some(catalog), Some(copy)) = (catalog, copy) else { return Ok(false) };
-    Ok(catalog.len() < copy.len() && !catalog::find(&catalog, &copy).filled.is_empty())
-}
-
 /// What is left of a log's catalog. `None`: there is neither a catalog nor a copy of one.
 pub(crate) fn salvage(disk: &dyn Disk, layout: &Layout) -> Result<Option<Salvaged>> {
     let (catalog, copy) = (bytes_of(disk, &layout.catalog())?, bytes_of(disk, &layout.catalog_copy())?);

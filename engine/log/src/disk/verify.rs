@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use headwater_core::world::{Disk, DiskFile, Open};
 use headwater_core::{Sequence, ShardId, StreamId, World};
 
-use super::catalog::replay;
+use super::catalog::Catalog;
 use super::event::State;
 use super::index::Entry;
 use super::layout::{BLOCK, Layout, active_number};
@@ -39,11 +39,11 @@ pub fn verify(world: &World, dir: &Path) -> Result<Verified> {
     let _lock = take_lock(world, dir, &layout)?;
     let disk = &*world.disk;
     let mut verified = Verified::default();
-    let catalog = layout.catalog();
-    let state = store::open(disk, &catalog, Open::Read).and_then(|file| Ok(replay(&*file, &catalog)?.0));
     verified.files += 1;
-    match state {
-        Ok(state) => Verifier { disk, layout: &layout, state: &state, verified: &mut verified }.all()?,
+    match Catalog::look(disk, &layout) {
+        Ok(Catalog { state, .. }) => {
+            Verifier { disk, layout: &layout, state: &state, verified: &mut verified }.all()?;
+        }
         Err(error) => verified.note(error)?,
     }
     Ok(verified)
@@ -254,8 +254,7 @@ pub fn dump(world: &World, dir: &Path, show: &mut dyn FnMut(DumpedBatch)) -> Res
     let layout = Layout::new(dir);
     let _lock = take_lock(world, dir, &layout)?;
     let disk = &*world.disk;
-    let catalog = layout.catalog();
-    let (state, _) = replay(&*store::open(disk, &catalog, Open::Read)?, &catalog)?;
+    let Catalog { state, .. } = Catalog::look(disk, &layout)?;
     let mut verified = Verified::default();
     let sealed = state.files.keys().map(|(stream, number)| layout.sealed(*stream, *number));
     let actives = active_files(disk, &layout, &state)?.into_iter().map(|number| layout.active(number));

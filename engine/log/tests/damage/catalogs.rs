@@ -124,6 +124,65 @@ fn a_catalog_that_is_gone_or_cut_off_is_that_of_its_copy() {
     }
 }
 
+/// A catalog that ends with a whole event looks whole: its copy tells.
+#[test]
+fn a_catalog_that_is_shorter_than_its_copy_is_neither_opened_nor_verified() {
+    let sample = small(true);
+    let whole = copied(&sample);
+    let starts = events(&whole.files[&catalog()]);
+    for start in starts[..starts.len() - 1].iter().copied() {
+        for left in [start, start + 9] {
+            let mut damaged = whole.clone();
+            damaged.files.get_mut(&catalog()).unwrap().truncate(left);
+            let machine = machine(&damaged);
+            let damage = verify(&machine.world(), Path::new(DATA)).unwrap().damage;
+            assert_eq!(damage.len(), 1, "{left} bytes: {damage:?}");
+            assert_eq!((&damage[0].file, damage[0].offset), (&catalog(), start as u64), "{left} bytes");
+            assert!(damage[0].reason.contains("its copy catalog-copy.hwc has"), "{:?}", damage[0]);
+            match DiskLog::open(machine.world(), Path::new(DATA), options()) {
+                Err(LogError::Corrupt { file, offset, .. }) => {
+                    assert_eq!((file, offset), (catalog(), start as u64), "{left} bytes");
+                }
+                other => panic!("{left} bytes: {:?}", other.map(|_| "it was opened")),
+            }
+            assert_eq!(machine.disk().image(), damaged, "{left} bytes: nothing was to be changed");
+            assert_eq!(repaired(&machine, false).lost, [], "{left} bytes");
+            assert_eq!(verify(&machine.world(), Path::new(DATA)).unwrap().damage, [], "{left} bytes");
+            for stream in streams(&sample) {
+                assert_eq!(
+                    rows_of(&machine, stream),
+                    Some(expected(&sample, stream)),
+                    "{left} bytes: {stream}"
+                );
+            }
+        }
+    }
+}
+
+/// A copy that is behind, damaged, or of a catalog that was there before says nothing.
+#[test]
+fn a_copy_that_does_not_go_on_where_the_catalog_ends_says_nothing() {
+    let sample = small(true);
+    let whole = copied(&sample);
+    let bytes = whole.files[&catalog()].clone();
+    let last = events(&bytes)[events(&bytes).len() - 2];
+    let of_another = {
+        let other = SimWorld::new(13);
+        other.clock().advance(Duration::from_secs(3));
+        DiskLog::open(other.world(), Path::new(DATA), options()).unwrap().close().unwrap();
+        let header = other.disk().image().files[&catalog()][..64].to_vec();
+        [header, bytes[64..].to_vec(), bytes[last..].to_vec()].concat()
+    };
+    let torn = [&bytes[..], &bytes[last..bytes.len() - 1]].concat();
+    for (what, copied) in [("behind", bytes[..last].to_vec()), ("torn", torn), ("another's", of_another)] {
+        let mut image = whole.clone();
+        image.files.insert(copy(), copied);
+        let machine = machine(&image);
+        assert_eq!(verify(&machine.world(), Path::new(DATA)).unwrap().damage, [], "{what}");
+        assert!(DiskLog::open(machine.world(), Path::new(DATA), options()).is_ok(), "{what}");
+    }
+}
+
 /// Without a copy an event is lost: it is told, and what is left can be read. Nothing is deleted.
 #[test]
 fn without_a_copy_what_is_lost_is_told_and_the_rest_is_kept() {

@@ -38,7 +38,7 @@ fn a_missing_file_is_detected() {
             let mut damaged = sample.image.clone();
             damaged.files.remove(&file);
             let what = format!("without {}", file.display());
-            // Only `repair` looks at the copy.
+            // The copy says only what the catalog has lost.
             let is_copy = file.ends_with("catalog-copy.hwc");
             let expected = if is_copy { Outcome::Irrelevant } else { Outcome::Detected };
             assert_eq!(outcome(&damaged, &sample, &what), expected, "{what}");
