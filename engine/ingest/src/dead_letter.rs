@@ -29,7 +29,7 @@ pub fn dead_letters_schema() -> SchemaRef {
         Field::new("stream", DataType::Utf8, false),
         // Where it came from: `http`, `sql`, or the name of a source.
         Field::new("source", DataType::Utf8, false),
-        // Which record of its request or file, from 1.
+        // Which record of its request or file, from 1; in formats of lines (JSON lines, CSV) the line on which it begins, a header counted.
         Field::new("record", DataType::Int64, false),
         // The code of the fault.
         Field::new("code", DataType::Utf8, false),

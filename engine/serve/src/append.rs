@@ -46,8 +46,11 @@ struct ShardEnd {
 /// A record that could not become a row.
 #[derive(Serialize, ToSchema)]
 struct RecordError {
-    /// Which, from 1; in formats of lines the number of the line.
+    /// Which, from 1; where `line` is given, that line.
     record: u64,
+    /// In formats of lines (JSON lines, CSV) the line of the body on which it begins, from 1: a CSV header and blank lines count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
     /// The field to blame, if one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
@@ -57,14 +60,15 @@ struct RecordError {
     reason: String,
 }
 
-impl From<Report> for AppendAnswer {
-    fn from(report: Report) -> Self {
+impl AppendAnswer {
+    fn of(report: Report, format: Format) -> Self {
         let shard = |end: &headwater_ingest::ShardEnd| ShardEnd {
             shard: end.shard,
             last_sequence: end.last_sequence,
         };
         let error = |bad: headwater_ingest::BadRecord| RecordError {
             record: bad.record,
+            line: format.is_lines().then_some(bad.record),
             code: bad.code().to_string(),
             field: bad.field,
             reason: bad.reason.into_owned(),
@@ -125,7 +129,7 @@ pub(crate) async fn append(
 
     let all_bad = report.accepted == 0 && report.dead_lettered > 0;
     let status = if all_bad { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    Ok((status, Json(AppendAnswer::from(report))).into_response())
+    Ok((status, Json(AppendAnswer::of(report, format))).into_response())
 }
 
 fn submit(

@@ -6,9 +6,10 @@ use std::task::{Context, Poll};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_log::{Log, StreamInfo};
 
 use crate::dead::Uncomputed;
-use crate::error::Result;
+use crate::error::{Result, RunError};
 
 /// Where a tail starts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +58,22 @@ impl futures::Stream for Tail {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.inner.as_mut().poll_next(context)
     }
+}
+
+/// Fails if a place is one that a stream has not come to. No tail gives such a place out: the reader would wait, and miss what comes
+/// before its rows reach there.
+pub(super) fn check_reached(log: &dyn Log, info: &StreamInfo, place: &[Sequence]) -> Result<()> {
+    let name = &info.spec.name;
+    for (shard, (next, bounds)) in place.iter().zip(log.bounds(info.id)?).enumerate() {
+        if *next > bounds.next {
+            return Err(RunError::Invalid(format!(
+                "no tail goes on before row {next} of shard {shard} of stream {name}: its next row is {}; the stream was made anew, \
+                 or lost rows with its process or disk; begin again, at the earliest row or now, without Last-Event-ID",
+                bounds.next
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Sequence numbers as a place to resume at has them: `17,4,0`.

@@ -16,7 +16,7 @@ use headwater_log::{From, Log};
 use headwater_operators::Rows;
 use headwater_plan::Dataflow;
 
-use super::handle::sequences;
+use super::handle::{check_reached, sequences};
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
 use crate::dead::{DeadRows, Uncomputed};
@@ -275,6 +275,9 @@ fn beginning(log: &dyn Log, dataflow: &Dataflow, from: TailFrom) -> Result<Begin
             let forward = start.iter().flatten().zip(reached.iter().flatten()).all(|(from, to)| from <= to);
             if !fits(start) || !fits(reached) || !forward {
                 return Err(bad());
+            }
+            for (source, place) in dataflow.sources.iter().zip(reached) {
+                check_reached(log, &*log.stream_named(source.stream.as_str())?, place)?;
             }
             let clock = crate::job::NEW_CLOCK;
             let places =

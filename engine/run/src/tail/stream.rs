@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use headwater_core::{EventTime, Sequence, ShardId};
-use headwater_log::{From, ReadBatch, ReadSpec, Reader, StreamInfo};
+use headwater_log::{From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 
-use super::handle::sequences;
+use super::handle::{check_reached, sequences};
 use super::since::Since;
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
@@ -32,7 +32,7 @@ struct StreamTail {
 pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Result<Tail> {
     let log = Arc::clone(&inner.log);
     let info = log.stream_named(stream)?;
-    let (places, since) = places(&info, from)?;
+    let (places, since) = places(&*log, &info, from)?;
     let commits = Commits::of(&*log, &[info.id]);
     let arrivals = since.is_some_and(|since| since.column.is_none());
     let readers = places.into_iter().enumerate().map(|(shard, from)| {
@@ -118,7 +118,7 @@ impl StreamTail {
 }
 
 /// Where to start in each shard, and since when rows are given.
-fn places(info: &StreamInfo, from: TailFrom) -> Result<(Vec<From>, Option<Since>)> {
+fn places(log: &dyn Log, info: &StreamInfo, from: TailFrom) -> Result<(Vec<From>, Option<Since>)> {
     let shards = info.spec.shards as usize;
     Ok(match from {
         TailFrom::Now => (vec![From::Latest; shards], None),
@@ -152,6 +152,7 @@ fn places(info: &StreamInfo, from: TailFrom) -> Result<(Vec<From>, Option<Since>
                     info.spec.name
                 )));
             };
+            check_reached(log, info, &numbers)?;
             // Where retention has removed rows from behind such a place, the log says so.
             let places = numbers.into_iter().map(From::Sequence).collect();
             (places, time.map(|time| Since::of(info, time)))

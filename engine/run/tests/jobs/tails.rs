@@ -153,6 +153,32 @@ async fn a_tail_since_an_arrival_has_no_row_that_came_before() {
     engine.close().await.unwrap();
 }
 
+/// A reader of a stream that was made anew is told so: at a place that is not there yet it would wait, and miss rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_the_stream_has_not_come_to_is_refused() {
+    let stream = READINGS.replace("shards = 4", "shards = 1");
+    let engine = engine(&stream).await;
+    insert(&engine, "a", &[1, 2]).await;
+    let query = "SELECT value FROM readings";
+    let place = next(&mut engine.tail_stream("readings", TailFrom::Earliest).unwrap()).await.resume;
+    let place_of_query = next(&mut engine.tail_query(query, TailFrom::Earliest).unwrap()).await.resume;
+    engine.execute(&format!("DROP STREAM readings; {stream}")).await.unwrap();
+    insert(&engine, "a", &[3]).await;
+    let refused = [
+        engine.tail_stream("readings", TailFrom::Resume(place.clone())).err().expect("row 1 is not there"),
+        engine.tail_query(query, TailFrom::Resume(place_of_query.clone())).err().expect("row 1 is not there"),
+    ];
+    for error in refused {
+        assert_eq!(error.code().as_str(), "HW4015", "{error}");
+        let what = "no tail goes on before row 2 of shard 0 of stream readings: its next row is 1;";
+        assert!(error.to_string().starts_with(what), "{error}");
+    }
+    insert(&engine, "a", &[4]).await;
+    engine.tail_stream("readings", TailFrom::Resume(place)).unwrap();
+    engine.tail_query(query, TailFrom::Resume(place_of_query)).unwrap();
+    engine.close().await.unwrap();
+}
+
 /// Rows that are gone are not passed over in silence.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_whose_rows_are_gone_is_refused() {

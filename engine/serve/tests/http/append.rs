@@ -67,12 +67,29 @@ async fn bad_records_are_named_and_kept_and_their_neighbours_accepted() {
     let told: Vec<_> =
         errors.iter().map(|error| (error["record"].as_u64(), error["field"].as_str())).collect();
     assert_eq!(told, [(Some(1), Some("temp")), (Some(3), Some("origin")), (Some(4), None)]);
+    assert!(errors.iter().all(|error| error["line"] == error["record"]), "{errors:?}");
     assert!(errors.iter().all(|error| error["code"].as_str().is_some_and(|code| code.starts_with("HW21"))));
     let dead = server.sql("SELECT COUNT(*) AS n FROM system.dead_letters").await;
     assert_eq!(dead, json!([{"n": 3}]));
 
     let (status, answer) = json(server.append("rubbish\n").await).await;
     assert_eq!((status, &answer["accepted"], &answer["dead_lettered"]), (422, &json!(0), &json!(1)));
+    server.stop().await;
+}
+
+/// A header counts as a line, and elements of an array have none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_record_is_told_by_its_line_where_there_are_lines() {
+    let server = TestServer::with_readings().await;
+    let post =
+        |media, body| server.post("/v1/streams/readings").header("content-type", media).body(body).send();
+    let csv = json(post("text/csv", "origin,temp\n\nEWR,warm\nJFK,2\n").await.unwrap()).await.1;
+    let array = json(post("application/json", r#"[{"origin":"JFK"},{"temp":2}]"#).await.unwrap()).await.1;
+    let told = |answer: &serde_json::Value| {
+        let error = &answer["errors"][0];
+        (error["record"].as_u64(), error["line"].as_u64(), answer["dead_lettered"].as_u64())
+    };
+    assert_eq!((told(&csv), told(&array)), ((Some(3), Some(3), Some(1)), (Some(2), None, Some(1))));
     server.stop().await;
 }
 
