@@ -28,7 +28,9 @@ pub fn check_own_streams(parsed: &Parsed) -> Result<()> {
         }
         Statement::CreateMaterializedView(view) => late_of(&view.definition.query).into_iter().collect(),
         Statement::CreateTrigger(trigger) => match &trigger.definition.action {
-            Action::Insert { target, .. } => vec![Name { value: target.clone(), position: parsed.position }],
+            Action::Insert { target, position, .. } => {
+                vec![Name { value: target.clone(), position: *position }]
+            }
             _ => Vec::new(),
         },
         Statement::AlterStream(alter) => vec![alter.name.clone()],

@@ -83,12 +83,12 @@ impl Catalog {
                 return Err(error.at(create.on.position, &parsed.script));
             }
         }
-        let Action::Insert { target, .. } = &create.definition.action else { return Ok(()) };
+        let Action::Insert { target, position, .. } = &create.definition.action else { return Ok(()) };
         if self.stream(target).is_some() {
             return Ok(());
         }
-        let name = Name { value: target.clone(), position: parsed.position };
-        Err(self.unknown(&name, "stream or table").at(parsed.position, &parsed.script))
+        let name = Name { value: target.clone(), position: *position };
+        Err(self.unknown(&name, "stream or table").at(*position, &parsed.script))
     }
 
     /// A replaced view must not come to refer to itself.

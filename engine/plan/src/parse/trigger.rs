@@ -18,7 +18,7 @@ use super::create::{if_not_exists, new_name};
 use super::options::{duration, read_options, read_value};
 use super::reader::Reader;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
-use crate::statement::{CreateTrigger, Statement};
+use crate::statement::{CreateTrigger, Name, Statement};
 use crate::trigger::{Action, Condition, Partition, RearmDef, StartAt, TriggerDef};
 
 pub(super) fn read_trigger(reader: &mut Reader, or_replace: bool) -> Result<Statement> {
@@ -65,7 +65,7 @@ fn read_partition(reader: &mut Reader) -> Result<Partition> {
         reader.next();
         return Ok(Partition::By(Vec::new()));
     }
-    Ok(Partition::By(reader.columns()?.into_iter().map(|column| column.value).collect()))
+    Ok(Partition::By(reader.columns()?))
 }
 
 fn read_condition(reader: &mut Reader) -> Result<Condition> {
@@ -110,7 +110,7 @@ fn read_action(reader: &mut Reader) -> Result<Action> {
         return Ok(Action::Command { name, arguments });
     }
     if reader.take_words("INSERT INTO") {
-        let target = reader.name("a stream")?.value;
+        let Name { value: target, position } = reader.name("a stream")?;
         let columns = match reader.peek() {
             Token::LParen => reader.columns()?.into_iter().map(|column| column.value).collect(),
             _ => Vec::new(),
@@ -119,7 +119,7 @@ fn read_action(reader: &mut Reader) -> Result<Action> {
         if values.is_empty() && !columns.is_empty() {
             return Err(reader.expected("VALUES"));
         }
-        return Ok(Action::Insert { target, columns, values });
+        return Ok(Action::Insert { target, position, columns, values });
     }
     let near = did_you_mean(
         &reader.peek_word(0).unwrap_or_default(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use datafusion::sql::sqlparser::ast;
 
 use crate::script::{Position, Script};
+use crate::statement::Name;
 use crate::user_functions::Functions;
 
 /// A trigger.
@@ -41,7 +42,7 @@ pub enum Partition {
     /// What the stream is partitioned by.
     OfStream,
     /// These columns; none: all rows are one key's.
-    By(Vec<String>),
+    By(Vec<Name>),
 }
 
 /// A condition, or another expression over columns.
@@ -82,6 +83,8 @@ pub enum Action {
     Insert {
         /// The stream.
         target: String,
+        /// Where its name stands.
+        position: Position,
         /// The columns that the values fill; empty: all.
         columns: Vec<String>,
         /// Expressions over a firing's columns; empty: the target's columns are those of the firing with the same name.

@@ -20,7 +20,7 @@ use crate::names::World;
 use crate::parse::parse_one;
 use crate::physical::physical_expr;
 use crate::planner::Target;
-use crate::statement::Statement;
+use crate::statement::{Name, Statement};
 use crate::user_functions::Functions;
 use crate::{METADATA_COLUMNS, stream, translate};
 
@@ -94,7 +94,7 @@ pub(crate) fn plan(world: World<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
     dataflow.result =
         ResultSpec { schema: Arc::clone(&schema), changes: Changes::AppendOnly, event_time: Some(0) };
     let insert = match &def.action {
-        Action::Insert { target, columns, values } => {
+        Action::Insert { target, columns, values, .. } => {
             let target = world.catalog.stream(target).ok_or_else(|| {
                 SqlError::new(Mistake::UnknownName, format!("there is no stream '{target}'"))
             })?;
@@ -161,20 +161,24 @@ fn rows_of(world: World<'_>, def: &TriggerDef) -> Result<(Dataflow, usize)> {
 }
 
 fn keys_of(world: World<'_>, def: &TriggerDef, input: &SchemaRef) -> Result<Vec<usize>> {
-    let names = match &def.partition {
-        Partition::By(names) => names.clone(),
-        Partition::OfStream => {
-            world.catalog.stream(&def.on).map(|stream| stream.partition_by.clone()).unwrap_or_default()
-        }
-    };
-    let place = |name: &String| {
+    let place = |name: &str| {
         input.index_of(name).map_err(|_| {
             let known: Vec<_> = input.fields().iter().map(|field| field.name().as_str()).collect();
             SqlError::new(Mistake::UnknownColumn, format!("'{}' has no column '{name}'", def.on))
                 .hint_if(did_you_mean(name, known))
         })
     };
-    names.iter().map(place).collect()
+    match &def.partition {
+        Partition::By(names) => {
+            let placed =
+                |name: &Name| place(&name.value).map_err(|error| error.at(name.position, &def.when.script));
+            names.iter().map(placed).collect()
+        }
+        Partition::OfStream => {
+            let keys = world.catalog.stream(&def.on).map(|stream| stream.partition_by.as_slice());
+            keys.unwrap_or_default().iter().map(|name| place(name)).collect()
+        }
+    }
 }
 
 fn trigger(

@@ -89,7 +89,7 @@ fn mistakes_are_told_with_their_place() {
     check("ON readings WHEN temp", "HW3006 the condition 'temp' is DOUBLE, not BOOLEAN at line 1, column 35");
     check(
         "ON readings PARTITION BY divice WHEN temp > 30",
-        "HW3003 'readings' has no column 'divice'; did you mean 'device'?",
+        "HW3003 'readings' has no column 'divice' at line 1, column 43; did you mean 'device'?",
     );
     check(
         "ON readings WHEN temp > 30 FOR ever",
@@ -167,7 +167,7 @@ fn firings_fit_what_they_are_inserted_into() {
     check(&format!("{base} alerts (text, device) VALUES (cause, device)"), fine);
     check(
         &format!("{base} alert"),
-        "HW3002 there is no stream or table 'alert' at line 1, column 1; did you mean 'alerts'?",
+        "HW3002 there is no stream or table 'alert' at line 1, column 65; did you mean 'alerts'?",
     );
     check(
         &format!("{base} alerts (text) VALUES (cause)"),
