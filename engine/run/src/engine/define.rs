@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod replace;
 mod switch;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -190,45 +191,6 @@ impl Inner {
     fn note(&self, name: &str, parsed: &Parsed) -> Result<()> {
         let event = Event::Statement { name: name.to_owned(), text: parsed.text.clone() };
         events::append(&self.world, &*self.log, &event)
-    }
-
-    /// What should be said about a new definition: of a job, state that grows without end.
-    fn warnings(self: &Arc<Self>, parsed: &Parsed) -> Vec<String> {
-        let catalog = self.catalog();
-        if let Statement::Drop(drop) = &parsed.statement
-            && drop.kind == Kind::Archive
-        {
-            return vec![
-                "its files stay; rows that only it holds are no longer read with the stream".to_owned(),
-            ];
-        }
-        if let Statement::CreateFunction(create) = &parsed.statement {
-            let users = catalog.users_of_function(&create.name.value);
-            let note = || format!("{} keep the definition that they were made with", users.join(", "));
-            return if users.is_empty() { Vec::new() } else { vec![note()] };
-        }
-        let name = match &parsed.statement {
-            Statement::CreateJob(job) => &job.name.value,
-            Statement::CreateMaterializedView(view) => &view.name.value,
-            Statement::CreateAlarm(alarm) => &alarm.name.value,
-            Statement::CreateTrigger(trigger) => &trigger.name.value,
-            _ => return Vec::new(),
-        };
-        let Some(entry) = catalog.get(name) else { return Vec::new() };
-        let Ok(dataflow) = self.plan_of(&catalog, entry, None) else { return Vec::new() };
-        let operators = dataflow.stages.iter().flat_map(|stage| &stage.operators);
-        let grows = operators.filter_map(|operator| match operator.state_bound() {
-            headwater_operators::StateBound::Grows(columns) => Some(format!(
-                "the state of {} grows with the distinct values of {}",
-                operator.name(),
-                columns.join(", ")
-            )),
-            headwater_operators::StateBound::GrowsWithRows => {
-                Some(format!("the state of {} grows with the rows that it reads", operator.name()))
-            }
-            _ => None,
-        });
-        grows.collect()
     }
 
     /// The plan of a query as a stream.

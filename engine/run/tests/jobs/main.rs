@@ -25,6 +25,7 @@ mod json;
 mod lasting;
 mod lateness;
 mod lookups;
+mod loops;
 mod machine;
 mod metrics;
 mod nexmark;
