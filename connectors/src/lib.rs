@@ -45,7 +45,7 @@ pub use environment::fill_from_environment;
 pub use error::{ConnectorError, Result};
 pub use http::{Tls, causes};
 pub use lookup::{Kept, Lookup, Retries, Wanted};
-pub use parking::Parking;
+pub use parking::{Aside, Parking};
 pub use registry::{CONNECTORS, Connector};
 pub use retry::Retry;
 pub use status::{State, Status};

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use headwater_ingest::Options;
 
 use crate::error::{ConnectorError, Result};
+use crate::parking::Aside;
 
 /// What a job wants of a table.
 #[derive(Clone, Debug)]
@@ -101,6 +102,9 @@ impl Retries {
 pub trait Lookup: Send {
     /// How much of what it answers is kept.
     fn kept(&self) -> Kept;
+
+    /// Says where records go that are no rows of the table, for those tables that can have any.
+    fn put_aside_in(&mut self, _aside: Aside) {}
 
     /// The rows with these keys (a column for each of [`Wanted::key`], each row once), with the columns that are wanted, in any
     /// order. Rows of other keys do no harm.

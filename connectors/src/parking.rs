@@ -1,10 +1,10 @@
-//! Where rows go that the outside will not take: `system.dead_letters`, with the reason.
+//! Where rows go that the outside will not take, and records that are no rows of a table: `system.dead_letters`, with the reason.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use headwater_core::{Sequence, ShardId};
-use headwater_ingest::{Ingest, IngestError};
+use headwater_ingest::{BadRecord, Ingest, IngestError};
 use headwater_log::{LogError, StreamInfo};
 
 use crate::error::{ConnectorError, Result};
@@ -43,5 +43,27 @@ impl Parking {
         parked.map_err(|_| IngestError::Log(LogError::Closed))??;
         board.moved(0, count);
         Ok(())
+    }
+}
+
+/// Takes records that are no rows of a table in which rows are looked up. Without a place it refuses them.
+#[derive(Clone, Default)]
+pub struct Aside(Option<Arc<Ingest>>);
+
+impl Aside {
+    /// With the dead letters as the place.
+    pub fn new(ingest: Arc<Ingest>) -> Self {
+        Self(Some(ingest))
+    }
+
+    /// Puts records aside that were read from `source`, and waits until they are safe. Blocks.
+    pub(crate) fn put(&self, table: &str, source: &str, bad: &[BadRecord]) -> Result<()> {
+        let [first, ..] = bad else { return Ok(()) };
+        let reason = format!("record {} does not fit: {}", first.record, first.reason);
+        let Some(ingest) = &self.0 else {
+            return Err(ConnectorError::refused(format!("look rows up in {source}"), reason));
+        };
+        tracing::warn!(table, records = bad.len(), "{source} is read without what does not fit: {reason}");
+        Ok(ingest.put_aside(table, source, bad)?)
     }
 }

@@ -1,4 +1,5 @@
-//! Files as a table in which rows are looked up: all rows are read when the first key is asked for, and kept in memory.
+//! Files as a table in which rows are looked up: all rows are read when the first key is asked for, and kept in memory. A record that is no
+//! row is put aside, once for as long as it stands there, and those around it are read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
+use headwater_ingest::BadRecord;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::input::{Input, Place};
@@ -17,6 +20,7 @@ use super::listing::Place as Where;
 use crate::connector::Context;
 use crate::error::{ConnectorError, Result};
 use crate::lookup::{Kept, Lookup, Wanted};
+use crate::parking::Aside;
 
 /// How many keys a job keeps the rows of; those of others it asks for again, and notes again in its journal.
 const KEYS_MAX: usize = 100_000;
@@ -30,7 +34,12 @@ pub(super) struct FileLookup {
     reload: Option<Duration>,
     /// What was read, and when by the monotonic clock.
     table: Option<(Table, Duration)>,
+    aside: Aside,
+    /// The records that have been put aside when the files were last read, by their files.
+    told: Arc<Mutex<Told>>,
 }
+
+type Told = HashMap<String, Vec<BadRecord>>;
 
 /// Rows, and where those of each key are.
 struct Table {
@@ -41,15 +50,17 @@ struct Table {
 
 impl FileLookup {
     pub(super) fn new(context: Context, wanted: Wanted, path: Where, reload: Option<Duration>) -> Self {
-        Self { context, wanted, path, reload, table: None }
+        Self { context, wanted, path, reload, table: None, aside: Aside::default(), told: Arc::default() }
     }
 
     /// Reads the files, on a thread where that may wait.
     async fn read(&self, keys: SchemaRef) -> Result<Table> {
         let (context, wanted) = (self.context.clone(), self.wanted.clone());
         let (path, runtime) = (self.path.clone(), Handle::current());
+        let (aside, told) = (self.aside.clone(), Arc::clone(&self.told));
         let read = tokio::task::spawn_blocking(move || {
-            let rows = read_rows(&context, &wanted, &path, &runtime)?;
+            let (rows, bad) = read_rows(&context, &wanted, &path, &runtime)?;
+            put_aside(&aside, &context, &mut told.lock(), bad)?;
             Table::new(rows, &wanted, &keys).map_err(|error| unfit(&path, error))
         });
         read.await.map_err(|error| match error.is_panic() {
@@ -63,10 +74,26 @@ fn unfit(path: &Where, error: ArrowError) -> ConnectorError {
     ConnectorError::refused(format!("look rows up in {path}"), error)
 }
 
-/// The wanted columns of all rows.
-fn read_rows(context: &Context, wanted: &Wanted, path: &Where, runtime: &Handle) -> Result<RecordBatch> {
+/// Puts records aside that are none of those which have been.
+fn put_aside(aside: &Aside, context: &Context, told: &mut Told, bad: Told) -> Result<()> {
+    for (file, bad) in &bad {
+        let known = told.get(file);
+        let new = bad.iter().filter(|record| !known.is_some_and(|known| known.contains(record)));
+        aside.put(&context.name, file, &new.cloned().collect::<Vec<_>>())?;
+    }
+    *told = bad;
+    Ok(())
+}
+
+/// The wanted columns of all rows, and the records that are none, by their files.
+fn read_rows(
+    context: &Context,
+    wanted: &Wanted,
+    path: &Where,
+    runtime: &Handle,
+) -> Result<(RecordBatch, Told)> {
     let disk = context.world.disk.as_ref();
-    let mut batches = Vec::new();
+    let (mut batches, mut bad) = (Vec::new(), Told::new());
     for found in path.list(disk, runtime)? {
         let shown = path.show(&found);
         let file = path.open(&found, disk, runtime);
@@ -74,12 +101,8 @@ fn read_rows(context: &Context, wanted: &Wanted, path: &Where, runtime: &Handle)
         let (format, options) = (context.format, &context.format_options);
         let mut input = Input::open(file, shown.clone(), format, options, &context.schema, Place::START)?;
         while let Some((decoded, _)) = input.next()? {
-            if let Some(bad) = decoded.bad.first() {
-                let what = format!("look rows up in {shown}");
-                return Err(ConnectorError::refused(
-                    what,
-                    format!("record {} does not fit: {}", bad.record, bad.reason),
-                ));
+            if !decoded.bad.is_empty() {
+                bad.entry(shown.clone()).or_default().extend(decoded.bad);
             }
             let columns =
                 wanted.columns.fields().iter().map(|field| decoded.rows.schema().index_of(field.name()));
@@ -89,7 +112,8 @@ fn read_rows(context: &Context, wanted: &Wanted, path: &Where, runtime: &Handle)
         }
     }
     let schema = batches.first().map_or_else(|| Arc::clone(&wanted.columns), RecordBatch::schema);
-    concat_batches(&schema, &batches).map_err(|error| unfit(path, error))
+    let rows = concat_batches(&schema, &batches).map_err(|error| unfit(path, error))?;
+    Ok((rows, bad))
 }
 
 impl Table {
@@ -121,6 +145,10 @@ impl Table {
 impl Lookup for FileLookup {
     fn kept(&self) -> Kept {
         Kept { keys_max: KEYS_MAX, ttl: self.reload, keeps_missing: true }
+    }
+
+    fn put_aside_in(&mut self, aside: Aside) {
+        self.aside = aside;
     }
 
     async fn fetch(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {

@@ -8,13 +8,16 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
-use headwater_ingest::{Format, Options, Payload};
+use headwater_ingest::{Format, Ingest, Options, Payload};
+use headwater_log::{Log as _, MemoryLog, ReadSpec};
 
 use super::config::Rolling;
 use super::partitions::Partitions;
 use super::rolled_sink::{GATHERED_MAX, RolledSink};
 use crate::connector::{Context, Cursor, Delivery, Pulled, Sink as _};
-use crate::registry::{make_sink, make_source};
+use crate::lookup::Wanted;
+use crate::parking::Aside;
+use crate::registry::{make_lookup, make_sink, make_source};
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]))
@@ -201,6 +204,53 @@ async fn little_is_held_of_many_files() {
         let numbers = texts[0].lines().skip(1).map(|line| line.split_once(',').unwrap().0.parse().unwrap());
         assert_eq!(numbers.collect::<Vec<i64>>(), (0..5_300).collect::<Vec<_>>(), "folder {folder}");
     }
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_row_of_a_table_that_is_looked_up_is_put_aside_once_while_it_stands_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    write(&dir.path().join("a.jsonl"), "{\"n\":1}\nno row\n{\"n\":3}\n");
+    let make = || {
+        let options = [("path", path), ("lookup.full-cache.periodic-reload.interval", "1 nanosecond")];
+        let wanted = Wanted { columns: schema(), key: vec!["n".to_owned()] };
+        make_lookup("filesystem", context(), wanted, Options::new("test", options)).unwrap()
+    };
+    let keys = RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(vec![1, 2, 3]))]).unwrap();
+
+    // With no place for it, it must not vanish.
+    let refused = make().fetch(&keys).await.unwrap_err().to_string();
+    assert!(refused.contains("a.jsonl") && refused.contains("record 2 does not fit"), "{refused}");
+
+    let log = MemoryLog::new(World::real());
+    let mut table = make();
+    table.put_aside_in(Aside::new(Arc::new(Ingest::new(World::real(), log.clone()).unwrap())));
+    let letters = || {
+        let dead = log.stream_named("system.dead_letters").unwrap();
+        let until = Some(log.bounds(dead.id).unwrap()[0].next);
+        let mut reader = log.read(ReadSpec { until, ..ReadSpec::all(dead.id, ShardId(0)) }).unwrap();
+        let line = |rows: &RecordBatch, row: usize| {
+            let text = |name: &str| rows[name].as_string::<i32>().value(row).to_owned();
+            let payload = rows["payload"].as_binary::<i32>().value(row);
+            let record = rows["record"].as_primitive::<Int64Type>().value(row);
+            let file = text("source").rsplit('/').next().unwrap().to_owned();
+            format!("{} {file} {record} {}", text("stream"), String::from_utf8_lossy(payload))
+        };
+        let mut letters = Vec::new();
+        while let Some(batch) = reader.next().unwrap() {
+            letters.extend((0..batch.rows.num_rows()).map(|row| line(&batch.rows, row)));
+        }
+        letters
+    };
+    for _ in 0..3 {
+        let found = table.fetch(&keys).await.unwrap();
+        assert_eq!(found.column(0).as_primitive::<Int64Type>().values(), &[1, 3]);
+        assert_eq!(letters(), ["s a.jsonl 2 no row"]);
+    }
+    write(&dir.path().join("b.jsonl"), "{\"n\":2}\n{\"n\":[]}\n");
+    let found = table.fetch(&keys).await.unwrap();
+    assert_eq!(found.column(0).as_primitive::<Int64Type>().values(), &[1, 2, 3]);
+    assert_eq!(letters(), ["s a.jsonl 2 no row", "s b.jsonl 2 {\"n\":[]}"]);
 }
 
 #[test]

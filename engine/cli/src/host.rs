@@ -9,8 +9,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use headwater_connectors::registry::{connector, make_lookup, make_sink, make_source};
 use headwater_connectors::{
-    ATTEMPTS, ActuatorDef, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DELIVERIES,
-    DeliveryDef, Handle, Kept, Lookup, Parking, State, Status, Target, Wanted, attempts_schema,
+    ATTEMPTS, ActuatorDef, Allowed, Aside, ConnectorDef, ConnectorError, ConnectorSupervisor, Context,
+    DELIVERIES, DeliveryDef, Handle, Kept, Lookup, Parking, State, Status, Target, Wanted, attempts_schema,
     deliveries_schema,
 };
 use headwater_core::{EventTime, StreamId, StreamName, World};
@@ -262,6 +262,10 @@ impl LookupTable for Asked {
     fn cache(&self) -> LookupCache {
         let Kept { keys_max, ttl, keeps_missing } = self.lookup.kept();
         LookupCache { keys_max, ttl, keeps_missing }
+    }
+
+    fn put_aside_in(&mut self, ingest: &Arc<Ingest>) {
+        self.lookup.put_aside_in(Aside::new(Arc::clone(ingest)));
     }
 
     fn fetch(&mut self, keys: &RecordBatch) -> std::result::Result<RecordBatch, LookupFailure> {

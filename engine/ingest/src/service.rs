@@ -233,6 +233,18 @@ impl Ingest {
         Ok(())
     }
 
+    /// Puts records aside that are no rows of a table which is only looked at, and waits until they are safe.
+    pub fn put_aside(&self, table: &str, source: &str, bad: &[BadRecord]) -> Result<()> {
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let mut group = Group::new(None);
+        let letters = dead_letters(table, source, bad, self.world.clock.now())?;
+        group.push(self.dead_letters, ShardId(0), letters, false);
+        self.log.submit(group.appends).wait()?;
+        Ok(())
+    }
+
     /// Appends rows that are already decoded, and waits: `INSERT INTO`, generators.
     pub fn append_batch(&self, stream: &str, source: &str, rows: RecordBatch) -> Result<Report> {
         self.append(AppendRequest::new(stream, source, Payload::Rows(rows)))?.wait()

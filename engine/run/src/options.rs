@@ -127,6 +127,8 @@ pub trait LookupTable: Send {
     fn cache(&self) -> LookupCache;
     /// The rows with these keys, each of which is there once; rows of other keys may be among them. Blocks the thread.
     fn fetch(&mut self, keys: &RecordBatch) -> std::result::Result<RecordBatch, LookupFailure>;
+    /// Says where records go that are no rows of it, for those tables that can have any.
+    fn put_aside_in(&mut self, _ingest: &Arc<headwater_ingest::Ingest>) {}
 }
 
 /// Why a table outside did not answer.

@@ -220,7 +220,9 @@ impl Inner {
             let failed = |reason: String| RunError::Connector { table: lookup.table.clone(), reason };
             let def = catalog.stream(&lookup.table).ok_or_else(|| failed("it is gone".to_owned()))?;
             let table = self.connectors.look_up(def, Arc::clone(&lookup.fetched), lookup.key_columns.clone());
-            tables.push((nth, table.map_err(failed)?));
+            let mut table = table.map_err(failed)?;
+            table.put_aside_in(&self.ingest);
+            tables.push((nth, table));
         }
         Ok(tables)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use headwater_core::world::sim::SimRandom;
+use headwater_ingest::{BadRecord, Ingest, RecordFault};
 use headwater_operators::LookupCache;
 use headwater_plan::StreamDef;
 use headwater_run::{ConnectorHost, ConnectorTable, LookupFailure, LookupTable, ReplaySpec, Role};
@@ -362,4 +363,67 @@ fn a_table_that_refuses_stops_its_job_and_says_why() {
     machine.kill(1);
     machine.catch_up();
     assert_eq!(machine.rows("placed"), ["a 1 10"]);
+}
+
+/// A table outside in which there is a record that is no row.
+#[derive(Clone)]
+struct Torn {
+    rows: Outside,
+    aside: Option<Arc<Ingest>>,
+}
+
+impl LookupTable for Torn {
+    fn cache(&self) -> LookupCache {
+        self.rows.cache()
+    }
+
+    fn fetch(&mut self, keys: &RecordBatch) -> Result<RecordBatch, LookupFailure> {
+        let bad = BadRecord {
+            record: 7,
+            fault: RecordFault::Syntax,
+            field: None,
+            reason: "it ends too early".into(),
+            payload: "{\"device\"".into(),
+        };
+        self.aside.as_ref().expect("a job says where").put_aside("sites", "sites.json", &[bad]).unwrap();
+        self.rows.fetch(keys)
+    }
+
+    fn put_aside_in(&mut self, ingest: &Arc<Ingest>) {
+        self.aside = Some(Arc::clone(ingest));
+    }
+}
+
+impl ConnectorHost for Torn {
+    fn validate(&self, table: &ConnectorTable) -> Result<(), String> {
+        self.rows.validate(table)
+    }
+
+    fn only_role(&self, table: &StreamDef) -> Option<Role> {
+        self.rows.only_role(table)
+    }
+
+    fn look_up(
+        &self,
+        _table: &StreamDef,
+        _columns: SchemaRef,
+        _key: Vec<String>,
+    ) -> Result<Box<dyn LookupTable>, String> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+#[test]
+fn a_record_that_is_no_row_of_the_table_is_a_dead_letter_of_it() {
+    let torn = Torn { rows: Outside::new(100, None), aside: None };
+    let machine = Machine::with_connectors(1, Arc::new(torn));
+    machine.create_readings(2);
+    machine.sql(SITES);
+    machine.sql(&placed("JOIN", ""));
+    machine.append(&[("a", 1_000, 1)]);
+    machine.catch_up();
+    assert_eq!(machine.rows("placed"), ["a 1 10"]);
+    let letters =
+        "SELECT stream, source, record, code, reason, CAST(payload AS STRING) FROM system.dead_letters";
+    assert_eq!(machine.query(letters), ["sites sites.json 7 HW2101 it ends too early {\"device\""]);
 }
