@@ -17,7 +17,7 @@ use rpds::RedBlackTreeMapSync;
 
 use crate::decision::AlarmDef;
 use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
-use crate::error::{Mistake, Result, SqlError, did_you_mean};
+use crate::error::{Mistake, Result, SqlError, did_you_mean, did_you_mean_relation};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::statement::{Kind, Name, Parsed, Query, Statement};
 use crate::trigger::TriggerDef;
@@ -301,7 +301,7 @@ impl Catalog {
     /// The error for a name that nothing has.
     pub fn unknown(&self, name: &Name, what: &str) -> SqlError {
         SqlError::new(Mistake::UnknownName, format!("there is no {what} '{}'", name.value))
-            .hint_if(did_you_mean(&name.value, self.names()))
+            .hint_if(did_you_mean_relation(&name.value, self.names().collect::<Vec<_>>()))
     }
 }
 

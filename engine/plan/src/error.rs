@@ -233,6 +233,18 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
     nearest(name, candidates).map(|near| format!("did you mean '{near}'?"))
 }
 
+/// What is meant by the name of a stream, table or view that is not there: it may have another catalog before it.
+pub(crate) fn did_you_mean_relation<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    let qualified = name.rsplit_once('.').and_then(|(catalog, last)| {
+        let known = candidates.clone().into_iter().find(|candidate| *candidate == last)?;
+        Some(format!("there is one catalog, without databases: leave out '{catalog}.' before '{known}'"))
+    });
+    qualified.or_else(|| did_you_mean(name, candidates))
+}
+
 /// The candidate nearest to a name, if near enough to be a slip of the finger.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase();

@@ -30,7 +30,7 @@ use crate::dataflow::Dataflow;
 use crate::decision::ALARM_HISTORY;
 use crate::definition::{StreamDef, ViewDef};
 use crate::error::refused;
-use crate::error::{Mistake, SqlError, did_you_mean};
+use crate::error::{Mistake, SqlError, did_you_mean, did_you_mean_relation};
 use crate::functions::take_parameters;
 use crate::lookup::{self, looked_up_name};
 use crate::metadata::{hide_metadata, mentioned_metadata};
@@ -314,7 +314,7 @@ impl<'a> Names<'a> {
         }
         let names = self.world.names();
         SqlError::new(Mistake::UnknownName, format!("there is no stream, table or view '{name}'"))
-            .hint_if(did_you_mean(name, names.iter().map(String::as_str)))
+            .hint_if(did_you_mean_relation(name, names.iter().map(String::as_str)))
     }
 }
 

@@ -7,6 +7,7 @@ use arrow::datatypes::{Field, Schema};
 use super::{Catalog, Change, Entry};
 use crate::definition::{JobDef, StreamDef};
 use crate::error::{Mistake, Result, SqlError};
+use crate::parse::{fills_others, named_columns};
 use crate::scaling::GroupDef;
 use crate::statement::{AlterScalingGroup, AlterStream, Drop, GroupChange, Kind, Parsed, StreamChange};
 use crate::trigger::TriggerDef;
@@ -99,12 +100,12 @@ impl Catalog {
     /// The catalog in which jobs that fill all columns of a stream name them, and so do triggers whose firings have all of them: what is
     /// added to the stream later is not theirs.
     fn with_named_columns(&self, stream: &StreamDef) -> Self {
-        let columns: Vec<String> =
-            stream.own_schema().fields().iter().map(|field| field.name().clone()).collect();
+        let own = stream.own_schema();
+        let columns: Vec<&str> = own.fields().iter().map(|field| field.name().as_str()).collect();
         let seen = stream.column_names();
         self.entries().fold(self.clone(), |catalog, entry| match entry {
-            Entry::Job(job) if job.target == stream.name && job.columns.is_empty() => {
-                let job = JobDef { columns: columns.clone(), ..(**job).clone() };
+            Entry::Job(job) if job.target == stream.name && fills_others(&job.columns) => {
+                let job = JobDef { columns: named_columns(&columns, &job.columns), ..(**job).clone() };
                 catalog.with(Entry::Job(Arc::new(job)))
             }
             Entry::Trigger(trigger) if trigger.on == stream.name && trigger.columns.is_none() => {

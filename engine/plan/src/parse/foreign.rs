@@ -116,17 +116,6 @@ fn refuse(reader: &Reader, all: &[Foreign]) -> Result<()> {
     }
 }
 
-/// Refuses `PARTITION (p = 'x')` behind the target of an INSERT.
-pub(super) fn refuse_partition(reader: &Reader) -> Result<()> {
-    if !reader.sees("PARTITION") {
-        return Ok(());
-    }
-    let message = "rows say themselves which partition they belong to";
-    let hint =
-        "the columns of PARTITIONED BY are columns like others: INSERT INTO t (a, p) SELECT a, 'x' ...";
-    Err(mistake(reader, message, hint))
-}
-
 /// Refuses `DISTRIBUTED BY` in CREATE TABLE.
 pub(super) fn refuse_buckets(reader: &Reader) -> Result<()> {
     if !reader.sees("DISTRIBUTED") {
@@ -154,6 +143,10 @@ fn mistake(reader: &Reader, message: &str, hint: &str) -> SqlError {
 pub(crate) const LATERAL_HINT: &str = "join all of it by the key: its first rows are ROW_NUMBER() OVER (PARTITION BY key ORDER BY x) <= n \
     in a subquery, its aggregates GROUP BY key";
 
+/// What such a LATERAL subquery is that runs.
+const FIRST_ROWS_HINT: &str = "LATERAL (SELECT x FROM t WHERE t.k = o.k ORDER BY x LIMIT n), with the other table's columns by its name; \
+    or join by the key: ROW_NUMBER() OVER (PARTITION BY key ORDER BY x) <= n in a subquery, aggregates by GROUP BY key";
+
 /// Refuses what the parser knows in a query and nobody would do.
 pub(super) fn refuse_in_query(query: &Query, script: &Script) -> Result<()> {
     match query.visit(&mut InQuery { script }) {
@@ -169,8 +162,24 @@ struct InQuery<'a> {
 impl Visitor for InQuery<'_> {
     type Break = SqlError;
 
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
+        let Some(fetch) = &query.fetch else { return ControlFlow::Continue(()) };
+        let error = SqlError::new(Mistake::NotStreaming, format!("'{fetch}' does not run"));
+        let error = error
+            .hint("FETCH FIRST n ROWS ONLY, or LIMIT n; ties: RANK() OVER (ORDER BY x) <= n in a subquery");
+        ControlFlow::Break(error.at(position(query.span().start), self.script))
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<SqlError> {
         let (message, hint) = match factor {
+            TableFactor::Pivot { .. } => (
+                "there is no PIVOT",
+                "a column for each value: SELECT key, SUM(x) FILTER (WHERE kind = 'a') AS a, ... GROUP BY key",
+            ),
+            TableFactor::Unpivot { .. } => (
+                "there is no UNPIVOT",
+                "a row for each column: SELECT key, 'a' AS kind, a AS x FROM t UNION ALL SELECT key, 'b', b FROM t",
+            ),
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => (
                 "there is no TABLESAMPLE: a replay would read other rows",
                 "choose rows by their values: WHERE _sequence % 10 = 0",
@@ -178,7 +187,7 @@ impl Visitor for InQuery<'_> {
             TableFactor::Derived { lateral: true, subquery, .. }
                 if subquery.limit_clause.is_some() || subquery.fetch.is_some() =>
             {
-                ("a LATERAL subquery with LIMIT does not run", LATERAL_HINT)
+                ("a LATERAL subquery with LIMIT runs only if it is the first rows of a key", FIRST_ROWS_HINT)
             }
             TableFactor::Function { lateral: true, name, .. }
                 if name_of(name).eq_ignore_ascii_case("table") =>

@@ -5,9 +5,12 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use super::dialect::HeadwaterDialect;
+use super::fetch::unify_fetch;
 use super::foreign::refuse_in_query;
+use super::lateral::unify_lateral;
 use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
+use super::qualified::without_catalog;
 use super::state_ttl::hints_of;
 use super::unnest::unify_unnest;
 use super::windows::unify_windows;
@@ -83,7 +86,7 @@ impl Reader {
         }
         refuse_table_options(&tokens, &script)?;
         let end = moved(end_of(text));
-        let mut tokens = unify_patterns(tokens, &script)?;
+        let mut tokens = unify_patterns(without_catalog(tokens), &script)?;
         let as_of = AsOfJoins::take(&mut tokens);
         Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script, end, as_of })
     }
@@ -230,6 +233,8 @@ impl Reader {
             return Err(self.expected("a query"));
         }
         let mut ast = self.sql("a query", Parser::parse_query)?;
+        unify_fetch(&mut ast);
+        unify_lateral(&mut ast);
         refuse_in_query(&ast, &self.script)?;
         let hints = hints_of(&ast, &self.script)?.into();
         self.as_of.unify(&mut ast, &self.script)?;

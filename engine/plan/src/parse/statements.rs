@@ -7,9 +7,10 @@ use headwater_core::EventTime;
 
 use super::alarms::{read_explain_alarm, read_set_state};
 use super::create::{read_create, read_new};
-use super::foreign::{refuse_change, refuse_partition, refuse_statement};
+use super::foreign::{refuse_change, refuse_statement};
 use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
+use super::partitions::Partition;
 use super::reader::Reader;
 use super::scaling::read_alter_group;
 use super::together::{read_begin, read_execute, read_set as read_statement_set};
@@ -317,19 +318,20 @@ fn read_explain_replace(reader: &mut Reader) -> Result<Statement> {
     Ok(Statement::Explain(Explain { mode: ExplainMode::Replace, statement }))
 }
 
-/// `INSERT INTO target [(columns)] query`.
+/// `INSERT INTO target [PARTITION (column = constant, ...)] [(columns)] query`.
 pub(super) fn read_insert(reader: &mut Reader) -> Result<Insert> {
     let start = reader.position();
     reader.expect_words("INSERT")?;
     reader.expect_words("INTO")?;
     reader.take_words("TABLE");
     let target = reader.name("a stream or table")?;
-    refuse_partition(reader)?;
+    let partition = Partition::read(reader)?;
     let names_columns = *reader.peek() == Token::LParen
         && !matches!(reader.peek_word(1).as_deref(), Some("SELECT" | "WITH" | "VALUES"));
-    let columns = if names_columns { reader.columns()? } else { Vec::new() };
-    let query = reader.query()?;
+    let mut columns = if names_columns { reader.columns()? } else { Vec::new() };
+    let mut query = reader.query()?;
     let text = reader.text_since(start);
+    partition.fill(&mut query.ast, &mut columns, reader)?;
     Ok(Insert { target, columns, query, text, settings: InsertSettings::default() })
 }
 

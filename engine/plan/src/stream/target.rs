@@ -16,7 +16,7 @@ use crate::definition::{StreamDef, WEIGHT};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
 use crate::functions::narrows;
-use crate::parse::sql_type;
+use crate::parse::{named_columns, sql_type};
 use crate::planner::Target;
 use crate::statement::Emit;
 
@@ -275,9 +275,8 @@ fn fill(
 /// The target's columns that are filled, in the order in which the query has them: those that the statement names, or all.
 fn places(own: &[&str], stream: &StreamDef, names: &[String]) -> std::result::Result<Vec<usize>, SqlError> {
     let is_filled = |name: &str| !stream.read_only.contains(name);
-    if names.is_empty() {
-        return Ok((0..own.len()).filter(|nth| is_filled(own[*nth])).collect());
-    }
+    let filled: Vec<&str> = own.iter().copied().filter(|name| is_filled(name)).collect();
+    let names = named_columns(&filled, names);
     let place = |name: &String| {
         let only_read = if stream.is_computed(name) { Some("computed from others") } else { None };
         let only_read = only_read.or((!is_filled(name)).then_some("filled by the connector alone"));

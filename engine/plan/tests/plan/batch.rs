@@ -254,3 +254,70 @@ fn definitions_are_checked_when_they_are_made() {
         assert!(check(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_static_partition_is_a_column_that_is_the_same_in_all_rows() {
+    check(
+        "INSERT INTO target PARTITION (device = 'z') SELECT count(*), NULL FROM readings WHERE device = 'a'",
+        &["z 3"],
+    );
+    check(
+        "INSERT INTO target PARTITION (device = 'z', n = -7) (at) SELECT ts FROM readings WHERE value > 4",
+        &["z -7 02:05"],
+    );
+    check(
+        "INSERT INTO target PARTITION (n = 3000000000) VALUES ('a', NULL), ('b', NULL)",
+        &["a 3000000000", "b 3000000000"],
+    );
+    check(
+        "INSERT INTO target PARTITION (n = 5) (device) (SELECT device FROM readings WHERE value = 2) UNION ALL SELECT 'c'",
+        &["b 5", "c 5"],
+    );
+}
+
+#[test]
+fn the_first_rows_of_each_key_are_joined_from_a_lateral_subquery() {
+    let firsts = [
+        "SELECT k.device, f.value FROM (SELECT DISTINCT device FROM readings) AS k \
+         CROSS JOIN LATERAL (SELECT value FROM readings r WHERE r.device = k.device ORDER BY value DESC LIMIT 2) AS f \
+         ORDER BY 1, 2 DESC",
+        // Without a name, in the words of Flink's documentation, and as `*`.
+        "SELECT kind, value FROM (SELECT DISTINCT device AS kind FROM readings) keys, \
+         LATERAL (SELECT value FROM readings WHERE device = keys.kind ORDER BY value DESC FETCH FIRST 2 ROWS ONLY) ORDER BY 1, 2 DESC",
+        "SELECT * FROM (SELECT DISTINCT device FROM readings) AS k LEFT JOIN LATERAL \
+         (SELECT value * 1 AS worth FROM readings r WHERE (k.device = r.device AND r.value > 0) ORDER BY worth DESC LIMIT 2) AS f (w) \
+         ON TRUE ORDER BY 1, 2 DESC",
+    ];
+    for first in firsts {
+        check(first, &["a 4.0", "a 3.0", "b 5.0", "b 2.0"]);
+    }
+    // Rows that are not distinct have theirs each; a row without any stays in a LEFT JOIN.
+    check(
+        "SELECT k.d, f.* FROM (VALUES ('b'), ('b'), ('x')) AS k (d) LEFT JOIN LATERAL \
+         (SELECT r.device, value FROM readings r WHERE r.device = k.d ORDER BY 2 LIMIT 1) AS f ON TRUE ORDER BY 1",
+        &["b b 2.0", "b b 2.0", "x"],
+    );
+}
+
+#[test]
+fn names_of_the_default_catalog_and_fetch_are_read_as_in_flink() {
+    for from in [
+        "default_catalog.default_database.readings",
+        "default_database.readings",
+        "`default_catalog`.`default_database`.`readings`",
+    ] {
+        check(
+            &format!("SELECT value FROM {from} ORDER BY value DESC FETCH FIRST 2 ROWS ONLY"),
+            &["5.0", "4.0"],
+        );
+    }
+    check("SELECT value FROM readings ORDER BY value OFFSET 1 ROWS FETCH NEXT ROW ONLY", &["2.0"]);
+    check(
+        "INSERT INTO default_catalog.default_database.target (device) \
+         SELECT default_database.readings.device FROM default_database.readings WHERE value = 2",
+        &["b"],
+    );
+    let parsed = parse_one("CREATE STREAM default_catalog.default_database.s (a INT)").unwrap();
+    let Statement::CreateStream(create) = &parsed.statement else { panic!("{:?}", parsed.statement) };
+    assert_eq!(create.name.value, "s");
+}

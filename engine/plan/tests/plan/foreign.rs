@@ -10,13 +10,21 @@ CREATE STREAM orders (id BIGINT, uid BIGINT, price DOUBLE, tags ARRAY<STRING>, t
 CREATE STREAM users (uid BIGINT, name STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
 ";
 
-const REFUSED: [Case; 43] = [
-    Case("INSERT INTO t PARTITION (p = 'x') SELECT id FROM orders", "PARTITION", "which partition", "'x'"),
+const REFUSED: [Case; 47] = [
+    Case("INSERT INTO t PARTITION (p) SELECT id, 'x' FROM orders", "p)", "has no value", "SELECT a, p"),
+    Case("INSERT INTO t PARTITION (p = id) SELECT id FROM orders", "id)", "'id' is none", "PARTITIONED BY"),
+    Case("SELECT id FROM hive.shop.orders", "hive", "there is no stream", "leave out 'hive.shop.'"),
     Case(
-        "INSERT INTO t PARTITION (p) SELECT id, 'x' FROM orders",
-        "PARTITION",
-        "which partition",
-        "PARTITIONED BY",
+        "SELECT id FROM orders ORDER BY price FETCH FIRST 2 ROWS WITH TIES",
+        "",
+        "does not run",
+        "ROWS ONLY",
+    ),
+    Case(
+        "SELECT * FROM orders PIVOT (SUM(price) FOR uid IN (1, 2)) AS p",
+        "",
+        "no PIVOT",
+        "FILTER (WHERE kind = 'a')",
     ),
     Case("INSERT OVERWRITE t SELECT id FROM orders", "INSERT", "do not change", "INSERT INTO"),
     Case("INSERT OVERWRITE TABLE t PARTITION (p = 'x') SELECT 1", "INSERT", "do not change", "INSERT INTO"),
@@ -98,10 +106,16 @@ const REFUSED: [Case; 43] = [
         "GROUP BY key",
     ),
     Case(
-        "SELECT u.name, o.price FROM users u CROSS JOIN LATERAL (SELECT price FROM orders o WHERE o.uid = u.uid ORDER BY price LIMIT 3) AS o",
+        "SELECT u.name, o.price FROM users u CROSS JOIN LATERAL (SELECT price FROM orders o WHERE o.uid > u.uid ORDER BY price LIMIT 3) AS o",
         "",
-        "a LATERAL subquery with LIMIT does not run",
+        "a LATERAL subquery with LIMIT runs only if it is the first rows of a key",
         "ROW_NUMBER()",
+    ),
+    Case(
+        "SELECT u.name, o.price FROM users u CROSS JOIN LATERAL (SELECT price FROM orders o WHERE o.uid = u.uid LIMIT 3) AS o",
+        "",
+        "a LATERAL subquery with LIMIT runs only if it is the first rows of a key",
+        "ORDER BY x LIMIT n",
     ),
     Case(
         "SELECT o.uid, TUMBLE_END(o.ts, INTERVAL '1' MINUTE) FROM orders o JOIN users u ON o.uid = u.uid GROUP BY o.uid, TUMBLE(o.ts, INTERVAL '1' MINUTE)",

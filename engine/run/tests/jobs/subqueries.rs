@@ -19,6 +19,8 @@ const QUERIES: &[&str] = &[
     "SELECT k, COUNT(*) AS n, SUM(v) AS v FROM a GROUP BY k ORDER BY n DESC, v DESC, k LIMIT 2",
     "SELECT a.k, a.v, t.w FROM a JOIN (SELECT k, v, w FROM b ORDER BY v, k, w LIMIT 3) AS t ON a.k = t.k",
     "SELECT COUNT(*) AS n, SUM(v) AS v FROM (SELECT k, v, w FROM a ORDER BY v DESC, k, w LIMIT 6) AS t GROUP BY k",
+    "SELECT t.k, f.v, f.w FROM (SELECT DISTINCT k FROM a) AS t CROSS JOIN LATERAL (SELECT v, w FROM b WHERE b.k = t.k ORDER BY v DESC, w LIMIT 2) AS f",
+    "SELECT a.k, a.v, f.* FROM a LEFT JOIN LATERAL (SELECT b.v AS bv, b.w AS bw FROM b WHERE a.k = b.k ORDER BY bw, bv DESC LIMIT 1) AS f ON TRUE",
     "(SELECT k, v FROM a ORDER BY v, k LIMIT 2) UNION ALL (SELECT k, v FROM b ORDER BY v DESC, k LIMIT 2)",
 ];
 

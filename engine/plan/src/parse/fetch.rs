@@ -1,0 +1,33 @@
+//! `FETCH FIRST n ROWS ONLY` says what `LIMIT n` does.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Fetch, LimitClause, Query, Value, VisitMut, VisitorMut};
+
+/// Says LIMIT for FETCH. One that asks for ties or a percentage is left.
+pub(super) fn unify_fetch(query: &mut Query) {
+    let _ = query.visit(&mut Unify);
+}
+
+struct Unify;
+
+impl VisitorMut for Unify {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch else {
+            return ControlFlow::Continue(());
+        };
+        let one = || Expr::value(Value::Number("1".to_owned(), false));
+        let rows = Some(quantity.clone().unwrap_or_else(one));
+        match &mut query.limit_clause {
+            none @ None => {
+                *none = Some(LimitClause::LimitOffset { limit: rows, offset: None, limit_by: Vec::new() });
+            }
+            Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = rows,
+            _ => return ControlFlow::Continue(()),
+        }
+        query.fetch = None;
+        ControlFlow::Continue(())
+    }
+}
