@@ -48,7 +48,6 @@ pub mod error {
     pub const NO_SUCH_SUBSCRIPTION: &str = "wamp.error.no_such_subscription";
     pub const NO_SUCH_SESSION: &str = "wamp.error.no_such_session";
     pub const NO_SUCH_REALM: &str = "wamp.error.no_such_realm";
-    pub const NO_SUCH_ROLE: &str = "wamp.error.no_such_role";
     pub const CANCELED: &str = "wamp.error.canceled";
     pub const TIMEOUT: &str = "wamp.error.timeout";
     pub const UNAVAILABLE: &str = "wamp.error.unavailable";
@@ -60,7 +59,6 @@ pub mod error {
     pub const AUTHORIZATION_FAILED: &str = "wamp.error.authorization_failed";
     pub const NO_MATCHING_AUTH_METHOD: &str = "wamp.error.no_matching_auth_method";
     pub const AUTHENTICATION_DENIED: &str = "wamp.error.authentication_denied";
-    pub const AUTHENTICATION_FAILED: &str = "wamp.error.authentication_failed";
     pub const DISCLOSE_ME: &str = "wamp.error.option_disallowed.disclose_me";
     pub const HISTORY_UNAVAILABLE: &str = "wamp.error.history_unavailable";
     pub const RUNTIME_ERROR: &str = "wamp.error.runtime_error";
@@ -73,7 +71,6 @@ pub mod close {
     pub const NORMAL: &str = "wamp.close.normal";
     pub const GOODBYE_AND_OUT: &str = "wamp.close.goodbye_and_out";
     pub const KILLED: &str = "wamp.close.killed";
-    pub const CLOSE_REALM: &str = "wamp.close.close_realm";
     pub const SYSTEM_SHUTDOWN: &str = "wamp.close.system_shutdown";
 }
 

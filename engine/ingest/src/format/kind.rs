@@ -143,11 +143,6 @@ impl Format {
         }
     }
 
-    /// Whether only messages can be in it: nothing tells where a record ends.
-    pub const fn is_of_messages(self) -> bool {
-        matches!(self, Self::Avro | Self::AvroConfluent | Self::Protobuf | Self::ProtobufConfluent)
-    }
-
     /// Whether each message carries the number of its schema in a registry.
     pub const fn is_registered(self) -> bool {
         matches!(self, Self::AvroConfluent | Self::ProtobufConfluent)
