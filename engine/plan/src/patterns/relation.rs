@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
     self, EmptyMatchesMode, Ident, MatchRecognizePattern, Measure, OrderByExpr, Spanned, SymbolDefinition,
     TableFactor, visit_expressions,
 };
-use headwater_operators::patterns::{RowsPerMatch, Semantics};
+use headwater_operators::patterns::{Look, RowsPerMatch, Semantics};
 
 use super::grammar::{Variables, check_definitions, pattern_of, skip_of, wrong};
 use super::looks::{Cast, Clause, Operands, Rewrite};
@@ -99,6 +99,16 @@ struct Written<'a> {
     symbols: &'a [SymbolDefinition],
 }
 
+/// The clauses over looks.
+struct Rewritten {
+    /// By variable, with the looks of each; none holds for every row.
+    definitions: Vec<Option<(ast::Expr, Vec<Look>)>>,
+    /// With their names.
+    measures: Vec<(ast::Expr, String)>,
+    /// The looks of all measures.
+    measured: Vec<(Look, Semantics)>,
+}
+
 impl Written<'_> {
     fn plan(
         &self,
@@ -120,33 +130,8 @@ impl Written<'_> {
         let within = withins.first().map(|within| self.within(&within.definition, context)).transpose()?;
         let mut operands = Operands::default();
         let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let mut rewrite = Rewrite {
-            variables: &variables,
-            columns: &columns,
-            time: &self.order_by[0].expr,
-            script,
-            operands: &mut operands,
-            clause: Clause::Measures,
-            semantics: Semantics::Running,
-            looks: Vec::new(),
-        };
-        let mut definitions: Vec<Option<(ast::Expr, Vec<_>)>> = vec![None; variables.len()];
-        for symbol in symbols {
-            let variable = variables.get(&symbol.symbol, script)?;
-            rewrite.clause = Clause::Define(variable);
-            let mut expr = symbol.definition.clone();
-            rewrite.rewrite(&mut expr)?;
-            let looks = std::mem::take(&mut rewrite.looks).into_iter().map(|(look, _)| look).collect();
-            definitions[usize::from(variable)] = Some((expr, looks));
-        }
-        rewrite.clause = Clause::Measures;
-        let mut measures = Vec::new();
-        for measure in self.measures {
-            let mut expr = measure.expr.clone();
-            rewrite.rewrite(&mut expr)?;
-            measures.push((expr, normal(&measure.alias)));
-        }
-        let measured = rewrite.looks;
+        let Rewritten { definitions, measures, measured } =
+            self.rewritten(&symbols, &variables, &columns, &mut operands)?;
         let operands = planned(&operands, &schema, context)?;
         let over = |looks: &mut dyn Iterator<Item = &_>| looks_schema(looks, &operands, &schema);
         let mut what = Recognized {
@@ -178,6 +163,44 @@ impl Written<'_> {
         let place = (position(pattern_place(self, pattern)), script.clone());
         let node = MatchNode::try_new(input, Arc::new(what), used, place)?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+    }
+
+    /// The clauses with `$n` in the place of all that they look at; what that computes is put among the operands.
+    fn rewritten(
+        &self,
+        symbols: &[&SymbolDefinition],
+        variables: &Variables,
+        columns: &[String],
+        operands: &mut Operands,
+    ) -> Result<Rewritten> {
+        let script = &self.planner.script;
+        let mut rewrite = Rewrite {
+            variables,
+            columns,
+            time: &self.order_by[0].expr,
+            script,
+            operands,
+            clause: Clause::Measures,
+            semantics: Semantics::Running,
+            looks: Vec::new(),
+        };
+        let mut definitions = vec![None; variables.len()];
+        for symbol in symbols {
+            let variable = variables.get(&symbol.symbol, script)?;
+            rewrite.clause = Clause::Define(variable);
+            let mut expr = symbol.definition.clone();
+            rewrite.rewrite(&mut expr)?;
+            let looks = std::mem::take(&mut rewrite.looks).into_iter().map(|(look, _)| look).collect();
+            definitions[usize::from(variable)] = Some((expr, looks));
+        }
+        rewrite.clause = Clause::Measures;
+        let mut measures = Vec::new();
+        for measure in self.measures {
+            let mut expr = measure.expr.clone();
+            rewrite.rewrite(&mut expr)?;
+            measures.push((expr, normal(&measure.alias)));
+        }
+        Ok(Rewritten { definitions, measures, measured: rewrite.looks })
     }
 
     /// An expression over looks, in which only scalar functions are left.

@@ -36,15 +36,10 @@ impl Lower<'_> {
         };
         check_null_aware(join)?;
         let (first, second) = if swapped { (&join.right, &join.left) } else { (&join.left, &join.right) };
-        let on: Vec<(Expr, Expr)> = join
-            .on
-            .iter()
-            .map(
-                |(left, right)| {
-                    if swapped { (right.clone(), left.clone()) } else { (left.clone(), right.clone()) }
-                },
-            )
-            .collect();
+        let mut on = join.on.clone();
+        if swapped {
+            on.iter_mut().for_each(|(left, right)| std::mem::swap(left, right));
+        }
         let (on, more) = same_types(on, first.schema(), second.schema())?;
         let mut left = self.side(first, on.iter().map(|(left, _)| left), "left")?;
         let mut right = self.side(second, on.iter().map(|(_, right)| right), "right")?;
@@ -54,15 +49,15 @@ impl Lower<'_> {
         let residual = residual.map(|expr| self.physical(&expr, &names)).transpose()?;
         let bounds = times.map(|(left, right)| [left, right]);
         // A table that the query brings along stays.
-        let stays = left.flow.is_complete || right.flow.is_complete;
-        let mut ttl = [None; 2];
-        if bounds.is_none() && !stays {
-            let [first, second] = hints;
-            let hints = if swapped { [second, first] } else { [first, second] };
-            ttl = [self.ttl(hints[0])?, self.ttl(hints[1])?];
-        } else {
+        let ends = bounds.is_some() || left.flow.is_complete || right.flow.is_complete;
+        let ttl = if ends {
             check_unused(hints)?;
-        }
+            [None; 2]
+        } else {
+            let [first, second] = hints;
+            let [first, second] = if swapped { [second, first] } else { [first, second] };
+            [self.ttl(first)?, self.ttl(second)?]
+        };
         let input = |side: &Side<'_>, time: Option<JoinTime>| JoinInput {
             schema: Arc::clone(&side.flow.schema),
             keys: side.keys.clone(),

@@ -172,11 +172,8 @@ impl Lower<'_> {
             ("lag" | "lead", Some(column)) => {
                 let by = second.unwrap_or(1);
                 let by = if name == "lead" { by } else { by.saturating_neg() };
-                let kind = flow.schema.field(column).data_type().clone();
-                let default = match params.args.get(2) {
-                    Some(expr) => self.constant(expr, &name)?.cast_to(&kind)?,
-                    None => ScalarValue::try_from(&kind)?,
-                };
+                let default =
+                    self.default_of(params.args.get(2), flow.schema.field(column).data_type(), &name)?;
                 OverFunction::Shift { column, by, default }
             }
             ("first_value", Some(column)) => {
@@ -196,6 +193,14 @@ impl Lower<'_> {
                 return Err(refuse(message, "run it as a bounded query over the rows so far"));
             }
         })
+    }
+
+    /// What LAG and LEAD give where there is no such row: NULL unless said.
+    fn default_of(&self, said: Option<&Expr>, kind: &DataType, name: &str) -> Result<ScalarValue> {
+        match said {
+            Some(expr) => self.constant(expr, name)?.cast_to(kind),
+            None => ScalarValue::try_from(kind),
+        }
     }
 
     fn aggregate_over(

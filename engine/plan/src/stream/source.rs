@@ -31,15 +31,7 @@ impl Lower<'_> {
     /// A scan, of the rows that `filters` (all above the scan, in the scan's columns) let pass.
     pub(super) fn scan(&mut self, scan: &TableScan, filters: &[Expr], below_window: bool) -> Result<Flow> {
         let name = scan.table_name.to_string();
-        let stream = self.catalog.stream(&name).cloned().ok_or_else(|| {
-            refused(SqlError::new(Mistake::NotStreaming, format!("'{name}' is not a stream")))
-        })?;
-        if stream.options.get("type").is_some_and(|kind| kind == "sink") {
-            let error =
-                SqlError::new(Mistake::NotStreaming, format!("'{name}' is a sink, which cannot be read"))
-                    .hint("read the stream that is written into it");
-            return Err(refused(error));
-        }
+        let stream = self.readable(&name)?;
         debug_assert!(scan.filters.is_empty() && scan.fetch.is_none(), "streams take no filters");
         let declared = match scan.source.downcast_ref::<StreamTable>() {
             Some(table) => Arc::clone(table.declared()),
@@ -92,6 +84,20 @@ impl Lower<'_> {
         let timeline = candidate.filter(|_| below_window && flow.time.per_key.is_some());
         arrange(&mut flow, columns, &kept, timeline)?;
         Ok(flow)
+    }
+
+    /// A stream, which must be one that can be read.
+    fn readable(&self, name: &str) -> Result<Arc<StreamDef>> {
+        let stream = self.catalog.stream(name).cloned().ok_or_else(|| {
+            refused(SqlError::new(Mistake::NotStreaming, format!("'{name}' is not a stream")))
+        })?;
+        if stream.options.get("type").is_some_and(|kind| kind == "sink") {
+            let error =
+                SqlError::new(Mistake::NotStreaming, format!("'{name}' is a sink, which cannot be read"))
+                    .hint("read the stream that is written into it");
+            return Err(refused(error));
+        }
+        Ok(stream)
     }
 
     /// What gives a column that is computed, over these columns.

@@ -8,10 +8,11 @@ use datafusion::execution::SendableRecordBatchStream;
 use headwater_core::{EventTime, World};
 use headwater_ingest::Ingest;
 use headwater_log::{DiskLog, Log, MemoryLog};
-use headwater_plan::statement::Show;
+use headwater_plan::statement::{Insert, Replay, Show};
 use headwater_plan::{Entry, Parsed, Statement, parse};
 
 use super::connect::{self, inputs_of, inputs_of_entry};
+use super::define::Defined;
 use super::settings;
 use super::state::Inner;
 use crate::error::{Result, RunError};
@@ -110,10 +111,6 @@ impl Engine {
         let inner = &self.0;
         inner.check_open()?;
         inner.check_at_rest(&parsed.statement)?;
-        let goes_on = match &parsed.statement {
-            Statement::Insert(insert) => inner.goes_on(insert).await?,
-            _ => false,
-        };
         let rows = match &parsed.statement {
             Statement::Query(query) => inner.query(query).await?,
             Statement::Explain(explain) => inner.explain(explain).await?,
@@ -123,66 +120,71 @@ impl Engine {
             Statement::Show(what) => inner.show(*what)?,
             Statement::Describe(name) => inner.describe(name)?,
             Statement::DescribeFunction(name) => inner.describe_function(name, &parsed)?,
-            Statement::Replay(replay) => {
-                let spec = ReplaySpec {
-                    job: replay.job.value.clone(),
-                    from: replay.from,
-                    to: replay.to,
-                    into: replay.into.as_ref().map(|name| name.value.clone()),
-                    speed: replay.speed,
-                    effects: replay.effects.iter().map(|name| name.value.clone()).collect(),
-                    query: replay.definition.clone(),
-                    ..ReplaySpec::default()
-                };
-                if let Some(name) = &replay.into {
-                    let report = self.replay(spec).await?;
-                    let tag = format!("REPLAY {} INTO {}", report.rows_out, name.value);
-                    return Ok(Answer::Done { tag, notes: report.notes() });
-                }
-                self.replay_rows(spec).await?
-            }
+            Statement::Replay(replay) => return self.run_replay(replay).await,
+            Statement::Insert(insert) => return self.insert(insert, &parsed).await,
+            _ => return self.change(parsed).await,
+        };
+        Ok(Answer::Rows(rows))
+    }
+
+    /// Replays a job into a stream, or answers the rows that come out.
+    async fn run_replay(&self, replay: &Replay) -> Result<Answer> {
+        let spec = ReplaySpec {
+            job: replay.job.value.clone(),
+            from: replay.from,
+            to: replay.to,
+            into: replay.into.as_ref().map(|name| name.value.clone()),
+            speed: replay.speed,
+            effects: replay.effects.iter().map(|name| name.value.clone()).collect(),
+            query: replay.definition.clone(),
+            ..ReplaySpec::default()
+        };
+        let Some(name) = &replay.into else {
+            return Ok(Answer::Rows(self.replay_rows(spec).await?));
+        };
+        let report = self.replay(spec).await?;
+        let tag = format!("REPLAY {} INTO {}", report.rows_out, name.value);
+        Ok(Answer::Done { tag, notes: report.notes() })
+    }
+
+    /// Inserts rows: those that a query gives now, or by a job if it goes on for ever.
+    async fn insert(&self, insert: &Insert, parsed: &Parsed) -> Result<Answer> {
+        let inner = &self.0;
+        if inner.goes_on(insert).await? {
+            let (inner, parsed, insert) = (Arc::clone(inner), parsed.clone(), insert.clone());
+            return to_its_end(async move { inner.insert_on(&insert, &parsed).await }).await;
+        }
+        let (accepted, dead) = inner.insert(insert).await?;
+        let note = format!("{dead} rows went to system.dead_letters");
+        let mut notes = if dead > 0 { vec![note] } else { Vec::new() };
+        notes.extend(inner.done_once(insert));
+        Ok(Answer::Done { tag: format!("INSERT {accepted}"), notes })
+    }
+
+    /// Runs a statement that answers what it has done.
+    async fn change(&self, parsed: Parsed) -> Result<Answer> {
+        let inner = &self.0;
+        let (tag, notes) = match &parsed.statement {
             Statement::SetAlarmState(set) => {
                 inner.set_alarm_state(set, &parsed).await?;
-                return Ok(Answer::Done { tag: "ALTER ALARM".to_owned(), notes: Vec::new() });
+                ("ALTER ALARM", Vec::new())
             }
             Statement::AlterScalingGroup(alter) => {
                 inner.alter_scaling_group(alter, &parsed).await?;
-                return Ok(Answer::Done { tag: "ALTER SCALING GROUP".to_owned(), notes: Vec::new() });
+                ("ALTER SCALING GROUP", Vec::new())
             }
             Statement::CancelReplay(id) => {
                 self.cancel_replay(*id)?;
-                return Ok(Answer::Done { tag: "CANCEL REPLAY".to_owned(), notes: Vec::new() });
+                ("CANCEL REPLAY", Vec::new())
             }
-            Statement::Insert(insert) if goes_on => {
-                let (inner, parsed, insert) = (Arc::clone(inner), parsed.clone(), insert.clone());
-                let job = Box::pin(async move { inner.insert_on(&insert, &parsed).await });
-                let defined = tokio::spawn(job).await;
-                let defined = defined.map_err(|error| RunError::Invalid(error.to_string()))??;
-                return Ok(Answer::Done { tag: defined.tag, notes: defined.notes });
-            }
-            Statement::PassedOver(why) => {
-                return Ok(Answer::Done { tag: "OK".to_owned(), notes: vec![why.clone()] });
-            }
-            Statement::Insert(insert) => {
-                let (accepted, dead) = inner.insert(insert).await?;
-                let note = format!("{dead} rows went to system.dead_letters");
-                let mut notes = if dead > 0 { vec![note] } else { Vec::new() };
-                notes.extend(inner.done_once(insert));
-                return Ok(Answer::Done { tag: format!("INSERT {accepted}"), notes });
-            }
-            Statement::Set(set) => {
-                let note = settings::set(set, &parsed.script)?;
-                return Ok(Answer::Done { tag: "SET".to_owned(), notes: vec![note] });
-            }
+            Statement::PassedOver(why) => ("OK", vec![why.clone()]),
+            Statement::Set(set) => ("SET", vec![settings::set(set, &parsed.script)?]),
             _ => {
-                // What has begun to change is brought to its end, even if whoever asked for it has gone away.
                 let inner = Arc::clone(inner);
-                let defined = tokio::spawn(Box::pin(async move { inner.define(parsed).await })).await;
-                let defined = defined.map_err(|error| RunError::Invalid(error.to_string()))??;
-                return Ok(Answer::Done { tag: defined.tag, notes: defined.notes });
+                return to_its_end(async move { inner.define(parsed).await }).await;
             }
         };
-        Ok(Answer::Rows(rows))
+        Ok(Answer::Done { tag: tag.to_owned(), notes })
     }
 
     /// Lets the sources begin that a stream or a query is about to be tailed from, if nobody has read from them before.
@@ -397,4 +399,11 @@ impl Engine {
             other => other.map_err(RunError::from),
         }
     }
+}
+
+/// Goes on with what has begun to change, even if whoever asked for it has gone away.
+async fn to_its_end(change: impl Future<Output = Result<Defined>> + Send + 'static) -> Result<Answer> {
+    let defined = tokio::spawn(Box::pin(change)).await;
+    let Defined { tag, notes } = defined.map_err(|error| RunError::Invalid(error.to_string()))??;
+    Ok(Answer::Done { tag, notes })
 }

@@ -12,7 +12,7 @@ use headwater_operators::Changes;
 use headwater_plan::dataflow::Source;
 use headwater_plan::{
     ALARM_HISTORY, Actuator, Catalog, Dataflow, Entry, Query, SCALING_ACTIVITIES, SCALING_PROGRESS, StartAt,
-    Tables, Target,
+    Tables, Target, TriggerPlan,
 };
 use object_store::path::Path;
 use object_store::{ObjectStore, RetryConfig};
@@ -30,6 +30,15 @@ use crate::job::{
 };
 use crate::late::LateRows;
 use crate::options::LookupTable;
+
+/// What a job does, and from where on.
+struct Beginning {
+    dataflow: Dataflow,
+    journal: Journal,
+    start: Start,
+    /// The watermark that was reached before the first step.
+    reached: EventTime,
+}
 
 impl Inner {
     /// The tables that the planner sees.
@@ -94,36 +103,19 @@ impl Inner {
             _ => (self.plan_of(&catalog, entry, None)?, None),
         };
         let target = self.ensure_target(&catalog, entry, &dataflow)?;
-        let journal = self.ensure_journal(name)?;
-        // Taken before the plan is put together: two guards in one expression would wait for each other.
-        let (ends, paused) = {
-            let state = self.state.lock();
-            let ends = state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
-            (ends, state.paused.contains(name))
-        };
+        let Beginning { dataflow, journal, start, reached } =
+            self.beginning_of(entry, dataflow, trigger.as_ref().map(|(_, plan)| plan))?;
         let (copies, idle_timeout) = match &trigger {
             Some((trigger, plan)) => {
                 (self.copies_of(trigger, plan)?, trigger_idle_timeouts(self.idle_timeouts(&catalog), plan))
             }
             None => (None, self.timeouts_of(&catalog, &dataflow)),
         };
-        let course = if trigger.is_some() { self.course_of(name)? } else { None };
-        if course.as_ref().is_some_and(|course| !course.has_left) {
-            // The journal is the set's, who may go on with it.
-            return Err(RunError::Invalid(format!(
-                "trigger {name} shares a job with others and could not start with it: start the process again when what kept it is gone, \
-                 or drop the trigger"
-            )));
-        }
-        let (dataflow, journal, start, reached) = match (course, &trigger) {
-            (Some(Course { journal, from, start, reached, .. }), Some((_, plan))) => {
-                (plan.as_member(from)?, journal, start, reached)
-            }
-            _ => {
-                let journal = Journal::of(journal);
-                let start = self.first_start(entry, &dataflow, &journal)?;
-                (dataflow, journal, start, EventTime::MIN)
-            }
+        // Taken before the plan is put together: two guards in one expression would wait for each other.
+        let (ends, paused) = {
+            let state = self.state.lock();
+            let ends = state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
+            (ends, state.paused.contains(name))
         };
         let is_changelog = dataflow.result.changes != Changes::AppendOnly;
         let target_def = catalog.stream(target.spec.name.as_str());
@@ -163,6 +155,31 @@ impl Inner {
         state.ends.iter().for_each(|(stream, ends)| handle.end_stream(stream, ends.clone()));
         state.jobs.insert(name.to_owned(), handle);
         Ok(())
+    }
+
+    /// What a job does from its first step on. A trigger that has been in a set goes on with the set's journal, from where it came to it.
+    fn beginning_of(
+        &self,
+        entry: &Entry,
+        dataflow: Dataflow,
+        trigger: Option<&TriggerPlan>,
+    ) -> Result<Beginning> {
+        let name = entry.name();
+        let journal = self.ensure_journal(name)?;
+        let course = if trigger.is_some() { self.course_of(name)? } else { None };
+        if course.as_ref().is_some_and(|course| !course.has_left) {
+            // The journal is the set's, who may go on with it.
+            return Err(RunError::Invalid(format!(
+                "trigger {name} shares a job with others and could not start with it: start the process again when what kept it is gone, \
+                 or drop the trigger"
+            )));
+        }
+        if let (Some(Course { journal, from, start, reached, .. }), Some(plan)) = (course, trigger) {
+            return Ok(Beginning { dataflow: plan.as_member(from)?, journal, start, reached });
+        }
+        let journal = Journal::of(journal);
+        let start = self.first_start(entry, &dataflow, &journal)?;
+        Ok(Beginning { dataflow, journal, start, reached: EventTime::MIN })
     }
 
     /// The stream that the results go into, which is created if it is the entry's own.

@@ -81,6 +81,7 @@ impl Inner {
         Ok(inner)
     }
 
+    /// Starts what the catalog says. What cannot start is told in the process's own log, and keeps nothing else from it.
     fn start_all(self: &Arc<Self>) -> Result<()> {
         let catalog = self.catalog();
         for entry in catalog.entries() {
@@ -104,52 +105,51 @@ impl Inner {
         }
         self.start_sets()?;
         for entry in catalog.entries() {
-            let in_set = self.state.lock().set_of(entry.name()).is_some();
-            if let Entry::Trigger(trigger) = entry
-                && in_set
-            {
+            self.start_entry(entry);
+        }
+        Ok(())
+    }
+
+    /// Starts what an entry says should run, but for what starts with all entries of its kind.
+    fn start_entry(self: &Arc<Self>, entry: &Entry) {
+        match entry {
+            Entry::ScalingGroup(group) => {
+                if let Err(error) = self.start_group(group) {
+                    tracing::error!(group = group.name, code = %error.code(), %error, "the group cannot start");
+                }
+            }
+            Entry::Trigger(trigger) => {
+                if self.state.lock().set_of(entry.name()).is_none() {
+                    self.start_own_job(entry);
+                }
                 if let Err(error) = self.start_delivery(trigger) {
                     let code = error.code();
                     tracing::error!(trigger = trigger.name, %code, %error, "nothing is delivered");
                 }
-                continue;
             }
-            match entry {
-                Entry::ScalingGroup(group) => {
-                    if let Err(error) = self.start_group(group) {
-                        tracing::error!(group = group.name, code = %error.code(), %error, "the group cannot start");
-                    }
+            Entry::Job(_) | Entry::MaterializedView(_) | Entry::Alarm(_) => self.start_own_job(entry),
+            Entry::MapReduce(job) => {
+                if let Err(error) = self.restart_programs(job) {
+                    tracing::error!(job = job.name, code = %error.code(), %error, "the job cannot start");
+                    self.show_failed(job, &error);
                 }
-                Entry::Job(_) | Entry::MaterializedView(_) | Entry::Trigger(_) | Entry::Alarm(_) => {
-                    // One job that cannot start must not keep the others from it, and one of a set starts with that or not at all.
-                    let of_set = self.state.lock().unstarted.contains_key(entry.name());
-                    let started = if of_set { Ok(()) } else { self.start_job(entry) };
-                    if let Err(error) = started {
-                        tracing::error!(job = entry.name(), code = %error.code(), %error, "the job cannot start");
-                    }
-                    if let Entry::Trigger(trigger) = entry
-                        && let Err(error) = self.start_delivery(trigger)
-                    {
-                        let code = error.code();
-                        tracing::error!(trigger = trigger.name, %code, %error, "nothing is delivered");
-                    }
-                }
-                Entry::MapReduce(job) => {
-                    if let Err(error) = self.restart_programs(job) {
-                        tracing::error!(job = job.name, code = %error.code(), %error, "the job cannot start");
-                        self.show_failed(job, &error);
-                    }
-                }
-                Entry::Table(table) => {
-                    let started = self.restart_connector(table);
-                    if let Err(error) = self.note_start(&table.name, started) {
-                        tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
-                    }
-                }
-                Entry::Stream(_) | Entry::View(_) | Entry::ScalingPolicy(_) | Entry::Archive(_) => {}
             }
+            Entry::Table(table) => {
+                let started = self.restart_connector(table);
+                if let Err(error) = self.note_start(&table.name, started) {
+                    tracing::error!(table = table.name, code = %error.code(), %error, "the connector cannot start");
+                }
+            }
+            Entry::Stream(_) | Entry::View(_) | Entry::ScalingPolicy(_) | Entry::Archive(_) => {}
         }
-        Ok(())
+    }
+
+    /// Starts a job that is an entry's alone. A trigger that is to be of a set starts with that or not at all.
+    fn start_own_job(self: &Arc<Self>, entry: &Entry) {
+        let is_of_set = self.state.lock().unstarted.contains_key(entry.name());
+        if !is_of_set && let Err(error) = self.start_job(entry) {
+            tracing::error!(job = entry.name(), code = %error.code(), %error, "the job cannot start");
+        }
     }
 
     /// Starts a table's connector, if it is known what it is used as.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use headwater_core::ShardId;
 use headwater_log::Append;
+use headwater_operators::Rows;
 use headwater_plan::{Catalog, Entry, Fate, Parsed};
 
 use super::rebuild::{Reached, Rebuild};
@@ -161,27 +162,14 @@ impl Inner {
     fn switch(
         self: &Arc<Self>,
         replacement: &mut Replacement,
-        mut rebuild: Option<Rebuild>,
+        rebuild: Option<Rebuild>,
         parsed: &Parsed,
     ) -> Result<Switch> {
         let name = replacement.name.clone();
-        let bad = |reason: String| RunError::Checkpoint { job: name.clone(), reason };
         let last = replacement.journal.last_step(&*self.log)?;
         let blobs = self.checkpoints_of(&name)?;
         let saved = self.handed_over(replacement, &*blobs, last)?;
-        if saved.is_none()
-            && replacement.succession.stages.iter().flatten().any(|fate| *fate != Fate::Rebuilt)
-        {
-            // It was still doing its journal again, or could not write.
-            replacement.without_heritage(self)?;
-            rebuild = None;
-        }
-        if rebuild.is_none() && (replacement.rebuilds() || saved.is_none()) {
-            rebuild = Some(Rebuild::open(self, replacement)?);
-        }
-        if let Some(rebuild) = &mut rebuild {
-            rebuild.catch_up(self)?;
-        }
+        let mut rebuild = self.rebuilt_to_the_end(replacement, rebuild, saved.as_ref())?;
         let reached = match (&rebuild, &saved) {
             (Some(rebuild), _) => rebuild.reached().cloned(),
             (None, Some(saved)) => Some(reached_by(saved, replacement)),
@@ -214,32 +202,53 @@ impl Inner {
         (manifest.watermark, manifest.places) = (reached.watermark.0, places);
         (manifest.rows_in, manifest.rows_out, manifest.rows_late) =
             (counted.rows_in, counted.rows_out, counted.rows_late);
-        let mut writer = Writer::new(Arc::clone(&blobs), manifest);
-        if let Some(saved) = &saved {
-            saved.each(&*blobs, |stage, entries| {
-                let heirs = replacement.succession.kept().filter(|(_, old)| *old == stage);
-                let part = StatePart::Here(entries.clone());
-                heirs.map(|(new, _)| new).try_for_each(|new| writer.add(new, &part)).map_err(bad)
-            })?;
+        write_checkpoint(manifest, &blobs, saved.as_ref(), rebuild.as_mut(), replacement)?;
+        let line = Line { step: era.step, cut: reached.cut, watermark: reached.watermark, answers: told };
+        let replaced = Replaced { statement: parsed.text.clone(), era: era.clone() };
+        let group = self.group_of_switch(replacement, &said, &line, replaced)?;
+        Ok(Switch { era, group })
+    }
+
+    /// Computes what the old definition cannot hand over, up to the last step; `None`: it hands over all of it.
+    fn rebuilt_to_the_end(
+        self: &Arc<Self>,
+        replacement: &mut Replacement,
+        mut rebuild: Option<Rebuild>,
+        saved: Option<&Restored>,
+    ) -> Result<Option<Rebuild>> {
+        if saved.is_none()
+            && replacement.succession.stages.iter().flatten().any(|fate| *fate != Fate::Rebuilt)
+        {
+            // It was still doing its journal again, or could not write.
+            replacement.without_heritage(self)?;
+            rebuild = None;
+        }
+        if rebuild.is_none() && (replacement.rebuilds() || saved.is_none()) {
+            rebuild = Some(Rebuild::open(self, replacement)?);
         }
         if let Some(rebuild) = &mut rebuild {
-            let told = replacement.succession.told().map(|(new, _)| new);
-            let rebuilt: Vec<usize> = replacement.succession.rebuilt().chain(told).collect();
-            for (stage, part) in rebuild.state(&name)?.iter().filter(|(stage, _)| rebuilt.contains(stage)) {
-                writer.add(*stage, part).map_err(bad)?;
-            }
+            rebuild.catch_up(self)?;
         }
-        writer.finish().map_err(bad)?;
-        let producer = producer_of(&*self.log, &name, replacement.journal.own(), era.step)?;
+        Ok(rebuild)
+    }
+
+    /// What the log is to hold of a switch: what it says, its line in the journal, and the event.
+    fn group_of_switch(
+        &self,
+        replacement: &Replacement,
+        said: &[Rows],
+        line: &Line,
+        replaced: Replaced,
+    ) -> Result<Vec<Append>> {
+        let journal = replacement.journal.own();
+        let producer = producer_of(&*self.log, &replacement.name, journal, line.step)?;
         let sink = Sink::new(Arc::clone(&replacement.target))?;
-        let (mut group, _) = sink.appends(&said, producer)?;
-        let line = Line { step: era.step, cut: reached.cut, watermark: reached.watermark, answers: told };
-        let line = Append::new(replacement.journal.own().id, ShardId(0), journal_line(&line, &[])?);
-        let replaced = Replaced { statement: parsed.text.clone(), era: era.clone() };
-        let event = Event::Replace { name: name.clone(), replaced };
+        let (mut group, _) = sink.appends(said, producer)?;
+        let line = Append::new(journal.id, ShardId(0), journal_line(line, &[])?);
         group.push(Append { producer: Some(producer), ..line });
+        let event = Event::Replace { name: replacement.name.clone(), replaced };
         group.push(event_append(&self.world, &*self.log, &event)?);
-        Ok(Switch { era, group })
+        Ok(group)
     }
 
     /// The checkpoint of the last step of what a definition takes the place of; `None`: there is none, and everything follows from history.
@@ -265,6 +274,34 @@ impl Inner {
         }
         Ok(saved)
     }
+}
+
+/// Writes the checkpoint that the new definition begins with: what the old one hands over, and what was rebuilt or told.
+fn write_checkpoint(
+    manifest: Manifest,
+    blobs: &Arc<dyn Blobs>,
+    saved: Option<&Restored>,
+    rebuild: Option<&mut Rebuild>,
+    of: &Replacement,
+) -> Result<()> {
+    let bad = |reason: String| RunError::Checkpoint { job: of.name.clone(), reason };
+    let mut writer = Writer::new(Arc::clone(blobs), manifest);
+    if let Some(saved) = saved {
+        saved.each(&**blobs, |stage, entries| {
+            let heirs = of.succession.kept().filter(|(_, old)| *old == stage);
+            let part = StatePart::Here(entries.clone());
+            heirs.map(|(new, _)| new).try_for_each(|new| writer.add(new, &part)).map_err(bad)
+        })?;
+    }
+    if let Some(rebuild) = rebuild {
+        let told = of.succession.told().map(|(new, _)| new);
+        let rebuilt: Vec<usize> = of.succession.rebuilt().chain(told).collect();
+        for (stage, part) in rebuild.state(&of.name)?.iter().filter(|(stage, _)| rebuilt.contains(stage)) {
+            writer.add(*stage, part).map_err(bad)?;
+        }
+    }
+    writer.finish().map_err(bad)?;
+    Ok(())
 }
 
 /// Where the old job's last checkpoint is, as the new definition counts sources.
