@@ -65,27 +65,13 @@ fn make_source(context: Context, options: &mut Options, is_upsert: bool) -> Resu
     take_group(&mut cluster, options)?;
     take_isolation(&mut cluster, options)?;
     fetch_much(&mut cluster);
-    let needs_group = in_group || start == Place::Group || end == Some(Place::Group);
-    if needs_group && cluster.get("group.id").is_none() {
+    if (in_group || start == Place::Group || end == Some(Place::Group)) && cluster.get("group.id").is_none() {
         return Err(options
             .bad("properties.group.id", "", "offsets of a group need the group's name")
             .into());
     }
-    if in_group && end.is_some() {
-        return Err(options
-            .bad("scan.assignment", "group", "an input that ends is read by one alone")
-            .into());
-    }
-    if end.is_some() && !matches!(&topics, Topics::Named(names) if names.len() == 1) {
-        return Err(options.bad("scan.bounded.mode", "", "an input that ends has one topic").into());
-    }
+    check_together(&topics, in_group, end.is_some(), options)?;
     if in_group {
-        if let Topics::Like(pattern) = &topics
-            && !is_of_posix(pattern)
-        {
-            let reason = "a group's pattern is an extended regular expression of POSIX, without \\d and the like, (?…) and lazy repetition";
-            return Err(options.bad("topic-pattern", pattern, reason).into());
-        }
         cluster.default("partition.assignment.strategy", "cooperative-sticky");
     }
     let about = AboutColumns::new(&context.metadata, &context.schema, options)?;
@@ -114,6 +100,26 @@ fn make_source(context: Context, options: &mut Options, is_upsert: bool) -> Resu
         schemas: context.format_options.schemas.clone(),
     };
     Ok(Box::new(KafkaSource::new(context, settings, decoder)))
+}
+
+/// Which topics can be shared among a group's members, and which inputs can end.
+fn check_together(topics: &Topics, in_group: bool, ends: bool, options: &Options) -> Result<()> {
+    if in_group && ends {
+        return Err(options
+            .bad("scan.assignment", "group", "an input that ends is read by one alone")
+            .into());
+    }
+    if ends && !matches!(topics, Topics::Named(names) if names.len() == 1) {
+        return Err(options.bad("scan.bounded.mode", "", "an input that ends has one topic").into());
+    }
+    if in_group
+        && let Topics::Like(pattern) = topics
+        && !is_of_posix(pattern)
+    {
+        let reason = "a group's pattern is an extended regular expression of POSIX, without \\d and the like, (?…) and lazy repetition";
+        return Err(options.bad("topic-pattern", pattern, reason).into());
+    }
+    Ok(())
 }
 
 fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {

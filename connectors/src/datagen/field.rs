@@ -48,9 +48,9 @@ enum Kind {
     },
 }
 
-impl FieldPlan {
-    /// Takes the options of a column.
-    pub(super) fn take(field: &Field, interval: Duration, options: &mut Options) -> Result<Self> {
+impl Kind {
+    /// Takes what a column's values are made of.
+    fn take(field: &Field, interval: Duration, options: &mut Options) -> Result<Self> {
         let name = |option: &str| format!("fields.{}.{option}", field.name());
         let kind_name = name("kind");
         let is_sequence =
@@ -60,60 +60,65 @@ impl FieldPlan {
                 _ => Err("it is random or sequence".to_owned()),
             })?;
         let data_type = field.data_type();
-        let kind = if is_sequence == Some(true) && !matches!(data_type, DataType::Timestamp(..)) {
+        if is_sequence == Some(true) && !matches!(data_type, DataType::Timestamp(..)) {
             let (start, end) = (options.parse(&name("start"))?.unwrap_or(0), options.parse(&name("end"))?);
             if !(data_type.is_numeric() || is_text(data_type)) {
-                return Err(options
-                    .bad(&kind_name, "sequence", format!("a column of {data_type} has none"))
-                    .into());
+                let reason = format!("a column of {data_type} has none");
+                return Err(options.bad(&kind_name, "sequence", reason).into());
             }
-            Kind::Sequence { start, end }
-        } else if data_type.is_integer() {
-            let (least, most) = range_of(data_type);
-            let min = options.parse(&name("min"))?.unwrap_or(0);
-            let max = options.parse(&name("max"))?.unwrap_or(1_000_000.min(most));
-            if min > max || min < least || max > most {
-                let reason = format!("it lies between min and {most}, and min is {min}");
-                return Err(options.bad(&name("max"), &max.to_string(), reason).into());
-            }
-            Kind::Integer { min, max }
-        } else if data_type.is_numeric() {
-            let min = options.parse(&name("min"))?.unwrap_or(0.0);
-            Kind::Float { min, max: options.parse(&name("max"))?.unwrap_or(1_000_000.0_f64.max(min)) }
-        } else if is_text(data_type) {
-            Kind::Text { length: options.parse(&name("length"))?.unwrap_or(16) }
-        } else {
-            match data_type {
-                DataType::Boolean => Kind::Bool,
-                DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-                    Kind::Bytes { length: options.parse(&name("length"))?.unwrap_or(16) }
+            return Ok(Self::Sequence { start, end });
+        }
+        Ok(match data_type {
+            integer if integer.is_integer() => {
+                let (least, most) = range_of(integer);
+                let min = options.parse(&name("min"))?.unwrap_or(0);
+                let max = options.parse(&name("max"))?.unwrap_or(1_000_000.min(most));
+                if min > max || min < least || max > most {
+                    let reason = format!("it lies between min and {most}, and min is {min}");
+                    return Err(options.bad(&name("max"), &max.to_string(), reason).into());
                 }
-                DataType::Timestamp(..) | DataType::Date32 => Kind::Time {
-                    start: options.parse_with(&name("start-time"), |text| {
-                        read_timestamp(text)
-                            .ok_or_else(|| "it is a time such as 2013-01-01T00:00:00Z".to_owned())
-                    })?,
-                    interval: options.duration(&name("interval"))?.unwrap_or(interval),
-                    max_past: options.duration(&name("max-past"))?.unwrap_or_default(),
-                    unit_nanos: match data_type {
-                        DataType::Timestamp(unit, _) => nanos_per(*unit).into(),
-                        _ => 86_400_000_000_000,
-                    },
+                Self::Integer { min, max }
+            }
+            number if number.is_numeric() => {
+                let min = options.parse(&name("min"))?.unwrap_or(0.0);
+                Self::Float { min, max: options.parse(&name("max"))?.unwrap_or(1_000_000.0_f64.max(min)) }
+            }
+            text if is_text(text) => Self::Text { length: options.parse(&name("length"))?.unwrap_or(16) },
+            DataType::Boolean => Self::Bool,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+                Self::Bytes { length: options.parse(&name("length"))?.unwrap_or(16) }
+            }
+            DataType::Timestamp(..) | DataType::Date32 => Self::Time {
+                start: options.parse_with(&name("start-time"), |text| {
+                    read_timestamp(text).ok_or_else(|| "it is a time such as 2013-01-01T00:00:00Z".to_owned())
+                })?,
+                interval: options.duration(&name("interval"))?.unwrap_or(interval),
+                max_past: options.duration(&name("max-past"))?.unwrap_or_default(),
+                unit_nanos: match data_type {
+                    DataType::Timestamp(unit, _) => nanos_per(*unit).into(),
+                    _ => 86_400_000_000_000,
                 },
-                _ => {
-                    return Err(options
-                        .bad(&kind_name, "random", format!("a column of {data_type} cannot be made up"))
-                        .into());
-                }
+            },
+            other => {
+                let reason = format!("a column of {other} cannot be made up");
+                return Err(options.bad(&kind_name, "random", reason).into());
             }
-        };
+        })
+    }
+}
+
+impl FieldPlan {
+    /// Takes the options of a column.
+    pub(super) fn take(field: &Field, interval: Duration, options: &mut Options) -> Result<Self> {
+        let name = |option: &str| format!("fields.{}.{option}", field.name());
+        let kind = Kind::take(field, interval, options)?;
         let null_rate = options.parse::<f64>(&name("null-rate"))?.unwrap_or(0.0);
         if null_rate > 0.0 && !field.is_nullable() {
             return Err(options
                 .bad(&name("null-rate"), &null_rate.to_string(), "the column is NOT NULL")
                 .into());
         }
-        Ok(Self { data_type: data_type.clone(), kind, null_rate })
+        Ok(Self { data_type: field.data_type().clone(), kind, null_rate })
     }
 
     /// How many rows there are before this column runs out.

@@ -131,6 +131,15 @@ struct Taken {
 pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
     let chosen = choose(&args.queries)?;
     let mut report = Report::new("nexmark");
+    tell_setup(args, &mut report);
+    let taken = measure(args, &chosen).await?;
+    for ((name, _), taken) in chosen.into_iter().zip(taken) {
+        tell_figures(name, args.events, taken, &mut report);
+    }
+    Ok(report)
+}
+
+fn tell_setup(args: &Nexmark, report: &mut Report) {
     report.setup(
         "events",
         format!("{}, of which 1 in 50 is a person, 3 are auctions, 46 bids; 10,000 a second", args.events),
@@ -153,6 +162,10 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
         "runs",
         format!("{}, of which the one with the median of CPU time is shown", args.common.runs),
     );
+}
+
+/// Runs each query as often as was asked for.
+async fn measure(args: &Nexmark, chosen: &[(&str, &str)]) -> Result<Vec<Vec<Taken>>> {
     let mut taken: Vec<Vec<Taken>> = vec![Vec::new(); chosen.len()];
     match args.source {
         From::Log => {
@@ -181,21 +194,19 @@ pub(crate) async fn run(args: &Nexmark) -> Result<Report> {
             }
         }
     }
-    for ((name, _), mut taken) in chosen.into_iter().zip(taken) {
-        taken.sort_by(|one, other| one.cpu.total_cmp(&other.cpu));
-        let Some(taken) = taken.get(taken.len() / 2) else { continue };
-        report.figure(format!("{name}, until done"), taken.seconds, "s");
-        report.figure(format!("{name}, CPU"), taken.cpu, "s");
-        report.figure(
-            format!("{name}, events per CPU second"),
-            args.events as f64 / taken.cpu.max(1e-2),
-            "/s",
-        );
-        report.figure(format!("{name}, rows out"), taken.rows as f64, "");
-        report.figure(format!("{name}, state at its end"), taken.state as f64 / 1e6, "MB");
-        report.figure(format!("{name}, memory at most"), taken.memory as f64 / 1e6, "MB");
-    }
-    Ok(report)
+    Ok(taken)
+}
+
+/// Tells what the run with the median of CPU time took.
+fn tell_figures(name: &str, events: u64, mut taken: Vec<Taken>, report: &mut Report) {
+    taken.sort_by(|one, other| one.cpu.total_cmp(&other.cpu));
+    let Some(taken) = taken.get(taken.len() / 2) else { return };
+    report.figure(format!("{name}, until done"), taken.seconds, "s");
+    report.figure(format!("{name}, CPU"), taken.cpu, "s");
+    report.figure(format!("{name}, events per CPU second"), events as f64 / taken.cpu.max(1e-2), "/s");
+    report.figure(format!("{name}, rows out"), taken.rows as f64, "");
+    report.figure(format!("{name}, state at its end"), taken.state as f64 / 1e6, "MB");
+    report.figure(format!("{name}, memory at most"), taken.memory as f64 / 1e6, "MB");
 }
 
 impl Nexmark {

@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use headwater_core::{EventTime, ShardId, World};
+use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
 
 use super::batch::{Batch, Place};
 use super::broker::{TopicError, Topics};
@@ -39,19 +39,8 @@ pub(crate) fn open(world: &World, topics: &Arc<dyn Topics>, name: &str) -> Resul
     let catalog = catalog_topic(name);
     topics.create(&catalog, 1)?;
     topics.take_over()?;
-    let (mut view, mut at) = (View::default(), topics.bounds(&catalog, 0)?);
-    if at.start > 0 {
-        return Err(removed(&catalog));
-    }
-    let mut opened = 1;
-    while !at.is_empty() {
-        let events = topics.read(&catalog, 0, at.clone())?;
-        let Some(last) = events.last() else { break };
-        at.start = last.offset + 1;
-        for event in &events {
-            opened += u64::from(replay(&catalog, event, &mut view.streams)?);
-        }
-    }
+    let mut view = View::default();
+    let opened = 1 + read_catalog(&**topics, &catalog, &mut view)?;
     let now = world.clock.now();
     let taken_over = Event::Opened { by: world.random.next(), at: now.0 };
     let offsets = topics.commit(&[taken_over.to_message(&catalog, None, now)])?;
@@ -65,35 +54,62 @@ pub(crate) fn open(world: &World, topics: &Arc<dyn Topics>, name: &str) -> Resul
         let (info, shards) = (&stream.info, stream.info.spec.shards);
         view.add(info.id, shards);
         writer.sequencer.add(info.id, info.spec.name.clone(), shards);
-        for number in 0..shards {
-            let shard = ShardId(number);
-            let place = Place { topic: topic_of(name, info), stream: info.id, shard };
-            let found = if is_in_topic(info) { recover(&**topics, &place)? } else { None };
-            if !is_in_topic(info)
-                && let Some(rows) = view.shard_mut(info.id, shard)
-            {
-                rows.begin_at(first_of_life(opened));
-            }
+        for shard in (0..shards).map(ShardId) {
             if let Some(head) = writer.sequencer.head_mut(info.id, shard) {
                 head.fence = stream.fences.get(&shard).copied();
-                if !is_in_topic(info) {
-                    head.next = first_of_life(opened);
-                }
-                if let Some(found) = &found {
-                    head.next = found.shard.next;
-                    head.producers = found.producers.clone();
-                }
             }
-            let Some(found) = found else { continue };
-            writer.ends.insert((info.id, shard), found.end);
-            let newest = found.shard.topic.arrival.map_or(EventTime::MIN, |(_, newest)| newest);
-            writer.last_arrival = writer.last_arrival.max(newest);
-            if let Some(shard) = view.shard_mut(info.id, shard) {
-                *shard = found.shard;
+            if is_in_topic(info) {
+                let place = Place { topic: topic_of(name, info), stream: info.id, shard };
+                let found = recover(&**topics, &place)?;
+                found.into_iter().for_each(|found| stand_at(found, &place, &mut view, &mut writer));
+            } else {
+                begin_life(first_of_life(opened), (info.id, shard), &mut view, &mut writer);
             }
         }
     }
     Ok((view, writer))
+}
+
+/// Reads the events of the catalog, and answers how often the log was opened before.
+fn read_catalog(topics: &dyn Topics, catalog: &str, view: &mut View) -> Result<u64> {
+    let mut at = topics.bounds(catalog, 0)?;
+    if at.start > 0 {
+        return Err(removed(catalog));
+    }
+    let mut opened = 0;
+    while !at.is_empty() {
+        let events = topics.read(catalog, 0, at.clone())?;
+        let Some(last) = events.last() else { break };
+        at.start = last.offset + 1;
+        for event in &events {
+            opened += u64::from(replay(catalog, event, &mut view.streams)?);
+        }
+    }
+    Ok(opened)
+}
+
+/// Lets a shard go on where its partition ends.
+fn stand_at(found: Recovered, place: &Place, view: &mut View, writer: &mut Writer) {
+    let Recovered { shard, end, producers } = found;
+    if let Some(head) = writer.sequencer.head_mut(place.stream, place.shard) {
+        (head.next, head.producers) = (shard.next, producers);
+    }
+    writer.ends.insert((place.stream, place.shard), end);
+    let newest = shard.topic.arrival.map_or(EventTime::MIN, |(_, newest)| newest);
+    writer.last_arrival = writer.last_arrival.max(newest);
+    if let Some(rows) = view.shard_mut(place.stream, place.shard) {
+        *rows = shard;
+    }
+}
+
+/// Lets a shard whose rows are kept nowhere begin anew, behind all numbers that it has given before.
+fn begin_life(first: Sequence, (stream, shard): (StreamId, ShardId), view: &mut View, writer: &mut Writer) {
+    if let Some(rows) = view.shard_mut(stream, shard) {
+        rows.begin_at(first);
+    }
+    if let Some(head) = writer.sequencer.head_mut(stream, shard) {
+        head.next = first;
+    }
 }
 
 fn check_name(name: &str) -> Result<()> {
