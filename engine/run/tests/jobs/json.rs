@@ -8,6 +8,7 @@ use headwater_core::world::sim::SimRandom;
 use headwater_simulation::seeds;
 
 use crate::machine::Machine;
+use crate::views_and_batches;
 
 const CALLS: &str = "JSON_ARRAYAGG(value) AS a, JSON_ARRAYAGG(value ORDER BY ts DESC NULL ON NULL) AS b, \
     JSON_ARRAYAGG(DISTINCT value) FILTER (WHERE value < 15) AS c, JSON_OBJECTAGG(KEY CONCAT('v', value % 4) VALUE ts ORDER BY value) \
@@ -53,25 +54,7 @@ fn life(seed: u64) {
         ("taken_back", format!("SELECT value % 3 AS k, {CALLS} FROM {counts} GROUP BY value % 3")),
         ("of_all", format!("SELECT {CALLS} FROM {counts}")),
     ];
-    for (name, query) in &queries {
-        machine.sql(&format!("CREATE MATERIALIZED VIEW {name} AS {query}"));
-    }
-    // No row is late: so a window holds what the batch holds.
-    for step in 0..5 {
-        append(&machine, &random, step * 12_000);
-        machine.turns(random.index(40));
-        match random.below(3) {
-            0 => machine.kill(1 + random.index(3)),
-            1 => machine.restart(1 + random.index(3)),
-            _ => {}
-        }
-    }
-    machine.finish();
-    for (name, query) in &queries {
-        let shown = machine.query(&format!("SELECT * FROM {name}"));
-        assert!(!shown.is_empty());
-        assert_eq!(shown, machine.query(query), "{name}, seed {seed}");
-    }
+    views_and_batches::live(&mut machine, &random, &queries, append);
 }
 
 #[test]

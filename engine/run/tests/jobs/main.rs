@@ -64,4 +64,5 @@ mod unstarted;
 mod updating;
 mod values;
 mod views;
+mod views_and_batches;
 mod workers;

@@ -7,6 +7,7 @@ use headwater_core::world::sim::SimRandom;
 use headwater_simulation::seeds;
 
 use crate::machine::Machine;
+use crate::views_and_batches;
 
 const CALLS: &str = "sequenceCount('(?1).*(?2)')(ts, value = 1, value = 2) AS n, \
     sequence_match('(?1)(?t<=3)(?2)(?3)', ts, value = 1, value = 2, value = 3) AS m, \
@@ -48,25 +49,7 @@ fn life(seed: u64) {
         ("plain", plain),
         ("over_all", over_all),
     ];
-    for (name, query) in &queries {
-        machine.sql(&format!("CREATE MATERIALIZED VIEW {name} AS {query}"));
-    }
-    // No row is late: so a window holds what the batch holds.
-    for step in 0..5 {
-        append(&machine, &random, step * 12_000);
-        machine.turns(random.index(40));
-        match random.below(3) {
-            0 => machine.kill(1 + random.index(3)),
-            1 => machine.restart(1 + random.index(3)),
-            _ => {}
-        }
-    }
-    machine.finish();
-    for (name, query) in &queries {
-        let shown = machine.query(&format!("SELECT * FROM {name}"));
-        assert!(!shown.is_empty());
-        assert_eq!(shown, machine.query(query), "{name}, seed {seed}");
-    }
+    views_and_batches::live(&mut machine, &random, &queries, append);
 }
 
 #[test]
