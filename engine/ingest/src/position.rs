@@ -53,14 +53,14 @@ pub struct Place {
     pub positions: BTreeMap<String, String>,
 }
 
-/// One step of an owner: from here on its partitions are to be resumed at these marks.
+/// One step of an owner, which is a source or a sink and no job: from here on its partitions are to be resumed at these marks.
 #[derive(Clone, Debug)]
 pub struct SourceStep {
     /// The owner, such as the name of a source; unique in the stream of marks.
     pub source: String,
     /// Which incarnation of the owner; a newer one fences off the older.
     pub epoch: Epoch,
-    /// Which step of that incarnation; grows.
+    /// The number of the step in that incarnation; it grows.
     pub step: u64,
     /// Where each partition that has moved is to be resumed.
     pub marks: Vec<Mark>,

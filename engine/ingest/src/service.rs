@@ -44,18 +44,18 @@ pub enum Payload {
     Bytes {
         /// The bytes.
         body: Bytes,
-        /// What they are.
+        /// The format that they are in.
         format: Format,
-        /// How exactly; `None` as the stream's properties say.
+        /// The format's options; `None`: those of the stream's properties.
         options: Option<FormatOptions>,
     },
     /// Messages, each of them a record.
     Messages {
         /// The messages.
         messages: Vec<Bytes>,
-        /// What they are.
+        /// The format that they are in.
         format: Format,
-        /// How exactly; `None` as the stream's properties say.
+        /// The format's options; `None`: those of the stream's properties.
         options: Option<FormatOptions>,
     },
     /// Rows whose columns are matched to the stream's by name, or cast, or NULL.
@@ -367,7 +367,7 @@ impl Group {
         Self { producer, appends: Vec::new(), shards: Vec::new() }
     }
 
-    /// Adds rows for one shard, in parts if there are many.
+    /// Adds rows for one shard, in parts if there are many. If they are data, and no dead letters, the report tells of the shard.
     fn push(&mut self, stream: StreamId, shard: ShardId, rows: RecordBatch, is_data: bool) {
         let mut from = 0;
         for sequence in 0.. {

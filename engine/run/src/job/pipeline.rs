@@ -153,7 +153,7 @@ pub(crate) struct Pipeline {
     sources: Vec<SourceInput>,
     executor: Executor,
     morsels: Morsels,
-    /// Rows of a source that is ahead of others in event time would wait as state for these.
+    /// Whether what is behind in event time is taken first, as rows of a source that is ahead would wait in the state for it.
     aligned: bool,
     /// Rows that were read for this step and of which a column could not be computed.
     failed: Vec<Failed>,

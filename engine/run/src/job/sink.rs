@@ -97,6 +97,7 @@ pub(crate) struct Sink {
     info: Arc<StreamInfo>,
     /// The columns of the target that the shard is chosen by.
     keys: Vec<usize>,
+    /// Whether the stream is a changelog.
     weighted: bool,
 }
 

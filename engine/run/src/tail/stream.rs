@@ -24,8 +24,8 @@ struct StreamTail {
     since: Option<Since>,
     /// Read, and not handed out yet.
     ready: VecDeque<TailBatch>,
-    /// Whether it is the stream of definitions, in which there are secrets.
-    hides: bool,
+    /// Whether secrets are left out: in the stream of definitions there are some.
+    hides_secrets: bool,
 }
 
 /// Opens a tail of a stream.
@@ -39,9 +39,9 @@ pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Res
         let spec = ReadSpec { from, arrivals, ..ReadSpec::all(info.id, ShardId(shard as u32)) };
         log.read(spec).map_err(RunError::from)
     });
-    let hides = info.spec.name.as_str() == CATALOG;
+    let hides_secrets = info.spec.name.as_str() == CATALOG;
     let readers = readers.collect::<Result<_>>()?;
-    let tail = StreamTail { readers, turn: 0, since, ready: VecDeque::new(), hides };
+    let tail = StreamTail { readers, turn: 0, since, ready: VecDeque::new(), hides_secrets };
     let schema = Arc::clone(&info.spec.schema);
     let batches = futures::stream::unfold(Some((tail, commits)), |state| async {
         let (mut tail, commits) = state?;
@@ -86,7 +86,7 @@ impl StreamTail {
     }
 
     fn take(&mut self, shard: usize, read: ReadBatch) -> Result<()> {
-        let rows = if self.hides { without_secrets(&read.rows)? } else { read.rows.clone() };
+        let rows = if self.hides_secrets { without_secrets(&read.rows)? } else { read.rows.clone() };
         let stretches = match &self.since {
             Some(since) => since.stretches(&read)?,
             None => std::iter::once(0..rows.num_rows()).collect(),
