@@ -19,15 +19,13 @@ pub struct Size {
     pub rows: i64,
     /// When active files are full.
     pub segment_bytes: u64,
-    /// Faults strike every operation, or every second.
-    pub step: usize,
 }
 
 /// Batches so small that they are merged.
-pub const SMALL: Size = Size { rows: 2, segment_bytes: 4096, step: 1 };
+pub const SMALL: Size = Size { rows: 2, segment_bytes: 4096 };
 
 /// Batches so large that the file is adopted.
-pub const LARGE: Size = Size { rows: 4500, segment_bytes: 200 << 10, step: 2 };
+pub const LARGE: Size = Size { rows: 4500, segment_bytes: 200 << 10 };
 
 /// How often the script appends.
 const APPENDS: i64 = 11;
