@@ -121,11 +121,17 @@ fn mistakes_in_a_configuration_are_told_with_their_place() {
     ] {
         write(&file, text);
         let error = run_badly(&["serve", "--config", name], 1);
+        assert!(error.starts_with("error HW6102: ") && error.contains("docs/errors/HW6102.md"), "{error}");
         assert!(error.contains(name) && told.iter().all(|part| error.contains(part)), "{text}: {error}");
     }
-    let missing = dir.path().join("none.toml");
-    let error = run_badly(&["serve", "--config", missing.to_str().unwrap()], 1);
-    assert!(error.contains("cannot read") && error.contains("none.toml"), "{error}");
+    // One that is not there, and one that is a directory.
+    for (path, told) in [(dir.path().join("none.toml"), "No such file"), (dir.path().to_owned(), "directory")]
+    {
+        let path = path.to_str().unwrap();
+        let error = run_badly(&["serve", "--config", path], 1);
+        assert!(error.starts_with("error HW6101: ") && error.contains("docs/errors/HW6101.md"), "{error}");
+        assert!(error.contains(path) && error.contains(told) && error.contains("--config"), "{error}");
+    }
 }
 
 #[test]

@@ -46,14 +46,45 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use headwater_connectors::Allowed;
+use headwater_core::Code;
 use headwater_mqtt::gateway::MqttConfig;
 use headwater_serve::ServeOptions;
 use headwater_wamp::gateway::WampConfig;
 use serde::Deserialize;
 
 use crate::log_place::LogConfig;
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// It is not there, or must not be read.
+    #[error("the configuration file {} cannot be read: give --config a file that is there and readable, or leave it out", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It says something that no configuration says.
+    #[error("{} is not a configuration: correct the line, or take it out", path.display())]
+    NoConfiguration {
+        /// Which.
+        path: PathBuf,
+        /// What, and where.
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl ConfigError {
+    /// The code of the error.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Unreadable { .. } => Code::new("HW6101"),
+            Self::NoConfiguration { .. } => Code::new("HW6102"),
+        }
+    }
+}
 
 /// What the file may say. Anything else in it is an error.
 #[derive(Deserialize, Default, Debug)]
@@ -127,10 +158,11 @@ pub(crate) struct Limits {
 
 impl Config {
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::NoConfiguration { path: path.to_owned(), source: source.into() })
     }
 
     /// What statements may reach and run.

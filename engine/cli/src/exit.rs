@@ -10,6 +10,8 @@ use headwater_plan::SqlError;
 use headwater_run::RunError;
 use headwater_serve::ServeError;
 
+use crate::config::ConfigError;
+
 /// Data is damaged, or was refused.
 pub(crate) const DATA: u8 = 3;
 /// The broker that keeps the log could not be reached: nothing is damaged, and the same command may do later.
@@ -66,7 +68,8 @@ fn error_code(error: &anyhow::Error) -> Option<headwater_core::Code> {
         let archive = || cause.downcast_ref::<ArchiveError>().map(ArchiveError::code);
         let ingest = || cause.downcast_ref::<IngestError>().map(IngestError::code);
         let serve = || cause.downcast_ref::<ServeError>().map(ServeError::code);
-        run.or_else(log).or_else(archive).or_else(ingest).or_else(serve)
+        let config = || cause.downcast_ref::<ConfigError>().map(ConfigError::code);
+        run.or_else(log).or_else(archive).or_else(ingest).or_else(serve).or_else(config)
     })
 }
 
