@@ -33,9 +33,9 @@ impl Place {
         self.text(name)
     }
 
-    /// The rows of a query over what is in the data directory, whose jobs run meanwhile.
+    /// The rows of a query over what is in the data directory, whose jobs are at rest meanwhile.
     fn rows(&self, sql: &str) -> Vec<Value> {
-        let shown = run_well(&["sql", "-c", sql, "--data", &self.text("data"), "--jobs", "--format", "json"]);
+        let shown = run_well(&["sql", "-c", sql, "--data", &self.text("data"), "--format", "json"]);
         shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -100,6 +100,15 @@ fn a_job_with_windows_runs_over_files_to_its_end_and_writes_files() {
             row("t2", "2026-03-01T10:02:00", 1, 3.5),
         ]
     );
+    // What is at rest shows how far it was.
+    let jobs = "SELECT state, rows_in, rows_out, lag, progress, workers FROM system.jobs";
+    let job = json!({"state": "at rest", "rows_in": 122, "rows_out": 4, "lag": 0, "progress": 1.0, "workers": null});
+    assert_eq!(place.rows(jobs), [job]);
+    let sources = "SELECT state, bounded, position FROM system.connectors WHERE role = 'source'";
+    let source = place.rows(sources).remove(0);
+    assert_eq!((&source["state"], &source["bounded"]), (&json!("ended"), &json!(true)), "{source}");
+    let position = source["position"].as_str().unwrap();
+    assert!(position.contains("a.jsonl") && position.contains("b.csv"), "{position}");
     let dead = "SELECT source, payload, reason FROM system.dead_letters";
     let dead = run_well(&["sql", "-c", dead, "--data", &place.text("data"), "--format", "json"]);
     assert_eq!(dead.lines().count(), 1, "{dead}");
@@ -153,9 +162,22 @@ fn generated_rows_go_to_the_black_hole_and_to_standard_output() {
     let counted = place.rows(counted);
     assert_eq!(counted[0], json!({"name": "away", "rows_out": 1000}));
     assert!(counted[1]["rows_out"].as_u64().unwrap() >= 10, "{counted:?}");
+    // Whoever looks reads what there is of a table, also of one that nothing but its connector says the use of.
     assert_eq!(
         place.rows("SELECT count(*) AS n FROM (SELECT n FROM nowhere UNION ALL SELECT n FROM gone)"),
         [json!({"n": 0})]
+    );
+    assert_eq!(place.rows("SELECT count(*) AS n FROM numbers"), [json!({"n": 1000})]);
+    let roles = place.rows("SELECT \"table\", role, state FROM system.connectors ORDER BY \"table\"");
+    let row = |table: &str, role: &str, state: &str| json!({"table": table, "role": role, "state": state});
+    assert_eq!(
+        roles,
+        [
+            row("gone", "sink", "stopped"),
+            row("here", "sink", "stopped"),
+            row("nowhere", "sink", "stopped"),
+            row("numbers", "source", "ended"),
+        ]
     );
 }
 

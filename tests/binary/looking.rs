@@ -1,11 +1,16 @@
 //! `headwater sql --data`: a look at a directory starts nothing, and what it left at rest goes on when the directory is served.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use arrow::array::{Int64Array, RecordBatch};
 use axum::Router;
 use axum::extract::{Path as Segment, State};
 use axum::routing::post;
+use headwater_core::{ShardId, StreamName, World};
+use headwater_log::{Append, DiskLog, DiskLogOptions, Log, Retention, StreamSpec};
 use serde_json::{Value, json};
 
 use crate::process::{Server, run_badly, run_well, so, until};
@@ -126,6 +131,46 @@ async fn with_jobs_a_session_runs_what_the_directory_has() {
     assert!(error.contains("--data"), "{error}");
 }
 
+/// What a table is used as may be known from its connector alone, and nobody has noted it.
+#[test]
+fn a_table_whose_connector_leaves_no_choice_stays_at_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let numbers = "CREATE TABLE numbers (n BIGINT) WITH (connector = 'datagen', number_of_rows = 10, rows_per_second = 1)";
+    look(&data, numbers);
+    let count = || {
+        let shown = look(&data, "SELECT COUNT(*) AS n FROM numbers");
+        serde_json::from_str::<Value>(&shown).unwrap()["n"].as_u64().unwrap()
+    };
+    let (first, again) = (count(), count());
+    assert!(first == again && first < 10, "{first} {again}");
+    let state = look(&data, "SELECT role, state FROM system.connectors");
+    assert_eq!(state, "{\"role\":\"source\",\"state\":\"stopped\"}\n");
+    let error = run_badly(
+        &[
+            "sql",
+            "--data",
+            data.to_str().unwrap(),
+            "-c",
+            "CREATE MATERIALIZED VIEW v AS SELECT n FROM numbers",
+        ],
+        1,
+    );
+    assert!(error.contains("HW4027") && error.contains("at rest (numbers)"), "{error}");
+    // Served, it goes on to its end.
+    let all = [
+        "sql",
+        "--jobs",
+        "--data",
+        data.to_str().unwrap(),
+        "--format",
+        "json",
+        "-c",
+        "SELECT COUNT(*) AS n FROM numbers",
+    ];
+    assert_eq!(run_well(&all), "{\"n\":10}\n");
+}
+
 #[test]
 fn what_is_defined_where_nothing_runs_runs() {
     let dir = tempfile::tempdir().unwrap();
@@ -138,4 +183,69 @@ fn what_is_defined_where_nothing_runs_runs() {
         look(&data, "SELECT name, state FROM system.jobs"),
         "{\"name\":\"hot\",\"state\":\"at rest\"}\n"
     );
+}
+
+/// The files of a directory, and how long each is.
+fn files(dir: &Path) -> BTreeMap<PathBuf, u64> {
+    let (mut dirs, mut found) = (vec![dir.to_owned()], BTreeMap::new());
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            match entry.metadata().unwrap() {
+                of if of.is_dir() => dirs.push(entry.path()),
+                of => drop(found.insert(entry.path(), of.len())),
+            }
+        }
+    }
+    found
+}
+
+fn sealed(log: &DiskLog) -> usize {
+    let streams = log.streams().into_iter();
+    streams.flat_map(|info| log.segments(info.id).unwrap()).filter(|segment| segment.sealed).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_an_old_log_removes_nothing_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let small = DiskLogOptions { segment_bytes: 4_096, ..DiskLogOptions::default() };
+    let open = |options: &DiskLogOptions| DiskLog::open(World::real(), dir.path(), options.clone()).unwrap();
+    let row = |n: i64| {
+        let numbers: arrow::array::ArrayRef = Arc::new(Int64Array::from_iter_values(n * 100..n * 100 + 100));
+        RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+    };
+    let log = open(&small);
+    let spec = StreamSpec::new(StreamName::new("old").unwrap(), row(0).schema());
+    let stream = log.create_stream(spec).unwrap().id;
+    for n in 0..40 {
+        log.append(vec![Append::new(stream, ShardId(0), row(n))]).unwrap();
+    }
+    until("sealed files", || so(sealed(&log), |files| *files > 2)).await;
+    // From now on all of it is too old.
+    let age = Some(Duration::from_millis(1));
+    log.set_retention(stream, Retention { age, bytes: None }).unwrap();
+    log.close().unwrap();
+    drop(log);
+    // What a sealer was about to write is no file of the log, and goes when it is opened.
+    let looks = DiskLogOptions { maintains: false, ..DiskLogOptions::default() };
+    let log = open(&looks);
+    assert!(sealed(&log) > 2);
+    log.close().unwrap();
+    drop(log);
+    let before = files(dir.path());
+    for _ in 0..2 {
+        let listed = run_well(&["log", "ls", "--data", data]);
+        assert!(listed.contains("old  1 shards, 4000 rows"), "{listed}");
+        let dumped = run_well(&["log", "dump", "old", "--data", data, "--format", "csv"]);
+        assert_eq!(dumped.lines().count(), 4_001);
+        assert!(run_well(&["log", "verify", "--data", data]).ends_with("; 0 damages\n"));
+        let kept = files(dir.path());
+        let gone: Vec<_> = before.keys().filter(|path| !kept.contains_key(*path)).collect();
+        assert!(gone.is_empty(), "{gone:?}");
+    }
+    // Who serves it does remove them.
+    let log = open(&DiskLogOptions { retention_interval: Duration::from_millis(50), ..small });
+    until("retention", || so(sealed(&log), |files| *files == 0)).await;
+    log.close().unwrap();
 }

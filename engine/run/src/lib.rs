@@ -66,6 +66,23 @@ impl JobState {
     }
 }
 
+/// A figure of a [`JobStatus`] that may not be known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Figure {
+    /// [`JobStatus::rows_in`].
+    RowsIn,
+    /// [`JobStatus::rows_out`].
+    RowsOut,
+    /// [`JobStatus::rows_late`].
+    RowsLate,
+    /// [`JobStatus::lag`].
+    Lag,
+    /// [`JobStatus::steps`] and the watermark.
+    Steps,
+    /// Workers, what state there is in memory and in files, and how long things took: all that a process has and its directory has not.
+    OfTheProcess,
+}
+
 /// A job as people and metrics see it.
 #[derive(Clone, Debug)]
 pub struct JobStatus {
@@ -111,6 +128,8 @@ pub struct JobStatus {
     pub checkpoint_micros: Vec<(u64, u64)>,
     /// The sum of all checkpoints in microseconds.
     pub checkpoint_micros_sum: u64,
+    /// The figures that nobody knows while the job does not run: what is there instead means nothing.
+    pub unknown: Vec<Figure>,
 }
 
 impl JobStatus {
@@ -138,7 +157,18 @@ impl JobStatus {
             step_micros_sum: 0,
             checkpoint_micros: Vec::new(),
             checkpoint_micros_sum: 0,
+            unknown: Vec::new(),
         }
+    }
+
+    /// Whether a figure is known.
+    pub fn knows(&self, figure: Figure) -> bool {
+        !self.unknown.contains(&figure)
+    }
+
+    /// The value of a figure, if it is known.
+    pub fn known(&self, figure: Figure, value: u64) -> Option<u64> {
+        self.knows(figure).then_some(value)
     }
 
     /// What it is doing, as `system.jobs` shows it: `pending` until its first step, then `running`; `restoring` while it does the steps
@@ -156,6 +186,7 @@ impl JobStatus {
         match (self.state, self.rows_in + self.lag) {
             (JobState::Finished, _) => Some(1.0),
             _ if self.done.is_some() => self.done,
+            _ if !self.knows(Figure::RowsIn) || !self.knows(Figure::Lag) => None,
             (_, 0) => None,
             (_, rows) => Some(self.rows_in as f64 / rows as f64),
         }

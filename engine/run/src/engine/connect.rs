@@ -41,6 +41,18 @@ impl Inner {
         Err(RunError::Connector { table: def.name.clone(), reason })
     }
 
+    /// What a table is used as before anybody has used it: what its connector and its options leave no choice of. One without columns waits
+    /// for those of what is written into it, and one of a database may be there to look rows up in.
+    pub fn only_role_of(&self, def: &Arc<StreamDef>) -> Result<Option<Role>> {
+        if def.is_procedure() || def.is_database() || def.schema.fields().is_empty() {
+            return Ok(None);
+        }
+        Ok(match self.roles_of(def)?.as_slice() {
+            [role] => Some(*role),
+            _ => None,
+        })
+    }
+
     /// Whether a table can still be used as it is with these options.
     pub fn check_use(&self, def: &Arc<StreamDef>) -> Result<()> {
         if def.is_procedure() {

@@ -1,6 +1,6 @@
 //! The engine as its users hold it: a handle that is cheap to clone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
@@ -228,11 +228,13 @@ impl Engine {
 
     /// All jobs, by name. Materialized views are jobs, too.
     pub fn jobs(&self) -> Vec<JobStatus> {
+        self.0.look_at_jobs();
         self.0.state.lock().statuses(&*self.0.log)
     }
 
     /// How a job does.
     pub fn job(&self, name: &str) -> Option<JobStatus> {
+        self.0.look_at_jobs();
         self.0.state.lock().status(name, &*self.0.log)
     }
 
@@ -306,17 +308,40 @@ impl Engine {
         let state = self.0.state.lock();
         let all = state.statuses(&*self.0.log).into_iter();
         let running = all.filter(|status| status.state == JobState::Running);
-        let ends = |name: &String| {
-            state.ends.contains_key(name)
-                || state.connectors.get(name).is_some_and(|connector| connector.is_bounded())
-        };
         running
             .filter(|status| {
                 let entry = state.catalog.get(&status.name);
-                entry.is_some_and(|entry| inputs_of_entry(&state.catalog, entry).iter().all(ends))
+                entry.is_some_and(|entry| {
+                    inputs_of_entry(&state.catalog, entry).iter().all(|name| state.ends_by_itself(name))
+                })
             })
             .map(|status| status.name)
             .next()
+    }
+
+    /// The jobs that come to an end, or have: those whose inputs end, and those that read what such jobs alone write.
+    pub fn bounded_jobs(&self) -> BTreeSet<String> {
+        let state = self.0.state.lock();
+        let entries = state.catalog.entries().filter(|entry| entry.has_job());
+        let job = |entry: &Entry| {
+            let inputs = inputs_of_entry(&state.catalog, entry);
+            Some((entry.name().to_owned(), state.target_of(entry.name())?, inputs))
+        };
+        let jobs: Vec<_> = entries.filter_map(job).collect();
+        let mut bounded = BTreeSet::new();
+        loop {
+            let ends = |input: &String| {
+                let mut writers = jobs.iter().filter(|(_, target, _)| target == input).peekable();
+                let is_written = writers.peek().is_some();
+                state.ends_by_itself(input) || is_written && writers.all(|(name, ..)| bounded.contains(name))
+            };
+            let found = jobs.iter().filter(|(_, _, inputs)| inputs.iter().all(ends));
+            let found: BTreeSet<String> = found.map(|(name, ..)| name.clone()).collect();
+            if found.len() == bounded.len() {
+                return bounded;
+            }
+            bounded = found;
+        }
     }
 
     /// When all jobs that write to a stream have finished, those that read it may finish, too.

@@ -22,6 +22,7 @@ mod procedures;
 mod programs;
 mod query;
 mod rest;
+mod rested;
 mod sets;
 mod settings;
 mod show;

@@ -46,7 +46,6 @@ impl Inner {
         state.catalog = reconcile(&*log, &state.catalog)?;
         reconcile_holds(&*log, &state.catalog)?;
         make_own_streams(&*log, connectors.streams())?;
-        state.at_rest = !starts && state.has_what_runs();
         if starts {
             keep_records(&*log, options.keep.records)?;
         }
@@ -77,6 +76,9 @@ impl Inner {
             replays: Replays::default(),
             defining: tokio::sync::Mutex::new(()),
         });
+        if !starts {
+            inner.leave_at_rest();
+        }
         inner.start_all()?;
         Ok(inner)
     }
@@ -158,12 +160,8 @@ impl Inner {
             return Ok(());
         }
         let used = self.state.lock().roles.get(&table.name).copied();
-        let role = match used {
-            Some(role) => role,
-            None => match self.roles_of(table)?.as_slice() {
-                [role] if !table.schema.fields().is_empty() && !table.is_database() => *role,
-                _ => return Ok(()),
-            },
+        let Some(role) = used.map_or_else(|| self.only_role_of(table), |role| Ok(Some(role)))? else {
+            return Ok(());
         };
         self.state.lock().roles.insert(table.name.clone(), role);
         self.start_connector(table, role)

@@ -14,10 +14,11 @@ use headwater_plan::{Entry, Query, Statement};
 use super::connect::inputs_of;
 use super::define::tag_of;
 use super::handle::Engine;
+use super::rested;
 use super::state::{Inner, State};
 use crate::error::{Result, RunError};
 use crate::options::{ConnectorHost, EngineOptions};
-use crate::{JobState, JobStatus};
+use crate::{Figure, JobState, JobStatus};
 
 /// How many names an error tells.
 const NAMES_MAX: usize = 3;
@@ -40,6 +41,21 @@ impl Engine {
 }
 
 impl Inner {
+    /// Leaves what the catalog names at rest, if any of that would run.
+    pub fn leave_at_rest(&self) {
+        let catalog = self.catalog();
+        for entry in catalog.entries() {
+            let Entry::Table(table) = entry else { continue };
+            let is_known = self.state.lock().roles.contains_key(&table.name);
+            // Nobody notes what leaves no choice. One whose options are wrong would not start.
+            if !is_known && let Ok(Some(role)) = self.only_role_of(table) {
+                self.state.lock().roles.insert(table.name.clone(), role);
+            }
+        }
+        let mut state = self.state.lock();
+        state.at_rest = state.has_what_runs();
+    }
+
     /// Fails if a statement needs what is left at rest.
     pub fn check_at_rest(&self, statement: &Statement) -> Result<()> {
         let state = self.state.lock();
@@ -77,7 +93,7 @@ impl State {
     }
 
     /// Whether anything of the catalog would run.
-    pub fn has_what_runs(&self) -> bool {
+    fn has_what_runs(&self) -> bool {
         self.resting_names().next().is_some()
     }
 
@@ -130,7 +146,7 @@ impl State {
         !into_table && !insert.settings.goes_on.unwrap_or(false) && self.is_read(&insert.query)
     }
 
-    /// How a job does that was left at rest.
+    /// How a job does that was left at rest; how far it has come only after [`Inner::look_at_jobs`].
     pub fn resting_status(&self, name: &str, log: &dyn Log) -> Option<JobStatus> {
         let entry = self.catalog.get(name).filter(|_| self.at_rest)?;
         let is_job = matches!(
@@ -141,8 +157,15 @@ impl State {
             return None;
         }
         let state = if self.paused.contains(name) { JobState::Paused } else { JobState::Resting };
-        let rows_out = self.firings_or_none(name, log);
-        Some(JobStatus { state, rows_out, ..JobStatus::new(name.to_owned(), self.target_of(name)?) })
+        let mut status = JobStatus { state, ..JobStatus::new(name.to_owned(), self.target_of(name)?) };
+        rested::tell(self.rested.as_ref(), log, &mut status);
+        if self.catalog.trigger(name).is_some()
+            && let Some(firings) = self.firings_of(name, log)
+        {
+            status.rows_out = firings;
+            status.unknown.retain(|figure| *figure != Figure::RowsOut);
+        }
+        Some(status)
     }
 
     /// The jobs that were left at rest.

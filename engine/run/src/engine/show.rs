@@ -10,6 +10,7 @@ use headwater_plan::Entry;
 use headwater_plan::statement::{Kind, Name, Show};
 
 use super::state::Inner;
+use crate::Figure;
 use crate::error::{Result, RunError};
 
 /// Rows that are there already, as a stream of batches.
@@ -61,7 +62,7 @@ impl Inner {
         rows(texts(&["name", "kind"], &found)?)
     }
 
-    fn show_jobs(&self) -> Result<SendableRecordBatchStream> {
+    fn show_jobs(self: &Arc<Self>) -> Result<SendableRecordBatchStream> {
         let found: Vec<_> = self
             .job_statuses()
             .into_iter()
@@ -69,10 +70,10 @@ impl Inner {
                 vec![
                     Some(status.name.clone()),
                     Some(status.shown_state().to_owned()),
-                    Some(status.target),
-                    Some(status.rows_in.to_string()),
-                    Some(status.rows_out.to_string()),
-                    Some(status.watermark.to_string()),
+                    Some(status.target.clone()),
+                    status.known(Figure::RowsIn, status.rows_in).map(|rows| rows.to_string()),
+                    status.known(Figure::RowsOut, status.rows_out).map(|rows| rows.to_string()),
+                    status.knows(Figure::Steps).then(|| status.watermark.to_string()),
                     status.error,
                 ]
             })
@@ -100,7 +101,7 @@ impl Inner {
         rows(texts(&["name", "stream", "place", "state", "rows", "lag", "error"], &found)?)
     }
 
-    fn show_triggers(&self) -> Result<SendableRecordBatchStream> {
+    fn show_triggers(self: &Arc<Self>) -> Result<SendableRecordBatchStream> {
         let found: Vec<_> = self
             .triggers()
             .into_iter()

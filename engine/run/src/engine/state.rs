@@ -14,6 +14,7 @@ use headwater_plan::{Catalog, Entry, FunctionDef, Planner, Procedure, Tables};
 use parking_lot::{Mutex, RwLock};
 
 use super::events::CATALOG;
+use super::rested::RestedJobs;
 use super::sets::TriggerSet;
 use crate::error::{Result, RunError};
 use crate::job::{Eras, JobHandle, Lease, Roll, StateMemory, WEIGHT};
@@ -81,7 +82,17 @@ pub(crate) struct State {
     pub noting: Option<Task>,
     /// The directory is only looked at: what the catalog says should run does not.
     pub at_rest: bool,
+    /// How far the jobs at rest have come, once somebody has asked.
+    pub rested: Option<RestedJobs>,
     pub closed: bool,
+}
+
+impl State {
+    /// Whether no more rows will come to a stream or table some day, or none do already.
+    pub fn ends_by_itself(&self, name: &str) -> bool {
+        self.ends.contains_key(name)
+            || self.connectors.get(name).is_some_and(|connector| connector.is_bounded())
+    }
 }
 
 impl Inner {
@@ -106,7 +117,8 @@ impl Inner {
     }
 
     /// How all jobs do, by name; MapReduce jobs are behind the others.
-    pub fn job_statuses(&self) -> Vec<crate::JobStatus> {
+    pub fn job_statuses(self: &Arc<Self>) -> Vec<crate::JobStatus> {
+        self.look_at_jobs();
         let state = self.state.lock();
         let jobs = state.statuses(&*self.log).into_iter();
         jobs.chain(state.programs.values().map(|programs| programs.status())).collect()

@@ -104,7 +104,7 @@ impl State {
         JobStatus { state: JobState::Paused, rows_out, ..JobStatus::new(name.to_owned(), name.to_owned()) }
     }
 
-    pub(super) fn firings_or_none(&self, name: &str, log: &dyn Log) -> u64 {
+    fn firings_or_none(&self, name: &str, log: &dyn Log) -> u64 {
         let trigger = self.catalog.trigger(name);
         trigger.and_then(|trigger| self.firings_of(&trigger.name, log)).unwrap_or(0)
     }

@@ -17,6 +17,7 @@ use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerD
 use super::courses::Course;
 use super::events::{self, Event};
 use super::state::Inner;
+use crate::Figure;
 use crate::error::{Result, RunError};
 use crate::job::{
     Copies, Eras, IdleTimeouts, Journal, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos,
@@ -39,8 +40,8 @@ pub(crate) struct TriggerStatus {
     pub on: String,
     pub condition: String,
     pub action: String,
-    pub rows_in: u64,
-    pub keys: u64,
+    pub rows_in: Option<u64>,
+    pub keys: Option<u64>,
     pub firings: u64,
     /// Firings that are neither delivered nor given up.
     pub undelivered: Option<u64>,
@@ -136,7 +137,8 @@ impl Inner {
     }
 
     /// All triggers, by name.
-    pub fn triggers(&self) -> Vec<TriggerStatus> {
+    pub fn triggers(self: &Arc<Self>) -> Vec<TriggerStatus> {
+        self.look_at_jobs();
         let catalog = self.catalog();
         // What cannot be read leaves an error out, and no trigger.
         let failures = self.last_failures().unwrap_or_default();
@@ -195,8 +197,8 @@ impl Inner {
             on: trigger.on.clone(),
             condition: trigger.when.text.clone(),
             action: trigger.action.describe(),
-            rows_in: job.as_ref().map_or(0, |job| job.rows_in),
-            keys: job.as_ref().map_or(0, |job| job.state_entries),
+            rows_in: job.as_ref().map_or(Some(0), |job| job.known(Figure::RowsIn, job.rows_in)),
+            keys: job.as_ref().map_or(Some(0), |job| job.known(Figure::OfTheProcess, job.state_entries)),
             firings: job.as_ref().map_or(0, |job| job.rows_out),
             last_fired: last.flatten(),
             undelivered: delivery.and_then(|delivery| delivery.lag),

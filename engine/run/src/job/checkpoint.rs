@@ -214,7 +214,17 @@ struct Loaded {
 }
 
 impl Loaded {
+    /// Reads all of it.
     fn read(blobs: &dyn Blobs, step: u64) -> Result<Self> {
+        let loaded = Self::read_main(blobs, step)?;
+        for blob in 1..=loaded.manifest.parts.iter().map(|part| part.blob).max().unwrap_or(0) {
+            unsealed(blobs, &parts_of(step, blob))?;
+        }
+        Ok(loaded)
+    }
+
+    /// Reads the blob of the manifest alone.
+    fn read_main(blobs: &dyn Blobs, step: u64) -> Result<Self> {
         let name = name_of(step);
         let bytes = unsealed(blobs, &name)?;
         let damaged = |what: &str| format!("{name} is damaged: {what}");
@@ -223,9 +233,6 @@ impl Loaded {
         let length = u32::from_le_bytes(*length) as usize;
         let json = rest.get(..length).ok_or_else(|| damaged("the manifest is cut"))?;
         let manifest: Manifest = serde_json::from_slice(json).map_err(|error| damaged(&error.to_string()))?;
-        for blob in 1..=manifest.parts.iter().map(|part| part.blob).max().unwrap_or(0) {
-            unsealed(blobs, &parts_of(step, blob))?;
-        }
         let parts = bytes.slice(bytes.len() - rest.len() + length..);
         Ok(Self { manifest, parts })
     }
@@ -444,6 +451,19 @@ pub(crate) fn remove_all_but(blobs: &dyn Blobs, kept: usize) -> Result<()> {
     let Some(oldest) = steps.iter().rev().nth(kept.saturating_sub(1)) else { return Ok(()) };
     let mut older = names.iter().filter(|name| belongs_to(name).is_some_and(|step| step < *oldest));
     older.try_for_each(|name| blobs.remove(name))
+}
+
+/// Where a job was at its newest checkpoint whose manifest can be read, of the definition that came with step `era`. The state is not
+/// looked at: if it is damaged, the job does the steps from an older checkpoint on again, and comes to the same place.
+pub(crate) fn newest_manifest(blobs: &dyn Blobs, era: u64) -> Result<Option<Manifest>> {
+    let mut steps: Vec<u64> = blobs.list()?.iter().filter_map(|name| step_of(name)).collect();
+    steps.sort_unstable();
+    let manifests = steps
+        .into_iter()
+        .rev()
+        .filter_map(|step| Loaded::read_main(blobs, step).ok())
+        .map(|read| read.manifest);
+    Ok({ manifests }.find(|manifest| manifest.era == era))
 }
 
 /// The step of the newest checkpoint by its name, whatever is in it.

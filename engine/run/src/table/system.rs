@@ -2,6 +2,7 @@
 //!
 //! `system.dead_letters`, `system.late_rows`, `system.catalog` and the journals are not among them: those are streams.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -21,6 +22,7 @@ use headwater_plan::{Entry, StreamDef};
 
 use crate::engine::Inner;
 use crate::options::{ConnectorStatus, Role, RunningConnector};
+use crate::{Figure, JobStatus};
 
 /// The names of the system tables.
 pub(crate) const SYSTEM_TABLES: &[&str] = &[
@@ -40,7 +42,7 @@ pub(crate) const SYSTEM_TABLES: &[&str] = &[
 
 /// The system table of a name among [`SYSTEM_TABLES`].
 pub(crate) fn system_table(inner: &Arc<Inner>, name: &str) -> Arc<dyn TableProvider> {
-    let rows: fn(&Inner) -> Columns = match name {
+    let rows: fn(&Arc<Inner>) -> Columns = match name {
         "system.streams" => streams,
         "system.shards" => shards,
         "system.segments" => segments,
@@ -61,7 +63,7 @@ pub(crate) fn system_table(inner: &Arc<Inner>, name: &str) -> Arc<dyn TableProvi
 
 struct SystemTable {
     inner: Arc<Inner>,
-    rows: fn(&Inner) -> Columns,
+    rows: fn(&Arc<Inner>) -> Columns,
     schema: SchemaRef,
 }
 
@@ -130,7 +132,7 @@ fn time<T>(rows: &[T], value: impl Fn(&T) -> Option<EventTime>) -> ArrayRef {
     Arc::new(array.with_timezone("UTC"))
 }
 
-fn streams(inner: &Inner) -> Columns {
+fn streams(inner: &Arc<Inner>) -> Columns {
     let all = inner.log.streams();
     let rows = |info: &Arc<headwater_log::StreamInfo>| {
         let bounds = inner.log.bounds(info.id).ok()?;
@@ -155,7 +157,7 @@ fn streams(inner: &Inner) -> Columns {
     ])
 }
 
-fn shards(inner: &Inner) -> Columns {
+fn shards(inner: &Arc<Inner>) -> Columns {
     let mut all = Vec::new();
     for info in inner.log.streams() {
         for (shard, bounds) in inner.log.bounds(info.id).unwrap_or_default().into_iter().enumerate() {
@@ -170,7 +172,7 @@ fn shards(inner: &Inner) -> Columns {
     ])
 }
 
-fn segments(inner: &Inner) -> Columns {
+fn segments(inner: &Arc<Inner>) -> Columns {
     let mut all = Vec::new();
     for info in inner.log.streams() {
         for segment in inner.log.segments(info.id).unwrap_or_default() {
@@ -194,7 +196,7 @@ fn segments(inner: &Inner) -> Columns {
 }
 
 /// What was found damaged in the files of the log since it was opened.
-fn damage(inner: &Inner) -> Columns {
+fn damage(inner: &Arc<Inner>) -> Columns {
     let all = inner.log.damage();
     // The sealed files of a stream lie in a directory of its number.
     let stream_of = |damage: &Damage| {
@@ -209,56 +211,59 @@ fn damage(inner: &Inner) -> Columns {
     ])
 }
 
-fn statuses(inner: &Inner) -> Vec<crate::JobStatus> {
+fn statuses(inner: &Arc<Inner>) -> Vec<JobStatus> {
     inner.job_statuses()
 }
 
-fn jobs(inner: &Inner) -> Columns {
+/// Of a directory that is only looked at, what the checkpoint and the journal of a job say; what they do not is NULL: rows of steps behind
+/// the newest checkpoint, and all that only a process has.
+fn jobs(inner: &Arc<Inner>) -> Columns {
     let all = statuses(inner);
+    let of_process = |job: &JobStatus, value: u64| job.known(Figure::OfTheProcess, value);
     Columns(vec![
         ("name", text(&all, |job| Some(job.name.clone()))),
         ("state", text(&all, |job| Some(job.shown_state()))),
         ("target", text(&all, |job| Some(job.target.clone()))),
-        ("rows_in", number(&all, |job| Some(job.rows_in))),
-        ("rows_out", number(&all, |job| Some(job.rows_out))),
-        ("rows_late", number(&all, |job| Some(job.rows_late))),
-        ("lag", number(&all, |job| Some(job.lag))),
+        ("rows_in", number(&all, |job| job.known(Figure::RowsIn, job.rows_in))),
+        ("rows_out", number(&all, |job| job.known(Figure::RowsOut, job.rows_out))),
+        ("rows_late", number(&all, |job| job.known(Figure::RowsLate, job.rows_late))),
+        ("lag", number(&all, |job| job.known(Figure::Lag, job.lag))),
         ("progress", Arc::new(all.iter().map(|job| job.progress()).collect::<Float64Array>())),
         ("watermark", time(&all, |job| Some(job.watermark))),
-        ("steps", number(&all, |job| Some(job.steps))),
-        ("workers", number(&all, |job| Some(job.workers as u64))),
-        ("state_entries", number(&all, |job| Some(job.state_entries))),
-        ("state_bytes", number(&all, |job| Some(job.state_bytes))),
-        ("state_spilled_bytes", number(&all, |job| Some(job.state_spilled_bytes))),
+        ("steps", number(&all, |job| job.known(Figure::Steps, job.steps))),
+        ("workers", number(&all, |job| of_process(job, job.workers as u64))),
+        ("state_entries", number(&all, |job| of_process(job, job.state_entries))),
+        ("state_bytes", number(&all, |job| of_process(job, job.state_bytes))),
+        ("state_spilled_bytes", number(&all, |job| of_process(job, job.state_spilled_bytes))),
         ("error", text(&all, |job| job.error.clone())),
     ])
 }
 
-fn checkpoints(inner: &Inner) -> Columns {
+fn checkpoints(inner: &Arc<Inner>) -> Columns {
     let all = statuses(inner);
-    let count = |job: &crate::JobStatus| job.checkpoint_micros.last().map(|(_, count)| *count);
+    let count = |job: &JobStatus| job.checkpoint_micros.last().map(|(_, count)| *count);
+    let since =
+        |job: &JobStatus| job.known(Figure::Steps, job.steps - job.checkpoint.unwrap_or(0).min(job.steps));
     Columns(vec![
         ("job", text(&all, |job| Some(job.name.clone()))),
         ("newest_step", number(&all, |job| job.checkpoint)),
-        ("steps_since", number(&all, |job| Some(job.steps - job.checkpoint.unwrap_or(0).min(job.steps)))),
+        ("steps_since", number(&all, since)),
         ("taken", number(&all, count)),
-        ("micros_sum", number(&all, |job| Some(job.checkpoint_micros_sum))),
+        ("micros_sum", number(&all, |job| job.known(Figure::OfTheProcess, job.checkpoint_micros_sum))),
     ])
 }
 
-fn watermarks(inner: &Inner) -> Columns {
+fn watermarks(inner: &Arc<Inner>) -> Columns {
     let all = statuses(inner);
+    let ended = |job: &JobStatus| job.knows(Figure::Steps).then_some(job.watermark == EventTime::MAX);
     Columns(vec![
         ("job", text(&all, |job| Some(job.name.clone()))),
         ("watermark", time(&all, |job| Some(job.watermark))),
-        (
-            "ended",
-            Arc::new(all.iter().map(|job| Some(job.watermark == EventTime::MAX)).collect::<BooleanArray>()),
-        ),
+        ("ended", Arc::new(all.iter().map(ended).collect::<BooleanArray>())),
     ])
 }
 
-fn triggers(inner: &Inner) -> Columns {
+fn triggers(inner: &Arc<Inner>) -> Columns {
     let all = inner.triggers();
     Columns(vec![
         ("name", text(&all, |trigger| Some(trigger.name.clone()))),
@@ -266,8 +271,8 @@ fn triggers(inner: &Inner) -> Columns {
         ("on", text(&all, |trigger| Some(trigger.on.clone()))),
         ("condition", text(&all, |trigger| Some(trigger.condition.clone()))),
         ("action", text(&all, |trigger| Some(trigger.action.clone()))),
-        ("rows_in", number(&all, |trigger| Some(trigger.rows_in))),
-        ("keys", number(&all, |trigger| Some(trigger.keys))),
+        ("rows_in", number(&all, |trigger| trigger.rows_in)),
+        ("keys", number(&all, |trigger| trigger.keys)),
         ("firings", number(&all, |trigger| Some(trigger.firings))),
         ("undelivered", number(&all, |trigger| trigger.undelivered)),
         ("last_fired", time(&all, |trigger| trigger.last_fired)),
@@ -283,7 +288,7 @@ fn triggers(inner: &Inner) -> Columns {
 /// | began | when |
 /// | rows_in, rows_out, watermark | how far it is |
 /// | rows_uncomputed | rows that could not be computed |
-fn replays(inner: &Inner) -> Columns {
+fn replays(inner: &Arc<Inner>) -> Columns {
     let all = inner.replays.running();
     let speeds = all.iter().map(|replay| replay.spec.speed).collect::<Float64Array>();
     Columns(vec![
@@ -313,8 +318,8 @@ fn replays(inner: &Inner) -> Columns {
 /// | rows, dead_letters, failures | since the process started |
 /// | rows_per_second | over the last ten seconds |
 /// | last_error | the last failure, with its code |
-/// | position | where it stands, as JSON: a source's position in each partition, a sink's next row of each shard |
-fn connectors(inner: &Inner) -> Columns {
+/// | position | where it stands, as JSON: a source's position in each partition, a sink's next row of each shard (NULL if it does not run) |
+fn connectors(inner: &Arc<Inner>) -> Columns {
     let all: Vec<_> = {
         let state = inner.state.lock();
         let tables = state.catalog.entries().filter_map(|entry| match entry {
@@ -367,11 +372,30 @@ fn connectors(inner: &Inner) -> Columns {
                 None => row.4.1.clone(),
             }),
         ),
-        ("position", text(&all, |row: &Row| Some(row.1.as_ref()?.position.clone()))),
+        (
+            "position",
+            text(&all, |row: &Row| match &row.1 {
+                Some(status) => Some(status.position.clone()),
+                None => position_of(inner, &row.0.name, row.2?),
+            }),
+        ),
     ])
 }
 
-fn archives(inner: &Inner) -> Columns {
+/// How many partitions of a source that does not run are shown: there may be one for each of very many files.
+const POSITIONS_MAX: usize = 100;
+
+/// Where a source that does not run goes on, as the log has it; `None`: it has delivered nothing.
+fn position_of(inner: &Inner, table: &str, role: Role) -> Option<String> {
+    if role == Role::Sink {
+        return None;
+    }
+    let place = inner.ingest.positions().place(table).ok()?;
+    let shown: BTreeMap<_, _> = place.positions.into_iter().rev().take(POSITIONS_MAX).collect();
+    if shown.is_empty() { None } else { serde_json::to_string(&shown).ok() }
+}
+
+fn archives(inner: &Arc<Inner>) -> Columns {
     let all = inner.archive_statuses();
     Columns(vec![
         ("name", text(&all, |row| Some(row.0.clone()))),
@@ -393,7 +417,7 @@ fn archives(inner: &Inner) -> Columns {
     ])
 }
 
-fn archive_files(inner: &Inner) -> Columns {
+fn archive_files(inner: &Arc<Inner>) -> Columns {
     let mut all = Vec::new();
     for (name, archive) in inner.archives() {
         // An archive that cannot be reached shows in system.archives.

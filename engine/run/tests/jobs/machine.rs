@@ -112,7 +112,21 @@ impl Machine {
     }
 
     pub fn start(&mut self) {
-        let options = EngineOptions {
+        let runtime = self.runtime.handle().clone();
+        let connectors = Arc::clone(&self.connectors);
+        let engine = Engine::open_on(runtime, self.sim.world(), self.options(), connectors);
+        self.engine = Some(engine.unwrap_or_else(|error| panic!("open: {error}")));
+    }
+
+    /// Opens the directory, which nobody has open any more, to look at it.
+    fn start_at_rest(&mut self) {
+        let _within = self.runtime.enter();
+        let engine = Engine::open_at_rest(self.sim.world(), self.options(), Arc::clone(&self.connectors));
+        self.engine = Some(engine.unwrap_or_else(|error| panic!("look: {error}")));
+    }
+
+    fn options(&self) -> EngineOptions {
+        EngineOptions {
             data: Some(PathBuf::from("/data")),
             workers: self.workers,
             checkpoint_interval: self.checkpoint_interval,
@@ -124,10 +138,7 @@ impl Machine {
             threaded_rows_min: self.threaded_rows_min,
             keep: self.keep,
             log: self.log_options.clone(),
-        };
-        let runtime = self.runtime.handle().clone();
-        let engine = Engine::open_on(runtime, self.sim.world(), options, Arc::clone(&self.connectors));
-        self.engine = Some(engine.unwrap_or_else(|error| panic!("open: {error}")));
+        }
     }
 
     pub fn engine(&self) -> &Engine {
@@ -144,6 +155,20 @@ impl Machine {
         self.engine = None;
         self.workers = workers;
         self.start();
+    }
+
+    /// The same, but what is there afterwards is only looked at.
+    pub fn kill_and_look(&mut self) {
+        self.sim.process_crash();
+        self.engine = None;
+        self.start_at_rest();
+    }
+
+    /// Stops the engine in an orderly way; what is there afterwards is only looked at.
+    pub fn stop_and_look(&mut self) {
+        self.engine().close_here().unwrap();
+        self.engine = None;
+        self.start_at_rest();
     }
 
     /// Takes away the power, and starts the machine again.

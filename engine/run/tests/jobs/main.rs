@@ -42,6 +42,7 @@ mod redefined;
 mod replace;
 mod replays;
 mod restart;
+mod resting;
 mod scaling;
 mod scripts;
 mod sequences;

@@ -76,7 +76,7 @@ impl Inner {
     /// Creates a connector's table, and starts what it does if that is known already.
     fn create_table(self: &Arc<Self>, after: &Catalog, def: &Arc<StreamDef>, parsed: &Parsed) -> Result<()> {
         self.planner.check(after, &self.tables(), parsed)?;
-        let roles = self.roles_of(def)?;
+        self.roles_of(def)?;
         let spec = spec_of(def)?;
         // A former table of this name may have been dropped just before a crash.
         self.connectors.forget(&def.name, &self.ingest)?;
@@ -84,17 +84,9 @@ impl Inner {
         self.log.create_stream(spec)?;
         self.tell_time(after, def)?;
         self.state.lock().catalog = after.clone();
-        // One of a database may be there to look rows up in: the first use tells.
-        if def.is_database() {
-            return Ok(());
-        }
-        // One without columns waits for those of what is written into it.
-        let [role] = roles.as_slice() else { return Ok(()) };
-        if def.schema.fields().is_empty() {
-            return Ok(());
-        }
-        self.state.lock().roles.insert(def.name.clone(), *role);
-        self.start_connector(def, *role)
+        let Some(role) = self.only_role_of(def)? else { return Ok(()) };
+        self.state.lock().roles.insert(def.name.clone(), role);
+        self.start_connector(def, role)
     }
 
     fn create_trigger(
