@@ -139,11 +139,13 @@ fn submit(
     format: Format,
     idempotency_key: Option<String>,
 ) -> Result<PendingReport, ApiError> {
-    if format.is_lines() {
-        let records = records_in_lines(&body);
-        if records > app.options.batch_records_max {
-            return Err(ApiError::too_many_records(records, app.options.batch_records_max));
-        }
+    let records = match format {
+        Format::JsonArray => elements_beyond(&body, app.options.batch_records_max),
+        format if format.is_lines() => records_in_lines(&body),
+        _ => 0,
+    };
+    if records > app.options.batch_records_max {
+        return Err(ApiError::too_many_records(records, app.options.batch_records_max));
     }
     let payload = Payload::Bytes { body, format, options: None };
     let mut request = AppendRequest::new(stream, "http", payload);
@@ -155,6 +157,30 @@ fn submit(
 fn records_in_lines(bytes: &[u8]) -> usize {
     let feeds = bytes.iter().filter(|byte| **byte == b'\n').count();
     feeds + usize::from(bytes.last().is_some_and(|byte| *byte != b'\n'))
+}
+
+/// How many elements a JSON array has; 0 if the text is none, or so short that it cannot have more than `most`: then nobody needs to look.
+/// Of one that is not well-formed the count means nothing, and who decodes it says what is wrong.
+fn elements_beyond(bytes: &[u8], most: usize) -> usize {
+    let is_array = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    // An element and its comma are two bytes.
+    if !is_array || bytes.len() / 2 < most {
+        return 0;
+    }
+    let (mut depth, mut quoted, mut commas) = (0_u32, false, 0);
+    let mut bytes = bytes.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if quoted => drop(bytes.next()),
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 1 => commas += 1,
+            _ => {}
+        }
+    }
+    commas + 1
 }
 
 fn format_of(headers: &HeaderMap) -> Result<Format, ApiError> {

@@ -10,7 +10,7 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// The most bytes of a request's body, both as sent and decompressed.
     pub body_bytes_max: usize,
-    /// The most records of one append in a format of lines.
+    /// The most records of one append in a format of lines, or in a JSON array.
     pub batch_records_max: usize,
     /// The most bytes of a request with SQL.
     pub sql_bytes_max: usize,

@@ -17,6 +17,15 @@ async fn bodies_and_batches_have_a_limit() {
     let line = "{\"origin\":\"EWR\"}\n";
     assert_eq!(server.append(&line.repeat(3)).await.status(), 200);
     assert_eq!(failure(server.append(&line.repeat(4)).await).await, (413, "HW6003".to_owned()));
+    // The elements of an array count, whatever is in them.
+    let array = async |elements: usize| {
+        let element = r#"{"origin":"E,[\"{"}"#;
+        let body = format!("[{}]", vec![element; elements].join(","));
+        let request = server.post("/v1/streams/readings").header("content-type", "application/json");
+        request.body(body).send().await.unwrap()
+    };
+    assert_eq!(array(3).await.status(), 200);
+    assert_eq!(failure(array(4).await).await, (413, "HW6003".to_owned()));
     assert_eq!(failure(server.append(&" ".repeat(1_001)).await).await, (413, "HW6003".to_owned()));
     let bomb = zstd::encode_all(&vec![b' '; 1 << 20][..], 3).unwrap();
     let request = server.post("/v1/streams/readings").header("content-encoding", "zstd").body(bomb);
