@@ -94,4 +94,62 @@ mod tests {
         }
         check(&Cli::command());
     }
+
+    /// What a shell hands over of a line: its words, up to a redirection. What explains the line stands behind several blanks.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quoted, mut blanks) = (Vec::new(), None::<String>, false, 0);
+        for c in line.chars() {
+            match c {
+                '\'' => {
+                    quoted = !quoted;
+                    word.get_or_insert_default();
+                }
+                ' ' if !quoted => {
+                    words.extend(word.take());
+                    blanks += 1;
+                    if blanks > 1 {
+                        return words;
+                    }
+                    continue;
+                }
+                '<' | '>' | '|' if !quoted => return words,
+                _ => word.get_or_insert_default().push(c),
+            }
+            blanks = 0;
+        }
+        words.extend(word);
+        words
+    }
+
+    #[test]
+    fn every_example_can_be_typed() {
+        fn examples(command: &clap::Command, found: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
+            found.extend(lines.filter(|line| line.contains("headwater ")).map(str::to_owned));
+            command.get_subcommands().for_each(|sub| examples(sub, found));
+        }
+        let mut found = Vec::new();
+        examples(&Cli::command(), &mut found);
+        assert!(found.len() > 30, "{found:?}");
+        for line in found {
+            let mut words = words(&line);
+            words.drain(..words.iter().position(|word| word == "headwater").unwrap());
+            let cli = Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{line}\n{error}"));
+            if let Command::Sql(_) = cli.command
+                && let Some(at) = words.iter().position(|word| word == "-c")
+            {
+                headwater_plan::parse(&words[at + 1]).unwrap_or_else(|error| panic!("{line}\n{error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_a_shell() {
+        assert_eq!(
+            words("headwater sql -c 'SELECT  1 < 2' --x < a.sql     b"),
+            ["headwater", "sql", "-c", "SELECT  1 < 2", "--x"]
+        );
+        assert_eq!(words("headwater demo     in a directory"), ["headwater", "demo"]);
+    }
 }

@@ -91,7 +91,7 @@ struct Compact {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  headwater sql --data /var/lib/headwater -c 'CREATE STREAM readings (...) WITH (shards = 4)'
+  headwater sql --data /var/lib/headwater -c 'CREATE STREAM readings (device STRING, temp DOUBLE) WITH (shards = 4)'
   headwater archive restore s3://bucket/readings --data /var/lib/headwater
 
 The stream must be there, with as many shards, and without rows, or with those of a restore that was broken off.")]
