@@ -256,16 +256,34 @@ impl Work {
         Ok(())
     }
 
-    /// The next records.
+    /// The next records. Where partitions begin is handed on before anything is polled of them: a mark that came after those of their first
+    /// messages would go back behind these.
     pub fn pull(&mut self) -> Result<Pulled> {
         if let Some((partition, batch)) = self.ready.pop_front() {
             return self.hand_on(&partition, batch);
+        }
+        if self.begun.is_empty() {
+            if !self.follow_changes()? {
+                return Ok(Pulled::Nothing);
+            }
+            self.discover()?;
         }
         if !self.begun.is_empty() {
             let marks = self.begun.drain(..).collect();
             let nothing = Decoded::empty(&self.context.schema);
             return Ok(Pulled::Records { payload: Payload::Decoded(nothing), marks });
         }
+        self.poll()?;
+        self.reader.measure_lag(self.context.world.clock.now());
+        match self.ready.pop_front() {
+            Some((partition, batch)) => self.hand_on(&partition, batch),
+            None if self.ends.as_ref().is_some_and(BTreeMap::is_empty) => Ok(Pulled::End),
+            None => Ok(Pulled::Nothing),
+        }
+    }
+
+    /// Does what the group's coordinator wants; answers whether that is done.
+    fn follow_changes(&mut self) -> Result<bool> {
         while let Some(change) = self.reader.change() {
             match change {
                 Change::Assign(partitions) => self.begin(&partitions)?,
@@ -276,18 +294,11 @@ impl Work {
                 // What is on its way to the log must get there first.
                 Change::Revoke(partitions) => {
                     self.reader.wait_with(Change::Revoke(partitions));
-                    return Ok(Pulled::Nothing);
+                    return Ok(false);
                 }
             }
         }
-        self.discover()?;
-        self.poll()?;
-        self.reader.measure_lag(self.context.world.clock.now());
-        match self.ready.pop_front() {
-            Some((partition, batch)) => self.hand_on(&partition, batch),
-            None if self.ends.as_ref().is_some_and(BTreeMap::is_empty) => Ok(Pulled::End),
-            None => Ok(Pulled::Nothing),
-        }
+        Ok(true)
     }
 
     /// Looks for new partitions, if it is time.

@@ -12,7 +12,7 @@ use headwater_ingest::Ingest;
 use headwater_kafka::CONNECTOR;
 use headwater_log::{MemoryLog, ReadSpec, StreamSpec};
 use rdkafka::TopicPartitionList;
-use rdkafka::admin::AdminOptions;
+use rdkafka::admin::{AdminOptions, NewPartitions};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::topic_partition_list::Offset;
@@ -89,6 +89,36 @@ fn what_is_written_later_is_seen_in_order_and_lag_is_told() {
     let status = runtime.block_on(handle.stop());
     assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
     assert_eq!(lab.numbers("events", "n"), (0..1_200).collect::<Vec<_>>());
+}
+
+#[test]
+fn partitions_that_come_later_are_read_from_their_first_message_and_go_on_behind_their_last() {
+    let Some(address) = broker::shared() else { return };
+    registry::add(&CONNECTOR);
+    let mut topic = Topic::new(&address, 1);
+    let fill = |topic: &Topic, from, to| {
+        let producer = topic.producer(&[]);
+        topic.fill(&producer, from, to);
+        Topic::flush(&producer);
+    };
+    fill(&topic, 0, 10);
+    let lab = Lab::new(1);
+    let runtime = runtime();
+    let supervisor = ConnectorSupervisor::new(Arc::clone(&lab.ingest), runtime.handle().clone()).unwrap();
+    let def = def("kafka", &topic.options(&[("scan.topic-partition-discovery.interval", "1 s")]));
+    let handle = supervisor.start_source(def, |_| panic!("it has no end")).unwrap();
+    runtime.block_on(until(&handle, "what is there is read", |status| status.rows >= 10));
+    topic.partitions = 3;
+    let partitions = NewPartitions::new(&topic.name, 3);
+    let made = runtime.block_on(topic.admin().create_partitions([&partitions], &AdminOptions::new()));
+    made.unwrap().into_iter().for_each(|made| drop(made.unwrap()));
+    fill(&topic, 10, 40);
+    runtime.block_on(until(&handle, "the new ones are read", |status| status.rows >= 40));
+    let status = runtime.block_on(handle.stop());
+    assert_eq!(status.state, State::Stopped, "{:?}", status.last_error);
+    let ends: Vec<_> = status.positions.values().collect();
+    assert_eq!(ends, ["20", "10", "10"], "{:?}", status.positions);
+    assert_dense(lab.numbers("events", "n"), 40);
 }
 
 #[test]
