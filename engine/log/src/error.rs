@@ -149,6 +149,14 @@ pub enum LogError {
     /// The broker that keeps the log's topics.
     #[error(transparent)]
     Topics(#[from] TopicError),
+    /// The log was opened to look at it.
+    #[error(
+        "log {log} is only looked at here, beside the server that writes it, and nothing is written; ask that server, with --url"
+    )]
+    OnlyLooked {
+        /// The log's name.
+        log: String,
+    },
     /// Damaged bytes.
     #[error(
         "{file} is damaged at byte {offset}: {reason}; see `headwater log verify` and `headwater log repair`"
@@ -222,6 +230,7 @@ impl LogError {
             Self::Archive { code, .. } => *code,
             Self::Topics(TopicError::Fenced { .. }) => Code::new("HW1018"),
             Self::Topics(_) => Code::new("HW1017"),
+            Self::OnlyLooked { .. } => Code::new("HW1019"),
             Self::Io { .. } => Code::new("HW1015"),
             Self::Arrow(_) => Code::new("HW1016"),
         }

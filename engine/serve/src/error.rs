@@ -209,9 +209,11 @@ impl From<LogError> for ApiError {
             LogError::Trimmed { .. } => StatusCode::GONE,
             LogError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             LogError::BadSpec { .. } | LogError::SchemaMismatch { .. } => StatusCode::BAD_REQUEST,
-            LogError::Locked { .. } | LogError::Poisoned { .. } | LogError::Topics(_) | LogError::Closed => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            LogError::Locked { .. }
+            | LogError::Poisoned { .. }
+            | LogError::OnlyLooked { .. }
+            | LogError::Topics(_)
+            | LogError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             LogError::Archive { retryable: true, .. } => StatusCode::SERVICE_UNAVAILABLE,
             LogError::Archive { .. }
             | LogError::Corrupt { .. }

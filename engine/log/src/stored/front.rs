@@ -60,6 +60,12 @@ impl Front {
         poison.clone()
     }
 
+    /// Takes no appends and no changes from the beginning: the log is another process's.
+    pub fn only_look(&self) {
+        let refusal = LogError::OnlyLooked { log: self.name.clone() };
+        self.queue.refuse(self.poison.get_or_init(|| refusal).clone());
+    }
+
     /// Whether the log was closed.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)

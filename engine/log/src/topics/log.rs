@@ -11,7 +11,7 @@ use super::broker::{TopicError, Topics};
 use super::catalog::Event;
 use super::commit::{Placed, Written, publish};
 use super::inner::{Inner, Writer, is_in_topic, topic_of};
-use super::open::open;
+use super::open::{look, open};
 use super::options::{LIMITS, TopicLogOptions};
 use super::reader::TopicReader;
 use super::write::Outgoing;
@@ -42,6 +42,16 @@ impl TopicLog {
             vec![world.tasks.spawn("log-retention", Box::new(move || shared.retention_turn()))]
         };
         Ok(Arc::new(Self(Driven::start(inner, keeper, ()))))
+    }
+
+    /// Opens the log of a name at a broker to look at it: all that is committed now, and nothing of what comes later. Whichever process
+    /// writes it goes on undisturbed, as nothing is written here, and nothing removed: whatever would is [`LogError::OnlyLooked`].
+    pub fn look(world: World, topics: Arc<dyn Topics>, name: &str) -> Result<Arc<Self>> {
+        let (view, writer) = look(&topics, name)?;
+        let options = TopicLogOptions::default();
+        let inner = Arc::new(Inner::new(world, topics, name.to_owned(), options, view, writer));
+        inner.only_look();
+        Ok(Arc::new(Self(Driven::start(inner, |_| Vec::new(), ()))))
     }
 }
 
@@ -152,7 +162,11 @@ impl Store for Inner {
     }
 
     fn finish(&self) -> Result<()> {
-        self.poison().map_or(Ok(()), Err)
+        // Who only looks has written all that there was to write.
+        match self.poison() {
+            None | Some(LogError::OnlyLooked { .. }) => Ok(()),
+            Some(poison) => Err(poison),
+        }
     }
 
     fn limit_waits(&self, patience: Duration) {

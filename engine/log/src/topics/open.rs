@@ -44,10 +44,34 @@ pub(crate) fn open(world: &World, topics: &Arc<dyn Topics>, name: &str) -> Resul
     let now = world.clock.now();
     let taken_over = Event::Opened { by: world.random.next(), at: now.0 };
     let offsets = topics.commit(&[taken_over.to_message(&catalog, None, now)])?;
+    let catalog_end = offsets.first().map_or(0, |offset| offset + 1);
+    let writer = stand(&**topics, name, &mut view, opened, catalog_end)?;
+    Ok((view, writer))
+}
+
+/// Reads where everything stands in a log that another process may be writing: nothing at the broker is changed.
+pub(crate) fn look(topics: &Arc<dyn Topics>, name: &str) -> Result<(View, Writer)> {
+    check_name(name)?;
+    let catalog = catalog_topic(name);
+    let mut view = View::default();
+    let opened = read_catalog(&**topics, &catalog, &mut view)?;
+    if opened == 0 {
+        return Err(TopicError::Refused {
+            what: format!("look at log {name}"),
+            reason: format!("nobody has ever opened it: topic {catalog} is empty; is that the log's name?"),
+        }
+        .into());
+    }
+    let writer = stand(&**topics, name, &mut view, opened, 0)?;
+    Ok((view, writer))
+}
+
+/// Finds where the shards of all streams end.
+fn stand(topics: &dyn Topics, name: &str, view: &mut View, opened: u64, catalog_end: i64) -> Result<Writer> {
     let mut writer = Writer {
         sequencer: Sequencer::default(),
         ends: hashbrown::HashMap::new(),
-        catalog_end: offsets.first().map_or(0, |offset| offset + 1),
+        catalog_end,
         last_arrival: EventTime::MIN,
     };
     for stream in view.streams.iter().cloned().collect::<Vec<_>>() {
@@ -60,14 +84,14 @@ pub(crate) fn open(world: &World, topics: &Arc<dyn Topics>, name: &str) -> Resul
             }
             if is_in_topic(info) {
                 let place = Place { topic: topic_of(name, info), stream: info.id, shard };
-                let found = recover(&**topics, &place)?;
-                found.into_iter().for_each(|found| stand_at(found, &place, &mut view, &mut writer));
+                let found = recover(topics, &place)?;
+                found.into_iter().for_each(|found| stand_at(found, &place, view, &mut writer));
             } else {
-                begin_life(first_of_life(opened), (info.id, shard), &mut view, &mut writer);
+                begin_life(first_of_life(opened), (info.id, shard), view, &mut writer);
             }
         }
     }
-    Ok((view, writer))
+    Ok(writer)
 }
 
 /// Reads the events of the catalog, and answers how often the log was opened before.

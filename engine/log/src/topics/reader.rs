@@ -15,7 +15,7 @@ use super::inner::Inner;
 use super::search::first_where;
 use crate::api::{From, ReadBatch, ReadSpec, Reader};
 use crate::batch::{Decoded, decode};
-use crate::error::Result;
+use crate::error::{LogError, Result};
 use crate::stored::{self, Cursor};
 
 /// A reader of a partition.
@@ -59,19 +59,32 @@ impl TopicReader {
         }
         match self.ahead.front() {
             Some(batch) if batch.first() <= self.cursor.position => Ok(batch.clone()),
-            // The rows before it were removed a moment ago, which the next look at the shard tells; or else they are missing.
             Some(batch) => {
-                let reason =
-                    format!("the batch begins with row {}, not {}", batch.first(), self.cursor.position);
-                let error = self.place.damaged(batch.offset, reason);
-                self.find()?;
-                Err(error)
+                let (first, offset) = (batch.first(), batch.offset);
+                let reason = format!("the batch begins with row {first}, not {}", self.cursor.position);
+                Err(self.missing(Some(first), offset, reason)?)
             }
             None => {
-                self.find()?;
-                Err(self.place.damaged(0, format!("no message holds row {}", self.cursor.position)))
+                let reason = format!("no message holds row {}", self.cursor.position);
+                Err(self.missing(None, 0, reason)?)
             }
         }
+    }
+
+    /// Why the row at the position is not there: it is missing, or it was removed a moment ago. What this process has removed the next look
+    /// at the shard tells; what another one has, which writes the log while this one only looks, the broker does.
+    fn missing(&mut self, oldest: Option<Sequence>, offset: i64, reason: String) -> Result<LogError> {
+        self.find()?;
+        let shard = self.cursor.spec.shard;
+        let (stream, begin, oldest) = {
+            let view = self.inner.view.read();
+            let (stream, rows) = view.shard(self.cursor.spec.stream, shard)?;
+            (stream.info.spec.name.clone(), rows.topic.begin, oldest.unwrap_or(rows.next))
+        };
+        if self.inner.topics.bounds(&self.place.topic, self.place.shard.0)?.start > begin {
+            return Ok(LogError::Trimmed { stream, shard, asked: self.cursor.position, oldest });
+        }
+        Ok(self.place.damaged(offset, reason))
     }
 
     fn fill(&mut self, offsets: Range<i64>) -> Result<()> {

@@ -4,6 +4,7 @@
 mod broker;
 mod conformance;
 mod fences;
+mod looking;
 mod outages;
 mod reopening;
 mod rows;
