@@ -24,6 +24,7 @@ mod found;
 mod kafka;
 mod looking;
 mod mapreduce;
+mod members;
 mod mqtt;
 mod pages;
 #[path = "../../connectors/kafka/tests/kafka/ports.rs"]

@@ -25,7 +25,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::cluster::Notes;
@@ -73,6 +73,8 @@ pub(crate) struct Listener {
     changes: Mutex<VecDeque<Change>>,
     /// Set when the consumer ends: then partitions are given back at once.
     closing: AtomicBool,
+    /// Set when the group did not take offsets: they are to be committed again.
+    is_untold: AtomicBool,
     /// The ends of partitions, as statistics tell them now and then.
     ends: Mutex<BTreeMap<Partition, End>>,
 }
@@ -162,10 +164,11 @@ impl ConsumerContext for Listener {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        // The next commit says it again; the log knows better anyway.
-        if let Err(error) = result {
-            tracing::debug!(%error, "offsets were not committed");
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let of_partitions = || offsets.elements().iter().try_for_each(TopicPartitionListElem::error);
+        if let Err(error) = result.and_then(|()| of_partitions()) {
+            tracing::debug!(%error, "offsets were not committed; they are committed again");
+            self.is_untold.store(true, Ordering::SeqCst);
         }
     }
 }
@@ -291,6 +294,14 @@ impl Reader {
             }
         }
         self.commit(offsets.iter().map(|(partition, _)| partition), CommitMode::Async)
+    }
+
+    /// Tells the group again what it did not take, since it was busy with itself: perhaps nothing follows that would tell it.
+    pub fn commit_again(&self) -> KafkaResult<()> {
+        if !self.consumer().context().is_untold.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.commit(self.standing.keys(), CommitMode::Async)
     }
 
     fn commit<'a>(

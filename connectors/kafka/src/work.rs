@@ -274,6 +274,7 @@ impl Work {
             return Ok(Pulled::Records { payload: Payload::Decoded(nothing), marks });
         }
         self.poll()?;
+        self.reader.commit_again().map_err(|error| self.failed("commit offsets", &error))?;
         self.reader.measure_lag(self.context.world.clock.now());
         match self.ready.pop_front() {
             Some((partition, batch)) => self.hand_on(&partition, batch),
