@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::broker::Broker;
 use crate::ports::free_port;
-use crate::process::{PATIENCE, Process, Server, headwater, run_well};
+use crate::process::{PATIENCE, Process, Server, headwater, run_badly, run_well, write};
 
 /// A broker, and where Kafka's clients are.
 #[derive(Clone)]
@@ -223,6 +223,72 @@ async fn a_log_in_topics_outlives_its_server_and_its_directory() {
     assert_eq!(third.terminate(), Some(0));
     let verified = run_well(&["archive", "verify", &place]);
     assert!(archived > 1_060 && verified.contains(&format!(", {archived} rows; 0 problems")), "{verified}");
+}
+
+/// Commands that ask no server look at the log beside the server that writes it, which does not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_in_topics_is_looked_at_beside_its_server() {
+    let Some(kafka) = Kafka::of() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (config, data) = (dir.path().join("fleet.toml"), dir.path().join("data"));
+    let (name, address) = (format!("looked-{}", std::process::id()), &kafka.address);
+    write(
+        &config,
+        &format!("[log.kafka]\nname = \"{name}\"\n\"properties.bootstrap.servers\" = \"{address}\"\n"),
+    );
+    let (config, data) = (config.to_str().unwrap(), data.to_str().unwrap());
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--config", config];
+    let server = Server::start_with_log(&arguments);
+    server
+        .sql(
+            "CREATE STREAM readings (device STRING, n BIGINT) PARTITIONED BY (device) WITH (shards = 2);
+             CREATE STREAM doubled (device STRING, twice BIGINT);
+             CREATE JOB doubling AS INSERT INTO doubled SELECT device, n * 2 FROM readings;
+             CREATE MATERIALIZED VIEW per_device AS SELECT device, COUNT(*) AS rows_in FROM readings GROUP BY device;",
+        )
+        .await;
+    server.post("/v1/streams/readings", &lines(0..300)).await;
+    let done = "SELECT COUNT(*) AS n FROM doubled";
+    server.wait_until(done, |rows| rows == [json!({"n": 300})]).await;
+    let view = "SELECT device, rows_in FROM per_device ORDER BY device";
+    server.wait_until(view, |rows| rows.len() == 4 && rows.iter().all(|row| row["rows_in"] == 75)).await;
+
+    let look = |arguments: &[&str]| run_well(&[arguments, &["--config", config]].concat());
+    let rows =
+        |text: &str| -> Vec<Value> { text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() };
+    let sql = |sql: &str| rows(&look(&["sql", "--format", "json", "-c", sql]));
+    assert_eq!(sql("SELECT COUNT(*) AS n, SUM(n) AS s FROM readings"), [json!({"n": 300, "s": 44_850})]);
+    assert_eq!(sql(view), server.rows(view).await);
+    let listed = look(&["log", "ls"]);
+    assert!(listed.contains("readings  2 shards, 300 rows") && listed.contains(&name), "{listed}");
+    let dumped = rows(&look(&["log", "dump", "doubled", "--format", "json"]));
+    let mut twice: Vec<u64> = dumped.iter().map(|row| row["twice"].as_u64().unwrap()).collect();
+    twice.sort_unstable();
+    assert_eq!(twice, (0..300).map(|n| n * 2).collect::<Vec<u64>>());
+    assert_eq!(rows(&look(&["replay", "doubling", "--format", "json"])).len(), 300);
+    assert_eq!(look(&["replay", "doubling", "--diff", "--format", "json"]), "");
+
+    // What would write is for the server.
+    let refuse = |arguments: &[&str]| run_badly(&[arguments, &["--config", config]].concat(), 1);
+    for sql in [
+        "INSERT INTO readings VALUES ('d0', 300)",
+        "CREATE STREAM more (n BIGINT)",
+        "DROP MATERIALIZED VIEW per_device",
+    ] {
+        let error = refuse(&["sql", "-c", sql]);
+        assert!(error.contains("HW1019") && error.contains("--url"), "{sql}: {error}");
+    }
+    let error = refuse(&["replay", "doubling", "--into", "again"]);
+    assert!(error.contains("HW1019") && error.contains("--url"), "{error}");
+    let error = refuse(&["sql", "--jobs", "-c", "SELECT 1"]);
+    assert!(error.contains("headwater serve") && error.contains("--url"), "{error}");
+    let error = refuse(&["log", "verify"]);
+    assert!(error.contains("on Kafka") && error.contains("dump"), "{error}");
+
+    server.post("/v1/streams/readings", &lines(300..342)).await;
+    server.wait_until(done, |rows| rows == [json!({"n": 342})]).await;
+    assert_eq!(server.terminate(), Some(0));
+    assert_eq!(sql(done), [json!({"n": 342})]);
 }
 
 /// The broker that keeps the log comes later than the server: it is waited for, which is told to all who ask, and ends when the server is

@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Sql(sql::Sql),
     /// Run a job over a stretch of history again, or another definition of it
     Replay(replay::Replay),
-    /// Look at a data directory that no server has open
+    /// Look at a data directory that no server has open, or at a log on Kafka
     Log(log::Log),
     /// Look at an archive where it lies, check it, tidy it, put it back
     Archive(archive::Archive),

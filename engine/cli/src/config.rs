@@ -1,4 +1,4 @@
-//! The configuration file of `headwater serve`, in TOML. What the command line says wins.
+//! The configuration file of `headwater serve`, in TOML, which other commands read, too, to find its data. What the command line says wins.
 //!
 //! ```toml
 //! data = "/var/lib/headwater"
@@ -163,6 +163,11 @@ impl Config {
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         toml::from_str(&text)
             .map_err(|source| ConfigError::NoConfiguration { path: path.to_owned(), source: source.into() })
+    }
+
+    /// Reads the file that was given, if one was.
+    pub fn read_if_given(path: Option<&Path>) -> Result<Self> {
+        Ok(path.map(Self::read).transpose()?.unwrap_or_default())
     }
 
     /// What statements may reach and run.

@@ -37,6 +37,13 @@ pub(crate) struct LogArgs {
     log_property: Vec<String>,
 }
 
+impl LogArgs {
+    /// Whether anything is said.
+    pub fn is_given(&self) -> bool {
+        self.log.is_some() || self.log_name.is_some() || !self.log_property.is_empty()
+    }
+}
+
 /// Where the log is, as the file says it.
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(deny_unknown_fields)]
@@ -97,15 +104,30 @@ impl LogPlace {
         Ok(Self::Kafka { name, options })
     }
 
-    /// Opens a log that is not in the data directory.
+    /// Opens a log that is not in the data directory, as its writer.
     pub fn open(&self, world: &World) -> Result<Option<Arc<dyn Log>>> {
+        let Some((name, topics)) = self.topics(world)? else { return Ok(None) };
+        let log = TopicLog::open(world.clone(), topics, name, TopicLogOptions::default())
+            .with_context(|| format!("cannot open log {name} on Kafka"))?;
+        Ok(Some(log))
+    }
+
+    /// Opens a log that is not in the data directory to look at it, beside its writer.
+    pub fn look(&self, world: &World) -> Result<Option<Arc<dyn Log>>> {
+        let Some((name, topics)) = self.topics(world)? else { return Ok(None) };
+        let log = TopicLog::look(world.clone(), topics, name).with_context(|| {
+            format!("cannot look at log {name} on Kafka, where a server must have opened it before")
+        })?;
+        Ok(Some(log))
+    }
+
+    /// The name and the topics of a log that is not in the data directory.
+    fn topics(&self, world: &World) -> Result<Option<(&str, Arc<KafkaTopics>)>> {
         let Self::Kafka { name, options } = self else { return Ok(None) };
         let pairs = options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut options = Options::new("the log on Kafka", pairs);
         let topics = KafkaTopics::new(world.clone(), name, &mut options)?;
-        let log = TopicLog::open(world.clone(), Arc::new(topics), name, TopicLogOptions::default())
-            .with_context(|| format!("cannot open log {name} on Kafka"))?;
-        Ok(Some(log))
+        Ok(Some((name, Arc::new(topics))))
     }
 }
 

@@ -4,16 +4,45 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use headwater_connectors::Allowed;
 use headwater_core::World;
 use headwater_log::DiskLogOptions;
 use headwater_run::{Engine, EngineOptions, Keep};
 
+use crate::config::Config;
 use crate::host::Connectors;
-use crate::log_place::LogPlace;
+use crate::log_place::{LogArgs, LogPlace};
 use crate::memory::machine_memory;
+
+/// The data directory unless given.
+pub(crate) const USUAL_DATA: &str = "headwater-data";
+
+/// What a command opens that asks no server.
+#[derive(Args, Clone, Debug)]
+#[group(id = "local", multiple = true, args = ["data", "config"])]
+pub(crate) struct Local {
+    /// Open this data directory, which no server may have open
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Open what this file of a server's settings says: its data directory; or its log on Kafka, which is looked at beside that server
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl Local {
+    /// The engine that is to be opened; `None`: a server is to be asked.
+    pub fn engine(self, tuning: Tuning) -> Result<Option<EngineArgs>> {
+        if self.data.is_none() && self.config.is_none() && !self.log.is_given() {
+            return Ok(None);
+        }
+        let config = Config::read_if_given(self.config.as_deref())?;
+        EngineArgs::of(self.data, tuning, &self.log, &config).map(Some)
+    }
+}
 
 /// Where the data is and how the engine runs on it.
 #[derive(Args, Clone, Debug)]
@@ -70,6 +99,20 @@ fn decoded_bytes() -> usize {
 }
 
 impl Tuning {
+    /// What a file says where the command line says nothing.
+    fn or(self, config: &Config) -> Self {
+        Self {
+            workers: self.workers.or(config.workers),
+            checkpoint_seconds: self.checkpoint_seconds.or(config.checkpoint_seconds),
+            checkpoints: self.checkpoints.or_else(|| config.checkpoints.clone()),
+            state_memory_mib: self.state_memory_mib.or(config.state_memory_mib),
+            query_memory_mib: self.query_memory_mib.or(config.query_memory_mib),
+            keep_journals_days: self.keep_journals_days.or(config.keep_journals_days),
+            idempotency_keys: self.idempotency_keys.or(config.idempotency_keys),
+            keep_records_days: self.keep_records_days.or(config.keep_records_days),
+        }
+    }
+
     /// The engine's options for a data directory.
     pub fn options(&self, world: &World, data: PathBuf) -> EngineOptions {
         EngineOptions {
@@ -105,6 +148,16 @@ impl Tuning {
 }
 
 impl EngineArgs {
+    /// What the command line and the file come to; the command line wins.
+    pub fn of(data: Option<PathBuf>, tuning: Tuning, log: &LogArgs, config: &Config) -> Result<Self> {
+        Ok(Self {
+            data: data.or_else(|| config.data.clone()).unwrap_or_else(|| USUAL_DATA.into()),
+            tuning: tuning.or(config),
+            allowed: config.allowed(),
+            log: LogPlace::of(log, config.log.clone())?,
+        })
+    }
+
     /// Opens the engine, and all that its catalog names runs. The directory is locked until the engine is closed.
     pub fn open(&self) -> Result<Engine> {
         let (world, options, connectors) = self.parts();
@@ -115,11 +168,28 @@ impl EngineArgs {
         .with_context(|| format!("cannot open {}", self.data.display()))
     }
 
-    /// Opens the engine to look at a directory: what its catalog names stays at rest.
-    pub fn open_at_rest(&self) -> Result<Engine> {
+    /// Opens the engine for a command that asks no server: what its catalog names stays at rest, unless it is to run meanwhile.
+    pub fn open_here(&self, runs: bool) -> Result<Engine> {
+        match &self.log {
+            LogPlace::Disk if runs => self.open(),
+            LogPlace::Kafka { name, .. } if runs => bail!(
+                "the jobs and connectors of log {name} on Kafka run in the server that writes it; ask that server, with --url, or \
+                 start one, with `headwater serve`"
+            ),
+            _ => self.open_at_rest(),
+        }
+    }
+
+    /// Opens the engine to look: what its catalog names stays at rest. A log on Kafka is looked at beside the server that writes it.
+    fn open_at_rest(&self) -> Result<Engine> {
         let (world, options, connectors) = self.parts();
-        Engine::open_at_rest(world, options, connectors)
-            .with_context(|| format!("cannot open {}", self.data.display()))
+        match self.log.look(&world)? {
+            Some(log) => {
+                Engine::look_at(world, options, log, connectors).context("cannot look at the log on Kafka")
+            }
+            None => Engine::open_at_rest(world, options, connectors)
+                .with_context(|| format!("cannot open {}", self.data.display())),
+        }
     }
 
     fn parts(&self) -> (World, EngineOptions, Arc<Connectors>) {

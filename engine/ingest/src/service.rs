@@ -16,7 +16,7 @@ use bytes::Bytes;
 use headwater_core::hash::shard_of;
 use headwater_core::size::bytes_of_rows;
 use headwater_core::{Epoch, ProducerId, Sequence, ShardId, StreamId, World};
-use headwater_log::{Append, Log, Producer, StreamInfo, StreamSpec};
+use headwater_log::{Append, Log, LogError, Producer, StreamInfo, StreamSpec};
 
 use crate::admit::{ClockGuard, EventTimes};
 use crate::bad::{BadRecord, RecordFault};
@@ -113,7 +113,11 @@ impl Ingest {
         let dead_letters = system_stream(log.as_ref(), DEAD_LETTERS, dead_letters_schema())?.id;
         system_stream(log.as_ref(), LATE_ROWS, late_rows_schema())?;
         let positions = Marks::open(Arc::clone(&log), POSITIONS)?;
-        positions.compact_if_long()?;
+        match positions.compact_if_long() {
+            // That is for the process that writes the log.
+            Err(IngestError::Log(LogError::OnlyLooked { .. })) => {}
+            done => done?,
+        }
         Ok(Self {
             world,
             log,

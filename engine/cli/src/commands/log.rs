@@ -1,25 +1,29 @@
-//! `headwater log`: a data directory that no server has open, looked at and repaired.
+//! `headwater log`: a data directory that no server has open, looked at and repaired; or a log on Kafka, looked at beside its server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use headwater_core::{Sequence, ShardId, World};
-use headwater_log::{DiskLog, DiskLogOptions, From, Log as _, ReadBatch, ReadSpec};
+use headwater_log::{DiskLog, DiskLogOptions, From, ReadBatch, ReadSpec};
 use headwater_run::rows_as_shown;
 
 use super::log_check::{Repair, Verify};
+use crate::config::Config;
+use crate::log_place::{LogArgs, LogPlace};
+use crate::open::USUAL_DATA;
 use crate::output::{self, OutputFormat, RowWriter};
 
 const EXAMPLE: &str = "\
 Example:
   headwater log ls --data /var/lib/headwater
   headwater log verify --data /var/lib/headwater
-  headwater log dump weather --from 100 --limit 10";
+  headwater log dump weather --from 100 --limit 10
+  headwater log ls --config fleet.toml            a log on Kafka, too, beside the server that writes it";
 
-/// Look at a data directory that no server has open.
+/// Look at a data directory that no server has open, or at a log on Kafka.
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Log {
@@ -40,12 +44,17 @@ enum Action {
     Dump(Dump),
 }
 
-/// Which data directory.
+/// Which log.
 #[derive(Args)]
-pub(super) struct Directory {
-    /// The data directory
-    #[arg(long, value_name = "DIR", default_value = "headwater-data", env = "HEADWATER_DATA")]
-    pub data: PathBuf,
+pub(super) struct Place {
+    /// The data directory [default: headwater-data]
+    #[arg(long, value_name = "DIR", env = "HEADWATER_DATA")]
+    data: Option<PathBuf>,
+    /// A file of a server's settings, which says where its data directory or its log on Kafka is
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// List streams and their segments.
@@ -53,7 +62,7 @@ pub(super) struct Directory {
 #[command(after_help = "Example:\n  headwater log ls --data /var/lib/headwater")]
 struct Ls {
     #[command(flatten)]
-    directory: Directory,
+    place: Place,
 }
 
 /// Write the rows of a stream to standard output.
@@ -63,7 +72,7 @@ struct Dump {
     /// The stream
     stream: String,
     #[command(flatten)]
-    directory: Directory,
+    place: Place,
     /// Only this shard
     #[arg(long, value_name = "N")]
     shard: Option<u32>,
@@ -89,24 +98,44 @@ impl Log {
     }
 }
 
-impl Directory {
-    /// The path, which must be that of a directory: one that is misspelt is not to be made.
-    pub fn existing(&self) -> Result<&Path> {
-        anyhow::ensure!(self.data.is_dir(), "{} is not a directory", self.data.display());
-        Ok(&self.data)
+impl Place {
+    /// The data directory, and where the log is.
+    fn find(&self) -> Result<(PathBuf, LogPlace)> {
+        let config = Config::read_if_given(self.config.as_deref())?;
+        let data = self.data.clone().or(config.data).unwrap_or_else(|| USUAL_DATA.into());
+        Ok((data, LogPlace::of(&self.log, config.log)?))
+    }
+
+    /// The directory of a log on disk. One that is misspelt is not to be made.
+    pub fn directory(&self) -> Result<PathBuf> {
+        let (data, place) = self.find()?;
+        if let LogPlace::Kafka { name, .. } = place {
+            bail!(
+                "log {name} is on Kafka: its brokers keep and check its bytes, and no file of it is here to be verified or repaired; \
+                 `headwater log ls` and `dump` look at it"
+            );
+        }
+        anyhow::ensure!(data.is_dir(), "{} is not a directory", data.display());
+        Ok(data)
     }
 
     /// Opens the log to look at it: retention waits for the server, whatever the clock says meanwhile.
-    fn open(&self) -> Result<Arc<DiskLog>> {
-        let dir = self.existing()?;
+    fn open(&self) -> Result<Arc<dyn headwater_log::Log>> {
+        let world = World::real();
+        if let Some(log) = self.find()?.1.look(&world)? {
+            return Ok(log);
+        }
+        let dir = self.directory()?;
         let options = DiskLogOptions { maintains: false, ..DiskLogOptions::default() };
-        DiskLog::open(World::real(), dir, options).with_context(|| format!("cannot open {}", dir.display()))
+        let log =
+            DiskLog::open(world, &dir, options).with_context(|| format!("cannot open {}", dir.display()))?;
+        Ok(log)
     }
 }
 
 impl Ls {
     fn run(self) -> Result<ExitCode> {
-        let log = self.directory.open()?;
+        let log = self.place.open()?;
         for info in log.streams() {
             let spec = &info.spec;
             let bounds = log.bounds(info.id)?;
@@ -133,7 +162,7 @@ impl Ls {
 
 impl Dump {
     fn run(self) -> Result<ExitCode> {
-        let log = self.directory.open()?;
+        let log = self.place.open()?;
         let info = log.stream_named(&self.stream)?;
         let format = self.format.unwrap_or_else(OutputFormat::usual);
         let shards = self.shard.map_or(0..info.spec.shards, |shard| shard..shard.saturating_add(1));
@@ -150,7 +179,7 @@ impl Dump {
             }
             let mut spec = ReadSpec::all(info.id, ShardId(shard));
             (spec.from, spec.until) = (From::Sequence(from), Some(until));
-            read_all(&log, spec, |batch| writer.write(rows_as_shown(&self.stream, batch.rows)?))?;
+            read_all(&*log, spec, |batch| writer.write(rows_as_shown(&self.stream, batch.rows)?))?;
         }
         writer.finish()?;
         log.close()?;
@@ -159,7 +188,11 @@ impl Dump {
 }
 
 /// Reads a bounded stretch of one shard.
-fn read_all(log: &DiskLog, spec: ReadSpec, mut each: impl FnMut(ReadBatch) -> Result<()>) -> Result<()> {
+fn read_all(
+    log: &dyn headwater_log::Log,
+    spec: ReadSpec,
+    mut each: impl FnMut(ReadBatch) -> Result<()>,
+) -> Result<()> {
     let mut reader = log.read(spec)?;
     while let Some(batch) = reader.next()? {
         each(batch)?;

@@ -7,7 +7,7 @@ use clap::Args;
 use headwater_core::World;
 use headwater_log::{Damage, repair, verify};
 
-use super::log::Directory;
+use super::log::Place;
 use crate::exit;
 use crate::output::say;
 
@@ -18,7 +18,7 @@ use crate::output::say;
 )]
 pub(super) struct Verify {
     #[command(flatten)]
-    directory: Directory,
+    place: Place,
 }
 
 /// Make a damaged log open again, and say exactly which rows that costs.
@@ -28,7 +28,7 @@ pub(super) struct Verify {
 )]
 pub(super) struct Repair {
     #[command(flatten)]
-    directory: Directory,
+    place: Place,
     /// Do it; without this only what would be done is said
     #[arg(long)]
     yes: bool,
@@ -36,7 +36,7 @@ pub(super) struct Repair {
 
 impl Verify {
     pub fn run(self) -> Result<ExitCode> {
-        let verified = verify(&World::real(), self.directory.existing()?)?;
+        let verified = verify(&World::real(), &self.place.directory()?)?;
         let show = |what: &str, Damage { file, offset, reason }: &Damage| {
             say(format_args!("{what}: {} at byte {offset}: {reason}", file.display()))
         };
@@ -53,7 +53,7 @@ impl Verify {
 
 impl Repair {
     pub fn run(self) -> Result<ExitCode> {
-        let repaired = repair(&World::real(), self.directory.existing()?, !self.yes)?;
+        let repaired = repair(&World::real(), &self.place.directory()?, !self.yes)?;
         for (file, action) in &repaired.actions {
             say(format_args!("{}: {action}", file.display()))?;
         }

@@ -12,7 +12,7 @@ use headwater_serve::{ReplayRequest, replay_differences};
 
 use super::replay_steps::{Stepped, show_steps};
 use crate::client::{Answered, Client, Done};
-use crate::open::{EngineArgs, Tuning};
+use crate::open::{Local, Tuning};
 use crate::output::{self, OutputFormat};
 
 const EXAMPLE: &str = "\
@@ -30,6 +30,7 @@ wrote into the job's stream are the job's there. With --query, too, the job's ow
 stretch, and the two are compared.
 With --step each step says how far it went, the watermark and its rows, and waits for Enter; q ends. By its own
 definition a job takes the steps that it once took, by another one it takes small ones.
+With --config a log on Kafka is read beside the server that writes it; --into and --effects need that server, with --url.
 Nothing is asked or delivered outside that --effects does not name, and the job itself goes on undisturbed.
 SELECT * FROM system.replays shows a replay that is under way, CANCEL REPLAY id ends it, and so does Ctrl-C here.";
 
@@ -64,11 +65,10 @@ pub(crate) struct Replay {
     /// Ask these tables outside, or write into them; no others are. With --data the jobs and connectors of the directory run meanwhile
     #[arg(long, value_name = "TABLE,...", value_delimiter = ',')]
     effects: Vec<String>,
-    /// Open this data directory, which no server may have open
-    #[arg(long, value_name = "DIR", conflicts_with = "url")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    local: Local,
     /// Ask this server [default: what HEADWATER_URL says, or http://127.0.0.1:8585]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["local", "LogArgs"])]
     url: Option<String>,
     /// How rows are shown [default: table on a terminal, json elsewhere]
     #[arg(long, value_enum)]
@@ -99,15 +99,9 @@ impl Replay {
             step_by_step: self.step,
             effects: self.effects,
         };
-        let said = match self.data {
-            Some(data) => {
-                let engine = EngineArgs {
-                    data,
-                    tuning: self.tuning,
-                    allowed: Default::default(),
-                    log: Default::default(),
-                };
-                let engine = if spec.effects.is_empty() { engine.open_at_rest()? } else { engine.open()? };
+        let said = match self.local.engine(self.tuning)? {
+            Some(engine) => {
+                let engine = engine.open_here(!spec.effects.is_empty())?;
                 let said = replay_on(&engine, &spec, format).await;
                 engine.close().await?;
                 said?

@@ -16,7 +16,7 @@ use headwater_serve::{ServeOptions, Server};
 use crate::config::Config;
 use crate::exit;
 use crate::gateways::Gateways;
-use crate::log_place::{LogArgs, LogPlace};
+use crate::log_place::LogArgs;
 use crate::open::{EngineArgs, Tuning};
 use crate::output;
 use crate::signals::Stop;
@@ -67,20 +67,9 @@ pub(crate) const fn usual_address() -> SocketAddr {
 
 impl Serve {
     pub async fn run(self) -> Result<ExitCode> {
-        let config = self.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
-        let allowed = config.allowed();
-        let tuning = Tuning {
-            workers: self.tuning.workers.or(config.workers),
-            checkpoint_seconds: self.tuning.checkpoint_seconds.or(config.checkpoint_seconds),
-            checkpoints: self.tuning.checkpoints.or(config.checkpoints),
-            state_memory_mib: self.tuning.state_memory_mib.or(config.state_memory_mib),
-            query_memory_mib: self.tuning.query_memory_mib.or(config.query_memory_mib),
-            keep_journals_days: self.tuning.keep_journals_days.or(config.keep_journals_days),
-            idempotency_keys: self.tuning.idempotency_keys.or(config.idempotency_keys),
-            keep_records_days: self.tuning.keep_records_days.or(config.keep_records_days),
-        };
-        let log = LogPlace::of(&self.log, config.log)?;
-        let data = self.data.or(config.data).unwrap_or_else(|| "headwater-data".into());
+        let config = Config::read_if_given(self.config.as_deref())?;
+        let args = EngineArgs::of(self.data, self.tuning, &self.log, &config)?;
+        let data = args.data.clone();
         let mut options = ServeOptions::new(self.listen.or(config.listen).unwrap_or(usual_address()));
         config.limits.apply(&mut options);
 
@@ -89,7 +78,6 @@ impl Serve {
         let server = Server::listen(options).await?;
         // Whoever sees that it listens may tell it to stop.
         let mut stop = Box::pin(Stop::listen()?.requested());
-        let args = EngineArgs { data: data.clone(), tuning, allowed, log };
         let engine = tokio::select! {
             opened = open(args, &server) => opened?,
             // What was begun is left as if the process had been killed; nothing was acknowledged.

@@ -1,7 +1,6 @@
 //! `headwater sql`: one statement, or a prompt, here or on a server.
 
 use std::io::{IsTerminal, Read};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -11,7 +10,7 @@ use headwater_run::{Answer, Engine};
 
 use super::prompt;
 use crate::client::{Answered, Client};
-use crate::open::{EngineArgs, Tuning};
+use crate::open::{Local, Tuning};
 use crate::output::{self, OutputFormat};
 
 const EXAMPLE: &str = "\
@@ -20,10 +19,13 @@ Example:
   headwater sql -c 'SELECT COUNT(*) FROM weather' --format json
   headwater sql < weather.sql                     all of a file; it stops at the first error
   headwater sql --data /tmp/weather               without a server, on a data directory
+  headwater sql --config fleet.toml               on what a server's settings name, such as its log on Kafka
 
 On a data directory a session looks: queries read, streams take rows, and what is defined there (jobs, triggers, alarms,
 connectors, archives) stays at rest until it is served. With --jobs it runs as long as the session does. In a directory where
-nothing is defined that runs, what the session defines does.";
+nothing is defined that runs, what the session defines does.
+
+A log on Kafka is looked at as it is when the session begins, beside the server that writes it; there queries only read.";
 
 /// Run SQL from the command line or standard input, or start a prompt.
 #[derive(Args)]
@@ -32,14 +34,13 @@ pub(crate) struct Sql {
     /// The statements to run, separated by ';'; without them those of standard input, on a terminal a prompt
     #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Option<String>,
-    /// Open this data directory, which no server may have open
-    #[arg(long, value_name = "DIR", conflicts_with = "url")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    local: Local,
     /// Run the jobs, triggers and connectors of the data directory during the session
-    #[arg(long, requires = "data")]
+    #[arg(long, requires = "local")]
     jobs: bool,
     /// Ask this server [default: what HEADWATER_URL says, or http://127.0.0.1:8585]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["local", "LogArgs"])]
     url: Option<String>,
     /// How rows are shown [default: table on a terminal, json elsewhere]
     #[arg(long, value_enum)]
@@ -51,16 +52,8 @@ pub(crate) struct Sql {
 impl Sql {
     pub async fn run(self) -> Result<ExitCode> {
         let format = self.format.unwrap_or_else(OutputFormat::usual);
-        let session = match self.data {
-            Some(data) => {
-                let engine = EngineArgs {
-                    data,
-                    tuning: self.tuning,
-                    allowed: Default::default(),
-                    log: Default::default(),
-                };
-                Session::Local(if self.jobs { engine.open()? } else { engine.open_at_rest()? })
-            }
+        let session = match self.local.engine(self.tuning)? {
+            Some(engine) => Session::Local(engine.open_here(self.jobs)?),
             None => Session::Remote(Client::of(self.url.as_deref())?),
         };
         let ended = match &self.command {

@@ -228,7 +228,12 @@ impl<L: StoredLog> Log for L {
     }
 
     fn set_hold(&self, stream: StreamId, held: bool) -> Result<()> {
-        self.driven().store().change(
+        let store = self.driven().store();
+        // Said at each opening, and nearly always so already: nothing has to be written for that.
+        if !store.is_closed() && store.view.read().streams.get(stream)?.held == held {
+            return Ok(());
+        }
+        store.change(
             |streams| {
                 Ok((streams.get(stream)?.held != held)
                     .then_some((Change::Hold { stream: stream.0, held }, None)))

@@ -38,6 +38,18 @@ impl Engine {
         let runtime = tokio::runtime::Handle::current();
         Ok(Self(Inner::open(world, options, log, connectors, runtime, false)?))
     }
+
+    /// [`Engine::open_at_rest`] on a log that is somewhere else. No directory is touched: the process that writes the log may have it.
+    pub fn look_at(
+        world: World,
+        options: EngineOptions,
+        log: Arc<dyn Log>,
+        connectors: Arc<dyn ConnectorHost>,
+    ) -> Result<Self> {
+        let options = EngineOptions { data: None, checkpoints: None, ..options };
+        let runtime = tokio::runtime::Handle::current();
+        Ok(Self(Inner::open(world, options, log, connectors, runtime, false)?))
+    }
 }
 
 impl Inner {
