@@ -1,7 +1,8 @@
 //! SUM and AVG.
 //!
-//! Integers are added up in 128 bits, decimals of many digits in 256, and checked when the result is read, so that whether a sum overflows
-//! does not depend on the order of the rows. One that does not fit is NULL. (DataFusion wraps; a wrong sum is no result.)
+//! Integers are added up in 128 bits, and what is read of them are the last 64: a sum that does not fit wraps around, in Flink, in
+//! DataFusion and here, and comes to the same in whatever order rows are added and taken back. Decimals of many digits are added up in
+//! 256 bits and checked when the result is read; one that does not fit is NULL.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl Widen<Int64Type> for Decimal128Type {
         i128::from(value)
     }
     fn narrow(sum: i128) -> Option<i64> {
-        i64::try_from(sum).ok()
+        Some(sum as i64)
     }
     fn weigh(weight: i64) -> i128 {
         i128::from(weight)
@@ -58,7 +59,7 @@ impl Widen<UInt64Type> for Decimal128Type {
         i128::from(value)
     }
     fn narrow(sum: i128) -> Option<u64> {
-        u64::try_from(sum).ok()
+        Some(sum as u64)
     }
     fn weigh(weight: i64) -> i128 {
         i128::from(weight)

@@ -70,8 +70,8 @@ fn null(kind: &DataType) -> Result<ScalarValue> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Accumulator {
     Count(i64),
-    /// Wider than its result, so that only that can be too large.
-    Int(Option<i128>),
+    /// Wraps around, as every sum of whole numbers does.
+    Int(Option<i64>),
     Float(Option<f64>),
     Decimal(Option<i256>, u8, i8),
     Mean(f64, u64),
@@ -95,7 +95,7 @@ impl Accumulator {
             Self::Count(count) => *count += 1,
             Self::Int(sum) => {
                 let value = column.as_primitive::<Int64Type>().value(row);
-                *sum = Some(sum.unwrap_or(0).wrapping_add(value.into()));
+                *sum = Some(sum.unwrap_or(0).wrapping_add(value));
             }
             Self::Float(sum) => {
                 *sum = Some(sum.unwrap_or(0.0) + column.as_primitive::<Float64Type>().value(row));
@@ -121,7 +121,7 @@ impl Accumulator {
     pub(super) fn value(&self) -> ScalarValue {
         match self {
             Self::Count(count) => ScalarValue::Int64(Some(*count)),
-            Self::Int(sum) => ScalarValue::Int64(sum.and_then(|sum| i64::try_from(sum).ok())),
+            Self::Int(sum) => ScalarValue::Int64(*sum),
             Self::Float(sum) => ScalarValue::Float64(*sum),
             Self::Decimal(sum, precision, scale) => {
                 let bound = 10_u128.pow((*precision).into());

@@ -53,6 +53,7 @@ mod streaming;
 mod stretch;
 mod stub;
 mod subqueries;
+mod sums;
 mod system_tables;
 mod tails;
 mod timed;
