@@ -41,6 +41,7 @@ mod translate;
 mod trigger;
 pub mod user_functions;
 mod window;
+mod written;
 
 pub use catalog::{Catalog, Change, Entry};
 pub use computed::ComputedColumn;

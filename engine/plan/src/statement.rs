@@ -67,6 +67,8 @@ pub enum Statement {
     AlterStream(AlterStream),
     /// `SHOW`.
     Show(Show),
+    /// `SHOW CREATE`.
+    ShowCreate(ShowCreate),
     /// `DESCRIBE`.
     Describe(Name),
     /// `DESCRIBE FUNCTION`.
@@ -336,6 +338,41 @@ pub enum Kind {
     Archive,
     /// A trigger.
     Trigger,
+}
+
+/// `SHOW CREATE TABLE name`, and so on.
+#[derive(Debug, Clone)]
+pub struct ShowCreate {
+    /// What kind of thing; `None`: a function.
+    pub kind: Option<Kind>,
+    /// Which.
+    pub name: Name,
+}
+
+impl Statement {
+    /// The kind and the name of what it creates; the kind of a function is `None`. A `CREATE TABLE ... LIKE` says so only in part.
+    pub fn creates(&self) -> Option<(Option<Kind>, &Name)> {
+        Some(match self {
+            Self::CreateStream(create) => (Some(Kind::Stream), &create.name),
+            Self::CreateTable(create) => (Some(Kind::Table), &create.name),
+            Self::CreateView(create) => (Some(Kind::View), &create.name),
+            Self::CreateMaterializedView(create) => (Some(Kind::MaterializedView), &create.name),
+            Self::CreateJob(create) => (Some(Kind::Job), &create.name),
+            Self::CreateMapReduce(create) => (Some(Kind::Job), &create.name),
+            Self::CreateAlarm(create) => (Some(Kind::Alarm), &create.name),
+            Self::CreateScalingPolicy(create) => (Some(Kind::ScalingPolicy), &create.name),
+            Self::CreateScalingGroup(create) => (Some(Kind::ScalingGroup), &create.name),
+            Self::CreateArchive(create) => (Some(Kind::Archive), &create.name),
+            Self::CreateTrigger(create) => (Some(Kind::Trigger), &create.name),
+            Self::CreateFunction(create) => (None, &create.name),
+            _ => return None,
+        })
+    }
+
+    /// Whether it creates something like another table, and so does not say all of it.
+    pub fn is_like_another(&self) -> bool {
+        matches!(self, Self::CreateStream(create) | Self::CreateTable(create) if create.like.is_some())
+    }
 }
 
 /// `DROP ... [IF EXISTS]`.

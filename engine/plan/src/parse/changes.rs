@@ -13,7 +13,7 @@ use crate::statement::Name;
 pub(super) const MODE: &str = "changelog.mode";
 
 /// The option that names the columns which the format fills from a change itself, as `column=what,…`.
-const METADATA: &str = "debezium-json.metadata";
+pub(crate) const CHANGE_METADATA: &str = "debezium-json.metadata";
 
 /// What the format of Debezium knows of a change, besides the row.
 const OF_A_CHANGE: [&str; 5] =
@@ -107,5 +107,5 @@ fn hand_metadata_on(stream: &mut StreamDef) {
     }
     taken.iter().for_each(|(column, _)| drop(stream.metadata.remove(column)));
     let pairs = taken.iter().map(|(column, what)| format!("{column}={what}"));
-    stream.options.insert(METADATA.to_owned(), pairs.collect::<Vec<_>>().join(","));
+    stream.options.insert(CHANGE_METADATA.to_owned(), pairs.collect::<Vec<_>>().join(","));
 }

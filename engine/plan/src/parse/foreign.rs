@@ -17,7 +17,7 @@ const NO_PLANS: &str = "plans are not kept in files: a job is planned from its t
 const PLANS_HINT: &str = "CREATE JOB name AS INSERT INTO ...; EXPLAIN shows the plan";
 const ONE_CATALOG: &str = "there is one catalog, without databases";
 
-const STATEMENTS: [Foreign; 21] = [
+const STATEMENTS: [Foreign; 20] = [
     (
         "INSERT OVERWRITE",
         "there is no INSERT OVERWRITE: rows of a log do not change",
@@ -47,11 +47,6 @@ const STATEMENTS: [Foreign; 21] = [
     ),
     ("ALTER DATABASE", ONE_CATALOG, "leave it out: nothing depends on it"),
     ("ALTER VIEW", "a view is not altered", "CREATE OR REPLACE VIEW name AS SELECT ..."),
-    (
-        "SHOW CREATE",
-        "what made something is in a stream, statement by statement",
-        "SELECT at, text FROM system.catalog WHERE name = '...' ORDER BY at",
-    ),
     ("SHOW COLUMNS", "columns are described", "DESCRIBE name"),
     (
         "SHOW PARTITIONS",

@@ -44,6 +44,7 @@ mod windows;
 
 #[cfg(test)]
 pub(crate) use calls::WITH_LAMBDAS;
+pub(crate) use changes::CHANGE_METADATA;
 pub(crate) use columns::sql_type;
 pub(crate) use dialect::{TABLE_ARGUMENT, sole_table};
 pub(crate) use foreign::LATERAL_HINT;

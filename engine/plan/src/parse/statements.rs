@@ -18,7 +18,7 @@ use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{
     AlterStream, Drop, Explain, ExplainMode, Insert, InsertSettings, Kind, Parsed, Replay, Set, Show,
-    Statement, StreamChange,
+    ShowCreate, Statement, StreamChange,
 };
 
 const FIRST_WORDS: [&str; 26] = [
@@ -222,6 +222,10 @@ pub(super) fn replaces(kind: &str) -> String {
 
 fn read_show(reader: &mut Reader) -> Result<Statement> {
     reader.expect_words("SHOW")?;
+    if reader.take_words("CREATE") {
+        let kind = if reader.take_words("FUNCTION") { None } else { Some(read_kind(reader)?) };
+        return Ok(Statement::ShowCreate(ShowCreate { kind, name: reader.name("a name")? }));
+    }
     let kinds = [
         ("STREAMS", Show::Streams),
         ("TABLES", Show::Tables),

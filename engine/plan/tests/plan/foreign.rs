@@ -63,7 +63,7 @@ const REFUSED: [Case; 47] = [
     Case("STOP JOB 'x' WITH SAVEPOINT", "STOP", "checkpoints", "PAUSE JOB"),
     Case("CALL sys.compact('t')", "CALL", "no CALL", "CREATE FUNCTION"),
     Case("TRUNCATE TABLE orders", "TRUNCATE", "do not change", "retention"),
-    Case("SHOW CREATE TABLE orders", "SHOW", "statement by statement", "system.catalog"),
+    Case("SHOW CREATE CATALOG c", "CATALOG", "expected STREAM, TABLE", ""),
     Case("SHOW COLUMNS FROM orders", "SHOW", "described", "DESCRIBE"),
     Case("SHOW CURRENT DATABASE", "SHOW", "one catalog", "SHOW TABLES"),
     Case("ALTER VIEW v RENAME TO w", "ALTER", "not altered", "CREATE OR REPLACE VIEW"),

@@ -232,6 +232,7 @@ fn summary(statement: &Statement) -> String {
             format!("drop function {} if_exists={}", drop.name.value, drop.if_exists)
         }
         Statement::DescribeFunction(name) => format!("describe function {}", name.value),
+        Statement::ShowCreate(show) => format!("show create {:?} {}", show.kind, show.name.value),
         Statement::CreateScalingPolicy(create) => format!("{:?}", create.definition),
         Statement::CreateScalingGroup(create) => format!("{:?}", create.definition),
         Statement::ExplainAlarm(explain) => {

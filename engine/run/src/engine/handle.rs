@@ -118,6 +118,7 @@ impl Engine {
             Statement::Show(Show::ScalingGroups) => inner.show_scaling_groups().await?,
             Statement::ExplainAlarm(explain) => inner.explain_alarm(explain, &parsed).await?,
             Statement::Show(what) => inner.show(*what)?,
+            Statement::ShowCreate(show) => inner.show_create(show, &parsed)?,
             Statement::Describe(name) => inner.describe(name)?,
             Statement::DescribeFunction(name) => inner.describe_function(name, &parsed)?,
             Statement::Replay(replay) => return self.run_replay(replay).await,

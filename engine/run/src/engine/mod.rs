@@ -26,6 +26,7 @@ mod rested;
 mod sets;
 mod settings;
 mod show;
+mod show_create;
 mod state;
 mod statuses;
 mod times;

@@ -125,6 +125,7 @@ impl State {
             Statement::Explain(_)
             | Statement::ExplainAlarm(_)
             | Statement::Show(_)
+            | Statement::ShowCreate(_)
             | Statement::Describe(_)
             | Statement::DescribeFunction(_)
             | Statement::Set(_)

@@ -47,6 +47,7 @@ mod scaling;
 mod scripts;
 mod sequences;
 mod set_trim;
+mod show_create;
 mod simulation;
 mod spill;
 mod streaming;

@@ -243,7 +243,7 @@ fn what_scripts_say_to_flinks_client_is_passed_over() {
 }
 
 /// Connectors whose sources end, or do not, as the option `ends` says. Their rows are appended by the test.
-struct Sources;
+pub struct Sources;
 
 impl ConnectorHost for Sources {
     fn validate(&self, table: &ConnectorTable) -> Result<(), String> {
