@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::dialect::{select_all_from, table_argument};
 use super::group_windows;
+use super::joined_windows::{is_joined, join_in_subquery};
 use super::reader::{name_of, normal, position};
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Script;
@@ -32,9 +33,19 @@ const FUNCTIONS: [(&str, &[&str]); 3] =
 
 /// Turns a window function in GROUP BY into one in FROM.
 pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()> {
-    let Some(call) = window_call(select) else { return Ok(()) };
+    let Some(mut call) = window_call(select) else { return Ok(()) };
     let at = position(call.name.span().start);
     let refuse = |message: &str| SqlError::new(Mistake::Window, message).at(at, script);
+    if is_joined(select) {
+        if !names_time(&call) {
+            return Err(refuse("a window over a join says which column its time is").hint(
+                "TUMBLE(t.ts, INTERVAL '1' MINUTE), with a column of event time of one of the tables",
+            ));
+        }
+        join_in_subquery(select).map_err(|error| refuse(&error.to_string()))?;
+        // Its columns have other names now.
+        call = window_call(select).unwrap_or(call);
+    }
     let arguments = named_arguments(&call).map_err(|error| error.at(at, script))?;
     let has_time = group_windows::name_bounds(select, &name_of(&call.name).to_lowercase());
     let GroupByExpr::Expressions(keys, _) = &mut select.group_by else {
@@ -58,10 +69,6 @@ pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()>
     let [from] = select.from.as_mut_slice() else {
         return Err(refuse("a window function in GROUP BY needs exactly one table"));
     };
-    if !from.joins.is_empty() {
-        return Err(refuse("a window function in GROUP BY needs exactly one table")
-            .hint("join in a subquery or view"));
-    }
     from.relation = windowed(&from.relation, &call, arguments, partition_by)
         .ok_or_else(|| refuse("a window function in GROUP BY is over a table or a subquery"))?;
     for item in &mut select.projection {
@@ -127,6 +134,16 @@ fn resolve<'a>(key: &'a Expr, projection: &'a [SelectItem]) -> Option<&'a Expr> 
         },
         _ => Some(key),
     }
+}
+
+/// Whether a window's first argument is a column.
+fn names_time(call: &Function) -> bool {
+    let FunctionArguments::List(list) = &call.args else { return false };
+    let first = list.args.first();
+    matches!(
+        first,
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(_) | Expr::CompoundIdentifier(_))))
+    )
 }
 
 fn named_arguments(call: &Function) -> Result<Vec<(&'static str, Expr)>> {

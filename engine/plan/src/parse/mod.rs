@@ -19,6 +19,7 @@ mod functions;
 mod given;
 mod given_columns;
 mod group_windows;
+mod joined_windows;
 mod json;
 mod json_aggregates;
 mod lateral;

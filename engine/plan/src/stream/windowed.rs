@@ -234,7 +234,14 @@ impl Lower<'_> {
             .iter()
             .map(|column| format!("'{}'", flow.schema.field(*column).name()))
             .collect();
-        Err(refused(if known.is_empty() {
+        let joins = |part: &LogicalPlan| Ok(matches!(part, LogicalPlan::Join(_)));
+        Err(refused(if known.is_empty() && window.input.exists(joins)? {
+            let message =
+                format!("{name} is over a join that keeps no time, so that its windows never close");
+            SqlError::new(Mistake::NoWatermark, message).hint(
+                "say how far apart the times of the two may be: ON a.k = b.k AND b.ts BETWEEN a.ts AND a.ts + INTERVAL '1' HOUR",
+            )
+        } else if known.is_empty() {
             let streams: Vec<_> = scans(&window.input).into_iter().map(|name| format!("'{name}'")).collect();
             let message = format!(
                 "{name} over {} has no watermark, so that its windows never close",

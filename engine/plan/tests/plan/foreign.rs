@@ -10,7 +10,7 @@ CREATE STREAM orders (id BIGINT, uid BIGINT, price DOUBLE, tags ARRAY<STRING>, t
 CREATE STREAM users (uid BIGINT, name STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
 ";
 
-const REFUSED: [Case; 47] = [
+const REFUSED: [Case; 48] = [
     Case("INSERT INTO t PARTITION (p) SELECT id, 'x' FROM orders", "p)", "has no value", "SELECT a, p"),
     Case("INSERT INTO t PARTITION (p = id) SELECT id FROM orders", "id)", "'id' is none", "PARTITIONED BY"),
     Case("SELECT id FROM hive.shop.orders", "hive", "there is no stream", "leave out 'hive.shop.'"),
@@ -118,10 +118,16 @@ const REFUSED: [Case; 47] = [
         "ORDER BY x LIMIT n",
     ),
     Case(
+        "SELECT o.uid, COUNT(*) FROM orders o JOIN users u ON o.uid = u.uid GROUP BY o.uid, TUMBLE(INTERVAL '1' MINUTE)",
+        "TUMBLE",
+        "says which column its time is",
+        "TUMBLE(t.ts",
+    ),
+    Case(
         "SELECT o.uid, TUMBLE_END(o.ts, INTERVAL '1' MINUTE) FROM orders o JOIN users u ON o.uid = u.uid GROUP BY o.uid, TUMBLE(o.ts, INTERVAL '1' MINUTE)",
-        "",
-        "exactly one table",
-        "join in a subquery",
+        "TUMBLE(o.ts, INTERVAL '1' MINUTE)",
+        "a join that keeps no time",
+        "b.ts BETWEEN a.ts",
     ),
 ];
 

@@ -47,6 +47,21 @@ fn queries() -> Vec<String> {
              DESCRIPTOR(ts), INTERVAL '5' SECOND) GROUP BY k, window_start, window_end"
         ));
     }
+    // Flink's windows of old, over what is joined.
+    queries.extend([
+        format!(
+            "SELECT a.k, TUMBLE_END(a.ts, INTERVAL '5' SECOND) AS e, SUM(a.n) AS n, SUM(b.n) AS m FROM a LEFT JOIN b \
+             ON a.k = b.k AND {around} GROUP BY a.k, TUMBLE(a.ts, INTERVAL '5' SECOND) HAVING SUM(a.n) > 3"
+        ),
+        format!(
+            "SELECT HOP_START(a.ts, INTERVAL '2' SECOND, INTERVAL '5' SECOND) AS s, COUNT(*) AS n, MAX(b.n) AS m FROM a, b \
+             WHERE a.k = b.k AND {around} AND b.n > 2 GROUP BY HOP(a.ts, INTERVAL '2' SECOND, INTERVAL '5' SECOND)"
+        ),
+        format!(
+            "SELECT b.k AS device, SESSION_END(a.ts, INTERVAL '1' SECOND) AS e, COUNT(*) AS n FROM a JOIN b \
+             ON a.k = b.k AND {around} GROUP BY SESSION(a.ts, INTERVAL '1' SECOND), b.k"
+        ),
+    ]);
     queries
 }
 

@@ -138,7 +138,10 @@ fn windows_in_group_by_run_as_table_functions_do() {
            HAVING TUMBLE_START(ts, INTERVAL '10' SECOND) >= TIMESTAMP '1970-01-01 00:00:10')
          GROUP BY TUMBLE(t, INTERVAL '1' MINUTE);
          CREATE MATERIALIZED VIEW hops AS SELECT device, HOP_START(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE) AS s, COUNT(*) AS n
-           FROM readings GROUP BY HOP(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE), device",
+           FROM readings GROUP BY HOP(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE), device;
+         CREATE MATERIALIZED VIEW pairs AS SELECT r.device, TUMBLE_END(r.ts, INTERVAL '1' MINUTE) AS e, COUNT(*) AS n, MAX(s.value) AS most
+           FROM readings r JOIN readings s ON r.device = s.device AND s.ts BETWEEN r.ts - INTERVAL '20' SECOND AND r.ts
+           GROUP BY r.device, TUMBLE(r.ts, INTERVAL '1' MINUTE)",
     );
     let seconds = [1, 12, 25, 31, 47, 59, 61, 75, 130];
     machine.append(&seconds.map(|second| ("a", second * 1_000, second % 9)));
@@ -150,6 +153,11 @@ fn windows_in_group_by_run_as_table_functions_do() {
     let new = "SELECT device, window_start, COUNT(*) FROM \
         HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '30' SECOND, INTERVAL '1' MINUTE) GROUP BY device, window_start, window_end";
     assert_eq!(machine.query("SELECT * FROM hops"), machine.query(new));
+    let new = "SELECT device, window_end, COUNT(*), MAX(other) FROM TUMBLE(TABLE (SELECT r.device, r.ts, s.value AS other FROM readings r \
+        JOIN readings s ON r.device = s.device AND s.ts BETWEEN r.ts - INTERVAL '20' SECOND AND r.ts), DESCRIPTOR(ts), INTERVAL '1' MINUTE) \
+        GROUP BY device, window_start, window_end";
+    assert_eq!(machine.query("SELECT * FROM pairs"), machine.query(new));
+    assert_eq!(machine.query("DESCRIBE pairs")[0], "device Utf8 true null");
 }
 
 #[test]
