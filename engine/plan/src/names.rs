@@ -31,7 +31,7 @@ use crate::decision::ALARM_HISTORY;
 use crate::definition::{StreamDef, ViewDef};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean, did_you_mean_relation};
-use crate::functions::take_parameters;
+use crate::functions::{take_parameters, with_text_casts};
 use crate::lookup::{self, looked_up_name};
 use crate::metadata::{hide_metadata, mentioned_metadata};
 use crate::patterns::PatternRelations;
@@ -112,7 +112,8 @@ impl World<'_> {
         functions: &Functions,
     ) -> Result<Expr> {
         let names = Names::new(*self, BTreeSet::new(), &Script::new(""), functions, Box::default());
-        SqlToRel::new(&names).sql_to_expr(expr, schema, &mut PlannerContext::new())
+        let expr = SqlToRel::new(&names).sql_to_expr(expr, schema, &mut PlannerContext::new())?;
+        with_text_casts(expr, schema)
     }
 
     /// The plan of a view, with the view's names for the columns.

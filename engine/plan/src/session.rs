@@ -13,8 +13,8 @@ use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::optimizer::OptimizerRule;
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
@@ -22,10 +22,10 @@ use datafusion::sql::sqlparser::ast;
 use headwater_operators::sequences;
 
 use crate::functions::{
-    ArrowPlanner, DecimalCasts, DecimalPlanner, element_functions, flink_functions, json_aggregates,
-    json_functions,
+    ArrowPlanner, DecimalCasts, DecimalPlanner, TextCasts, element_functions, flink_functions,
+    json_aggregates, json_functions, text_type,
 };
-use crate::parse::arrow_type;
+use crate::parse::{arrow_type, length_of};
 use crate::patterns::PatternPlanner;
 use crate::window::WindowPlanner;
 
@@ -63,7 +63,7 @@ pub(crate) fn new_session(runtime: Option<Arc<RuntimeEnv>>) -> SessionState {
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(Physical))
         .with_type_planner(Arc::new(Types))
-        .with_analyzer_rule(Arc::new(DecimalCasts))
+        .with_analyzer_rules(analyzer_rules())
         .build();
     for (name, alias) in ALIASES {
         if let Some(function) = state.scalar_functions().get(name).cloned() {
@@ -97,6 +97,14 @@ pub(crate) fn new_session(runtime: Option<Arc<RuntimeEnv>>) -> SessionState {
         let _ = state.register_udaf(Arc::new(function));
     }
     state
+}
+
+/// DataFusion's, and before them what asks which casts somebody has written.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(TextCasts)];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(DecimalCasts));
+    rules
 }
 
 /// The optimiser for streams: the rules that keep a plan recognisable. It prunes columns and pushes filters down to
@@ -148,7 +156,8 @@ pub(crate) struct Types;
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> Result<Option<FieldRef>> {
         use datafusion::common::datatype::DataTypeExt;
-        Ok(arrow_type(sql_type).map(DataTypeExt::into_nullable_field_ref))
+        let field = arrow_type(sql_type).map(DataTypeExt::into_nullable_field_ref);
+        Ok(field.map(|field| text_type(field, length_of(sql_type))))
     }
 }
 

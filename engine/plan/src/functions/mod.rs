@@ -1,5 +1,6 @@
 //! Functions of Flink's and PostgreSQL's that DataFusion lacks or has with another meaning.
 
+mod casts;
 mod decimals;
 mod elements;
 mod expanded;
@@ -10,6 +11,6 @@ mod parameters;
 pub(crate) use decimals::{DecimalCasts, DecimalPlanner, narrows};
 pub(crate) use elements::{FIELD, PLACES, ROWS, ROWS_OR_NULL, functions as element_functions};
 pub(crate) use expanded::is_expanded;
-pub(crate) use flink::functions as flink_functions;
+pub(crate) use flink::{TextCasts, functions as flink_functions, text_type, with_text_casts};
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};
 pub(crate) use parameters::take_parameters;

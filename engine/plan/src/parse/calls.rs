@@ -26,6 +26,9 @@ pub(crate) const WITH_LAMBDAS: [&str; 9] = [
 
 /// Reads a call that is next, if it is one of these.
 pub(super) fn parse_call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+    if let Some(map) = flink::map(parser) {
+        return Some(map);
+    }
     let Token::Word(word) = &parser.peek_token_ref().token else { return None };
     if word.quote_style.is_some() || parser.peek_nth_token_ref(1).token != Token::LParen {
         return None;

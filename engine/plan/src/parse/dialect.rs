@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::calls::parse_call;
+use super::flink;
 use super::json::parse_is_json;
 use super::reader::name_of;
 use crate::METADATA_COLUMNS;
@@ -181,7 +182,8 @@ impl Dialect for HeadwaterDialect {
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
-        parse_is_json(parser, expr).map(Ok)
+        let is_json = parse_is_json(parser, expr).map(Ok);
+        is_json.or_else(|| flink::between(parser, expr, self.prec_value(Precedence::Between)))
     }
 }
 

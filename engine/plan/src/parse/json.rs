@@ -126,14 +126,16 @@ fn array(parser: &mut Parser<'_>) -> Arguments {
     Ok([text(on_null), text(&shapes)].into_iter().chain(values).collect())
 }
 
-/// `[KEY] key VALUE`.
+/// `[KEY] key VALUE`, or `key :`.
 pub(super) fn key(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
     // A column may be called key.
     if is_word(parser, 0, "KEY") && !is_word(parser, 1, "VALUE") {
         parser.next_token();
     }
     let key = parser.parse_expr()?;
-    expect(parser, "VALUE")?;
+    if !parser.consume_token(&Token::Colon) {
+        expect(parser, "VALUE")?;
+    }
     Ok(key)
 }
 

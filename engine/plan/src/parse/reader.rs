@@ -8,6 +8,7 @@ use super::dialect::HeadwaterDialect;
 use super::fetch::unify_fetch;
 use super::foreign::refuse_in_query;
 use super::lateral::unify_lateral;
+use super::literals::unify_literals;
 use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
 use super::qualified::without_catalog;
@@ -234,6 +235,7 @@ impl Reader {
         }
         let mut ast = self.sql("a query", Parser::parse_query)?;
         unify_fetch(&mut ast);
+        unify_literals(&mut *ast);
         unify_lateral(&mut ast);
         refuse_in_query(&ast, &self.script)?;
         let hints = hints_of(&ast, &self.script)?.into();
@@ -283,7 +285,8 @@ impl Reader {
 
     pub(super) fn expr(&mut self) -> Result<(ast::Expr, String)> {
         let at = self.position();
-        let expr = self.sql("an expression", Parser::parse_expr)?;
+        let mut expr = self.sql("an expression", Parser::parse_expr)?;
+        unify_literals(&mut expr);
         Ok((expr, self.text_since(at)))
     }
 

@@ -156,6 +156,7 @@ pub(crate) fn arrow_type(kind: &ast::DataType) -> Option<DataType> {
         Sql::Float(_) => DataType::Float32,
         Sql::Double(_) | Sql::DoublePrecision | Sql::Float8 => DataType::Float64,
         Sql::Char(_)
+        | Sql::Character(_)
         | Sql::Varchar(_)
         | Sql::CharVarying(_)
         | Sql::CharacterVarying(_)
@@ -193,6 +194,29 @@ fn custom(name: &str, arguments: &[String]) -> Option<DataType> {
         "timestamp_ltz" => timestamp(precision, true),
         "string" => Some(DataType::Utf8),
         "bytes" => Some(DataType::Binary),
+        _ => None,
+    }
+}
+
+/// How long the texts of a type are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    AtMost(u64),
+    Exactly(u64),
+}
+
+/// How long the texts of `VARCHAR(n)` and `CHAR(n)` are.
+pub(crate) fn length_of(kind: &ast::DataType) -> Option<Length> {
+    use ast::DataType as Sql;
+    let count = |length: &Option<ast::CharacterLength>| match length {
+        Some(ast::CharacterLength::IntegerLength { length, .. }) => Some(*length),
+        _ => None,
+    };
+    match kind {
+        Sql::Varchar(length) | Sql::CharVarying(length) | Sql::CharacterVarying(length) => {
+            count(length).map(Length::AtMost)
+        }
+        Sql::Char(length) | Sql::Character(length) => count(length).map(Length::Exactly),
         _ => None,
     }
 }

@@ -3,13 +3,11 @@
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::logical_expr::expr::TryCast;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::super::casts::{Cast, turn_in_plan};
 use super::kind::Digits;
 
 /// Turns such casts into those that give NULL.
@@ -22,29 +20,14 @@ impl AnalyzerRule for DecimalCasts {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(in_node).data()
+        turn_in_plan(plan, in_place_of)
     }
 }
 
-fn in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let names = merge_schema(&plan.inputs());
-    let preserver = NamePreserver::new(&plan);
-    let turned = plan.map_expressions(|expr| {
-        let name = preserver.save(&expr);
-        let turned = expr.transform_up(|part| {
-            let Expr::Cast(cast) = &part else { return Ok(Transformed::no(part)) };
-            // The column of an outer query has no type here.
-            match cast.expr.get_type(&names) {
-                Ok(from) if narrows(&from, cast.field.data_type()) => {
-                    let Expr::Cast(cast) = part else { unreachable!("it was one just now") };
-                    Ok(Transformed::yes(Expr::TryCast(TryCast::new_from_field(cast.expr, cast.field))))
-                }
-                _ => Ok(Transformed::no(part)),
-            }
-        })?;
-        Ok(turned.update_data(|expr| name.restore(expr)))
-    })?;
-    if turned.transformed { turned.map_data(LogicalPlan::recompute_schema) } else { Ok(turned) }
+fn in_place_of(cast: &Cast<'_>) -> Result<Option<Expr>> {
+    let becomes = !cast.may_fail && narrows(&cast.from, cast.to.data_type());
+    let expr = || Box::new(cast.expr.clone());
+    Ok(becomes.then(|| Expr::TryCast(TryCast::new_from_field(expr(), cast.to.clone()))))
 }
 
 /// Whether a number of the one type may not fit into the other, which is a DECIMAL.

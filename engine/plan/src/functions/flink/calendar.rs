@@ -1,13 +1,14 @@
 //! `TIMESTAMPADD(unit, n, time)` and `TIMESTAMPDIFF(unit, from, to)`, as the parser hands them on: the unit is a text.
 //!
 //! Months are those of the calendar: a month after 31 January is the last day of February, and from 31 January to 28 February no
-//! month has passed. A difference is of whole units, towards zero.
+//! month has passed. A difference is of whole units, towards zero. A date to which days are added is one; the parser calls
+//! `$timestampadd` with units of the clock.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit};
 use chrono::{Datelike, Days, Months, NaiveDate};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::ScalarUDF;
@@ -50,12 +51,15 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         Computed {
             name: "timestampadd",
             coerce: |types| match types {
-                [_, n, time] if n.is_integer() => Ok(vec![DataType::Utf8, DataType::Int64, as_time(time)]),
-                _ => plan_err!("TIMESTAMPADD takes a unit, a whole number and a time"),
+                [_, n, DataType::Date32] if n.is_integer() => {
+                    Ok(vec![DataType::Utf8, DataType::Int64, DataType::Date32])
+                }
+                _ => with_clock(types),
             },
             returns: |types| types[2].clone(),
             call: add,
         },
+        Computed { name: "$timestampadd", coerce: with_clock, returns: |types| types[2].clone(), call: add },
         Computed {
             name: "timestampdiff",
             coerce: |types| match types {
@@ -67,6 +71,13 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         },
     ];
     all.into_iter().map(Computed::function).collect()
+}
+
+fn with_clock(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [_, n, time] if n.is_integer() => Ok(vec![DataType::Utf8, DataType::Int64, as_time(time)]),
+        _ => plan_err!("TIMESTAMPADD takes a unit, a whole number and a time"),
+    }
 }
 
 fn micros() -> DataType {
@@ -89,6 +100,9 @@ fn unit(args: &[ArrayRef]) -> Result<Unit> {
 
 fn add(args: &[ArrayRef]) -> Result<ArrayRef> {
     let unit = unit(args)?;
+    if *args[2].data_type() == DataType::Date32 {
+        return add_days(unit, args);
+    }
     let DataType::Timestamp(scale, _) = args[2].data_type() else {
         return exec_err!("TIMESTAMPADD takes a time");
     };
@@ -113,6 +127,18 @@ fn add(args: &[ArrayRef]) -> Result<ArrayRef> {
     let pairs = args[1].as_primitive::<Int64Type>().iter().zip(ticks.as_primitive::<Int64Type>());
     let sums = pairs.map(|(n, ticks)| later(n?, ticks?)).collect::<Int64Array>();
     Ok(cast(&sums, args[2].data_type())?)
+}
+
+fn add_days(unit: Unit, args: &[ArrayRef]) -> Result<ArrayRef> {
+    let later = |n: i64, day: i32| match unit {
+        Unit::Micros(micros) => i32::try_from(i64::from(day).checked_add(n.checked_mul(micros / DAY)?)?).ok(),
+        Unit::Months(months) => {
+            let date = months_later(date_of(day.into())?, n.checked_mul(months)?)?;
+            i32::try_from(day_of(date)).ok()
+        }
+    };
+    let pairs = args[1].as_primitive::<Int64Type>().iter().zip(args[2].as_primitive::<Date32Type>());
+    Ok(Arc::new(pairs.map(|(n, day)| later(n?, day?)).collect::<Date32Array>()))
 }
 
 fn difference(args: &[ArrayRef]) -> Result<ArrayRef> {

@@ -96,9 +96,9 @@ impl Pattern {
             1
         } else if has(&["%3f"]) {
             nanos_per(TimeUnit::Millisecond)
-        } else if has(&["%S"]) {
+        } else if has(&["%S", "%-S"]) {
             second
-        } else if has(&["%M"]) {
+        } else if has(&["%M", "%-M"]) {
             60 * second
         } else if has(&["%H", "%-H", "%I", "%-I", "%p"]) {
             3600 * second

@@ -1,11 +1,15 @@
 //! Functions of Flink's over lists.
 
 use arrow::datatypes::DataType;
+use datafusion::common::{ScalarValue, plan_err};
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::functions_nested::expr_fn::{array_position, array_remove_all};
-use datafusion::logical_expr::{ScalarUDF, Signature, Volatility, cast, lit, when};
+use datafusion::functions_nested::expr_fn::{
+    array_position, array_prepend, array_remove_all, array_slice, array_sort, cardinality,
+};
+use datafusion::functions_nested::sort::array_sort_udf;
+use datafusion::logical_expr::{Expr, ScalarUDF, Signature, Volatility, cast, lit, when};
 
-use super::super::expanded::Expanded;
+use super::super::expanded::{Expanded, ExpandedByType};
 use super::arguments;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
@@ -34,5 +38,83 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             },
         },
     ];
-    all.into_iter().map(Expanded::function).collect()
+    all.into_iter().map(Expanded::function).chain(by_type()).collect()
+}
+
+fn item_of(list: &DataType) -> Option<DataType> {
+    match list {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            Some(item.data_type().clone())
+        }
+        _ => None,
+    }
+}
+
+/// Those that DataFusion has with other arguments, which are taken, too.
+fn by_type() -> [ScalarUDF; 3] {
+    let any = || Signature::variadic_any(Volatility::Immutable);
+    [
+        // Whether it ascends, and whether NULLs come first; they do where it ascends unless something else is said.
+        ExpandedByType {
+            name: "array_sort",
+            signature: any(),
+            returns: |types| types[0].clone(),
+            expand: |args, types| {
+                let mut args = args.into_iter();
+                let list = args.next().unwrap_or_else(|| lit(ScalarValue::Null));
+                let [ascends, first] = [args.next(), args.next()];
+                let Some(DataType::Boolean) = types.get(1) else {
+                    let args = [Some(list), ascends, first].into_iter().flatten();
+                    return Ok(array_sort_udf().call(args.collect()));
+                };
+                let said = |truth: Option<Expr>| match truth {
+                    Some(Expr::Literal(ScalarValue::Boolean(Some(truth)), _)) => Ok(Some(truth)),
+                    None => Ok(None),
+                    Some(_) => plan_err!("the order of ARRAY_SORT is TRUE or FALSE"),
+                };
+                let ascends = said(ascends)?.unwrap_or(true);
+                let first = said(first)?.unwrap_or(ascends);
+                let order = if ascends { "ASC" } else { "DESC" };
+                let nulls = if first { "NULLS FIRST" } else { "NULLS LAST" };
+                Ok(array_sort(list, lit(order), lit(nulls)))
+            },
+        }
+        .function(),
+        // The list comes first; as in PostgreSQL the element may.
+        ExpandedByType {
+            name: "array_prepend",
+            signature: Signature::any(2, Volatility::Immutable),
+            returns: |types| match (item_of(&types[0]), item_of(&types[1])) {
+                (_, Some(item)) if item == types[0] => types[1].clone(),
+                (Some(_), _) => types[0].clone(),
+                _ => types[1].clone(),
+            },
+            expand: |args, types| {
+                let [first, second] = arguments(args)?;
+                match (item_of(&types[0]), item_of(&types[1])) {
+                    (_, Some(item)) if item == types[0] => Ok(array_prepend(first, second)),
+                    (Some(item), _) => Ok(array_prepend(cast(second, item), first)),
+                    (None, Some(item)) => Ok(array_prepend(cast(first, item), second)),
+                    _ => plan_err!("ARRAY_PREPEND takes a list and an element"),
+                }
+            },
+        }
+        .function(),
+        // To its end, unless something else is said.
+        ExpandedByType {
+            name: "array_slice",
+            signature: any(),
+            returns: |types| types[0].clone(),
+            expand: |args, _| {
+                let number = |arg: Expr| cast(arg, DataType::Int64);
+                let mut args = args.into_iter();
+                let (Some(list), Some(from)) = (args.next(), args.next()) else {
+                    return plan_err!("ARRAY_SLICE takes a list and a place");
+                };
+                let to = args.next().map_or_else(|| number(cardinality(list.clone())), number);
+                Ok(array_slice(list, number(from), to, args.next().map(number)))
+            },
+        }
+        .function(),
+    ]
 }

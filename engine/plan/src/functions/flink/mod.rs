@@ -2,19 +2,25 @@
 //!
 //! Most stand for expressions over functions of DataFusion; what no such expression says, or says slowly, is computed.
 
+mod as_text;
 mod calendar;
+mod charsets;
 mod computed;
 mod date_format;
 mod extract;
+mod extremes;
 mod lists;
+mod matches;
 mod numbers;
 mod parsed;
 mod pattern;
 mod registry;
+mod rounded;
 mod signature;
 mod text;
 mod time;
 mod web;
 
+pub(crate) use as_text::{TextCasts, text_type, with_text_casts};
 pub(crate) use registry::functions;
 use signature::{any_of, arguments, quoted, timestamps, to_text};

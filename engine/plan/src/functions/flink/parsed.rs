@@ -1,11 +1,12 @@
-//! Times read from texts by a pattern of Java's. What does not fit the pattern is NULL.
+//! Times read from texts, by a pattern of Java's or as they are usually written. What is not like that is NULL.
 //!
-//! `TO_TIMESTAMP` and `TO_DATE` without such a pattern are DataFusion's own.
+//! `TO_TIMESTAMP` and `TO_DATE` of anything else, and by a pattern of strftime's, are DataFusion's own.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, TimestampMillisecondArray};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use chrono::format::{Item, Parsed, StrftimeItems, parse};
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
@@ -37,34 +38,44 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             Ok(Arc::new(times.map(|time| Some(time?.and_utc().timestamp())).collect::<Int64Array>()))
         },
     };
-    let by_pattern = [
-        ByPattern {
-            own: to_timestamp(&ConfigOptions::default()),
-            returns: DataType::Timestamp(TimeUnit::Millisecond, None),
-            call: |args| {
-                let times = times(&args[0], the_pattern(&args[1]))?;
-                let millis = times.map(|time| Some(time?.and_utc().timestamp_millis()));
-                Ok(Arc::new(millis.collect::<TimestampMillisecondArray>()))
-            },
+    let to_date = ByPattern {
+        own: to_date(),
+        returns: DataType::Date32,
+        call: |args| {
+            let Some(patterns) = args.get(1) else { return usual(&args[0], &DataType::Date32) };
+            let times = times(&args[0], the_pattern(patterns))?;
+            let day =
+                |time: NaiveDateTime| time.signed_duration_since(NaiveDateTime::default()).num_days() as i32;
+            let days = times.map(|time| Some(day(time?.date().into())));
+            Ok(Arc::new(days.collect::<Date32Array>()))
         },
-        ByPattern {
-            own: to_date(),
-            returns: DataType::Date32,
-            call: |args| {
-                let times = times(&args[0], the_pattern(&args[1]))?;
-                let day = |time: NaiveDateTime| {
-                    time.signed_duration_since(NaiveDateTime::default()).num_days() as i32
-                };
-                let days = times.map(|time| Some(day(time?.date().into())));
-                Ok(Arc::new(days.collect::<Date32Array>()))
-            },
-        },
-    ];
-    let by_pattern = by_pattern.map(ScalarUDF::new_from_impl);
-    std::iter::once(unix_timestamp.function()).chain(by_pattern).collect()
+    };
+    vec![unix_timestamp.function(), TO_TIMESTAMP.clone(), ScalarUDF::new_from_impl(to_date)]
 }
 
-/// A function of DataFusion's, but for a text and a pattern of Java's.
+const MILLIS: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+
+/// `TO_TIMESTAMP`.
+pub(super) static TO_TIMESTAMP: LazyLock<ScalarUDF> = LazyLock::new(|| {
+    ScalarUDF::new_from_impl(ByPattern {
+        own: to_timestamp(&ConfigOptions::default()),
+        returns: MILLIS,
+        call: |args| {
+            let Some(patterns) = args.get(1) else { return usual(&args[0], &MILLIS) };
+            let times = times(&args[0], the_pattern(patterns))?;
+            let millis = times.map(|time| Some(time?.and_utc().timestamp_millis()));
+            Ok(Arc::new(millis.collect::<TimestampMillisecondArray>()))
+        },
+    })
+});
+
+/// Texts as times of a type; what is none is NULL.
+fn usual(texts: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
+    let options = CastOptions { safe: true, ..CastOptions::default() };
+    Ok(cast_with_options(texts, kind, &options)?)
+}
+
+/// A function of DataFusion's, but for a text, by itself or with a pattern of Java's.
 #[derive(Debug)]
 struct ByPattern {
     own: Arc<ScalarUDF>,
@@ -87,13 +98,16 @@ impl Hash for ByPattern {
 }
 
 impl ByPattern {
-    /// Whether the arguments are a text and such a pattern. Those of strftime have a percent sign.
+    /// Whether the arguments are a text, and such a pattern if there is another. Those of strftime have a percent sign.
     fn is_meant(types: &[&DataType], second: Option<&ScalarValue>) -> bool {
-        let is_text = matches!(types, [DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, _]);
-        is_text
-            && second
-                .and_then(|pattern| pattern.try_as_str().flatten())
-                .is_some_and(|text| !text.contains('%'))
+        let is_text =
+            matches!(types.first(), Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View));
+        is_text && types.len() == 1
+            || is_text
+                && types.len() == 2
+                && second
+                    .and_then(|pattern| pattern.try_as_str().flatten())
+                    .is_some_and(|text| !text.contains('%'))
     }
 }
 
@@ -124,15 +138,18 @@ impl ScalarUDFImpl for ByPattern {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if *args.return_field.data_type() == self.returns
-            && let [text, ColumnarValue::Scalar(pattern)] = args.args.as_slice()
-            && Self::is_meant(&[&text.data_type(), &pattern.data_type()], Some(pattern))
+        let types: Vec<DataType> = args.args.iter().map(ColumnarValue::data_type).collect();
+        let pattern = match args.args.get(1) {
+            Some(ColumnarValue::Scalar(pattern)) => Some(pattern),
+            _ => None,
+        };
+        if *args.return_field.data_type() != self.returns
+            || !Self::is_meant(&types.iter().collect::<Vec<_>>(), pattern)
         {
-            let text = text.cast_to(&DataType::Utf8, None)?;
-            let pattern = ColumnarValue::Scalar(pattern.cast_to(&DataType::Utf8)?);
-            return make_scalar_function(self.call, Vec::new())(&[text, pattern]);
+            return self.own.invoke_with_args(args);
         }
-        self.own.invoke_with_args(args)
+        let texts = args.args.iter().map(|text| text.cast_to(&DataType::Utf8, None));
+        make_scalar_function(self.call, Vec::new())(&texts.collect::<Result<Vec<_>>>()?)
     }
 }
 

@@ -4,7 +4,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::date_format::DateFormat;
 use super::extract::{RegexpExtract, SplitIndex};
-use super::{calendar, lists, numbers, parsed, text, time, web};
+use super::{calendar, charsets, extremes, lists, matches, numbers, parsed, rounded, text, time, web};
 
 /// All of them.
 pub(crate) fn functions() -> Vec<ScalarUDF> {
@@ -19,9 +19,13 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
         text::functions(),
         web::functions(),
         time::functions(),
+        rounded::functions(),
         calendar::functions(),
         parsed::functions(),
         lists::functions(),
+        extremes::functions(),
+        charsets::functions(),
+        matches::functions(),
     ]
     .concat()
 }

@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
 use datafusion::functions::expr_fn::{
-    concat, encode, regexp_like, regexp_match, regexp_replace, sha224, sha256, sha384, sha512, strpos, substr,
+    character_length, concat, encode, left, regexp_like, regexp_match, regexp_replace, right, sha224, sha256,
+    sha384, sha512, strpos, substr, substring,
 };
-use datafusion::functions_nested::expr_fn::{array_element, string_to_array};
+use datafusion::functions_nested::expr_fn::{array_element, make_array, string_to_array};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, Operator, ScalarUDF, Signature, Volatility, cast, lit, when,
 };
@@ -20,8 +21,9 @@ use super::{any_of, arguments, to_text};
 use crate::parse::sql_type;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
-    let computed = parts().into_iter().chain(patterns()).chain(hashes()).map(Expanded::function);
-    computed.chain(tests().into_iter().map(Computed::function)).collect()
+    let expanded =
+        parts().into_iter().chain(pieces()).chain(patterns()).chain(hashes()).map(Expanded::function);
+    expanded.chain(tests().into_iter().map(Computed::function)).collect()
 }
 
 fn text() -> DataType {
@@ -36,7 +38,7 @@ fn parts() -> Vec<Expanded> {
             returns: |_| DataType::new_list(DataType::Utf8, true),
             expand: |args| {
                 let [text, separator] = arguments(args)?;
-                Ok(parts_of(text, separator))
+                parts_of(text, separator)
             },
         },
         // NULL as soon as an argument is.
@@ -86,8 +88,61 @@ fn parts() -> Vec<Expanded> {
     ]
 }
 
-fn parts_of(text: Expr, separator: Expr) -> Expr {
-    string_to_array(text, separator, lit(ScalarValue::Utf8(None)))
+/// The parts of nothing are one that is empty.
+fn parts_of(text: Expr, separator: Expr) -> Result<Expr> {
+    let parts = string_to_array(text.clone(), separator, lit(ScalarValue::Utf8(None)));
+    when(text.eq(lit("")), make_array(vec![lit("")])).otherwise(parts)
+}
+
+/// Parts of a text by places below zero, which count from its end, as in Flink.
+fn pieces() -> Vec<Expanded> {
+    let number = || DataType::Int64;
+    let substr_of = Expanded {
+        name: "substr",
+        signature: any_of([vec![text(), number()], vec![text(), number(), number()]]),
+        returns: to_text,
+        expand: |mut args| {
+            let count = if args.len() > 2 { Some(args.remove(2)) } else { None };
+            let [text, from] = arguments(args)?;
+            let part = |from: Expr| match count.clone() {
+                Some(count) => substring(text.clone(), from, count),
+                None => substr(text.clone(), from),
+            };
+            let part = match &from {
+                Expr::Literal(ScalarValue::Int64(Some(1..)), _) => part(from),
+                _ => {
+                    // From the end, and nothing if it is not so long; 0 is the first as well.
+                    let length = cast(character_length(text.clone()), DataType::Int64);
+                    let back = from.clone() + length + lit(1_i64);
+                    when(from.clone().gt(lit(0_i64)), part(from.clone()))
+                        .when(from.clone().eq(lit(0_i64)), part(lit(1_i64)))
+                        .when(back.clone().gt(lit(0_i64)), part(back.clone()))
+                        .when(back.lt_eq(lit(0_i64)), lit(""))
+                        .end()?
+                }
+            };
+            match count {
+                None | Some(Expr::Literal(ScalarValue::Int64(Some(0..)), _)) => Ok(part),
+                Some(count) => when(count.gt_eq(lit(0_i64)), part).end(),
+            }
+        },
+    };
+    let end = |name, expand| Expanded {
+        name,
+        signature: any_of([vec![text(), number()]]),
+        returns: to_text,
+        expand,
+    };
+    vec![substr_of, end("left", |args| end_of(args, left)), end("right", |args| end_of(args, right))]
+}
+
+/// So many characters of a text, and none if that is below zero.
+fn end_of(args: Vec<Expr>, end: fn(Expr, Expr) -> Expr) -> Result<Expr> {
+    let [text, count] = arguments(args)?;
+    match &count {
+        Expr::Literal(ScalarValue::Int64(Some(0..)), _) => Ok(end(text, count)),
+        _ => when(count.clone().lt(lit(0_i64)), lit("")).otherwise(end(text, count)),
+    }
 }
 
 fn patterns() -> Vec<Expanded> {

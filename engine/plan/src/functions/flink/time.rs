@@ -1,17 +1,18 @@
 //! Functions of Flink's over times: their parts, and how they are written.
 
-use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Result, ScalarValue, plan_err};
-use datafusion::functions::expr_fn::{date_part, date_trunc, to_char};
-use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit, when};
+use datafusion::functions::expr_fn::{date_part, to_char};
+use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit};
 
-use super::super::expanded::Expanded;
+use super::super::expanded::{Expanded, ExpandedByType};
+use super::parsed::TO_TIMESTAMP;
 use super::pattern::strftime;
 use super::{any_of, arguments, quoted, timestamps, to_text};
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
-    let all = shapes().into_iter().chain(parts()).chain(rounded()).chain(epochs());
-    all.map(Expanded::function).collect()
+    let all = shapes().into_iter().chain(parts()).map(Expanded::function);
+    all.chain([epochs().function()]).collect()
 }
 
 /// An instant, to the millisecond.
@@ -20,7 +21,7 @@ fn instant() -> DataType {
 }
 
 fn parts() -> Vec<Expanded> {
-    let parts: [(&str, fn(Vec<Expr>) -> Result<Expr>); 10] = [
+    let parts: [(&str, fn(Vec<Expr>) -> Result<Expr>); 14] = [
         ("year", |args| part("year", args)),
         ("quarter", |args| part("quarter", args)),
         ("month", |args| part("month", args)),
@@ -32,12 +33,18 @@ fn parts() -> Vec<Expanded> {
         ("hour", |args| part("hour", args)),
         ("minute", |args| part("minute", args)),
         ("second", |args| part("second", args)),
+        // EXTRACT of these, as the parser hands it on.
+        ("$dow", |args| Ok(part("dow", args)? + lit(1_i64))),
+        ("$decade", |args| Ok(part("year", args)? / lit(10_i64))),
+        ("$century", |args| Ok((part("year", args)? + lit(99_i64)) / lit(100_i64))),
+        ("$millennium", |args| Ok((part("year", args)? + lit(999_i64)) / lit(1_000_i64))),
     ];
-    let part = |(name, expand)| Expanded {
-        name,
-        signature: any_of(timestamps().map(|time| vec![time])),
-        returns: |_| DataType::Int64,
-        expand,
+    let part = |(name, expand)| {
+        // A time of day has no year.
+        let is_of_clock = ["hour", "minute", "second"].contains(&name);
+        let of_day = is_of_clock.then_some(DataType::Time64(TimeUnit::Nanosecond));
+        let signature = any_of(timestamps().chain(of_day).map(|time| vec![time]));
+        Expanded { name, signature, returns: |_| DataType::Int64, expand }
     };
     parts.map(part).into()
 }
@@ -61,59 +68,19 @@ fn shapes() -> [Expanded; 1] {
     }]
 }
 
-/// `FLOOR(time TO unit)` and `CEIL(time TO unit)`, as the parser hands them on.
-fn rounded() -> [Expanded; 2] {
-    let signature = || any_of(timestamps().map(|time| vec![time, DataType::Utf8]));
-    [
-        Expanded {
-            name: "$floor",
-            signature: signature(),
-            returns: |arguments| arguments[0].clone(),
-            expand: |args| {
-                let [time, unit] = arguments(args)?;
-                Ok(date_trunc(unit, time))
-            },
-        },
-        Expanded {
-            name: "$ceil",
-            signature: signature(),
-            returns: |arguments| arguments[0].clone(),
-            expand: |args| {
-                let [time, unit] = arguments(args)?;
-                let length = length(quoted(&unit, "CEIL", "day")?)?;
-                let floor = date_trunc(unit, time.clone());
-                when(floor.clone().eq(time.clone()), time).otherwise(floor + length)
-            },
-        },
-    ]
-}
-
-fn length(unit: &str) -> Result<Expr> {
-    const SECOND: i64 = 1_000_000_000;
-    let (months, days, nanos) = match unit {
-        "millisecond" => (0, 0, SECOND / 1_000),
-        "second" => (0, 0, SECOND),
-        "minute" => (0, 0, 60 * SECOND),
-        "hour" => (0, 0, 3_600 * SECOND),
-        "day" => (0, 1, 0),
-        "week" => (0, 7, 0),
-        "month" => (1, 0, 0),
-        "quarter" => (3, 0, 0),
-        "year" => (12, 0, 0),
-        _ => return plan_err!("there is no unit of time {unit}"),
-    };
-    Ok(lit(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))))
-}
-
-/// Seconds, with a precision of 3 milliseconds, since 1970; fractions count.
-fn epochs() -> [Expanded; 1] {
+/// Seconds, with a precision of 3 milliseconds, since 1970; fractions count. Or a text, by a pattern if there is one.
+fn epochs() -> ExpandedByType {
     let number = [DataType::Int64, DataType::Float64];
     let numbers = number.into_iter().flat_map(|kind| [vec![kind.clone()], vec![kind, DataType::Int64]]);
-    [Expanded {
+    let texts = [vec![DataType::Utf8], vec![DataType::Utf8; 2]];
+    ExpandedByType {
         name: "to_timestamp_ltz",
-        signature: any_of(numbers),
+        signature: any_of(numbers.chain(texts)),
         returns: |_| instant(),
-        expand: |mut args| {
+        expand: |mut args, types| {
+            if types[0] == DataType::Utf8 {
+                return Ok(cast(TO_TIMESTAMP.call(args), instant()));
+            }
             let precision = if args.len() > 1 { args.remove(1) } else { lit(3_i64) };
             let [number] = arguments(args)?;
             let millis = match precision {
@@ -128,5 +95,5 @@ fn epochs() -> [Expanded; 1] {
             };
             Ok(cast(cast(millis, DataType::Int64), instant()))
         },
-    }]
+    }
 }

@@ -1,0 +1,180 @@
+//! `CAST(x AS STRING)` as Flink writes it: a time with a space before the clock and with the digits of its precision, `TRUE`, and
+//! numbers with a point as Java has them, `1.5E10`. `VARCHAR(n)` and `CHAR(n)` cut a text off, and `CHAR(n)` fills it up with spaces.
+//!
+//! Casts that somebody has written are turned before types are coerced; those that coercion adds are DataFusion's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TransformedResult;
+use datafusion::common::{DFSchema, Result};
+use datafusion::functions::expr_fn::{left, rpad};
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF, cast as cast_to, lit, try_cast};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::super::casts::{Cast, turn_in, turn_in_plan};
+use super::computed::Computed;
+use crate::parse::Length;
+
+/// What a type's field says of the length of its texts, while a plan is made.
+const VARCHAR: &str = "varchar";
+
+/// The same of one whose texts all have that length.
+const CHAR: &str = "char";
+
+/// The type of texts that are so long.
+pub(crate) fn text_type(field: FieldRef, length: Option<Length>) -> FieldRef {
+    let (key, count) = match length {
+        None => return field,
+        Some(Length::AtMost(count)) => (VARCHAR, count),
+        Some(Length::Exactly(count)) => (CHAR, count),
+    };
+    let metadata = HashMap::from([(key.to_owned(), count.to_string())]);
+    Arc::new(field.as_ref().clone().with_metadata(metadata))
+}
+
+/// Turns the casts to texts that are in a plan.
+#[derive(Debug)]
+pub(crate) struct TextCasts;
+
+impl AnalyzerRule for TextCasts {
+    fn name(&self) -> &str {
+        "text_casts"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        turn_in_plan(plan, in_place_of)
+    }
+}
+
+/// An expression over columns with its casts to texts turned, where none is analysed as a plan.
+pub(crate) fn with_text_casts(expr: Expr, names: &DFSchema) -> Result<Expr> {
+    turn_in(expr, names, in_place_of).data()
+}
+
+fn in_place_of(cast: &Cast<'_>) -> Result<Option<Expr>> {
+    static AS_TEXT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(function()));
+    if *cast.to.data_type() != DataType::Utf8 {
+        return Ok(None);
+    }
+    let is_written = matches!(
+        cast.from,
+        DataType::Timestamp(..) | DataType::Boolean | DataType::Float32 | DataType::Float64
+    );
+    let length = |key: &str| cast.to.metadata().get(key).and_then(|count| count.parse::<i64>().ok());
+    let (at_most, exactly) = (length(VARCHAR), length(CHAR));
+    if !is_written && at_most.is_none() && exactly.is_none() {
+        return Ok(None);
+    }
+    let text = match is_written {
+        true => AS_TEXT.call(vec![cast.expr.clone()]),
+        false if cast.may_fail => try_cast(cast.expr.clone(), DataType::Utf8),
+        false => cast_to(cast.expr.clone(), DataType::Utf8),
+    };
+    Ok(Some(match (at_most, exactly) {
+        (Some(count), _) => left(text, lit(count)),
+        (_, Some(count)) => rpad(vec![text, lit(count), lit(" ")]),
+        _ => text,
+    }))
+}
+
+fn function() -> ScalarUDF {
+    let text = Computed {
+        name: "$text",
+        coerce: |types| Ok(types.to_vec()),
+        returns: |_| DataType::Utf8,
+        call: |args| match args[0].data_type() {
+            DataType::Timestamp(unit, _) => times(&args[0], *unit),
+            DataType::Boolean => {
+                let word = |truth: bool| if truth { "TRUE" } else { "FALSE" };
+                Ok(Arc::new(
+                    args[0].as_boolean().iter().map(|truth| truth.map(word)).collect::<StringArray>(),
+                ))
+            }
+            DataType::Float32 => {
+                let texts = args[0].as_primitive::<Float32Type>().iter();
+                let texts = texts.map(|x| x.map(|x| number(x.into(), &format!("{x:e}"), &x.to_string())));
+                Ok(Arc::new(texts.collect::<StringArray>()))
+            }
+            DataType::Float64 => {
+                let texts = args[0].as_primitive::<Float64Type>().iter();
+                let texts = texts.map(|x| x.map(|x| number(x, &format!("{x:e}"), &x.to_string())));
+                Ok(Arc::new(texts.collect::<StringArray>()))
+            }
+            _ => Ok(cast(&args[0], &DataType::Utf8)?),
+        },
+    };
+    text.function()
+}
+
+/// `2026-03-01 10:00:07.120`: with at least the digits that the unit has, but none that say nothing if these are nine, as that is what a
+/// time has which does not say how many.
+fn times(times: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
+    let least = match unit {
+        TimeUnit::Second | TimeUnit::Nanosecond => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+    };
+    let texts = cast(&cast(times, &DataType::Timestamp(unit, None))?, &DataType::Utf8)?;
+    let with_space = |text: &str| {
+        let mut text = text.replacen('T', " ", 1);
+        let digits = text.rfind('.').map_or(0, |point| text.len() - point - 1);
+        if digits < least {
+            if digits == 0 {
+                text.push('.');
+            }
+            text.extend(std::iter::repeat_n('0', least - digits));
+        }
+        text
+    };
+    let texts = texts.as_string::<i32>().iter().map(|text| text.map(with_space));
+    Ok(Arc::new(texts.collect::<StringArray>()))
+}
+
+/// A number as Java writes it, from how Rust does: with an exponent, and without.
+fn number(x: f64, exponent: &str, plain: &str) -> String {
+    if x.is_nan() {
+        return "NaN".to_owned();
+    }
+    if x.is_infinite() {
+        return if x > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    let with_point = |digits: &str| {
+        if digits.contains('.') { digits.to_owned() } else { format!("{digits}.0") }
+    };
+    if x == 0.0 || (1e-3..1e7).contains(&x.abs()) {
+        return with_point(plain);
+    }
+    let (digits, power) = exponent.split_once('e').unwrap_or((exponent, "0"));
+    format!("{}E{power}", with_point(digits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_java_has_them() {
+        let double = |x: f64| number(x, &format!("{x:e}"), &x.to_string());
+        for (x, text) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (-12.25, "-12.25"),
+            (0.001, "0.001"),
+            (0.00095, "9.5E-4"),
+            (9_999_999.5, "9999999.5"),
+            (1e7, "1.0E7"),
+            (1.5e10, "1.5E10"),
+            (-1e-10, "-1.0E-10"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ] {
+            assert_eq!(double(x), text);
+        }
+    }
+}
