@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
+use headwater_core::StreamName;
 use headwater_plan::statement::{GroupChange, Kind, ShowCreate};
 use headwater_plan::{Entry, Parsed, Statement, parse_one, without_secrets};
 
@@ -26,16 +27,16 @@ impl Inner {
         show: &ShowCreate,
         parsed: &Parsed,
     ) -> Result<SendableRecordBatchStream> {
+        let no_statement =
+            || RunError::Invalid(format!("no statement made '{}': it is the engine's own", show.name.value));
+        if StreamName::new(&show.name.value).is_ok_and(|name| name.is_system()) {
+            return Err(no_statement());
+        }
         let kind = self.kind_of(show, parsed)?;
         let made = self.made(kind, &show.name.value)?;
         let catalog = self.catalog();
         let text = match (made, catalog.get(&show.name.value)) {
-            (None, _) => {
-                return Err(RunError::Invalid(format!(
-                    "no statement made '{}': it is the engine's own",
-                    show.name.value
-                )));
-            }
+            (None, _) => return Err(no_statement()),
             (Some(made), Some(Entry::Stream(stream) | Entry::Table(stream)))
                 if kind.is_some()
                     && (!made.altered.is_empty() || made.created.statement.is_like_another()) =>
