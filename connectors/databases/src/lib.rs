@@ -26,6 +26,7 @@ mod mysql;
 mod postgres;
 mod session;
 mod sink;
+mod statements;
 mod table;
 
 pub use config::{CONNECTORS, JDBC, MYSQL, POSTGRES, add};

@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use headwater_connectors::ConnectorError;
 use headwater_core::{Sequence, ShardId};
 use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
-use sqlx::{Arguments, AssertSqlSafe, Connection, Executor, Row};
+use sqlx::{Arguments, AssertSqlSafe, Row};
 
 use crate::cells::Cells;
-use crate::fault::{self, Fault, fault_of};
+use crate::fault::Fault;
 use crate::kind::{DIGITS_MAX, Kind};
-use crate::session::{Change, Owner, POSITIONS, Question, Session, Spec};
+use crate::session::{Change, Owner, POSITIONS, Question, Session, Spec, positions_of};
+use crate::statements::{Statements, values};
 use crate::table::{Column, Ours, TableName, check, check_key, check_names, quoted};
 
 /// How many rows a statement has at most. A power of two, as are all smaller ones, so that few statements are prepared.
@@ -40,50 +41,33 @@ const STRICT: &str = "SET SESSION sql_mode = CONCAT(@@sql_mode, \
 
 /// A connection to MySQL.
 pub(crate) struct MySql {
-    connection: MySqlConnection,
-    shown: String,
+    statements: Statements<sqlx::MySql>,
     /// How many bytes the server takes in one statement.
     packet: usize,
-    /// The statement before `VALUES`, and after it.
+    /// The statement that writes, before the rows' values and after them.
     write: (String, String),
+    /// The statement that deletes, before the keys' values.
     delete: String,
+    /// The statement that asks, before the keys' values.
+    question: String,
+    /// The table of positions, as statements name it.
     positions: String,
 }
 
 impl MySql {
     pub(crate) fn new(connection: MySqlConnection, shown: String) -> Self {
-        let write = (String::new(), String::new());
-        Self { connection, shown, packet: 1 << 20, write, delete: String::new(), positions: String::new() }
-    }
-
-    async fn execute(&mut self, sql: String, arguments: MySqlArguments) -> Result<u64, Fault> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let done = query.execute(&mut self.connection).await;
-        done.map(|done| done.rows_affected()).map_err(|error| self.fault(error))
-    }
-
-    async fn fetch(&mut self, sql: &str, arguments: MySqlArguments) -> Result<Vec<MySqlRow>, ConnectorError> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let rows = query.fetch_all(&mut self.connection).await;
-        rows.map_err(|error| self.fault(error).whole(&self.shown))
-    }
-
-    /// Runs a statement without arguments, which is not prepared.
-    async fn run(&mut self, sql: &'static str) -> Result<(), ConnectorError> {
-        let done = self.connection.execute(sql).await;
-        done.map(drop).map_err(|error| self.fault(error).whole(&self.shown))
-    }
-
-    fn fault(&self, error: sqlx::Error) -> Fault {
-        fault_of(&self.shown, error, fault::mysql)
-    }
-
-    fn read<T>(&self, read: Result<T, sqlx::Error>) -> Result<T, ConnectorError> {
-        read.map_err(|error| self.fault(error).whole(&self.shown))
+        Self {
+            statements: Statements::new(connection, shown),
+            packet: 1 << 20,
+            write: Default::default(),
+            delete: String::new(),
+            question: String::new(),
+            positions: String::new(),
+        }
     }
 
     async fn columns(&mut self, table: &TableName) -> Result<Vec<Column>, ConnectorError> {
-        let rows = self.fetch(COLUMNS, of(table)).await?;
+        let rows = self.statements.fetch(COLUMNS, of(table)).await?;
         let column = |row: &MySqlRow| {
             let (digits, scale): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
             let type_name: String = row.try_get(1)?;
@@ -97,7 +81,7 @@ impl MySql {
                 type_name,
             })
         };
-        rows.iter().map(|row| self.read(column(row))).collect()
+        rows.iter().map(|row| self.statements.read(column(row))).collect()
     }
 
     async fn create(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
@@ -115,15 +99,14 @@ impl MySql {
             "CREATE TABLE IF NOT EXISTS {table} ({}) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin",
             parts.join(", ")
         );
-        let shown = self.shown.clone();
-        self.execute(sql, MySqlArguments::default()).await.map(drop).map_err(|fault| fault.whole(&shown))
+        self.statements.execute(AssertSqlSafe(sql), MySqlArguments::default()).await.map(drop)
     }
 
     async fn check_engine(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
-        let rows = self.fetch(ENGINE, of(&spec.table)).await?;
+        let rows = self.statements.fetch(ENGINE, of(&spec.table)).await?;
         let Some(row) = rows.first() else { return Ok(()) };
-        let engine: String = self.read(row.try_get(0))?;
-        let transactions: i64 = self.read(row.try_get(1))?;
+        let engine: String = self.statements.read(row.try_get(0))?;
+        let transactions: i64 = self.statements.read(row.try_get(1))?;
         if transactions == 0 {
             let reason = format!("its engine {engine} has no transactions; InnoDB has");
             return Err(ConnectorError::refused(format!("write into table {}", spec.table), reason));
@@ -133,9 +116,9 @@ impl MySql {
 
     async fn unique(&mut self, table: &TableName) -> Result<Vec<Vec<String>>, ConnectorError> {
         let mut unique: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for row in self.fetch(UNIQUE, of(table)).await? {
+        for row in self.statements.fetch(UNIQUE, of(table)).await? {
             let (index, column): (String, Option<String>) =
-                (self.read(row.try_get(0))?, self.read(row.try_get(1))?);
+                (self.statements.read(row.try_get(0))?, self.statements.read(row.try_get(1))?);
             // A part of an index that is an expression has no column.
             unique.entry(index).or_default().push(column.unwrap_or_default());
         }
@@ -158,31 +141,6 @@ impl MySql {
         }
         self.write = (before, after);
         self.positions = spec.table.quoted('`', Some(POSITIONS));
-    }
-
-    /// Sends rows, as many at a time as a statement may have.
-    async fn send(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
-        let count = rows.first().map_or(0, Cells::len);
-        let mut from = 0;
-        while from < count {
-            let len = self.fitting(rows, from, count)?;
-            let mut arguments = MySqlArguments::default();
-            for row in from..from + len {
-                for cells in rows {
-                    add(&mut arguments, cells, row)
-                        .map_err(|error| self.fault(sqlx::Error::Encode(error)))?;
-                }
-            }
-            let one = format!("({})", vec!["?"; rows.len()].join(", "));
-            let values = vec![one; len].join(", ");
-            let sql = match change {
-                Change::Write => format!("{}{values}{}", self.write.0, self.write.1),
-                Change::Delete => format!("{}{values})", self.delete),
-            };
-            self.execute(sql, arguments).await?;
-            from += len;
-        }
-        Ok(())
     }
 
     /// How many rows from `from` on go into one statement.
@@ -211,23 +169,20 @@ impl MySql {
 impl Session for MySql {
     async fn prepare(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
         self.run(STRICT).await?;
-        let packet =
-            self.fetch("SELECT CAST(@@max_allowed_packet AS SIGNED)", MySqlArguments::default()).await?;
+        let packet = self
+            .statements
+            .fetch("SELECT CAST(@@max_allowed_packet AS SIGNED)", MySqlArguments::default())
+            .await?;
         if let Some(row) = packet.first() {
-            self.packet = usize::try_from(self.read(row.try_get::<i64, _>(0))?).unwrap_or(self.packet);
+            self.packet =
+                usize::try_from(self.statements.read(row.try_get::<i64, _>(0))?).unwrap_or(self.packet);
         }
         let mut theirs = self.columns(&spec.table).await?;
         if theirs.is_empty() && spec.create {
             self.create(spec).await?;
             theirs = self.columns(&spec.table).await?;
         }
-        if theirs.is_empty() {
-            let reason = "there is no such table; 'auto.create' = 'true' creates it";
-            return Err(ConnectorError::refused(
-                format!("write into table {} of {}", spec.table, self.shown),
-                reason,
-            ));
-        }
+        spec.check_is_there(&theirs, self.statements.shown())?;
         check(&spec.table.to_string(), &spec.ours, &theirs, fits)?;
         self.check_engine(spec).await?;
         if !spec.key.is_empty() {
@@ -246,18 +201,15 @@ impl Session for MySql {
              ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin",
             self.positions
         );
-        let shown = self.shown.clone();
-        self.execute(sql, MySqlArguments::default()).await.map_err(|fault| fault.whole(&shown))?;
+        self.statements.execute(AssertSqlSafe(sql), MySqlArguments::default()).await?;
         let sql = format!("SELECT shard, next FROM {} WHERE sink = ? AND stream = ?", self.positions);
         let mut wanted = MySqlArguments::default();
         let added = wanted.add(owner.sink.clone()).and_then(|()| wanted.add(owner.created));
-        self.read(added.map_err(sqlx::Error::Encode))?;
-        let rows = self.fetch(&sql, wanted).await?;
-        let place = |row: &MySqlRow| -> Result<_, sqlx::Error> {
-            let (shard, next): (i32, i64) = (row.try_get(0)?, row.try_get(1)?);
-            Ok((ShardId(shard.cast_unsigned()), Sequence(next.cast_unsigned())))
-        };
-        rows.iter().map(|row| self.read(place(row))).collect()
+        self.statements.read(added.map_err(sqlx::Error::Encode))?;
+        let rows = self.statements.fetch(AssertSqlSafe(sql), wanted).await?;
+        let shards = self.statements.read(values(&rows, 0))?;
+        let next = self.statements.read(values(&rows, 1))?;
+        Ok(positions_of(shards, next))
     }
 
     async fn begin(&mut self) -> Result<(), ConnectorError> {
@@ -285,68 +237,75 @@ impl Session for MySql {
             .and_then(|()| arguments.add(owner.created))
             .and_then(|()| arguments.add(shard.0.cast_signed()))
             .and_then(|()| from.map_or(Ok(()), |from| arguments.add(from.0.cast_signed())));
-        self.read(added.map_err(sqlx::Error::Encode))?;
-        let shown = self.shown.clone();
-        let moved = self.execute(sql, arguments).await.map_err(|fault| fault.whole(&shown))?;
+        self.statements.read(added.map_err(sqlx::Error::Encode))?;
+        let moved = self.statements.execute(AssertSqlSafe(sql), arguments).await?;
         Ok(moved == 1)
     }
 
-    async fn change(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
-        self.run("SAVEPOINT headwater").await?;
-        match self.send(change, rows).await {
-            Ok(()) => Ok(self.run("RELEASE SAVEPOINT headwater").await?),
-            Err(Fault::Row(reason)) => {
-                self.run("ROLLBACK TO SAVEPOINT headwater").await?;
-                Err(Fault::Row(reason))
-            }
-            Err(error) => Err(error),
-        }
+    async fn run(&mut self, sql: &'static str) -> Result<(), ConnectorError> {
+        self.statements.run(sql).await
     }
 
-    async fn commit(&mut self) -> Result<(), ConnectorError> {
-        self.run("COMMIT").await
+    async fn send(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
+        let count = rows.first().map_or(0, Cells::len);
+        let mut from = 0;
+        while from < count {
+            let len = self.fitting(rows, from, count)?;
+            let mut arguments = MySqlArguments::default();
+            for row in from..from + len {
+                for cells in rows {
+                    add(&mut arguments, cells, row)
+                        .map_err(|error| self.statements.fault(sqlx::Error::Encode(error)))?;
+                }
+            }
+            let one = format!("({})", vec!["?"; rows.len()].join(", "));
+            let values = vec![one; len].join(", ");
+            let sql = match change {
+                Change::Write => format!("{}{values}{}", self.write.0, self.write.1),
+                Change::Delete => format!("{}{values})", self.delete),
+            };
+            self.statements.write(AssertSqlSafe(sql), arguments).await?;
+            from += len;
+        }
+        Ok(())
     }
 
     async fn prepare_question(&mut self, question: &Question) -> Result<(), ConnectorError> {
         let theirs = self.columns(&question.table).await?;
-        if theirs.is_empty() {
-            let what = format!("read table {} of {}", question.table, self.shown);
-            return Err(ConnectorError::refused(what, "there is no such table"));
-        }
+        question.check_is_there(&theirs, self.statements.shown())?;
         check_names(&question.table.to_string(), &question.columns, &theirs)?;
         let wanted: Vec<_> =
             question.columns.iter().map(|our| read_as(&quoted(&our.name, '`'), our.kind)).collect();
         let table = question.table.quoted('`', None);
         let keys = names(question.keys.iter().map(|our| &our.name));
-        self.write.0 = format!("SELECT {} FROM {table} WHERE ({keys}) IN (", wanted.join(", "));
+        self.question = format!("SELECT {} FROM {table} WHERE ({keys}) IN (", wanted.join(", "));
         Ok(())
     }
 
     async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, Fault> {
         let count = keys.first().map_or(0, Cells::len);
         let (mut from, mut rows) = (0, Vec::new());
-        let shown = self.shown.clone();
         while from < count {
-            let len = self.fitting(keys, from, count).map_err(|fault| fault.whole(&shown))?;
+            let fitting = self.fitting(keys, from, count);
+            let len = fitting.map_err(|fault| fault.whole(self.statements.shown()))?;
             let mut arguments = MySqlArguments::default();
             for row in from..from + len {
                 for cells in keys {
-                    self.read(add(&mut arguments, cells, row).map_err(sqlx::Error::Encode))?;
+                    self.statements.read(add(&mut arguments, cells, row).map_err(sqlx::Error::Encode))?;
                 }
             }
             let one = format!("({})", vec!["?"; keys.len()].join(", "));
-            let sql = format!("{}{})", self.write.0, vec![one; len].join(", "));
-            rows.extend(self.fetch(&sql, arguments).await?);
+            let sql = format!("{}{})", self.question, vec![one; len].join(", "));
+            rows.extend(self.statements.fetch(AssertSqlSafe(sql), arguments).await?);
             from += len;
         }
         let columns = question.columns.iter().enumerate();
-        let columns = columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind)));
+        let columns = columns.map(|(nth, our)| self.statements.read(cells_of(&rows, nth, our.kind)));
         Ok(columns.collect::<Result<_, _>>()?)
     }
 
     async fn close(self: Box<Self>) {
-        // Whoever closes does not care whether the other side hears of it.
-        let _ = self.connection.close().await;
+        self.statements.close().await;
     }
 }
 
@@ -395,26 +354,16 @@ fn read_as(column: &str, kind: Kind) -> String {
 fn cells_of(rows: &[MySqlRow], nth: usize, kind: Kind) -> Result<Cells, sqlx::Error> {
     Ok(match kind {
         Kind::Bool => {
-            let truth = |row: &MySqlRow| {
-                row.try_get::<Option<i64>, _>(nth).map(|value| value.map(|value| value != 0))
-            };
-            Cells::Bool(rows.iter().map(truth).collect::<Result<_, _>>()?)
+            let numbers: Vec<Option<i64>> = values(rows, nth)?;
+            Cells::Bool(numbers.into_iter().map(|number| number.map(|number| number != 0)).collect())
         }
-        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => {
-            Cells::Text(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
-        }
-        Kind::Int(_) | Kind::Unsigned(_) => {
-            Cells::Int(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
-        }
-        Kind::Float | Kind::Double => {
-            Cells::Double(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
-        }
-        Kind::Bytes => Cells::Bytes(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Date => Cells::Date(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Time => Cells::Time(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Moment(_) | Kind::Instant(_) => {
-            Cells::Moment(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
-        }
+        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => Cells::Text(values(rows, nth)?),
+        Kind::Int(_) | Kind::Unsigned(_) => Cells::Int(values(rows, nth)?),
+        Kind::Float | Kind::Double => Cells::Double(values(rows, nth)?),
+        Kind::Bytes => Cells::Bytes(values(rows, nth)?),
+        Kind::Date => Cells::Date(values(rows, nth)?),
+        Kind::Time => Cells::Time(values(rows, nth)?),
+        Kind::Moment(_) | Kind::Instant(_) => Cells::Moment(values(rows, nth)?),
     })
 }
 

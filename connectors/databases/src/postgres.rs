@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use headwater_connectors::ConnectorError;
 use headwater_core::{Sequence, ShardId};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::{Arguments, AssertSqlSafe, Connection, Executor, Row};
+use sqlx::{Arguments, AssertSqlSafe, Row};
 
 use crate::cells::Cells;
-use crate::fault::{self, Fault, fault_of};
+use crate::fault::Fault;
 use crate::kind::{DIGITS_MAX, Kind};
-use crate::session::{Change, Owner, POSITIONS, Question, Session, Spec};
+use crate::session::{Change, Owner, POSITIONS, Question, Session, Spec, positions_of};
+use crate::statements::{Statements, values};
 use crate::table::{Column, Ours, TableName, check, check_key, check_names, quoted};
 
 const COLUMNS: &str = "SELECT a.attname::text, COALESCE(b.typname, t.typname)::text, \
@@ -29,46 +30,27 @@ const UNIQUE: &str = "SELECT ARRAY(SELECT a.attname::text FROM pg_attribute a \
 
 /// A connection to PostgreSQL.
 pub(crate) struct Postgres {
-    connection: PgConnection,
-    shown: String,
+    statements: Statements<sqlx::Postgres>,
     write: Arc<str>,
     delete: Arc<str>,
+    question: Arc<str>,
+    /// The table of positions, as statements name it.
     positions: String,
 }
 
 impl Postgres {
     pub(crate) fn new(connection: PgConnection, shown: String) -> Self {
-        Self { connection, shown, write: "".into(), delete: "".into(), positions: String::new() }
-    }
-
-    async fn execute(&mut self, sql: String, arguments: PgArguments) -> Result<u64, Fault> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let done = query.execute(&mut self.connection).await;
-        done.map(|done| done.rows_affected()).map_err(|error| self.fault(error))
-    }
-
-    async fn fetch(&mut self, sql: String, arguments: PgArguments) -> Result<Vec<PgRow>, ConnectorError> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let rows = query.fetch_all(&mut self.connection).await;
-        rows.map_err(|error| self.fault(error).whole(&self.shown))
-    }
-
-    /// Runs a statement without arguments, which is not prepared.
-    async fn run(&mut self, sql: &'static str) -> Result<(), ConnectorError> {
-        let done = self.connection.execute(sql).await;
-        done.map(drop).map_err(|error| self.fault(error).whole(&self.shown))
-    }
-
-    fn fault(&self, error: sqlx::Error) -> Fault {
-        fault_of(&self.shown, error, fault::postgres)
-    }
-
-    fn read<T>(&self, read: Result<T, sqlx::Error>) -> Result<T, ConnectorError> {
-        read.map_err(|error| self.fault(error).whole(&self.shown))
+        Self {
+            statements: Statements::new(connection, shown),
+            write: "".into(),
+            delete: "".into(),
+            question: "".into(),
+            positions: String::new(),
+        }
     }
 
     async fn columns(&mut self, table: &TableName) -> Result<Vec<(Column, String)>, ConnectorError> {
-        let rows = self.fetch(COLUMNS.to_owned(), arguments([table.quoted('"', None)])).await?;
+        let rows = self.statements.fetch(COLUMNS, arguments([table.quoted('"', None)])).await?;
         let column = |row: &PgRow| {
             let type_name: String = row.try_get(1)?;
             let modifier: i32 = row.try_get(5)?;
@@ -85,7 +67,7 @@ impl Postgres {
             };
             Ok((column, row.try_get(3)?))
         };
-        rows.iter().map(|row| self.read(column(row))).collect()
+        rows.iter().map(|row| self.statements.read(column(row))).collect()
     }
 
     async fn create(&mut self, spec: &Spec) -> Result<(), ConnectorError> {
@@ -104,10 +86,9 @@ impl Postgres {
 
     /// Two who create the same table at once are told apart by an error about the catalog's own keys.
     async fn create_once(&mut self, sql: String) -> Result<(), ConnectorError> {
-        let shown = self.shown.clone();
-        match self.execute(sql, PgArguments::default()).await {
+        match self.statements.write(AssertSqlSafe(sql), PgArguments::default()).await {
             Ok(_) => Ok(()),
-            Err(Fault::Row(reason)) => Err(ConnectorError::outage(shown, reason)),
+            Err(Fault::Row(reason)) => Err(ConnectorError::outage(self.statements.shown(), reason)),
             Err(Fault::Connector(error)) => Err(error),
         }
     }
@@ -160,20 +141,13 @@ impl Session for Postgres {
             self.create(spec).await?;
             theirs = self.columns(&spec.table).await?;
         }
-        if theirs.is_empty() {
-            let reason = "there is no such table; 'auto.create' = 'true' creates it";
-            return Err(ConnectorError::refused(
-                format!("write into table {} of {}", spec.table, self.shown),
-                reason,
-            ));
-        }
-        let table = spec.table.to_string();
         let columns: Vec<Column> = theirs.iter().map(|(column, _)| column.clone()).collect();
+        spec.check_is_there(&columns, self.statements.shown())?;
+        let table = spec.table.to_string();
         check(&table, &spec.ours, &columns, fits)?;
         if !spec.key.is_empty() {
-            let rows = self.fetch(UNIQUE.to_owned(), arguments([spec.table.quoted('"', None)])).await?;
-            let unique = rows.iter().map(|row| self.read(row.try_get::<Vec<String>, _>(0)));
-            let unique: Vec<Vec<String>> = unique.collect::<Result<_, _>>()?;
+            let rows = self.statements.fetch(UNIQUE, arguments([spec.table.quoted('"', None)])).await?;
+            let unique: Vec<Vec<String>> = self.statements.read(values(&rows, 0))?;
             // ON CONFLICT names the key, so that other unique columns only make rows be refused.
             check_key(&table, &spec.key, &spec.ours, &unique, false)?;
         }
@@ -183,9 +157,9 @@ impl Session for Postgres {
 
     async fn positions(&mut self, owner: &Owner) -> Result<BTreeMap<ShardId, Sequence>, ConnectorError> {
         let there =
-            self.fetch("SELECT to_regclass($1) IS NOT NULL".into(), arguments([self.positions.clone()]));
+            self.statements.fetch("SELECT to_regclass($1) IS NOT NULL", arguments([self.positions.clone()]));
         let there = there.await?;
-        let there = there.first().map(|row| self.read(row.try_get::<bool, _>(0))).transpose()?;
+        let there = there.first().map(|row| self.statements.read(row.try_get::<bool, _>(0))).transpose()?;
         if there != Some(true) {
             let sql = format!(
                 "CREATE TABLE IF NOT EXISTS {} (sink text NOT NULL, stream bigint NOT NULL, shard integer NOT NULL, \
@@ -196,13 +170,11 @@ impl Session for Postgres {
         }
         let sql = format!("SELECT shard, next FROM {} WHERE sink = $1 AND stream = $2", self.positions);
         let mut wanted = arguments([owner.sink.clone()]);
-        self.read(wanted.add(owner.created).map_err(sqlx::Error::Encode))?;
-        let rows = self.fetch(sql, wanted).await?;
-        let place = |row: &PgRow| -> Result<_, sqlx::Error> {
-            let (shard, next): (i32, i64) = (row.try_get(0)?, row.try_get(1)?);
-            Ok((ShardId(shard.cast_unsigned()), Sequence(next.cast_unsigned())))
-        };
-        rows.iter().map(|row| self.read(place(row))).collect()
+        self.statements.read(wanted.add(owner.created).map_err(sqlx::Error::Encode))?;
+        let rows = self.statements.fetch(AssertSqlSafe(sql), wanted).await?;
+        let shards = self.statements.read(values(&rows, 0))?;
+        let next = self.statements.read(values(&rows, 1))?;
+        Ok(positions_of(shards, next))
     }
 
     async fn begin(&mut self) -> Result<(), ConnectorError> {
@@ -232,45 +204,31 @@ impl Session for Postgres {
             .add(owner.created)
             .and_then(|()| arguments.add(shard.0.cast_signed()))
             .and_then(|()| numbers.try_for_each(|number| arguments.add(number)));
-        self.read(added.map_err(sqlx::Error::Encode))?;
-        let shown = self.shown.clone();
-        let moved = self.execute(sql, arguments).await.map_err(|fault| fault.whole(&shown))?;
+        self.statements.read(added.map_err(sqlx::Error::Encode))?;
+        let moved = self.statements.execute(AssertSqlSafe(sql), arguments).await?;
         Ok(moved == 1)
     }
 
-    async fn change(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
+    async fn run(&mut self, sql: &'static str) -> Result<(), ConnectorError> {
+        self.statements.run(sql).await
+    }
+
+    async fn send(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
         let sql = match change {
             Change::Write => Arc::clone(&self.write),
             Change::Delete => Arc::clone(&self.delete),
         };
         let mut arguments = PgArguments::default();
         for cells in rows {
-            add(&mut arguments, cells).map_err(|error| self.fault(sqlx::Error::Encode(error)))?;
+            add(&mut arguments, cells).map_err(|error| self.statements.fault(sqlx::Error::Encode(error)))?;
         }
-        self.run("SAVEPOINT headwater").await?;
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let done = query.execute(&mut self.connection).await.map_err(|error| self.fault(error));
-        match done {
-            Ok(_) => Ok(self.run("RELEASE SAVEPOINT headwater").await?),
-            Err(Fault::Row(reason)) => {
-                self.run("ROLLBACK TO SAVEPOINT headwater").await?;
-                Err(Fault::Row(reason))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn commit(&mut self) -> Result<(), ConnectorError> {
-        self.run("COMMIT").await
+        self.statements.write(AssertSqlSafe(sql), arguments).await.map(drop)
     }
 
     async fn prepare_question(&mut self, question: &Question) -> Result<(), ConnectorError> {
         let theirs = self.columns(&question.table).await?;
-        if theirs.is_empty() {
-            let what = format!("read table {} of {}", question.table, self.shown);
-            return Err(ConnectorError::refused(what, "there is no such table"));
-        }
         let columns: Vec<Column> = theirs.iter().map(|(column, _)| column.clone()).collect();
+        question.check_is_there(&columns, self.statements.shown())?;
         check_names(&question.table.to_string(), &question.columns, &columns)?;
         let wanted =
             question.columns.iter().map(|our| format!("t.{}{}", quoted(&our.name, '"'), read_as(our.kind)));
@@ -292,30 +250,28 @@ impl Session for Postgres {
             join(&mut { columns }, ", "),
             join(&mut { same }, " AND "),
         );
-        self.write = sql.into();
+        self.question = sql.into();
         Ok(())
     }
 
     async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, Fault> {
         let mut arguments = PgArguments::default();
         for cells in keys {
-            self.read(add(&mut arguments, cells).map_err(sqlx::Error::Encode))?;
+            self.statements.read(add(&mut arguments, cells).map_err(sqlx::Error::Encode))?;
         }
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(&self.write)), arguments);
-        let rows = query.fetch_all(&mut self.connection).await;
-        let rows = rows.map_err(|error| match &error {
-            sqlx::Error::Database(said) if is_about_a_text(&**said) => self.fault(error),
+        let sql = AssertSqlSafe(Arc::clone(&self.question));
+        let rows = self.statements.try_fetch(sql, arguments).await.map_err(|error| match &error {
+            sqlx::Error::Database(said) if is_about_a_text(&**said) => self.statements.fault(error),
             // What else is wrong with values is wrong with those of the table.
-            _ => self.fault(error).whole(&self.shown).into(),
+            _ => self.statements.fault(error).whole(self.statements.shown()).into(),
         })?;
         let columns = question.columns.iter().enumerate();
-        let columns = columns.map(|(nth, our)| self.read(cells_of(&rows, nth, our.kind)));
+        let columns = columns.map(|(nth, our)| self.statements.read(cells_of(&rows, nth, our.kind)));
         Ok(columns.collect::<Result<_, _>>()?)
     }
 
     async fn close(self: Box<Self>) {
-        // Whoever closes does not care whether the other side hears of it.
-        let _ = self.connection.close().await;
+        self.statements.close().await;
     }
 }
 
@@ -388,22 +344,16 @@ fn read_as(kind: Kind) -> String {
 /// A column of what was answered.
 fn cells_of(rows: &[PgRow], nth: usize, kind: Kind) -> Result<Cells, sqlx::Error> {
     Ok(match kind {
-        Kind::Bool => Cells::Bool(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => {
-            Cells::Text(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
-        }
-        Kind::Int(_) | Kind::Unsigned(_) => {
-            Cells::Int(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
-        }
-        Kind::Float => Cells::Float(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Double => Cells::Double(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Bytes => Cells::Bytes(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Date => Cells::Date(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Time => Cells::Time(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Moment(_) => Cells::Moment(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?),
-        Kind::Instant(_) => {
-            Cells::Instant(rows.iter().map(|row| row.try_get(nth)).collect::<Result<_, _>>()?)
-        }
+        Kind::Bool => Cells::Bool(values(rows, nth)?),
+        Kind::Unsigned(64) | Kind::Decimal(..) | Kind::Text | Kind::Json => Cells::Text(values(rows, nth)?),
+        Kind::Int(_) | Kind::Unsigned(_) => Cells::Int(values(rows, nth)?),
+        Kind::Float => Cells::Float(values(rows, nth)?),
+        Kind::Double => Cells::Double(values(rows, nth)?),
+        Kind::Bytes => Cells::Bytes(values(rows, nth)?),
+        Kind::Date => Cells::Date(values(rows, nth)?),
+        Kind::Time => Cells::Time(values(rows, nth)?),
+        Kind::Moment(_) => Cells::Moment(values(rows, nth)?),
+        Kind::Instant(_) => Cells::Instant(values(rows, nth)?),
     })
 }
 

@@ -8,7 +8,7 @@ use headwater_core::{Sequence, ShardId};
 
 use crate::cells::Cells;
 use crate::fault::Fault;
-use crate::table::{Ours, TableName};
+use crate::table::{Column, Ours, TableName};
 
 /// The table in which sinks keep where they stand, beside the tables that they write.
 pub(crate) const POSITIONS: &str = "headwater_positions";
@@ -25,6 +25,17 @@ pub(crate) struct Spec {
     pub(crate) create: bool,
 }
 
+impl Spec {
+    /// Refuses a table without columns, which is one that is not there, of the database `shown`.
+    pub(crate) fn check_is_there(&self, theirs: &[Column], shown: &str) -> Result<(), ConnectorError> {
+        if !theirs.is_empty() {
+            return Ok(());
+        }
+        let reason = "there is no such table; 'auto.create' = 'true' creates it";
+        Err(ConnectorError::refused(format!("write into table {} of {shown}", self.table), reason))
+    }
+}
+
 /// What is asked of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
@@ -33,6 +44,17 @@ pub(crate) struct Question {
     pub(crate) columns: Vec<Ours>,
     /// The columns by which rows are asked for, and as what their values are sent.
     pub(crate) keys: Vec<Ours>,
+}
+
+impl Question {
+    /// Refuses a table without columns, which is one that is not there, of the database `shown`.
+    pub(crate) fn check_is_there(&self, theirs: &[Column], shown: &str) -> Result<(), ConnectorError> {
+        if !theirs.is_empty() {
+            return Ok(());
+        }
+        let what = format!("read table {} of {shown}", self.table);
+        Err(ConnectorError::refused(what, "there is no such table"))
+    }
 }
 
 /// Whose position it is: a table's name and when its stream was created, which no other has, of whatever log.
@@ -72,11 +94,30 @@ pub(crate) trait Session: Send + Sync {
         to: Sequence,
     ) -> Result<bool, ConnectorError>;
 
-    /// Writes or deletes rows, all or none of them.
-    async fn change(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault>;
+    /// Runs a statement without arguments, whose answer nobody wants.
+    async fn run(&mut self, sql: &'static str) -> Result<(), ConnectorError>;
+
+    /// Sends rows to be written or deleted. After a row's fault some of the others may have been.
+    async fn send(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault>;
+
+    /// Writes or deletes rows, all or none of them. A row's fault leaves the transaction as it was before.
+    async fn change(&mut self, change: Change, rows: &[Cells]) -> Result<(), Fault> {
+        self.run("SAVEPOINT headwater").await?;
+        match self.send(change, rows).await {
+            Ok(()) => Ok(self.run("RELEASE SAVEPOINT headwater").await?),
+            Err(Fault::Row(reason)) => {
+                self.run("ROLLBACK TO SAVEPOINT headwater").await?;
+                Err(Fault::Row(reason))
+            }
+            // The connection is of no use any more, and the transaction goes with it.
+            Err(error) => Err(error),
+        }
+    }
 
     /// Commits the transaction. An error may mean either.
-    async fn commit(&mut self) -> Result<(), ConnectorError>;
+    async fn commit(&mut self) -> Result<(), ConnectorError> {
+        self.run("COMMIT").await
+    }
 
     /// Looks at a table that is to be asked, and checks that it has the columns.
     async fn prepare_question(&mut self, question: &Question) -> Result<(), ConnectorError>;
@@ -87,4 +128,10 @@ pub(crate) trait Session: Send + Sync {
 
     /// Closes the connection.
     async fn close(self: Box<Self>);
+}
+
+/// Positions by shard, from the columns in which they are kept as integers with a sign, as PostgreSQL has no others.
+pub(crate) fn positions_of(shards: Vec<i32>, next: Vec<i64>) -> BTreeMap<ShardId, Sequence> {
+    let shards = shards.into_iter().map(|shard| ShardId(shard.cast_unsigned()));
+    shards.zip(next.into_iter().map(|next| Sequence(next.cast_unsigned()))).collect()
 }
