@@ -96,7 +96,7 @@ async fn there_and_back_with(place: &[(&str, &str)], port: u16) {
 async fn topics_become_streams_and_streams_topics() {
     let _one = ONE_ROUTER.lock().await;
     let (running, port) = router().await;
-    set_router(running.router());
+    set_router(running.service());
     there_and_back(None, port).await;
     there_and_back(Some(&format!("ws://127.0.0.1:{port}/")), port).await;
     there_and_back(Some(&format!("rs://127.0.0.1:{port}")), port).await;
@@ -182,7 +182,7 @@ async fn a_source_that_stops_has_recorded_what_it_received() {
     const EVENTS: usize = 30_000;
     for router_stops_first in [false, true] {
         let (running, port) = router().await;
-        set_router(running.router());
+        set_router(running.service());
         let lab = Lab::new();
         let source = lab.start_source("readings", &[("realm", "realm1"), ("topic", "com.t")]);
         lab.until(|| source.status().state == State::Running, "the source runs").await;
@@ -209,7 +209,7 @@ async fn who_publishes_hears_whether_the_row_is_in_the_log() {
     let _one = ONE_ROUTER.lock().await;
     const EVENTS: usize = 20;
     let (running, port) = router().await;
-    set_router(running.router());
+    set_router(running.service());
     let lab = Lab::new();
     let options = [("realm", "realm1"), ("topic", "com.sure")];
     let source = lab.start_source("readings", &options);
@@ -442,7 +442,7 @@ async fn a_private_authority_is_trusted_and_a_certificate_is_shown() {
     };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&tls)).await.unwrap();
     let secure = listener.address().unwrap().port();
-    let secured = listener.serve(Arc::clone(running.router()));
+    let secured = listener.serve(Arc::clone(running.service()));
     let urls = [format!("wss://127.0.0.1:{secure}/"), format!("rss://127.0.0.1:{secure}")];
     there_and_back_over_tls(&keys, urls, port).await;
     secured.stop().await;

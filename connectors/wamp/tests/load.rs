@@ -44,7 +44,7 @@ async fn ten_thousand_idle_sessions_fit() {
         return idle_clients(port.parse().unwrap()).await;
     }
     let (running, port) = router(MailboxOptions::default()).await;
-    let realm = running.router().realm("realm1").unwrap().clone();
+    let realm = running.service().realm("realm1").unwrap().clone();
     let sessions = || realm.with(|realm| realm.session_count());
     let mut publisher = Peer::join(port).await;
     let before = resident();

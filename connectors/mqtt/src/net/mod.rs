@@ -1,8 +1,10 @@
 //! The network: a port for clients of all versions, over TCP or WebSocket, with TLS or without; and the way to brokers elsewhere.
 
-mod listener;
 mod pump;
+mod service;
 mod websocket;
 
-pub use headwater_net::{ClientTls, ServerTls};
-pub use listener::{Listener, Running};
+pub use headwater_net::{ClientTls, Listener, ServerTls};
+
+/// A broker that is served on a port.
+pub type Running = headwater_net::Running<crate::broker::Broker>;

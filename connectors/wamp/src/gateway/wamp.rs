@@ -42,7 +42,7 @@ impl WampGateway {
 
     /// The router, once started.
     pub fn router(&self) -> Option<&Arc<Router>> {
-        self.running.as_ref().map(Running::router)
+        self.running.as_ref().map(Running::service)
     }
 
     /// The procedures that whoever runs the router is to offer, by realm.

@@ -1,13 +1,15 @@
 //! Transports: WebSocket and RawSocket, on one port, with TLS or without.
 
-mod listener;
 mod pump;
 mod rawsocket;
+mod service;
 mod transport;
 mod websocket;
 
-pub use headwater_net::ServerTls;
-pub use listener::{Listener, Running};
+pub use headwater_net::{Listener, ServerTls};
 pub(crate) use rawsocket::{RawSocket, answer_handshake as rawsocket_hello};
 pub(crate) use transport::{Incoming, Transport};
 pub(crate) use websocket::{Subprotocol, WebSocket, request as request_websocket};
+
+/// A router that is served on a port.
+pub type Running = headwater_net::Running<crate::router::Router>;
