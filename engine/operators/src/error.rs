@@ -106,4 +106,9 @@ impl OperatorError {
     pub(crate) fn bad_checkpoint(operator: &str, reason: impl Into<String>) -> Self {
         Self::BadCheckpoint { operator: operator.to_owned(), reason: reason.into() }
     }
+
+    /// Entries of a table that the operator's state does not have.
+    pub(crate) fn no_state_table(operator: &str, table: &str) -> Self {
+        Self::bad_checkpoint(operator, format!("there is no table {table:?}"))
+    }
 }

@@ -414,8 +414,7 @@ impl Operator for GroupOperator {
             return Ok(());
         }
         if entries.table != "groups" {
-            let reason = format!("there is no table {:?}", entries.table);
-            return Err(OperatorError::bad_checkpoint(self.name, reason));
+            return Err(OperatorError::no_state_table(self.name, &entries.table));
         }
         self.restore_groups(entries)
     }

@@ -308,8 +308,7 @@ impl Operator for AlarmOperator {
             return Ok(());
         }
         if entries.table != "alarms" {
-            let reason = format!("there is no table {:?}", entries.table);
-            return Err(OperatorError::bad_checkpoint(NAME, reason));
+            return Err(OperatorError::no_state_table(NAME, &entries.table));
         }
         let mut ids = Vec::new();
         let all = saved::read::<Saved>(NAME, entries)?;

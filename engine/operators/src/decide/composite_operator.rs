@@ -200,7 +200,7 @@ impl Operator for CompositeOperator {
                     self.alarms.insert(name, states);
                 }
             }
-            other => return Err(OperatorError::bad_checkpoint(NAME, format!("there is no table {other:?}"))),
+            other => return Err(OperatorError::no_state_table(NAME, other)),
         }
         Ok(())
     }

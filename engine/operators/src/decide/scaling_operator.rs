@@ -257,7 +257,7 @@ impl Operator for ScalingOperator {
                     self.policies = saved.policies;
                 }
             }
-            other => return Err(OperatorError::bad_checkpoint(NAME, format!("there is no table {other:?}"))),
+            other => return Err(OperatorError::no_state_table(NAME, other)),
         }
         Ok(())
     }

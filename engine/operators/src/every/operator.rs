@@ -184,9 +184,7 @@ impl Operator for EveryOperator {
                 }
                 Ok(())
             }
-            (other, _) => {
-                Err(OperatorError::bad_checkpoint(self.name, format!("there is no table {other:?}")))
-            }
+            (other, _) => Err(OperatorError::no_state_table(self.name, other)),
         }
     }
 

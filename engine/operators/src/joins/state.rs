@@ -92,8 +92,7 @@ impl JoinOperator {
             return Ok(());
         }
         let Some(side) = TABLES.iter().position(|table| *table == entries.table) else {
-            let reason = format!("there is no table {:?}", entries.table);
-            return Err(OperatorError::bad_checkpoint(self.name, reason));
+            return Err(OperatorError::no_state_table(self.name, &entries.table));
         };
         let mut known = self.restoring.take().unwrap_or_default();
         let named = |column: usize| entries.rows.column(column);

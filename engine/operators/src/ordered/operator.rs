@@ -15,12 +15,12 @@ use super::spec::{OrderedKind, OrderedWindows};
 use super::state::Restoring;
 use super::sums::{Settled, Sums};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
-use crate::error::{OperatorError, Result};
+use crate::error::Result;
 use crate::groups::KeyTable;
 use crate::held::{self, Arrivals};
 use crate::line::Line;
 use crate::uncomputed::mask_or_null;
-use crate::windows::{MILLISECOND, Sorting, Times, key_columns, slots, window_column};
+use crate::windows::{MILLISECOND, Sorting, Times, key_columns, refuse_weights, slots, window_column};
 
 /// A row that waits for the watermark has no position yet.
 pub(super) const WAITING: i64 = -1;
@@ -272,10 +272,7 @@ impl Operator for OrderedOperator {
         if rows.is_empty() {
             return Ok(());
         }
-        if rows.weights.is_some() {
-            let reason = "rows came with weights, from an input that only ever adds each once";
-            return Err(OperatorError::unsupported(self.name, reason));
-        }
+        refuse_weights(&rows, self.name)?;
         let columns = key_columns(&rows.batch, &self.what.partition);
         let keys = self.intern(&columns, rows.len())?;
         let times = Times::new(rows.batch.column(self.what.time), self.name)?;

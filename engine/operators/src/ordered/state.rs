@@ -100,10 +100,7 @@ impl OrderedOperator {
             }
             (PARTITIONS, StateChange::Put) => return self.put_partitions(&entries.rows),
             (SLICES, StateChange::Put) => return self.put_slices(&entries.rows),
-            (other, _) => {
-                let reason = format!("there is no table {other:?}");
-                return Err(OperatorError::bad_checkpoint(self.name, reason));
-            }
+            (other, _) => return Err(OperatorError::no_state_table(self.name, other)),
         }
         Ok(())
     }

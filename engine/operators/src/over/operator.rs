@@ -21,7 +21,7 @@ use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
 use crate::held::Arrivals;
 use crate::line::Line;
-use crate::windows::{Sorting, Times, key_columns, slots};
+use crate::windows::{Sorting, Times, key_columns, refuse_weights, slots};
 
 const VACANT_MIN: usize = 1024;
 
@@ -416,10 +416,7 @@ impl Operator for OverOperator {
         if rows.is_empty() {
             return Ok(());
         }
-        if rows.weights.is_some() {
-            let reason = "rows came with weights, from an input that only ever adds each once";
-            return Err(OperatorError::unsupported(self.name, reason));
-        }
+        refuse_weights(&rows, self.name)?;
         let columns = key_columns(&rows.batch, &self.what.partition);
         let partitions = self.intern(&columns, rows.len())?;
         let times = Times::new(rows.batch.column(self.what.time), self.name)?;

@@ -122,10 +122,7 @@ impl OverOperator {
                     aggregates.set.clear(&numbers);
                 }
             }
-            (other, _) => {
-                let reason = format!("there is no table {other:?}");
-                return Err(OperatorError::bad_checkpoint(self.name, reason));
-            }
+            (other, _) => return Err(OperatorError::no_state_table(self.name, other)),
         }
         Ok(())
     }

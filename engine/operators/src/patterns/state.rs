@@ -180,7 +180,7 @@ impl MatchOperator {
             }
             ("rows", change) => self.read_rows(&entries.rows, change),
             ("partitions", change) => self.read_partitions(&entries.rows, change),
-            (other, _) => Err(OperatorError::bad_checkpoint(NAME, format!("there is no table {other:?}"))),
+            (other, _) => Err(OperatorError::no_state_table(NAME, other)),
         }
     }
 

@@ -72,8 +72,7 @@ impl TopNOperator {
             return Ok(());
         }
         if entries.table != TABLE {
-            let reason = format!("there is no table {:?}", entries.table);
-            return Err(OperatorError::bad_checkpoint(self.name, reason));
+            return Err(OperatorError::no_state_table(self.name, &entries.table));
         }
         if entries.change == StateChange::Delete {
             let rows = RecordBatch::try_new(Arc::clone(&self.what.input), entries.rows.columns().to_vec())?;

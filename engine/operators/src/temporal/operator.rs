@@ -15,12 +15,12 @@ use super::spec::TemporalJoin;
 use super::state::Restoring;
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::closing::Ends;
-use crate::error::{OperatorError, Result};
+use crate::error::Result;
 use crate::groups::KeyTable;
 use crate::held::{Arrivals, Store};
 use crate::line::Line;
 use crate::uncomputed::mask_or_null;
-use crate::windows::{Sorting, Times, key_columns, slots};
+use crate::windows::{Sorting, Times, key_columns, refuse_weights, slots};
 
 pub(super) const LEFT: usize = 0;
 pub(super) const RIGHT: usize = 1;
@@ -224,10 +224,7 @@ impl Operator for TemporalOperator {
         if rows.is_empty() {
             return Ok(());
         }
-        if rows.weights.is_some() {
-            let reason = "rows came with weights, from an input that only ever adds each once";
-            return Err(OperatorError::unsupported(self.name, reason));
-        }
+        refuse_weights(&rows, self.name)?;
         let side = if input == LEFT { &self.what.left } else { &self.what.right };
         let (columns, time) = (key_columns(&rows.batch, &side.keys), side.time);
         let keys = self.intern(&columns, rows.len())?;

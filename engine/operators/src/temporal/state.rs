@@ -37,8 +37,7 @@ impl TemporalOperator {
             return Ok(());
         }
         let Some(side) = TABLES.iter().position(|table| *table == entries.table) else {
-            let reason = format!("there is no table {:?}", entries.table);
-            return Err(OperatorError::bad_checkpoint(self.name, reason));
+            return Err(OperatorError::no_state_table(self.name, &entries.table));
         };
         if entries.change == StateChange::Put {
             return self.put(side, &entries.rows);

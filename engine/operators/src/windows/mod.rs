@@ -27,6 +27,6 @@ pub use layout::{OutputColumn, PerKey, WindowColumn};
 pub(crate) use layout::{describe_columns, window_schema, window_type};
 pub use partial::WindowPartialSpec;
 pub(crate) use partial::key_columns;
-pub(crate) use place::{Sorting, Times};
+pub(crate) use place::{Sorting, Times, refuse_weights};
 pub use session::{SessionAggregate, SessionAggregateSpec};
 pub(crate) use tables::{PART_ROWS, check_schema, push_entries, push_watermark, read_watermark, slots};

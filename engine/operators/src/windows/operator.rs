@@ -246,7 +246,7 @@ impl Operator for WindowOperator {
                 check_schema(&self.name, &entries.rows, &self.state_schema)?;
                 self.slices.restore(&entries.rows)
             }
-            other => Err(OperatorError::bad_checkpoint(&self.name, format!("there is no table {other:?}"))),
+            other => Err(OperatorError::no_state_table(&self.name, other)),
         }
     }
 

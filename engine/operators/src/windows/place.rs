@@ -223,6 +223,15 @@ impl Sorting {
     }
 }
 
+/// Refuses rows with weights, where each comes once and stays.
+pub(crate) fn refuse_weights(rows: &Rows, operator: &str) -> Result<()> {
+    if rows.weights.is_none() {
+        return Ok(());
+    }
+    let reason = "rows came with weights, from an input that only ever adds each once";
+    Err(OperatorError::unsupported(operator, reason))
+}
+
 /// The weights of rows that may only be added.
 pub(crate) fn positive_weights<'a>(rows: &'a Rows, operator: &str) -> Result<Option<&'a [i64]>> {
     let weights = rows.weights.as_ref().map(|weights| &**weights.values());

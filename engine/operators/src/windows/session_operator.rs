@@ -264,7 +264,7 @@ impl Operator for SessionOperator {
                 check_schema(NAME, &entries.rows, &self.state_schema)?;
                 self.restore_sessions(&entries.rows)
             }
-            (other, _) => Err(OperatorError::bad_checkpoint(NAME, format!("there is no table {other:?}"))),
+            (other, _) => Err(OperatorError::no_state_table(NAME, other)),
         }
     }
 

@@ -56,10 +56,7 @@ impl UpdatingOverOperator {
                     self.told.remove(told);
                 }
             }
-            (other, _) => {
-                let reason = format!("there is no table {other:?}");
-                return Err(OperatorError::bad_checkpoint(self.name, reason));
-            }
+            (other, _) => return Err(OperatorError::no_state_table(self.name, other)),
         }
         Ok(())
     }
