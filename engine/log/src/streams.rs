@@ -54,6 +54,21 @@ pub(crate) struct Created {
 }
 
 impl Created {
+    fn new(id: StreamId, spec: &StreamSpec, created: EventTime) -> Self {
+        Self {
+            id: id.0,
+            name: spec.name.to_string(),
+            shards: spec.shards,
+            partition_by: spec.partition_by.clone(),
+            event_time: spec.event_time.clone(),
+            durability: spec.durability,
+            retention: spec.retention,
+            compression: spec.compression,
+            properties: spec.properties.clone(),
+            created: created.0,
+        }
+    }
+
     /// The number that the stream gets.
     pub(crate) fn id(&self) -> StreamId {
         StreamId(self.id)
@@ -135,18 +150,7 @@ impl Streams {
             return Err(LogError::StreamExists { name: spec.name.clone() });
         }
         check_spec(spec).map_err(|reason| LogError::BadSpec { stream: spec.name.clone(), reason })?;
-        Ok(Change::Create(Created {
-            id: self.next_id,
-            name: spec.name.to_string(),
-            shards: spec.shards,
-            partition_by: spec.partition_by.clone(),
-            event_time: spec.event_time.clone(),
-            durability: spec.durability,
-            retention: spec.retention,
-            compression: spec.compression,
-            properties: spec.properties.clone(),
-            created: now.0,
-        }))
+        Ok(Change::Create(Created::new(StreamId(self.next_id), spec, now)))
     }
 
     /// A stream's new schema, if it may be; nothing if it has that already.
@@ -217,19 +221,8 @@ impl Streams {
         let mut changes = Vec::new();
         for stream in self.by_id.values() {
             let StreamInfo { id, spec, created, .. } = &*stream.info;
-            let create = Change::Create(Created {
-                id: id.0,
-                name: spec.name.to_string(),
-                shards: spec.shards,
-                partition_by: spec.partition_by.clone(),
-                event_time: spec.event_time.clone(),
-                durability: spec.durability,
-                retention: spec.retention,
-                compression: spec.compression,
-                properties: spec.properties.clone(),
-                created: created.0,
-            });
-            changes.push((create, stream.schemas.first().cloned()));
+            let create = Created::new(*id, spec, *created);
+            changes.push((Change::Create(create), stream.schemas.first().cloned()));
             for (number, schema) in (0..).zip(&stream.schemas).skip(1) {
                 let evolve = Change::Evolve { stream: id.0, schema: number };
                 changes.push((evolve, Some(Arc::clone(schema))));

@@ -3,10 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Spanned, TableAlias, TableFactor, TableVersion, Value, VisitMut,
-    VisitorMut,
+    BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, Spanned, TableAlias, TableFactor, TableVersion,
+    Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -16,7 +15,7 @@ use crate::catalog::Catalog;
 use crate::definition::WEIGHT;
 use crate::error::{Mistake, Result, SqlError};
 use crate::metadata::exclude;
-use crate::parse::{name_of, normal, position};
+use crate::parse::{call, name_of, normal, position};
 use crate::script::Script;
 
 /// The condition that a version is the newest whose time is not after the time that is asked for.
@@ -218,23 +217,12 @@ fn comparison(expr: &Expr, versions: &[String], ahead: bool) -> Option<Expr> {
     let fits =
         is_version(version) && (is_other(asked) || is_plain(asked)) || is_plain(version) && is_other(asked);
     let (name, ..) = MARKERS.into_iter().find(|marker| (marker.1, marker.2) == (ahead, strict))?;
-    fits.then(|| call(name, vec![(**asked).clone(), (**version).clone()]))
+    fits.then(|| call(quoted(name), vec![(**asked).clone(), (**version).clone()]))
 }
 
-fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let name = Ident::with_quote('"', name);
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
-    let list = FunctionArgumentList { duplicate_treatment: None, args: args.collect(), clauses: Vec::new() };
-    Expr::Function(Function {
-        name: ObjectName::from(vec![name]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(list),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
+/// A name that stands as it is.
+fn quoted(name: &str) -> Ident {
+    Ident::with_quote('"', name)
 }
 
 /// Puts the joins with versioned tables of a query into the shape of ordinary ones. Tables of another kind are left
@@ -302,11 +290,11 @@ fn versioned(join: &mut Join, catalog: &Catalog) -> Result<Option<String>> {
         alias.as_ref().map_or_else(|| name.clone(), |alias| ObjectName::from(vec![alias.name.clone()]));
     let column = |name: &String| {
         let mut parts: Vec<Ident> = qualifier.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-        parts.push(Ident::with_quote('"', name));
+        parts.push(quoted(name));
         Expr::CompoundIdentifier(parts)
     };
     let keys = of.key.iter().map(column);
-    let mut condition = call(AS_OF, [asked, column(&of.time)].into_iter().chain(keys).collect());
+    let mut condition = call(quoted(AS_OF), [asked, column(&of.time)].into_iter().chain(keys).collect());
     if of.has_deletions {
         let none = Box::new(Expr::value(Value::Number("0".to_owned(), false)));
         let weight = Box::new(column(&WEIGHT.to_owned()));

@@ -53,7 +53,7 @@ pub(super) fn parse_call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserE
 }
 
 /// A call of a function with these arguments.
-pub(super) fn call(name: Ident, args: Vec<Expr>) -> Expr {
+pub(crate) fn call(name: Ident, args: Vec<Expr>) -> Expr {
     let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
     let list = FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
     Expr::Function(Function {

@@ -46,6 +46,7 @@ mod windows;
 
 #[cfg(test)]
 pub(crate) use calls::WITH_LAMBDAS;
+pub(crate) use calls::call;
 pub(crate) use changes::CHANGE_METADATA;
 pub(crate) use columns::sql_type;
 pub(crate) use dialect::{TABLE_ARGUMENT, sole_table};
