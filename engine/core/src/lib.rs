@@ -1,4 +1,4 @@
-//! What every other crate of Headwater agrees on: ids, time, key hashing and the [`World`].
+//! What every other crate of Headwater agrees on: ids, time, key hashing, names of this machine and the [`World`].
 //!
 //! Invariants:
 //! - This crate depends on nothing of ours.
@@ -8,11 +8,13 @@
 pub mod code;
 pub mod hash;
 pub mod ids;
+mod loopback;
 pub mod size;
 pub mod time;
 pub mod world;
 
 pub use code::Code;
 pub use ids::{Epoch, ProducerId, SchemaId, Sequence, ShardId, StreamId, StreamName};
+pub use loopback::is_loopback_name;
 pub use time::EventTime;
 pub use world::World;

@@ -3,12 +3,11 @@
 //! A browser lets any page send a request to `127.0.0.1`, and with a rebound DNS name even read the answer. So a request
 //! that names an origin must come from the host that it is sent to, and a server on loopback answers to loopback names only.
 
-use std::net::IpAddr;
-
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use headwater_core::is_loopback_name;
 
 use crate::error::ApiError;
 
@@ -31,15 +30,6 @@ fn stranger(authority: Option<&str>, headers: &HeaderMap, loopback: bool) -> Opt
     let origin = text(header::ORIGIN)?;
     let origin_host = origin.split_once("://").map_or(origin, |(_, host)| host);
     (Some(origin_host) != host).then(|| origin.to_owned())
-}
-
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

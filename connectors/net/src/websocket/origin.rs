@@ -3,21 +3,12 @@
 //! A browser lets any page ask for a WebSocket to `127.0.0.1`, also under a name of the page's own that was made to lead there. So who
 //! comes over loopback must have asked for a loopback name, and a page must be one of this machine's.
 
-use std::net::IpAddr;
+use headwater_core::is_loopback_name;
 
 /// Whether a request over loopback may come from a page of strangers: to this host, from this origin.
 pub(super) fn is_stranger(host: Option<&str>, origin: Option<&str>) -> bool {
     let of_page = |origin: &str| origin.split_once("://").is_some_and(|(_, host)| is_loopback_name(host));
     !host.is_some_and(is_loopback_name) || origin.is_some_and(|origin| !of_page(origin))
-}
-
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
