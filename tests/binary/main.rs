@@ -3,6 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod archive;
+#[path = "../../connectors/wamp/tests/autobahn/found.rs"]
+#[expect(
+    clippy::print_stdout,
+    dead_code,
+    reason = "it says what was left out, and can more than is needed here"
+)]
+mod autobahn;
 mod aws;
 #[path = "../../connectors/kafka/tests/kafka/broker.rs"]
 #[expect(dead_code, reason = "it can more than is needed here")]

@@ -1,11 +1,12 @@
 //! `serve --mqtt`, with Mosquitto's clients: devices publish, rows are queried, and nothing that was acknowledged is missing. With Paho:
 //! sessions outlive the broker.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::found::paho;
 use crate::process::{Process, Server};
 
 /// Whether Mosquitto's clients are there.
@@ -180,22 +181,6 @@ async fn what_a_trigger_publishes_waits_for_a_subscriber_through_a_kill() {
     assert_eq!(String::from_utf8_lossy(&kept.await.unwrap().stdout), "1 alerts/hot\n");
     let parked = "SELECT COUNT(*) AS n FROM system.trigger_deliveries WHERE outcome = 'parked'";
     assert_eq!(server.rows(parked).await[0]["n"], 0);
-}
-
-/// The Python that has Paho, if it is there.
-#[expect(clippy::print_stdout, reason = "it says what was left out")]
-fn paho() -> Option<PathBuf> {
-    let given = std::env::var_os("HEADWATER_TEST_PAHO").map(PathBuf::from);
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let usual = cache.map(|cache| cache.join("headwater/paho-2.1.0"));
-    let python = given.or(usual)?.join("bin/python");
-    let is_there = python.exists();
-    if !is_there {
-        println!("left out: Paho is not at {}; tests/run fetches it", python.display());
-    }
-    is_there.then_some(python)
 }
 
 #[tokio::test(flavor = "multi_thread")]

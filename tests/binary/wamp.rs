@@ -1,28 +1,13 @@
 //! `serve --wamp`, with Autobahn: what is published is recorded, a job runs over it, and its rows are published; events of the past are
 //! asked for, procedures run queries, and a job and a query ask a device.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::json;
 
+use crate::autobahn;
 use crate::process::{Process, Server, run_badly};
-
-/// The Python that has Autobahn, if it is there.
-#[expect(clippy::print_stdout, reason = "it says what was left out")]
-fn autobahn() -> Option<PathBuf> {
-    let given = std::env::var_os("HEADWATER_TEST_AUTOBAHN").map(PathBuf::from);
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let usual = cache.map(|cache| cache.join("headwater/autobahn-26.10.2"));
-    let python = given.or(usual)?.join("bin/python");
-    let is_there = python.exists();
-    if !is_there {
-        println!("left out: Autobahn for Python is not at {}; tests/run fetches it", python.display());
-    }
-    is_there.then_some(python)
-}
 
 /// Starts the binary on a data directory, and answers where it routes WAMP, too.
 fn serve(data: &Path) -> (Server, String) {
@@ -44,7 +29,7 @@ async fn run(python: &Path, url: &str, alarms: [&str; 2]) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_is_recorded_watched_and_told() {
-    let Some(python) = autobahn() else { return };
+    let Some(python) = autobahn::python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (server, url) = serve(dir.path());
     server
@@ -81,7 +66,7 @@ async fn a_home_is_recorded_watched_and_told() {
 /// Whoever is told that a publication is there can rely on it, whenever the process is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_recorded_after_a_kill() {
-    let Some(python) = autobahn() else { return };
+    let Some(python) = autobahn::python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut sure = std::collections::BTreeSet::new();
     for life in 0..3 {
@@ -157,7 +142,7 @@ query = "SELECT * FROM nowhere"
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "a test makes its own files")]
 async fn the_past_is_asked_for_and_procedures_run_queries() {
-    let Some(python) = autobahn() else { return };
+    let Some(python) = autobahn::python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("headwater.toml");
     std::fs::write(&config, HOME).unwrap();
@@ -205,7 +190,7 @@ async fn the_past_is_asked_for_and_procedures_run_queries() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_asks_a_device_and_remembers_what_it_said() {
-    let Some(python) = autobahn() else { return };
+    let Some(python) = autobahn::python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (server, url) = serve(dir.path());
     server

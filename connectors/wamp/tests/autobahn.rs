@@ -18,20 +18,8 @@ use headwater_wamp::realm::{Permission, RealmOptions, Role};
 use headwater_wamp::router::{RealmSetup, Router, RouterOptions};
 use headwater_wamp::wire::Dict;
 
-/// The environment of Autobahn, if it is there.
-fn python() -> Option<PathBuf> {
-    let given = std::env::var_os("HEADWATER_TEST_AUTOBAHN").map(PathBuf::from);
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let usual = cache.map(|cache| cache.join("headwater/autobahn-26.10.2"));
-    let python = given.or(usual)?.join("bin/python");
-    let is_there = python.exists();
-    if !is_there {
-        println!("left out: Autobahn for Python is not at {}; tests/run fetches it", python.display());
-    }
-    is_there.then_some(python)
-}
+#[path = "autobahn/found.rs"]
+mod found;
 
 fn secure() -> AuthOptions {
     let principal = |authid: &str, credential| Principal {
@@ -92,7 +80,7 @@ const BATCHED: [(&str, &str); 3] =
 
 /// Runs a script for each framework, by these transports and serializers.
 async fn check(script: &str, ways: &[(&str, &str)]) {
-    let Some(python) = python() else { return };
+    let Some(python) = found::python() else { return };
     let (running, port) = router().await;
     let mut children = Vec::new();
     for framework in ["asyncio", "twisted"] {
@@ -126,25 +114,9 @@ async fn everybody_can_prove_who_they_are_in_every_way() {
     check("authenticate.py", &ALL).await;
 }
 
-/// Where Autobahn for JavaScript is, if it is there with a Node.js that has WebSockets.
-fn javascript() -> Option<PathBuf> {
-    let given = std::env::var_os("HEADWATER_TEST_AUTOBAHN_JS").map(PathBuf::from);
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let usual = cache.map(|cache| cache.join("headwater/autobahn-js-26.3.1"));
-    let modules = given.or(usual)?.join("node_modules");
-    let node = Command::new("node").args(["--experimental-websocket", "--version"]).output();
-    let is_there = modules.exists() && node.is_ok_and(|output| output.status.success());
-    if !is_there {
-        println!("left out: Autobahn for JavaScript is not at {}; tests/run fetches it", modules.display());
-    }
-    is_there.then_some(modules)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn applications_in_javascript_do_what_they_are_used_to() {
-    let Some(modules) = javascript() else { return };
+    let Some(modules) = found::javascript() else { return };
     let (running, port) = router().await;
     // Over RawSocket it has JSON alone.
     for (transport, serializer) in [("ws", "json"), ("ws", "msgpack"), ("ws", "cbor"), ("rs", "json")] {

@@ -6,7 +6,6 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// A Python that has Paho, if it is there.
-#[allow(dead_code, reason = "what others need of it")]
 pub fn paho() -> Option<PathBuf> {
     let given = std::env::var_os("HEADWATER_TEST_PAHO").map(PathBuf::from);
     let cache = std::env::var_os("XDG_CACHE_HOME")
