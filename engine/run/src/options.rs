@@ -12,7 +12,7 @@ use headwater_plan::{GroupDef, StreamDef, TriggerDef};
 
 use crate::error::Result;
 
-/// How the engine runs. There is no `Default`: each of these is a choice, made in the binary or in a test.
+/// How the engine runs. There is no `Default`: each of these is a choice, which the binary makes.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// The data directory; made if missing. `None` keeps everything in memory.
@@ -44,6 +44,23 @@ pub struct EngineOptions {
 impl EngineOptions {
     /// The fewest rows that are worth starting threads for, on the machines that we know.
     pub const THREADED_ROWS_MIN: usize = 16_384;
+
+    /// What tests and benches begin with: one thread, all in memory without bounds, and no checkpoint before the end of the day.
+    pub fn in_memory() -> Self {
+        Self {
+            data: None,
+            workers: 1,
+            checkpoint_interval: Duration::from_secs(24 * 3_600),
+            checkpoints: None,
+            state_memory: None,
+            query_memory: None,
+            step_rows_max: 10_000,
+            step_bytes_max: 1 << 20,
+            threaded_rows_min: Self::THREADED_ROWS_MIN,
+            keep: Keep::default(),
+            log: headwater_log::DiskLogOptions::default(),
+        }
+    }
 }
 
 /// How long what the engine writes for itself is kept. [`Keep::default`] is what `headwater serve` does.

@@ -99,19 +99,14 @@ fn open(world: &World, dir: &Path) -> Result<Engine> {
     let options = EngineOptions {
         data: Some(dir.join("data")),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
-        checkpoint_interval: Duration::from_secs(3600),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
         step_rows_max: 1 << 20,
         step_bytes_max: 64 << 20,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: headwater_run::Keep::default(),
         log: DiskLogOptions {
             segment_bytes: 4 << 20,
             scrub_bytes_per_second: 0,
             ..DiskLogOptions::default()
         },
+        ..EngineOptions::in_memory()
     };
     Ok(Engine::open(world.clone(), options, Arc::new(NoConnectors))?)
 }

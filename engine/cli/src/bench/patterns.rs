@@ -4,7 +4,6 @@
 //! same rows: what is over and above that is the pattern's.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, TimestampMillisecondArray};
@@ -76,17 +75,9 @@ fn temp(device: i64, second: i64) -> f64 {
 /// The seconds that a job takes over all rows, and how many it writes.
 fn job(world: &World, sql: &str) -> Result<(f64, u64)> {
     let options = EngineOptions {
-        data: None,
-        workers: 1,
-        checkpoint_interval: Duration::from_secs(3_600),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
         step_rows_max: ROWS_PER_BATCH as usize,
         step_bytes_max: 1 << 30,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: headwater_run::Keep::default(),
-        log: headwater_log::DiskLogOptions::default(),
+        ..EngineOptions::in_memory()
     };
     let engine =
         Engine::open_on(tokio::runtime::Handle::current(), world.clone(), options, Arc::new(NoConnectors))?;

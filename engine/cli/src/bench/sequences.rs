@@ -19,7 +19,6 @@ use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use futures::TryStreamExt;
 use headwater_core::World;
-use headwater_log::DiskLogOptions;
 use headwater_mapreduce::{JobSpec, Program, Progress};
 use headwater_objects::Location;
 use headwater_operators::sequences::aggregate_functions;
@@ -228,17 +227,10 @@ impl Bench<'_> {
 
     fn engine(&self) -> Result<Engine> {
         let options = EngineOptions {
-            data: None,
             workers: self.world.tasks.parallelism(),
-            checkpoint_interval: Duration::from_secs(3600),
-            checkpoints: None,
-            state_memory: None,
-            query_memory: None,
             step_rows_max: 1 << 20,
             step_bytes_max: 64 << 20,
-            threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-            keep: headwater_run::Keep::default(),
-            log: DiskLogOptions::default(),
+            ..EngineOptions::in_memory()
         };
         Ok(Engine::open(self.world.clone(), options, Arc::new(NoConnectors))?)
     }

@@ -86,19 +86,8 @@ fn temp(row: i64) -> f64 {
 
 /// Seconds from the first row appended to the last one judged, after some that are not counted.
 fn through_the_engine(world: &World, triggers: usize) -> Result<f64> {
-    let options = EngineOptions {
-        data: None,
-        workers: 1,
-        checkpoint_interval: Duration::from_secs(3_600),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 1_000_000,
-        step_bytes_max: 1 << 30,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: headwater_run::Keep::default(),
-        log: headwater_log::DiskLogOptions::default(),
-    };
+    let options =
+        EngineOptions { step_rows_max: 1_000_000, step_bytes_max: 1 << 30, ..EngineOptions::in_memory() };
     let runtime = tokio::runtime::Handle::current();
     let engine = Engine::open_on(runtime, world.clone(), options, Arc::new(NoConnectors))?;
     engine.define_here(STREAM)?;

@@ -27,14 +27,8 @@ fn open(data: &std::path::Path) -> Engine {
         data: Some(data.to_owned()),
         workers: 2,
         checkpoint_interval: Duration::from_secs(10),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: headwater_run::Keep::default(),
         log: DiskLogOptions { segment_bytes: 16 << 10, ..DiskLogOptions::default() },
+        ..EngineOptions::in_memory()
     };
     let world = World::real();
     Engine::open(world.clone(), options, Arc::new(Connectors::new(world, Default::default()))).unwrap()

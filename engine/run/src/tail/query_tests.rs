@@ -41,17 +41,9 @@ fn drain(tail: &mut QueryTail) -> (Vec<RecordBatch>, String, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_back_to_a_place_is_gone_in_steps() {
     let options = EngineOptions {
-        data: None,
-        workers: 1,
         checkpoint_interval: Duration::from_secs(1),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
         step_rows_max: STEP_ROWS,
-        step_bytes_max: 1 << 20,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: crate::Keep::default(),
-        log: headwater_log::DiskLogOptions::default(),
+        ..EngineOptions::in_memory()
     };
     let engine = Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap();
     let insert = |from: i64| {

@@ -20,19 +20,8 @@ pub type Reading = (&'static str, i64, i64);
 
 /// An engine in memory.
 pub fn in_memory() -> EngineOptions {
-    EngineOptions {
-        data: None,
-        workers: 2,
-        checkpoint_interval: Duration::from_millis(50),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: Keep::default(),
-        log: DiskLogOptions::default(),
-    }
+    let checkpoint_interval = Duration::from_millis(50);
+    EngineOptions { workers: 2, checkpoint_interval, ..EngineOptions::in_memory() }
 }
 
 pub struct Machine {

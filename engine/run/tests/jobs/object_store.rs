@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::World;
-use headwater_log::DiskLogOptions;
 use headwater_run::{Engine, EngineOptions, JobStatus, NoConnectors};
 
 fn options(data: &std::path::Path, prefix: &str) -> EngineOptions {
@@ -14,13 +13,7 @@ fn options(data: &std::path::Path, prefix: &str) -> EngineOptions {
         workers: 2,
         checkpoint_interval: Duration::from_millis(20),
         checkpoints: Some(format!("s3://headwater-tests/{prefix}")),
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: headwater_run::Keep::default(),
-        log: DiskLogOptions::default(),
+        ..EngineOptions::in_memory()
     }
 }
 

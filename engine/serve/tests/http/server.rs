@@ -2,10 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater_core::World;
-use headwater_log::DiskLogOptions;
 use headwater_run::{Engine, EngineOptions, NoConnectors};
 use headwater_serve::{ServeOptions, Server};
 use reqwest::{Response, StatusCode};
@@ -15,19 +13,7 @@ use tokio::task::JoinHandle;
 
 /// An engine in memory.
 pub fn engine() -> Engine {
-    let options = EngineOptions {
-        data: None,
-        workers: 1,
-        checkpoint_interval: Duration::from_secs(3600),
-        checkpoints: None,
-        state_memory: None,
-        query_memory: None,
-        step_rows_max: 10_000,
-        step_bytes_max: 1 << 20,
-        threaded_rows_min: EngineOptions::THREADED_ROWS_MIN,
-        keep: headwater_run::Keep::default(),
-        log: DiskLogOptions::default(),
-    };
+    let options = EngineOptions::in_memory();
     Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap()
 }
 
