@@ -1,16 +1,95 @@
 //! How a job begins: its pipeline at the place of a checkpoint or at its start, and its producer in a new epoch.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use headwater_core::hash::SLOTS;
-use headwater_core::{Epoch, EventTime, ProducerId, ShardId};
+use headwater_core::{Epoch, EventTime, ProducerId, Sequence, ShardId, World};
 use headwater_log::{Log, Producer, StreamInfo};
 
-use super::JobPlan;
+use super::{Driver, JobPlan};
 use crate::error::{Result, RunError};
-use crate::job::checkpoint::{self, Restored};
+use crate::job::checkpoint::{self, Checkpointer, Manifest, Restored};
+use crate::job::handle::{Shared, hold_back};
+use crate::job::histogram::Histogram;
+use crate::job::journal::JournalReader;
+use crate::job::pace::Pace;
 use crate::job::pipeline::{Pipeline, ShardCut, Start};
+use crate::job::progress::Counters;
+use crate::job::quiet::Quiet;
 use crate::job::spill::StateMemory;
+
+impl Driver {
+    /// Restores a job to where its newest checkpoint left it.
+    pub(in crate::job) fn open(
+        world: World,
+        log: Arc<dyn Log>,
+        mut plan: JobPlan,
+        shared: Arc<Shared>,
+    ) -> Result<Self> {
+        let (restored, passed_over) = restore(&plan)?;
+        for reason in passed_over {
+            tracing::warn!(
+                job = plan.name,
+                reason,
+                "a checkpoint was passed over; an older one or the journal makes up for it"
+            );
+        }
+        if restored.is_none() {
+            plan.check_history(&*log)?;
+        }
+        let mut pipeline = open_pipeline(&*log, &plan, restored.as_ref())?;
+        let lookups = std::mem::take(&mut plan.lookups);
+        pipeline.look_up(lookups, world.clone(), hold_back(Arc::clone(&shared)));
+        let manifest = restored.as_ref().map_or_else(Manifest::default, |restored| restored.manifest.clone());
+        let cut: Vec<Vec<ShardCut>> =
+            manifest.places.iter().map(|shards| shards.iter().map(cut_of).collect()).collect();
+        let redo =
+            JournalReader::open(&*log, &plan.journal, &plan.name, manifest.step, cut.clone(), &plan.eras)?;
+        let redo_until = plan.journal.last_step(&*log)?;
+        let step = manifest.step.max(plan.journal.begins());
+        let producer = producer_of(&*log, &plan.name, plan.journal.own(), step)?;
+        let checkpointer =
+            Checkpointer::new(Arc::clone(&plan.blobs), world.clone(), &plan.name, restored.as_ref());
+        let now = world.clock.monotonic();
+        pipeline.count_quiet_from(now);
+        let mut driver = Self {
+            pace: Pace::new(plan.limits),
+            producer,
+            redo: Some(redo),
+            redo_until,
+            in_flight: VecDeque::new(),
+            journal_next: Sequence::ZERO,
+            unsaid: None,
+            cut,
+            step,
+            last_checkpoint: now,
+            checkpoint_began: now,
+            quiet: Quiet::begin(&world),
+            step_times: Histogram::default(),
+            checkpoint_times: Histogram::default(),
+            counters: Counters::of(&manifest),
+            measured: None,
+            stopped: false,
+            world,
+            log,
+            shared,
+            pipeline,
+            checkpointer,
+            plan,
+        };
+        driver.note_place();
+        driver.update_status()?;
+        Ok(driver)
+    }
+}
+
+/// The newest checkpoint that fits a plan, and why others were passed over.
+pub(super) fn restore(plan: &JobPlan) -> Result<(Option<Restored>, Vec<String>)> {
+    let (fingerprint, era) = (plan.dataflow.fingerprint(), plan.eras.began());
+    let restored = checkpoint::restore(&*plan.blobs, &fingerprint, era);
+    restored.map_err(|reason| RunError::Checkpoint { job: plan.name.clone(), reason })
+}
 
 pub(in crate::job) fn open_pipeline(
     log: &dyn Log,
