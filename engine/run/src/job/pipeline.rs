@@ -3,97 +3,33 @@
 //! A step is told how far to go in one of two ways: live, it takes what is there and answers a [`Cut`]; obeying, it is given a
 //! cut and takes exactly that. The same cuts give the same rows.
 
+mod cut;
+mod idle;
+mod limits;
+mod start;
+mod taking;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, World};
-use headwater_log::{From, Log, ShardBounds, StreamInfo};
-use headwater_operators::{Changes, Failed, Rows, StateBound, StateSize};
+use headwater_log::{Log, StreamInfo};
+use headwater_operators::{Failed, Rows, StateBound, StateSize};
 use headwater_plan::dataflow::{Dataflow, Exchange};
 
-use super::clock::{NEW_CLOCK, ShardClock, job_watermark};
+pub(crate) use self::cut::{Cut, ShardCut, Taken};
+pub(crate) use self::idle::IdleTimeouts;
+pub(crate) use self::limits::Limits;
+pub(crate) use self::start::Start;
+use super::clock::{ShardClock, job_watermark};
 use super::exec::{Executor, StepOutput};
 use super::lookup::{Answer, Answers, Patience};
 use super::source::{Morsels, ShardInput, Until};
 use super::spill::Lease;
 use crate::error::{Result, RunError};
 use crate::options::LookupTable;
-
-/// How far a step goes, and what the runtime decided in it: what the journal keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Cut {
-    /// For each source, for each shard.
-    pub shards: Vec<Vec<ShardCut>>,
-    /// Where time was put, when all shards were idle.
-    pub advance: Option<EventTime>,
-}
-
-impl Cut {
-    /// The first row of each shard that is not taken.
-    pub fn ends(&self) -> Vec<Vec<Sequence>> {
-        let of = |shards: &Vec<ShardCut>| shards.iter().map(|shard| shard.next).collect();
-        self.shards.iter().map(of).collect()
-    }
-}
-
-/// How far a step goes in one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ShardCut {
-    /// The first row that the step does not take.
-    pub next: Sequence,
-    /// The shard was declared idle before this step, and had no rows in it.
-    pub idle: bool,
-    /// The shard has ended.
-    pub ended: bool,
-}
-
-/// How far a source has been taken.
-#[derive(Clone, Debug)]
-pub(crate) struct Taken {
-    /// Its stream.
-    pub stream: StreamId,
-    /// The first row of each shard that has not been taken.
-    pub next: Vec<Sequence>,
-}
-
-impl Taken {
-    /// How many rows of the log have not been taken.
-    pub fn lag(&self, log: &dyn Log) -> Result<u64> {
-        let bounds = log.bounds(self.stream)?;
-        // What is gone is not to be taken any more.
-        let behind = |(bounds, next): (&ShardBounds, &Sequence)| {
-            bounds.next.0.saturating_sub(next.max(&bounds.first).0)
-        };
-        Ok(bounds.iter().zip(&self.next).map(behind).sum())
-    }
-}
-
-/// How much a live step takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Rows, roughly.
-    pub rows: usize,
-    /// Bytes, roughly.
-    pub bytes: usize,
-}
-
-/// What a step takes at most where a larger one would save nothing: what it makes of its rows is in memory with them.
-const MODEST: Limits = Limits { rows: 1 << 17, bytes: 8 << 20 };
-
-impl Limits {
-    /// What a step over a dataflow should take of this, while so many bytes of state are in files.
-    ///
-    /// Where changes are added up within a step, a larger one says less; and where state is in files, it reads each of them once.
-    fn within(self, dataflow: &Dataflow, spilled_bytes: u64) -> Self {
-        let mut operators = dataflow.stages.iter().flat_map(|stage| &stage.operators);
-        if spilled_bytes > 0 || operators.any(|operator| operator.changes() != Changes::AppendOnly) {
-            return self;
-        }
-        Self { rows: self.rows.min(MODEST.rows), bytes: self.bytes.min(MODEST.bytes) }
-    }
-}
 
 /// What a step did.
 pub(crate) struct Step {
@@ -113,39 +49,6 @@ struct SourceInput {
     /// Nothing is read from it, whatever a cut says.
     is_mute: bool,
 }
-
-/// Where a pipeline starts reading.
-#[derive(Clone, Debug)]
-pub(crate) enum Start {
-    /// Every shard at the same kind of place.
-    At(From),
-    /// At these cuts, with these clocks: a checkpoint.
-    Resume(Vec<Vec<(Sequence, ShardClock)>>),
-    /// Where the set was that a trigger came to.
-    Member {
-        /// The shards of its stream, and what their clocks said. All sources read that one.
-        shards: Vec<(Sequence, ShardClock)>,
-        /// The first row of each shard that it judges. Those before move the clock and nothing else.
-        first: Vec<Sequence>,
-    },
-}
-
-impl Start {
-    /// Where reading of a shard begins, what its clock says there, and the first row that counts.
-    fn of(&self, source: usize, shard: u32) -> (From, ShardClock, Sequence) {
-        let shard = shard as usize;
-        let (place, first) = match self {
-            Self::At(from) => return (*from, NEW_CLOCK, Sequence::ZERO),
-            Self::Resume(places) => (places.get(source).and_then(|shards| shards.get(shard)), None),
-            Self::Member { shards, first } => (shards.get(shard), first.get(shard)),
-        };
-        let (next, clock) = place.copied().unwrap_or((Sequence::ZERO, NEW_CLOCK));
-        (From::Sequence(next), clock, first.copied().unwrap_or(Sequence::ZERO))
-    }
-}
-
-/// After how long without rows a shard of a stream is idle.
-pub(crate) type IdleTimeouts = Arc<dyn Fn(&StreamInfo) -> Option<Duration> + Send + Sync>;
 
 /// A dataflow and its state.
 pub(crate) struct Pipeline {
@@ -289,16 +192,6 @@ impl Pipeline {
         self.sources.iter_mut().flat_map(|source| &mut source.shards).for_each(|shard| shard.since = since);
     }
 
-    /// Says after how long without rows shards are idle in live steps; nobody has said so: never.
-    pub fn set_idle_timeouts(&mut self, timeouts: IdleTimeouts) {
-        self.idle_timeouts = timeouts;
-    }
-
-    /// Counts how long shards have been quiet from now on.
-    pub fn count_quiet_from(&mut self, now: Duration) {
-        self.sources.iter_mut().flat_map(|source| &mut source.shards).for_each(|shard| shard.last_rows = now);
-    }
-
     /// Puts the watermark where a checkpoint has it.
     pub fn restore_watermark(&mut self, watermark: EventTime) {
         self.watermark = watermark;
@@ -376,39 +269,6 @@ impl Pipeline {
         self.run(morsels, None).map(Some)
     }
 
-    /// Ends the shards that have come to their end and had no rows in this step. One whose clock is ahead of time and of all others waits
-    /// until those have ended or overtaken it: so time comes to what the rows have said before it ends, wherever steps were cut.
-    ///
-    /// ```text
-    ///   shard 0   rows up to 100 │ waits │ ended
-    ///   shard 1   rows up to 50  │ ended │
-    ///   time      50             │ 100   │ its end
-    /// ```
-    fn end_shards(&mut self, before: &[Vec<(Sequence, ShardClock)>], now: Duration) {
-        let reached = self.watermark;
-        let shards = self.sources.iter_mut().zip(before).flat_map(|(source, before)| {
-            source.shards.iter_mut().zip(before).map(|(shard, (from, _))| (shard, *from))
-        });
-        let open = shards.filter(|(shard, _)| !shard.clock.ended);
-        let (done, others): (Vec<_>, Vec<_>) =
-            open.partition(|(shard, from)| shard.is_at_end() && shard.position() == *from);
-        let of_others = others.iter().map(|(shard, _)| shard.clock.watermark).max();
-        let of_done = done.iter().map(|(shard, _)| shard.clock.watermark).max();
-        let is_ahead = |shard: &ShardInput| {
-            let own = Some(shard.clock.watermark);
-            shard.clock.watermark > reached && own == of_done && own > of_others
-        };
-        let (waiting, ending): (Vec<_>, Vec<_>) = done.into_iter().partition(|(shard, _)| is_ahead(shard));
-        // Nobody is left to wait for: time comes to them in this step, and they end in the next one.
-        let are_last = others.is_empty();
-        let nothing_changes = ending.is_empty() && waiting.iter().all(|(shard, _)| !shard.clock.idle);
-        ending.into_iter().for_each(|(shard, _)| shard.clock.ended = true);
-        for (shard, _) in waiting.into_iter().filter(|_| are_last) {
-            (shard.clock.idle, shard.last_rows) = (false, now);
-            shard.clock.ended = nothing_changes;
-        }
-    }
-
     /// Takes exactly what a cut says, and puts time where another plan over the same rows had it after that step.
     pub fn step_at(&mut self, cut: &Cut, watermark: EventTime, now: Duration) -> Result<Step> {
         let morsels = self.take_cut(cut, now)?;
@@ -447,189 +307,6 @@ impl Pipeline {
                 all.join(", ")
             )
         })
-    }
-
-    fn take_cut(&mut self, cut: &Cut, now: Duration) -> Result<Vec<Vec<Rows>>> {
-        for (source, cuts) in self.sources.iter_mut().zip(&cut.shards) {
-            for (shard, cut) in source.shards.iter_mut().zip(cuts) {
-                shard.clock.idle = cut.idle;
-                shard.end = if cut.ended { Some(cut.next) } else { None };
-            }
-        }
-        let morsels = self.take(|source, shard| Until::Cut(cut.shards[source][shard].next), now)?;
-        // Rows end a shard's idleness, but the cut has the last word: it was made after the same rows.
-        for (source, cuts) in self.sources.iter_mut().zip(&cut.shards) {
-            for (shard, cut) in source.shards.iter_mut().zip(cuts) {
-                shard.clock.idle = cut.idle;
-            }
-        }
-        Ok(morsels)
-    }
-
-    /// A step without rows: shards that have been without any for long enough are declared idle, and when all of them are,
-    /// time is put to `advance`. `None` if that changes nothing.
-    pub fn step_idle(&mut self, now: Duration, advance: Option<EventTime>) -> Result<Option<Step>> {
-        let timeouts = Arc::clone(&self.idle_timeouts);
-        self.step_quiet(&*timeouts, now, advance)
-    }
-
-    fn step_quiet(
-        &mut self,
-        timeout: &dyn Fn(&StreamInfo) -> Option<Duration>,
-        now: Duration,
-        advance: Option<EventTime>,
-    ) -> Result<Option<Step>> {
-        let changed = self.fall_idle(timeout, now, |_| true);
-        let advance = advance.filter(|time| self.all_idle() && *time > self.watermark);
-        if !changed && advance.is_none() {
-            return Ok(None);
-        }
-        let none = self.sources.iter().map(|_| Vec::new()).collect();
-        self.run(none, advance).map(Some)
-    }
-
-    /// A step without rows in which the shards of a stream are declared idle and, if no other is awake, time is put to `time`. `None` if
-    /// that changes nothing, or if the job does not read the stream.
-    pub fn step_advance(&mut self, stream: &str, time: EventTime, now: Duration) -> Result<Option<Step>> {
-        if self.sources.iter().all(|source| source.info.spec.name.as_str() != stream) {
-            return Ok(None);
-        }
-        let none = |info: &StreamInfo| (info.spec.name.as_str() == stream).then_some(Duration::ZERO);
-        self.step_quiet(&none, now, Some(time))
-    }
-
-    /// Declares shards idle that have been without rows for so long. Whether there were any.
-    fn fall_idle(
-        &mut self,
-        timeout: &dyn Fn(&StreamInfo) -> Option<Duration>,
-        now: Duration,
-        may: impl Fn(&ShardInput) -> bool,
-    ) -> bool {
-        let mut changed = false;
-        for source in &mut self.sources {
-            let Some(timeout) = timeout(&source.info) else { continue };
-            for shard in source.shards.iter_mut().filter(|shard| !shard.clock.idle && !shard.clock.ended) {
-                if now.saturating_sub(shard.last_rows) >= timeout && may(shard) {
-                    shard.clock.idle = true;
-                    changed = true;
-                }
-            }
-        }
-        changed
-    }
-
-    /// How long until a shard falls idle if no rows come; when all are idle, how long until time is moved on.
-    pub fn idle_in(&self, now: Duration) -> Option<Duration> {
-        let timed =
-            self.sources.iter().zip(&self.dataflow.sources).filter(|(_, spec)| spec.watermark.is_some());
-        let left = timed
-            .filter_map(|(source, _)| Some((source, (self.idle_timeouts)(&source.info)?)))
-            .flat_map(|(source, timeout)| {
-                let open = source.shards.iter().filter(|shard| !shard.clock.ended);
-                open.map(move |shard| match shard.clock.idle {
-                    true => (true, timeout),
-                    false => (false, (shard.last_rows + timeout).saturating_sub(now)),
-                })
-            });
-        // Shards that are awake come first; only when none is left does time go on by itself.
-        left.min().map(|(_, left)| left)
-    }
-
-    /// Whether no shard that has not ended is awake, and one is asleep.
-    pub fn all_idle(&self) -> bool {
-        let mut open = self
-            .sources
-            .iter()
-            .flat_map(|source| &source.shards)
-            .filter(|shard| !shard.clock.ended)
-            .peekable();
-        open.peek().is_some() && open.all(|shard| shard.clock.idle)
-    }
-
-    /// Whether time is that of processing, which goes on by itself.
-    pub fn is_in_processing_time(&self) -> bool {
-        let mut watermarks = self.dataflow.sources.iter().filter_map(|source| source.watermark.as_ref());
-        watermarks.any(|watermark| watermark.processing)
-    }
-
-    /// The greatest watermark that any shard's rows have reached.
-    pub fn latest(&self) -> EventTime {
-        let clocks = self.sources.iter().flat_map(|source| &source.shards).map(|shard| shard.clock.watermark);
-        clocks.max().unwrap_or(EventTime::MIN)
-    }
-
-    fn take(&mut self, until: impl Fn(usize, usize) -> Until, now: Duration) -> Result<Vec<Vec<Rows>>> {
-        (0..self.sources.len()).map(|nth| self.take_source(nth, &until, now)).collect()
-    }
-
-    /// Takes from the source that is furthest behind in event time first. As long as it has more rows than a step takes and its time goes
-    /// on, nothing is taken from sources that are ahead of it:
-    ///
-    /// ```text
-    ///   source 0   ├─── taken so far ───┤─ this step ─┤─ more ── …
-    ///   source 1   ├─── taken so far ────────────────────┤ waits, in the log
-    ///   time       ──────────────────────────────────────────────►
-    /// ```
-    fn take_aligned(
-        &mut self,
-        until: impl Fn(usize, usize) -> Until,
-        now: Duration,
-    ) -> Result<Vec<Vec<Rows>>> {
-        let mut order: Vec<(Option<EventTime>, usize)> =
-            (0..self.sources.len()).map(|nth| (self.time_of(nth), nth)).collect();
-        order.sort_unstable();
-        let mut all: Vec<Vec<Rows>> = self.sources.iter().map(|_| Vec::new()).collect();
-        let mut furthest_behind: Option<EventTime> = None;
-        for (before, nth) in order {
-            if let (Some(time), Some(behind)) = (before, furthest_behind)
-                && time > behind
-            {
-                // It is made to wait, and not quiet.
-                self.sources[nth].shards.iter_mut().for_each(|shard| shard.last_rows = now);
-                continue;
-            }
-            all[nth] = self.take_source(nth, &until, now)?;
-            let has_more = self.sources[nth].shards.iter().any(|shard| shard.has_more);
-            if let Some(time) = self.time_of(nth).filter(|time| has_more && Some(*time) > before) {
-                furthest_behind = Some(furthest_behind.map_or(time, |behind| behind.min(time)));
-            }
-        }
-        Ok(all)
-    }
-
-    /// How far a source's event time has come, if its rows share one and it is awake.
-    fn time_of(&self, nth: usize) -> Option<EventTime> {
-        let watermark = self.dataflow.sources[nth].watermark.as_ref()?;
-        if watermark.per_key || watermark.processing || self.sources[nth].is_mute {
-            return None;
-        }
-        let awake = self.sources[nth].shards.iter().filter(|shard| !shard.clock.ended && !shard.clock.idle);
-        awake.map(|shard| shard.clock.watermark).min()
-    }
-
-    fn take_source(
-        &mut self,
-        nth: usize,
-        until: &impl Fn(usize, usize) -> Until,
-        now: Duration,
-    ) -> Result<Vec<Rows>> {
-        let (spec, source) = (&self.dataflow.sources[nth], &mut self.sources[nth]);
-        let mut morsels = Vec::new();
-        if source.is_mute {
-            return Ok(morsels);
-        }
-        for (shard_nth, shard) in source.shards.iter_mut().enumerate() {
-            let until = until(nth, shard_nth);
-            let taken = shard.take(spec, until, self.watermark, self.morsels)?;
-            self.failed.append(&mut shard.failed);
-            // One that is held back at an end may well have rows behind it.
-            let is_held = matches!(until, Until::Budget { end, .. } if shard.position() >= end);
-            if !taken.is_empty() || is_held {
-                shard.last_rows = now;
-            }
-            morsels.extend(taken);
-        }
-        Ok(morsels)
     }
 
     fn run(&mut self, morsels: Vec<Vec<Rows>>, advance: Option<EventTime>) -> Result<Step> {
