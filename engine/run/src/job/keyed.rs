@@ -15,21 +15,22 @@
 //! else the one that it has just run: so a step that touches all of them reads each at most once, and those that stay are not
 //! read at all.
 
+mod lane;
+mod seat;
+mod telling;
+
 use std::collections::BTreeMap;
 
-use arrow::array::UInt32Array;
 use headwater_core::EventTime;
-use headwater_core::hash::{SLOTS, worker_of};
-use headwater_operators::{
-    Operator, OperatorError, Output, Rows, Snapshot, StateBound, StateChange, StateEntries, StateSize,
-};
+use headwater_core::hash::SLOTS;
+use headwater_operators::{OperatorError, Output, Rows, Snapshot, StateBound, StateEntries, StateSize};
 use headwater_plan::dataflow::{Exchange, Stage};
 
+use self::lane::Lane;
+use self::seat::{Left, Seat, distribute, give, spill_failed};
+use self::telling::Telling;
 use super::exchange::{merge, spread};
-use super::spill::{Lease, SpillWriter, Spilled, StatePart};
-
-/// An instance that had no rows for so many steps is put away before one that has just had some.
-const COLD_STEPS: u64 = 8;
+use super::spill::{Lease, SpillWriter, StatePart};
 
 /// After the disk has refused to take state, it is asked again after so many steps.
 const ASK_AGAIN_STEPS: u64 = 1000;
@@ -59,238 +60,6 @@ pub(super) struct Keyed {
 }
 
 type Shared = BTreeMap<String, StateEntries>;
-
-/// One instance.
-struct Seat {
-    /// In memory, or not.
-    operator: Option<Box<dyn Operator>>,
-    /// If not: its state, in the order in which it is to be given back.
-    away: Vec<Spilled>,
-    /// Of one that is away: when it has to be brought back although no row came for it.
-    due: Option<EventTime>,
-    waits_for_time: bool,
-    /// When it was last measured.
-    size: StateSize,
-    /// The last step in which it had rows.
-    used: u64,
-}
-
-impl Seat {
-    fn new(operator: Box<dyn Operator>) -> Self {
-        let (size, due) = (StateSize::default(), Some(EventTime::MIN));
-        Self { operator: Some(operator), away: Vec::new(), due, waits_for_time: false, size, used: 0 }
-    }
-
-    /// One that is away, without state so far.
-    fn empty() -> Self {
-        let (size, due) = (StateSize::default(), Some(EventTime::MIN));
-        Self { operator: None, away: Vec::new(), due, waits_for_time: false, size, used: 0 }
-    }
-
-    fn resident_bytes(&self) -> u64 {
-        if self.operator.is_some() { self.size.bytes } else { 0 }
-    }
-
-    fn measure(&mut self) {
-        if let Some(operator) = &self.operator {
-            self.size = operator.state_size();
-        }
-    }
-
-    /// The instance, brought back if it is away. `before`: the watermark of the step before.
-    fn bring_back(
-        &mut self,
-        stage: &Stage,
-        shared: &Shared,
-        before: EventTime,
-    ) -> Result<&mut Box<dyn Operator>> {
-        if self.operator.is_none() {
-            let mut operator = stage.operators[0].instantiate()?;
-            for entries in shared.values() {
-                operator.restore(entries)?;
-            }
-            for spilled in &self.away {
-                operator.restore(&spilled.entries().map_err(|reason| spill_failed(stage, reason))?)?;
-            }
-            // Time has gone on meanwhile, to nothing that this instance waited for.
-            let mut nothing = Output::default();
-            operator.on_watermark(before, &mut nothing)?;
-            debug_assert!(
-                nothing.rows.is_empty() && nothing.late.is_empty(),
-                "an instance was brought back late"
-            );
-            self.away.clear();
-            self.operator = Some(operator);
-        }
-        Ok(self.operator.as_mut().expect("it was just made"))
-    }
-
-    /// Writes the instance to files, unless the disk refuses; what has changed in it since the last snapshot goes to `left`.
-    fn put_away(&mut self, writer: &mut SpillWriter, left: &mut Left) -> Result<bool> {
-        let Some(operator) = &mut self.operator else { return Ok(true) };
-        let changed = left.own_of(operator.as_mut(), false)?;
-        let all = left.own_of(operator.as_mut(), true)?;
-        match writer.write(changed.iter().chain(&all)) {
-            Ok(mut written) => {
-                let all = written.split_off(changed.len());
-                left.pending.extend(written.into_iter().map(StatePart::Away));
-                (self.due, self.waits_for_time) = (operator.due(), operator.waits_for_time());
-                self.size = operator.state_size();
-                self.away = all;
-                self.operator = None;
-                Ok(true)
-            }
-            Err(reason) => {
-                tracing::warn!(reason, "state stays in memory: it cannot be spilled");
-                left.pending.extend(changed.into_iter().map(StatePart::Here));
-                Ok(false)
-            }
-        }
-    }
-
-    /// Gives all of the state to the seats that own its slots from now on.
-    fn divide(
-        &mut self,
-        stage: &Stage,
-        seats: &mut [Seat],
-        writer: &mut SpillWriter,
-        left: &mut Left,
-    ) -> Result<()> {
-        let mut give = |entries: &StateEntries| {
-            give(seats, writer, entries)?.map_err(|reason| spill_failed(stage, reason))
-        };
-        match &mut self.operator {
-            Some(operator) => {
-                let changed = left.own_of(operator.as_mut(), false)?;
-                left.pending.extend(changed.into_iter().map(StatePart::Here));
-                left.own_of(operator.as_mut(), true)?.iter().try_for_each(give)
-            }
-            None => self.away.iter().try_for_each(|spilled| {
-                give(&spilled.entries().map_err(|reason| spill_failed(stage, reason))?)
-            }),
-        }
-    }
-}
-
-/// What instances that are put away leave with their stage.
-#[derive(Default)]
-struct Left {
-    pending: Vec<StatePart>,
-    shared: Shared,
-}
-
-impl Left {
-    /// A snapshot's entries with slots; those without are everybody's.
-    fn own_of(&mut self, operator: &mut dyn Operator, full: bool) -> Result<Vec<StateEntries>> {
-        let mut snapshot = Snapshot::default();
-        operator.snapshot(full, &mut snapshot)?;
-        let (shared, own): (Vec<_>, Vec<_>) =
-            snapshot.entries.into_iter().partition(|entries| entries.slots.is_empty());
-        self.shared.extend(shared.into_iter().map(|entries| (entries.table.clone(), entries)));
-        Ok(own)
-    }
-}
-
-/// A snapshot that is being taken.
-///
-/// What is everybody's is told once, before all else, which a restore may need it for. Instances in memory tell it before their own, and
-/// alike, as the same steps have come to all of them; so that of the first is the newest.
-struct Telling<'a> {
-    shared: &'a mut Shared,
-    /// What is told first of the rest.
-    pending: Vec<StatePart>,
-    has_begun: bool,
-    take: &'a mut dyn FnMut(StatePart),
-}
-
-impl Telling<'_> {
-    /// What an instance says of everybody.
-    fn note(&mut self, entries: StateEntries) {
-        debug_assert!(
-            !self.has_begun || self.shared.get(&entries.table).is_some_and(|told| told.rows == entries.rows),
-            "what is everybody's is told first, and by all alike"
-        );
-        self.shared.insert(entries.table.clone(), entries);
-    }
-
-    fn begin(&mut self) {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            self.shared.values().cloned().map(StatePart::Here).for_each(&mut *self.take);
-            self.pending.drain(..).for_each(&mut *self.take);
-        }
-    }
-
-    fn tell(&mut self, part: StatePart) {
-        self.begin();
-        (self.take)(part);
-    }
-}
-
-/// The seats of one thread in one step.
-struct Lane<'a> {
-    stage: &'a Stage,
-    seats: &'a mut [Seat],
-    rows: Vec<Vec<(usize, Rows)>>,
-    writer: Option<&'a mut SpillWriter>,
-    shared: &'a Shared,
-    allowance: u64,
-    left: Left,
-    step: u64,
-}
-
-impl Lane<'_> {
-    fn run(mut self, before: EventTime, watermark: EventTime) -> Result<(Vec<Output>, Left)> {
-        let mut outputs = Vec::with_capacity(self.seats.len());
-        let mut resident: u64 = self.seats.iter().map(Seat::resident_bytes).sum();
-        for (nth, rows) in std::mem::take(&mut self.rows).into_iter().enumerate() {
-            let seat = &mut self.seats[nth];
-            let mut output = Output::default();
-            let has_rows = !rows.is_empty();
-            if seat.operator.is_none() && !has_rows && seat.due.is_none_or(|due| watermark < due) {
-                outputs.push(output);
-                continue;
-            }
-            let was_away = seat.operator.is_none();
-            let operator = seat.bring_back(self.stage, self.shared, before)?;
-            for (input, rows) in rows {
-                operator.on_batch(input, rows, &mut output)?;
-            }
-            operator.on_watermark(watermark, &mut output)?;
-            if has_rows {
-                seat.used = self.step;
-            }
-            if self.writer.is_some() && (has_rows || was_away || !output.rows.is_empty()) {
-                resident -= if was_away { 0 } else { seat.resident_bytes() };
-                seat.measure();
-                resident += seat.resident_bytes();
-                self.relieve(nth, &mut resident)?;
-            }
-            outputs.push(output);
-        }
-        Ok((outputs, self.left))
-    }
-
-    /// Puts instances away until the rest fits.
-    fn relieve(&mut self, just_run: usize, resident: &mut u64) -> Result<()> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        while *resident > self.allowance {
-            let cold = |seat: &&mut Seat| {
-                seat.operator.is_some() && seat.size.entries > 0 && seat.used + COLD_STEPS < self.step
-            };
-            let coldest = self.seats.iter_mut().filter(cold).min_by_key(|seat| seat.used);
-            let seat = match coldest {
-                Some(seat) => seat,
-                None => &mut self.seats[just_run],
-            };
-            let bytes = seat.resident_bytes();
-            if bytes == 0 || !seat.put_away(writer, &mut self.left)? {
-                break;
-            }
-            *resident -= bytes;
-        }
-        Ok(())
-    }
-}
 
 impl Keyed {
     /// Instances without state. `as_one`: somebody asks how what comes out is cut into batches.
@@ -496,53 +265,4 @@ impl Keyed {
             None => seat.waits_for_time || (ends && !seat.away.is_empty()),
         })
     }
-}
-
-/// The entries that belong to each of so many instances.
-fn distribute(entries: &StateEntries, instances: usize) -> Result<Vec<Option<StateEntries>>> {
-    if instances == 1 {
-        return Ok(vec![Some(entries.clone())]);
-    }
-    let mut rows: Vec<Vec<u32>> = vec![Vec::new(); instances];
-    for (row, slot) in (0..).zip(&entries.slots) {
-        rows[worker_of(*slot, instances as u32) as usize].push(row);
-    }
-    let each = |own: Vec<u32>| {
-        if own.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(StateEntries {
-            table: entries.table.clone(),
-            change: entries.change,
-            slots: own.iter().map(|row| entries.slots[*row as usize]).collect(),
-            rows: arrow::compute::take_record_batch(&entries.rows, &UInt32Array::from(own))?,
-        }))
-    };
-    rows.into_iter().map(each).collect()
-}
-
-/// Writes entries for the seats that own them, which are all away. The inner error is the disk's.
-fn give(
-    seats: &mut [Seat],
-    writer: &mut SpillWriter,
-    entries: &StateEntries,
-) -> Result<std::result::Result<(), String>> {
-    let own = distribute(entries, seats.len())?;
-    let written = match writer.write(own.iter().flatten()) {
-        Ok(written) => written,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let owners = seats.iter_mut().zip(&own).filter_map(|(seat, own)| Some((seat, own.as_ref()?)));
-    for ((seat, own), spilled) in owners.zip(written) {
-        seat.away.push(spilled);
-        if own.change == StateChange::Put {
-            // About, until the instance is brought back and measured: some may replace others.
-            seat.size.entries += own.rows.num_rows() as u64;
-        }
-    }
-    Ok(Ok(()))
-}
-
-fn spill_failed(stage: &Stage, reason: String) -> OperatorError {
-    OperatorError::Spill { operator: stage.operators[0].name().to_owned(), reason }
 }
