@@ -1,24 +1,24 @@
 //! The triggers that one operator has at the time, what they have in common, and who of them has to look at which rows.
 
-use std::collections::BTreeMap;
+mod live;
+
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{RecordBatch, UInt32Array};
 use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::{HashMap, HashSet};
 
+use self::live::{Column, Look};
+pub(super) use self::live::{Kind, Live, Remembered, Said, Uncomputed, Which, note};
 use super::ago::Ago;
 use super::guard::Guard;
 use super::index::{Before, Candidate, Ladder, Points, Ranked};
-use super::machine::{Rearm, Rules, State};
-use super::memory::{Locals, Seen, Slot, table_of};
+use super::machine::State;
+use super::memory::{Locals, Slot, table_of};
 use super::roster::{Member, TriggerRoster};
 use super::spec::{Memory, NAME};
 use super::states::States;
 use crate::error::Result;
-use crate::narrow::Narrow;
-use crate::uncomputed::{Unfit, mask_and_unfit};
 use crate::windows::Times;
 
 /// The triggers of an operator.
@@ -43,85 +43,6 @@ pub(super) struct Team {
     pub(super) timed: bool,
     /// Whether what one of them does at a row depends on what it did before.
     pub(super) keyed: bool,
-}
-
-/// A trigger and what it keeps for itself.
-pub(super) struct Live {
-    pub(super) member: Arc<Member>,
-    pub(super) rules: Rules,
-    pub(super) kind: Kind,
-    /// Of silence: its state at every key.
-    pub(super) silent: Vec<State>,
-    pub(super) agos: Vec<Ago>,
-    looks: Vec<Look>,
-    /// Equal conditions over the same columns have the same number.
-    condition: usize,
-}
-
-/// How much a trigger keeps in mind.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Nothing: each row for which its condition is true fires. With `exact` its guard tells.
-    Momentary { exact: bool },
-    /// What it is doing at some keys.
-    Stateful,
-    /// How long each key has been silent.
-    Silent,
-}
-
-/// Where a remembered column is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Look {
-    Slot(usize),
-    Ago(usize),
-}
-
-/// What was remembered before each row of a batch.
-pub(super) struct Remembered {
-    slots: Vec<Seen>,
-    /// By trigger.
-    agos: HashMap<u32, Vec<ArrayRef>>,
-    epoch: u32,
-    /// What conditions said of the whole batch, by their numbers.
-    said: Vec<Option<Said>>,
-    pub(super) uncomputed: Uncomputed,
-}
-
-/// What a condition says of rows: NULL where it cannot be computed, which is at these places among them.
-pub(super) type Said = (BooleanArray, Unfit);
-
-/// Rows of a batch for which something of a trigger cannot be computed, by its id, and why.
-pub(super) type Uncomputed = BTreeMap<(i64, usize), String>;
-
-/// Which rows of a batch.
-pub(super) enum Which {
-    /// All of them, so many.
-    All(usize),
-    /// These, ascending.
-    Some(UInt32Array),
-}
-
-impl Which {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::All(rows) => *rows,
-            Self::Some(rows) => rows.len(),
-        }
-    }
-
-    pub(super) fn row(&self, nth: usize) -> usize {
-        match self {
-            Self::All(_) => nth,
-            Self::Some(rows) => rows.value(nth) as usize,
-        }
-    }
-
-    fn indices(&self) -> Option<&UInt32Array> {
-        match self {
-            Self::All(_) => None,
-            Self::Some(rows) => Some(rows),
-        }
-    }
 }
 
 impl Team {
@@ -412,105 +333,5 @@ impl Team {
             live.agos.iter().map(Ago::size).sum::<usize>() + live.silent.capacity() * size_of::<State>()
         };
         slots + self.live().map(|(_, live)| own(live)).sum::<usize>()
-    }
-}
-
-/// Notes rows for which something of a trigger cannot be computed, each once.
-pub(super) fn note(
-    uncomputed: &mut Uncomputed,
-    id: i64,
-    unfit: &[(usize, String)],
-    row: impl Fn(usize) -> usize,
-) {
-    for (nth, reason) in unfit {
-        uncomputed.entry((id, row(*nth))).or_insert_with(|| reason.clone());
-    }
-}
-
-/// A column that a condition looks at.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Column {
-    Own(usize),
-    Slot(usize),
-    /// Of one trigger alone.
-    Ago(i64, usize),
-}
-
-impl Live {
-    fn new(member: &Arc<Member>, keys: usize) -> Result<Self> {
-        let rules = member.trigger.rules();
-        let exact = match &member.guard {
-            Guard::Level { exact, .. } | Guard::Crossing { exact, .. } | Guard::Point { exact, .. } => *exact,
-            Guard::Unknown => false,
-        };
-        let kind = match (rules.silence, rules.hold, rules.rearm) {
-            (true, ..) => Kind::Silent,
-            (false, None, Rearm::Freely) => Kind::Momentary { exact },
-            _ => Kind::Stateful,
-        };
-        let agos = member.trigger.remembered.iter().filter_map(|remembered| match remembered.memory {
-            Memory::Ago(back) => Some((remembered, back)),
-            Memory::Row | Memory::Value => None,
-        });
-        let agos = agos.map(|(remembered, back)| {
-            let kind = remembered.expr.data_type(&member.trigger.input)?;
-            Ago::new(Arc::clone(&remembered.expr), back, kind)
-        });
-        let agos = agos.collect::<Result<_>>()?;
-        let member = Arc::clone(member);
-        let mut live =
-            Self { member, rules, kind, silent: Vec::new(), agos, looks: Vec::new(), condition: usize::MAX };
-        live.resize(keys);
-        Ok(live)
-    }
-
-    fn resize(&mut self, keys: usize) {
-        if self.kind == Kind::Silent {
-            self.silent.resize(keys, State::NEW);
-        }
-        self.agos.iter_mut().for_each(|ago| ago.resize(keys));
-    }
-
-    fn columns_of(&self, narrow: &Narrow) -> Vec<Column> {
-        let own = self.member.trigger.input.fields().len();
-        let column = |column: &usize| match column.checked_sub(own).map(|nth| self.looks[nth]) {
-            None => Column::Own(*column),
-            Some(Look::Slot(slot)) => Column::Slot(slot),
-            Some(Look::Ago(nth)) => Column::Ago(self.member.id, nth),
-        };
-        narrow.columns.iter().map(column).collect()
-    }
-
-    /// Whether it may see all that was remembered, as every other trigger.
-    fn sees_all(&self, remembered: &Remembered) -> bool {
-        self.looks.iter().all(|look| match look {
-            Look::Slot(slot) => remembered.slots[*slot].oldest >= self.member.rank,
-            Look::Ago(_) => true,
-        })
-    }
-
-    /// What one of its conditions says of rows.
-    pub(super) fn evaluate(
-        &self,
-        number: u32,
-        narrow: &Narrow,
-        which: &Which,
-        batch: &RecordBatch,
-        remembered: &Remembered,
-    ) -> Result<Said> {
-        let rows = which.indices();
-        let at_rows = |column: &ArrayRef| -> Result<ArrayRef> {
-            Ok(match rows {
-                Some(rows) => take(column, rows, None)?,
-                None => Arc::clone(column),
-            })
-        };
-        let columns = self.columns_of(narrow).into_iter().map(|column| match column {
-            Column::Own(column) => at_rows(batch.column(column)),
-            Column::Slot(slot) => remembered.slots[slot].to(self.member.rank, rows),
-            Column::Ago(_, nth) => at_rows(&remembered.agos[&number][nth]),
-        });
-        let narrowed = narrow.batch(columns.collect::<Result<_>>()?, which.len())?;
-        mask_and_unfit(narrow.expr(), &narrowed, NAME)
     }
 }

@@ -9,25 +9,20 @@
 //! A slice dies when its last window closes. Its groups stay behind as garbage, and once there is more garbage than
 //! life everything is renumbered; so death costs as much as what dies, and memory follows what lives.
 
+mod entries;
+mod garbage;
+
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::datatypes::Int64Type;
-
+pub(super) use self::entries::runs;
 use super::emit::Closed;
 use super::kind::WindowKind;
 use super::numbers::GroupNumbers;
 use super::place::Place;
 use super::slice::{NONE, Slice};
-use super::tables::slots;
 use crate::aggregates::AggregateSet;
 use crate::error::Result;
 use crate::groups::{Bits, InOrder, KeyTable};
-
-/// Fewer dead groups than this are not worth renumbering for.
-const GARBAGE_MIN: usize = 1024;
 
 /// What is of at most one key in so many is undone key by key.
 const SCATTERED: usize = 8;
@@ -341,61 +336,6 @@ impl Slices {
         groups
     }
 
-    /// Renumbers everything if there is more garbage than life. Keys without groups go, unless `pinned`. Returns the keys
-    /// that are left by their old numbers, if they have been renumbered.
-    pub(super) fn collect_garbage(&mut self, pinned: impl Fn(u32) -> bool) -> Option<Vec<u32>> {
-        let live = self.groups.len() - self.dead;
-        if self.dead <= live || (self.dead < GARBAGE_MIN && live > 0) {
-            return None;
-        }
-        // The keys of the first slice come first, in the order of its groups: so these have the numbers of their keys.
-        let known = if live > 0 || self.by_key.is_some() { self.keys.len() } else { 0 };
-        let mut renumbered = vec![NONE; known];
-        let mut keys = Vec::new();
-        let pinned = (0..known as u32).filter(|key| pinned(*key));
-        for key in self.live().map(|group| self.groups.of(group).1).chain(pinned) {
-            let new = &mut renumbered[key as usize];
-            if *new == NONE {
-                *new = keys.len() as u32;
-                keys.push(key);
-            }
-        }
-        self.keys.retain(&keys);
-        self.renumber(&renumbered);
-        Some(keys)
-    }
-
-    fn renumber(&mut self, keys: &[u32]) {
-        let kept: Vec<u32> = self.live().collect();
-        let dirty = (0..).zip(&kept).filter(|(_, old)| self.dirty.has(**old)).map(|(group, _)| group);
-        let dirty = Bits::of(dirty);
-        let (mut places, mut slices) = (BTreeMap::new(), Vec::new());
-        let (mut numbers, mut groups) = (GroupNumbers::default(), Vec::new());
-        let mut by_key = self.by_key.is_some().then(|| vec![Vec::new(); self.keys.len()]);
-        for (place, ordinal) in &self.places {
-            let old = self.groups_in(*ordinal).filter(|group| !self.gone.has(*group));
-            let own: Vec<u32> = old.map(|group| keys[self.groups.of(group).1 as usize]).collect();
-            if own.is_empty() {
-                continue;
-            }
-            let ordinal = slices.len() as u32;
-            let mut slice = Slice::new(*place);
-            groups.clear();
-            slice.find(ordinal, &own, &mut numbers, self.keys.len(), &mut groups);
-            let alike = numbers.alike(ordinal);
-            slice.groups.extend(groups.iter().filter(|group| ordinal > 0 || **group >= alike));
-            if let Some(by_key) = &mut by_key {
-                own.iter().zip(&groups).for_each(|(key, group)| by_key[*key as usize].push(*group));
-            }
-            places.insert(*place, ordinal);
-            slices.push(slice);
-        }
-        self.aggregates.retain(&kept);
-        (self.groups, self.places, self.slices, self.by_key) = (numbers, places, slices, by_key);
-        (self.dirty, self.gone, self.dead) = (dirty, Bits::default(), 0);
-        (self.rows, self.last) = (Vec::new(), None);
-    }
-
     /// The groups that live, by place.
     fn live(&self) -> impl Iterator<Item = u32> {
         let groups = self.places.values().flat_map(|ordinal| self.groups_in(*ordinal));
@@ -416,101 +356,4 @@ impl Slices {
             + self.slices.capacity() * size_of::<Slice>()
             + self.slices.iter().map(Slice::size).sum::<usize>()
     }
-
-    /// The groups that have changed since the last call, or all.
-    pub(super) fn take_changed(&mut self, full: bool) -> Vec<u32> {
-        let groups = if full { self.live().collect() } else { self.dirty.numbers().collect() };
-        self.dirty.clear();
-        groups
-    }
-
-    /// Keys, `$slice`, `$from` and states of groups; and their slots.
-    pub(super) fn entries(&mut self, groups: &[u32]) -> Result<(Vec<ArrayRef>, Vec<u32>)> {
-        let columns = self.columns(groups)?;
-        let slots = slots(&columns[..self.keys.types().len()], groups.len())?;
-        Ok((columns, slots))
-    }
-
-    fn columns(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let (ordinals, keys): (Vec<_>, Vec<_>) = groups.iter().map(|group| self.groups.of(*group)).unzip();
-        let mut columns = self.keys.columns(&keys)?;
-        columns.extend(self.place_columns(&ordinals));
-        columns.extend(self.aggregates.state(groups)?);
-        Ok(columns)
-    }
-
-    fn place_columns(&self, ordinals: &[u32]) -> [ArrayRef; 2] {
-        let each = |of: fn(&Place) -> i64| {
-            let places = ordinals.iter().map(|ordinal| of(&self.slices[*ordinal as usize].place));
-            Arc::new(Int64Array::from_iter_values(places)) as ArrayRef
-        };
-        [each(|place| place.slice), each(|place| place.from)]
-    }
-
-    /// As [`Self::drain`] gives them, rows that are each a group of their own, with these ordinals and key columns; nothing else is there.
-    pub(super) fn each_alone(
-        &mut self,
-        rows: &RecordBatch,
-        keys: Vec<ArrayRef>,
-        ordinals: &[u32],
-        weights: Option<&[i64]>,
-    ) -> Result<Vec<ArrayRef>> {
-        let each: Vec<u32> = (0..rows.num_rows() as u32).collect();
-        self.aggregates.resize(each.len());
-        self.aggregates.update(rows, &each, weights)?;
-        let mut columns = keys;
-        columns.extend(self.place_columns(ordinals));
-        columns.extend(self.aggregates.state(&each)?);
-        self.forget(&each);
-        Ok(columns)
-    }
-
-    /// All there is, as [`Self::entries`] gives it, and then nothing is left.
-    pub(super) fn drain(&mut self) -> Result<Vec<ArrayRef>> {
-        let groups: Vec<u32> = (0..self.groups.len() as u32).collect();
-        let columns = self.columns(&groups)?;
-        self.forget(&groups);
-        Ok(columns)
-    }
-
-    /// Forgets all, which is these groups; keeps the memory.
-    fn forget(&mut self, groups: &[u32]) {
-        self.aggregates.clear(groups);
-        self.keys.clear();
-        self.groups.clear();
-        self.places.clear();
-        self.slices.clear();
-        self.gone.clear();
-        self.dirty.clear();
-        self.last = None;
-    }
-
-    /// Replaces groups by what [`Self::entries`] gave.
-    pub(super) fn restore(&mut self, rows: &RecordBatch) -> Result<()> {
-        let keys = self.keys.types().len();
-        let (mut key_numbers, mut groups) = (Vec::new(), Vec::new());
-        self.keys.intern(&rows.columns()[..keys], rows.num_rows(), &mut key_numbers)?;
-        let mut ordinals: Vec<u32> = Vec::with_capacity(rows.num_rows());
-        for (place, own) in runs(rows, keys) {
-            ordinals.extend(std::iter::repeat_n(self.ordinal(place), own.len()));
-        }
-        self.find(&ordinals, &key_numbers, &mut groups);
-        self.aggregates.clear(&groups);
-        self.aggregates.merge(&rows.columns()[keys + 2..], &groups)
-    }
-}
-
-/// The places of rows as [`Slices::entries`] gives them, behind `keys` key columns, each with the rows in it that follow one another.
-pub(super) fn runs(rows: &RecordBatch, keys: usize) -> impl Iterator<Item = (Place, Range<usize>)> {
-    let of = |column: usize| rows.column(column).as_primitive::<Int64Type>().values();
-    let (slices, froms) = (of(keys), of(keys + 1));
-    let mut row = 0;
-    std::iter::from_fn(move || {
-        let first = row;
-        let place = Place { slice: *slices.get(first)?, from: *froms.get(first)? };
-        let mut others = slices[first..].iter().zip(&froms[first..]);
-        let ends = others.position(|(slice, from)| (*slice, *from) != (place.slice, place.from));
-        row = ends.map_or(slices.len(), |run| first + run);
-        Some((place, first..row))
-    })
 }
