@@ -159,7 +159,9 @@ fn initial(options: &mut Options) -> Result<Initial> {
 
 /// A time as RFC 3339, or as seconds since the epoch with a fraction, as Flink takes both.
 fn read_millis(text: &str) -> std::result::Result<i64, String> {
-    if let Ok(seconds) = text.trim().parse::<f64>() {
+    if let Ok(seconds) = text.trim().parse::<f64>()
+        && seconds.is_finite()
+    {
         return Ok((seconds * 1_000.0).round() as i64);
     }
     let time = read_timestamp(text).ok_or("it is a time as RFC 3339, or seconds since the epoch")?;
@@ -260,4 +262,18 @@ fn at_most(options: &mut Options, names: &[&str], most: usize) -> Result<usize> 
         })?);
     }
     Ok(given.unwrap_or(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_or_a_number_of_seconds() {
+        assert_eq!(read_millis("2026-03-01T10:00:07Z"), Ok(1_772_359_207_000));
+        assert_eq!(read_millis("1772359207.25"), Ok(1_772_359_207_250));
+        for bad in ["soon", "NaN", "inf", ""] {
+            assert!(read_millis(bad).is_err(), "{bad}");
+        }
+    }
 }
