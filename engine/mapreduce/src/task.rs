@@ -21,6 +21,9 @@ const STDERR_MAX: usize = 1 << 20;
 /// How much of it an error shows.
 const STDERR_SHOWN: usize = 500;
 
+/// How long a line may be: sorting counts its bytes in 32 bits.
+const LINE_BYTES_MAX: usize = u32::MAX as usize;
+
 /// How often a program is looked after.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -191,6 +194,10 @@ fn each_line(from: &mut dyn Read, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> 
         let Some(last) = memchr::memrchr(b'\n', &buffer[searched..filled]) else {
             if filled == buffer.len() {
                 // A line that is longer than the buffer makes it longer.
+                if filled > LINE_BYTES_MAX {
+                    let reason = io::Error::other(format!("a line has more than {LINE_BYTES_MAX} bytes"));
+                    return Err(JobError::io("read a program's output")(reason));
+                }
                 buffer.resize(buffer.len() * 2, 0);
             }
             continue;
