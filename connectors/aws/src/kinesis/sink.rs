@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::BuildError;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use headwater_connectors::{ConnectorError, Context, Cursor, Delivery, Result, Sink};
 use md5::{Digest, Md5};
 
@@ -100,30 +101,44 @@ impl Putting {
 
     /// Puts what may go together, and keeps what does not arrive.
     async fn put_some(&mut self) -> Result<()> {
-        let what = || format!("put records into {}", self.stream.shown());
-        let Some(client) = &self.client else {
-            return Err(ConnectorError::outage(what(), "the sink is not open"));
+        let what = format!("put records into {}", self.stream.shown());
+        let Some(client) = self.client.clone() else {
+            return Err(ConnectorError::outage(what, "the sink is not open"));
         };
         let taken = self.waiting.take(&self.options, self.alone > 0);
         self.alone = self.alone.saturating_sub(taken.iter().map(Record::rows).sum());
-        let entry = |record: &Record| {
-            PutRecordsRequestEntry::builder()
-                .data(Blob::new(record.data().as_ref()))
-                .partition_key(record.partition_key())
-                .set_explicit_hash_key(record.explicit_hash_key().map(str::to_owned))
-                .build()
-                .map_err(|error| ConnectorError::refused(what(), error))
-        };
-        let entries = taken.iter().map(entry).collect::<Result<Vec<_>>>()?;
+        let entries: std::result::Result<Vec<_>, _> = taken.iter().map(entry_of).collect();
+        let entries = entries.map_err(|error| ConnectorError::refused(what.as_str(), error))?;
         let request = client.put_records().set_records(Some(entries));
         let request = request.set_stream_name(self.stream.name()).set_stream_arn(self.stream.arn());
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) if is_unfit(&error) => return self.set_aside(taken, failed(what(), &error)).await,
-            Err(error) => return Err(failed(what(), &error)),
+            Err(error) if is_unfit(&error) => return self.set_aside(taken, failed(what, &error)).await,
+            Err(error) => return Err(failed(what, &error)),
         };
+        let (arrived, reason) = self.note_results(&client, taken, answer.records).await?;
+        let Some(reason) = reason else {
+            self.failures = 0;
+            return Ok(());
+        };
+        self.failures = if arrived > 0 { 0 } else { self.failures + 1 };
+        if self.failures > PATIENCE {
+            return Err(ConnectorError::outage(what, reason));
+        }
+        tracing::debug!(stream = self.stream.shown(), reason, "records did not arrive, and go again");
+        pause(&self.context.world, self.failures).await;
+        Ok(())
+    }
+
+    /// Notes which records have arrived, and keeps the others to go again. Answers how many have, and why one has not.
+    async fn note_results(
+        &mut self,
+        client: &Client,
+        taken: Vec<Record>,
+        results: Vec<PutRecordsResultEntry>,
+    ) -> Result<(usize, Option<String>)> {
         let (mut arrived, mut reason) = (0, None);
-        let mut results = answer.records.into_iter();
+        let mut results = results.into_iter();
         let mut astray = Vec::new();
         for record in taken {
             match results.next() {
@@ -149,17 +164,7 @@ impl Putting {
                 self.waiting.arrived_at(record, &shard);
             }
         }
-        let Some(reason) = reason else {
-            self.failures = 0;
-            return Ok(());
-        };
-        self.failures = if arrived > 0 { 0 } else { self.failures + 1 };
-        if self.failures > PATIENCE {
-            return Err(ConnectorError::outage(what(), reason));
-        }
-        tracing::debug!(stream = self.stream.shown(), reason, "records did not arrive, and go again");
-        pause(&self.context.world, self.failures).await;
-        Ok(())
+        Ok((arrived, reason))
     }
 
     /// One of these rows is no good: if it is the only one, it is parked; otherwise they go again, one by one.
@@ -173,6 +178,14 @@ impl Putting {
         }
         Ok(())
     }
+}
+
+fn entry_of(record: &Record) -> std::result::Result<PutRecordsRequestEntry, BuildError> {
+    PutRecordsRequestEntry::builder()
+        .data(Blob::new(record.data().as_ref()))
+        .partition_key(record.partition_key())
+        .set_explicit_hash_key(record.explicit_hash_key().map(str::to_owned))
+        .build()
 }
 
 #[async_trait]

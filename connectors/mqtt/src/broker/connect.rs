@@ -32,6 +32,13 @@ pub(super) struct Entered {
     pub silence_max: Option<Duration>,
 }
 
+/// How a client is answered.
+struct Answered {
+    version: Version,
+    /// It came without a name, and is told the one that it was given.
+    is_nameless: bool,
+}
+
 impl State {
     /// Lets a client in: answers who it is, or why not, and puts CONNACK among what is said to it.
     pub fn connect(
@@ -56,7 +63,18 @@ impl State {
             connect.password.as_deref().unwrap_or_default(),
         )?;
         check_will(&connect, &rights)?;
+        let answered = Answered { version, is_nameless };
+        self.enter(connect, rights, answered, wake)
+    }
 
+    /// Gives a client that may come in its session, the one that it has left or a new one.
+    fn enter(
+        &mut self,
+        mut connect: Connect,
+        rights: Arc<Rights>,
+        answered: Answered,
+        wake: Arc<Notify>,
+    ) -> Result<Entered, ConnectReasonCode> {
         let noted = self.ledger.noted();
         let before = self.take_over(&connect.client_id, connect.clean_start);
         let session_present = before.is_some();
@@ -76,14 +94,14 @@ impl State {
             receive_max: receive_max.min(usize::from(self.options.in_flight_max)),
             aliases: HashMap::new(),
             closing: None,
-            has_reasons: version == Version::V5,
+            has_reasons: answered.version == Version::V5,
             held_by: None,
         });
         let expiry = u32::try_from(entered.expiry.as_secs()).unwrap_or(u32::MAX);
         let keep_alive = keep_alive(&self.options, connect.keep_alive);
         let granted = Granted {
             session_expiry: (expiry != connect.session_expiry).then_some(expiry),
-            client_id: is_nameless.then_some(&connect.client_id),
+            client_id: answered.is_nameless.then_some(&connect.client_id),
             keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
         };
         let ack = Connack {
