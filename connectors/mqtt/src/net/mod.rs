@@ -5,6 +5,4 @@ mod service;
 mod websocket;
 
 pub use headwater_net::{ClientTls, Listener, ServerTls};
-
-/// A broker that is served on a port.
-pub type Running = headwater_net::Running<crate::broker::Broker>;
+pub use service::Running;

@@ -15,6 +15,9 @@ use crate::broker::Broker;
 /// How often the broker looks for what is due.
 const TICK: Duration = Duration::from_secs(1);
 
+/// A broker that is served on a port.
+pub type Running = headwater_net::Running<Broker>;
+
 impl Service for Broker {
     fn connections_max(&self) -> usize {
         self.options().connections_max

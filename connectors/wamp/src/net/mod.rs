@@ -8,8 +8,6 @@ mod websocket;
 
 pub use headwater_net::{Listener, ServerTls};
 pub(crate) use rawsocket::{RawSocket, answer_handshake as rawsocket_hello};
+pub use service::Running;
 pub(crate) use transport::{Incoming, Transport};
 pub(crate) use websocket::{Subprotocol, WebSocket, request as request_websocket};
-
-/// A router that is served on a port.
-pub type Running = headwater_net::Running<crate::router::Router>;

@@ -13,6 +13,9 @@ use super::websocket;
 use crate::router::{Connection, Router};
 use crate::wire::Dict;
 
+/// A router that is served on a port.
+pub type Running = headwater_net::Running<Router>;
+
 impl Service for Router {
     fn connections_max(&self) -> usize {
         self.options().connections_max
