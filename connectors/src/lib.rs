@@ -32,8 +32,8 @@ mod stdout;
 mod supervisor;
 
 pub use actuate::{
-    ACTUATORS, ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, SetWorkers,
-    add_actuator, attempts_schema,
+    ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, SetWorkers, add_actuator,
+    attempts_schema,
 };
 pub use backoff::Backoff;
 pub use connector::{Behind, Context, Cursor, Delivery, Gateway, Mark, Pulled, Sink, Source};

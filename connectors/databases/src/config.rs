@@ -62,7 +62,7 @@ pub const JDBC: Connector = Connector {
 };
 
 /// PostgreSQL, and what speaks its protocol.
-pub const POSTGRES: Connector = Connector {
+const POSTGRES: Connector = Connector {
     name: "postgres",
     summary: "inserts into or updates a table of PostgreSQL",
     sink: Some(|context, options| sink(context, options, Some(System::Postgres))),
@@ -70,7 +70,7 @@ pub const POSTGRES: Connector = Connector {
 };
 
 /// MySQL and MariaDB.
-pub const MYSQL: Connector = Connector {
+const MYSQL: Connector = Connector {
     name: "mysql",
     summary: "inserts into or updates a table of MySQL or MariaDB",
     sink: Some(|context, options| sink(context, options, Some(System::MySql))),

@@ -29,4 +29,4 @@ mod sink;
 mod statements;
 mod table;
 
-pub use config::{CONNECTORS, JDBC, MYSQL, POSTGRES, add};
+pub use config::{CONNECTORS, JDBC, add};

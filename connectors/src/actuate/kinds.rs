@@ -19,7 +19,7 @@ pub struct ActuatorKind {
 }
 
 /// Those of this crate, by name.
-pub const ACTUATORS: &[ActuatorKind] = &[command::ACTUATOR, job::ACTUATOR, webhook::ACTUATOR];
+const ACTUATORS: &[ActuatorKind] = &[command::ACTUATOR, job::ACTUATOR, webhook::ACTUATOR];
 
 /// Those that live in crates of their own, as the binary has added them.
 static ADDED: Mutex<Vec<&'static ActuatorKind>> = Mutex::new(Vec::new());

@@ -36,7 +36,7 @@ mod task;
 mod webhook;
 
 pub use actuator::{Activity, Actuator, ActuatorContext, Deed, SetWorkers};
-pub use kinds::{ACTUATORS, ActuatorKind, add_actuator};
+pub use kinds::{ActuatorKind, add_actuator};
 pub use ledger::{ATTEMPTS, attempts_schema};
 pub use settings::ActuatorDef;
 pub(crate) use settings::make;

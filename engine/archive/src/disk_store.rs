@@ -23,7 +23,7 @@ use object_store::{
 const PARTIAL: &str = "_tmp";
 
 /// A directory of the world's disk as an object store.
-pub struct DiskStore {
+pub(crate) struct DiskStore {
     world: World,
     root: PathBuf,
 }

@@ -52,7 +52,6 @@ mod verify;
 
 pub use archiver::{Archiver, Stepped};
 pub use compact::{Compacted, GRACE, compact};
-pub use disk_store::DiskStore;
 pub use error::{ArchiveError, Result};
 pub use handle::{Archive, ArchiveStatus};
 pub use history::History;

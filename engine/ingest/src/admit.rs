@@ -27,7 +27,7 @@ pub const CLOCK_GUARD: &str = "clock.guard";
 
 /// How far after its arrival the event time of a row may lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ClockGuard(pub Option<Duration>);
+pub(crate) struct ClockGuard(Option<Duration>);
 
 impl Default for ClockGuard {
     /// One day: more than any time zone that was forgotten, less than any clock that was never set.

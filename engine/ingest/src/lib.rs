@@ -26,7 +26,7 @@ mod report;
 mod route;
 mod service;
 
-pub use admit::{CLOCK_GUARD, ClockGuard, EventTimes};
+pub use admit::{CLOCK_GUARD, EventTimes};
 pub use bad::{BadRecord, RecordFault};
 pub use conform::conform;
 pub use counters::StreamCounts;
