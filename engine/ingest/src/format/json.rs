@@ -233,22 +233,16 @@ pub(super) fn push_value(column: &mut Column, cursor: &mut Cursor<'_>, rules: &R
     match (cursor.peek(), &mut column.values) {
         (b'n', _) => {
             cursor.literal("null")?;
-            column.push_null()
+            return column.push_null();
         }
         (b'"', _) => {
             let text = cursor.string()?;
-            column.push_text(Token::Text(text), rules)
+            return column.push_text(Token::Text(text), rules);
         }
-        (b'{', Values::Struct(group)) => {
-            push_object(group, cursor, rules)?;
-            column.mark_valid();
-            Ok(())
-        }
+        (b'{', Values::Struct(group)) => push_object(group, cursor, rules)?,
         (b'[', Values::List { offsets, child }) => {
             cursor.sequence(b']', |cursor| push_value(child, cursor, rules))?;
             offsets.push(offset(child));
-            column.mark_valid();
-            Ok(())
         }
         (b'{', Values::Map { offsets, key, value }) => {
             cursor.sequence(b'}', |cursor| {
@@ -257,39 +251,34 @@ pub(super) fn push_value(column: &mut Column, cursor: &mut Cursor<'_>, rules: &R
                 push_value(value, cursor, rules)
             })?;
             offsets.push(offset(key));
-            column.mark_valid();
-            Ok(())
         }
         (_, Values::Text(strings)) => {
             let start = cursor.at;
             cursor.skip_value()?;
             strings.push(cursor.since(start).as_bytes());
-            column.mark_valid();
-            Ok(())
         }
         (b't', Values::Bool(values)) => {
             cursor.literal("true")?;
             values.append(true);
-            column.mark_valid();
-            Ok(())
         }
         (b'f', Values::Bool(values)) => {
             cursor.literal("false")?;
             values.append(false);
-            column.mark_valid();
-            Ok(())
         }
         (b'-' | b'0'..=b'9', _) => {
             let number = cursor.number()?;
-            column.push_text(Token::Number(number), rules)
+            return column.push_text(Token::Number(number), rules);
         }
         _ => {
             let kind = cursor.kind();
             // A value that does not parse is a fault of syntax, whatever was expected.
             cursor.skip_value()?;
-            Err(Fault::new(RecordFault::Type, format!("expected {}, found {kind}", column.type_name())))
+            let reason = format!("expected {}, found {kind}", column.type_name());
+            return Err(Fault::new(RecordFault::Type, reason));
         }
     }
+    column.mark_valid();
+    Ok(())
 }
 
 /// Takes a value of a common kind on the shortest way. `false`: it is not one; nothing was taken.

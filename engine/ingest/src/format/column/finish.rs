@@ -43,21 +43,11 @@ impl Column {
             ),
             Values::Text(strings) => {
                 let (offsets, bytes) = strings.take();
-                let array: ArrayRef = Arc::new(StringArray::try_new(offsets, bytes, nulls)?);
-                if self.data_type == DataType::Utf8 {
-                    array
-                } else {
-                    arrow::compute::cast(&array, &self.data_type)?
-                }
+                as_declared(Arc::new(StringArray::try_new(offsets, bytes, nulls)?), &self.data_type)?
             }
             Values::Binary(strings) => {
                 let (offsets, bytes) = strings.take();
-                let array: ArrayRef = Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?);
-                if self.data_type == DataType::Binary {
-                    array
-                } else {
-                    arrow::compute::cast(&array, &self.data_type)?
-                }
+                as_declared(Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?), &self.data_type)?
             }
             Values::Struct(group) => {
                 let DataType::Struct(fields) = &self.data_type else {
@@ -86,6 +76,11 @@ impl Column {
             }
         })
     }
+}
+
+/// An array of the type that its column was declared with, which may be another of the same kind.
+fn as_declared(array: ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    if array.data_type() == data_type { Ok(array) } else { Ok(arrow::compute::cast(&array, data_type)?) }
 }
 
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
