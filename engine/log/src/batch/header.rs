@@ -321,22 +321,7 @@ fn parse_checked(bytes: &[u8], lengths: Lengths, limits: &Limits) -> Result<Head
     let producer = producer(&mut read, flags & HAS_PRODUCER != 0)?;
     read.zeros(12)?;
 
-    let [columns, nodes, buffers, variadic] = counts;
-    let nodes = entries(&mut read, nodes, NODE_BYTES, |read| node(read, limits))?;
-    let buffers = buffers_of(&mut read, buffers, lengths)?;
-    let variadic = entries(&mut read, variadic, VARIADIC_BYTES, |read| {
-        let at = read.at();
-        let count = read.u64()?;
-        if count > buffers.len() as u64 {
-            return Err(BatchError::damaged(at, format!("{count} data buffers of {} in all", buffers.len())));
-        }
-        Ok(count)
-    })?;
-    let stats = entries(&mut read, columns, STATS_BYTES_MIN, ColumnStats::read)?;
-    if read.left() >= 64 {
-        return Err(BatchError::damaged(read.at(), format!("{} bytes too many in the header", read.left())));
-    }
-    read.zeros(read.left())?;
+    let Tables { stats, nodes, buffers, variadic } = tables(&mut read, counts, lengths, limits)?;
     Ok(Header {
         crc,
         chain,
@@ -358,6 +343,35 @@ fn parse_checked(bytes: &[u8], lengths: Lengths, limits: &Limits) -> Result<Head
         buffers,
         variadic,
     })
+}
+
+/// What follows the fixed part, each as long as that says.
+struct Tables {
+    stats: Vec<ColumnStats>,
+    nodes: Vec<Node>,
+    buffers: Vec<BufferEntry>,
+    variadic: Vec<u64>,
+}
+
+/// Reads the tables behind the fixed part, to the end of the header.
+fn tables(read: &mut Reader<'_>, counts: [u32; 4], lengths: Lengths, limits: &Limits) -> Result<Tables> {
+    let [columns, nodes, buffers, variadic] = counts;
+    let nodes = entries(read, nodes, NODE_BYTES, |read| node(read, limits))?;
+    let buffers = buffers_of(read, buffers, lengths)?;
+    let variadic = entries(read, variadic, VARIADIC_BYTES, |read| {
+        let at = read.at();
+        let count = read.u64()?;
+        if count > buffers.len() as u64 {
+            return Err(BatchError::damaged(at, format!("{count} data buffers of {} in all", buffers.len())));
+        }
+        Ok(count)
+    })?;
+    let stats = entries(read, columns, STATS_BYTES_MIN, ColumnStats::read)?;
+    if read.left() >= 64 {
+        return Err(BatchError::damaged(read.at(), format!("{} bytes too many in the header", read.left())));
+    }
+    read.zeros(read.left())?;
+    Ok(Tables { stats, nodes, buffers, variadic })
 }
 
 fn compression_code(compression: Compression) -> u8 {

@@ -52,6 +52,7 @@ impl Inner {
         groups: Vec<Group>,
         commit: &mut Commit<Placed>,
     ) -> Result<u64> {
+        // Without room the groups get their places all the same: so those who wait for them are known, and told the error.
         let room = self.make_room(writer, groups.iter().map(|group| group.bytes).sum());
         let arrival = self.arrival(&mut writer.last_arrival);
         let (mut at, mut chain) = writer.active.as_ref().map_or((0, 0), |one| (one.next_batch(), one.chain));
