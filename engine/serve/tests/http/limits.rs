@@ -1,7 +1,7 @@
 //! What clients cannot do to the server.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::server::{TestServer, failure};
@@ -62,18 +62,23 @@ async fn appends_under_way_have_a_limit() {
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_never_ends_is_given_up() {
-    let server = TestServer::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
-    server.make_readings().await;
-    let mut socket = TcpStream::connect(server.address).unwrap();
-    let head = "POST /v1/streams/readings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nconnection: close\r\n\r\n{";
-    socket.write_all(head.as_bytes()).unwrap();
+/// What is answered to a request whose body says less than it promises.
+async fn answer_to(address: SocketAddr, what: &str, begun: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    let head = "host: localhost\r\ncontent-length: 10\r\nconnection: close";
+    socket.write_all(format!("{what} HTTP/1.1\r\n{head}\r\n\r\n{begun}").as_bytes()).unwrap();
     let answer = tokio::task::spawn_blocking(move || {
         let mut text = String::new();
         socket.read_to_string(&mut text).map(|_| text)
     });
-    let text = answer.await.unwrap().unwrap();
+    answer.await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_never_ends_is_given_up() {
+    let server = TestServer::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
+    server.make_readings().await;
+    let text = answer_to(server.address, "POST /v1/streams/readings", "{").await;
     assert!(text.starts_with("HTTP/1.1 503") && text.contains("HW6011"), "{text}");
     server.stop().await;
 }
@@ -82,15 +87,7 @@ async fn a_request_that_never_ends_is_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_never_arrives_is_given_up() {
     let server = TestServer::start_with(|options| options.request_timeout = Duration::from_millis(100)).await;
-    let mut socket = TcpStream::connect(server.address).unwrap();
-    let head =
-        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nconnection: close\r\n\r\nSELE";
-    socket.write_all(head.as_bytes()).unwrap();
-    let answer = tokio::task::spawn_blocking(move || {
-        let mut text = String::new();
-        socket.read_to_string(&mut text).map(|_| text)
-    });
-    let text = answer.await.unwrap().unwrap();
+    let text = answer_to(server.address, "POST /v1/sql", "SELE").await;
     assert!(text.starts_with("HTTP/1.1 503") && text.contains("HW6011"), "{text}");
     server.stop().await;
 }
