@@ -25,8 +25,8 @@ use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::dead::DeadRows;
 use crate::error::{Result, RunError};
 use crate::job::{
-    Blobs, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results, ShardCut,
-    Start, WEIGHT, begin_at, first_cut, journal_schema,
+    Blobs, Copies, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results,
+    ShardCut, Start, WEIGHT, begin_at, first_cut, journal_schema,
 };
 use crate::late::LateRows;
 use crate::options::LookupTable;
@@ -117,15 +117,11 @@ impl Inner {
             let ends = state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
             (ends, state.paused.contains(name))
         };
-        let is_changelog = dataflow.result.changes != Changes::AppendOnly;
-        let target_def = catalog.stream(target.spec.name.as_str());
-        let results = match target_def.is_some_and(|def| def.is_black_hole()) {
-            true => Results::Counted(target),
-            false => Results::to(target, copies)?,
-        };
+        let is_changing_view =
+            matches!(entry, Entry::MaterializedView(_)) && dataflow.result.changes != Changes::AppendOnly;
         let plan = JobPlan {
             name: name.to_owned(),
-            results,
+            results: results_of(&catalog, target, copies)?,
             journal,
             eras: self.eras_of(name),
             late: self.late_rows(&dataflow)?,
@@ -145,7 +141,6 @@ impl Inner {
             lookups: self.lookups_of(&catalog, &dataflow)?,
             dataflow: Arc::new(dataflow),
         };
-        let is_changing_view = matches!(entry, Entry::MaterializedView(_)) && is_changelog;
         let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
         if is_changing_view {
             self.note_views();
@@ -385,6 +380,12 @@ impl Inner {
         self.state.lock().jobs.values().for_each(|job| job.advance_stream(name, time));
         Ok(())
     }
+}
+
+/// What becomes of a job's results: rows of its target, or no more than their number where nobody is to have them.
+fn results_of(catalog: &Catalog, target: Arc<StreamInfo>, copies: Option<Copies>) -> Result<Results> {
+    let is_black_hole = catalog.stream(target.spec.name.as_str()).is_some_and(|def| def.is_black_hole());
+    if is_black_hole { Ok(Results::Counted(target)) } else { Results::to(target, copies) }
 }
 
 /// The streams that a dataflow reads.

@@ -53,7 +53,7 @@ struct FlowState {
 }
 
 impl FlowState {
-    fn is_over(&self, held_bytes: usize) -> bool {
+    fn holds_too_much(&self, held_bytes: usize) -> bool {
         self.bytes > held_bytes && self.outcome.is_none()
     }
 }
@@ -82,10 +82,10 @@ impl Saving {
             state.parts.push_back((stage, part));
         }
         self.task.wake();
-        while self.flow.state.lock().is_over(self.held_bytes) {
+        while self.flow.state.lock().holds_too_much(self.held_bytes) {
             if !self.tasks.drive() {
                 let mut state = self.flow.state.lock();
-                while state.is_over(self.held_bytes) {
+                while state.holds_too_much(self.held_bytes) {
                     self.flow.changed.wait(&mut state);
                 }
             }
