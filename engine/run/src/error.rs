@@ -23,10 +23,10 @@ pub enum RunError {
     #[error(transparent)]
     Ingest(#[from] headwater_ingest::IngestError),
     /// An operator failed.
-    #[error("job {job}: {source}")]
+    #[error("{what}: {source}")]
     Operator {
-        /// The job.
-        job: String,
+        /// What was done: a job's work, by its name where that is known, or a tail's, or a replay's.
+        what: String,
         /// What failed.
         source: headwater_operators::OperatorError,
     },

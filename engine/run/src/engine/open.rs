@@ -332,7 +332,7 @@ pub(super) fn spec_of(def: &StreamDef) -> Result<StreamSpec> {
 fn spill_to(world: &World, data: &Path, limit: u64) -> Result<Arc<StateMemory>> {
     let dir = data.join("spill");
     StateMemory::new(world.clone(), dir.clone(), limit).map_err(|source| RunError::Operator {
-        job: "opening".into(),
+        what: "opening the data directory".into(),
         source: OperatorError::Spill {
             operator: "state memory".into(),
             reason: format!("{}: {source}", dir.display()),

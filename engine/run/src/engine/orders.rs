@@ -84,7 +84,7 @@ impl Inner {
     /// Says something to all jobs that compute what has this name, and waits until they have done it.
     async fn tell(&self, name: &str, order: Order) -> Result<()> {
         let told = Told { at: self.world.clock.now(), order };
-        let row = told.row().map_err(|source| RunError::Operator { job: name.to_owned(), source })?;
+        let row = told.row().map_err(|source| RunError::Operator { what: format!("job {name}"), source })?;
         let heard: Vec<_> = {
             let state = self.state.lock();
             let jobs: Vec<_> = state.jobs.iter().filter(|(_, job)| job.hears(name)).collect();

@@ -216,7 +216,7 @@ impl Inner {
         let mut last = None;
         while let Some(read) = reader.next()? {
             let times = nanos(read.rows.column(0))
-                .map_err(|source| RunError::Operator { job: info.spec.name.to_string(), source })?;
+                .map_err(|source| RunError::Operator { what: format!("job {}", info.spec.name), source })?;
             let causes = read.rows.column(1).as_string::<i32>();
             let fired = (0..read.rows.num_rows()).filter(|row| causes.value(*row) != TEST);
             last = fired.map(|row| EventTime(times.value(row))).max().max(last);

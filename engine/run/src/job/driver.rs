@@ -228,7 +228,7 @@ impl Driver {
     fn set_workers(&mut self, workers: usize) -> Result<()> {
         if workers != self.plan.workers {
             self.save()?;
-            let (restored, _) = opening::restore(&self.plan)?;
+            let restored = opening::restore(&self.plan)?;
             if restored.as_ref().map_or(0, |restored| restored.manifest.step) != self.step {
                 // Tried again by whoever wants it; without a checkpoint of now there is nothing to go on from.
                 tracing::warn!(

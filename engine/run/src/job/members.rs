@@ -195,7 +195,7 @@ impl Members {
         let from: Vec<Sequence> = membership.shards.iter().map(|(next, _)| *next).collect();
         let first = from.iter().map(|next| next.0 as i64).collect();
         let added = self.roster.add(membership.id, rank, first, &trigger);
-        added.map_err(|source| RunError::Operator { job: name.clone(), source })?;
+        added.map_err(|source| RunError::Operator { what: format!("job {name}"), source })?;
         let member = Member {
             name,
             rank,
@@ -233,7 +233,7 @@ impl Members {
     pub fn appends(&self, rows: &[Rows], producer: Producer) -> Result<(Vec<Append>, u64)> {
         let Some(first) = rows.first() else { return Ok((Vec::new(), 0)) };
         let all = concat(&first.batch.schema(), rows)
-            .map_err(|source| RunError::Operator { job: self.set.clone(), source })?;
+            .map_err(|source| RunError::Operator { what: format!("job {}", self.set), source })?;
         let numbers = all.column(0).as_primitive::<Int64Type>().values().clone();
         let columns: Vec<usize> = (1..all.num_columns()).collect();
         let all = all.project(&columns)?;

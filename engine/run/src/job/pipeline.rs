@@ -91,7 +91,7 @@ impl Pipeline {
             sources.push(SourceInput { info, shards, is_mute: false });
         }
         let executor = Executor::new(Arc::clone(&dataflow), workers, lease)
-            .map_err(|error| RunError::Operator { job: "planning".into(), source: error })?;
+            .map_err(|error| RunError::Operator { what: "making operators".into(), source: error })?;
         Ok(Self {
             morsels: morsels_of(&dataflow),
             aligned: waits_for_time(&dataflow),
@@ -129,7 +129,7 @@ impl Pipeline {
 
     /// How much state there is: all its entries, and the bytes in memory. What has outgrown its share is put away from now on.
     pub fn measure(&mut self) -> Result<StateSize> {
-        self.executor.measure().map_err(|error| RunError::Operator { job: "step".into(), source: error })
+        self.executor.measure().map_err(|error| RunError::Operator { what: "a step".into(), source: error })
     }
 
     /// Asks tables outside, by the stages that look rows up in them.
@@ -331,7 +331,7 @@ impl Pipeline {
         let mut output = self
             .executor
             .step(morsels, watermark, self.answers.begin())
-            .map_err(|error| RunError::Operator { job: "step".into(), source: error })?;
+            .map_err(|error| RunError::Operator { what: "a step".into(), source: error })?;
         output.failed.splice(..0, self.failed.drain(..));
         self.watermark = watermark;
         self.steps += 1;

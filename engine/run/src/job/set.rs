@@ -130,7 +130,8 @@ impl Driver {
     fn save_alone(&mut self, leaving: &Leaving, rank: u32, rows_in: u64) -> Result<Vec<(usize, StatePart)>> {
         let state = self.take_state(true)?;
         let bad = |reason: String| RunError::Checkpoint { job: leaving.name.clone(), reason };
-        let failed = |source: OperatorError| RunError::Operator { job: leaving.name.clone(), source };
+        let failed =
+            |source: OperatorError| RunError::Operator { what: format!("job {}", leaving.name), source };
         let mut own = Vec::new();
         for (stage, part) in &state {
             let entries = part.entries().map_err(bad)?;

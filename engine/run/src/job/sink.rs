@@ -1,4 +1,5 @@
-//! What a step says, as one group for the log: the results, the late rows and the journal's line, all or nothing.
+//! The results of a step as appends: each row to its shard of the stream that they go into, and of a second one if there is one. They
+//! go to the log with the step's line in the journal, in one group.
 
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub(crate) enum Results {
 }
 
 impl Results {
-    /// Into a stream alone.
+    /// Into a stream, and into a second one if there are copies.
     pub fn to(target: Arc<StreamInfo>, copies: Option<Copies>) -> Result<Self> {
         Ok(Self::Stream { sink: Sink::new(target)?, copies })
     }
@@ -130,7 +131,7 @@ impl Sink {
 
     fn batch(&self, rows: &[Rows]) -> Result<RecordBatch> {
         let own = rows[0].batch.schema();
-        let in_result = |source| RunError::Operator { job: "result".into(), source };
+        let in_result = |source| RunError::Operator { what: "the results of a step".into(), source };
         let batch = concat(&own, rows).map_err(in_result)?;
         let mut columns = batch.columns().to_vec();
         if self.weighted {

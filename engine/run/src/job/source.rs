@@ -302,7 +302,7 @@ fn rows_since(source: &Source, batch: &RecordBatch, column: usize, since: EventT
 }
 
 fn operator_error(source: &Source, error: headwater_operators::OperatorError) -> RunError {
-    RunError::Operator { job: format!("reading {}", source.stream), source: error }
+    RunError::Operator { what: format!("reading stream {}", source.stream), source: error }
 }
 
 /// Keeps the first `within` rows and answers the others, if there are any.

@@ -140,7 +140,7 @@ impl Rebuild {
     /// The state, with the stages that it is of.
     pub fn state(&mut self, name: &str) -> Result<Vec<(usize, StatePart)>> {
         let state = self.new.pipeline.executor().snapshot(true);
-        state.map_err(|source| RunError::Operator { job: name.to_owned(), source })
+        state.map_err(|source| RunError::Operator { what: format!("job {name}"), source })
     }
 
     /// Says something to stages of the new definition, in a step without rows, and answers what it says to that.

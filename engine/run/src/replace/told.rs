@@ -34,7 +34,7 @@ pub(super) fn told_at_switch(
         return Ok(Vec::new());
     }
     let name = replacement.name.as_str();
-    let failed = |source: OperatorError| RunError::Operator { job: name.to_owned(), source };
+    let failed = |source: OperatorError| RunError::Operator { what: format!("job {name}"), source };
     let mut had = Had::new();
     saved.each(blobs, |stage, entries| note(&mut had, former, stage, entries).map_err(failed))?;
     let mut built = Had::new();

@@ -87,7 +87,7 @@ impl Needs<'_> {
     /// Behind a row of a later watermark the first one that is there would be late. So no row before it is further ahead than its own time
     /// and what the watermark waits for.
     fn lost_until(&self, inner: &Inner, lost: &[(usize, ShardId)]) -> Result<Option<EventTime>> {
-        let failed = |source| RunError::Operator { job: self.job.to_owned(), source };
+        let failed = |source| RunError::Operator { what: format!("job {}", self.job), source };
         let mut latest = EventTime::MIN;
         for (nth, shard) in lost {
             let source = &self.dataflow.sources[*nth];

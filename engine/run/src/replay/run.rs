@@ -49,7 +49,7 @@ impl Filter {
     /// The rows whose time lies in the stretch.
     pub fn keep(self, rows: RecordBatch) -> Result<RecordBatch> {
         let times = nanos(rows.column(self.column))
-            .map_err(|source| RunError::Operator { job: "replay".to_owned(), source })?;
+            .map_err(|source| RunError::Operator { what: "a replay".to_owned(), source })?;
         let holds = |row| times.is_valid(row) && (self.from.0..self.to.0).contains(&times.value(row));
         let mask: BooleanArray = (0..times.len()).map(|row| Some(holds(row))).collect();
         Ok(arrow::compute::filter_record_batch(&rows, &mask)?)

@@ -54,5 +54,5 @@ impl Since {
 
 fn times_of(rows: &RecordBatch, column: usize) -> Result<TimestampNanosecondArray> {
     let times = nanos(rows.column(column));
-    times.map_err(|source| RunError::Operator { job: "tail".to_owned(), source })
+    times.map_err(|source| RunError::Operator { what: "a tail".to_owned(), source })
 }

@@ -23,7 +23,7 @@ impl Driver {
         let saving = self.checkpointer.begin(self.manifest(), full);
         let executor = self.pipeline.executor();
         let taken = executor.snapshot_to(full, &mut |stage, part| saving.add(stage, part));
-        taken.map_err(|source| RunError::Operator { job: self.plan.name.clone(), source })?;
+        taken.map_err(|source| RunError::Operator { what: format!("job {}", self.plan.name), source })?;
         self.checkpointer.finish(saving);
         Ok(())
     }
@@ -42,7 +42,7 @@ impl Driver {
     /// What has changed in the state since it was last taken, or all of it.
     pub(in crate::job) fn take_state(&mut self, full: bool) -> Result<Vec<(usize, StatePart)>> {
         let state = self.pipeline.executor().snapshot(full);
-        state.map_err(|source| RunError::Operator { job: self.plan.name.clone(), source })
+        state.map_err(|source| RunError::Operator { what: format!("job {}", self.plan.name), source })
     }
 
     /// Where the job is, for a checkpoint.

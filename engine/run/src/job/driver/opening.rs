@@ -27,14 +27,7 @@ impl Driver {
         mut plan: JobPlan,
         shared: Arc<Shared>,
     ) -> Result<Self> {
-        let (restored, passed_over) = restore(&plan)?;
-        for reason in passed_over {
-            tracing::warn!(
-                job = plan.name,
-                reason,
-                "a checkpoint was passed over; an older one or the journal makes up for it"
-            );
-        }
+        let restored = restore(&plan)?;
         if restored.is_none() {
             plan.check_history(&*log)?;
         }
@@ -84,11 +77,19 @@ impl Driver {
     }
 }
 
-/// The newest checkpoint that fits a plan, and why others were passed over.
-pub(super) fn restore(plan: &JobPlan) -> Result<(Option<Restored>, Vec<String>)> {
+/// The newest checkpoint that is whole and fits a plan.
+pub(super) fn restore(plan: &JobPlan) -> Result<Option<Restored>> {
     let (fingerprint, era) = (plan.dataflow.fingerprint(), plan.eras.began());
-    let restored = checkpoint::restore(&*plan.blobs, &fingerprint, era);
-    restored.map_err(|reason| RunError::Checkpoint { job: plan.name.clone(), reason })
+    let bad = |reason: String| RunError::Checkpoint { job: plan.name.clone(), reason };
+    let (restored, passed_over) = checkpoint::restore(&*plan.blobs, &fingerprint, era).map_err(bad)?;
+    for reason in passed_over {
+        tracing::warn!(
+            job = plan.name,
+            reason,
+            "a checkpoint was passed over; an older one or the journal makes up for it"
+        );
+    }
+    Ok(restored)
 }
 
 pub(in crate::job) fn open_pipeline(
@@ -113,7 +114,7 @@ pub(in crate::job) fn open_pipeline(
         executor.expect(restored.bytes());
         restored.each(&*plan.blobs, |stage, entries| {
             let restore = executor.restore(stage, entries);
-            restore.map_err(|source| RunError::Operator { job: plan.name.clone(), source })
+            restore.map_err(|source| RunError::Operator { what: format!("job {}", plan.name), source })
         })?;
         pipeline.restore_watermark(EventTime(restored.manifest.watermark));
     } else if plan.reached > EventTime::MIN {
