@@ -166,8 +166,8 @@ impl Config {
     }
 
     /// Reads the file that was given, if one was.
-    pub fn read_if_given(path: Option<&Path>) -> Result<Self> {
-        Ok(path.map(Self::read).transpose()?.unwrap_or_default())
+    pub fn read_if_given(path: Option<&Path>) -> Result<Self, ConfigError> {
+        path.map(Self::read).transpose().map(Option::unwrap_or_default)
     }
 
     /// What statements may reach and run.

@@ -8,6 +8,7 @@ mod over_window;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, internal_err};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use headwater_operators::{
