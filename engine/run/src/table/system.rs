@@ -318,7 +318,7 @@ fn replays(inner: &Arc<Inner>) -> Columns {
 /// | rows, dead_letters, failures | since the process started |
 /// | rows_per_second | over the last ten seconds |
 /// | last_error | the last failure, with its code |
-/// | position | where it stands, as JSON: a source's position in each partition, a sink's next row of each shard (NULL if it does not run) |
+/// | position | where it stands, as JSON: a source's in each partition, a sink's next row of each shard (NULL if it does not run) |
 fn connectors(inner: &Arc<Inner>) -> Columns {
     let all: Vec<_> = {
         let state = inner.state.lock();

@@ -154,8 +154,8 @@ fn windows_in_group_by_run_as_table_functions_do() {
         HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '30' SECOND, INTERVAL '1' MINUTE) GROUP BY device, window_start, window_end";
     assert_eq!(machine.query("SELECT * FROM hops"), machine.query(new));
     let new = "SELECT device, window_end, COUNT(*), MAX(other) FROM TUMBLE(TABLE (SELECT r.device, r.ts, s.value AS other FROM readings r \
-        JOIN readings s ON r.device = s.device AND s.ts BETWEEN r.ts - INTERVAL '20' SECOND AND r.ts), DESCRIPTOR(ts), INTERVAL '1' MINUTE) \
-        GROUP BY device, window_start, window_end";
+        JOIN readings s ON r.device = s.device AND s.ts BETWEEN r.ts - INTERVAL '20' SECOND AND r.ts), \
+        DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY device, window_start, window_end";
     assert_eq!(machine.query("SELECT * FROM pairs"), machine.query(new));
     assert_eq!(machine.query("DESCRIBE pairs")[0], "device Utf8 true null");
 }
