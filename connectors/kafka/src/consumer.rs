@@ -73,7 +73,7 @@ pub(crate) struct Listener {
     changes: Mutex<VecDeque<Change>>,
     /// Set when the consumer ends: then partitions are given back at once.
     closing: AtomicBool,
-    /// Set when the group did not take offsets: they are to be committed again.
+    /// Set when the group did not take offsets, or does not know of them: they are to be committed again.
     is_untold: AtomicBool,
     /// The ends of partitions, as statistics tell them now and then.
     ends: Mutex<BTreeMap<Partition, End>>,
@@ -296,7 +296,12 @@ impl Reader {
         self.commit(offsets.iter().map(|(partition, _)| partition), CommitMode::Async)
     }
 
-    /// Tells the group again what it did not take, since it was busy with itself: perhaps nothing follows that would tell it.
+    /// Lets the next [`Self::commit_again`] tell the group how far we are.
+    pub fn tell_group(&self) {
+        self.consumer().context().is_untold.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells the group what it did not take, since it was busy with itself, or does not know: perhaps nothing follows that would tell it.
     pub fn commit_again(&self) -> KafkaResult<()> {
         if !self.consumer().context().is_untold.swap(false, Ordering::SeqCst) {
             return Ok(());

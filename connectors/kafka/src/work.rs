@@ -249,7 +249,15 @@ impl Work {
     fn follow_group(&self, offsets: &mut BTreeMap<Partition, i64>) -> Result<()> {
         let partitions: Vec<_> = offsets.keys().cloned().collect();
         let committed = Place::Group.resolve(self.reader.consumer(), &partitions);
-        for (partition, committed) in committed.map_err(|error| self.failed("look up the group", &error))? {
+        let committed = committed.map_err(|error| self.failed("look up the group", &error))?;
+        // As after a restart, or when the group had given us up: nothing need follow that would tell it.
+        let is_ahead = |(partition, own): (&Partition, &i64)| {
+            committed.get(partition).is_none_or(|committed| own > committed)
+        };
+        if partitions.iter().filter_map(|one| self.marks.get_key_value(one)).any(is_ahead) {
+            self.reader.tell_group();
+        }
+        for (partition, committed) in committed {
             let own = self.marks.get(&partition).copied();
             offsets.insert(partition, own.map_or(committed, |own| own.max(committed)));
         }
