@@ -25,7 +25,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
+use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::cluster::Notes;
@@ -34,6 +34,9 @@ use crate::offsets::{Partition, list, list_of};
 /// How often, and after which pause, a commit is tried again that must not be left out.
 const COMMIT_TRIES: u32 = 50;
 const COMMIT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether the group has taken all offsets.
+const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether a group, or its coordinator, is busy with itself.
 fn is_busy(code: RDKafkaErrorCode) -> bool {
@@ -73,8 +76,8 @@ pub(crate) struct Listener {
     changes: Mutex<VecDeque<Change>>,
     /// Set when the consumer ends: then partitions are given back at once.
     closing: AtomicBool,
-    /// Set when the group did not take offsets, or does not know of them: they are to be committed again.
-    is_untold: AtomicBool,
+    /// The offsets that the group has taken, by what it answered.
+    told: Mutex<BTreeMap<Partition, i64>>,
     /// The ends of partitions, as statistics tell them now and then.
     ends: Mutex<BTreeMap<Partition, End>>,
 }
@@ -165,10 +168,15 @@ impl ConsumerContext for Listener {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let of_partitions = || offsets.elements().iter().try_for_each(TopicPartitionListElem::error);
-        if let Err(error) = result.and_then(|()| of_partitions()) {
+        if let Err(error) = result {
             tracing::debug!(%error, "offsets were not committed; they are committed again");
-            self.is_untold.store(true, Ordering::SeqCst);
+            return;
+        }
+        let mut told = self.told.lock();
+        for one in offsets.elements() {
+            if let (Ok(()), Offset::Offset(offset)) = (one.error(), one.offset()) {
+                told.insert(Partition::new(one.topic(), one.partition()), offset);
+            }
         }
     }
 }
@@ -213,6 +221,8 @@ pub(crate) struct Reader {
     pub standing: BTreeMap<Partition, Standing>,
     /// Whether there is a group to which offsets are committed.
     has_group: bool,
+    /// When it was looked whether the group has taken all offsets, by the monotonic clock.
+    told_at: Duration,
     lag: Arc<Mutex<Lag>>,
 }
 
@@ -221,7 +231,13 @@ impl Reader {
     pub fn new(config: &ClientConfig, lag: Arc<Mutex<Lag>>) -> KafkaResult<Self> {
         let has_group = config.get("group.id").is_some();
         let consumer = named(config).create_with_context(Listener::default())?;
-        Ok(Self { consumer: Some(consumer), standing: BTreeMap::new(), has_group, lag })
+        Ok(Self {
+            consumer: Some(consumer),
+            standing: BTreeMap::new(),
+            has_group,
+            told_at: Duration::ZERO,
+            lag,
+        })
     }
 
     /// The consumer itself.
@@ -296,17 +312,19 @@ impl Reader {
         self.commit(offsets.iter().map(|(partition, _)| partition), CommitMode::Async)
     }
 
-    /// Lets the next [`Self::commit_again`] tell the group how far we are.
-    pub fn tell_group(&self) {
-        self.consumer().context().is_untold.store(true, Ordering::SeqCst);
-    }
-
-    /// Tells the group what it did not take, since it was busy with itself, or does not know: perhaps nothing follows that would tell it.
-    pub fn commit_again(&self) -> KafkaResult<()> {
-        if !self.consumer().context().is_untold.swap(false, Ordering::SeqCst) {
+    /// Tells the group again what it has not said that it took: it was busy with itself, or had given us up, and perhaps nothing follows
+    /// that would tell it.
+    pub fn commit_again(&mut self, now: Duration) -> KafkaResult<()> {
+        if now < self.told_at + COMMIT_AGAIN {
             return Ok(());
         }
-        self.commit(self.standing.keys(), CommitMode::Async)
+        self.told_at = now;
+        let told = self.consumer().context().told.lock().clone();
+        let untold = self
+            .standing
+            .iter()
+            .filter(|(partition, standing)| told.get(*partition) != Some(&standing.durable));
+        self.commit(untold.map(|(partition, _)| partition), CommitMode::Async)
     }
 
     fn commit<'a>(

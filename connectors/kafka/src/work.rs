@@ -249,15 +249,7 @@ impl Work {
     fn follow_group(&self, offsets: &mut BTreeMap<Partition, i64>) -> Result<()> {
         let partitions: Vec<_> = offsets.keys().cloned().collect();
         let committed = Place::Group.resolve(self.reader.consumer(), &partitions);
-        let committed = committed.map_err(|error| self.failed("look up the group", &error))?;
-        // As after a restart, or when the group had given us up: nothing need follow that would tell it.
-        let is_ahead = |(partition, own): (&Partition, &i64)| {
-            committed.get(partition).is_none_or(|committed| own > committed)
-        };
-        if partitions.iter().filter_map(|one| self.marks.get_key_value(one)).any(is_ahead) {
-            self.reader.tell_group();
-        }
-        for (partition, committed) in committed {
+        for (partition, committed) in committed.map_err(|error| self.failed("look up the group", &error))? {
             let own = self.marks.get(&partition).copied();
             offsets.insert(partition, own.map_or(committed, |own| own.max(committed)));
         }
@@ -282,7 +274,8 @@ impl Work {
             return Ok(Pulled::Records { payload: Payload::Decoded(nothing), marks });
         }
         self.poll()?;
-        self.reader.commit_again().map_err(|error| self.failed("commit offsets", &error))?;
+        let now = self.context.world.clock.monotonic();
+        self.reader.commit_again(now).map_err(|error| self.failed("commit offsets", &error))?;
         self.reader.measure_lag(self.context.world.clock.now());
         match self.ready.pop_front() {
             Some((partition, batch)) => self.hand_on(&partition, batch),
