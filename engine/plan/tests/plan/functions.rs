@@ -79,7 +79,7 @@ const OF_FLINK: &str = "abs acos array_agg array_append array_concat array_conta
     avg bin btrim cardinality char_length character_length chr coalesce collect concat concat_ws convert_tz cos cosh cot count \
     cume_dist current_watermark date_format dayofmonth dayofweek dayofyear decode degrees dense_rank e element elt encode \
     endswith exp first_value from_base64 from_unixtime greatest hex hour if ifnull initcap instr is_alpha is_decimal is_digit \
-    json json_array json_arrayagg json_exists json_object json_objectagg json_query json_string json_value lag last_value lead \
+    json json_array json_arrayagg json_exists json_object json_objectagg json_query json_quote json_string json_unquote json_value lag last_value lead \
     least left listagg ln locate log log10 log2 lower lpad ltrim map_entries map_from_arrays map_from_entries map_keys map_union \
     map_values max md5 min minute mod month ntile nullif overlay parse_url percent_rank percentile pi power printf quarter \
     radians rand rand_integer rank regexp regexp_count regexp_extract regexp_extract_all regexp_instr regexp_replace \

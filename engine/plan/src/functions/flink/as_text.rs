@@ -136,7 +136,7 @@ fn times(times: &ArrayRef, unit: TimeUnit) -> Result<ArrayRef> {
 }
 
 /// A number as Java writes it, from how Rust does: with an exponent, and without.
-fn number(x: f64, exponent: &str, plain: &str) -> String {
+pub(super) fn number(x: f64, exponent: &str, plain: &str) -> String {
     if x.is_nan() {
         return "NaN".to_owned();
     }

@@ -5,8 +5,10 @@
 mod as_text;
 mod calendar;
 mod charsets;
+mod collections;
 mod computed;
 mod date_format;
+mod digits;
 mod extract;
 mod extremes;
 mod lists;
@@ -14,12 +16,15 @@ mod matches;
 mod numbers;
 mod parsed;
 mod pattern;
+mod printf;
+mod quotes;
 mod registry;
 mod rounded;
 mod signature;
 mod text;
 mod time;
 mod web;
+mod zones;
 
 pub(crate) use as_text::{TextCasts, text_type, with_text_casts};
 pub(crate) use registry::functions;

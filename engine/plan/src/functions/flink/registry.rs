@@ -4,7 +4,10 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::date_format::DateFormat;
 use super::extract::{RegexpExtract, SplitIndex};
-use super::{calendar, charsets, extremes, lists, matches, numbers, parsed, rounded, text, time, web};
+use super::{
+    calendar, charsets, collections, extremes, lists, matches, numbers, parsed, printf, quotes, rounded,
+    text, time, web, zones,
+};
 
 /// All of them.
 pub(crate) fn functions() -> Vec<ScalarUDF> {
@@ -26,6 +29,10 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
         extremes::functions(),
         charsets::functions(),
         matches::functions(),
+        collections::functions(),
+        quotes::functions(),
+        zones::functions(),
+        printf::functions(),
     ]
     .concat()
 }

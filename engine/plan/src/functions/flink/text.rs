@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, Operator, ScalarUDF, Signature, Volatility, cast, lit, when,
 };
 use datafusion::scalar::ScalarValue;
+use sha1::{Digest, Sha1};
 
 use super::super::expanded::Expanded;
 use super::computed::Computed;
@@ -23,7 +24,7 @@ use crate::parse::sql_type;
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let expanded =
         parts().into_iter().chain(pieces()).chain(patterns()).chain(hashes()).map(Expanded::function);
-    expanded.chain(tests().into_iter().map(Computed::function)).collect()
+    expanded.chain(computed().into_iter().map(Computed::function)).collect()
 }
 
 fn text() -> DataType {
@@ -228,12 +229,27 @@ fn consists(name: &'static str, call: fn(&[ArrayRef]) -> Result<ArrayRef>) -> Co
     }
 }
 
-fn tests() -> Vec<Computed> {
+fn computed() -> Vec<Computed> {
     fn all(args: &[ArrayRef], is_one: fn(&str) -> bool) -> Result<ArrayRef> {
         let texts = args[0].as_string::<i32>().iter();
         Ok(Arc::new(texts.map(|text| Some(text.is_some_and(is_one))).collect::<BooleanArray>()))
     }
     vec![
+        Computed {
+            name: "sha1",
+            coerce: |types| match types {
+                [_] => Ok(vec![DataType::Utf8]),
+                _ => plan_err!("SHA1 takes a text"),
+            },
+            returns: |_| DataType::Utf8,
+            call: |args| {
+                let hash = |text: &str| {
+                    Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+                };
+                let texts = args[0].as_string::<i32>().iter().map(|text| text.map(hash));
+                Ok(Arc::new(texts.collect::<StringArray>()))
+            },
+        },
         consists("is_alpha", |args| {
             all(args, |text| !text.is_empty() && text.chars().all(char::is_alphabetic))
         }),

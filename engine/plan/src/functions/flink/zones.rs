@@ -1,0 +1,140 @@
+//! `CONVERT_TZ(text, from, to)`: a time as text, from the clock of one time zone to that of another.
+//!
+//! A zone is `Europe/Berlin`, one of Java's abbreviations such as `PST`, or `GMT-08:00`. Of a time that comes twice, as clocks are
+//! put back, the second is meant; one that is skipped is as much later as clocks are put forward.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::datatypes::DataType;
+use chrono::{Days, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+use datafusion::common::{Result, exec_datafusion_err, plan_err};
+use datafusion::logical_expr::ScalarUDF;
+
+use super::computed::Computed;
+use super::parsed::times;
+
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    let convert = Computed {
+        name: "convert_tz",
+        coerce: |types| match types {
+            [_, _, _] => Ok(vec![DataType::Utf8; 3]),
+            _ => plan_err!("CONVERT_TZ takes a text, the time zone that it is in, and another"),
+        },
+        returns: |_| DataType::Utf8,
+        call: convert,
+    };
+    vec![convert.function()]
+}
+
+fn convert(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let (from, to) = (args[1].as_string::<i32>(), args[2].as_string::<i32>());
+    let zones = from.iter().zip(to);
+    let converted = times(&args[0], "yyyy-MM-dd HH:mm:ss")?.zip(zones).map(|(time, zones)| {
+        let (Some(time), (Some(from), Some(to))) = (time, zones) else { return Ok(None) };
+        let (from, to) = (Zone::of(from)?, Zone::of(to)?);
+        let there = from.to_utc(time).and_then(|utc| to.to_local(utc));
+        Ok(there.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string()))
+    });
+    Ok(Arc::new(converted.collect::<Result<StringArray>>()?))
+}
+
+/// What Java's abbreviations stand for, where they are no names of zones by themselves.
+const ABBREVIATIONS: [(&str, &str); 25] = [
+    ("ACT", "Australia/Darwin"),
+    ("AET", "Australia/Sydney"),
+    ("AGT", "America/Argentina/Buenos_Aires"),
+    ("ART", "Africa/Cairo"),
+    ("AST", "America/Anchorage"),
+    ("BET", "America/Sao_Paulo"),
+    ("BST", "Asia/Dhaka"),
+    ("CAT", "Africa/Harare"),
+    ("CNT", "America/St_Johns"),
+    ("CST", "America/Chicago"),
+    ("CTT", "Asia/Shanghai"),
+    ("EAT", "Africa/Addis_Ababa"),
+    ("ECT", "Europe/Paris"),
+    ("IET", "America/Indiana/Indianapolis"),
+    ("IST", "Asia/Kolkata"),
+    ("JST", "Asia/Tokyo"),
+    ("MIT", "Pacific/Apia"),
+    ("NET", "Asia/Yerevan"),
+    ("NST", "Pacific/Auckland"),
+    ("PLT", "Asia/Karachi"),
+    ("PNT", "America/Phoenix"),
+    ("PRT", "America/Puerto_Rico"),
+    ("PST", "America/Los_Angeles"),
+    ("SST", "Pacific/Guadalcanal"),
+    ("VST", "Asia/Ho_Chi_Minh"),
+];
+
+enum Zone {
+    Named(Tz),
+    Fixed(FixedOffset),
+}
+
+impl Zone {
+    fn of(name: &str) -> Result<Self> {
+        if let Some(offset) = fixed(name) {
+            return Ok(Self::Fixed(offset));
+        }
+        let known = ABBREVIATIONS.iter().find(|(short, _)| *short == name);
+        let zone: Tz = known.map_or(name, |(_, zone)| zone).parse().map_err(|_| {
+            exec_datafusion_err!(
+                "CONVERT_TZ: there is no time zone '{name}'; give one as 'Europe/Berlin' or 'GMT-08:00'"
+            )
+        })?;
+        Ok(Self::Named(zone))
+    }
+
+    fn to_utc(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
+        match self {
+            Self::Named(zone) => to_utc(zone, local),
+            Self::Fixed(zone) => to_utc(zone, local),
+        }
+    }
+
+    fn to_local(&self, utc: NaiveDateTime) -> Option<NaiveDateTime> {
+        let offset = match self {
+            Self::Named(zone) => zone.offset_from_utc_datetime(&utc).fix(),
+            Self::Fixed(zone) => *zone,
+        };
+        utc.checked_add_offset(offset)
+    }
+}
+
+fn to_utc<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Option<NaiveDateTime> {
+    let offset = match zone.offset_from_local_datetime(&local) {
+        LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => offset.fix(),
+        // As it was before clocks were put forward.
+        LocalResult::None => {
+            zone.offset_from_local_datetime(&local.checked_sub_days(Days::new(1))?).latest()?.fix()
+        }
+    };
+    local.checked_sub_offset(offset)
+}
+
+/// `GMT-08:00`, also `GMT-0800` and `GMT-8`.
+fn fixed(name: &str) -> Option<FixedOffset> {
+    let rest = name.strip_prefix("GMT")?;
+    let (sign, digits) = match rest.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some((hours, minutes)) => (hours, minutes),
+        None if digits.len() > 2 => digits.split_at_checked(digits.len() - 2)?,
+        None => (digits, "00"),
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(hours) || hours.len() > 2 || !is_number(minutes) || minutes.len() != 2 {
+        return None;
+    }
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    FixedOffset::east_opt(sign * (hours * 60 + minutes) * 60)
+}
