@@ -22,8 +22,8 @@ use datafusion::sql::sqlparser::ast;
 use headwater_operators::sequences;
 
 use crate::functions::{
-    ArrowPlanner, DecimalCasts, DecimalPlanner, TextCasts, element_functions, flink_functions,
-    json_aggregates, json_functions, text_type,
+    ArrowPlanner, DecimalCasts, DecimalPlanner, TextCasts, element_functions, flink_aggregates,
+    flink_functions, json_aggregates, json_functions, text_type,
 };
 use crate::parse::{arrow_type, length_of};
 use crate::patterns::PatternPlanner;
@@ -92,7 +92,9 @@ pub(crate) fn new_session(runtime: Option<Arc<RuntimeEnv>>) -> SessionState {
     // As above.
     let _ = state.register_expr_planner(Arc::new(ArrowPlanner));
     let _ = state.register_expr_planner(Arc::new(DecimalPlanner));
-    for function in sequences::aggregate_functions().into_iter().chain(json_aggregates()) {
+    let ours =
+        sequences::aggregate_functions().into_iter().chain(json_aggregates()).chain(flink_aggregates());
+    for function in ours {
         // As above.
         let _ = state.register_udaf(Arc::new(function));
     }

@@ -8,6 +8,8 @@
 //! | `EXTRACT(DOW FROM time)`, also CENTURY, DECADE and MILLENNIUM | `$dow(time)`, ... |
 //! | `SUBSTRING(text FROM n FOR m)` | `substr(text, n, m)` |
 //! | `ENCODE(text, 'UTF-8')`, `DECODE(bytes, 'UTF-8')`, with a character set | `$encode(...)`, `$decode(...)` |
+//! | `TRIM(BOTH FROM text)`, also LEADING and TRAILING | the same with the blank that it is about |
+//! | `UNIX_TIMESTAMP()` | `$unix_timestamp()` |
 //! | `MAP[key, value, ...]` | `map([key, ...], [value, ...])` |
 //! | `LISTAGG([DISTINCT] text [, separator]) [WITHIN GROUP (ORDER BY ...)]` | `string_agg(...)`, with a comma if nothing is said |
 
@@ -30,6 +32,8 @@ pub(super) fn parse(parser: &mut Parser<'_>, name: &str) -> Option<Result<Expr, 
         "timestampadd" | "timestampdiff" => Some(with_unit(parser)),
         "listagg" => Some(list(parser)),
         "extract" => part(parser),
+        "trim" => trim(parser),
+        "unix_timestamp" => now_in_seconds(parser),
         "substring" | "substr" => Some(substring(parser)),
         "encode" => by_charset(parser, "$encode"),
         "decode" => by_charset(parser, "$decode"),
@@ -148,6 +152,36 @@ fn part(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
         Ok(call(Ident { value: format!("${unit}"), quote_style: None, span: name.span }, vec![time]))
     });
     read.transpose()
+}
+
+/// `(BOTH FROM text)` behind the name, where nothing says what is taken off; anything else is DataFusion's.
+fn trim(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+    let read = parser.maybe_parse(|parser| {
+        parser.parse_identifier()?;
+        parser.expect_token(&Token::LParen)?;
+        let trim_where = Some(parser.parse_trim_where()?);
+        parser.expect_keyword_is(Keyword::FROM)?;
+        let expr = Box::new(parser.parse_expr()?);
+        parser.expect_token(&Token::RParen)?;
+        Ok(Expr::Trim { expr, trim_where, trim_what: Some(Box::new(text(" "))), trim_characters: None })
+    });
+    read.transpose()
+}
+
+/// `()` behind the name: it depends on the clock, and with arguments it does not.
+fn now_in_seconds(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+    if parser.peek_nth_token_ref(2).token != Token::RParen {
+        return None;
+    }
+    let read = parser.parse_identifier().and_then(|name| {
+        parser.expect_token(&Token::LParen)?;
+        parser.expect_token(&Token::RParen)?;
+        Ok(call(
+            Ident { value: "$unix_timestamp".to_owned(), quote_style: None, span: name.span },
+            Vec::new(),
+        ))
+    });
+    Some(read)
 }
 
 /// `(text FROM from [FOR count])`, or the same with commas.

@@ -120,7 +120,7 @@ fn expr_refusal(expr: &Expr) -> Option<SqlError> {
             )
         }
         Expr::ScalarFunction(call) => {
-            let name = call.name();
+            let name = call.name().trim_start_matches('$');
             match call.func.signature().volatility {
                 Volatility::Immutable => return None,
                 Volatility::Stable if !depends_on_the_clock(name) => return None,
@@ -161,7 +161,16 @@ pub(super) fn check_subqueries(plan: &LogicalPlan) -> Result<()> {
 }
 
 fn depends_on_the_clock(name: &str) -> bool {
-    matches!(name, "now" | "current_timestamp" | "current_date" | "current_time" | "today")
+    matches!(
+        name,
+        "now"
+            | "current_timestamp"
+            | "current_date"
+            | "current_time"
+            | "today"
+            | "localtimestamp"
+            | "localtime"
+    )
 }
 
 /// Where in a query the thing stands that an error is about, as far as its text tells.
@@ -242,7 +251,7 @@ fn called(function: &ast::Function) -> String {
     match name_of(&function.name).as_str() {
         "current_timestamp" => "now()".to_owned(),
         "today" => "current_date()".to_owned(),
-        name => format!("{name}()"),
+        name => format!("{}()", name.trim_start_matches('$')),
     }
 }
 

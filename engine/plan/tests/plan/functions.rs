@@ -74,19 +74,19 @@ fn the_pages_show_what_functions_give() {
 }
 
 /// The functions that Flink 2 documents, but for those that the grammar has by itself.
-const OF_FLINK: &str = "abs acos array_agg array_append array_concat array_contains array_distinct array_except array_intersect array_join array_max \
-    array_min array_position array_prepend array_remove array_reverse array_slice array_sort array_union ascii asin atan atan2 \
-    avg bin btrim cardinality char_length character_length chr coalesce collect concat concat_ws convert_tz cos cosh cot count \
-    cume_dist current_watermark date_format dayofmonth dayofweek dayofyear decode degrees dense_rank e element elt encode \
-    endswith exp first_value from_base64 from_unixtime greatest hex hour if ifnull initcap instr is_alpha is_decimal is_digit \
-    json json_array json_arrayagg json_exists json_object json_objectagg json_query json_quote json_string json_unquote json_value lag last_value lead \
-    least left listagg ln locate log log10 log2 lower lpad ltrim map_entries map_from_arrays map_from_entries map_keys map_union \
-    map_values max md5 min minute mod month ntile nullif overlay parse_url percent_rank percentile pi power printf quarter \
-    radians rand rand_integer rank regexp regexp_count regexp_extract regexp_extract_all regexp_instr regexp_replace \
-    regexp_substr repeat replace reverse right round row_number rpad rtrim second sha1 sha2 sha224 sha256 sha384 sha512 sign sin \
-    sinh split split_index sqrt startswith stddev_pop stddev_samp str_to_map substr substring sum tan tanh timestampadd \
-    timestampdiff to_base64 to_date to_timestamp to_timestamp_ltz translate trim truncate typeof unhex unix_timestamp upper \
-    url_decode url_encode uuid var_pop var_samp variance week year";
+const OF_FLINK: &str = "abs acos array_agg array_append array_concat array_contains array_distinct array_except array_intersect \
+    array_join array_max array_min array_position array_prepend array_remove array_reverse array_slice array_sort array_union ascii \
+    asin atan atan2 avg bin btrim cardinality char_length character_length chr coalesce collect concat concat_ws convert_tz cos cosh \
+    cot count cume_dist current_row_timestamp current_watermark date_format dayofmonth dayofweek dayofyear decode degrees dense_rank e \
+    element elt encode endswith exp first_value from_base64 from_unixtime greatest hex hour if ifnull initcap instr is_alpha is_decimal \
+    is_digit json json_array json_arrayagg json_exists json_object json_objectagg json_query json_quote json_string json_unquote \
+    json_value lag last_value lead least left listagg ln localtime localtimestamp locate log log10 log2 lower lpad ltrim map_entries \
+    map_from_arrays map_from_entries map_keys map_union map_values max md5 min minute mod month ntile nullif overlay parse_url \
+    percent_rank percentile pi power printf quarter radians rand rand_integer rank regexp regexp_count regexp_extract \
+    regexp_extract_all regexp_instr regexp_replace regexp_substr repeat replace reverse right round row_number rpad rtrim second sha1 \
+    sha2 sha224 sha256 sha384 sha512 sign sin sinh split split_index sqrt startswith stddev_pop stddev_samp str_to_map substr substring \
+    sum tan tanh timestampadd timestampdiff to_base64 to_date to_timestamp to_timestamp_ltz translate trim truncate typeof unhex \
+    unix_timestamp upper url_decode url_encode uuid var_pop var_samp variance week year";
 
 /// What the parser makes of the call of another function, or of none.
 const OF_THE_PARSER: [&str; 2] = ["if", "listagg"];
@@ -181,6 +181,59 @@ fn plan(sql: &str) -> Result<(), SqlError> {
     let catalog = catalog("CREATE STREAM events (j STRING, n INT)");
     let Statement::Query(query) = &parse_one(sql)?.statement else { panic!("{sql}") };
     Planner::new().stream(&catalog, &InMemory::default().tables(), query, Target::Anywhere).map(drop)
+}
+
+#[test]
+fn what_the_clock_or_chance_says_is_refused_in_a_stream() {
+    for (sql, told) in [
+        ("SELECT UNIX_TIMESTAMP() FROM events", "unix_timestamp() gives another value each time"),
+        (
+            "SELECT CURRENT_ROW_TIMESTAMP() FROM events",
+            "current_row_timestamp() gives another value each time",
+        ),
+        ("SELECT LOCALTIMESTAMP FROM events", "localtimestamp() depends on when the query runs"),
+        ("SELECT LOCALTIME FROM events", "localtime() depends on when the query runs"),
+        ("SELECT RAND() FROM events", "rand() gives another value each time"),
+        ("SELECT RAND(7) FROM events", "rand() gives another value each time"),
+        ("SELECT RAND_INTEGER(7, n) FROM events", "rand_integer() gives another value each time"),
+    ] {
+        let error = plan(sql).unwrap_err().render();
+        assert!(error.contains(told), "{sql}: {error}");
+        assert!(error.contains("at line 1, column 8"), "{sql}: {error}");
+    }
+    plan("SELECT UNIX_TIMESTAMP(j) FROM events").unwrap();
+}
+
+#[test]
+fn values_that_do_not_fit_are_told() {
+    for (sql, told) in [
+        (
+            "SELECT ELEMENT(x) FROM (VALUES ([1, 2])) AS t (x)",
+            "ELEMENT: the list has 2 elements, and not one",
+        ),
+        (
+            "SELECT MAP_FROM_ENTRIES([NAMED_STRUCT('k', CAST(NULL AS STRING), 'v', 1)])",
+            "MAP_FROM_ENTRIES: a key is NULL",
+        ),
+        ("SELECT MAP_UNION(MAP['a', 1], 7)", "MAP_UNION takes maps, not BIGINT"),
+        ("SELECT PRINTF('%d', 'a')", "PRINTF: '%d' does not write a value of this type"),
+        ("SELECT PRINTF('%d %d', 1)", "PRINTF: there is no value for '%d'"),
+        ("SELECT PRINTF('%h', 1)", "PRINTF: '%h' is no conversion with such flags"),
+        ("SELECT PRINTF('100 %')", "PRINTF: a % of the format '100 %' is followed by no conversion"),
+        ("SELECT CONVERT_TZ('2026-03-01 10:00:07', 'Nowhere', 'UTC')", "there is no time zone 'Nowhere'"),
+        ("SELECT RAND_INTEGER(0)", "RAND_INTEGER: the bound 0 is not above zero"),
+        (
+            "SELECT RAND(x) FROM (VALUES (1), (2)) AS t (x)",
+            "the seed of RAND is a number that stands in the query",
+        ),
+        (
+            "SELECT PERCENTILE(x, 1.5) FROM (VALUES (1)) AS t (x)",
+            "a percentage of PERCENTILE is a number from 0 to 1",
+        ),
+    ] {
+        let error = values(&Catalog::default(), InMemory::default(), sql).unwrap_err();
+        assert!(error.contains(told), "{sql}: {error}");
+    }
 }
 
 #[test]

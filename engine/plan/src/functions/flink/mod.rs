@@ -5,6 +5,7 @@
 mod as_text;
 mod calendar;
 mod charsets;
+mod clock;
 mod collections;
 mod computed;
 mod date_format;
@@ -16,8 +17,10 @@ mod matches;
 mod numbers;
 mod parsed;
 mod pattern;
+mod percentile;
 mod printf;
 mod quotes;
+mod random;
 mod registry;
 mod rounded;
 mod signature;
@@ -27,5 +30,6 @@ mod web;
 mod zones;
 
 pub(crate) use as_text::{TextCasts, text_type, with_text_casts};
+pub(crate) use percentile::aggregate_functions;
 pub(crate) use registry::functions;
 use signature::{any_of, arguments, quoted, timestamps, to_text};

@@ -5,8 +5,8 @@ use datafusion::logical_expr::ScalarUDF;
 use super::date_format::DateFormat;
 use super::extract::{RegexpExtract, SplitIndex};
 use super::{
-    calendar, charsets, collections, extremes, lists, matches, numbers, parsed, printf, quotes, rounded,
-    text, time, web, zones,
+    calendar, charsets, clock, collections, extremes, lists, matches, numbers, parsed, printf, quotes,
+    random, rounded, text, time, web, zones,
 };
 
 /// All of them.
@@ -33,6 +33,8 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
         quotes::functions(),
         zones::functions(),
         printf::functions(),
+        clock::functions(),
+        random::functions(),
     ]
     .concat()
 }
