@@ -160,7 +160,10 @@ fn the_pattern(patterns: &ArrayRef) -> &str {
 }
 
 /// The times of texts. What a pattern leaves out is the first there is: the first of January 1970, midnight.
-pub(super) fn times<'t>(texts: &'t ArrayRef, pattern: &str) -> Result<impl Iterator<Item = Option<NaiveDateTime>> + 't> {
+pub(super) fn times<'t>(
+    texts: &'t ArrayRef,
+    pattern: &str,
+) -> Result<impl Iterator<Item = Option<NaiveDateTime>> + 't> {
     let pattern = strftime(pattern)?;
     let items = StrftimeItems::new(&pattern).parse_to_owned();
     let items: Vec<Item<'static>> =
