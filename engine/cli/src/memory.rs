@@ -32,9 +32,13 @@ pub(crate) fn peak() -> Option<u64> {
     kilobytes(&read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Lets [`peak`] begin anew with what the process holds now (proc(5), `clear_refs`); where the system cannot, it goes on.
+/// Gives freed memory back and lets [`peak`] begin anew with what the process still holds (proc(5), `clear_refs`); where the system cannot,
+/// it goes on.
+#[expect(unsafe_code, reason = "the allocator is told to through its C interface alone")]
 #[expect(clippy::disallowed_methods, reason = "this file is no file on a disk")]
 pub(crate) fn forget_peak() {
+    // SAFETY: it may be called at any time, by any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) };
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
