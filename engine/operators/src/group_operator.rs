@@ -17,8 +17,8 @@ use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::EventTime;
 
-use self::changes::{Changes, Comparison};
-use self::group::{Age, Group, NOWHERE};
+use self::changes::{Changes, unchanged};
+use self::group::{AHEAD, Age, Group, NOWHERE, load};
 use crate::aggregates::{CountedSet, pick};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::closing::Ends;
@@ -129,6 +129,9 @@ impl GroupOperator {
         let known = self.before.len();
         let at_once = self.says_at_once();
         for (row, number) in groups.iter().enumerate() {
+            if row % AHEAD == 0 {
+                load(&self.groups, &groups[row..groups.len().min(row + AHEAD)]);
+            }
             let group = &mut self.groups[*number as usize];
             let before = group.rows;
             group.rows += weight(row);
@@ -177,16 +180,20 @@ impl GroupOperator {
         // Without keys there is one group, and it has a row once it has had one.
         let is_one = self.what.keys.is_empty();
         // What is said of each is looked up once, and then at hand.
-        let (mut said, mut there, mut rows, mut gone) = (
+        let (mut places, mut there, mut rows, mut gone) = (
             Vec::with_capacity(touched.len()),
             Vec::with_capacity(touched.len()),
             Vec::with_capacity(touched.len()),
             Vec::new(),
         );
-        for number in &touched {
+        for (nth, number) in touched.iter().enumerate() {
+            if nth % AHEAD == 0 {
+                load(&self.groups, &touched[nth..touched.len().min(nth + AHEAD)]);
+            }
             let group = &mut self.groups[*number as usize];
             let exists = is_one || group.rows > 0;
-            said.push((std::mem::replace(&mut group.before, NOWHERE), exists));
+            let now = if exists { there.len() as u32 } else { NOWHERE };
+            places.push((std::mem::replace(&mut group.before, NOWHERE), now));
             if exists {
                 there.push(*number);
                 rows.push(group.rows);
@@ -196,20 +203,15 @@ impl GroupOperator {
             group.present = exists;
         }
         let new = self.aggregates.evaluate(&there, rows)?;
-        let same = Comparison::new(&old, &new)?;
+        let same = unchanged(&old, &new, &places)?;
         let mut changes = Changes::with_capacity(old.first().map_or(0, Array::len) + there.len());
-        let mut new_row = 0;
-        for (key, (before, exists)) in (0..).zip(said) {
-            let old_row = (before != NOWHERE).then_some(before as usize);
-            if !(exists && old_row.is_some_and(|old_row| same.holds(old_row, new_row))) {
-                if let Some(old_row) = old_row {
-                    changes.push(key, (0, old_row), -1);
-                }
-                if exists {
-                    changes.push(key, (1, new_row), 1);
-                }
+        for (key, ((before, now), same)) in (0..).zip(places.into_iter().zip(same)) {
+            if !same && before != NOWHERE {
+                changes.push(key, (0, before as usize), -1);
             }
-            new_row += usize::from(exists);
+            if !same && now != NOWHERE {
+                changes.push(key, (1, now as usize), 1);
+            }
         }
         changes.emit(keys, &old, &new, &self.schema, clock, out)?;
         self.forget_vanished(&gone);

@@ -3,45 +3,38 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, DynComparator, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
-    make_comparator,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, make_comparator,
 };
-use arrow::buffer::ScalarBuffer;
 use arrow::compute::{SortOptions, interleave, take};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use headwater_core::EventTime;
 
+use super::group::NOWHERE;
 use crate::api::{Clocks, Output, Rows};
 use crate::error::Result;
 
-/// Whether old results equal new ones, column by column. Without aggregates, all rows of a key are the same.
-pub(super) struct Comparison(Vec<Columns>);
-
-/// Old and new results of an aggregate.
-enum Columns {
-    /// Integers, none of them NULL.
-    Ints(ScalarBuffer<i64>, ScalarBuffer<i64>),
-    Any(DynComparator),
+/// Whether results are the same after a step as before it, for pairs of places in old columns and in new ones; what has no place in one of
+/// them is not. Without aggregates, all rows of a key are the same.
+pub(super) fn unchanged(old: &[ArrayRef], new: &[ArrayRef], places: &[(u32, u32)]) -> Result<Vec<bool>> {
+    let is_in_both = |(before, now): &(u32, u32)| *before != NOWHERE && *now != NOWHERE;
+    let mut same: Vec<bool> = places.iter().map(is_in_both).collect();
+    for (old, new) in old.iter().zip(new) {
+        if *old.data_type() == DataType::Int64 && old.null_count() + new.null_count() == 0 {
+            let (old, new) =
+                (old.as_primitive::<Int64Type>().values(), new.as_primitive::<Int64Type>().values());
+            keep_if(&mut same, places, |before, now| old[before] == new[now]);
+        } else {
+            let compare = make_comparator(old, new, SortOptions::default())?;
+            keep_if(&mut same, places, |before, now| compare(before, now).is_eq());
+        }
+    }
+    Ok(same)
 }
 
-impl Comparison {
-    pub(super) fn new(old: &[ArrayRef], new: &[ArrayRef]) -> Result<Self> {
-        let columns = old.iter().zip(new).map(|(old, new)| {
-            if *old.data_type() == DataType::Int64 && old.null_count() + new.null_count() == 0 {
-                let of = |column: &ArrayRef| column.as_primitive::<Int64Type>().values().clone();
-                return Ok(Columns::Ints(of(old), of(new)));
-            }
-            make_comparator(old, new, SortOptions::default()).map(Columns::Any)
-        });
-        Ok(Self(columns.collect::<std::result::Result<_, _>>()?))
-    }
-
-    #[inline]
-    pub(super) fn holds(&self, old: usize, new: usize) -> bool {
-        self.0.iter().all(|columns| match columns {
-            Columns::Ints(olds, news) => olds[old] == news[new],
-            Columns::Any(compare) => compare(old, new).is_eq(),
-        })
+/// A loop with no more to do than this has many places under way at a time, of which each is outside of the caches.
+fn keep_if(same: &mut [bool], places: &[(u32, u32)], is: impl Fn(usize, usize) -> bool) {
+    for (same, (before, now)) in same.iter_mut().zip(places) {
+        *same = *same && is(*before as usize, *now as usize);
     }
 }
 
