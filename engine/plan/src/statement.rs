@@ -1,21 +1,23 @@
 //! The statements of the dialect.
 
-use std::fmt;
 use std::time::Duration;
 
-use datafusion::sql::sqlparser::ast;
 use headwater_core::EventTime;
 use headwater_decide::alarm::AlarmState;
 use headwater_decide::scaling::Resize;
 
-use crate::decision::AlarmDef;
-use crate::definition::{ArchiveDef, JobDef, MapReduceDef, StreamDef, ViewDef};
-use crate::parse::Like;
-use crate::scaling::{GroupDef, PolicyDef};
 use crate::script::{Position, Script};
-use crate::state_ttl::Hint;
-use crate::trigger::TriggerDef;
-use crate::user_functions::{FunctionDef, Functions};
+
+mod create;
+mod kind;
+mod query;
+
+pub use create::{
+    CreateAlarm, CreateArchive, CreateFunction, CreateJob, CreateMapReduce, CreateScalingGroup,
+    CreateScalingPolicy, CreateStream, CreateTrigger, CreateView,
+};
+pub use kind::Kind;
+pub use query::{Emit, Insert, InsertSettings, Query, QueryOptions, Together};
 
 /// A statement and its place in a script.
 #[derive(Debug, Clone)]
@@ -152,121 +154,6 @@ pub enum GroupChange {
     },
 }
 
-/// `CREATE STREAM [IF NOT EXISTS]` and `CREATE TABLE`.
-#[derive(Debug, Clone)]
-pub struct CreateStream {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// What is created.
-    pub definition: StreamDef,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-    /// `LIKE`: what the definition is completed with when the statement is applied to a catalog.
-    pub(crate) like: Option<Box<Like>>,
-}
-
-/// Statements that are done together: all of them, or none.
-#[derive(Debug, Clone)]
-pub struct Together {
-    /// `CREATE TABLE ... AS`: the table.
-    pub table: Option<Box<Parsed>>,
-    /// What is inserted, each as a job of its own.
-    pub inserts: Vec<Parsed>,
-}
-
-/// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateView {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// What is created.
-    pub definition: ViewDef,
-    /// Whether a view of the name is replaced.
-    pub or_replace: bool,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
-/// `CREATE [OR REPLACE] JOB [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateJob {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// The target and the place of that.
-    pub target: Name,
-    /// What is created.
-    pub definition: JobDef,
-    /// Whether a job of the name is replaced.
-    pub or_replace: bool,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
-/// `CREATE [OR REPLACE] [COMPOSITE] ALARM [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateAlarm {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// What is created.
-    pub definition: AlarmDef,
-    /// Whether an alarm of the name is replaced.
-    pub or_replace: bool,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
-/// `CREATE MAPREDUCE JOB [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateMapReduce {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// What is created.
-    pub definition: MapReduceDef,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
-/// `CREATE ARCHIVE [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateArchive {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// The stream and the place of that.
-    pub stream: Name,
-    /// What is created.
-    pub definition: ArchiveDef,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
-/// `CREATE [OR REPLACE] TRIGGER [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateTrigger {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// The stream or view that it looks at, and the place of that.
-    pub on: Name,
-    /// What is created.
-    pub definition: TriggerDef,
-    /// Whether a trigger of the name is replaced.
-    pub or_replace: bool,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
-/// `CREATE [OR REPLACE] FUNCTION [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateFunction {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// What is created.
-    pub definition: FunctionDef,
-    /// Whether it takes the place of one that has the name.
-    pub or_replace: bool,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
 /// `DROP FUNCTION [IF EXISTS]`.
 #[derive(Debug, Clone)]
 pub struct DropFunction {
@@ -274,34 +161,6 @@ pub struct DropFunction {
     pub name: Name,
     /// Whether it may be missing.
     pub if_exists: bool,
-}
-
-/// `CREATE [OR REPLACE] SCALING POLICY [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateScalingPolicy {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// What is created.
-    pub definition: PolicyDef,
-    /// Whether a policy of the name is replaced.
-    pub or_replace: bool,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
-}
-
-/// `CREATE [OR REPLACE] SCALING GROUP [IF NOT EXISTS]`.
-#[derive(Debug, Clone)]
-pub struct CreateScalingGroup {
-    /// Its name and the place of that.
-    pub name: Name,
-    /// Its policies and the places of their names.
-    pub policies: Vec<Name>,
-    /// What is created.
-    pub definition: GroupDef,
-    /// Whether a group of the name is replaced.
-    pub or_replace: bool,
-    /// Whether one of the name may exist already.
-    pub if_not_exists: bool,
 }
 
 /// `EXPLAIN ALARM name [FOR 'dimensions'] [AT time]`.
@@ -313,31 +172,6 @@ pub struct ExplainAlarm {
     pub dimensions: Option<String>,
     /// The time of the decision that is explained: the last one up to it; `None`: the last one.
     pub at: Option<EventTime>,
-}
-
-/// What kind of thing a name names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A stream of the log.
-    Stream,
-    /// A table of a connector.
-    Table,
-    /// A view.
-    View,
-    /// A materialized view.
-    MaterializedView,
-    /// A job.
-    Job,
-    /// An alarm.
-    Alarm,
-    /// A scaling policy.
-    ScalingPolicy,
-    /// A scaling group.
-    ScalingGroup,
-    /// An archive.
-    Archive,
-    /// A trigger.
-    Trigger,
 }
 
 /// `SHOW CREATE TABLE name`, and so on.
@@ -455,77 +289,6 @@ pub enum ExplainMode {
     Replace,
 }
 
-/// `INSERT INTO target [(columns)] query`.
-#[derive(Debug, Clone)]
-pub struct Insert {
-    /// Where to.
-    pub target: Name,
-    /// The columns that the query fills, in its order; empty: all.
-    pub columns: Vec<Name>,
-    /// What is inserted; `VALUES` is a query, too.
-    pub query: Query,
-    /// Its own text, without what a script has set for it.
-    pub text: String,
-    /// What a script has set for it.
-    pub settings: InsertSettings,
-}
-
-/// What a script has set for an INSERT INTO.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InsertSettings {
-    /// Whether it goes on for ever, as a job; `None`: if what it reads does.
-    pub goes_on: Option<bool>,
-    /// `SET 'pipeline.name'`: what the job is called.
-    pub name: Option<String>,
-    /// `SET 'ttl'`, as it was written.
-    pub ttl: Option<String>,
-}
-
-/// A query.
-#[derive(Debug, Clone)]
-pub struct Query {
-    /// The syntax tree; its spans are places in `script`.
-    pub ast: Box<ast::Query>,
-    /// Its own text.
-    pub text: String,
-    /// Where it begins.
-    pub position: Position,
-    /// The text it is part of.
-    pub script: Script,
-    /// When its rows come out, as a stream.
-    pub options: QueryOptions,
-    /// The functions of the user's that it calls, if it is part of a definition: as they were when that was made. `None`: those
-    /// that there are.
-    pub functions: Option<Functions>,
-}
-
-/// What a query says, as a stream, of when its rows come out and how long its state is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct QueryOptions {
-    /// When a window's rows come out.
-    pub emit: Emit,
-    /// `ALLOW LATENESS`: how long after their end windows are kept for late rows, in nanoseconds.
-    pub lateness: Option<i64>,
-    /// `LATE DATA TO`: the stream that takes the rows which come too late.
-    pub late: Option<Box<Name>>,
-    /// `SET 'ttl'`: after how long without a row a group is forgotten, in nanoseconds of event time.
-    pub ttl: Option<i64>,
-    /// `STATE_TTL`: the same for single tables of FROM.
-    pub(crate) hints: Box<[Hint]>,
-}
-
-/// When the rows of a window come out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Emit {
-    /// `EMIT ON WINDOW CLOSE`: when it has ended.
-    #[default]
-    OnWindowClose,
-    /// `EMIT CHANGES`: with every step that changes it.
-    Changes,
-    /// `EMIT EVERY interval`: when the watermark comes to a multiple of so many nanoseconds, if it has changed.
-    Every(i64),
-}
-
 /// `SET key = value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
@@ -552,43 +315,4 @@ pub struct Replay {
     pub effects: Vec<Name>,
     /// The definition that is replayed in the place of the job's own, as it was written.
     pub definition: Option<String>,
-}
-
-impl Query {
-    /// Whether this is `VALUES` alone.
-    pub fn is_values(&self) -> bool {
-        self.ast.with.is_none() && matches!(*self.ast.body, ast::SetExpr::Values(_))
-    }
-}
-
-impl Kind {
-    /// How it is written in a statement.
-    pub const fn keyword(self) -> &'static str {
-        match self {
-            Self::Stream => "STREAM",
-            Self::Table => "TABLE",
-            Self::View => "VIEW",
-            Self::MaterializedView => "MATERIALIZED VIEW",
-            Self::Job => "JOB",
-            Self::Alarm => "ALARM",
-            Self::ScalingPolicy => "SCALING POLICY",
-            Self::ScalingGroup => "SCALING GROUP",
-            Self::Archive => "ARCHIVE",
-            Self::Trigger => "TRIGGER",
-        }
-    }
-}
-
-impl Kind {
-    /// As a sentence has it: `a stream`, `an alarm`.
-    pub fn with_article(self) -> String {
-        let article = if self == Self::Alarm { "an" } else { "a" };
-        format!("{article} {self}")
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.keyword().to_lowercase())
-    }
 }
