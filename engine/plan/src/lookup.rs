@@ -25,6 +25,10 @@ use crate::statement::Query;
 /// What stands before the name of a table that is looked up.
 const LOOKUP: &str = "$lookup";
 
+/// What to write where a stream is meant: as a job is done again after a crash, "now" is no place in its rows.
+const OF_A_STREAM: &str = "s JOIN t FOR SYSTEM_TIME AS OF s.ts AS t ON s.key = t.key takes the version of the event's time (t with PRIMARY KEY and WATERMARK); \
+     s JOIN t ON s.key = t.key follows every change of t";
+
 const HINT: &str = "s JOIN d FOR SYSTEM_TIME AS OF PROCTIME() AS d ON s.key = d.key";
 
 /// The table that a name in a plan means, if it is one that is looked up.
@@ -148,7 +152,10 @@ impl Rewrite<'_> {
                         "'{table}' is no table of a database, of files or a procedure, in which rows can be looked up as they are now"
                     ),
                 )
-                .hint("CREATE TABLE ... WITH (connector = 'jdbc', url = ...), or connector = 'filesystem'")),
+                .hint(match self.catalog.stream(&table) {
+                    Some(_) => OF_A_STREAM,
+                    None => "CREATE TABLE ... WITH (connector = 'jdbc', url = ...), or connector = 'filesystem'",
+                })),
                 _ => Ok(()),
             };
         };

@@ -323,7 +323,7 @@ fn what_cannot_be_looked_up_is_refused() {
         ),
         (
             "SELECT * FROM readings r JOIN readings FOR SYSTEM_TIME AS OF PROCTIME() AS s ON r.device = s.device".into(),
-            "is no table of a database",
+            "takes the version of the event's time (t with PRIMARY KEY and WATERMARK); s JOIN t ON s.key = t.key follows every change of t",
         ),
         ("SELECT r.device FROM readings r JOIN sites s ON r.device = s.device".into(), "it cannot be a source"),
     ] {
