@@ -26,6 +26,7 @@ use crate::as_of;
 use crate::catalog::{Catalog, Entry};
 use crate::changelog;
 use crate::computed::Declared;
+use crate::constants::with_constants;
 use crate::dataflow::Dataflow;
 use crate::decision::ALARM_HISTORY;
 use crate::definition::{StreamDef, ViewDef};
@@ -37,6 +38,7 @@ use crate::metadata::{hide_metadata, mentioned_metadata};
 use crate::patterns::PatternRelations;
 use crate::planner::{Tables, Target};
 use crate::proctime::name_arrival;
+use crate::row_columns;
 use crate::script::Script;
 use crate::state_ttl::{Hint, HintedRelations};
 use crate::statement::Query;
@@ -80,7 +82,11 @@ impl World<'_> {
         // What runs over the rows so far keeps nothing.
         let hints = if self.mode == Mode::Stream { query.options.hints.clone() } else { Box::default() };
         let names = Names::new(*self, mentioned, &query.script, functions, hints);
-        let plan = SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(ast))?;
+        let plan_of = |query: ast::Query| {
+            SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query)))
+        };
+        row_columns::expand(&mut ast, &plan_of)?;
+        let plan = with_constants(*ast, &plan_of)?;
         match self.mode {
             Mode::Batch => as_of::in_batch(plan, self.state),
             Mode::Stream => as_of::in_stream(plan),

@@ -1,13 +1,15 @@
 //! What becomes of the casts in a plan.
 
+use std::sync::{Arc, LazyLock};
+
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, ExprSchema};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 
 /// A cast or a cast that may fail: what is cast, its type, and the type that it becomes, with the metadata of that.
 pub(super) struct Cast<'a> {
@@ -38,14 +40,41 @@ fn in_node(plan: LogicalPlan, turn: Turn) -> Result<Transformed<LogicalPlan>> {
 
 /// Turns the casts of an expression over columns.
 pub(super) fn turn_in(expr: Expr, names: &DFSchema, turn: Turn) -> Result<Transformed<Expr>> {
-    expr.transform_up(|part| {
+    expr.transform_up(|mut part| {
+        let with_texts = put_together(&mut part, names, turn)?;
         let turned = match &part {
             Expr::Cast(cast) => turned(&cast.expr, &cast.field, false, names, turn)?,
             Expr::TryCast(cast) => turned(&cast.expr, &cast.field, true, names, turn)?,
             _ => None,
         };
-        Ok(turned.map_or_else(|| Transformed::no(part), Transformed::yes))
+        Ok(match turned {
+            Some(turned) => Transformed::yes(turned),
+            None => Transformed::new_transformed(part, with_texts),
+        })
     })
+}
+
+/// Turns what is put behind one another, by `||` and such functions, as if it were cast to texts; whether there was any.
+fn put_together(part: &mut Expr, names: &DFSchema, turn: Turn) -> Result<bool> {
+    static TEXT: LazyLock<FieldRef> = LazyLock::new(|| Arc::new(Field::new("", DataType::Utf8, true)));
+    let pieces: Vec<&mut Expr> = match part {
+        Expr::BinaryExpr(binary) if binary.op == Operator::StringConcat => {
+            vec![&mut binary.left, &mut binary.right]
+        }
+        Expr::ScalarFunction(call) if ["concat", "concat_ws"].contains(&call.func.name()) => {
+            call.args.iter_mut().collect()
+        }
+        _ => return Ok(false),
+    };
+    let mut any = false;
+    for piece in pieces {
+        let is_scalar = piece.get_type(names).is_ok_and(|kind| !kind.is_nested());
+        if let Some(text) = turned(piece, &TEXT, false, names, turn)?.filter(|_| is_scalar) {
+            *piece = text;
+            any = true;
+        }
+    }
+    Ok(any)
 }
 
 fn turned(

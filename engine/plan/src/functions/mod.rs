@@ -12,8 +12,8 @@ pub(crate) use decimals::{DecimalCasts, DecimalPlanner, narrows};
 pub(crate) use elements::{FIELD, PLACES, ROWS, ROWS_OR_NULL, functions as element_functions};
 pub(crate) use expanded::is_expanded;
 pub(crate) use flink::{
-    TextCasts, aggregate_functions as flink_aggregates, functions as flink_functions, text_type,
-    with_text_casts,
+    CURRENT_WATERMARK, TextCasts, aggregate_functions as flink_aggregates, cast_as, fits,
+    functions as flink_functions, text_type, with_text_casts,
 };
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};
 pub(crate) use parameters::take_parameters;

@@ -1,15 +1,17 @@
 //! Calls whose arguments need another reading than those of most functions: with lambdas, and with keywords of JSON and of Flink.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
     LambdaFunction, LambdaFunctionParameter, LambdaSyntax, ObjectName, OneOrManyWithParens,
 };
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::cast_types;
 use super::flink;
 use super::json;
 use super::json_aggregates;
+use super::unicode;
 
 /// The functions that take lambdas. Only there `x -> ...` is one: anywhere else the arrow looks into JSON.
 pub(crate) const WITH_LAMBDAS: [&str; 9] = [
@@ -26,8 +28,8 @@ pub(crate) const WITH_LAMBDAS: [&str; 9] = [
 
 /// Reads a call that is next, if it is one of these.
 pub(super) fn parse_call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
-    if let Some(map) = flink::map(parser) {
-        return Some(map);
+    if let Some(literal) = flink::map(parser).or_else(|| unicode::parse(parser)) {
+        return Some(literal);
     }
     let Token::Word(word) = &parser.peek_token_ref().token else { return None };
     if word.quote_style.is_some() || parser.peek_nth_token_ref(1).token != Token::LParen {
@@ -39,6 +41,11 @@ pub(super) fn parse_call(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserE
     }
     if json_aggregates::NAMES.contains(&name.as_str()) {
         return Some(json_aggregates::parse(parser));
+    }
+    match name.as_str() {
+        "cast" => return Some(cast_types::parse(parser, CastKind::Cast)),
+        "try_cast" => return Some(cast_types::parse(parser, CastKind::TryCast)),
+        _ => {}
     }
     if let Some(read) = flink::parse(parser, &name) {
         return Some(read);

@@ -148,6 +148,10 @@ impl Dialect for HeadwaterDialect {
         true
     }
 
+    fn supports_unicode_string_literal(&self) -> bool {
+        true
+    }
+
     fn supports_string_escape_constant(&self) -> bool {
         true
     }

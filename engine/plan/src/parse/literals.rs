@@ -5,13 +5,24 @@
 //! | `INTERVAL '2-10' YEAR TO MONTH` | `INTERVAL '34 months'` |
 //! | `INTERVAL '10 00:00:00.004' DAY TO SECOND` | `INTERVAL '10 days 0.004 seconds'` |
 //! | `x LIKE 'a!%' ESCAPE '!'` | `x LIKE 'a\%'` |
+//! | `x LIKE 'a\b'`, where a backslash is a letter as any other | `x LIKE 'a\\b'` |
+//! | `x SIMILAR TO 'a(b\|c)%'` | `x SIMILAR TO '^(?s:a(b\|c).*)$'`, a regex |
+//! | `(a, b)` | `row(a, b)` |
+//! | `GROUP BY (a, b)` | `GROUP BY a, b` |
+//! | `ROW(a, b).f0` | `ROW(a, b)['f0']` |
+//! | `(a, b) OVERLAPS (c, INTERVAL ..)` | `GREATEST(a, b) >= LEAST(c, c + INTERVAL ..) AND ...` |
 //! | `a MINUS b` | `a EXCEPT b` |
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DateTimeField, Expr, Interval, Query, SetExpr, SetOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    AccessExpr, DateTimeField, Expr, GroupByExpr, Ident, Interval, Query, Select, SetExpr, SetOperator,
+    Value, ValueWithSpan, VisitMut, VisitorMut,
 };
+
+use super::calls::call;
+use super::overlaps::overlaps;
+use super::reader::normal;
 
 /// Rewrites what is said so in a query or an expression.
 pub(super) fn unify_literals(tree: &mut impl VisitMut) {
@@ -28,6 +39,17 @@ impl VisitorMut for Unify {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+            let flat = |key: Expr| match key {
+                Expr::Tuple(keys) if !keys.is_empty() => keys,
+                key => vec![key],
+            };
+            *keys = std::mem::take(keys).into_iter().flat_map(flat).collect();
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
             Expr::Interval(interval) => {
@@ -39,7 +61,15 @@ impl VisitorMut for Unify {
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 escaped(pattern, escape_char);
             }
+            Expr::SimilarTo { pattern, escape_char, .. } => similar(pattern, escape_char),
+            Expr::CompoundFieldAccess { root, access_chain } => name_fields(root, access_chain),
             _ => {}
+        }
+        if let Some(overlap) = overlaps(expr) {
+            *expr = overlap;
+        }
+        if let Expr::Tuple(values) = expr {
+            *expr = call(Ident::new("row"), std::mem::take(values));
         }
         ControlFlow::Continue(())
     }
@@ -62,15 +92,29 @@ fn text_of(expr: &Expr) -> Option<&str> {
     }
 }
 
+/// The character that escapes others in a pattern, if one is said.
+fn escape_of(escape: &Option<ValueWithSpan>) -> Option<char> {
+    let Some(ValueWithSpan { value: Value::SingleQuotedString(by), .. }) = escape else { return None };
+    by.chars().next().filter(|_| by.chars().count() == 1)
+}
+
 /// The pattern with backslashes before what is meant as it stands there.
 fn escaped(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) {
-    let Some(ValueWithSpan { value: Value::SingleQuotedString(by), .. }) = &*escape else { return };
-    let (Some(by), None) = (by.chars().next(), by.chars().nth(1)) else { return };
-    let Some(text) = text_of(pattern).filter(|_| by != '\\') else { return };
+    let by = escape_of(escape);
+    if by.is_none() && escape.is_some() {
+        return;
+    }
+    if by.is_none() && text_of(pattern).is_none() {
+        let plain = std::mem::replace(pattern, Expr::value(Value::Null));
+        let texts = ["\\", "\\\\"].map(|text| Expr::value(Value::SingleQuotedString(text.to_owned())));
+        *pattern = call(Ident::new("replace"), [plain].into_iter().chain(texts).collect());
+        return;
+    }
+    let Some(text) = text_of(pattern).filter(|_| by != Some('\\')) else { return };
     let (mut plain, mut rest) = (String::new(), text.chars());
     while let Some(letter) = rest.next() {
         match letter {
-            _ if letter == by => match rest.next() {
+            _ if Some(letter) == by => match rest.next() {
                 Some(meant) => plain.extend(['\\', meant]),
                 // Nothing is escaped by it: a mistake, which is told.
                 None => return,
@@ -81,6 +125,55 @@ fn escaped(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) {
     }
     *pattern = Expr::value(Value::SingleQuotedString(plain));
     *escape = None;
+}
+
+/// The pattern as a regex of the whole text; the other signs of a pattern are those of regexes.
+fn similar(pattern: &mut Expr, escape: &mut Option<ValueWithSpan>) {
+    let by = escape_of(escape);
+    if by.is_none() && escape.is_some() {
+        return;
+    }
+    let Some(text) = text_of(pattern) else { return };
+    let (mut regex, mut rest, mut in_class) = ("^(?s:".to_owned(), text.chars(), false);
+    while let Some(letter) = rest.next() {
+        match letter {
+            _ if Some(letter) == by => match rest.next() {
+                Some(meant) => regex.push_str(&regex_syntax_of(meant)),
+                // Nothing is escaped by it: a mistake, which is told.
+                None => return,
+            },
+            '\\' | '$' => regex.push_str(&regex_syntax_of(letter)),
+            '%' if !in_class => regex.push_str(".*"),
+            '_' if !in_class => regex.push('.'),
+            _ => {
+                in_class = letter == '[' || in_class && letter != ']';
+                regex.push(letter);
+            }
+        }
+    }
+    *pattern = Expr::value(Value::SingleQuotedString(format!("{regex})$")));
+    *escape = None;
+}
+
+/// A letter as it is written in a regex.
+fn regex_syntax_of(letter: char) -> String {
+    if letter.is_alphanumeric() || letter.is_whitespace() {
+        letter.to_string()
+    } else {
+        format!("\\{letter}")
+    }
+}
+
+/// A name behind a point is that of a field, unless it is part of a column's.
+fn name_fields(root: &Expr, chain: &mut [AccessExpr]) {
+    let of_column = |access: &&mut AccessExpr| {
+        matches!(root, Expr::Identifier(_)) && matches!(access, AccessExpr::Dot(Expr::Identifier(_)))
+    };
+    for access in chain.iter_mut().skip_while(of_column) {
+        if let AccessExpr::Dot(Expr::Identifier(ident)) = access {
+            *access = AccessExpr::Dot(Expr::value(Value::SingleQuotedString(normal(ident))));
+        }
+    }
 }
 
 /// The units of a length from the largest to the smallest, and how many of each a larger one has.

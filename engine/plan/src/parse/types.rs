@@ -7,10 +7,10 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::reader::{Reader, name_of};
+use super::reader::{Reader, name_of, normal};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "STRING",
     "VARCHAR",
     "TEXT",
@@ -33,6 +33,7 @@ const NAMES: [&str; 22] = [
     "ARRAY",
     "ROW",
     "MAP",
+    "MULTISET",
 ];
 
 /// Reads a type, such as `ROW<id INT, tags ARRAY<STRING>>`.
@@ -59,6 +60,13 @@ fn read_nested(reader: &mut Reader, owed: &mut u32) -> Result<DataType> {
             let value = read_nested(reader, owed)?;
             close(reader, owed)?;
             map_of(key, value)
+        }
+        // As COLLECT gives it: how often an element is there.
+        "MULTISET" if opens(reader, 1) => {
+            open(reader);
+            let element = read_nested(reader, owed)?;
+            close(reader, owed)?;
+            map_of(element, DataType::Int32)
         }
         "ROW" | "STRUCT" if opens(reader, 1) => {
             open(reader);
@@ -137,7 +145,7 @@ fn map_of(key: DataType, value: DataType) -> DataType {
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
-/// The Arrow type of an SQL type without element types; also of those in CAST.
+/// The Arrow type of an SQL type; also of those in CAST.
 pub(crate) fn arrow_type(kind: &ast::DataType) -> Option<DataType> {
     use ast::DataType as Sql;
     use ast::TimezoneInfo;
@@ -179,6 +187,14 @@ pub(crate) fn arrow_type(kind: &ast::DataType) -> Option<DataType> {
         Sql::Array(
             ast::ArrayElemTypeDef::AngleBracket(item) | ast::ArrayElemTypeDef::SquareBracket(item, _),
         ) => list_of(arrow_type(item)?),
+        Sql::Map(key, value) => map_of(arrow_type(key)?, arrow_type(value)?),
+        Sql::Struct(fields, _) => {
+            let field = |field: &ast::StructField| {
+                let name = normal(field.field_name.as_ref()?);
+                Some(Field::new(name, arrow_type(&field.field_type)?, true))
+            };
+            DataType::Struct(fields.iter().map(field).collect::<Option<Fields>>()?)
+        }
         Sql::Custom(name, arguments) => custom(&name_of(name), arguments)?,
         _ => return None,
     })

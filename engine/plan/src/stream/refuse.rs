@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
+use crate::functions::CURRENT_WATERMARK;
 use crate::parse::{name_of, position};
 use crate::script::Position;
 use crate::statement::Query;
@@ -134,6 +135,11 @@ fn expr_refusal(expr: &Expr) -> Option<SqlError> {
                     format!("{name}() asks outside, where the answer may be another one each time, so that a replay would give other rows"),
                 )
                 .hint(IN_A_JOB),
+                Volatility::Volatile if name == CURRENT_WATERMARK => SqlError::new(
+                    Mistake::NotReproducible,
+                    format!("{name}() depends on how far other rows have come when a row is read, so that a replay would give other rows"),
+                )
+                .hint("leave it out: rows that come too late for their window are left out by themselves, and are in system.late_rows; ALLOW LATENESS takes them for longer, LATE DATA TO takes them elsewhere"),
                 Volatility::Volatile => SqlError::new(
                     Mistake::NotReproducible,
                     format!("{name}() gives another value each time, so that a replay would give other rows"),

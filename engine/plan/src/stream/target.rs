@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Literal, TryCastExpr};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use headwater_operators::{Changes, NotNullSpec, OperatorSpec, TopN, TopNSpec};
 
 use super::flow::{Flow, Time, external};
@@ -15,7 +16,7 @@ use crate::dataflow::{Dataflow, ResultSpec};
 use crate::definition::{StreamDef, WEIGHT};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
-use crate::functions::narrows;
+use crate::functions::{cast_as, fits, narrows};
 use crate::parse::{named_columns, sql_type};
 use crate::planner::Target;
 use crate::statement::Emit;
@@ -170,11 +171,7 @@ fn into_stream(
                 Fill::As(column) => (column_at(flow, column), name, Some(column)),
                 Fill::Cast(column, kind) => {
                     let from = column_at(flow, column);
-                    let expr: Arc<dyn PhysicalExpr> = match narrows(found.field(column).data_type(), &kind) {
-                        true => Arc::new(TryCastExpr::new(from, kind)),
-                        false => Arc::new(CastExpr::new(from, kind, None)),
-                    };
-                    (expr, name, None)
+                    (cast_expr(from, found.field(column).data_type(), kind), name, None)
                 }
                 Fill::Null(kind) => {
                     let expr = Arc::new(Literal::new(ScalarValue::try_from(&kind)?));
@@ -183,6 +180,20 @@ fn into_stream(
             })
         })
         .collect()
+}
+
+/// A column as one of another type, into which it may go.
+fn cast_expr(column: Arc<dyn PhysicalExpr>, from: &DataType, to: DataType) -> Arc<dyn PhysicalExpr> {
+    if to.is_nested() {
+        let function = Arc::new(cast_as(&to, narrows(from, &to)));
+        let (name, field) = (function.name().to_owned(), Arc::new(Field::new("", to, true)));
+        let config = Arc::new(ConfigOptions::default());
+        return Arc::new(ScalarFunctionExpr::new(&name, function, vec![column], field, config));
+    }
+    match narrows(from, &to) {
+        true => Arc::new(TryCastExpr::new(column, to)),
+        false => Arc::new(CastExpr::new(column, to, None)),
+    }
 }
 
 /// An INSERT's rows with exactly the target's columns. Literals of VALUES may be cast to anything that they can be.
@@ -196,7 +207,7 @@ pub(crate) fn fit_insert(
         return Ok(plan);
     }
     let allowed = |from: &DataType, to: &DataType| {
-        assignable(from, to) || (values && arrow::compute::can_cast_types(from, to))
+        assignable(from, to) || (values && (arrow::compute::can_cast_types(from, to) || fits(from, to)))
     };
     let fills = fill(plan.schema().as_arrow(), stream, names, allowed).map_err(refused)?;
     let columns = plan.schema().columns();
@@ -206,6 +217,9 @@ pub(crate) fn fit_insert(
         .map(|(fill, field)| {
             let expr = match fill {
                 Fill::As(column) => Expr::Column(columns[column].clone()),
+                Fill::Cast(column, kind) if kind.is_nested() => {
+                    cast_as(&kind, false).call(vec![Expr::Column(columns[column].clone())])
+                }
                 Fill::Cast(column, kind) => cast(Expr::Column(columns[column].clone()), kind),
                 Fill::Null(kind) => lit(ScalarValue::try_from(&kind)?),
             };
@@ -340,7 +354,16 @@ pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
         (from, Float64) => from.is_integer(),
         (from, Float32) => matches!(from, Int8 | Int16 | UInt8 | UInt16),
         (from, to) if from.is_integer() && to.is_integer() => widens(from, to),
-        (List(from), List(to)) => assignable(from.data_type(), to.data_type()),
+        (List(from), List(to)) | (Map(from, _), Map(to, _)) => assignable(from.data_type(), to.data_type()),
+        (Struct(from), Struct(to)) => {
+            let pairs = || from.iter().zip(to);
+            from.len() == to.len()
+                && pairs().all(|(from, to)| assignable(from.data_type(), to.data_type()))
+                // Names in another order are a slip, not a wish.
+                && pairs().all(|(one, field)| {
+                    one.name() == field.name() || !to.iter().any(|other| other.name() == one.name())
+                })
+        }
         _ => false,
     }
 }

@@ -95,7 +95,7 @@ const OF_THE_PARSER: [&str; 2] = ["if", "listagg"];
 fn the_page_says_which_functions_of_flinks_are_not_there() {
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
     let page = std::fs::read_to_string(docs.join("functions.md")).unwrap();
-    let missing = page.lines().find_map(|line| line.strip_suffix(" | are not there |")).unwrap();
+    let missing = page.lines().find_map(|line| line.strip_suffix(" | are not there |")).unwrap_or_default();
     let missing: Vec<String> = missing.split('`').skip(1).step_by(2).map(str::to_lowercase).collect();
     let session = Planner::new();
     let session = session.session().state();
@@ -202,6 +202,48 @@ fn what_the_clock_or_chance_says_is_refused_in_a_stream() {
         assert!(error.contains("at line 1, column 8"), "{sql}: {error}");
     }
     plan("SELECT UNIX_TIMESTAMP(j) FROM events").unwrap();
+    let error = plan("SELECT CURRENT_WATERMARK(CAST(j AS TIMESTAMP(3))) FROM events").unwrap_err().render();
+    assert!(error.contains("current_watermark() depends on how far other rows have come"), "{error}");
+    assert!(error.contains("LATE DATA TO takes them elsewhere"), "{error}");
+}
+
+#[test]
+fn a_constant_stands_where_no_column_has_its_name() {
+    plan("SELECT n * PI AS x FROM events WHERE PI > 3").unwrap();
+    let error = plan("SELECT n * PI, missing FROM events").unwrap_err();
+    assert!(error.message().contains("there is no column"), "{error}");
+    let error = plan("SELECT events.pi FROM events").unwrap_err();
+    assert!(error.message().contains("there is no column 'pi'"), "{error}");
+    let error = plan("SELECT \"pi\" FROM events").unwrap_err();
+    assert!(error.message().contains("there is no column 'pi'"), "{error}");
+}
+
+#[test]
+fn rows_are_cast_and_taken_apart_in_a_stream() {
+    plan("SELECT CAST(ROW(n, j) AS ROW<a BIGINT, b STRING>) AS r, CAST((n, j) AS STRING) AS t FROM events")
+        .unwrap();
+    plan("SELECT t.r.*, t.* FROM (SELECT ROW(n, j) AS r FROM events) AS t").unwrap();
+    plan("WITH a AS (SELECT ROW(n, (n, j)) AS r FROM events), b AS (SELECT r.* FROM a) SELECT f1.*, b.* FROM b").unwrap_err();
+    plan("WITH a AS (SELECT ROW(n, (n, j)) AS r FROM events), b AS (SELECT r.* FROM a) SELECT f1.* FROM b")
+        .unwrap();
+    plan("SELECT n, j, COUNT(*) AS c FROM events GROUP BY (n, j)").unwrap();
+    plan("SELECT COLLECT(j) AS all_of_them, n FROM events GROUP BY n").unwrap();
+    for (sql, told) in [
+        (
+            "SELECT CAST(ROW(n, j) AS ROW<a BIGINT>) FROM events",
+            "ROW<f0 INT, f1 STRING> cannot be cast to ROW<a BIGINT>",
+        ),
+        ("SELECT CAST(n AS ROW<a BIGINT>) FROM events", "INT cannot be cast to ROW<a BIGINT>"),
+        ("SELECT CAST(n AS ROW<a BIGINT) FROM events", "expected"),
+        ("SELECT ROW() FROM events", "ROW takes the values of a row"),
+        ("SELECT j.* FROM events", "invalid qualifier j"),
+        ("SELECT U&'!zz' UESCAPE '!' FROM events", "behind ! stand four hexadecimal digits"),
+        ("SELECT U&'a' UESCAPE 'ab' FROM events", "behind UESCAPE stands one character"),
+        ("SELECT COLLECT(NULL) FROM events", "COLLECT takes values of a type"),
+    ] {
+        let error = plan(sql).unwrap_err();
+        assert!(error.message().contains(told), "{sql}: {error}");
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ const CALLS: &str = "JSON_ARRAYAGG(value) AS a, JSON_ARRAYAGG(value ORDER BY ts 
     FILTER (WHERE value IS NOT NULL) AS d, JSON_OBJECTAGG(device VALUE JSON_OBJECT('at' VALUE ts, 'value' VALUE value)) AS e, \
     JSON_OBJECTAGG('x' VALUE value ORDER BY ts ABSENT ON NULL) AS f";
 
-fn append(machine: &Machine, random: &SimRandom, from: i64) {
+/// Rows from a time on, none of them late.
+pub fn append(machine: &Machine, random: &SimRandom, from: i64) {
     let (mut devices, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..30 {
         devices.push(format!("d{}", random.below(5)));

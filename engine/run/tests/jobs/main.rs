@@ -8,6 +8,7 @@ mod altered;
 mod archives;
 mod bounds;
 mod changes;
+mod collected;
 mod computed;
 mod connectors;
 mod damage;

@@ -1,5 +1,6 @@
 //! `CAST(x AS STRING)` as Flink writes it: a time with a space before the clock and with the digits of its precision, `TRUE`, and
 //! numbers with a point as Java has them, `1.5E10`. `VARCHAR(n)` and `CHAR(n)` cut a text off, and `CHAR(n)` fills it up with spaces.
+//! Casts of rows, lists and maps, and of texts to whole numbers, are those of `rows.rs`.
 //!
 //! Casts that somebody has written are turned before types are coerced; those that coercion adds are DataFusion's.
 
@@ -11,14 +12,15 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TransformedResult;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::functions::expr_fn::{left, rpad};
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF, cast as cast_to, lit, try_cast};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::super::casts::{Cast, turn_in, turn_in_plan};
 use super::computed::Computed;
-use crate::parse::Length;
+use super::rows::{cast_as, fits, is_ours};
+use crate::parse::{Length, sql_type};
 
 /// What a type's field says of the length of its texts, while a plan is made.
 const VARCHAR: &str = "varchar";
@@ -57,21 +59,20 @@ pub(crate) fn with_text_casts(expr: Expr, names: &DFSchema) -> Result<Expr> {
 }
 
 fn in_place_of(cast: &Cast<'_>) -> Result<Option<Expr>> {
-    static AS_TEXT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(function()));
+    if is_ours(&cast.from, cast.to.data_type()) {
+        return computed(cast).map(Some);
+    }
     if *cast.to.data_type() != DataType::Utf8 {
         return Ok(None);
     }
-    let is_written = matches!(
-        cast.from,
-        DataType::Timestamp(..) | DataType::Boolean | DataType::Float32 | DataType::Float64
-    );
+    let is_written = is_written(&cast.from);
     let length = |key: &str| cast.to.metadata().get(key).and_then(|count| count.parse::<i64>().ok());
     let (at_most, exactly) = (length(VARCHAR), length(CHAR));
     if !is_written && at_most.is_none() && exactly.is_none() {
         return Ok(None);
     }
     let text = match is_written {
-        true => AS_TEXT.call(vec![cast.expr.clone()]),
+        true => as_text(cast.expr.clone()),
         false if cast.may_fail => try_cast(cast.expr.clone(), DataType::Utf8),
         false => cast_to(cast.expr.clone(), DataType::Utf8),
     };
@@ -82,33 +83,54 @@ fn in_place_of(cast: &Cast<'_>) -> Result<Option<Expr>> {
     }))
 }
 
-fn function() -> ScalarUDF {
-    let text = Computed {
-        name: "$text",
-        coerce: |types| Ok(types.to_vec()),
-        returns: |_| DataType::Utf8,
-        call: |args| match args[0].data_type() {
-            DataType::Timestamp(unit, _) => times(&args[0], *unit),
-            DataType::Boolean => {
-                let word = |truth: bool| if truth { "TRUE" } else { "FALSE" };
-                Ok(Arc::new(
-                    args[0].as_boolean().iter().map(|truth| truth.map(word)).collect::<StringArray>(),
-                ))
-            }
-            DataType::Float32 => {
-                let texts = args[0].as_primitive::<Float32Type>().iter();
-                let texts = texts.map(|x| x.map(|x| number(x.into(), &format!("{x:e}"), &x.to_string())));
-                Ok(Arc::new(texts.collect::<StringArray>()))
-            }
-            DataType::Float64 => {
-                let texts = args[0].as_primitive::<Float64Type>().iter();
-                let texts = texts.map(|x| x.map(|x| number(x, &format!("{x:e}"), &x.to_string())));
-                Ok(Arc::new(texts.collect::<StringArray>()))
-            }
-            _ => Ok(cast(&args[0], &DataType::Utf8)?),
-        },
-    };
-    text.function()
+/// A cast of a row, a list or a map, or of a text to a whole number.
+fn computed(cast: &Cast<'_>) -> Result<Expr> {
+    let to = cast.to.data_type();
+    if !fits(&cast.from, to) {
+        return plan_err!("{} cannot be cast to {}", sql_type(&cast.from), sql_type(to));
+    }
+    Ok(cast_as(to, cast.may_fail).call(vec![cast.expr.clone()]))
+}
+
+/// Whether values of a type are written otherwise than DataFusion does.
+pub(super) fn is_written(kind: &DataType) -> bool {
+    matches!(kind, DataType::Timestamp(..) | DataType::Boolean | DataType::Float32 | DataType::Float64)
+}
+
+/// A value of such a type as text.
+fn as_text(value: Expr) -> Expr {
+    static AS_TEXT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        let text = Computed {
+            name: "$text",
+            coerce: |types| Ok(types.to_vec()),
+            returns: |_| DataType::Utf8,
+            call: |args| written(&args[0]),
+        };
+        Arc::new(text.function())
+    });
+    AS_TEXT.call(vec![value])
+}
+
+/// Values of such a type as texts.
+pub(super) fn written(values: &ArrayRef) -> Result<ArrayRef> {
+    match values.data_type() {
+        DataType::Timestamp(unit, _) => times(values, *unit),
+        DataType::Boolean => {
+            let word = |truth: bool| if truth { "TRUE" } else { "FALSE" };
+            Ok(Arc::new(values.as_boolean().iter().map(|truth| truth.map(word)).collect::<StringArray>()))
+        }
+        DataType::Float32 => {
+            let texts = values.as_primitive::<Float32Type>().iter();
+            let texts = texts.map(|x| x.map(|x| number(x.into(), &format!("{x:e}"), &x.to_string())));
+            Ok(Arc::new(texts.collect::<StringArray>()))
+        }
+        DataType::Float64 => {
+            let texts = values.as_primitive::<Float64Type>().iter();
+            let texts = texts.map(|x| x.map(|x| number(x, &format!("{x:e}"), &x.to_string())));
+            Ok(Arc::new(texts.collect::<StringArray>()))
+        }
+        _ => Ok(cast(values, &DataType::Utf8)?),
+    }
 }
 
 /// `2026-03-01 10:00:07.120`: with at least the digits that the unit has, but none that say nothing if these are nine, as that is what a

@@ -1,4 +1,5 @@
-//! `SPLIT_INDEX(text, separator, n)` and `REGEXP_EXTRACT(text, regex [, n])`: parts of a text.
+//! `SPLIT_INDEX(text, separator, n)`, whose separator may be the number of a letter, and `REGEXP_EXTRACT(text, regex [, n])`: parts of a
+//! text.
 
 use std::sync::Arc;
 
@@ -18,8 +19,7 @@ pub(super) struct SplitIndex {
 
 impl SplitIndex {
     pub(super) fn new() -> Self {
-        let types = vec![DataType::Utf8, DataType::Utf8, DataType::Int64];
-        Self { signature: Signature::exact(types, Volatility::Immutable) }
+        Self { signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
@@ -32,13 +32,31 @@ impl ScalarUDFImpl for SplitIndex {
         &self.signature
     }
 
+    /// A number is that of the letter which separates.
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let [_, separator, _] = types else {
+            return plan_err!("SPLIT_INDEX takes a text, a separator, and a number");
+        };
+        let separator = if separator.is_integer() { DataType::Int64 } else { DataType::Utf8 };
+        Ok(vec![DataType::Utf8, separator, DataType::Int64])
+    }
+
     fn return_type(&self, _args: &[DataType]) -> Result<DataType> {
         Ok(DataType::Utf8)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [text, separator, n] = args.args.as_slice() else { return exec_err!("split_index takes three") };
-        let (separators, numbers) = (Texts::of(separator)?, Numbers::of(n)?);
+        let numbers = Numbers::of(n)?;
+        if separator.data_type() == DataType::Int64 {
+            let letters = Numbers::of(separator)?;
+            return each_text(text, args.number_rows, |row, text| {
+                let letter = u8::try_from(letters.get(row)?).ok().filter(|letter| *letter > 0)?;
+                let n = usize::try_from(numbers.get(row)?).ok()?;
+                if text.is_empty() { None } else { text.split(char::from(letter)).nth(n) }
+            });
+        }
+        let separators = Texts::of(separator)?;
         each_text(text, args.number_rows, |row, text| {
             part(text, separators.get(row)?, usize::try_from(numbers.get(row)?).ok()?)
         })

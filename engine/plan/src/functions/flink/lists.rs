@@ -1,16 +1,23 @@
 //! Functions of Flink's over lists.
 
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, UInt32Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{self, take};
 use arrow::datatypes::DataType;
 use datafusion::common::{ScalarValue, plan_err};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_nested::expr_fn::{
-    array_position, array_prepend, array_remove_all, array_slice, array_sort, cardinality,
+    array_has, array_position, array_prepend, array_remove_all, array_slice, array_sort, cardinality,
 };
 use datafusion::functions_nested::sort::array_sort_udf;
 use datafusion::logical_expr::{Expr, ScalarUDF, Signature, Volatility, cast, lit, when};
 
 use super::super::expanded::{Expanded, ExpandedByType};
 use super::arguments;
+use super::computed::Computed;
+use super::rows::plain;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let signature = || Signature::array_and_element(Volatility::Immutable);
@@ -27,19 +34,81 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
                 when(list.is_not_null().and(element.is_not_null()), place).end()
             },
         },
-        // All of them, not only the first.
+        // All of them, not only the first; NULL stands for those that are NULL.
         Expanded {
             name: "array_remove",
             signature: signature(),
             returns: |arguments| arguments[0].clone(),
             expand: |args| {
                 let [list, element] = arguments(args)?;
-                Ok(array_remove_all(list, element))
+                let without = array_remove_all(list.clone(), element.clone());
+                match &element {
+                    Expr::Literal(value, _) if !value.is_null() => Ok(without),
+                    Expr::Literal(..) => Ok(WITHOUT_NULLS.call(vec![list])),
+                    _ => when(element.is_not_null(), without).otherwise(WITHOUT_NULLS.call(vec![list])),
+                }
+            },
+        },
+        // NULL is there if an element is NULL.
+        Expanded {
+            name: "array_contains",
+            signature: signature(),
+            returns: |_| DataType::Boolean,
+            expand: |args| {
+                let [list, element] = arguments(args)?;
+                // DataFusion says NULL where it is not found among elements of which one is.
+                let has = coalesce(vec![array_has(list.clone(), element.clone()), lit(false)]);
+                let has = when(list.clone().is_not_null(), has).end()?;
+                let has_null = HAS_NULLS.call(vec![list]);
+                match &element {
+                    Expr::Literal(value, _) if !value.is_null() => Ok(has),
+                    Expr::Literal(..) => Ok(has_null),
+                    _ => when(element.is_not_null(), has).otherwise(has_null),
+                }
             },
         },
     ];
     all.into_iter().map(Expanded::function).chain(by_type()).collect()
 }
+
+/// The elements that are not NULL.
+static WITHOUT_NULLS: LazyLock<ScalarUDF> = LazyLock::new(|| {
+    let without = Computed {
+        name: "$without_nulls",
+        coerce: |types| Ok(types.to_vec()),
+        returns: |types| types[0].clone(),
+        call: |args| {
+            let kind = args[0].data_type();
+            let lists = plain(&args[0])?;
+            let (field, offsets, items, nulls) = lists.as_list::<i32>().clone().into_parts();
+            let kept = |row: usize| {
+                let places = offsets[row] as usize..offsets[row + 1] as usize;
+                places.filter(|place| items.is_valid(*place)).map(|place| place as u32)
+            };
+            let rows = offsets.len() - 1;
+            let places: UInt32Array = (0..rows).flat_map(kept).collect::<Vec<_>>().into();
+            let lengths = OffsetBuffer::from_lengths((0..rows).map(|row| kept(row).count()));
+            let made = ListArray::try_new(field, lengths, take(&items, &places, None)?, nulls)?;
+            Ok(compute::cast(&made, kind)?)
+        },
+    };
+    without.function()
+});
+
+/// Whether an element is NULL.
+static HAS_NULLS: LazyLock<ScalarUDF> = LazyLock::new(|| {
+    let has = Computed {
+        name: "$has_nulls",
+        coerce: |types| Ok(types.to_vec()),
+        returns: |_| DataType::Boolean,
+        call: |args| {
+            let lists = plain(&args[0])?;
+            let has = |list: Option<ArrayRef>| list.map(|list| list.logical_null_count() > 0);
+            Ok(Arc::new(lists.as_list::<i32>().iter().map(has).collect::<BooleanArray>()))
+        },
+    };
+    has.function()
+});
 
 fn item_of(list: &DataType) -> Option<DataType> {
     match list {

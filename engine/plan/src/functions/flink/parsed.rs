@@ -154,7 +154,7 @@ impl ScalarUDFImpl for ByPattern {
 }
 
 /// The pattern, which is the same in all rows.
-fn the_pattern(patterns: &ArrayRef) -> &str {
+pub(super) fn the_pattern(patterns: &ArrayRef) -> &str {
     let patterns = patterns.as_string::<i32>();
     if patterns.is_empty() || patterns.is_null(0) { "" } else { patterns.value(0) }
 }

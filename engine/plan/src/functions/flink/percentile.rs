@@ -16,9 +16,9 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use datafusion::physical_expr::expressions::Literal;
 
-/// The aggregates of Flink's that DataFusion lacks.
-pub(crate) fn aggregate_functions() -> [AggregateUDF; 1] {
-    [AggregateUDF::new_from_impl(Percentile { signature: Signature::user_defined(Volatility::Immutable) })]
+/// The aggregate.
+pub(super) fn percentile() -> AggregateUDF {
+    AggregateUDF::new_from_impl(Percentile { signature: Signature::user_defined(Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -1,13 +1,20 @@
 //! All functions of Flink's, as DataFusion takes them.
 
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+use super::collect::collect;
 use super::date_format::DateFormat;
 use super::extract::{RegexpExtract, SplitIndex};
+use super::percentile::percentile;
 use super::{
     calendar, charsets, clock, collections, extremes, lists, matches, numbers, parsed, printf, quotes,
-    random, rounded, text, time, web, zones,
+    random, rounded, rows, text, time, watermark, web, zones,
 };
+
+/// The aggregates.
+pub(crate) fn aggregate_functions() -> [AggregateUDF; 2] {
+    [collect(), percentile()]
+}
 
 /// All of them.
 pub(crate) fn functions() -> Vec<ScalarUDF> {
@@ -20,9 +27,11 @@ pub(crate) fn functions() -> Vec<ScalarUDF> {
         of_their_own,
         numbers::functions(),
         text::functions(),
+        watermark::functions(),
         web::functions(),
         time::functions(),
         rounded::functions(),
+        rows::functions(),
         calendar::functions(),
         parsed::functions(),
         lists::functions(),

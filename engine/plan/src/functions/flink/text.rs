@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::functions::expr_fn::{
-    character_length, concat, encode, left, regexp_like, regexp_match, regexp_replace, right, sha224, sha256,
-    sha384, sha512, strpos, substr, substring,
+    character_length, concat, encode, left, lpad, regexp_like, regexp_match, regexp_replace, right, rpad,
+    sha224, sha256, sha384, sha512, strpos, substr, substring,
 };
 use datafusion::functions_nested::expr_fn::{array_element, make_array, string_to_array};
 use datafusion::logical_expr::{
@@ -134,7 +134,30 @@ fn pieces() -> Vec<Expanded> {
         returns: to_text,
         expand,
     };
-    vec![substr_of, end("left", |args| end_of(args, left)), end("right", |args| end_of(args, right))]
+    let pad = |name, expand| Expanded {
+        name,
+        signature: any_of([vec![text(), number()], vec![text(), number(), text()]]),
+        returns: to_text,
+        expand,
+    };
+    vec![
+        substr_of,
+        end("left", |args| end_of(args, left)),
+        end("right", |args| end_of(args, right)),
+        pad("lpad", |args| padded(args, lpad)),
+        pad("rpad", |args| padded(args, rpad)),
+    ]
+}
+
+/// A text filled up by another; NULL if that is empty, or a length below zero is asked for.
+fn padded(args: Vec<Expr>, pad: fn(Vec<Expr>) -> Expr) -> Result<Expr> {
+    let [_, length, by] = args.as_slice() else { return Ok(pad(args)) };
+    let is_long_enough = matches!(length, Expr::Literal(ScalarValue::Int64(Some(0..)), _));
+    let is_there = matches!(by, Expr::Literal(ScalarValue::Utf8(Some(by)), _) if !by.is_empty());
+    if is_long_enough && is_there {
+        return Ok(pad(args));
+    }
+    when(length.clone().gt_eq(lit(0_i64)).and(by.clone().not_eq(lit(""))), pad(args.clone())).end()
 }
 
 /// So many characters of a text, and none if that is below zero.
@@ -257,6 +280,23 @@ fn computed() -> Vec<Computed> {
             all(args, |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()))
         }),
         consists("is_decimal", |args| all(args, |text| text.trim().parse::<f64>().is_ok_and(f64::is_finite))),
+        // Of a larger number the last byte.
+        Computed {
+            name: "chr",
+            coerce: |types| match types {
+                [kind] if kind.is_integer() || kind.is_null() => Ok(vec![DataType::Int64]),
+                _ => plan_err!("CHR takes a whole number"),
+            },
+            returns: |_| DataType::Utf8,
+            call: |args| {
+                let letter = |n: i64| match n {
+                    ..0 => String::new(),
+                    _ => char::from((n & 0xFF) as u8).to_string(),
+                };
+                let numbers = args[0].as_primitive::<Int64Type>().iter();
+                Ok(Arc::new(numbers.map(|n| n.map(letter)).collect::<StringArray>()))
+            },
+        },
         Computed {
             name: "typeof",
             coerce: |types| Ok(types.to_vec()),

@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit};
 use super::super::expanded::{Expanded, ExpandedByType};
 use super::parsed::TO_TIMESTAMP;
 use super::pattern::strftime;
+use super::zones::BY_ZONE;
 use super::{any_of, arguments, quoted, timestamps, to_text};
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
@@ -72,12 +73,15 @@ fn shapes() -> [Expanded; 1] {
 fn epochs() -> ExpandedByType {
     let number = [DataType::Int64, DataType::Float64];
     let numbers = number.into_iter().flat_map(|kind| [vec![kind.clone()], vec![kind, DataType::Int64]]);
-    let texts = [vec![DataType::Utf8], vec![DataType::Utf8; 2]];
+    let texts = [vec![DataType::Utf8], vec![DataType::Utf8; 2], vec![DataType::Utf8; 3]];
     ExpandedByType {
         name: "to_timestamp_ltz",
         signature: any_of(numbers.chain(texts)),
         returns: |_| instant(),
         expand: |mut args, types| {
+            if args.len() == 3 {
+                return Ok(BY_ZONE.call(args));
+            }
             if types[0] == DataType::Utf8 {
                 return Ok(cast(TO_TIMESTAMP.call(args), instant()));
             }

@@ -1,19 +1,20 @@
-//! `CONVERT_TZ(text, from, to)`: a time as text, from the clock of one time zone to that of another.
+//! `CONVERT_TZ(text, from, to)`: a time as text, from the clock of one time zone to that of another; and the instant of a time as text
+//! by the clock of a zone.
 //!
 //! A zone is `Europe/Berlin`, one of Java's abbreviations such as `PST`, or `GMT-08:00`. Of a time that comes twice, as clocks are
 //! put back, the second is meant; one that is skipped is as much later as clocks are put forward.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, AsArray, StringArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{Days, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::ScalarUDF;
 
 use super::computed::Computed;
-use super::parsed::times;
+use super::parsed::{the_pattern, times};
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let convert = Computed {
@@ -39,6 +40,25 @@ fn convert(args: &[ArrayRef]) -> Result<ArrayRef> {
     });
     Ok(Arc::new(converted.collect::<Result<StringArray>>()?))
 }
+
+/// `TO_TIMESTAMP_LTZ(text, pattern, zone)`.
+pub(super) static BY_ZONE: LazyLock<ScalarUDF> = LazyLock::new(|| {
+    let instant = Computed {
+        name: "$to_timestamp_ltz",
+        coerce: |types| Ok(types.to_vec()),
+        returns: |_| DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+        call: |args| {
+            let zones = args[2].as_string::<i32>();
+            let times = times(&args[0], the_pattern(&args[1]))?.zip(zones).map(|(time, zone)| {
+                let (Some(time), Some(zone)) = (time, zone) else { return Ok(None) };
+                Ok(Zone::of(zone)?.to_utc(time).map(|utc| utc.and_utc().timestamp_millis()))
+            });
+            let instants = times.collect::<Result<TimestampMillisecondArray>>()?;
+            Ok(Arc::new(instants.with_timezone("UTC")))
+        },
+    };
+    instant.function()
+});
 
 /// What Java's abbreviations stand for, where they are no names of zones by themselves.
 const ABBREVIATIONS: [(&str, &str); 25] = [
@@ -81,9 +101,7 @@ impl Zone {
         }
         let known = ABBREVIATIONS.iter().find(|(short, _)| *short == name);
         let zone: Tz = known.map_or(name, |(_, zone)| zone).parse().map_err(|_| {
-            exec_datafusion_err!(
-                "CONVERT_TZ: there is no time zone '{name}'; give one as 'Europe/Berlin' or 'GMT-08:00'"
-            )
+            exec_datafusion_err!("there is no time zone '{name}'; give one as 'Europe/Berlin' or 'GMT-08:00'")
         })?;
         Ok(Self::Named(zone))
     }

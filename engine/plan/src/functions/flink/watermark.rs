@@ -1,0 +1,42 @@
+//! `CURRENT_WATERMARK(time)`: of the rows so far there is no watermark, so it is NULL, as in a batch of Flink's. A stream refuses it
+//! (`stream/refuse.rs`): how far other rows have come when a row is read is not the row's own.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// The function's name.
+pub(crate) const CURRENT_WATERMARK: &str = "current_watermark";
+
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    let signature = Signature::any(1, Volatility::Volatile);
+    vec![ScalarUDF::new_from_impl(CurrentWatermark { signature })]
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CurrentWatermark {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for CurrentWatermark {
+    fn name(&self) -> &str {
+        CURRENT_WATERMARK
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match &types[0] {
+            DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(TimeUnit::Millisecond, zone.clone())),
+            _ => plan_err!("CURRENT_WATERMARK takes the event time of a stream"),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(ScalarValue::try_from(args.return_field.data_type())?))
+    }
+}
