@@ -285,6 +285,44 @@ async fn a_log_in_topics_is_looked_at_beside_its_server() {
     let error = refuse(&["log", "verify"]);
     assert!(error.contains("on Kafka") && error.contains("dump"), "{error}");
 
+    // Whoever is told of the data directory alone makes no log in it.
+    for command in [
+        &["sql", "-c", "SELECT 1"][..],
+        &["sql", "--jobs", "-c", "SELECT 1"],
+        &["replay", "doubling"],
+        &["log", "ls"],
+    ] {
+        let error = run_badly(&[command, &["--data", data]].concat(), 1);
+        let says = ["HW6103", name.as_str(), address.as_str(), "--config", "--url"];
+        assert!(says.iter().all(|part| error.contains(part)), "{command:?}: {error}");
+    }
+    assert!(!Path::new(data).join("log").exists());
+
+    // A name that is misspelt is told at once, with what there is.
+    let property = format!("bootstrap.servers={address}");
+    let misspelt = ["--log", "kafka", "--log-name", "lookde", "--log-property", &property];
+    #[expect(clippy::disallowed_methods, reason = "a test of a process has no World")]
+    let began = Instant::now();
+    for command in [
+        &["sql", "-c", "SELECT 1"][..],
+        &["replay", "doubling"],
+        &["log", "ls"],
+        &["log", "dump", "readings"],
+    ] {
+        let error = run_badly(&[command, &misspelt].concat(), 1);
+        let says = [
+            "HW1017",
+            "topic lookde.catalog",
+            address.as_str(),
+            "no log lookde",
+            name.as_str(),
+            "log's name?",
+        ];
+        assert!(says.iter().all(|part| error.contains(part)), "{command:?}: {error}");
+    }
+    // Each of the four took ten seconds when the topic was waited for.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+
     server.post("/v1/streams/readings", &lines(300..342)).await;
     server.wait_until(done, |rows| rows == [json!({"n": 342})]).await;
     assert_eq!(server.terminate(), Some(0));

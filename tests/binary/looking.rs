@@ -249,3 +249,18 @@ async fn a_look_at_an_old_log_removes_nothing_of_it() {
     until("retention", || so(sealed(&log), |files| *files == 0)).await;
     log.close().unwrap();
 }
+
+/// A directory is that of one log: one with a log on the disk does not become that of a log on Kafka, which is not even asked.
+#[test]
+fn a_log_on_kafka_is_not_served_from_the_directory_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    look(&data, "CREATE STREAM readings (n BIGINT)");
+    let before = files(&data);
+    let property = "bootstrap.servers=127.0.0.1:1";
+    let serve =
+        ["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--log-property", property];
+    let error = run_badly(&[&serve[..], &["--log", "kafka"]].concat(), 1);
+    assert!(error.contains("HW6103") && error.contains("holds a log on the disk"), "{error}");
+    assert_eq!(files(&data), before);
+}

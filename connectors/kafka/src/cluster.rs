@@ -116,6 +116,11 @@ impl Cluster {
         }
     }
 
+    /// A refusal for a log that is ours.
+    pub fn topic_refused(&self, what: &str, reason: String) -> TopicError {
+        TopicError::Refused { what: format!("{what} at {}", self.servers), reason }
+    }
+
     /// A refusal that is ours.
     pub fn refused(&self, what: &str, reason: impl ToString) -> ConnectorError {
         ConnectorError::refused(format!("{what} at {}", self.servers), reason)

@@ -11,6 +11,7 @@ use headwater_run::RunError;
 use headwater_serve::ServeError;
 
 use crate::config::ConfigError;
+use crate::log_mark::MarkError;
 
 /// Data is damaged, or was refused.
 pub(crate) const DATA: u8 = 3;
@@ -69,7 +70,8 @@ fn error_code(error: &anyhow::Error) -> Option<headwater_core::Code> {
         let ingest = || cause.downcast_ref::<IngestError>().map(IngestError::code);
         let serve = || cause.downcast_ref::<ServeError>().map(ServeError::code);
         let config = || cause.downcast_ref::<ConfigError>().map(ConfigError::code);
-        run.or_else(log).or_else(archive).or_else(ingest).or_else(serve).or_else(config)
+        let mark = || cause.downcast_ref::<MarkError>().map(MarkError::code);
+        run.or_else(log).or_else(archive).or_else(ingest).or_else(serve).or_else(config).or_else(mark)
     })
 }
 

@@ -12,6 +12,7 @@ mod demo;
 mod exit;
 mod gateways;
 mod host;
+mod log_mark;
 mod log_place;
 mod logging;
 mod memory;

@@ -104,6 +104,13 @@ impl LogPlace {
         Ok(Self::Kafka { name, options })
     }
 
+    /// The brokers of a log on Kafka, as they were given.
+    pub fn servers(&self) -> Option<&str> {
+        let Self::Kafka { options, .. } = self else { return None };
+        let is_servers = |name: &String| name.replace(['_', '-'], ".").ends_with("bootstrap.servers");
+        options.iter().find(|(name, _)| is_servers(name)).map(|(_, servers)| servers.as_str())
+    }
+
     /// Opens a log that is not in the data directory, as its writer.
     pub fn open(&self, world: &World) -> Result<Option<Arc<dyn Log>>> {
         let Some((name, topics)) = self.topics(world)? else { return Ok(None) };

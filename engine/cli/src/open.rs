@@ -13,6 +13,7 @@ use headwater_run::{Engine, EngineOptions, Keep};
 
 use crate::config::Config;
 use crate::host::Connectors;
+use crate::log_mark;
 use crate::log_place::{LogArgs, LogPlace};
 use crate::memory::machine_memory;
 
@@ -161,8 +162,12 @@ impl EngineArgs {
     /// Opens the engine, and all that its catalog names runs. The directory is locked until the engine is closed.
     pub fn open(&self) -> Result<Engine> {
         let (world, options, connectors) = self.parts();
+        log_mark::check(&world, &self.data, &self.log)?;
         match self.log.open(&world)? {
-            Some(log) => Engine::open_with_log(world, options, log, connectors),
+            Some(log) => {
+                log_mark::write(&world, &self.data, &self.log)?;
+                Engine::open_with_log(world, options, log, connectors)
+            }
             None => Engine::open(world, options, connectors),
         }
         .with_context(|| format!("cannot open {}", self.data.display()))
@@ -187,8 +192,11 @@ impl EngineArgs {
             Some(log) => {
                 Engine::look_at(world, options, log, connectors).context("cannot look at the log on Kafka")
             }
-            None => Engine::open_at_rest(world, options, connectors)
-                .with_context(|| format!("cannot open {}", self.data.display())),
+            None => {
+                log_mark::check(&world, &self.data, &self.log)?;
+                Engine::open_at_rest(world, options, connectors)
+                    .with_context(|| format!("cannot open {}", self.data.display()))
+            }
         }
     }
 

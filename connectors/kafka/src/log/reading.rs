@@ -26,6 +26,9 @@ const IDLE_MAX: usize = 8;
 /// How many bytes one read takes, roughly.
 const BYTES_MAX: usize = 4 << 20;
 
+/// How many names are told in the place of one that is not there.
+const OTHERS_MAX: usize = 10;
+
 /// How long a poll waits for a message.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -229,6 +232,24 @@ pub(super) fn bounds(
 ) -> Result<Range<i64>, KafkaError> {
     let (begin, end) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
     Ok(begin..end)
+}
+
+/// Whether the cluster has a topic, as one broker knows it now.
+pub(super) fn is_known(consumer: &BaseConsumer<Listener>, topic: &str) -> Result<bool, KafkaError> {
+    let found = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let Some(found) = found.topics().iter().find(|one| one.name() == topic) else { return Ok(false) };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None | Some(RDKafkaErrorCode::LeaderNotAvailable) => Ok(true),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(false),
+        Some(code) => Err(KafkaError::MetadataFetch(code)),
+    }
+}
+
+/// What stands before an ending in the names of topics, of some of them.
+pub(super) fn others(consumer: &BaseConsumer<Listener>, ending: &str) -> Result<Vec<String>, KafkaError> {
+    let all = consumer.fetch_metadata(None, PATIENCE)?;
+    let names = all.topics().iter().filter_map(|topic| topic.name().strip_suffix(ending));
+    Ok(names.take(OTHERS_MAX).map(str::to_owned).collect())
 }
 
 /// Whether a topic has so many partitions, each with a leader; an error where it has another number.

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 
 use super::pause::Pause;
-use super::reading::{Readers, bounds, is_moving, is_ready};
+use super::reading::{Readers, bounds, is_known, is_moving, is_ready, others};
 use super::writing::Writer;
 use crate::cluster::{Cluster, PATIENCE};
 use crate::consumer::Listener;
@@ -99,6 +99,24 @@ impl KafkaTopics {
         AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE))
     }
 
+    /// Asks whether a topic is there. If it is not, topics that end as it does say which other logs there are.
+    fn look_for(&self, topic: &str) -> TopicResult<()> {
+        let what = format!("look for topic {topic}");
+        match is_known(&self.asking, topic) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => return Err(self.failed(&what, &error)),
+        }
+        let kind = topic.strip_prefix(&*self.log).unwrap_or(topic);
+        let others = others(&self.asking, kind).map_err(|error| self.failed(&what, &error))?;
+        let hint = match &others[..] {
+            [] => "and no other log; is that the address of the log's brokers?".to_owned(),
+            others => format!("but {}; is that the log's name?", others.join(", ")),
+        };
+        let reason = format!("there is none, so there is no log {}, {hint}", self.log);
+        Err(self.cluster.topic_refused(&what, reason))
+    }
+
     /// Makes a topic, and waits until it is there.
     fn make(&self, topic: &str, partitions: u32) -> TopicResult<()> {
         let what = format!("create topic {topic}");
@@ -131,6 +149,10 @@ impl KafkaTopics {
 impl Topics for KafkaTopics {
     fn create(&self, topic: &str, partitions: u32) -> TopicResult<()> {
         self.told(self.make(topic, partitions))
+    }
+
+    fn find(&self, topic: &str) -> TopicResult<()> {
+        self.told(self.look_for(topic))
     }
 
     fn remove(&self, topic: &str) -> TopicResult<()> {

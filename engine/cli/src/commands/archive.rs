@@ -12,6 +12,8 @@ use headwater_core::{EventTime, World};
 use headwater_log::{DiskLog, DiskLogOptions, Log};
 
 use crate::exit;
+use crate::log_mark;
+use crate::log_place::LogPlace;
 use crate::output::say;
 
 const EXAMPLE: &str = "\
@@ -199,6 +201,7 @@ impl Restore {
     async fn run(self, world: &World) -> Result<ExitCode> {
         let place = self.whereabouts.open(world)?;
         anyhow::ensure!(self.data.is_dir(), "{} is not a directory", self.data.display());
+        log_mark::check(world, &self.data, &LogPlace::Disk)?;
         let options = DiskLogOptions { scrub_bytes_per_second: 0, ..DiskLogOptions::default() };
         let log: Arc<dyn Log> = DiskLog::open(world.clone(), &self.data, options)
             .with_context(|| format!("cannot open {}", self.data.display()))?;

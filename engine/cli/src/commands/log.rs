@@ -12,6 +12,7 @@ use headwater_run::rows_as_shown;
 
 use super::log_check::{Repair, Verify};
 use crate::config::Config;
+use crate::log_mark;
 use crate::log_place::{LogArgs, LogPlace};
 use crate::open::USUAL_DATA;
 use crate::output::{self, OutputFormat, RowWriter};
@@ -116,6 +117,7 @@ impl Place {
             );
         }
         anyhow::ensure!(data.is_dir(), "{} is not a directory", data.display());
+        log_mark::check(&World::real(), &data, &LogPlace::Disk)?;
         Ok(data)
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use headwater_core::world::Open;
 use headwater_core::{Sequence, ShardId, StreamId, World};
 use parking_lot::Mutex;
 
@@ -52,6 +53,11 @@ impl DiskLog {
             others
         };
         Ok(Arc::new(Self(Driven::start(inner, others, lock))))
+    }
+
+    /// Whether a data directory holds a log. Nothing is locked or made.
+    pub fn is_in(world: &World, dir: &Path) -> bool {
+        world.disk.open(&Layout::new(dir).catalog(), Open::Read).is_ok()
     }
 }
 

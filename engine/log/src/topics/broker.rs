@@ -70,6 +70,10 @@ pub trait Topics: Send + Sync {
     /// Makes a topic that keeps its messages until [`Topics::remove_before`]. One that is there must have as many partitions.
     fn create(&self, topic: &str, partitions: u32) -> TopicResult<()>;
 
+    /// Finds out at once whether a topic is there; nothing is changed. That there is none is [`TopicError::Refused`], which says where
+    /// it was looked for.
+    fn find(&self, topic: &str) -> TopicResult<()>;
+
     /// Removes a topic; one that is not there is no error.
     fn remove(&self, topic: &str) -> TopicResult<()>;
 

@@ -53,6 +53,7 @@ pub(crate) fn open(world: &World, topics: &Arc<dyn Topics>, name: &str) -> Resul
 pub(crate) fn look(topics: &Arc<dyn Topics>, name: &str) -> Result<(View, Writer)> {
     check_name(name)?;
     let catalog = catalog_topic(name);
+    topics.find(&catalog)?;
     let mut view = View::default();
     let opened = read_catalog(&**topics, &catalog, &mut view)?;
     if opened == 0 {

@@ -194,6 +194,12 @@ impl Topics for Client {
         Ok(())
     }
 
+    fn find(&self, topic: &str) -> TopicResult<()> {
+        let mut state = self.broker.state.lock();
+        state.strike("find")?;
+        state.partition(topic, 0).map(drop)
+    }
+
     fn remove(&self, topic: &str) -> TopicResult<()> {
         self.broker.state.lock().topics.remove(topic);
         Ok(())
