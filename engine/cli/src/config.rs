@@ -16,6 +16,7 @@
 //!
 //! [limits]
 //! body_bytes_max = 67108864
+//! append_bytes_max = 1073741824                                            # of all appends; an eighth of memory, at most 1 GiB
 //! tails_max = 256
 //!
 //! [wamp]
@@ -151,6 +152,7 @@ pub(crate) struct Limits {
     batch_records_max: Option<usize>,
     sql_bytes_max: Option<usize>,
     appends_max: Option<usize>,
+    append_bytes_max: Option<usize>,
     queries_max: Option<usize>,
     tails_max: Option<usize>,
     request_timeout_seconds: Option<u64>,
@@ -192,6 +194,7 @@ impl Limits {
         set(self.batch_records_max, &mut options.batch_records_max);
         set(self.sql_bytes_max, &mut options.sql_bytes_max);
         set(self.appends_max, &mut options.appends_max);
+        set(self.append_bytes_max, &mut options.append_bytes_max);
         set(self.queries_max, &mut options.queries_max);
         set(self.tails_max, &mut options.tails_max);
         set(self.request_timeout_seconds.map(Duration::from_secs), &mut options.request_timeout);

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::body::{self, Encoding};
+use crate::budget::Hold;
 use crate::error::{ApiError, ErrorBody};
 use crate::state::App;
 use crate::streams::no_stream;
@@ -117,15 +118,18 @@ pub(crate) async fn append(
     // Before the body is read: a typing error in the name should not cost an upload.
     app.engine.log().stream_named(&name).map_err(|error| no_stream(&app, error))?;
     app.engine.begin_writing(&name).await?;
-    let bytes = body::read(&parts.headers, body, app.options.body_bytes_max).await?;
+    let most = app.options.body_bytes_max;
+    let mut hold = Hold::of(&app.bodies);
+    let bytes = body::read(&parts.headers, body, most, Some(&mut hold)).await?;
 
     let submitter = app.clone();
     let submitted = tokio::task::spawn_blocking(move || {
-        let bytes = encoding.decompress(bytes, submitter.options.body_bytes_max)?;
-        submit(&submitter, name, bytes, format, idempotency_key)
+        let bytes = encoding.decompress(bytes, most, &mut hold)?;
+        Ok::<_, ApiError>((submit(&submitter, name, bytes, format, idempotency_key)?, hold))
     });
-    let report = submitted.await.map_err(ApiError::internal)??.await?;
-    drop(permit);
+    let (submitted, hold) = submitted.await.map_err(ApiError::internal)??;
+    let report = submitted.await?;
+    drop((hold, permit));
 
     let all_bad = report.accepted == 0 && report.dead_lettered > 0;
     let status = if all_bad { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };

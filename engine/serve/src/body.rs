@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 
+use crate::budget::Hold;
 use crate::error::ApiError;
 use crate::options::ServeOptions;
 
@@ -31,32 +32,52 @@ impl Encoding {
         }
     }
 
-    /// Decompresses. What would be larger than `most` is not even made.
-    pub fn decompress(self, bytes: Bytes, most: usize) -> Result<Bytes, ApiError> {
+    /// Decompresses, on a thread that may block. What would be larger than `most` is not even made, and for what is made there is room.
+    pub fn decompress(self, bytes: Bytes, most: usize, hold: &mut Hold) -> Result<Bytes, ApiError> {
         match self {
             Self::Plain => Ok(bytes),
-            Self::Gzip => read_all(flate2::read::MultiGzDecoder::new(&bytes[..]), most),
+            Self::Gzip => read_all(flate2::read::MultiGzDecoder::new(&bytes[..]), bytes.len(), most, hold),
             Self::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(&bytes[..]);
-                read_all(decoder.map_err(ApiError::unreadable_body)?, most)
+                read_all(decoder.map_err(ApiError::unreadable_body)?, bytes.len(), most, hold)
             }
         }
     }
 }
 
-fn read_all(reader: impl Read, most: usize) -> Result<Bytes, ApiError> {
+/// For how much there is room at a time while something is decompressed.
+const STEP: usize = 64 << 10;
+
+fn read_all(mut reader: impl Read, packed: usize, most: usize, hold: &mut Hold) -> Result<Bytes, ApiError> {
     let mut out = Vec::new();
-    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(limit).read_to_end(&mut out).map_err(ApiError::unreadable_body)?;
-    if out.len() > most { Err(ApiError::body_too_large(most)) } else { Ok(out.into()) }
+    loop {
+        hold.up_to_blocking(packed + out.len() + STEP)?;
+        let step =
+            reader.by_ref().take(STEP as u64).read_to_end(&mut out).map_err(ApiError::unreadable_body)?;
+        if out.len() > most {
+            return Err(ApiError::body_too_large(most));
+        }
+        if step < STEP {
+            return Ok(out.into());
+        }
+    }
 }
 
-/// Reads a body whole. One that says that it is too large is refused before anything is read.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, ApiError> {
+/// Reads a body whole. One that says that it is too large is refused before anything is read, and for what it says there is room first if
+/// it has to hold any.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    mut hold: Option<&mut Hold>,
+) -> Result<Bytes, ApiError> {
     let said =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if said.is_some_and(|said| said > most) {
         return Err(ApiError::body_too_large(most));
+    }
+    if let Some(hold) = &mut hold {
+        hold.up_to(said.unwrap_or(0)).await?;
     }
     let mut parts = body.into_data_stream();
     let mut whole = BytesMut::with_capacity(said.unwrap_or(0));
@@ -64,6 +85,9 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result
         let part = part.map_err(ApiError::unreadable_body)?;
         if whole.len() + part.len() > most {
             return Err(ApiError::body_too_large(most));
+        }
+        if let Some(hold) = &mut hold {
+            hold.up_to(whole.len() + part.len()).await?;
         }
         whole.extend_from_slice(&part);
     }
@@ -77,15 +101,21 @@ pub(crate) async fn read_sql(
     options: &ServeOptions,
 ) -> Result<Bytes, ApiError> {
     let most = options.request_timeout;
-    let read = tokio::time::timeout(most, read(headers, body, options.sql_bytes_max)).await;
+    let read = tokio::time::timeout(most, read(headers, body, options.sql_bytes_max, None)).await;
     read.map_err(|_| ApiError::timeout(most))?
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::time::Duration;
 
     use super::*;
+    use crate::budget::Budget;
+
+    fn room() -> Hold {
+        Hold::of(&Budget::new(1 << 30, Duration::ZERO))
+    }
 
     fn gzip(bytes: &[u8]) -> Bytes {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -98,7 +128,7 @@ mod tests {
         let plain = b"{\"a\":1}\n".repeat(1000);
         let zstd = Bytes::from(zstd::encode_all(&plain[..], 3).unwrap());
         for (encoding, bytes) in [(Encoding::Gzip, gzip(&plain)), (Encoding::Zstd, zstd)] {
-            assert_eq!(encoding.decompress(bytes, plain.len()).unwrap(), plain);
+            assert_eq!(encoding.decompress(bytes, plain.len(), &mut room()).unwrap(), plain);
         }
     }
 
@@ -108,7 +138,7 @@ mod tests {
         for (encoding, bytes) in
             [(Encoding::Gzip, gzip(&bomb)), (Encoding::Zstd, zstd::encode_all(&bomb[..], 3).unwrap().into())]
         {
-            let error = encoding.decompress(bytes, (1 << 20) - 1).unwrap_err();
+            let error = encoding.decompress(bytes, (1 << 20) - 1, &mut room()).unwrap_err();
             assert_eq!(error.detail.code, "HW6003");
         }
     }
@@ -118,14 +148,14 @@ mod tests {
         let whole = gzip(b"abcdefgh");
         let cut = whole.slice(..whole.len() - 6);
         for (encoding, bytes) in [(Encoding::Gzip, cut), (Encoding::Zstd, Bytes::from_static(b"no zstd"))] {
-            assert_eq!(encoding.decompress(bytes, 100).unwrap_err().detail.code, "HW6004");
+            assert_eq!(encoding.decompress(bytes, 100, &mut room()).unwrap_err().detail.code, "HW6004");
         }
     }
 
     #[tokio::test]
     async fn a_body_is_read_up_to_the_limit() {
         let headers = HeaderMap::new();
-        assert_eq!(read(&headers, Body::from("abcd"), 4).await.unwrap(), "abcd");
-        assert_eq!(read(&headers, Body::from("abcde"), 4).await.unwrap_err().detail.code, "HW6003");
+        assert_eq!(read(&headers, Body::from("abcd"), 4, None).await.unwrap(), "abcd");
+        assert_eq!(read(&headers, Body::from("abcde"), 4, None).await.unwrap_err().detail.code, "HW6003");
     }
 }

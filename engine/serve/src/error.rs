@@ -142,6 +142,13 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::new("HW6010"), message).retry_after(1)
     }
 
+    /// Bodies of other appends take all the memory that bodies may.
+    pub fn no_room(most: u64) -> Self {
+        let message =
+            format!("bodies of other appends take the {most} bytes that all may have together; try again");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::new("HW6010"), message).retry_after(1)
+    }
+
     /// No answer in time.
     pub fn timeout(after: Duration) -> Self {
         let message = format!("the request was given up after {} s", after.as_secs_f32());

@@ -13,6 +13,7 @@
 
 mod append;
 mod body;
+mod budget;
 mod error;
 mod gate;
 mod health;

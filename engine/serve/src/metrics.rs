@@ -1,6 +1,7 @@
 //! What Prometheus scrapes: the engine's counters, read when asked for, and the requests counted here.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -16,6 +17,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::budget::Budget;
 
 /// All metrics of the process.
 pub(crate) struct Metrics {
@@ -41,7 +44,7 @@ struct RouteLabels {
 }
 
 impl Metrics {
-    pub fn new(engine: Engine) -> Self {
+    pub fn new(engine: Engine, bodies: Arc<Budget>) -> Self {
         let mut registry = Registry::with_prefix("headwater");
         let requests = Family::<RequestLabels, Counter>::default();
         let request_seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
@@ -58,6 +61,7 @@ impl Metrics {
             tails_cut.clone(),
         );
         registry.register_collector(Box::new(EngineCollector(engine)));
+        registry.register_collector(Box::new(BodyCollector(bodies)));
         Self { registry, requests, request_seconds, tails, tails_cut }
     }
 
@@ -99,6 +103,23 @@ impl Collector for EngineCollector {
         encode_jobs(&self.0, &mut out)?;
         encode_archives(&self.0, &mut out)?;
         encode_connectors(&self.0, &mut out)
+    }
+}
+
+/// Reads what bodies take at each scrape.
+struct BodyCollector(Arc<Budget>);
+
+impl fmt::Debug for BodyCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyCollector")
+    }
+}
+
+impl Collector for BodyCollector {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut out = Out(encoder);
+        out.gauge("http_append_bytes", "Bytes of bodies of appends in memory", self.0.held().cast_signed())?;
+        out.gauge("http_append_bytes_max", "How many there may be", self.0.most().cast_signed())
     }
 }
 

@@ -16,6 +16,10 @@ pub struct ServeOptions {
     pub sql_bytes_max: usize,
     /// How many appends may be under way; more are told to come back.
     pub appends_max: usize,
+    /// How many bytes of bodies of appends may be in memory, as sent and decompressed; more wait for [`Self::append_patience`].
+    pub append_bytes_max: usize,
+    /// How long an append waits for room for its body before it is told to come back.
+    pub append_patience: Duration,
     /// How many statements and replays may be under way, the sending of their rows included; more are told to come back.
     pub queries_max: usize,
     /// How many tails may be open.
@@ -45,6 +49,8 @@ impl ServeOptions {
             batch_records_max: 1_000_000,
             sql_bytes_max: 1 << 20,
             appends_max: 256,
+            append_bytes_max: 1 << 30,
+            append_patience: Duration::from_secs(2),
             queries_max: 256,
             tails_max: 256,
             tail_heartbeat: Duration::from_secs(15),

@@ -6,6 +6,7 @@ use headwater_core::World;
 use headwater_run::Engine;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::budget::Budget;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::options::ServeOptions;
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub metrics: Arc<Metrics>,
     /// One permit for each append under way.
     pub appends: Arc<Semaphore>,
+    /// What the bodies of these may take.
+    pub bodies: Arc<Budget>,
     /// One permit for each statement and replay under way.
     pub queries: Arc<Semaphore>,
     /// One permit for each open tail.
@@ -34,8 +37,10 @@ pub(crate) struct App {
 
 impl App {
     pub fn new(engine: Engine, options: ServeOptions, closing: watch::Receiver<bool>) -> Self {
+        let bodies = Budget::new(options.append_bytes_max, options.append_patience);
         Self {
-            metrics: Arc::new(Metrics::new(engine.clone())),
+            metrics: Arc::new(Metrics::new(engine.clone(), Arc::clone(&bodies))),
+            bodies,
             appends: Arc::new(Semaphore::new(options.appends_max)),
             queries: Arc::new(Semaphore::new(options.queries_max)),
             tails: Arc::new(Semaphore::new(options.tails_max)),

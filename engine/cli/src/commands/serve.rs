@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::exit;
 use crate::gateways::Gateways;
 use crate::log_place::LogArgs;
+use crate::memory::machine_memory;
 use crate::open::{EngineArgs, Tuning};
 use crate::output;
 use crate::signals::Stop;
@@ -65,12 +66,18 @@ pub(crate) const fn usual_address() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ServeOptions::PORT)
 }
 
+/// How much memory bodies of appends may take together: a part of what there is, up to the usual.
+fn append_bytes(memory: Option<u64>, usual: usize) -> usize {
+    memory.map_or(usual, |memory| usize::try_from(memory / 8).unwrap_or(usual).min(usual))
+}
+
 impl Serve {
     pub async fn run(self) -> Result<ExitCode> {
         let config = Config::read_if_given(self.config.as_deref())?;
         let args = EngineArgs::of(self.data, self.tuning, &self.log, &config)?;
         let data = args.data.clone();
         let mut options = ServeOptions::new(self.listen.or(config.listen).unwrap_or(usual_address()));
+        options.append_bytes_max = append_bytes(machine_memory(), options.append_bytes_max);
         config.limits.apply(&mut options);
 
         let mut gateways = Gateways::new((self.wamp, config.wamp), (self.mqtt, config.mqtt))?;

@@ -62,6 +62,71 @@ async fn appends_under_way_have_a_limit() {
     server.stop().await;
 }
 
+/// A body of so many bytes whose last one has not been sent.
+fn begin_append(address: SocketAddr, bytes: usize) -> TcpStream {
+    let mut socket = TcpStream::connect(address).unwrap();
+    let head = format!("host: localhost\r\ncontent-length: {bytes}\r\nconnection: close");
+    let head = format!("POST /v1/streams/readings HTTP/1.1\r\n{head}\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(&vec![b' '; bytes - 1]).unwrap();
+    socket
+}
+
+/// Bodies take memory together. What finds no room waits, and is told to come back, or goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_under_way_have_a_limit_together() {
+    let line = "{\"origin\":\"EWR\"}\n";
+    for patience in [Duration::from_millis(50), Duration::from_secs(600)] {
+        let server = TestServer::start_with(|options| {
+            options.append_bytes_max = 100 << 10;
+            options.append_patience = patience;
+            options.request_timeout = Duration::from_secs(600);
+        })
+        .await;
+        server.make_readings().await;
+        let metrics = async || server.get("/metrics").send().await.unwrap().text().await.unwrap();
+        let until_held = async |bytes: usize| {
+            let shown = format!("headwater_http_append_bytes {bytes}\n");
+            for _ in 0..12_000 {
+                if metrics().await.contains(&shown) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("not {shown}");
+        };
+        let mut slow = begin_append(server.address, 80 << 10);
+        until_held(80 << 10).await;
+        assert!(metrics().await.contains("headwater_http_append_bytes_max 102400\n"));
+        assert_eq!(server.append(line).await.status(), 200, "there is room for a small one");
+        let large = line.repeat((30 << 10) / line.len());
+        let packed = || {
+            let packed = zstd::encode_all(large.as_bytes(), 3).unwrap();
+            server.post("/v1/streams/readings").header("content-encoding", "zstd").body(packed).send()
+        };
+        if patience < Duration::from_secs(1) {
+            let response = server.append(&large).await;
+            assert_eq!(response.headers()["retry-after"], "1");
+            assert_eq!(failure(response).await, (503, "HW6010".to_owned()));
+            // It is small until it is unpacked.
+            assert_eq!(failure(packed().await.unwrap()).await, (503, "HW6010".to_owned()));
+            slow.write_all(b"\n").unwrap();
+            until_held(0).await;
+            assert_eq!(server.append(&large).await.status(), 200);
+            assert_eq!(packed().await.unwrap().status(), 200);
+        } else {
+            let goes_on = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                slow.write_all(b"\n").unwrap();
+            };
+            let (large, packed, ()) = tokio::join!(server.append(&large), packed(), goes_on);
+            assert_eq!((large.status().as_u16(), packed.unwrap().status().as_u16()), (200, 200));
+        }
+        until_held(0).await;
+        server.stop().await;
+    }
+}
+
 /// What is answered to a request whose body says less than it promises.
 async fn answer_to(address: SocketAddr, what: &str, begun: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
