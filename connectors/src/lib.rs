@@ -43,7 +43,7 @@ pub use deliver::{
 };
 pub use environment::fill_from_environment;
 pub use error::{ConnectorError, Result};
-pub use http::{Tls, causes};
+pub use http::Tls;
 pub use lookup::{Kept, Lookup, Retries, Wanted};
 pub use parking::{Aside, Parking};
 pub use registry::{CONNECTORS, Connector};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use headwater_core::World;
+use headwater_core::{World, causes};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -185,7 +185,7 @@ impl Board {
     pub(crate) fn failed(&self, error: &ConnectorError, state: State) {
         self.status.send_modify(|status| {
             status.failures += 1;
-            status.last_error = Some(format!("{}: {error}", error.code()));
+            status.last_error = Some(format!("{}: {}", error.code(), causes(error)));
             status.state = state;
         });
         let status = self.status.borrow().clone();

@@ -21,7 +21,7 @@ use aws_sdk_kinesis::config::{Credentials, ProvideCredentials, SharedCredentials
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use headwater_connectors::{ConnectorError, Result, fill_from_environment};
-use headwater_core::World;
+use headwater_core::{World, causes};
 use headwater_ingest::Options;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -226,18 +226,6 @@ where
     } else {
         ConnectorError::refused(what, reason)
     }
-}
-
-/// An error with what caused it: the outermost alone only says that a request failed.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

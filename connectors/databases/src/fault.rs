@@ -43,7 +43,7 @@ pub(crate) fn fault_of(
 ) -> Fault {
     let reason = match &error {
         sqlx::Error::Database(error) => said(&**error),
-        other => headwater_connectors::causes(other),
+        other => headwater_core::causes(other),
     };
     match &error {
         sqlx::Error::Database(error) => match judge(&**error) {

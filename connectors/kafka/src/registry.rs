@@ -140,11 +140,11 @@ impl Registry {
         let what = format!("{what} of the registry at {}", self.url);
         let answer = request.send().await.map_err(|error| {
             // The error's own text has the whole address in it.
-            ConnectorError::outage(&what, headwater_connectors::causes(&error.without_url()))
+            ConnectorError::outage(&what, headwater_core::causes(&error.without_url()))
         })?;
         let status = answer.status();
         let body = answer.text().await.map_err(|error| {
-            ConnectorError::outage(&what, headwater_connectors::causes(&error.without_url()))
+            ConnectorError::outage(&what, headwater_core::causes(&error.without_url()))
         })?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_core::World;
+use headwater_core::{World, causes};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, StatusCode, Url, redirect};
 
 use super::attempt::{Attempt, Failure};
 use super::sign::{SIGNATURE, signature};
 use crate::error::Result;
-use crate::http::{Tls, causes};
+use crate::http::Tls;
 
 /// How much of an answer that is no success is kept.
 const ANSWER_BYTES_MAX: usize = 200;

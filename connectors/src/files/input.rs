@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader as ipc;
 use bytes::Bytes;
+use headwater_core::causes;
 use headwater_core::world::DiskFile;
 use headwater_ingest::{Decoded, Decoder, Format, FormatOptions, conform};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -75,7 +76,7 @@ impl Input {
         schema: &SchemaRef,
         place: Place,
     ) -> Result<Self> {
-        let failed = |error: std::io::Error| ConnectorError::outage(format!("open {name}"), error);
+        let failed = |error: std::io::Error| ConnectorError::outage(format!("open {name}"), causes(&error));
         let file = FileReader::new(file).map_err(failed)?;
         let plain = packed(&name);
         let Some(format) = format.or_else(|| Format::from_path(plain.unwrap_or(&name))) else {
@@ -126,8 +127,8 @@ impl Input {
         let decoded = match &mut self.body {
             Body::Lines { file, decoder } => {
                 let records = next_lines(file, decoder, self.place.at);
-                let records =
-                    records.map_err(|error| ConnectorError::outage(format!("read {}", self.name), error))?;
+                let records = records
+                    .map_err(|error| ConnectorError::outage(format!("read {}", self.name), causes(&error)))?;
                 if records.is_empty() {
                     return Ok(None);
                 }
@@ -161,8 +162,8 @@ impl Input {
                     return Ok(None);
                 }
                 let bytes = file.bytes_at(0, usize::MAX);
-                let bytes =
-                    bytes.map_err(|error| ConnectorError::outage(format!("read {}", self.name), error))?;
+                let bytes = bytes
+                    .map_err(|error| ConnectorError::outage(format!("read {}", self.name), causes(&error)))?;
                 let decoded = decoder.decode(bytes.into())?;
                 self.place = Place { at: file.len(), record: decoder.next_record() };
                 decoded
@@ -247,11 +248,11 @@ fn damaged(name: &str, error: std::io::Error) -> ConnectorError {
     match error.kind() {
         std::io::ErrorKind::InvalidInput
         | std::io::ErrorKind::InvalidData
-        | std::io::ErrorKind::UnexpectedEof => ConnectorError::refused(what, error),
-        _ => ConnectorError::outage(what, error),
+        | std::io::ErrorKind::UnexpectedEof => ConnectorError::refused(what, causes(&error)),
+        _ => ConnectorError::outage(what, causes(&error)),
     }
 }
 
 fn unreadable(name: &str, error: ArrowError) -> ConnectorError {
-    ConnectorError::refused(format!("read {name}"), error)
+    ConnectorError::refused(format!("read {name}"), causes(&error))
 }

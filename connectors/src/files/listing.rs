@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use headwater_core::causes;
 use headwater_core::world::{Disk, DiskFile, Open};
 use headwater_objects::{Location, Object, ObjectError, fits};
 use tokio::runtime::Handle;
@@ -89,9 +90,9 @@ impl Place {
 
     fn objects_failed(&self, error: ObjectError) -> ConnectorError {
         if error.may_pass() {
-            ConnectorError::outage(format!("list {self}"), error)
+            ConnectorError::outage(format!("list {self}"), causes(&error))
         } else {
-            ConnectorError::refused(format!("list {self}"), error)
+            ConnectorError::refused(format!("list {self}"), causes(&error))
         }
     }
 }

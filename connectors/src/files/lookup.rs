@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
+use headwater_core::causes;
 use headwater_ingest::BadRecord;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -97,7 +98,7 @@ fn read_rows(
     for found in path.list(disk, runtime)? {
         let shown = path.show(&found);
         let file = path.open(&found, disk, runtime);
-        let file = file.map_err(|error| ConnectorError::outage(format!("open {shown}"), error))?;
+        let file = file.map_err(|error| ConnectorError::outage(format!("open {shown}"), causes(&error)))?;
         let (format, options) = (context.format, &context.format_options);
         let mut input = Input::open(file, shown.clone(), format, options, &context.schema, Place::START)?;
         while let Some((decoded, _)) = input.next()? {

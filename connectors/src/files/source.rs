@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use headwater_core::causes;
 use headwater_ingest::{Format, Payload};
 use tokio::runtime::Handle;
 
@@ -93,7 +94,8 @@ impl Reading {
             let context = &self.context;
             let shown = path.show(&found);
             let file = path.open(&found, context.world.disk.as_ref(), runtime);
-            let file = file.map_err(|error| ConnectorError::outage(format!("open {shown}"), error))?;
+            let file =
+                file.map_err(|error| ConnectorError::outage(format!("open {shown}"), causes(&error)))?;
             let input =
                 Input::open(file, shown, context.format, &context.format_options, &context.schema, place)?;
             self.current = Some((found, input));

@@ -25,7 +25,6 @@ mod source;
 mod test;
 mod tls;
 
-pub use client::causes;
 pub(crate) use client::read_headers;
 pub(crate) use config::{HTTP, POLLING_HTTP, WEBHOOK};
 pub use tls::Tls;

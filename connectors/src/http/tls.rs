@@ -7,10 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
+use headwater_core::causes;
 use headwater_ingest::Options;
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Url};
 
-use super::client::causes;
 use crate::error::{ConnectorError, Result};
 
 /// Whom a client trusts, and how it proves who it is.

@@ -89,8 +89,8 @@ async fn merge(world: &World, ledger: &mut Ledger, whose: &Identity, span: Span)
     let ranges = all[merged(all, &span)].to_vec();
     let (rows, settings) = match read(&place, &ranges).await {
         // Merged and removed by somebody else.
-        Err(ArchiveError::Store { source, .. })
-            if matches!(*source, object_store::Error::NotFound { .. }) && ledger.refresh().await? =>
+        Err(ArchiveError::Store { cause, .. })
+            if matches!(*cause, object_store::Error::NotFound { .. }) && ledger.refresh().await? =>
         {
             return Ok(false);
         }

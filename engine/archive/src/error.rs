@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater_core::Code;
+use headwater_core::{Code, causes};
 use headwater_log::LogError;
 
 /// The result of a call to an archive.
@@ -12,12 +12,12 @@ pub type Result<T> = std::result::Result<T, ArchiveError>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ArchiveError {
     /// The object store refused or did not answer.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", causes(.cause.as_ref()))]
     Store {
         /// What was tried, with the name of the object.
         what: String,
         /// What the store said.
-        source: Arc<object_store::Error>,
+        cause: Arc<object_store::Error>,
     },
     /// The place holds something else.
     #[error("{place}: {reason}")]
@@ -108,5 +108,25 @@ impl From<ArchiveError> for LogError {
                 retryable: other.is_retryable(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("error sending request")]
+    struct Sending {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_store_is_told_with_the_cause() {
+        let source = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+        let cause = object_store::Error::Generic { store: "S3", source: Box::new(Sending { source }) };
+        let error = ArchiveError::Store { what: "put a/b".to_owned(), cause: Arc::new(cause) };
+        assert_eq!(error.to_string(), "put a/b: Generic S3 error: error sending request: connection refused");
+        assert!(std::error::Error::source(&error).is_none(), "it is said already");
     }
 }

@@ -305,7 +305,11 @@ impl Driver {
                 status.state = if error.is_retryable() { "retrying" } else { "failed" };
                 let text = format!("{} {error}", error.code());
                 if status.last_error.as_ref() != Some(&text) {
-                    tracing::warn!(stream = status.stream, code = %error.code(), %error, "archiving failed and is tried again");
+                    tracing::warn!(
+                        stream = status.stream,
+                        error = text,
+                        "archiving failed and is tried again"
+                    );
                 }
                 status.last_error = Some(text);
                 let pause = PAUSE.0.saturating_mul(1 << status.retries.min(16)).min(PAUSE.1);

@@ -127,7 +127,7 @@ struct HistoryReader {
 
 /// Whether a file is not there.
 fn is_gone(error: &ArchiveError) -> bool {
-    matches!(error, ArchiveError::Store { source, .. } if matches!(**source, object_store::Error::NotFound { .. }))
+    matches!(error, ArchiveError::Store { cause, .. } if matches!(**cause, object_store::Error::NotFound { .. }))
 }
 
 impl HistoryReader {

@@ -92,7 +92,7 @@ impl Place {
     }
 
     pub(crate) fn failed(&self, what: &str, name: &str, source: object_store::Error) -> ArchiveError {
-        ArchiveError::Store { what: format!("{what} {}", self.show(name)), source: Arc::new(source) }
+        ArchiveError::Store { what: format!("{what} {}", self.show(name)), cause: Arc::new(source) }
     }
 
     /// Puts an object where none is. `false`: there is one.

@@ -154,7 +154,7 @@ impl Upload<'_> {
         if let Some(begun) = self.noted(&note).await? {
             match self.go_on(&note, begun).await {
                 // The store knows nothing of this upload any more: it was completed, or swept away.
-                Err(ArchiveError::Store { source, .. }) if is_unknown(&source) => {
+                Err(ArchiveError::Store { cause, .. }) if is_unknown(&cause) => {
                     self.place.remove(&note).await?;
                     if self.place.len(name).await?.is_some() {
                         return Ok(false);

@@ -5,6 +5,7 @@
 //! - Clock, disk, randomness and threads are reached through [`World`] and nowhere else, so that a simulation
 //!   can put its own in their place and the same seed gives the same bytes.
 
+mod causes;
 pub mod code;
 pub mod hash;
 pub mod ids;
@@ -13,6 +14,7 @@ pub mod size;
 pub mod time;
 pub mod world;
 
+pub use causes::causes;
 pub use code::Code;
 pub use ids::{Epoch, ProducerId, SchemaId, Sequence, ShardId, StreamId, StreamName};
 pub use loopback::is_loopback_name;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{ConsumerStatus, SubscribeToShardEventStream};
 use headwater_connectors::{ConnectorError, Result};
+use headwater_core::causes;
 use tokio::sync::mpsc;
 
 use super::position::Position;
 use super::source::{Batch, records_of};
 use super::stream::StreamRef;
-use crate::access::{causes, failed};
+use crate::access::failed;
 
 /// How often a consumer is looked at until it is active, and how long between.
 const LOOKS: u32 = 100;

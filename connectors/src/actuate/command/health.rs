@@ -3,13 +3,12 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use headwater_core::World;
+use headwater_core::{World, causes};
 use reqwest::{Client, Url, redirect};
 
 use super::config::with_slot;
 use super::worker::GROUP;
 use crate::deliver::Allowed;
-use crate::http::causes;
 
 /// How often a check that runs is looked after.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

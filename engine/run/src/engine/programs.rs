@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use headwater_core::causes;
 use headwater_plan::MapReduceDef;
 
 use super::events::{self, Event};
@@ -45,7 +46,7 @@ impl Inner {
 
     /// Shows a job as failed that could not start. It is tried again when the engine opens the next time.
     pub(super) fn show_failed(&self, job: &Arc<MapReduceDef>, error: &RunError) {
-        let failed = Failed { def: Arc::clone(job), reason: format!("{} {error}", error.code()) };
+        let failed = Failed { def: Arc::clone(job), reason: format!("{} {}", error.code(), causes(error)) };
         self.state.lock().programs.insert(job.name.clone(), Box::new(failed));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
-use headwater_core::{EventTime, Sequence, ShardId};
+use headwater_core::{EventTime, Sequence, ShardId, causes};
 use headwater_log::{Append, From, ReadSpec, StreamInfo};
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
@@ -107,7 +107,7 @@ impl Inner {
                 Ok(())
             }
             Err(error) => {
-                state.undelivered.insert(name, format!("{} {error}", error.code()));
+                state.undelivered.insert(name, format!("{} {}", error.code(), causes(&error)));
                 Err(error)
             }
         }

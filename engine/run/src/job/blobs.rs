@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use headwater_core::World;
 use headwater_core::world::{Open, Tasks};
+use headwater_core::{World, causes};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 type Result<T> = std::result::Result<T, String>;
@@ -121,18 +121,18 @@ impl Blobs for ObjectBlobs {
     fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
         let path = self.path(name);
         let put = self.store.put(&path, bytes.into());
-        self.wait(put).map(|_| ()).map_err(|error| format!("put {path}: {error}"))
+        self.wait(put).map(|_| ()).map_err(|error| format!("put {path}: {}", causes(&error)))
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {
         let path = self.path(name);
         let get = async { self.store.get(&path).await?.bytes().await };
-        self.wait(get).map_err(|error| format!("get {path}: {error}"))
+        self.wait(get).map_err(|error| format!("get {path}: {}", causes(&error)))
     }
 
     fn list(&self) -> Result<Vec<String>> {
         let list = self.store.list(Some(&self.prefix)).try_collect::<Vec<_>>();
-        let objects = self.wait(list).map_err(|error| format!("list {}: {error}", self.prefix))?;
+        let objects = self.wait(list).map_err(|error| format!("list {}: {}", self.prefix, causes(&error)))?;
         let names = objects.iter().filter_map(|object| object.location.filename().map(str::to_owned));
         let mut names: Vec<String> = names.collect();
         names.sort();
@@ -143,7 +143,7 @@ impl Blobs for ObjectBlobs {
         let path = self.path(name);
         match self.wait(self.store.delete(&path)) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(format!("delete {path}: {error}")),
+            Err(error) => Err(format!("delete {path}: {}", causes(&error))),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::world::Turn;
-use headwater_core::{EventTime, Sequence, World};
+use headwater_core::{EventTime, Sequence, World, causes};
 use headwater_log::{Log, Pending, Producer};
 use headwater_operators::{OperatorError, StateSize};
 
@@ -114,7 +114,7 @@ impl Driver {
             }
         };
         tracing::error!(job = self.plan.name, code = %error.code(), %error, "the job has failed");
-        self.set_state(JobState::Failed, Some(format!("{} {error}", error.code())));
+        self.set_state(JobState::Failed, Some(format!("{} {}", error.code(), causes(&error))));
         self.stopped = true;
         Turn::Again
     }
