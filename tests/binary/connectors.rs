@@ -270,6 +270,11 @@ async fn the_first_use_decides_and_dropping_forgets() {
         [json!({"n": 1}), json!({"n": 1}), json!({"n": 2}), json!({"n": 2})]
     );
     assert_eq!(server.terminate(), Some(0));
+    // At rest the log says where both stand.
+    let shown = place.rows("SELECT state, position FROM system.connectors WHERE role = 'sink'");
+    assert_eq!(shown, [json!({"state": "stopped", "position": "{\"0\":\"2\"}"})]);
+    let shown = place.rows("SELECT position FROM system.connectors WHERE role = 'source'");
+    assert!(shown[0]["position"].as_str().unwrap().contains(".jsonl"), "{shown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

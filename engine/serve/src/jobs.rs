@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use headwater_core::EventTime;
 use headwater_plan::error::did_you_mean;
-use headwater_run::{JobStatus, RunError};
+use headwater_run::{Figure, JobStatus, RunError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,18 +22,18 @@ pub(crate) struct JobView {
     state: &'static str,
     /// Why it failed.
     error: Option<String>,
-    /// Rows taken.
-    rows_in: u64,
-    /// Rows written.
-    rows_out: u64,
-    /// Rows that came too late.
-    rows_late: u64,
-    /// Rows not taken yet.
-    lag: u64,
+    /// Rows taken; null where nobody knows, as of a job that could not start.
+    rows_in: Option<u64>,
+    /// Rows written; null likewise.
+    rows_out: Option<u64>,
+    /// Rows that came too late; null likewise.
+    rows_late: Option<u64>,
+    /// Rows not taken yet; null likewise.
+    lag: Option<u64>,
     /// Up to which event time it has seen everything; null: nothing yet, or everything that there will be.
     watermark: Option<String>,
-    /// Steps done.
-    steps: u64,
+    /// Steps done; null likewise.
+    steps: Option<u64>,
     /// Entries of state.
     state_entries: u64,
     /// Bytes of state in memory, estimated.
@@ -50,14 +50,14 @@ impl From<JobStatus> for JobView {
         Self {
             state: job.shown_state(),
             watermark: told(job.watermark).then(|| job.watermark.to_string()),
+            rows_in: job.known(Figure::RowsIn, job.rows_in),
+            rows_out: job.known(Figure::RowsOut, job.rows_out),
+            rows_late: job.known(Figure::RowsLate, job.rows_late),
+            lag: job.known(Figure::Lag, job.lag),
+            steps: job.known(Figure::Steps, job.steps),
             name: job.name,
             target: job.target,
             error: job.error,
-            rows_in: job.rows_in,
-            rows_out: job.rows_out,
-            rows_late: job.rows_late,
-            lag: job.lag,
-            steps: job.steps,
             state_entries: job.state_entries,
             state_bytes: job.state_bytes,
             state_spilled_bytes: job.state_spilled_bytes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use headwater_core::{EventTime, Sequence, StreamName};
+use headwater_core::{EventTime, Sequence, StreamName, causes};
 use headwater_ingest::dead_letter::{DEAD_LETTERS, LATE_ROWS};
 use headwater_log::{From, ShardBounds, StreamInfo, StreamSpec};
 use headwater_operators::Changes;
@@ -84,9 +84,12 @@ impl Inner {
     /// Keeps in mind whether something of the catalog could start, for those who ask how it does.
     pub fn note_start(&self, name: &str, started: Result<()>) -> Result<()> {
         let mut state = self.state.lock();
+        state.rested.remove(name);
         match &started {
             Ok(()) => state.unstarted.remove(name),
-            Err(error) => state.unstarted.insert(name.to_owned(), format!("{} {error}", error.code())),
+            Err(error) => {
+                state.unstarted.insert(name.to_owned(), format!("{} {}", error.code(), causes(error)))
+            }
         };
         drop(state);
         started

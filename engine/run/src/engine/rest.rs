@@ -18,7 +18,7 @@ use super::rested;
 use super::state::{Inner, State};
 use crate::error::{Result, RunError};
 use crate::options::{ConnectorHost, EngineOptions};
-use crate::{Figure, JobState, JobStatus};
+use crate::{JobState, JobStatus};
 
 /// How many names an error tells.
 const NAMES_MAX: usize = 3;
@@ -171,13 +171,8 @@ impl State {
         }
         let state = if self.paused.contains(name) { JobState::Paused } else { JobState::Resting };
         let mut status = JobStatus { state, ..JobStatus::new(name.to_owned(), self.target_of(name)?) };
-        rested::tell(self.rested.as_ref(), log, &mut status);
-        if self.catalog.trigger(name).is_some()
-            && let Some(firings) = self.firings_of(name, log)
-        {
-            status.rows_out = firings;
-            status.unknown.retain(|figure| *figure != Figure::RowsOut);
-        }
+        rested::tell(&self.rested, log, &mut status);
+        self.tell_firings(&mut status, log);
         Some(status)
     }
 

@@ -1,9 +1,10 @@
-//! How far the jobs of a directory have come that is only looked at: read from their checkpoints and journals when somebody first asks.
+//! How far jobs have come that do not run, as those of a directory that is only looked at: read from their checkpoints and journals when
+//! somebody first asks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use headwater_core::StreamId;
+use headwater_core::{StreamId, causes};
 use headwater_log::Log;
 use headwater_plan::{Catalog, Entry};
 
@@ -17,22 +18,30 @@ use crate::{Figure, JobStatus};
 pub(crate) type RestedJobs = BTreeMap<String, std::result::Result<Rested, String>>;
 
 impl Inner {
-    /// Reads how far the jobs have come, if they are at rest and nobody has done so yet: nothing moves any more.
+    /// Reads how far those jobs have come that do not run and of which nobody has asked so yet: nothing of them moves any more. Those are
+    /// all jobs of an engine at rest, and of one that is not those that could not start. What an object store has is left aside
+    /// there, as it may be why they could not.
     pub fn look_at_jobs(self: &Arc<Self>) {
-        {
+        let wanted: Vec<String> = {
             let state = self.state.lock();
-            if !state.at_rest || state.rested.is_some() {
+            let is_left_aside = self.options.checkpoints.is_some() || state.unstarted.is_empty();
+            if !state.at_rest && is_left_aside {
                 return;
             }
+            let stands = |name: &str| state.at_rest || state.unstarted.contains_key(name);
+            let jobs = state.catalog.entries().filter(|entry| entry.has_job()).map(Entry::name);
+            jobs.filter(|name| stands(name) && !state.rested.contains_key(*name)).map(str::to_owned).collect()
+        };
+        if wanted.is_empty() {
+            return;
         }
         let catalog = self.catalog();
-        let (mut rested, mut sets) = (RestedJobs::new(), HashMap::new());
-        for entry in catalog.entries().filter(|entry| entry.has_job()) {
+        let mut sets = HashMap::new();
+        for entry in wanted.iter().filter_map(|name| catalog.get(name)) {
             let found = self.rested(&catalog, entry, &mut sets);
-            let found = found.map_err(|error| format!("{} {error}", error.code()));
-            rested.insert(entry.name().to_owned(), found);
+            let found = found.map_err(|error| format!("{} {}", error.code(), causes(&error)));
+            self.state.lock().rested.insert(entry.name().to_owned(), found);
         }
-        self.state.lock().rested = Some(rested);
     }
 
     fn rested(
@@ -76,9 +85,9 @@ impl Inner {
     }
 }
 
-/// Tells how far a job at rest has come, as far as that was read.
-pub(super) fn tell(rested: Option<&RestedJobs>, log: &dyn Log, status: &mut JobStatus) {
-    match rested.and_then(|rested| rested.get(&status.name)) {
+/// Tells how far a job that does not run has come, as far as that was read.
+pub(super) fn tell(rested: &RestedJobs, log: &dyn Log, status: &mut JobStatus) {
+    match rested.get(&status.name) {
         Some(Ok(rested)) => rested.tell(log, status),
         found => {
             use Figure::{Lag, OfTheProcess, RowsIn, RowsLate, RowsOut, Steps};

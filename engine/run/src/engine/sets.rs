@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_core::{EventTime, Sequence, StreamId};
+use headwater_core::{EventTime, Sequence, StreamId, causes};
 use headwater_log::StreamInfo;
 use headwater_operators::TriggerRoster;
 use headwater_plan::{Catalog, Entry, StartAt, TriggerDef, TriggerPlan};
@@ -256,10 +256,11 @@ impl Inner {
             self.start_members(catalog, set, &known, &staying)
         });
         if let Err(error) = &started {
-            let reason = format!("{} {error}", error.code());
+            let reason = format!("{} {}", error.code(), causes(error));
             let mut state = self.state.lock();
             let names = staying.iter().map(|(trigger, _)| &trigger.name);
             let out: Vec<String> = names.filter(|name| state.set_of(name).is_none()).cloned().collect();
+            state.rested.retain(|name, _| !out.contains(name));
             state.unstarted.extend(out.into_iter().map(|name| (name, reason.clone())));
         }
         started

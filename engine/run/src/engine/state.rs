@@ -82,8 +82,8 @@ pub(crate) struct State {
     pub noting: Option<Task>,
     /// The directory is only looked at: what the catalog says should run does not.
     pub at_rest: bool,
-    /// How far the jobs at rest have come, once somebody has asked.
-    pub rested: Option<RestedJobs>,
+    /// How far jobs have come that do not run, once somebody has asked.
+    pub rested: RestedJobs,
     pub closed: bool,
 }
 

@@ -3,9 +3,10 @@
 use headwater_log::Log;
 use headwater_plan::{ALARM_HISTORY, Entry, SCALING_ACTIVITIES};
 
+use super::rested;
 use super::sets::TriggerSet;
 use super::state::State;
-use crate::{JobState, JobStatus};
+use crate::{Figure, JobState, JobStatus};
 
 impl State {
     /// How all jobs do, by name. A set is shown as its triggers.
@@ -81,9 +82,12 @@ impl State {
     fn unstarted_status(&self, name: &str, log: &dyn Log) -> Option<JobStatus> {
         let reason = self.unstarted.get(name)?;
         let target = self.target_of(name)?;
-        let (state, error) = (JobState::Failed, Some(reason.clone()));
-        let rows_out = self.firings_or_none(name, log);
-        Some(JobStatus { state, error, rows_out, ..JobStatus::new(name.to_owned(), target) })
+        let mut status = JobStatus { state: JobState::Failed, ..JobStatus::new(name.to_owned(), target) };
+        rested::tell(&self.rested, log, &mut status);
+        // Why it could not start, not why that cannot be read.
+        status.error = Some(reason.clone());
+        self.tell_firings(&mut status, log);
+        Some(status)
     }
 
     /// The stream that a job writes into.
@@ -102,6 +106,16 @@ impl State {
     fn paused_status(&self, name: &str, log: &dyn Log) -> JobStatus {
         let rows_out = self.firings_or_none(name, log);
         JobStatus { state: JobState::Paused, rows_out, ..JobStatus::new(name.to_owned(), name.to_owned()) }
+    }
+
+    /// Tells how often a trigger has fired, which its stream knows whether or not it runs.
+    pub fn tell_firings(&self, status: &mut JobStatus, log: &dyn Log) {
+        if self.catalog.trigger(&status.name).is_some()
+            && let Some(firings) = self.firings_of(&status.name, log)
+        {
+            status.rows_out = firings;
+            status.unknown.retain(|figure| *figure != Figure::RowsOut);
+        }
     }
 
     fn firings_or_none(&self, name: &str, log: &dyn Log) -> u64 {

@@ -2,6 +2,7 @@
 //!
 //! `system.dead_letters`, `system.late_rows`, `system.catalog` and the journals are not among them: those are streams.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use headwater_core::{EventTime, StreamId};
+use headwater_ingest::{CURSORS, Marks};
 use headwater_log::Damage;
 use headwater_plan::{Entry, StreamDef};
 
@@ -215,8 +217,8 @@ fn statuses(inner: &Arc<Inner>) -> Vec<JobStatus> {
     inner.job_statuses()
 }
 
-/// Of a directory that is only looked at, what the checkpoint and the journal of a job say; what they do not is NULL: rows of steps behind
-/// the newest checkpoint, and all that only a process has.
+/// Of a directory that is only looked at, and of a job that could not start, what its checkpoint and its journal say; what they do not is
+/// NULL: rows of steps behind the newest checkpoint, and all that only a process has.
 fn jobs(inner: &Arc<Inner>) -> Columns {
     let all = statuses(inner);
     let of_process = |job: &JobStatus, value: u64| job.known(Figure::OfTheProcess, value);
@@ -318,7 +320,7 @@ fn replays(inner: &Arc<Inner>) -> Columns {
 /// | rows, dead_letters, failures | since the process started |
 /// | rows_per_second | over the last ten seconds |
 /// | last_error | the last failure, with its code |
-/// | position | where it stands, as JSON: a source's in each partition, a sink's next row of each shard (NULL if it does not run) |
+/// | position | where it stands, as JSON: a source's in each partition, a sink's next row of each shard; of one at rest as the log has it |
 fn connectors(inner: &Arc<Inner>) -> Columns {
     let all: Vec<_> = {
         let state = inner.state.lock();
@@ -353,6 +355,7 @@ fn connectors(inner: &Arc<Inner>) -> Columns {
     type Unstarted = (&'static str, Option<String>);
     type Row = (Arc<StreamDef>, Option<ConnectorStatus>, Option<Role>, Option<bool>, Unstarted);
     let rate = |row: &Row| row.1.as_ref().map(|status| status.rows_per_second);
+    let stored = Stored::new(inner);
     Columns(vec![
         ("table", text(&all, |row: &Row| Some(row.0.name.clone()))),
         ("connector", text(&all, |row: &Row| row.0.connector.clone())),
@@ -376,7 +379,7 @@ fn connectors(inner: &Arc<Inner>) -> Columns {
             "position",
             text(&all, |row: &Row| match &row.1 {
                 Some(status) => Some(status.position.clone()),
-                None => position_of(inner, &row.0.name, row.2?),
+                None => stored.position(&row.0.name, row.2?),
             }),
         ),
     ])
@@ -385,14 +388,40 @@ fn connectors(inner: &Arc<Inner>) -> Columns {
 /// How many partitions of a source that does not run are shown: there may be one for each of very many files.
 const POSITIONS_MAX: usize = 100;
 
-/// Where a source that does not run goes on, as the log has it; `None`: it has delivered nothing.
-fn position_of(inner: &Inner, table: &str, role: Role) -> Option<String> {
-    if role == Role::Sink {
-        return None;
+/// Where those go on that do not run, as the log has it.
+struct Stored<'a> {
+    inner: &'a Inner,
+    /// Of sinks; read when it is first asked for.
+    cursors: OnceCell<Option<Marks>>,
+}
+
+impl<'a> Stored<'a> {
+    fn new(inner: &'a Inner) -> Self {
+        Self { inner, cursors: OnceCell::new() }
     }
-    let place = inner.ingest.positions().place(table).ok()?;
-    let shown: BTreeMap<_, _> = place.positions.into_iter().rev().take(POSITIONS_MAX).collect();
-    if shown.is_empty() { None } else { serde_json::to_string(&shown).ok() }
+
+    /// The places of sinks, if there has been one: looking makes no stream.
+    fn cursors(&self) -> Option<&Marks> {
+        let open = || {
+            let log = &self.inner.log;
+            log.stream_named(CURSORS).ok()?;
+            Marks::open(Arc::clone(log), CURSORS).ok()
+        };
+        self.cursors.get_or_init(open).as_ref()
+    }
+
+    /// Where a table's connector goes on; `None`: it has delivered nothing.
+    fn position(&self, table: &str, role: Role) -> Option<String> {
+        let place = match role {
+            Role::Source => self.inner.ingest.positions().place(table),
+            Role::Sink => self.cursors()?.place(table),
+        };
+        // What a sink notes beside its shards is nobody's to read.
+        let is_shown = |partition: &String| role == Role::Source || partition.parse::<u32>().is_ok();
+        let all = place.ok()?.positions.into_iter().filter(|(partition, _)| is_shown(partition));
+        let shown: BTreeMap<_, _> = all.rev().take(POSITIONS_MAX).collect();
+        if shown.is_empty() { None } else { serde_json::to_string(&shown).ok() }
+    }
 }
 
 fn archives(inner: &Arc<Inner>) -> Columns {

@@ -124,6 +124,11 @@ fn one_whose_table_cannot_be_reached_is_shown_as_failed_and_tried_again() {
     ];
     assert_eq!(machine.query(STATES), expect);
     assert_eq!(machine.engine().job("place").map(|job| job.state), Some(JobState::Failed));
+    // How far it has come its journal says, and what waits the log.
+    let far = "SELECT lag, steps > 0 AS has_begun, workers FROM system.jobs WHERE name = 'place'";
+    assert_eq!(machine.query(far), ["10 true null"]);
+    machine.append(&rows(40, 42));
+    assert_eq!(machine.query(far), ["12 true null"]);
     host.is_away.store(false, Ordering::SeqCst);
     machine.kill(1);
     machine.catch_up();
@@ -131,7 +136,8 @@ fn one_whose_table_cannot_be_reached_is_shown_as_failed_and_tried_again() {
         machine.engine().job("place").map(|job| (job.state, job.error)),
         Some((JobState::Running, None))
     );
-    assert_eq!(values(&machine), (0..40).collect::<Vec<_>>());
+    assert_eq!(values(&machine), (0..42).collect::<Vec<_>>());
+    assert_eq!(machine.query(far), ["0 true 1"]);
 }
 
 #[test]

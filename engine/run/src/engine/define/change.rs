@@ -30,6 +30,7 @@ impl Inner {
             state.failures.remove(name);
             state.eras.remove(name);
             state.unstarted.remove(name);
+            state.rested.remove(name);
             state.undelivered.remove(name);
             state.tests.remove(name);
         }
