@@ -10,10 +10,15 @@ use arrow::array::{
 };
 use arrow::compute::{can_cast_types, cast};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use headwater_connectors::{ConnectorError, Context, Delivery, Parking, Result};
+use headwater_connectors::{ConnectorError, Context, Delivery, Parking, Result, SchemaRegistry};
 use headwater_core::{Sequence, ShardId};
-use headwater_ingest::{CsvHeader, Decoded, Decoder, Encoder, Format, FormatOptions, IngestError};
+use headwater_ingest::{
+    BadRecord, CsvHeader, Decoded, Decoder, Encoder, Format, FormatOptions, IngestError, Options,
+    RecordFault, Schemas,
+};
 
 /// What an envelope says in one of its fields.
 pub(crate) enum About {
@@ -47,17 +52,35 @@ pub(crate) fn millis() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, None)
 }
 
+/// What bodies of messages are made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    /// Any bytes.
+    Bytes,
+    /// Text: formats that are not text lie in it as Base64.
+    Text,
+}
+
 /// Turns messages into rows.
 pub(crate) struct MessageReader {
     schema: SchemaRef,
     decoder: Decoder,
+    is_base64: bool,
+    registry: Option<SchemaRegistry>,
+    /// What is known of the registry's schemas; the decoder looks them up here.
+    schemas: Schemas,
     /// For each column that the envelope fills, its place in the schema and among the envelope's fields.
     about: Vec<(usize, usize)>,
 }
 
 impl MessageReader {
-    /// A reader of messages for a stream, whose envelopes say what is in `fields`.
-    pub(crate) fn new(context: &Context, fields: &[AboutField]) -> Result<Self> {
+    /// A reader of messages for a stream, whose envelopes say what is in `fields`. Takes the options of a schema registry.
+    pub(crate) fn new(
+        context: &Context,
+        fields: &[AboutField],
+        bodies: Bodies,
+        options: &mut Options,
+    ) -> Result<Self> {
         let (mut about, mut body) = (Vec::new(), Vec::new());
         for (at, column) in context.schema.fields().iter().enumerate() {
             match context.metadata.get(column.name()) {
@@ -65,19 +88,69 @@ impl MessageReader {
                 None => body.push(Arc::clone(column)),
             }
         }
-        let format = format_of(context)?;
+        let format = read_format(context, options)?;
         let body = Arc::new(Schema::new(body));
-        let decoder = Decoder::new(format, body, &options_of(context))?;
-        Ok(Self { schema: Arc::clone(&context.schema), decoder, about })
+        let of_format = options_of(context);
+        let decoder = Decoder::new(format, body, &of_format)?;
+        let registry = SchemaRegistry::take_for(&[format], options)?;
+        let is_base64 = bodies == Bodies::Text && is_binary(format);
+        let (schema, schemas) = (Arc::clone(&context.schema), of_format.schemas);
+        Ok(Self { schema, decoder, is_base64, registry, schemas, about })
     }
 
-    /// The rows of messages. `about` tells what the envelope of a message says in a field, `place` where the message lay.
-    pub(crate) fn read(
+    /// The rows of messages. `about` tells what the envelope of a message says in a field, `place` where the message lay. Schemas that the
+    /// messages name are fetched first.
+    pub(crate) async fn read(
         &mut self,
         messages: &[Bytes],
         about: impl Fn(usize, usize) -> About,
         place: impl Fn(usize) -> String,
     ) -> Result<Decoded> {
+        if !self.is_base64 {
+            return self.rows(messages, about, place).await;
+        }
+        let (mut bodies, mut places, mut torn) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, message) in messages.iter().enumerate() {
+            match STANDARD.decode(message.trim_ascii()) {
+                Ok(body) => {
+                    bodies.push(Bytes::from(body));
+                    places.push(at);
+                }
+                Err(error) => torn.push((at, error)),
+            }
+        }
+        let mut decoded =
+            self.rows(&bodies, |at, field| about(places[at], field), |at| place(places[at])).await?;
+        let record = |at: usize| at as u64 + 1;
+        let number = |found: u64| record(places[(found - 1) as usize]);
+        decoded.bad.iter_mut().for_each(|bad| bad.record = number(bad.record));
+        decoded.origins.iter_mut().for_each(|origin| origin.record = number(origin.record));
+        decoded.bad.extend(
+            torn.into_iter().map(|(at, error)| BadRecord {
+                record: record(at),
+                fault: RecordFault::Syntax,
+                field: None,
+                reason: format!(
+                    "the body is no Base64, in which this format is sent: {error} ({})",
+                    place(at)
+                )
+                .into(),
+                payload: messages[at].clone(),
+            }),
+        );
+        decoded.bad.sort_by_key(|bad| bad.record);
+        Ok(decoded)
+    }
+
+    async fn rows(
+        &mut self,
+        messages: &[Bytes],
+        about: impl Fn(usize, usize) -> About,
+        place: impl Fn(usize) -> String,
+    ) -> Result<Decoded> {
+        if let Some(registry) = &self.registry {
+            registry.fetch_for(messages.iter().map(|message| &message[..]), &self.schemas).await?;
+        }
         self.decoder.restart();
         let mut decoded = self.decoder.decode_messages(messages)?;
         let mut is_good = vec![true; messages.len()];
@@ -152,14 +225,33 @@ fn column_of(values: impl Iterator<Item = About>) -> ArrayRef {
     }
 }
 
-/// The format of messages: one in which each message is one record.
+/// Whether messages in a format are other bytes than text.
+const fn is_binary(format: Format) -> bool {
+    matches!(format, Format::Avro | Format::AvroConfluent | Format::Protobuf | Format::ProtobufConfluent)
+}
+
+/// The format in which messages are read: one in which each message is one record.
+fn read_format(context: &Context, options: &Options) -> Result<Format> {
+    let format = context.format.unwrap_or(Format::JsonLines);
+    match format {
+        Format::DebeziumJson if context.key.is_empty() => {
+            Err(options.bad("format", format.name(), "the table needs PRIMARY KEY (…) NOT ENFORCED").into())
+        }
+        Format::Arrow | Format::Parquet => Err(options
+            .bad("format", format.name(), "a message is one record, and this is a format of columns")
+            .into()),
+        format => Ok(format),
+    }
+}
+
+/// The format of messages that are written: one in which each message is one record, as text.
 fn format_of(context: &Context) -> Result<Format> {
     let format = context.format.unwrap_or(Format::JsonLines);
     match format {
         Format::JsonLines | Format::JsonArray | Format::Csv | Format::Raw => Ok(format),
         other => Err(ConnectorError::refused(
-            format!("read messages as {}", other.name()),
-            "a message is one record: use json, csv or raw",
+            format!("write messages as {}", other.name()),
+            "a message is one record as text: use json, csv, raw or debezium_json",
         )),
     }
 }
@@ -316,6 +408,7 @@ impl KeyColumns {
 
 #[cfg(test)]
 mod tests {
+    use futures::executor::block_on;
     use headwater_core::{StreamId, StreamName, World};
 
     use super::*;
@@ -331,6 +424,15 @@ mod tests {
         AboutField { name: "sub-sequence", kind: number, is_always: false },
         AboutField { name: "at", kind: millis, is_always: true },
     ];
+
+    fn reader(context: &Context) -> Result<MessageReader> {
+        MessageReader::new(
+            context,
+            FIELDS,
+            Bodies::Bytes,
+            &mut Options::new("connector kinesis", [("", ""); 0]),
+        )
+    }
 
     fn about(message: usize, field: usize) -> About {
         match field {
@@ -352,10 +454,10 @@ mod tests {
         for (column, wanted) in [("x_sub", "Sub_Sequence"), ("x_key", "key"), ("x_at", "at")] {
             context.metadata.insert(column.to_owned(), wanted.to_owned());
         }
-        let mut reader = MessageReader::new(&context, FIELDS).unwrap();
+        let mut reader = reader(&context).unwrap();
         let messages = [r#"{"n":1}"#, "nonsense", r#"{"n":3,"x_key":"a lie"}"#].map(Bytes::from_static_str);
         for _ in 0..2 {
-            let decoded = reader.read(&messages, about, |at| format!("place {at}")).unwrap();
+            let decoded = block_on(reader.read(&messages, about, |at| format!("place {at}"))).unwrap();
             let text = arrow::util::pretty::pretty_format_batches(&[decoded.rows]).unwrap().to_string();
             assert!(text.contains("|       | 1 | k0    | 1970-01-01T00:00:00 |"), "{text}");
             assert!(text.contains("| 2     | 3 | k2    | 1970-01-01T00:00:02 |"), "{text}");
@@ -381,7 +483,7 @@ mod tests {
             let fields = vec![Field::new("n", DataType::Int64, false), Field::new("x", kind, is_nullable)];
             let mut context = context(fields, None);
             context.metadata.insert("x".to_owned(), wanted.to_owned());
-            MessageReader::new(&context, FIELDS).err().unwrap().to_string()
+            reader(&context).err().unwrap().to_string()
         };
         assert!(told("kee", DataType::Utf8, true).contains("it has key, sub-sequence, at"));
         assert!(told("sub-sequence", DataType::Int64, false).contains("leave out NOT NULL"));

@@ -5,6 +5,8 @@
 
 #[path = "services/dynamodb.rs"]
 mod dynamodb;
+#[path = "services/formats.rs"]
+mod formats;
 #[path = "services/kinesis.rs"]
 mod kinesis;
 #[path = "../../tests/conformance/lab.rs"]

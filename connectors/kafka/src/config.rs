@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headwater_connectors::{Connector, Context, Result, Sink, Source};
+use headwater_connectors::{Connector, Context, Result, SchemaRegistry, Sink, Source, take_subject};
 use headwater_ingest::{Format, KeyFormat, MessageDecoder, Options};
 
 use crate::about::AboutColumns;
@@ -10,7 +10,6 @@ use crate::cluster::Cluster;
 use crate::encode::MessageEncoder;
 use crate::offsets::Place;
 use crate::producer::Spread;
-use crate::registry::{Registry, take_subject};
 use crate::sink::{KafkaSink, SinkSettings};
 use crate::source::{KafkaSource, SourceSettings, Topics};
 
@@ -81,7 +80,7 @@ fn make_source(context: Context, options: &mut Options, is_upsert: bool) -> Resu
     }
     let key =
         if is_upsert { Some(upsert_key(&context, options)?) } else { take_key(&context, options, &about)? };
-    let registry = take_registry(options, format, key.as_ref())?;
+    let registry = SchemaRegistry::take_for(&formats_of(format, key.as_ref()), options)?;
     let value = (format, &context.format_options);
     let decoder = match &key {
         Some(key) if is_upsert => MessageDecoder::upsert(&context.schema, &about.names(), value, key)?,
@@ -183,7 +182,7 @@ fn make_sink(
         .unwrap_or_else(|| format!("headwater-{:x}", context.created.0));
     let linger = options.duration("sink.buffer-flush.interval")?.unwrap_or(LINGER);
     let format = take_format(&context, options)?;
-    let registry = take_registry(options, format, key.as_ref())?;
+    let registry = SchemaRegistry::take_for(&formats_of(format, key.as_ref()), options)?;
     let subjects = [
         (format, take_subject(options, &topic, "value")),
         (key.as_ref().map_or(Format::JsonLines, |key| key.format), take_subject(options, &topic, "key")),
@@ -263,15 +262,9 @@ fn read_format(options: &mut Options, name: &str) -> Result<Option<Format>> {
     Ok(options.parse_with(name, |text| Format::from_name(text).map_err(|error| error.to_string()))?)
 }
 
-/// The registry, which must be there if a format asks for it.
-fn take_registry(options: &mut Options, format: Format, key: Option<&KeyFormat>) -> Result<Option<Registry>> {
-    let registry = Registry::take(options)?;
-    let asks = format.is_registered() || key.is_some_and(|key| key.format.is_registered());
-    if asks && registry.is_none() {
-        let name = if format == Format::ProtobufConfluent { "protobuf-confluent" } else { "avro-confluent" };
-        return Err(options.bad(&format!("{name}.url"), "", "it is where the schema registry is").into());
-    }
-    Ok(registry)
+/// The formats of values and of keys.
+fn formats_of(value: Format, key: Option<&KeyFormat>) -> Vec<Format> {
+    key.map(|key| key.format).into_iter().chain([value]).collect()
 }
 
 /// The format of keys and the columns that they hold, if there are any.

@@ -25,7 +25,6 @@ mod offsets;
 mod pieces;
 mod producer;
 mod readback;
-mod registry;
 mod sink;
 mod source;
 mod work;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
 use async_trait::async_trait;
-use headwater_connectors::{Context, Cursor, Delivery, Result, Sink};
+use headwater_connectors::{Context, Cursor, Delivery, Result, SchemaRegistry, Sink};
 use headwater_core::{Sequence, ShardId};
 use headwater_ingest::{Format, IngestError};
 use parking_lot::Mutex;
@@ -18,7 +18,6 @@ use crate::encode::{Encoded, MessageEncoder};
 use crate::pieces::{Part, Piece, Refused};
 use crate::producer::{BATCH_BYTES, Failure, HEADER, Spread, TopicProducer, ask_bytes_max};
 use crate::readback::{place_in, prefix_of, read_back};
-use crate::registry::Registry;
 use crate::source::blocking;
 
 /// How many rows and bytes are committed together at most.
@@ -36,7 +35,7 @@ pub(crate) struct SinkSettings {
     pub exactly_once: bool,
     pub spread: Spread,
     pub linger: Duration,
-    pub registry: Option<Registry>,
+    pub registry: Option<SchemaRegistry>,
     /// The formats of value and key, and under which subject their schemas are registered.
     pub subjects: [(Format, String); 2],
 }

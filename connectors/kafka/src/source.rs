@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use headwater_connectors::{Behind, ConnectorError, Context, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Context, Mark, Pulled, Result, SchemaRegistry, Source};
 use headwater_ingest::{MessageDecoder, Schemas};
 use parking_lot::Mutex;
 
@@ -14,7 +14,6 @@ use crate::about::AboutColumns;
 use crate::cluster::Cluster;
 use crate::consumer::Lag;
 use crate::offsets::{Partition, Place};
-use crate::registry::Registry;
 use crate::work::Work;
 
 /// How long leaving a group may take: without a broker it takes most of a minute.
@@ -39,7 +38,7 @@ pub(crate) struct SourceSettings {
     /// How often new partitions are looked for.
     pub discovery: Option<Duration>,
     pub about: AboutColumns,
-    pub registry: Option<Registry>,
+    pub registry: Option<SchemaRegistry>,
     /// What is known of the registry's schemas; the decoder looks them up here.
     pub schemas: Schemas,
 }

@@ -360,11 +360,8 @@ impl Work {
     fn fetch_schemas(&self, messages: &Messages) -> Result<()> {
         let Some(registry) = &self.settings.registry else { return Ok(()) };
         let parts = messages.values.iter().chain(&messages.keys).flatten();
-        let missing = self.settings.schemas.missing(parts.map(|part| &messages.bytes[part.clone()]));
-        if missing.is_empty() {
-            return Ok(());
-        }
-        self.runtime.block_on(registry.fetch(missing, &self.settings.schemas))
+        let parts = parts.map(|part| &messages.bytes[part.clone()]);
+        self.runtime.block_on(registry.fetch_for(parts, &self.settings.schemas))
     }
 
     /// Decodes a batch.

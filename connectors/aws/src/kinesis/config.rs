@@ -8,10 +8,10 @@ use headwater_ingest::{Options, read_timestamp};
 
 use super::position::Position;
 use super::sink::Putting;
-use super::source::Reading;
+use super::source::{FIELDS, Reading};
 use super::stream::StreamRef;
 use crate::access::Access;
-use crate::message::{KeyColumns, column_for};
+use crate::message::{Bodies, KeyColumns, MessageReader, column_for};
 
 /// The entry of the registry.
 pub const CONNECTOR: Connector = Connector {
@@ -102,6 +102,7 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
     let discovery = options.duration("source.shard.discovery.interval")?;
     let interval = options.duration("source.shard.get-records.interval")?;
     let records_max = at_most(options, &["source.shard.get-records.max-record-count"], 10_000)?;
+    let messages = MessageReader::new(&context, FIELDS, Bodies::Bytes, options)?;
     let options = SourceOptions {
         initial,
         reader,
@@ -109,7 +110,7 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
         interval: interval.unwrap_or(Duration::from_millis(200)),
         records_max: i32::try_from(records_max).unwrap_or(i32::MAX),
     };
-    Ok(Box::new(Reading::new(&context, access, stream, options)?))
+    Ok(Box::new(Reading::new(context.world, access, stream, options, messages)))
 }
 
 fn initial(options: &mut Options) -> Result<Initial> {

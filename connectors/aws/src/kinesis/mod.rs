@@ -31,7 +31,9 @@
 //!
 //! ## Records and rows
 //!
-//! A record is one row. Records that the Kinesis Producer Library has aggregated are taken apart; of those a record that its
+//! A record is one row, in any format of single records: JSON, CSV, raw, `debezium_json` (the changes of one row need one partition
+//! key), Avro and Protobuf, also with a schema registry, by the options of [`connectors/kafka`](../../../kafka/README.md). A sink writes
+//! JSON, CSV, raw and `debezium_json`. Records that the Kinesis Producer Library has aggregated are taken apart; of those a record that its
 //! own shard is not responsible for is dropped, as the library has sent it again to the right one. Columns with `METADATA FROM`:
 //!
 //! | name | what it is |

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{Record, Shard};
 use bytes::Bytes;
-use headwater_connectors::{Behind, ConnectorError, Context, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Mark, Pulled, Result, Source};
 use headwater_core::World;
 use headwater_ingest::Payload;
 use tokio::sync::mpsc;
@@ -25,7 +25,7 @@ use crate::access::Access;
 use crate::message::{About, AboutField, MessageReader, millis, number, text};
 
 /// What is said of a record, in the order of [`Rec::about`].
-const FIELDS: &[AboutField] = &[
+pub(super) const FIELDS: &[AboutField] = &[
     AboutField { name: "partition-key", kind: text, is_always: true },
     AboutField { name: "explicit-hash-key", kind: text, is_always: false },
     AboutField { name: "shard-id", kind: text, is_always: true },
@@ -138,13 +138,13 @@ impl Rec {
 
 impl Reading {
     pub(super) fn new(
-        context: &Context,
+        world: World,
         access: Access,
         stream: StreamRef,
         options: SourceOptions,
-    ) -> Result<Self> {
-        let messages = MessageReader::new(context, FIELDS)?;
-        Ok(Self { world: context.world.clone(), access, stream, options, messages, open: None })
+        messages: MessageReader,
+    ) -> Self {
+        Self { world, access, stream, options, messages, open: None }
     }
 
     /// Where a shard begins that was not known before.
@@ -222,7 +222,7 @@ impl Reading {
     }
 
     /// What a batch is to the supervisor.
-    fn take(&mut self, batch: Batch) -> Result<Pulled> {
+    async fn take(&mut self, batch: Batch) -> Result<Pulled> {
         let closed = self.closed();
         let Some(open) = &mut self.open else { return Err(closed) };
         let is_end = batch.next == Position::End;
@@ -240,11 +240,9 @@ impl Reading {
         };
         let (shard, records) = (batch.shard, batch.records);
         let bodies: Vec<Bytes> = records.iter().map(|record| record.data.clone()).collect();
-        let decoded = self.messages.read(
-            &bodies,
-            |message, field| records[message].about(&shard, field),
-            |message| format!("{shard}, sequence number {}", records[message].sequence),
-        )?;
+        let about = |message: usize, field| records[message].about(&shard, field);
+        let place = |message: usize| format!("{shard}, sequence number {}", records[message].sequence);
+        let decoded = self.messages.read(&bodies, about, place).await?;
         let marks = vec![Mark { partition: shard, position }];
         Ok(Pulled::Records { payload: Payload::Decoded(decoded), marks })
     }
@@ -292,7 +290,7 @@ impl Source for Reading {
         let Some(open) = &mut self.open else { return Err(closed) };
         if !open.first_marks.is_empty() {
             let marks = std::mem::take(&mut open.first_marks);
-            let nothing = self.messages.read(&[], |_, _| About::Text(None), |_| String::new())?;
+            let nothing = self.messages.read(&[], |_, _| About::Text(None), |_| String::new()).await?;
             return Ok(Pulled::Records { payload: Payload::Decoded(nothing), marks });
         }
         if Instant::now() >= open.discover_at {
@@ -307,7 +305,7 @@ impl Source for Reading {
                 Ok(Some(batch)) => batch?,
             },
         };
-        self.take(batch)
+        self.take(batch).await
     }
 
     /// The service tells how far behind a reader is in time, not in records.

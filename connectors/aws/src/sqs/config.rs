@@ -7,9 +7,9 @@ use headwater_connectors::{Connector, ConnectorError, Context, Result, Sink, Sou
 use headwater_ingest::{Options, parse_duration};
 
 use super::sink::Sending;
-use super::source::Receiving;
+use super::source::{FIELDS, Receiving};
 use crate::access::{Access, failed};
-use crate::message::{KeyColumns, column_for};
+use crate::message::{Bodies, KeyColumns, MessageReader, column_for};
 
 /// The entry of the registry.
 pub const CONNECTOR: Connector = Connector {
@@ -97,8 +97,9 @@ fn source(context: Context, options: &mut Options) -> Result<Box<dyn Source>> {
         Ok(number) if (1..=64).contains(&number) => Ok(number),
         _ => Err("it is a number from 1 to 64".to_owned()),
     })?;
+    let messages = MessageReader::new(&context, FIELDS, Bodies::Text, options)?;
     let options = SourceOptions { wait, visibility, receivers: receivers.unwrap_or(4) };
-    Ok(Box::new(Receiving::new(&context, access, queue, options)?))
+    Ok(Box::new(Receiving::new(context.world, access, queue, options, messages)))
 }
 
 fn sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {

@@ -13,7 +13,9 @@
 //!
 //! ## Messages and rows
 //!
-//! A message is one row. Columns with `METADATA FROM`:
+//! A message is one row, in any format of single records: JSON, CSV, raw, `debezium_json` (of a FIFO queue, as no other keeps the order of
+//! changes), Avro and Protobuf, also with a schema registry. Bodies are text, so messages in Avro and Protobuf lie in them as Base64; a
+//! body that is none is a dead letter. A sink writes JSON, CSV, raw and `debezium_json`. Columns with `METADATA FROM`:
 //!
 //! | name | what it is |
 //! |---|---|

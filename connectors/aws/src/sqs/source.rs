@@ -13,7 +13,7 @@ use aws_sdk_sqs::types::{
 };
 use bytes::Bytes;
 use futures::future::try_join_all;
-use headwater_connectors::{Behind, ConnectorError, Context, Mark, Pulled, Result, Source};
+use headwater_connectors::{Behind, ConnectorError, Mark, Pulled, Result, Source};
 use headwater_core::World;
 use headwater_ingest::Payload;
 use parking_lot::Mutex;
@@ -28,7 +28,7 @@ use crate::access::{Access, failed};
 use crate::message::{About, AboutField, MessageReader, millis, number, text};
 
 /// What is said of a message, in the order of [`about`].
-const FIELDS: &[AboutField] = &[
+pub(super) const FIELDS: &[AboutField] = &[
     AboutField { name: "message-id", kind: text, is_always: true },
     AboutField { name: "message-group-id", kind: text, is_always: false },
     AboutField { name: "message-deduplication-id", kind: text, is_always: false },
@@ -74,15 +74,14 @@ struct Open {
 
 impl Receiving {
     pub(super) fn new(
-        context: &Context,
+        world: World,
         access: Access,
         queue: Queue,
         options: SourceOptions,
-    ) -> Result<Self> {
-        let messages = MessageReader::new(context, FIELDS)?;
+        messages: MessageReader,
+    ) -> Self {
         let lag = Arc::new(AtomicI64::new(-1));
-        let (world, received) = (context.world.clone(), Arc::default());
-        Ok(Self { world, access, queue, options, messages, received, lag, open: None })
+        Self { world, access, queue, options, messages, received: Arc::default(), lag, open: None }
     }
 
     fn closed(&self) -> ConnectorError {
@@ -144,11 +143,9 @@ impl Receiving {
         let bodies: Vec<Bytes> = messages.iter().map(body).collect();
         let ids: Vec<&str> =
             messages.iter().map(|message| message.message_id().unwrap_or_default()).collect();
-        let decoded = self.messages.read(
-            &bodies,
-            |message, field| about(&messages[message], field),
-            |message| format!("message {}", ids[message]),
-        )?;
+        let about = |message: usize, field| about(&messages[message], field);
+        let decoded =
+            self.messages.read(&bodies, about, |message| format!("message {}", ids[message])).await?;
         let marks = self.received.lock().marks(&ids);
         Ok(Pulled::Records { payload: Payload::Decoded(decoded), marks })
     }

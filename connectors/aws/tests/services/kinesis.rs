@@ -12,11 +12,11 @@ use crate::peer::Peer;
 use crate::throttle;
 use crate::work::{LIVES, Running, lab, texts, time, with_metadata};
 
-const KINESALITE: &str = "HEADWATER_TEST_KINESALITE";
+pub const KINESALITE: &str = "HEADWATER_TEST_KINESALITE";
 const KINESIS_MOCK: &str = "HEADWATER_TEST_KINESIS_MOCK";
 
 /// A stream that is ready, of a name that no other run has. It is left there: Kinesalite may fall over one that is deleted.
-fn create(peer: &mut Peer, name: &str, shards: u32) -> String {
+pub fn create(peer: &mut Peer, name: &str, shards: u32) -> String {
     let stream = format!("{name}-{}", std::process::id());
     peer.call("create_stream", json!({"StreamName": stream, "ShardCount": shards}));
     until_active(peer, &stream);
@@ -50,7 +50,7 @@ fn put(peer: &mut Peer, stream: &str, numbers: std::ops::Range<i64>) {
     }
 }
 
-fn source(peer: &Peer, stream: &str, more: &[(&str, &str)]) -> ConnectorDef {
+pub fn source(peer: &Peer, stream: &str, more: &[(&str, &str)]) -> ConnectorDef {
     let mut options = peer.options(&[
         ("stream", stream),
         ("source.shard.get-records.interval", "20 ms"),

@@ -3,7 +3,7 @@
 In:  {"service": "kinesis", "url": "http://..", "call": "put_records", "args": {..}}
 Out: {"ok": answer} or {"error": code}
 
-Bytes come out as text. An argument {"$aggregate": [[key, explicit hash key or null, text], ..]} becomes the data of one record that
+Bytes come out as text, and go in as {"$bytes": base64}. An argument {"$aggregate": [[key, explicit hash key or null, text], ..]} becomes the data of one record that
 the aggregator for the Kinesis Producer Library makes. With an argument "$deaggregate", a shard's range of hash keys, each record of the
 answer becomes the list of records that the deaggregator finds in it; of those in another range none is kept, as its consumers do.
 """
@@ -62,6 +62,8 @@ def prepare(value):
     if isinstance(value, dict):
         if "$aggregate" in value:
             return aggregate(value["$aggregate"])
+        if "$bytes" in value:
+            return base64.b64decode(value["$bytes"])
         return {name: prepare(part) for name, part in value.items()}
     if isinstance(value, list):
         return [prepare(part) for part in value]

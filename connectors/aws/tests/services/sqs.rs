@@ -13,11 +13,11 @@ use crate::lab::{Lab, assert_dense, def};
 use crate::peer::Peer;
 use crate::work::{LIVES, Running, lab, texts, time, with_metadata};
 
-const ELASTICMQ: &str = "HEADWATER_TEST_ELASTICMQ";
+pub const ELASTICMQ: &str = "HEADWATER_TEST_ELASTICMQ";
 const MOTO: &str = "HEADWATER_TEST_MOTO";
 
 /// A queue of a name that no other run has.
-fn create(peer: &mut Peer, name: &str, attributes: Value) -> String {
+pub fn create(peer: &mut Peer, name: &str, attributes: Value) -> String {
     let queue = format!("{}-{name}", std::process::id());
     let answer = peer.call("create_queue", json!({"QueueName": queue, "Attributes": attributes}));
     answer["QueueUrl"].as_str().unwrap().to_owned()
@@ -42,7 +42,7 @@ fn send(peer: &mut Peer, url: &str, numbers: std::ops::Range<i64>) {
     }
 }
 
-fn source(peer: &Peer, url: &str) -> ConnectorDef {
+pub fn source(peer: &Peer, url: &str) -> ConnectorDef {
     let more = [("queue-url", url), ("source.wait-time", "1 s"), ("source.visibility-timeout", "2 s")];
     def("sqs", &peer.options(&more))
 }

@@ -12,13 +12,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use headwater_connectors::{ConnectorError, Result, Tls, fill_from_environment};
+use headwater_core::causes;
 use headwater_ingest::{Format, Options, RegisteredSchema, Schemas};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::source::blocking;
+use crate::environment::fill_from_environment;
+use crate::error::{ConnectorError, Result};
+use crate::http::Tls;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +33,7 @@ const REFERENCES_MAX: usize = 256;
 
 /// Where a registry is, and who we are to it.
 #[derive(Clone)]
-pub(crate) struct Registry {
+pub struct SchemaRegistry {
     url: String,
     user: Option<(String, String)>,
     token: Option<String>,
@@ -58,7 +60,21 @@ struct Registered {
     id: u32,
 }
 
-impl Registry {
+impl SchemaRegistry {
+    /// [`SchemaRegistry::take`] for messages in these formats: an error if one of them asks for a registry and none is given.
+    pub fn take_for(formats: &[Format], options: &mut Options) -> Result<Option<Self>> {
+        let registry = Self::take(options)?;
+        if registry.is_none()
+            && let Some(format) = formats.iter().find(|format| format.is_registered())
+        {
+            let family =
+                if *format == Format::ProtobufConfluent { "protobuf-confluent" } else { "avro-confluent" };
+            let reason = "it is where the schema registry is";
+            return Err(options.bad(&format!("{family}.url"), "", reason).into());
+        }
+        Ok(registry)
+    }
+
     /// Takes the options of a registry: `avro-confluent.*`, `protobuf-confluent.*` or `schema-registry.*`, also with `value.` or
     /// `key.` before. `None` if none is given.
     pub fn take(options: &mut Options) -> Result<Option<Self>> {
@@ -114,7 +130,9 @@ impl Registry {
     /// Reads files, where that may wait.
     async fn client(&self) -> Result<Client> {
         let tls = self.tls.clone();
-        blocking(move || tls.build(Client::builder().timeout(PATIENCE))).await
+        let build = move || tls.build(Client::builder().timeout(PATIENCE));
+        let gone = |error| ConnectorError::outage("make an HTTP client", error);
+        tokio::task::spawn_blocking(build).await.map_err(gone)?
     }
 
     fn request(&self, client: &Client, method: Method, path: &[&str]) -> Result<RequestBuilder> {
@@ -140,12 +158,13 @@ impl Registry {
         let what = format!("{what} of the registry at {}", self.url);
         let answer = request.send().await.map_err(|error| {
             // The error's own text has the whole address in it.
-            ConnectorError::outage(&what, headwater_core::causes(&error.without_url()))
+            ConnectorError::outage(&what, causes(&error.without_url()))
         })?;
         let status = answer.status();
-        let body = answer.text().await.map_err(|error| {
-            ConnectorError::outage(&what, headwater_core::causes(&error.without_url()))
-        })?;
+        let body = answer
+            .text()
+            .await
+            .map_err(|error| ConnectorError::outage(&what, causes(&error.without_url())))?;
         match status {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => {
@@ -159,6 +178,18 @@ impl Registry {
                 let said = said["message"].as_str().unwrap_or_default();
                 Err(ConnectorError::refused(what, format!("{status}: {said}")))
             }
+        }
+    }
+
+    /// Fetches the schemas that messages name and that are not known yet.
+    pub async fn fetch_for<'a>(
+        &self,
+        messages: impl IntoIterator<Item = &'a [u8]>,
+        schemas: &Schemas,
+    ) -> Result<()> {
+        match schemas.missing(messages) {
+            missing if missing.is_empty() => Ok(()),
+            missing => self.fetch(missing, schemas).await,
         }
     }
 
@@ -238,7 +269,7 @@ impl Registry {
 }
 
 /// The subject under which schemas of a topic's values or keys are registered, unless it is given.
-pub(crate) fn take_subject(options: &mut Options, topic: &str, part: &str) -> String {
+pub fn take_subject(options: &mut Options, topic: &str, part: &str) -> String {
     let mut names = Vec::new();
     for family in ["avro-confluent", "protobuf-confluent", "schema-registry"] {
         names.push(format!("{part}.{family}.subject"));
@@ -257,7 +288,7 @@ mod tests {
     use super::*;
 
     /// A registry that gives these answers, one for each request.
-    async fn answering(answers: &'static [&'static str]) -> Registry {
+    async fn answering(answers: &'static [&'static str]) -> SchemaRegistry {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -276,7 +307,7 @@ mod tests {
             }
         });
         let given = [("avro-confluent.url", url.as_str())];
-        Registry::take(&mut Options::new("connector kafka", given)).unwrap().unwrap()
+        SchemaRegistry::take(&mut Options::new("connector kafka", given)).unwrap().unwrap()
     }
 
     #[tokio::test]
