@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::ports::free_port;
 use crate::process::{Process, Server, headwater, run_badly, run_well, until, write};
 
 /// A directory with `in`, `out` and `data` in it.
@@ -407,4 +408,35 @@ async fn lines_of_an_archive_are_counted_as_objects_come_and_at_once() {
     let wanted = json!({"state": "completed", "progress": 1.0, "rows_in": 6, "rows_out": 4});
     server.wait_until(state, |rows| rows == [wanted.clone()]).await;
     assert_eq!(server.terminate(), Some(0));
+}
+
+/// Where objects cannot be reached the outermost error says that sending failed, and only the innermost why.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_store_that_is_away_is_told_with_the_cause() {
+    let place = Place::new();
+    let mut command = headwater(&["serve", "--listen", "127.0.0.1:0", "--data", &place.text("data")]);
+    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    command.envs([
+        ("AWS_ENDPOINT", endpoint.as_str()),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "eu-west-1"),
+    ]);
+    command.envs([("AWS_ACCESS_KEY_ID", "someone"), ("AWS_SECRET_ACCESS_KEY", "hunter2")]);
+    let server = Server::of(Process::spawn(command));
+    server.sql("CREATE STREAM readings (n BIGINT)").await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let archive = "CREATE ARCHIVE old FOR readings TO 's3://bucket/readings'";
+    let answer = client.post(format!("{}/v1/sql", server.url)).body(archive).send().await.unwrap();
+    let (status, refusal) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert!(status == 503 && refusal.contains("Connection refused"), "{status} {refusal}");
+    server
+        .sql("CREATE TABLE lines (line STRING) WITH (connector = 'filesystem', type = 'source', path = 's3://bucket/in/', format = 'raw')")
+        .await;
+    server.sql("CREATE MATERIALIZED VIEW found AS SELECT line FROM lines").await;
+    let why = "SELECT last_error AS error FROM system.connectors";
+    let is_told =
+        |row: &Value| row["error"].as_str().is_some_and(|error| error.contains("Connection refused"));
+    let rows = server.wait_until(why, |rows| rows.len() == 1 && rows.iter().all(is_told)).await;
+    assert!(!rows[0]["error"].as_str().unwrap().contains("hunter2"), "{rows:?}");
+    server.kill();
 }
