@@ -155,11 +155,16 @@ impl Span {
     }
 }
 
+/// With fewer bytes let go of, nothing is put together.
+const GARBAGE_MIN: usize = 1 << 16;
+
 /// Byte strings, one behind the other. One that is longer than a page has a page of its own.
 #[derive(Default)]
 pub(crate) struct Arena {
     pages: Vec<Vec<u8>>,
     len: usize,
+    /// Bytes of strings that were let go of.
+    garbage: usize,
     capacity: usize,
 }
 
@@ -194,6 +199,16 @@ impl Arena {
         &self.pages[span.page as usize][span.start as usize..][..span.len as usize]
     }
 
+    /// Lets go of a string. Its bytes stay until the others are put together.
+    pub(crate) fn release(&mut self, span: Span) {
+        self.garbage += span.len();
+    }
+
+    /// Whether most of it was let go of.
+    pub(crate) fn is_mostly_garbage(&self) -> bool {
+        self.garbage >= GARBAGE_MIN && self.garbage * 2 >= self.len
+    }
+
     /// Puts the strings of these spans together, and forgets the others. Each page is given back when its strings have moved, so that there
     /// are never two of all.
     pub(crate) fn compact<'a>(&mut self, spans: impl Iterator<Item = &'a mut Span>) {
@@ -212,7 +227,8 @@ impl Arena {
     }
 
     /// Bytes of all strings.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.len
     }
 
@@ -288,7 +304,11 @@ mod tests {
         assert!(kept.iter().all(|(nth, span)| arena.get(*span) == string(*nth)));
         assert_eq!(arena.len(), kept.iter().map(|(nth, _)| string(*nth).len()).sum::<usize>());
         assert!(arena.size() < size / 2);
+        assert!(!arena.is_mostly_garbage());
+        kept.iter().for_each(|(_, span)| arena.release(*span));
+        assert!(arena.is_mostly_garbage());
         arena.compact(std::iter::empty());
+        assert!(!arena.is_mostly_garbage());
         assert_eq!((arena.len(), arena.size()), (0, 0));
     }
 }

@@ -16,8 +16,6 @@ use crate::groups::hash_bytes;
 use crate::packed::{RowBytes, RowFormat};
 use crate::paged::{Arena, PagedVec, Span};
 
-const GARBAGE_MIN: usize = 1 << 16;
-
 const DIRTY_MIN: usize = 1 << 12;
 
 /// A row.
@@ -105,7 +103,6 @@ pub(super) struct RowStore {
     dates: Option<PagedVec<i64>>,
     free: Vec<u32>,
     arena: Arena,
-    garbage: usize,
     live: usize,
     lists: Vec<List>,
     /// The sum of the weights of each key.
@@ -132,7 +129,6 @@ impl RowStore {
             dates: asks.dates.then(PagedVec::default),
             free: Vec::new(),
             arena: Arena::default(),
-            garbage: 0,
             live: 0,
             lists: Vec::new(),
             totals: Vec::new(),
@@ -338,7 +334,7 @@ impl RowStore {
         if saved {
             self.gone.push((slot, sequence));
         }
-        self.garbage += span.len();
+        self.arena.release(span);
         self.live -= 1;
         self.entries[row].free = true;
         self.free.push(row);
@@ -351,12 +347,10 @@ impl RowStore {
 
     /// Gives back the memory of removed rows when there are more of them than others.
     pub(super) fn compact(&mut self) {
-        if self.garbage < GARBAGE_MIN || self.garbage * 2 < self.arena.len() {
-            return;
+        if self.arena.is_mostly_garbage() {
+            let live = self.entries.iter_mut().filter(|entry| !entry.free);
+            self.arena.compact(live.map(|entry| &mut entry.span));
         }
-        let live = self.entries.iter_mut().filter(|entry| !entry.free);
-        self.arena.compact(live.map(|entry| &mut entry.span));
-        self.garbage = 0;
     }
 
     /// Keeps these keys alone, renumbered from 0 in this order. The others have no rows.

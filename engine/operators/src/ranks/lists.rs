@@ -8,8 +8,6 @@ use std::cmp::Ordering;
 use crate::packed::RowFormat;
 use crate::paged::{Arena, PagedVec, Span};
 
-const GARBAGE_MIN: usize = 1 << 16;
-
 const DIRTY_MIN: usize = 1 << 12;
 
 /// The time of a row that came before any watermark; the first one gives it another.
@@ -61,7 +59,6 @@ pub(super) struct Lists {
     entries: PagedVec<Entry>,
     free: Vec<u32>,
     arena: Arena,
-    garbage: usize,
     live: usize,
     dirty: Vec<u32>,
     /// Rows of the last snapshot that are on no list any more; their bytes are kept to name them.
@@ -77,7 +74,6 @@ impl Lists {
             entries: PagedVec::default(),
             free: Vec::new(),
             arena: Arena::default(),
-            garbage: 0,
             live: 0,
             dirty: Vec::new(),
             gone: Vec::new(),
@@ -278,7 +274,7 @@ impl Lists {
         let entry = &mut self.entries[row];
         if !entry.free {
             entry.free = true;
-            self.garbage += entry.span.len();
+            self.arena.release(entry.span);
             self.live -= 1;
             self.free.push(row);
         }
@@ -291,12 +287,10 @@ impl Lists {
 
     /// Gives back the memory of released rows when there are more of them than others.
     pub(super) fn compact(&mut self) {
-        if self.garbage < GARBAGE_MIN || self.garbage * 2 < self.arena.len() {
-            return;
+        if self.arena.is_mostly_garbage() {
+            let live = self.entries.iter_mut().filter(|entry| !entry.free);
+            self.arena.compact(live.map(|entry| &mut entry.span));
         }
-        let live = self.entries.iter_mut().filter(|entry| !entry.free);
-        self.arena.compact(live.map(|entry| &mut entry.span));
-        self.garbage = 0;
     }
 
     /// Keeps these lists alone, renumbered from 0 in this order. The others are empty.
