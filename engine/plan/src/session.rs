@@ -22,8 +22,8 @@ use datafusion::sql::sqlparser::ast;
 use headwater_operators::sequences;
 
 use crate::functions::{
-    ArrowPlanner, DecimalCasts, DecimalPlanner, TextCasts, element_functions, flink_aggregates,
-    flink_functions, json_aggregates, json_functions, text_type,
+    ArrowPlanner, DecimalCasts, DecimalPlanner, MapKeyPlanner, TextCasts, element_functions,
+    flink_aggregates, flink_functions, json_aggregates, json_functions, text_type,
 };
 use crate::parse::{arrow_type, length_of};
 use crate::patterns::PatternPlanner;
@@ -58,7 +58,10 @@ pub(crate) fn new_session(runtime: Option<Arc<RuntimeEnv>>) -> SessionState {
     let parser = &mut config.options_mut().sql_parser;
     parser.collect_spans = true;
     parser.map_string_types_to_utf8view = false;
-    let mut state = SessionStateBuilder::new_with_default_features()
+    let mut state = SessionStateBuilder::new()
+        // Before DataFusion's own, which plans every access.
+        .with_expr_planners(vec![Arc::new(MapKeyPlanner)])
+        .with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_query_planner(Arc::new(Physical))

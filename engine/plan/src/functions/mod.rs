@@ -6,6 +6,7 @@ mod elements;
 mod expanded;
 mod flink;
 mod json;
+mod map_keys;
 mod parameters;
 
 pub(crate) use decimals::{DecimalCasts, DecimalPlanner, narrows};
@@ -16,4 +17,5 @@ pub(crate) use flink::{
     functions as flink_functions, text_type, with_text_casts,
 };
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};
+pub(crate) use map_keys::MapKeyPlanner;
 pub(crate) use parameters::take_parameters;
