@@ -6,9 +6,6 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
-use arrow::buffer::NullBuffer;
-use arrow::compute::kernels::cmp::lt;
-use arrow::compute::sum;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use headwater_core::{ShardId, StreamId, StreamName, World};
 use headwater_log::{Append, DiskLog, DiskLogOptions, Durability, Log, ReadSpec, StreamSpec};
@@ -89,14 +86,11 @@ fn run_once(log: &dyn Log, stream: StreamId, projection: Option<Vec<usize>>) -> 
     spec.until = Some(log.bounds(stream)?[0].next);
     spec.projection = projection;
     let mut reader = log.read(spec)?;
-    let below = Int64Array::new_scalar(BELOW);
     let mut total = 0_i64;
     while let Some(batch) = reader.next()? {
-        let chosen = lt(batch.rows.column(0), &below)?;
-        let values = batch.rows.column(1).as_primitive::<Int64Type>();
-        // What the filter leaves out counts as NULL: no value is moved before it is added up.
-        let kept = Int64Array::new(values.values().clone(), Some(NullBuffer::new(chosen.values().clone())));
-        total = total.wrapping_add(sum(&kept).unwrap_or(0));
+        let values = |column: usize| batch.rows.column(column).as_primitive::<Int64Type>().values();
+        let kept = values(0).iter().zip(values(1)).map(|(key, value)| if *key < BELOW { *value } else { 0 });
+        total = kept.fold(total, i64::wrapping_add);
     }
     Ok(total)
 }
