@@ -18,7 +18,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_core::EventTime;
 
 use self::changes::{Changes, unchanged};
-use self::group::{AHEAD, Age, Group, NOWHERE, load};
+use self::group::{Age, Group, NOWHERE, load_ahead};
 use crate::aggregates::{CountedSet, pick};
 use crate::api::{Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
 use crate::closing::Ends;
@@ -129,9 +129,7 @@ impl GroupOperator {
         let known = self.before.len();
         let at_once = self.says_at_once();
         for (row, number) in groups.iter().enumerate() {
-            if row % AHEAD == 0 {
-                load(&self.groups, &groups[row..groups.len().min(row + AHEAD)]);
-            }
+            load_ahead(&self.groups, groups, row);
             let group = &mut self.groups[*number as usize];
             let before = group.rows;
             group.rows += weight(row);
@@ -187,9 +185,7 @@ impl GroupOperator {
             Vec::new(),
         );
         for (nth, number) in touched.iter().enumerate() {
-            if nth % AHEAD == 0 {
-                load(&self.groups, &touched[nth..touched.len().min(nth + AHEAD)]);
-            }
+            load_ahead(&self.groups, &touched, nth);
             let group = &mut self.groups[*number as usize];
             let exists = is_one || group.rows > 0;
             let now = if exists { there.len() as u32 } else { NOWHERE };

@@ -27,14 +27,22 @@ impl Default for Group {
 }
 
 /// So many groups are loaded at a time.
-pub(super) const AHEAD: usize = 256;
+const AHEAD: usize = 256;
 
 /// Fewer groups are in the caches as it is.
 const GROUPS_MIN: usize = 1 << 15;
 
+/// For a loop over the groups of these numbers that is at the `nth`: with the first of every [`AHEAD`] of them, all of these are loaded.
+#[inline]
+pub(super) fn load_ahead(groups: &[Group], numbers: &[u32], nth: usize) {
+    if nth % AHEAD == 0 {
+        load(groups, &numbers[nth..numbers.len().min(nth + AHEAD)]);
+    }
+}
+
 /// Brings groups into the caches before they are looked at one by one: a loop that does nothing else has many loads under way at a time,
 /// where one that has more to do with each group waits for it.
-pub(super) fn load(groups: &[Group], numbers: &[u32]) {
+fn load(groups: &[Group], numbers: &[u32]) {
     if groups.len() >= GROUPS_MIN {
         std::hint::black_box(numbers.iter().fold(0, |all, number| all ^ groups[*number as usize].rows));
     }
