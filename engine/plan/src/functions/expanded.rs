@@ -1,5 +1,6 @@
 //! A function that stands for an expression over its arguments: it is expanded when a query is optimised, and never called.
 
+use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 
 use arrow::datatypes::DataType;
@@ -9,38 +10,21 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
+/// A function that stands for one expression, whatever the types of its arguments are.
+pub(super) type Expanded = Expansion<fn(Vec<Expr>) -> Result<Expr>>;
+
+/// A function that stands for one expression or another, as the types of its arguments are.
+pub(super) type ExpandedByType = Expansion<fn(Vec<Expr>, &[DataType]) -> Result<Expr>>;
+
 /// A function that stands for an expression.
 #[derive(Debug)]
-pub(super) struct Expanded {
+pub(super) struct Expansion<E> {
     pub(super) name: &'static str,
     pub(super) signature: Signature,
     /// The type of the result, from those of the arguments.
     pub(super) returns: fn(&[DataType]) -> DataType,
     /// The expression; it has that type without further casts.
-    pub(super) expand: fn(Vec<Expr>) -> Result<Expr>,
-}
-
-impl Expanded {
-    pub(super) fn function(self) -> ScalarUDF {
-        ScalarUDF::new_from_impl(self)
-    }
-}
-
-/// A function that stands for one expression or another, as the types of its arguments are.
-#[derive(Debug)]
-pub(super) struct ExpandedByType {
-    pub(super) name: &'static str,
-    pub(super) signature: Signature,
-    /// The type of the result, from those of the arguments.
-    pub(super) returns: fn(&[DataType]) -> DataType,
-    /// The expression, given the types of the arguments; it has that type without further casts.
-    pub(super) expand: fn(Vec<Expr>, &[DataType]) -> Result<Expr>,
-}
-
-impl ExpandedByType {
-    pub(super) fn function(self) -> ScalarUDF {
-        ScalarUDF::new_from_impl(self)
-    }
+    pub(super) expand: E,
 }
 
 /// Whether a function is one of these.
@@ -48,21 +32,44 @@ pub(crate) fn is_expanded(function: &ScalarUDF) -> bool {
     function.inner().is::<Expanded>() || function.inner().is::<ExpandedByType>()
 }
 
-impl PartialEq for ExpandedByType {
+pub(super) trait Expand: Debug + Send + Sync + 'static {
+    fn expand(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<Expr>;
+}
+
+impl Expand for fn(Vec<Expr>) -> Result<Expr> {
+    fn expand(&self, args: Vec<Expr>, _context: &SimplifyContext) -> Result<Expr> {
+        self(args)
+    }
+}
+
+impl Expand for fn(Vec<Expr>, &[DataType]) -> Result<Expr> {
+    fn expand(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<Expr> {
+        let types = args.iter().map(|arg| context.get_data_type(arg)).collect::<Result<Vec<_>>>()?;
+        self(args, &types)
+    }
+}
+
+impl<E: Expand> Expansion<E> {
+    pub(super) fn function(self) -> ScalarUDF {
+        ScalarUDF::new_from_impl(self)
+    }
+}
+
+impl<E> PartialEq for Expansion<E> {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for ExpandedByType {}
+impl<E> Eq for Expansion<E> {}
 
-impl Hash for ExpandedByType {
+impl<E> Hash for Expansion<E> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.name.hash(state);
     }
 }
 
-impl ScalarUDFImpl for ExpandedByType {
+impl<E: Expand> ScalarUDFImpl for Expansion<E> {
     fn name(&self) -> &str {
         self.name
     }
@@ -75,45 +82,8 @@ impl ScalarUDFImpl for ExpandedByType {
         Ok((self.returns)(arguments))
     }
 
-    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        let types = args.iter().map(|arg| info.get_data_type(arg)).collect::<Result<Vec<_>>>()?;
-        Ok(ExprSimplifyResult::Simplified((self.expand)(args, &types)?))
-    }
-
-    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        exec_err!("{} is expanded when a query is optimised", self.name)
-    }
-}
-
-impl PartialEq for Expanded {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Expanded {}
-
-impl Hash for Expanded {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for Expanded {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        Ok((self.returns)(arguments))
-    }
-
-    fn simplify(&self, args: Vec<Expr>, _info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        Ok(ExprSimplifyResult::Simplified((self.expand)(args)?))
+    fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        Ok(ExprSimplifyResult::Simplified(self.expand.expand(args, context)?))
     }
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
