@@ -133,6 +133,7 @@ impl Lower<'_> {
         Ok((Arc::new(UpdatingOverSpec::try_new(what).map_err(external)?), Time::default()))
     }
 
+    /// What a function is to the operator. Its frame becomes one of `frames`, if it looks at any.
     fn over_function(
         &self,
         flow: &mut Flow,
@@ -141,58 +142,52 @@ impl Lower<'_> {
         frame: Frame,
         frames: &mut Vec<Frame>,
     ) -> Result<OverFunction> {
-        let mut number = || {
-            frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
-                frames.push(frame);
-                frames.len() - 1
-            })
-        };
         let params = &function.params;
         let udf = match &function.fun {
             WindowFunctionDefinition::WindowUDF(udf) => udf,
             WindowFunctionDefinition::AggregateUDF(udf) => {
                 let call = self.aggregate_over(flow, udf, params, node, frame)?;
-                return Ok(OverFunction::Aggregate { call, frame: number() });
+                return Ok(OverFunction::Aggregate { call, frame: place_of(frame, frames) });
             }
         };
+        let name = udf.name();
         if params.null_treatment == Some(NullTreatment::IgnoreNulls) {
-            let message = format!("OVER, {}() IGNORE NULLS does not run as a stream", udf.name());
+            let message = format!("OVER, {name}() IGNORE NULLS does not run as a stream");
             return Err(refuse(message, "filter the NULLs out before: WHERE value IS NOT NULL"));
         }
-        let name = udf.name().to_owned();
         let column = match params.args.first() {
             Some(arg) => Some(self.key_columns(flow, std::slice::from_ref(arg), node)?[0]),
             None => None,
         };
-        let second = params.args.get(1).map(|expr| self.whole_number(expr, &name)).transpose()?;
-        Ok(match (name.as_str(), column) {
+        let mut value = |column, row| OverFunction::Value { column, row, frame: place_of(frame, frames) };
+        Ok(match (name, column) {
             ("row_number", _) => OverFunction::RowNumber,
             ("rank", _) => OverFunction::Rank,
             ("dense_rank", _) => OverFunction::DenseRank,
-            ("lag" | "lead", Some(column)) => {
-                let by = second.unwrap_or(1);
-                let by = if name == "lead" { by } else { by.saturating_neg() };
-                let default =
-                    self.default_of(params.args.get(2), flow.schema.field(column).data_type(), &name)?;
-                OverFunction::Shift { column, by, default }
-            }
-            ("first_value", Some(column)) => {
-                OverFunction::Value { column, row: FrameRow::First, frame: number() }
-            }
-            ("last_value", Some(column)) => {
-                OverFunction::Value { column, row: FrameRow::Last, frame: number() }
-            }
-            ("nth_value", Some(column)) => {
-                let nth = second.and_then(|nth| u32::try_from(nth).ok()).filter(|nth| *nth > 0);
-                let nth = nth
-                    .ok_or_else(|| refuse("OVER, nth_value() takes a number from 1 on", "NTH_VALUE(x, 2)"))?;
-                OverFunction::Value { column, row: FrameRow::Nth(nth), frame: number() }
-            }
+            ("lag" | "lead", Some(column)) => self.shift(flow, name, column, &params.args)?,
+            ("first_value", Some(column)) => value(column, FrameRow::First),
+            ("last_value", Some(column)) => value(column, FrameRow::Last),
+            ("nth_value", Some(column)) => value(column, FrameRow::Nth(self.nth(&params.args)?)),
             _ => {
                 let message = format!("OVER, {name}() does not run as a stream");
                 return Err(refuse(message, "run it as a bounded query over the rows so far"));
             }
         })
+    }
+
+    /// LAG and LEAD: by one row unless said.
+    fn shift(&self, flow: &Flow, name: &str, column: usize, args: &[Expr]) -> Result<OverFunction> {
+        let by = args.get(1).map_or(Ok(1), |expr| self.whole_number(expr, name))?;
+        let by = if name == "lead" { by } else { by.saturating_neg() };
+        let default = self.default_of(args.get(2), flow.schema.field(column).data_type(), name)?;
+        Ok(OverFunction::Shift { column, by, default })
+    }
+
+    /// Which row of its frame NTH_VALUE gives.
+    fn nth(&self, args: &[Expr]) -> Result<u32> {
+        let nth = args.get(1).map(|expr| self.whole_number(expr, "nth_value")).transpose()?;
+        let nth = nth.and_then(|nth| u32::try_from(nth).ok()).filter(|nth| *nth > 0);
+        nth.ok_or_else(|| refuse("OVER, nth_value() takes a number from 1 on", "NTH_VALUE(x, 2)"))
     }
 
     /// What LAG and LEAD give where there is no such row: NULL unless said.
@@ -343,6 +338,14 @@ fn alike(exprs: &[Expr]) -> Result<Vec<Vec<Call>>> {
         }
     }
     Ok(groups)
+}
+
+/// The place of a frame among others, to which it is added if it is new.
+fn place_of(frame: Frame, frames: &mut Vec<Frame>) -> usize {
+    frames.iter().position(|known| *known == frame).unwrap_or_else(|| {
+        frames.push(frame);
+        frames.len() - 1
+    })
 }
 
 fn frame_of(frame: &WindowFrame, lengths: Lengths) -> Result<Frame> {
