@@ -12,6 +12,7 @@
 mod actuate;
 mod backoff;
 mod blackhole;
+mod blocking;
 mod connector;
 mod datagen;
 mod deliver;
@@ -31,6 +32,7 @@ mod source_task;
 mod status;
 mod stdout;
 mod supervisor;
+mod task;
 
 pub use actuate::{
     ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, SetWorkers, add_actuator,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use headwater_core::{Sequence, ShardId};
-use headwater_ingest::{BadRecord, Ingest, IngestError};
-use headwater_log::{LogError, StreamInfo};
+use headwater_ingest::{BadRecord, Ingest};
+use headwater_log::StreamInfo;
 
+use crate::blocking::on_thread;
 use crate::error::{ConnectorError, Result};
 use crate::status::Board;
 
@@ -39,8 +40,7 @@ impl Parking {
         let key = format!("parked {} {} {shard}", place.name, place.info.id);
         let (board, count) = (Arc::clone(&place.board), why.len() as u64);
         let park = move || place.ingest.park(place.info.spec.name.as_str(), &place.name, &key, &rows, &why);
-        let parked = tokio::task::spawn_blocking(park).await;
-        parked.map_err(|_| IngestError::Log(LogError::Closed))??;
+        on_thread(park).await??;
         board.moved(0, count);
         Ok(())
     }

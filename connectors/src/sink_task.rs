@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use headwater_core::{Epoch, Sequence, ShardId, World};
-use headwater_ingest::{IngestError, Marks};
-use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
+use headwater_ingest::Marks;
+use headwater_log::{From as ReadFrom, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -32,6 +32,7 @@ use crate::narrow::{Narrow, Verdict};
 use crate::parking::Parking;
 use crate::retry::Retry;
 use crate::status::{Board, State};
+use crate::task::{Next, TaskContext, after_failure};
 
 /// How long a cursor that has moved may go without being stored.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
@@ -79,7 +80,8 @@ struct Failing {
 /// A sink that is open, and what it was given.
 struct Open {
     sink: Box<dyn Sink>,
-    readers: Vec<Box<dyn Reader>>,
+    /// By shard; one whose read was cut short is gone.
+    readers: Vec<Option<Box<dyn Reader>>>,
     /// The row after the last that was delivered, by shard.
     delivered: BTreeMap<ShardId, Sequence>,
     /// When the oldest row was delivered that is not yet flushed.
@@ -90,16 +92,13 @@ struct Open {
 
 impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     pub(crate) fn new(
-        world: World,
-        log: Arc<dyn Log>,
-        cursors: Arc<Marks>,
-        board: Arc<Board>,
-        stopped: watch::Receiver<bool>,
+        context: TaskContext,
         name: String,
         info: Arc<StreamInfo>,
         make: M,
         parking: Parking,
     ) -> Self {
+        let TaskContext { world, log, cursors, board, stopped } = context;
         Self {
             world,
             log,
@@ -138,18 +137,15 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                 Ok(()) => return self.board.state(State::Stopped),
                 Err(error) => error,
             };
-            if !error.is_retryable() {
-                return self.board.failed(&error, State::Failed);
-            }
             if matches!(error, ConnectorError::HungUp { .. }) {
                 self.narrow.get_or_insert_default();
             }
-            self.board.failed(&error, State::Retrying);
-            let wait = self.failing.as_ref().map(|failing| failing.wait);
-            let wait = wait.unwrap_or_else(|| self.backoff.next(&self.world));
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = self.stopped.wait_for(|stop| *stop) => return self.board.state(State::Stopped),
+            let failing = self.failing.as_ref().map(|failing| failing.wait);
+            let wait = || failing.unwrap_or_else(|| self.backoff.next(&self.world));
+            match after_failure(&error, wait, &self.board, &mut self.stopped).await {
+                Next::Again => {}
+                Next::Stop => return self.board.state(State::Stopped),
+                Next::Fail => return,
             }
         }
     }
@@ -399,7 +395,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             delivered.insert(shard, from);
             let (from, projection) = (ReadFrom::Sequence(from), self.columns.clone());
             let spec = ReadSpec { from, projection, ..ReadSpec::all(self.info.id, shard) };
-            readers.push(self.log.read(spec)?);
+            readers.push(Some(self.log.read(spec)?));
         }
         Ok(Open { sink, readers, delivered, waiting_since: None, rest: None })
     }
@@ -416,9 +412,4 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         self.board.reached(reached, lag);
         Ok(())
     }
-}
-
-/// A thread of the runtime that is gone: the runtime is shutting down.
-fn gone(_: tokio::task::JoinError) -> ConnectorError {
-    IngestError::Log(LogError::Closed).into()
 }

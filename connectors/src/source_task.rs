@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use headwater_core::{Epoch, StreamName};
 use headwater_ingest::{AppendRequest, Ingest, IngestError, Mark, Payload, PendingReport, SourceStep};
-use headwater_log::{LogError, StreamInfo};
+use headwater_log::StreamInfo;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::backoff::Backoff;
+use crate::blocking::{gone, on_thread};
 use crate::connector::{Pulled, Source};
 use crate::error::{ConnectorError, Result};
 use crate::status::{Board, State};
+use crate::task::{Next, TaskContext, after_failure};
 
 /// How often it is measured what waits for an append that takes long.
 const MEASURE: Duration = Duration::from_secs(1);
@@ -41,13 +43,13 @@ enum Run {
 
 impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
     pub(crate) fn new(
+        context: TaskContext,
         ingest: Arc<Ingest>,
-        board: Arc<Board>,
-        stopped: watch::Receiver<bool>,
         name: String,
-        info: Arc<StreamInfo>,
+        info: &StreamInfo,
         make: M,
     ) -> Self {
+        let TaskContext { board, stopped, .. } = context;
         let stream = info.spec.name.clone();
         Self { ingest, board, stopped, name, stream, make, backoff: Backoff::default() }
     }
@@ -63,14 +65,11 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
                 Ok(Run::Stopped) => return self.board.state(State::Stopped),
                 Err(error) => error,
             };
-            if !error.is_retryable() {
-                return self.board.failed(&error, State::Failed);
-            }
-            self.board.failed(&error, State::Retrying);
-            let wait = self.backoff.next(self.ingest.world());
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = self.stopped.wait_for(|stop| *stop) => return self.board.state(State::Stopped),
+            let wait = || self.backoff.next(self.ingest.world());
+            match after_failure(&error, wait, &self.board, &mut self.stopped).await {
+                Next::Again => {}
+                Next::Stop => return self.board.state(State::Stopped),
+                Next::Fail => return,
             }
         }
     }
@@ -78,8 +77,7 @@ impl<M: Fn() -> Result<Box<dyn Source>> + Send> SourceTask<M> {
     /// Opens the source and runs it until something happens.
     async fn run_once(&mut self) -> Result<Run> {
         let (ingest, name) = (Arc::clone(&self.ingest), self.name.clone());
-        let place =
-            tokio::task::spawn_blocking(move || ingest.positions().claim(&name)).await.map_err(gone)??;
+        let place = on_thread(move || ingest.positions().claim(&name)).await??;
         let mut source = (self.make)()?;
         self.board.positions(&place.positions);
         source.open(place.positions).await?;
@@ -200,9 +198,4 @@ struct UnderWay {
     marks: Vec<Mark>,
     /// When its records came.
     pulled: Option<Instant>,
-}
-
-/// A thread of the runtime that is gone: the runtime is shutting down.
-fn gone(_: tokio::task::JoinError) -> ConnectorError {
-    IngestError::Log(LogError::Closed).into()
 }

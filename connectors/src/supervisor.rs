@@ -18,6 +18,7 @@ use crate::registry::{make_sink, make_source};
 use crate::sink_task::SinkTask;
 use crate::source_task::SourceTask;
 use crate::status::{Board, Status};
+use crate::task::TaskContext;
 
 /// What a `CREATE TABLE … WITH (connector = …)` says.
 #[derive(Clone)]
@@ -136,9 +137,10 @@ impl ConnectorSupervisor {
         let context =
             self.context(&def, info.id, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
         make_source(&def.connector, context.clone(), def.options())?;
-        let (handle, board, stopped) = self.handle(def.status("source"));
+        let (handle, given) = self.begin(def.status("source"));
+        let name = def.name.clone();
         let make = move || make_source(&def.connector, context.clone(), def.options());
-        let task = SourceTask::new(Arc::clone(&self.ingest), board, stopped, def_name(&handle), info, make);
+        let task = SourceTask::new(given, Arc::clone(&self.ingest), name, &info, make);
         self.runtime.spawn(task.run(on_end));
         Ok(handle)
     }
@@ -160,15 +162,12 @@ impl ConnectorSupervisor {
         context.metadata.retain(|column, _| !left_out.contains(column));
         let kept = (!left_out.is_empty()).then_some(kept);
         make_sink(&def.connector, context.clone(), def.options())?;
-        let (handle, board, stopped) = self.handle(def.status("sink"));
+        let (handle, given) = self.begin(def.status("sink"));
         context.created = info.created;
-        context.parking = Parking::new(Arc::clone(&self.ingest), Arc::clone(&board), &def.name, &info);
-        let parking = context.parking.clone();
+        context.parking = Parking::new(Arc::clone(&self.ingest), Arc::clone(&given.board), &def.name, &info);
+        let (name, parking) = (def.name.clone(), context.parking.clone());
         let make = move || make_sink(&def.connector, context.clone(), def.options());
-        let log = Arc::clone(self.ingest.log());
-        let cursors = Arc::clone(&self.cursors);
-        let world = self.ingest.world().clone();
-        let task = SinkTask::new(world, log, cursors, board, stopped, def_name(&handle), info, make, parking);
+        let task = SinkTask::new(given, name, info, make, parking);
         self.runtime.spawn(task.of_columns(kept).run());
         Ok(handle)
     }
@@ -205,9 +204,8 @@ impl ConnectorSupervisor {
             stream: def.trigger.clone(),
             ..Status::default()
         };
-        let (handle, board, stopped) = self.handle(status);
-        let (world, log) = (self.ingest.world().clone(), Arc::clone(self.ingest.log()));
-        let task = DeliveryTask::new(world, log, Arc::clone(&self.cursors), board, stopped, info, settings)?;
+        let (handle, given) = self.begin(status);
+        let task = DeliveryTask::new(given, info, settings)?;
         self.runtime.spawn(task.run());
         Ok(handle)
     }
@@ -232,7 +230,6 @@ impl ConnectorSupervisor {
         allowed: &Allowed,
         set_workers: SetWorkers,
     ) -> Result<Handle> {
-        let (world, log) = (self.ingest.world().clone(), Arc::clone(self.ingest.log()));
         let status = Status {
             name: def.group.clone(),
             connector: def.actuator.clone(),
@@ -240,9 +237,9 @@ impl ConnectorSupervisor {
             stream: "system.scaling_activities".to_owned(),
             ..Status::default()
         };
-        let (handle, board, stopped) = self.handle(status);
-        let cursors = Arc::clone(&self.cursors);
-        let task = ActuatorTask::new(world.clone(), log, cursors, board, stopped, def.clone())?;
+        let (handle, given) = self.begin(status);
+        let world = given.world.clone();
+        let task = ActuatorTask::new(given, def.clone())?;
         let (group, token, allowed) = (def.group.clone(), task.token.clone(), allowed.clone());
         let context = ActuatorContext { world, group, token, allowed, set_workers };
         let made = actuate::make(&def, context)?;
@@ -291,14 +288,14 @@ impl ConnectorSupervisor {
         }
     }
 
-    fn handle(&self, status: Status) -> (Handle, Arc<Board>, watch::Receiver<bool>) {
-        let board = Arc::new(Board::new(self.ingest.world().clone(), status));
+    /// The handle of a task that is to begin, and what the task is given.
+    fn begin(&self, status: Status) -> (Handle, TaskContext) {
+        let world = self.ingest.world().clone();
+        let board = Arc::new(Board::new(world.clone(), status));
         self.boards.lock().push(Arc::downgrade(&board));
         let (stop, stopped) = watch::channel(false);
-        (Handle { board: Arc::clone(&board), stop }, board, stopped)
+        let handle = Handle { board: Arc::clone(&board), stop };
+        let (log, cursors) = (Arc::clone(self.ingest.log()), Arc::clone(&self.cursors));
+        (handle, TaskContext { world, log, cursors, board, stopped })
     }
-}
-
-fn def_name(handle: &Handle) -> String {
-    handle.board.status().name
 }

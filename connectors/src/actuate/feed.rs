@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use headwater_core::{EventTime, Sequence, ShardId};
-use headwater_ingest::IngestError;
-use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
+use headwater_log::{From as ReadFrom, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 
 use super::actuator::Activity;
 use super::settings::ActuatorDef;
+use crate::blocking::next_batch;
 use crate::error::{ConnectorError, Result};
 
 /// An activity as it was read.
@@ -46,14 +46,8 @@ impl Feed {
     pub(super) async fn read(&mut self) -> Result<Vec<Decided>> {
         let mut all = Vec::new();
         loop {
-            let Some(mut moved) = self.reader.take() else { return Ok(all) };
-            let read = tokio::task::spawn_blocking(move || {
-                let batch = moved.next();
-                (moved, batch)
-            });
-            let (back, batch) = read.await.map_err(|_| IngestError::Log(LogError::Closed))?;
-            self.reader = Some(back);
-            let Some(ReadBatch { first, rows, arrival, .. }) = batch? else { return Ok(all) };
+            let batch = next_batch(&mut self.reader).await?;
+            let Some(ReadBatch { first, rows, arrival, .. }) = batch else { return Ok(all) };
             self.next = first.0 + rows.num_rows() as u64;
             all.extend(self.activities(first.0, &rows, arrival.start)?);
         }

@@ -27,6 +27,7 @@ use super::settings::{ActuatorDef, Made};
 use crate::backoff::Backoff;
 use crate::error::{ConnectorError, Result};
 use crate::status::{Board, State};
+use crate::task::{Next, TaskContext, after_failure};
 
 /// After so many rows of other groups the cursor is stored, although there is nothing of ours among them.
 const STORE_ROWS: u64 = 10_000;
@@ -68,14 +69,8 @@ impl GivenUp {
 
 impl ActuatorTask {
     /// Prepares it; blocks. From here on each decision of the group will be seen: a group that is new begins with the next one.
-    pub(crate) fn new(
-        world: World,
-        log: Arc<dyn Log>,
-        cursors: Arc<Marks>,
-        board: Arc<Board>,
-        stopped: watch::Receiver<bool>,
-        def: ActuatorDef,
-    ) -> Result<Self> {
+    pub(crate) fn new(context: TaskContext, def: ActuatorDef) -> Result<Self> {
+        let TaskContext { world, log, cursors, board, stopped } = context;
         let info = log.stream_named(ACTIVITIES)?;
         let ledger = Ledger::open(&*log, &def.group, &def.actuator)?;
         let mut task = Self {
@@ -117,14 +112,11 @@ impl ActuatorTask {
                 Ok(()) => break,
                 Err(error) => error,
             };
-            if !error.is_retryable() {
-                return self.board.failed(&error, State::Failed);
-            }
-            self.board.failed(&error, State::Retrying);
-            let wait = backoff.next(&self.world);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = self.stopped.wait_for(|stop| *stop) => break,
+            let wait = || backoff.next(&self.world);
+            match after_failure(&error, wait, &self.board, &mut self.stopped).await {
+                Next::Again => {}
+                Next::Stop => break,
+                Next::Fail => return,
             }
         }
         actuator.stop().await;

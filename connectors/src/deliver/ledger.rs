@@ -9,8 +9,9 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_ingest::IngestError;
-use headwater_log::{Append, From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, StreamInfo};
+use headwater_log::{Append, From as ReadFrom, Log, ReadBatch, ReadSpec, StreamInfo};
 
+use crate::blocking::on_thread;
 use crate::error::{ConnectorError, Result};
 
 /// The stream of attempts.
@@ -172,7 +173,7 @@ impl Ledger {
             log.append(vec![Append::new(stream, ShardId(0), rows)])?;
             Ok(())
         };
-        tokio::task::spawn_blocking(append).await.map_err(|_| LogError::Closed)?
+        on_thread(append).await?
     }
 }
 

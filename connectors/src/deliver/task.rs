@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_core::{Epoch, Sequence, ShardId, World};
-use headwater_ingest::{IngestError, Mark, Marks, SourceStep};
-use headwater_log::{From as ReadFrom, Log, LogError, ReadBatch, ReadSpec, Reader, StreamInfo};
+use headwater_ingest::{Mark, Marks, SourceStep};
+use headwater_log::{From as ReadFrom, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -27,8 +27,10 @@ use super::lanes::{Lanes, Waiting};
 use super::ledger::{Ledger, Outcome, Past};
 use super::limit::Bucket;
 use crate::backoff::Backoff;
+use crate::blocking::{next_batch, on_thread};
 use crate::error::{ConnectorError, Result};
 use crate::status::{Board, State};
+use crate::task::{Next, TaskContext, after_failure};
 
 /// How often a cursor that has moved is stored.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
@@ -90,15 +92,8 @@ struct Done {
 }
 
 impl DeliveryTask {
-    pub(crate) fn new(
-        world: World,
-        log: Arc<dyn Log>,
-        cursors: Arc<Marks>,
-        board: Arc<Board>,
-        stopped: watch::Receiver<bool>,
-        info: Arc<StreamInfo>,
-        settings: Settings,
-    ) -> Result<Self> {
+    pub(crate) fn new(context: TaskContext, info: Arc<StreamInfo>, settings: Settings) -> Result<Self> {
+        let TaskContext { world, log, cursors, board, stopped } = context;
         let bucket = settings.rate.map(|rate| Bucket::new(rate, world.clock.monotonic()));
         let bucket = bucket.map(|bucket| Arc::new(Mutex::new(bucket)));
         Ok(Self {
@@ -129,14 +124,11 @@ impl DeliveryTask {
                 Ok(()) => return self.board.state(State::Stopped),
                 Err(error) => error,
             };
-            if !error.is_retryable() {
-                return self.board.failed(&error, State::Failed);
-            }
-            self.board.failed(&error, State::Retrying);
-            let wait = backoff.next(&self.world);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = self.stopped.wait_for(|stop| *stop) => return self.board.state(State::Stopped),
+            let wait = || backoff.next(&self.world);
+            match after_failure(&error, wait, &self.board, &mut self.stopped).await {
+                Next::Again => {}
+                Next::Stop => return self.board.state(State::Stopped),
+                Next::Fail => return,
             }
         }
     }
@@ -217,14 +209,7 @@ impl DeliveryTask {
         if lanes.len() >= OPEN_MAX {
             return Ok(false);
         }
-        let Some(mut moved) = reader.take() else { return Ok(false) };
-        let read = tokio::task::spawn_blocking(move || {
-            let batch = moved.next();
-            (moved, batch)
-        });
-        let (back, batch) = read.await.map_err(|_| IngestError::Log(LogError::Closed))?;
-        *reader = Some(back);
-        let Some(ReadBatch { first, rows, .. }) = batch? else { return Ok(false) };
+        let Some(ReadBatch { first, rows, .. }) = next_batch(reader).await? else { return Ok(false) };
         if first.0 >= self.unknown {
             self.read_at.push_back((first.0, self.ledger.end()?));
         }
@@ -285,8 +270,7 @@ impl DeliveryTask {
     /// Fences off what is left of a former self, and answers where that stood.
     async fn claim(&mut self) -> Result<u64> {
         let (cursors, owner) = (Arc::clone(&self.cursors), owner_of(&self.info));
-        let place = tokio::task::spawn_blocking(move || cursors.claim(&owner));
-        let place = place.await.map_err(|_| IngestError::Log(LogError::Closed))??;
+        let place = on_thread(move || cursors.claim(&owner)).await??;
         (self.epoch, self.step) = (place.epoch, place.step);
         let position = |partition: &str| -> Option<u64> { place.positions.get(partition)?.parse().ok() };
         let (stored, written) = (position(CURSOR).unwrap_or(0), position(ATTEMPTS));
@@ -300,8 +284,7 @@ impl DeliveryTask {
             self.put(stored).await?;
         }
         let (ledger, ids) = (self.ledger.clone(), format!("{}/{}/", self.info.spec.name, self.info.id));
-        let past = tokio::task::spawn_blocking(move || ledger.past(written, &ids));
-        self.past = Arc::new(past.await.map_err(|_| IngestError::Log(LogError::Closed))??);
+        self.past = Arc::new(on_thread(move || ledger.past(written, &ids)).await??);
         Ok(stored.max(bounds.first.0))
     }
 
@@ -325,8 +308,7 @@ impl DeliveryTask {
         let marks = vec![mark(CURSOR, cursor), mark(ATTEMPTS, written)];
         let step = SourceStep { source: owner_of(&self.info), epoch: self.epoch, step: self.step, marks };
         let cursors = Arc::clone(&self.cursors);
-        let store = tokio::task::spawn_blocking(move || cursors.store(&step));
-        store.await.map_err(|_| IngestError::Log(LogError::Closed))??;
+        on_thread(move || cursors.store(&step)).await??;
         (self.stored, self.stored_at) = (cursor, Instant::now());
         Ok(())
     }
@@ -365,5 +347,5 @@ async fn fetch(log: Arc<dyn Log>, info: Arc<StreamInfo>, waiting: Vec<Waiting>) 
         }
         Ok(found.into_values().flatten().collect())
     };
-    tokio::task::spawn_blocking(read).await.map_err(|_| IngestError::Log(LogError::Closed))?
+    on_thread(read).await?
 }

@@ -6,7 +6,8 @@ use headwater_core::{Sequence, ShardId};
 use headwater_ingest::{Mark, SourceStep};
 use tokio::time::Instant;
 
-use super::{STORE_INTERVAL, SinkTask, gone};
+use super::{STORE_INTERVAL, SinkTask};
+use crate::blocking::on_thread;
 use crate::connector::{Cursor, Sink};
 use crate::error::Result;
 
@@ -52,7 +53,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         marks.push(mark(NOTE.to_owned(), cursor.note.clone()));
         let step = SourceStep { source: self.name.clone(), epoch: self.epoch, step: self.step, marks };
         let cursors = Arc::clone(&self.cursors);
-        tokio::task::spawn_blocking(move || cursors.store(&step)).await.map_err(gone)??;
+        on_thread(move || cursors.store(&step)).await??;
         self.is_stored = true;
         self.stored_at = Some(Instant::now());
         Ok(())
@@ -60,7 +61,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
 
     pub(super) async fn stored_cursor(&mut self) -> Result<Cursor> {
         let (cursors, name) = (Arc::clone(&self.cursors), self.name.clone());
-        let mut place = tokio::task::spawn_blocking(move || cursors.claim(&name)).await.map_err(gone)??;
+        let mut place = on_thread(move || cursors.claim(&name)).await??;
         self.epoch = place.epoch;
         self.step = place.step;
         let note = place.positions.remove(NOTE).unwrap_or_default();

@@ -2,11 +2,12 @@
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use headwater_core::{Sequence, ShardId};
+use headwater_core::ShardId;
 use headwater_ingest::IngestError;
-use headwater_log::{ReadBatch, Reader};
+use headwater_log::ReadBatch;
 
-use super::{Open, SinkTask, gone};
+use super::{Open, SinkTask};
+use crate::blocking::next_batch;
 use crate::connector::{Delivery, Sink};
 use crate::error::Result;
 
@@ -15,7 +16,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     pub(super) async fn next_delivery(&self, open: &mut Open, shard: usize) -> Result<Option<Delivery>> {
         let mut batch = match open.rest.take_if(|(of, _)| *of == shard) {
             Some((_, batch)) => batch,
-            None => match read_next(&mut open.readers[shard]).await? {
+            None => match next_batch(&mut open.readers[shard]).await? {
                 Some(batch) => batch,
                 None => return Ok(None),
             },
@@ -33,7 +34,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             && (named.shard, named.first) == (shard_id, batch.first)
         {
             while batch.rows.num_rows() < named.rows
-                && let Some(more) = read_next(&mut open.readers[shard]).await?
+                && let Some(more) = next_batch(&mut open.readers[shard]).await?
             {
                 batch.rows = concat_batches(&batch.rows.schema(), [&batch.rows, &more.rows])
                     .map_err(IngestError::from)?;
@@ -50,33 +51,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
     }
 }
 
-/// Reads where waiting for the disk is allowed. If the wait is cut short, reader and rows are gone, and the sink with them.
-async fn read_next(reader: &mut Box<dyn Reader>) -> Result<Option<ReadBatch>> {
-    let mut moved = std::mem::replace(reader, Box::new(Nowhere));
-    let (moved, batch) = tokio::task::spawn_blocking(move || {
-        let batch = moved.next();
-        (moved, batch)
-    })
-    .await
-    .map_err(gone)?;
-    *reader = moved;
-    Ok(batch?)
-}
-
-/// Stands in for a reader while that is on another thread.
-struct Nowhere;
-
 fn split(rows: &RecordBatch, at: usize) -> (RecordBatch, Option<RecordBatch>) {
     let later = (at < rows.num_rows()).then(|| rows.slice(at, rows.num_rows() - at));
     (rows.slice(0, at), later)
-}
-
-impl Reader for Nowhere {
-    fn next(&mut self) -> headwater_log::Result<Option<ReadBatch>> {
-        Ok(None)
-    }
-
-    fn position(&self) -> Sequence {
-        Sequence::ZERO
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use headwater_ingest::{IngestError, Mark, Place, SourceStep};
-use headwater_log::{Append, LogError};
+use headwater_ingest::{Mark, Place, SourceStep};
+use headwater_log::Append;
 
 use super::ActuatorTask;
 use crate::actuate::ledger::{Entry, Progress};
+use crate::blocking::on_thread;
 use crate::error::Result;
 
 /// The partitions under which the cursor, the size that was last asked for and the token are stored.
@@ -23,8 +24,7 @@ impl ActuatorTask {
     /// Fences off what is left of a former self, and answers the size that was last asked for.
     pub(super) async fn claim(&mut self) -> Result<Option<u64>> {
         let (cursors, owner) = (Arc::clone(&self.cursors), self.owner());
-        let place = tokio::task::spawn_blocking(move || cursors.claim(&owner));
-        let place = place.await.map_err(|_| IngestError::Log(LogError::Closed))??;
+        let place = on_thread(move || cursors.claim(&owner)).await??;
         Ok(self.note_place(&place))
     }
 
@@ -75,7 +75,7 @@ impl ActuatorTask {
             log.append(group)?;
             Ok(cursors.compact_if_long()?)
         };
-        tokio::task::spawn_blocking(append).await.map_err(|_| IngestError::Log(LogError::Closed))?
+        on_thread(append).await?
     }
 }
 
