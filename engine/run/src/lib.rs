@@ -15,6 +15,7 @@
 //! - What a step says (rows, late rows, its line in the journal) is appended to the log as one group, or not at all.
 //! - Threads for compute, tokio for I/O only.
 
+mod blocking;
 mod dead;
 mod engine;
 mod error;

@@ -14,6 +14,7 @@ use headwater_plan::{Catalog, Entry, Parsed, Query, StreamDef};
 
 use super::events::{self, Event};
 use super::state::Inner;
+use crate::blocking::on_thread;
 use crate::error::{Result, RunError};
 use crate::options::{ConnectorStatus, ConnectorTable, Role};
 
@@ -91,8 +92,7 @@ impl Inner {
         };
         self.stop_connector(name).await;
         let inner = Arc::clone(self);
-        let work = move || inner.start_connector(&def, role);
-        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+        on_thread(move || inner.start_connector(&def, role)).await?
     }
 
     /// Makes a table what it is used as, if that was still open. Blocks; `defining` must be held.
@@ -186,8 +186,7 @@ impl Inner {
         let _one_at_a_time = self.defining.lock().await;
         self.check_open()?;
         let inner = Arc::clone(self);
-        let work = move || work(&inner);
-        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+        on_thread(move || work(&inner)).await?
     }
 
     /// Starts what pulls into a table's stream, or delivers from it.

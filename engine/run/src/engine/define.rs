@@ -17,7 +17,8 @@ use super::events::{self, Event};
 use super::open::spec_of;
 use super::state::{Inner, State};
 use crate::JobState;
-use crate::error::{Result, RunError};
+use crate::blocking::on_thread;
+use crate::error::Result;
 use crate::replace::Beside;
 
 /// What a statement did.
@@ -70,14 +71,10 @@ impl Inner {
         {
             let _one_at_a_time = self.defining.lock().await;
             let inner = Arc::clone(self);
-            let work = move || inner.go_alone(&trigger);
-            tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|error| RunError::Invalid(error.to_string()))??;
+            on_thread(move || inner.go_alone(&trigger)).await??;
         }
         let (inner, parsed) = (Arc::clone(self), parsed.clone());
-        let work = move || inner.build_beside(&parsed);
-        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+        on_thread(move || inner.build_beside(&parsed)).await?
     }
 
     async fn define_alone(self: &Arc<Self>, parsed: Parsed, besides: Vec<Beside>) -> Result<Defined> {
@@ -106,10 +103,7 @@ impl Inner {
             _ => None,
         };
         let inner = Arc::clone(self);
-        let work = move || inner.define_with(&parsed, besides);
-        let defined = tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| RunError::Invalid(error.to_string()))??;
+        let defined = on_thread(move || inner.define_with(&parsed, besides)).await??;
         if let Some(table) = again {
             self.start_again(&table).await?;
         }

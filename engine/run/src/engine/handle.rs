@@ -15,6 +15,7 @@ use super::connect::{self, inputs_of, inputs_of_entry};
 use super::define::Defined;
 use super::settings;
 use super::state::Inner;
+use crate::blocking::on_thread;
 use crate::error::{Result, RunError};
 use crate::options::{ConnectorHost, ConnectorStatus, EngineOptions, Role};
 use crate::tail::{Tail, TailFrom};
@@ -364,8 +365,7 @@ impl Engine {
     /// Says that no more rows will come to a stream: its windows close. Rows that are appended later are late.
     pub async fn end_stream(&self, stream: &str) -> Result<()> {
         let (inner, stream) = (Arc::clone(&self.0), stream.to_owned());
-        let work = move || inner.end_stream(&stream);
-        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+        on_thread(move || inner.end_stream(&stream)).await?
     }
 
     /// Says that a stream is quiet and that time has come to `time` meanwhile: windows that end by then close, once the jobs have taken
@@ -387,8 +387,7 @@ impl Engine {
         // All at once: what one of them still waits for, others may wait for, too.
         futures::future::join_all(connectors.values().map(|connector| connector.stop())).await;
         let engine = self.clone();
-        let work = move || engine.close_here();
-        tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
+        on_thread(move || engine.close_here()).await?
     }
 
     /// Sets how many workers compute a job's steps, from the next step on; 1 at least. Answers how many there were. It lasts as long as the

@@ -13,6 +13,7 @@ use headwater_plan::{Catalog, Explained, Query};
 use super::connect::inputs_of;
 use super::show;
 use super::state::Inner;
+use crate::blocking::on_thread;
 use crate::error::{Result, RunError};
 use crate::replace::Replacement;
 
@@ -67,10 +68,7 @@ impl Inner {
             }
             let ingest = Arc::clone(&self.ingest);
             let stream = name.clone();
-            let append = move || ingest.append_batch(&stream, "sql", batch);
-            let report = tokio::task::spawn_blocking(append)
-                .await
-                .map_err(|error| RunError::Invalid(error.to_string()))??;
+            let report = on_thread(move || ingest.append_batch(&stream, "sql", batch)).await??;
             accepted += report.accepted;
             dead += report.dead_lettered;
         }
@@ -82,9 +80,7 @@ impl Inner {
         let catalog = self.catalog();
         if explain.mode == ExplainMode::Replace {
             let (inner, parsed) = (Arc::clone(self), explain.statement.clone());
-            let work = move || Replacement::explain(&inner, &catalog, &parsed);
-            let text = tokio::task::spawn_blocking(work).await;
-            let text = text.map_err(|error| RunError::Invalid(error.to_string()))??;
+            let text = on_thread(move || Replacement::explain(&inner, &catalog, &parsed)).await??;
             return show::lines("replacement", text.lines());
         }
         match self.planner.explain(&catalog, &self.tables(), explain)? {

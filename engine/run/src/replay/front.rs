@@ -20,6 +20,7 @@ use super::definition::{Definition, plan, plan_compared};
 use super::into::{Taker, Target};
 use super::run::{Course, Filter, Replay};
 use super::watch::{Registered, Wanted, Watched};
+use crate::blocking::on_thread;
 use crate::engine::{Engine, Inner, result_schema};
 use crate::error::{Result, RunError};
 use crate::{ReplayReport, ReplaySpec, ReplayStep};
@@ -34,7 +35,7 @@ impl Engine {
     pub async fn replay(&self, spec: ReplaySpec) -> Result<ReplayReport> {
         let begun = self.begin_replay(spec).await?;
         let _wanted = begun.registered.wanted();
-        on_thread(move || begun.report()).await
+        on_thread(move || begun.report()).await?
     }
 
     /// The results of a replay, as they come. If the stream is dropped, the replay is cancelled.
@@ -89,7 +90,7 @@ impl Engine {
     async fn begin_replay(&self, spec: ReplaySpec) -> Result<Begun> {
         let inner = Arc::clone(&self.0);
         let planned = spec.clone();
-        let plan = on_thread(move || Plan::of(&inner, &planned)).await?;
+        let plan = on_thread(move || Plan::of(&inner, &planned)).await??;
         if let (Some(target), Some(name)) = (&plan.target, &spec.into) {
             Box::pin(target.prepare(&self.0, name)).await?;
         }
@@ -129,10 +130,6 @@ impl ReplaySteps {
             None => Ok(None),
         }
     }
-}
-
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| RunError::Invalid(error.to_string()))?
 }
 
 /// What is to be done, checked.
