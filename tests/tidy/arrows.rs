@@ -1,8 +1,11 @@
-//! Which crate may know which: the arrows of ARCHITECTURE.md as a table.
+//! Which crate may know which: by the arrows in ARCHITECTURE.md, and by what must not be reached through others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tree::File;
+
+/// Where the arrows stand.
+const MAP: &str = "ARCHITECTURE.md";
 
 const CORE: &str = "headwater-core";
 const DECIDE: &str = "headwater-decide";
@@ -15,8 +18,6 @@ const OPERATORS: &str = "headwater-operators";
 const WASM: &str = "headwater-wasm";
 const INGEST: &str = "headwater-ingest";
 const PLAN: &str = "headwater-plan";
-const RUN: &str = "headwater-run";
-const SERVE: &str = "headwater-serve";
 const CONNECTORS: &str = "headwater-connectors";
 const AWS: &str = "headwater-aws";
 const DATABASES: &str = "headwater-databases";
@@ -24,41 +25,6 @@ const KAFKA: &str = "headwater-kafka";
 const MQTT: &str = "headwater-mqtt";
 const NET: &str = "headwater-net";
 const WAMP: &str = "headwater-wamp";
-const CLI: &str = "headwater-cli";
-const SIMULATION: &str = "headwater-simulation";
-
-/// Every crate, and those of ours that it may depend on.
-const ARROWS: &[(&str, &[&str])] = &[
-    (CORE, &[]),
-    (DECIDE, &[CORE]),
-    (SEQUENCES, &[]),
-    (OBJECTS, &[]),
-    (MAPREDUCE, &[CORE, OBJECTS]),
-    (LOG, &[CORE]),
-    (ARCHIVE, &[CORE, LOG, OBJECTS]),
-    (OPERATORS, &[CORE, DECIDE, SEQUENCES]),
-    (WASM, &[]),
-    (INGEST, &[CORE, LOG]),
-    (PLAN, &[CORE, DECIDE, OPERATORS, WASM]),
-    (RUN, &[CORE, DECIDE, LOG, ARCHIVE, INGEST, OBJECTS, OPERATORS, PLAN]),
-    (SERVE, &[CORE, LOG, INGEST, PLAN, RUN]),
-    (CONNECTORS, &[CORE, LOG, INGEST, OBJECTS]),
-    (AWS, &[CORE, INGEST, CONNECTORS]),
-    (DATABASES, &[CORE, INGEST, CONNECTORS]),
-    (KAFKA, &[CORE, LOG, INGEST, CONNECTORS]),
-    (NET, &[CORE]),
-    (MQTT, &[CORE, INGEST, CONNECTORS, NET]),
-    (WAMP, &[CORE, INGEST, CONNECTORS, NET]),
-    (
-        CLI,
-        &[
-            CORE, DECIDE, LOG, ARCHIVE, INGEST, MAPREDUCE, OBJECTS, OPERATORS, PLAN, RUN, SERVE, CONNECTORS,
-            AWS, DATABASES, KAFKA, MQTT, WAMP,
-        ],
-    ),
-    ("headwater-tidy", &[]),
-    (SIMULATION, &[CORE, LOG]),
-];
 
 /// What a crate must not reach, through others either: the log knows nothing of SQL or the network, and so on.
 const ABSENT: &[(&str, &[&str])] = &[
@@ -85,26 +51,40 @@ const ABSENT: &[(&str, &[&str])] = &[
 /// Of these there must be one version in the tree, or their types do not fit together.
 const ONE_VERSION: &[&str] = &["arrow", "datafusion", "parquet", "object_store"];
 
-/// Complains about a dependency between crates of ours that is not in the table.
+/// Complains about a dependency between crates of ours for which there is no arrow, and about an arrow that nobody needs.
 pub fn between_crates(files: &[File]) -> Vec<String> {
+    let mut unused = arrows(files);
     let mut complaints = Vec::new();
     for file in files.iter().filter(|file| file.name() == "Cargo.toml") {
         let manifest = file.toml();
         let Some(name) = manifest.get("package").and_then(|package| package.get("name")?.as_str()) else {
             continue;
         };
-        let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
-            complaints.push(format!("{}: {name} is not in the table of arrows", file.path));
-            continue;
-        };
         let needed = manifest.get("dependencies").and_then(|needed| needed.as_table()).into_iter().flatten();
         for (needed, _) in needed.filter(|(needed, _)| needed.starts_with("headwater-")) {
-            if !allowed.contains(&needed.as_str()) {
+            if !unused.remove(&(needed.clone(), name.to_owned())) {
                 complaints.push(format!("{}: {name} must not depend on {needed}", file.path));
             }
         }
     }
+    let unused = unused.into_iter();
+    complaints.extend(unused.map(|(needed, by)| format!("{MAP}: {by} does not depend on {needed}")));
     complaints
+}
+
+/// The arrows, as what is needed and who needs it: a line `core, log ← ingest` has two of them.
+fn arrows(files: &[File]) -> BTreeSet<(String, String)> {
+    let map = files.iter().find(|file| file.path == MAP).map_or("", |map| &map.text);
+    let names = |list: &str| -> Vec<String> {
+        list.split(", ").map(|name| format!("headwater-{}", name.trim())).collect()
+    };
+    let mut arrows = BTreeSet::new();
+    for (needed, by) in map.lines().filter_map(|line| line.split_once(" ← ")) {
+        for by in names(by) {
+            arrows.extend(names(needed).into_iter().map(|needed| (needed, by.clone())));
+        }
+    }
+    arrows
 }
 
 /// Complains about what a crate reaches through others.
@@ -187,8 +167,9 @@ mod tests {
     use crate::tree::tree;
 
     #[test]
-    fn a_wrong_arrow_and_an_unknown_crate_are_found() {
+    fn a_wrong_arrow_and_an_unused_one_are_found() {
         let files = tree(&[
+            ("ARCHITECTURE.md", "core ← log, plan\ncore, log ← run"),
             (
                 "a/Cargo.toml",
                 "[package]\nname = 'headwater-log'\n[dependencies]\nheadwater-plan.workspace = true",
@@ -197,13 +178,16 @@ mod tests {
                 "b/Cargo.toml",
                 "[package]\nname = 'headwater-plan'\n[dependencies]\nheadwater-core = '1'\nserde = '1'",
             ),
-            ("c/Cargo.toml", "[package]\nname = 'headwater-magic'"),
+            (
+                "c/Cargo.toml",
+                "[package]\nname = 'headwater-run'\n[dependencies]\nheadwater-core = '1'\nheadwater-log = '1'",
+            ),
         ]);
         assert_eq!(
             between_crates(&files),
             [
                 "a/Cargo.toml: headwater-log must not depend on headwater-plan",
-                "c/Cargo.toml: headwater-magic is not in the table of arrows",
+                "ARCHITECTURE.md: headwater-log does not depend on headwater-core",
             ]
         );
     }
