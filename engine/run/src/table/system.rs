@@ -2,8 +2,9 @@
 //!
 //! `system.dead_letters`, `system.late_rows`, `system.catalog` and the journals are not among them: those are streams.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
+mod archives;
+mod connectors;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,12 +19,11 @@ use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use headwater_core::{EventTime, StreamId};
-use headwater_ingest::{CURSORS, Marks};
 use headwater_log::Damage;
-use headwater_plan::{Entry, StreamDef};
 
+use self::archives::{archive_files, archives};
+use self::connectors::connectors;
 use crate::engine::Inner;
-use crate::options::{ConnectorStatus, Role, RunningConnector};
 use crate::{Figure, JobStatus};
 
 /// The names of the system tables.
@@ -167,10 +167,10 @@ fn shards(inner: &Arc<Inner>) -> Columns {
         }
     }
     Columns(vec![
-        ("stream", text(&all, |row| Some(row.0.clone()))),
-        ("shard", small(&all, |row| row.1)),
-        ("first_sequence", number(&all, |row| Some(row.2.first.0))),
-        ("next_sequence", number(&all, |row| Some(row.2.next.0))),
+        ("stream", text(&all, |(stream, ..)| Some(stream.clone()))),
+        ("shard", small(&all, |(_, shard, _)| *shard)),
+        ("first_sequence", number(&all, |(.., bounds)| Some(bounds.first.0))),
+        ("next_sequence", number(&all, |(.., bounds)| Some(bounds.next.0))),
     ])
 }
 
@@ -182,18 +182,18 @@ fn segments(inner: &Arc<Inner>) -> Columns {
         }
     }
     Columns(vec![
-        ("stream", text(&all, |row| Some(row.0.clone()))),
-        ("shard", small(&all, |row| row.1.shard.0)),
-        ("file", text(&all, |row| Some(row.1.file.clone()))),
-        ("sealed", Arc::new(all.iter().map(|row| Some(row.1.sealed)).collect::<BooleanArray>())),
-        ("first_sequence", number(&all, |row| Some(row.1.rows.start.0))),
-        ("next_sequence", number(&all, |row| Some(row.1.rows.end.0))),
-        ("batches", number(&all, |row| Some(row.1.batches))),
-        ("bytes", number(&all, |row| Some(row.1.bytes))),
-        ("event_time_min", time(&all, |row| row.1.event_time.map(|times| times.0))),
-        ("event_time_max", time(&all, |row| row.1.event_time.map(|times| times.1))),
-        ("arrival_min", time(&all, |row| Some(row.1.arrival.0))),
-        ("arrival_max", time(&all, |row| Some(row.1.arrival.1))),
+        ("stream", text(&all, |(stream, _)| Some(stream.clone()))),
+        ("shard", small(&all, |(_, segment)| segment.shard.0)),
+        ("file", text(&all, |(_, segment)| Some(segment.file.clone()))),
+        ("sealed", Arc::new(all.iter().map(|(_, segment)| Some(segment.sealed)).collect::<BooleanArray>())),
+        ("first_sequence", number(&all, |(_, segment)| Some(segment.rows.start.0))),
+        ("next_sequence", number(&all, |(_, segment)| Some(segment.rows.end.0))),
+        ("batches", number(&all, |(_, segment)| Some(segment.batches))),
+        ("bytes", number(&all, |(_, segment)| Some(segment.bytes))),
+        ("event_time_min", time(&all, |(_, segment)| segment.event_time.map(|times| times.0))),
+        ("event_time_max", time(&all, |(_, segment)| segment.event_time.map(|times| times.1))),
+        ("arrival_min", time(&all, |(_, segment)| Some(segment.arrival.0))),
+        ("arrival_max", time(&all, |(_, segment)| Some(segment.arrival.1))),
     ])
 }
 
@@ -213,14 +213,10 @@ fn damage(inner: &Arc<Inner>) -> Columns {
     ])
 }
 
-fn statuses(inner: &Arc<Inner>) -> Vec<JobStatus> {
-    inner.job_statuses()
-}
-
 /// Of a directory that is only looked at, and of a job that could not start, what its checkpoint and its journal say; what they do not is
 /// NULL: rows of steps behind the newest checkpoint, and all that only a process has.
 fn jobs(inner: &Arc<Inner>) -> Columns {
-    let all = statuses(inner);
+    let all = inner.job_statuses();
     let of_process = |job: &JobStatus, value: u64| job.known(Figure::OfTheProcess, value);
     Columns(vec![
         ("name", text(&all, |job| Some(job.name.clone()))),
@@ -242,7 +238,7 @@ fn jobs(inner: &Arc<Inner>) -> Columns {
 }
 
 fn checkpoints(inner: &Arc<Inner>) -> Columns {
-    let all = statuses(inner);
+    let all = inner.job_statuses();
     let count = |job: &JobStatus| job.checkpoint_micros.last().map(|(_, count)| *count);
     let since =
         |job: &JobStatus| job.known(Figure::Steps, job.steps - job.checkpoint.unwrap_or(0).min(job.steps));
@@ -256,7 +252,7 @@ fn checkpoints(inner: &Arc<Inner>) -> Columns {
 }
 
 fn watermarks(inner: &Arc<Inner>) -> Columns {
-    let all = statuses(inner);
+    let all = inner.job_statuses();
     let ended = |job: &JobStatus| job.knows(Figure::Steps).then_some(job.watermark == EventTime::MAX);
     Columns(vec![
         ("job", text(&all, |job| Some(job.name.clone()))),
@@ -306,166 +302,5 @@ fn replays(inner: &Arc<Inner>) -> Columns {
         ("rows_out", number(&all, |replay| Some(replay.rows_out()))),
         ("watermark", time(&all, |replay| Some(replay.watermark()))),
         ("rows_uncomputed", number(&all, |replay| Some(replay.uncomputed()))),
-    ])
-}
-
-/// | column | |
-/// |---|---|
-/// | table, connector | the table's name, and its connector's |
-/// | role | `source` or `sink`; NULL until the first use decides |
-/// | state | `starting`, `running`, `retrying` after a failure, `ended` (a bounded source), `stopped`, `failed`, `unused` |
-/// | bounded | whether its input ends by itself |
-/// | lag | rows that wait: outside for a source (NULL if it cannot tell), in the log for a sink |
-/// | lag_ms | for a source: for how long the oldest of them has waited (NULL if it cannot tell) |
-/// | rows, dead_letters, failures | since the process started |
-/// | rows_per_second | over the last ten seconds |
-/// | last_error | the last failure, with its code |
-/// | position | where it stands, as JSON: a source's in each partition, a sink's next row of each shard; of one at rest as the log has it |
-fn connectors(inner: &Arc<Inner>) -> Columns {
-    let all: Vec<_> = {
-        let state = inner.state.lock();
-        let tables = state.catalog.entries().filter_map(|entry| match entry {
-            Entry::Table(def) => Some(Arc::clone(def)),
-            _ => None,
-        });
-        let row = |def: Arc<StreamDef>| {
-            let running = state.connectors.get(&def.name).map(Arc::clone);
-            let role = state.roles.get(&def.name).copied();
-            let ended = state.ends.contains_key(&def.name);
-            let failure = state.unstarted.get(&def.name).cloned();
-            (def, running, role, ended, failure)
-        };
-        tables.map(row).collect()
-    };
-    type Found = (Arc<StreamDef>, Option<Arc<dyn RunningConnector>>, Option<Role>, bool, Option<String>);
-    let row = |(def, running, role, ended, failure): Found| {
-        let bounded = running.as_ref().map(|running| running.is_bounded()).or(ended.then_some(true));
-        let unstarted = if ended {
-            "ended"
-        } else if failure.is_some() {
-            "failed"
-        } else if role.is_some() {
-            "stopped"
-        } else {
-            "unused"
-        };
-        (def, running.map(|running| running.status()), role, bounded, (unstarted, failure))
-    };
-    let all: Vec<_> = all.into_iter().map(row).collect();
-    type Unstarted = (&'static str, Option<String>);
-    type Row = (Arc<StreamDef>, Option<ConnectorStatus>, Option<Role>, Option<bool>, Unstarted);
-    let rate = |row: &Row| row.1.as_ref().map(|status| status.rows_per_second);
-    let stored = Stored::new(inner);
-    Columns(vec![
-        ("table", text(&all, |row: &Row| Some(row.0.name.clone()))),
-        ("connector", text(&all, |row: &Row| row.0.connector.clone())),
-        ("role", text(&all, |row: &Row| row.2.map(Role::as_str))),
-        ("state", text(&all, |row: &Row| Some(row.1.as_ref().map_or(row.4.0, |status| status.state)))),
-        ("bounded", Arc::new(all.iter().map(|row| row.3).collect::<BooleanArray>())),
-        ("lag", number(&all, |row: &Row| row.1.as_ref()?.lag)),
-        ("lag_ms", number(&all, |row: &Row| row.1.as_ref()?.lag_ms)),
-        ("rows", number(&all, |row: &Row| Some(row.1.as_ref()?.rows))),
-        ("rows_per_second", Arc::new(all.iter().map(rate).collect::<Float64Array>())),
-        ("dead_letters", number(&all, |row: &Row| Some(row.1.as_ref()?.dead_letters))),
-        ("failures", number(&all, |row: &Row| Some(row.1.as_ref()?.failures))),
-        (
-            "last_error",
-            text(&all, |row: &Row| match &row.1 {
-                Some(status) => status.last_error.clone(),
-                None => row.4.1.clone(),
-            }),
-        ),
-        (
-            "position",
-            text(&all, |row: &Row| match &row.1 {
-                Some(status) => Some(status.position.clone()),
-                None => stored.position(&row.0.name, row.2?),
-            }),
-        ),
-    ])
-}
-
-/// How many partitions of a source that does not run are shown: there may be one for each of very many files.
-const POSITIONS_MAX: usize = 100;
-
-/// Where those go on that do not run, as the log has it.
-struct Stored<'a> {
-    inner: &'a Inner,
-    /// Of sinks; read when it is first asked for.
-    cursors: OnceCell<Option<Marks>>,
-}
-
-impl<'a> Stored<'a> {
-    fn new(inner: &'a Inner) -> Self {
-        Self { inner, cursors: OnceCell::new() }
-    }
-
-    /// The places of sinks, if there has been one: looking makes no stream.
-    fn cursors(&self) -> Option<&Marks> {
-        let open = || {
-            let log = &self.inner.log;
-            log.stream_named(CURSORS).ok()?;
-            Marks::open(Arc::clone(log), CURSORS).ok()
-        };
-        self.cursors.get_or_init(open).as_ref()
-    }
-
-    /// Where a table's connector goes on; `None`: it has delivered nothing.
-    fn position(&self, table: &str, role: Role) -> Option<String> {
-        let place = match role {
-            Role::Source => self.inner.ingest.positions().place(table),
-            Role::Sink => self.cursors()?.place(table),
-        };
-        // What a sink notes beside its shards is nobody's to read.
-        let is_shown = |partition: &String| role == Role::Source || partition.parse::<u32>().is_ok();
-        let all = place.ok()?.positions.into_iter().filter(|(partition, _)| is_shown(partition));
-        let shown: BTreeMap<_, _> = all.rev().take(POSITIONS_MAX).collect();
-        if shown.is_empty() { None } else { serde_json::to_string(&shown).ok() }
-    }
-}
-
-fn archives(inner: &Arc<Inner>) -> Columns {
-    let all = inner.archive_statuses();
-    Columns(vec![
-        ("name", text(&all, |row| Some(row.0.clone()))),
-        ("stream", text(&all, |row| Some(row.1.stream.clone()))),
-        ("place", text(&all, |row| Some(row.1.place.clone()))),
-        ("state", text(&all, |row| Some(row.1.state))),
-        ("ranges", number(&all, |row| Some(row.1.ranges))),
-        ("files", number(&all, |row| Some(row.1.files))),
-        ("rows", number(&all, |row| Some(row.1.rows))),
-        ("bytes", number(&all, |row| Some(row.1.bytes))),
-        ("lag", number(&all, |row| Some(row.1.lag))),
-        ("committed", time(&all, |row| row.1.committed)),
-        ("upload_file", text(&all, |row| row.1.upload.as_ref().map(|upload| upload.0.clone()))),
-        ("upload_bytes", number(&all, |row| row.1.upload.as_ref().map(|upload| upload.1))),
-        ("upload_total", number(&all, |row| row.1.upload.as_ref().map(|upload| upload.2))),
-        ("parts_resumed", number(&all, |row| Some(row.1.parts_resumed))),
-        ("retries", small(&all, |row| row.1.retries)),
-        ("last_error", text(&all, |row| row.1.last_error.clone())),
-    ])
-}
-
-fn archive_files(inner: &Arc<Inner>) -> Columns {
-    let mut all = Vec::new();
-    for (name, archive) in inner.archives() {
-        // An archive that cannot be reached shows in system.archives.
-        let Ok(manifest) = archive.manifest() else { continue };
-        for range in manifest.all_ranges() {
-            all.extend(range.files.iter().map(|file| (name.clone(), range.span, file.clone())));
-        }
-    }
-    Columns(vec![
-        ("archive", text(&all, |row| Some(row.0.clone()))),
-        ("shard", small(&all, |row| row.1.shard)),
-        ("first_sequence", number(&all, |row| Some(row.1.first))),
-        ("next_sequence", number(&all, |row| Some(row.1.next))),
-        ("path", text(&all, |row| Some(row.2.path.clone()))),
-        ("rows", number(&all, |row| Some(row.2.rows))),
-        ("bytes", number(&all, |row| Some(row.2.bytes))),
-        ("event_time_min", time(&all, |row| row.2.event_time.map(|times| EventTime(times.0)))),
-        ("event_time_max", time(&all, |row| row.2.event_time.map(|times| EventTime(times.1)))),
-        ("arrival_min", time(&all, |row| Some(EventTime(row.2.arrival.0)))),
-        ("arrival_max", time(&all, |row| Some(EventTime(row.2.arrival.1)))),
     ])
 }
