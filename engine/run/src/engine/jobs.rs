@@ -16,17 +16,18 @@ use headwater_plan::{
 };
 use object_store::path::Path;
 use object_store::{ObjectStore, RetryConfig};
+use parking_lot::MutexGuard;
 
 use super::courses::Course;
 use super::events::{self, Event};
 use super::open::spec_of;
-use super::state::{EngineTables, Inner};
+use super::state::{EngineTables, Inner, State};
 use super::triggers::{start_at, trigger_idle_timeouts};
 use crate::dead::DeadRows;
 use crate::error::{Result, RunError};
 use crate::job::{
-    Blobs, Copies, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, Journal, Limits, ObjectBlobs, Results,
-    ShardCut, Start, WEIGHT, begin_at, first_cut, journal_schema,
+    Blobs, Copies, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, JobSettings, Journal, Limits, ObjectBlobs,
+    Results, ShardCut, Start, WEIGHT, begin_at, first_cut, journal_schema,
 };
 use crate::late::LateRows;
 use crate::options::LookupTable;
@@ -117,8 +118,7 @@ impl Inner {
         // Taken before the plan is put together: two guards in one expression would wait for each other.
         let (ends, paused) = {
             let state = self.state.lock();
-            let ends = state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
-            (ends, state.paused.contains(name))
+            (state.all_ends(), state.paused.contains(name))
         };
         let is_changing_view =
             matches!(entry, Entry::MaterializedView(_)) && dataflow.result.changes != Changes::AppendOnly;
@@ -129,30 +129,32 @@ impl Inner {
             eras: self.eras_of(name),
             late: self.late_rows(&dataflow)?,
             dead: self.dead_rows(&dataflow)?,
-            memory: self.memory.clone(),
             blobs: self.checkpoints_of(name)?,
             start,
             reached,
-            workers: self.options.workers,
-            threaded_rows_min: self.options.threaded_rows_min,
-            limits: self.limits(),
-            checkpoint_interval: self.options.checkpoint_interval,
-            keep_journal: self.options.keep.journals,
+            settings: self.job_settings(),
             idle_timeout,
             ends,
             paused,
             lookups: self.lookups_of(&catalog, &dataflow)?,
             dataflow: Arc::new(dataflow),
         };
-        let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
+        drop(self.add_job(plan)?);
         if is_changing_view {
             self.note_views();
         }
+        Ok(())
+    }
+
+    /// Starts a job, and enters it among the others. The state stays locked, for what else there is to enter with it.
+    pub(super) fn add_job(&self, plan: JobPlan) -> Result<MutexGuard<'_, State>> {
+        let name = plan.name.clone();
+        let handle = JobHandle::start(&self.world, Arc::clone(&self.log), plan)?;
         let mut state = self.state.lock();
         // A stream may have ended meanwhile, when nobody knew of the job.
         state.ends.iter().for_each(|(stream, ends)| handle.end_stream(stream, ends.clone()));
-        state.jobs.insert(name.to_owned(), handle);
-        Ok(())
+        state.jobs.insert(name, handle);
+        Ok(state)
     }
 
     /// What a job does from its first step on. A trigger that has been in a set goes on with the set's journal, from where it came to it.
@@ -247,6 +249,18 @@ impl Inner {
         let def =
             catalog.stream(name).ok_or_else(|| RunError::Invalid(format!("there is no stream {name}")))?;
         events::ensure(&*self.log, spec_of(def)?)
+    }
+
+    /// How jobs run.
+    pub(super) fn job_settings(&self) -> JobSettings {
+        JobSettings {
+            memory: self.memory.clone(),
+            workers: self.options.workers,
+            threaded_rows_min: self.options.threaded_rows_min,
+            limits: self.limits(),
+            checkpoint_interval: self.options.checkpoint_interval,
+            keep_journal: self.options.keep.journals,
+        }
     }
 
     /// How much a step takes.

@@ -173,10 +173,7 @@ impl Inner {
         };
         let place = |cut: &ShardCut| (cut.next, NEW_CLOCK);
         let start = Start::Resume(shards.iter().map(|shards| shards.iter().map(place).collect()).collect());
-        let ends = {
-            let state = self.state.lock();
-            state.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect()
-        };
+        let ends = self.state.lock().all_ends();
         let of_stream = self.idle_timeouts(catalog);
         let idle_timeout =
             move |info: &StreamInfo| -> Option<Duration> { of_stream(info).or(Some(IDLE_TIMEOUT)) };
@@ -187,27 +184,18 @@ impl Inner {
             eras: Eras::default(),
             late: self.late_rows(&dataflow)?,
             dead: self.dead_rows(&dataflow)?,
-            memory: self.memory.clone(),
             blobs: self.checkpoints_of(&name)?,
             start,
             reached: EventTime::MIN,
-            workers: self.options.workers,
-            threaded_rows_min: self.options.threaded_rows_min,
-            limits: self.limits(),
-            checkpoint_interval: self.options.checkpoint_interval,
-            keep_journal: self.options.keep.journals,
+            settings: self.job_settings(),
             idle_timeout: Arc::new(idle_timeout),
             ends,
             paused: false,
             lookups: Vec::new(),
             dataflow: Arc::new(dataflow),
         };
-        let handle = JobHandle::start(&self.world, Arc::clone(&self.log), job)?;
-        let mut state = self.state.lock();
-        state.ends.iter().for_each(|(stream, ends)| handle.end_stream(stream, ends.clone()));
-        state.jobs.insert(name.clone(), handle);
         let journal = Arc::clone(journal.own());
-        state.sets.insert(name, TriggerSet { members, source, journal });
+        self.add_job(job)?.sets.insert(name, TriggerSet { members, source, journal });
         Ok(())
     }
 

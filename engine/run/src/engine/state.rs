@@ -88,6 +88,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The streams that have ended, and where.
+    pub fn all_ends(&self) -> Vec<(String, Vec<Sequence>)> {
+        self.ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect()
+    }
+
     /// Whether no more rows will come to a stream or table some day, or none do already.
     pub fn ends_by_itself(&self, name: &str) -> bool {
         self.ends.contains_key(name)

@@ -26,7 +26,7 @@ use headwater_operators::{OperatorError, StateSize};
 
 pub(crate) use self::opening::producer_of;
 pub(super) use self::opening::{cut_of, open_pipeline};
-pub(crate) use self::plan::JobPlan;
+pub(crate) use self::plan::{JobPlan, JobSettings};
 use super::checkpoint::Checkpointer;
 use super::handle::{Said, Shared};
 use super::histogram::Histogram;
@@ -226,7 +226,7 @@ impl Driver {
     /// Another number of workers, between two steps: as after a restart, the state goes by way of a checkpoint. The journal need not know
     /// of it, as what a step says does not depend on it.
     fn set_workers(&mut self, workers: usize) -> Result<()> {
-        if workers != self.plan.workers {
+        if workers != self.plan.settings.workers {
             self.save()?;
             let restored = opening::restore(&self.plan)?;
             if restored.as_ref().map_or(0, |restored| restored.manifest.step) != self.step {
@@ -238,7 +238,7 @@ impl Driver {
                 );
                 return Ok(());
             }
-            self.plan.workers = workers;
+            self.plan.settings.workers = workers;
             let mut pipeline = open_pipeline(&*self.log, &self.plan, restored.as_ref())?;
             pipeline.look_up_like(&mut self.pipeline);
             self.pipeline = pipeline;
@@ -264,7 +264,7 @@ impl Driver {
         let idle = Quiet::deadline(&mut self.pipeline, now);
         let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.checkpointer.is_writing();
         let checkpoint = unsaved.then(|| {
-            (self.last_checkpoint + self.plan.checkpoint_interval)
+            (self.last_checkpoint + self.plan.settings.checkpoint_interval)
                 .saturating_sub(now)
                 .max(Duration::from_millis(10))
         });

@@ -218,6 +218,6 @@ pub(super) fn hold_back(shared: Arc<Shared>) -> Patience {
 
 fn new_status(plan: &JobPlan) -> JobStatus {
     let state = if plan.paused { JobState::Paused } else { JobState::Running };
-    let workers = plan.workers.min(SLOTS as usize);
+    let workers = plan.settings.workers.min(SLOTS as usize);
     JobStatus { state, workers, ..JobStatus::new(plan.name.clone(), plan.results.target().to_owned()) }
 }

@@ -40,7 +40,7 @@ mod unsaid;
 pub(crate) use blobs::{Blobs, DiskBlobs, ObjectBlobs};
 pub(crate) use checkpoint::{Manifest, Place, Restored, Writer, newest_step, remove_all_but, restore};
 pub(crate) use clock::{NEW_CLOCK, ShardClock, nanos};
-pub(crate) use driver::{JobPlan, producer_of};
+pub(crate) use driver::{JobPlan, JobSettings, producer_of};
 pub(crate) use eras::{Era, Eras, place_of};
 pub(crate) use handle::JobHandle;
 pub(crate) use journal::{

@@ -36,7 +36,7 @@ impl Driver {
             Ok(self.log.bounds(stream)?.iter().map(|bounds| bounds.first).collect())
         };
         let first = self.pipeline.streams().into_iter().map(first).collect::<Result<Vec<_>>>()?;
-        let oldest_line = self.plan.keep_journal.map(|keep| self.world.clock.now().minus(keep));
+        let oldest_line = self.plan.settings.keep_journal.map(|keep| self.world.clock.now().minus(keep));
         let members = self.members();
         let needed = members.as_ref().map(|members| members.needed_from(&*self.log)).transpose()?.flatten();
         let checkpoint = needed.map_or(oldest, |needed| needed.min(oldest));

@@ -125,7 +125,7 @@ impl QueryTail {
         // Before anything is read, so that no commit is missed.
         let commits = Commits::of(&*log, &pipeline.streams());
         pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
-        let ends = inner.state.lock().ends.iter().map(|(name, ends)| (name.clone(), ends.clone())).collect();
+        let ends = inner.state.lock().all_ends();
         let mut tail = Self {
             start: positions(&pipeline),
             pipeline,

@@ -12,7 +12,7 @@ impl Driver {
     pub(super) fn is_checkpoint_due(&self) -> bool {
         let unsaved = self.checkpointer.newest().unwrap_or(0) < self.step || self.unsaid.is_some();
         let since = || self.world.clock.monotonic().saturating_sub(self.last_checkpoint);
-        unsaved && !self.checkpointer.is_writing() && since() >= self.plan.checkpoint_interval
+        unsaved && !self.checkpointer.is_writing() && since() >= self.plan.settings.checkpoint_interval
     }
 
     pub(super) fn start_checkpoint(&mut self) -> Result<()> {

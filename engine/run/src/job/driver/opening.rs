@@ -47,7 +47,7 @@ impl Driver {
         let now = world.clock.monotonic();
         pipeline.count_quiet_from(now);
         let mut driver = Self {
-            pace: Pace::new(plan.limits),
+            pace: Pace::new(plan.settings.limits),
             producer,
             redo: Some(redo),
             redo_until,
@@ -104,11 +104,11 @@ pub(in crate::job) fn open_pipeline(
         }
         None => plan.start.clone(),
     };
-    let workers = plan.workers.min(SLOTS as usize);
-    let lease = plan.memory.as_ref().map(StateMemory::lease);
+    let workers = plan.settings.workers.min(SLOTS as usize);
+    let lease = plan.settings.memory.as_ref().map(StateMemory::lease);
     let mut pipeline = Pipeline::open(log, Arc::clone(&plan.dataflow), workers, &start, lease)?;
     pipeline.set_idle_timeouts(Arc::clone(&plan.idle_timeout));
-    pipeline.executor().thread_from(plan.threaded_rows_min);
+    pipeline.executor().thread_from(plan.settings.threaded_rows_min);
     if let Some(restored) = restored {
         let executor = pipeline.executor();
         executor.expect(restored.bytes());

@@ -16,6 +16,22 @@ use crate::job::spill::StateMemory;
 use crate::late::LateRows;
 use crate::options::LookupTable;
 
+/// How a job runs, which is the same for all jobs of an engine.
+pub(crate) struct JobSettings {
+    /// What its state may take of memory; `None`: all it wants.
+    pub memory: Option<Arc<StateMemory>>,
+    /// How many workers compute a step, to begin with.
+    pub workers: usize,
+    /// From how many rows on they have threads of their own.
+    pub threaded_rows_min: usize,
+    /// How much a step takes.
+    pub limits: Limits,
+    /// How often a checkpoint is taken.
+    pub checkpoint_interval: Duration,
+    /// How long lines of its journal are kept whose rows are there; `None`: as long as these are.
+    pub keep_journal: Option<Duration>,
+}
+
 /// Everything that a job is started with.
 pub(crate) struct JobPlan {
     /// Its name.
@@ -32,24 +48,14 @@ pub(crate) struct JobPlan {
     pub late: LateRows,
     /// Where rows go for which an expression fails.
     pub dead: DeadRows,
-    /// What its state may take of memory; `None`: all it wants.
-    pub memory: Option<Arc<StateMemory>>,
     /// Where its checkpoints lie.
     pub blobs: Arc<dyn Blobs>,
     /// Where it starts when there is no checkpoint.
     pub start: Start,
     /// What its watermark is there.
     pub reached: EventTime,
-    /// How many workers compute a step.
-    pub workers: usize,
-    /// From how many rows on they have threads of their own.
-    pub threaded_rows_min: usize,
-    /// How much a step takes.
-    pub limits: Limits,
-    /// How often a checkpoint is taken.
-    pub checkpoint_interval: Duration,
-    /// How long lines of its journal are kept whose rows are there; `None`: as long as these are.
-    pub keep_journal: Option<Duration>,
+    /// How it runs.
+    pub settings: JobSettings,
     /// After how long without rows a shard of a stream is idle.
     pub idle_timeout: IdleTimeouts,
     /// Streams that have ended, and where their shards end.
