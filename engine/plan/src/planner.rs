@@ -277,27 +277,7 @@ impl Planner {
             Statement::Insert(insert) => insert.columns.iter().map(|column| column.value.clone()).collect(),
             _ => Vec::new(),
         };
-        let (query, target) = match &parsed.statement {
-            Statement::Query(query) => (query, Target::Anywhere),
-            Statement::CreateView(view) => (&view.definition.query, Target::Anywhere),
-            Statement::CreateMaterializedView(view) => {
-                (&view.definition.query, Target::View(&view.definition.columns))
-            }
-            Statement::CreateJob(job) => {
-                let target = catalog
-                    .stream(&job.target.value)
-                    .map_or(Target::Anywhere, |stream| Target::Stream(stream, &job.definition.columns));
-                (&job.definition.query, target)
-            }
-            Statement::Insert(insert) => {
-                let target = catalog.stream(&insert.target.value);
-                (&insert.query, target.map_or(Target::Anywhere, |stream| Target::Stream(stream, &columns)))
-            }
-            _ => {
-                return Err(SqlError::new(Mistake::Syntax, "only queries and what runs them have a plan")
-                    .at(parsed.position, &parsed.script));
-            }
-        };
+        let (query, target) = query_of(parsed, catalog, &columns)?;
         if matches!(explain.mode, ExplainMode::Batch | ExplainMode::Analyze) {
             let plan = self.batch(catalog, tables, query)?;
             let analyze = explain.mode == ExplainMode::Analyze;
@@ -365,6 +345,30 @@ impl Planner {
             Ok(plan)
         });
         checked.map_err(|error| translate(error, query))
+    }
+}
+
+/// The query that a statement runs, and what its rows go into: of INSERT, these columns.
+fn query_of<'a>(
+    parsed: &'a Parsed,
+    catalog: &'a Catalog,
+    columns: &'a [String],
+) -> Result<(&'a Query, Target<'a>)> {
+    let into = |target: &str, columns: &'a [String]| {
+        catalog.stream(target).map_or(Target::Anywhere, |stream| Target::Stream(stream, columns))
+    };
+    match &parsed.statement {
+        Statement::Query(query) => Ok((query, Target::Anywhere)),
+        Statement::CreateView(view) => Ok((&view.definition.query, Target::Anywhere)),
+        Statement::CreateMaterializedView(view) => {
+            Ok((&view.definition.query, Target::View(&view.definition.columns)))
+        }
+        Statement::CreateJob(job) => {
+            Ok((&job.definition.query, into(&job.target.value, &job.definition.columns)))
+        }
+        Statement::Insert(insert) => Ok((&insert.query, into(&insert.target.value, columns))),
+        _ => Err(SqlError::new(Mistake::Syntax, "only queries and what runs them have a plan")
+            .at(parsed.position, &parsed.script)),
     }
 }
 

@@ -48,27 +48,16 @@ impl Lower<'_> {
         let names = pair_names(&left, &right)?;
         let residual = residual.map(|expr| self.physical(&expr, &names)).transpose()?;
         let bounds = times.map(|(left, right)| [left, right]);
+        let kept = if swapped { [hints[1], hints[0]] } else { hints };
         // A table that the query brings along stays.
-        let ends = bounds.is_some() || left.flow.is_complete || right.flow.is_complete;
-        let ttl = if ends {
-            check_unused(hints)?;
-            [None; 2]
-        } else {
-            let [first, second] = hints;
-            let [first, second] = if swapped { [second, first] } else { [first, second] };
-            [self.ttl(first)?, self.ttl(second)?]
-        };
-        let input = |side: &Side<'_>, time: Option<JoinTime>| JoinInput {
-            schema: Arc::clone(&side.flow.schema),
-            keys: side.keys.clone(),
-            changes: side.flow.changes.clone(),
-            time,
-            is_complete: side.flow.is_complete,
+        let ttl = match bounds.is_some() || left.flow.is_complete || right.flow.is_complete {
+            true => check_unused(hints).map(|()| [None; 2])?,
+            false => [self.ttl(kept[0])?, self.ttl(kept[1])?],
         };
         let what = Join {
             kind,
-            left: input(&left, bounds.map(|bounds| bounds[0])),
-            right: input(&right, bounds.map(|bounds| bounds[1])),
+            left: input_of(&left, bounds.map(|bounds| bounds[0])),
+            right: input_of(&right, bounds.map(|bounds| bounds[1])),
             residual,
             null_equals_null: join.null_equality == NullEquality::NullEqualsNull,
             ttl,
@@ -169,6 +158,17 @@ impl Lower<'_> {
             JoinTime { column: found.left, keep: keep_left, late_after: x },
             JoinTime { column: found.right, keep: keep_right, late_after: y },
         )))
+    }
+}
+
+/// A side as the operator is told of it.
+fn input_of(side: &Side<'_>, time: Option<JoinTime>) -> JoinInput {
+    JoinInput {
+        schema: Arc::clone(&side.flow.schema),
+        keys: side.keys.clone(),
+        changes: side.flow.changes.clone(),
+        time,
+        is_complete: side.flow.is_complete,
     }
 }
 

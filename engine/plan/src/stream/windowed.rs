@@ -5,6 +5,7 @@
 
 mod over_window;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -84,22 +85,13 @@ impl Lower<'_> {
             output: output.clone(),
             per_key,
         };
-        let (closes, delay) = (parts.per_key.is_none() && !early, flow.time.delay);
-        let (input, schema, changes) = self.aggregate_stages(flow, window.windowing, parts, early)?;
-        let mut wanted = vec![(WindowColumn::Time, AFTER_TIME), (WindowColumn::End, AFTER_END)];
-        if let Bounds::Fixed(kind) = window.windowing.bounds() {
-            wanted.push((WindowColumn::Start, after_start(kind)));
-        }
-        let place = |bound: WindowColumn| output.iter().position(|column| column.from == bound);
-        let ends =
-            wanted.iter().filter(|_| closes).filter_map(|(bound, after)| Some((place(*bound)?, *after)));
-        let ends: Vec<_> = ends.collect();
-        let is_time = |column: &usize| output[*column].from != WindowColumn::Start;
-        let columns = ends.iter().map(|(column, _)| *column).filter(is_time).collect();
-        let time = match early {
-            true => Time::default(),
-            false => Time { columns, ends, delay, per_key: None },
+        let delay = flow.time.delay;
+        let time = match (early, &parts.per_key) {
+            (true, _) => Time::default(),
+            (false, Some(_)) => Time { delay, ..Time::default() },
+            (false, None) => time_behind(window.windowing.bounds(), &output, delay),
         };
+        let (input, schema, changes) = self.aggregate_stages(flow, window.windowing, parts, early)?;
         let mut flow = Flow::new(vec![input], schema, changes, time);
         self.finish_windowed(&mut flow, &over, &output, aggregate)?;
         Ok(Some(flow))
@@ -234,28 +226,35 @@ impl Lower<'_> {
     }
 }
 
+/// What is known of time behind windows that close with the watermark of their input.
+fn time_behind(bounds: Bounds, output: &[OutputColumn], delay: i64) -> Time {
+    let mut ends = Vec::new();
+    let mut note = |bound: WindowColumn, after: i64| {
+        let column = output.iter().position(|column| column.from == bound);
+        ends.extend(column.map(|column| (column, after)));
+    };
+    note(WindowColumn::Time, AFTER_TIME);
+    note(WindowColumn::End, AFTER_END);
+    if let Bounds::Fixed(kind) = bounds {
+        note(WindowColumn::Start, after_start(kind));
+    }
+    let is_time = |column: &usize| output[*column].from != WindowColumn::Start;
+    let columns = ends.iter().map(|(column, _)| *column).filter(is_time).collect();
+    Time { columns, ends, delay, per_key: None }
+}
+
 /// The flow's columns, of which only the window's bounds can be named.
 fn names_of_bounds(flow: &Flow, output: &[OutputColumn]) -> Result<DFSchema> {
+    let mut named = HashSet::new();
     let fields = output.iter().zip(flow.schema.fields()).enumerate().map(|(nth, (column, field))| {
-        let name = if COLUMNS.contains(&column.from) {
-            bound_name(column.from).to_owned()
-        } else {
-            format!("${nth}")
+        // A bound that is grouped by twice is there twice; the first will do.
+        let name = match COLUMNS.contains(&column.from) && named.insert(bound_name(column.from)) {
+            true => bound_name(column.from).to_owned(),
+            false => format!("${nth}"),
         };
         (None, Arc::new(field.as_ref().clone().with_name(name)))
     });
-    // A bound that is grouped by twice is there twice; the first will do.
-    let mut seen = std::collections::HashSet::new();
-    let fields = fields
-        .enumerate()
-        .map(|(nth, (qualifier, field)): (usize, (_, arrow::datatypes::FieldRef))| {
-            let fresh = seen.insert(field.name().clone());
-            let field =
-                if fresh { field } else { Arc::new(field.as_ref().clone().with_name(format!("${nth}"))) };
-            (qualifier, field)
-        })
-        .collect();
-    DFSchema::new_with_metadata(fields, Default::default())
+    DFSchema::new_with_metadata(fields.collect(), Default::default())
 }
 
 /// Sessions are kept by the keys that rows are grouped by: they must be those of the partition.
