@@ -1,12 +1,14 @@
 //! Connectors: the edges where rows come in and go out.
 //!
 //! Three kinds, one small trait each: a [`Source`] is pulled into a stream, a [`Sink`] is a cursor that delivers a stream
-//! outside, a [`Gateway`] serves a protocol. Beside them an [`Actuator`] carries out what a scaling group decides. The promise that all
-//! of them keep is in `README.md` beside this crate; one conformance suite drives them all.
+//! outside, a [`Gateway`] serves a protocol. Beside them a [`Lookup`] answers what jobs ask of a table outside, a [`Publisher`] tells of
+//! firings, and an [`Actuator`] carries out what a scaling group decides. The promise that connectors keep is in `README.md` beside this
+//! crate; one conformance suite drives them all.
 //!
 //! Invariants:
-//! - No connector knows about operators or SQL; nothing outside this crate knows a connector by name.
-//! - Adding one touches one folder and one line of [`registry::CONNECTORS`].
+//! - No connector knows about operators or SQL. The planner knows some by name, where what a statement means depends on them; nothing else
+//!   does, but the binary, which adds those that live in crates of their own.
+//! - Adding one touches one folder and one line of [`registry::CONNECTORS`], or is a crate and a call of [`registry::add`].
 //! - An outage outside is retried with backoff and shown in [`Status`]; it never stops the process.
 
 mod actuate;

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! - This crate depends on nothing of ours.
-//! - Clock, disk, randomness and threads are reached through [`World`] and nowhere else, so that a simulation
-//!   can put its own in their place and the same seed gives the same bytes.
+//! - Log and jobs reach clock, disk, randomness and background threads through [`World`] and nowhere else, so that a
+//!   simulation can put its own in their place and the same seed gives the same bytes.
 
 mod causes;
 pub mod code;

@@ -306,8 +306,8 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
 
 /// One instance of an operator.
 ///
-/// Operators that keep the input's order and have no state implement [`Operator::on_batch`] alone; the others have four
-/// methods, and a fifth that only measures.
+/// Operators that keep the input's order and have no state implement [`Operator::on_batch`] alone. The others have four methods that do
+/// something; the rest only tell: whether time matters to the state, from when on, and how much of it there is.
 pub trait Operator: Send {
     /// Takes rows. `input` is 0 but for operators with several inputs.
     fn on_batch(&mut self, input: usize, rows: Rows, out: &mut Output) -> Result<()>;
