@@ -5,11 +5,12 @@
 //!  stream  ── Delivery ──> Sink::deliver … Sink::flush ──> outside, then system.cursors
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use headwater_core::{EventTime, Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Format, FormatOptions, Payload};
@@ -72,6 +73,23 @@ impl Context {
             allowed: Allowed::default(),
         }
     }
+
+    /// The same without some columns, which the outside does not get to know.
+    #[must_use]
+    pub fn without(mut self, columns: &BTreeSet<String>) -> Self {
+        let kept = kept_columns(&self.schema, columns);
+        let fields: Vec<_> = kept.into_iter().map(|nth| Arc::clone(&self.schema.fields()[nth])).collect();
+        self.schema = Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()));
+        self.event_time = self.event_time.filter(|column| !columns.contains(column));
+        self.metadata.retain(|column, _| !columns.contains(column));
+        self
+    }
+}
+
+/// The places of the columns that are not left out.
+pub(crate) fn kept_columns(schema: &Schema, left_out: &BTreeSet<String>) -> Vec<usize> {
+    let fields = schema.fields().iter().enumerate();
+    fields.filter(|(_, field)| !left_out.contains(field.name())).map(|(nth, _)| nth).collect()
 }
 
 /// What a source gave.

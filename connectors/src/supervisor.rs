@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use arrow::datatypes::SchemaRef;
-use headwater_core::{EventTime, StreamId, StreamName, World};
-use headwater_ingest::{CURSORS, FormatOptions, Ingest, IngestError, Marks, Options};
+use headwater_core::{StreamName, World};
+use headwater_ingest::{CURSORS, Ingest, Marks, Options};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::actuate::{self, ActuatorContext, ActuatorDef, ActuatorTask, SetWorkers};
-use crate::connector::Context;
+use crate::connector::{Context, kept_columns};
 use crate::deliver::{self, Allowed, DeliveryDef, DeliveryTask, Settings, Target};
 use crate::error::Result;
 use crate::parking::Parking;
@@ -38,8 +38,27 @@ pub struct ConnectorDef {
 }
 
 impl ConnectorDef {
-    fn options(&self) -> Options {
+    /// The options, for the connector and its format to take.
+    pub fn options(&self) -> Options {
         Options::new(format!("connector {}", self.connector), self.options.iter())
+    }
+
+    /// What its connector is made for on a stream of these columns.
+    pub fn context(
+        &self,
+        world: &World,
+        allowed: &Allowed,
+        schema: &SchemaRef,
+        event_time: Option<&str>,
+    ) -> Context {
+        Context {
+            name: self.name.clone(),
+            key: self.key.clone(),
+            event_time: event_time.map(str::to_owned),
+            metadata: self.metadata.clone(),
+            allowed: allowed.clone(),
+            ..Context::of(world.clone(), self.stream.clone(), Arc::clone(schema))
+        }
     }
 
     fn status(&self, role: &'static str) -> Status {
@@ -117,13 +136,13 @@ impl ConnectorSupervisor {
         schema: &SchemaRef,
         event_time: Option<&str>,
     ) -> Result<bool> {
-        let context = self.context(def, StreamId(0), Arc::clone(schema), event_time.map(str::to_owned));
+        let context = self.context(def, schema, event_time);
         Ok(make_source(&def.connector, context, def.options())?.is_bounded())
     }
 
     /// Checks a sink's name and options for a stream of these columns, without touching anything outside.
     pub fn validate_sink(&self, def: &ConnectorDef, schema: &SchemaRef) -> Result<()> {
-        let context = self.context(def, StreamId(0), Arc::clone(schema), None);
+        let context = self.context(def, schema, None);
         make_sink(&def.connector, context, def.options()).map(|_| ())
     }
 
@@ -134,8 +153,8 @@ impl ConnectorSupervisor {
         on_end: impl FnOnce(&StreamName) + Send + 'static,
     ) -> Result<Handle> {
         let info = self.ingest.log().stream_named(def.stream.as_str())?;
-        let context =
-            self.context(&def, info.id, Arc::clone(&info.spec.schema), info.spec.event_time.clone());
+        let context = self.context(&def, &info.spec.schema, info.spec.event_time.as_deref());
+        let context = Context { stream_id: info.id, ..context };
         make_source(&def.connector, context.clone(), def.options())?;
         let (handle, given) = self.begin(def.status("source"));
         let name = def.name.clone();
@@ -153,14 +172,9 @@ impl ConnectorSupervisor {
     /// The same, but for some columns, which the outside does not get to know.
     pub fn start_sink_without(&self, def: ConnectorDef, left_out: &BTreeSet<String>) -> Result<Handle> {
         let info = self.ingest.log().stream_named(def.stream.as_str())?;
-        let fields = info.spec.schema.fields().iter().enumerate();
-        let kept: Vec<usize> =
-            fields.filter(|(_, field)| !left_out.contains(field.name())).map(|(nth, _)| nth).collect();
-        let schema = Arc::new(info.spec.schema.project(&kept).map_err(IngestError::from)?);
-        let event_time = info.spec.event_time.clone().filter(|column| !left_out.contains(column));
-        let mut context = self.context(&def, info.id, schema, event_time);
-        context.metadata.retain(|column, _| !left_out.contains(column));
-        let kept = (!left_out.is_empty()).then_some(kept);
+        let kept = (!left_out.is_empty()).then(|| kept_columns(&info.spec.schema, left_out));
+        let context = self.context(&def, &info.spec.schema, info.spec.event_time.as_deref());
+        let mut context = Context { stream_id: info.id, ..context.without(left_out) };
         make_sink(&def.connector, context.clone(), def.options())?;
         let (handle, given) = self.begin(def.status("sink"));
         context.created = info.created;
@@ -264,28 +278,8 @@ impl ConnectorSupervisor {
         boards.iter().filter_map(Weak::upgrade).map(|board| board.status()).collect()
     }
 
-    fn context(
-        &self,
-        def: &ConnectorDef,
-        stream_id: StreamId,
-        schema: SchemaRef,
-        event_time: Option<String>,
-    ) -> Context {
-        Context {
-            world: self.ingest.world().clone(),
-            name: def.name.clone(),
-            stream: def.stream.clone(),
-            stream_id,
-            created: EventTime(0),
-            schema,
-            key: def.key.clone(),
-            event_time,
-            metadata: def.metadata.clone(),
-            format: None,
-            format_options: FormatOptions::default(),
-            parking: Parking::default(),
-            allowed: self.allowed.clone(),
-        }
+    fn context(&self, def: &ConnectorDef, schema: &SchemaRef, event_time: Option<&str>) -> Context {
+        def.context(self.ingest.world(), &self.allowed, schema, event_time)
     }
 
     /// The handle of a task that is to begin, and what the task is given.

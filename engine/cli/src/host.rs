@@ -4,17 +4,16 @@ mod asked;
 mod defs;
 mod running;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use headwater_connectors::registry::{connector, make_lookup, make_sink, make_source};
 use headwater_connectors::{
-    ATTEMPTS, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DELIVERIES, Parking,
-    Wanted, attempts_schema, deliveries_schema,
+    ATTEMPTS, Allowed, ConnectorDef, ConnectorError, ConnectorSupervisor, Context, DELIVERIES, Wanted,
+    attempts_schema, deliveries_schema,
 };
-use headwater_core::{EventTime, StreamId, World};
-use headwater_ingest::{FormatOptions, Ingest, Options};
+use headwater_core::World;
+use headwater_ingest::Ingest;
 use headwater_plan::{MapReduceDef, SCALING_ACTIVITIES, StreamDef};
 use headwater_run::{
     ConnectorHost, ConnectorTable, GroupActuator, LookupTable, Result, Role, RunError, RunningConnector,
@@ -51,34 +50,21 @@ impl Connectors {
     }
 
     fn context_of(&self, table: &StreamDef, def: &ConnectorDef) -> Context {
-        Context {
-            world: self.world.clone(),
-            name: def.name.clone(),
-            stream: def.stream.clone(),
-            stream_id: StreamId(0),
-            created: EventTime(0),
-            key: def.key.clone(),
-            schema: Arc::clone(&table.schema),
-            event_time: table.stored_event_time().map(str::to_owned),
-            metadata: table.metadata.clone(),
-            format: None,
-            format_options: FormatOptions::default(),
-            parking: Parking::default(),
-            allowed: self.allowed.clone(),
-        }
+        def.context(&self.world, &self.allowed, &table.schema, table.stored_event_time())
     }
 
     /// Checks a connector's name and options by making it; whether its input ends by itself.
     fn check(&self, table: &ConnectorTable) -> std::result::Result<bool, String> {
         let def = def_of(&table.def)?;
-        let mut context = self.context_of(&table.def, &def);
-        if table.role == Role::Sink && !table.def.read_only.is_empty() {
-            leave_out(&mut context, &table.def.read_only);
-        }
-        let options = Options::new(format!("connector {}", def.connector), def.options);
+        let context = self.context_of(&table.def, &def);
         let bounded = match table.role {
-            Role::Source => make_source(&def.connector, context, options).map(|source| source.is_bounded()),
-            Role::Sink => make_sink(&def.connector, context, options).map(|_| false),
+            Role::Source => {
+                make_source(&def.connector, context, def.options()).map(|source| source.is_bounded())
+            }
+            // What is only read is no column of what is written, as in Flink.
+            Role::Sink => {
+                make_sink(&def.connector, context.without(&table.def.read_only), def.options()).map(|_| false)
+            }
         };
         bounded.map_err(|error| error.to_string())
     }
@@ -143,8 +129,7 @@ impl ConnectorHost for Connectors {
     ) -> std::result::Result<Box<dyn LookupTable>, String> {
         let def = def_of(table)?;
         let context = self.context_of(table, &def);
-        let options = Options::new(format!("connector {}", def.connector), def.options);
-        let lookup = make_lookup(&def.connector, context, Wanted { columns, key }, options);
+        let lookup = make_lookup(&def.connector, context, Wanted { columns, key }, def.options());
         let lookup = lookup.map_err(|error| error.to_string())?;
         Ok(Box::new(Asked { lookup, runtime: tokio::runtime::Handle::current() }))
     }
@@ -212,14 +197,6 @@ impl ConnectorHost for Connectors {
         let (log, stream) = (Arc::clone(ingest.log()), ingest.log().stream_named(SCALING_ACTIVITIES)?.id);
         Ok(Box::new(Running { handle, role: Role::Sink, bounded: false, log, stream, follows: false }))
     }
-}
-
-/// What is only read is no column of what is written, as in Flink.
-fn leave_out(context: &mut Context, columns: &BTreeSet<String>) {
-    let fields = context.schema.fields().iter().filter(|field| !columns.contains(field.name()));
-    context.schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
-    context.metadata.retain(|column, _| !columns.contains(column));
-    context.event_time = context.event_time.take().filter(|column| !columns.contains(column));
 }
 
 #[cfg(test)]
