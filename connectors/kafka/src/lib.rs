@@ -23,11 +23,11 @@ mod encode;
 mod log;
 mod offsets;
 mod pieces;
+mod poller;
 mod producer;
 mod readback;
 mod sink;
 mod source;
-mod work;
 
 pub use config::{CONNECTOR, UPSERT};
 pub use log::KafkaTopics;

@@ -14,7 +14,7 @@ use crate::about::AboutColumns;
 use crate::cluster::Cluster;
 use crate::consumer::Lag;
 use crate::offsets::{Partition, Place};
-use crate::work::Work;
+use crate::poller::Poller;
 
 /// How long leaving a group may take: without a broker it takes most of a minute.
 const LEAVE: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ pub(crate) struct KafkaSource {
     context: Context,
     settings: SourceSettings,
     decoder: Option<MessageDecoder>,
-    work: Option<Arc<Mutex<Work>>>,
+    poller: Option<Arc<Mutex<Poller>>>,
     /// Tells a poll under way that nobody waits for it.
     stop: Arc<AtomicBool>,
     lag: Arc<Mutex<Lag>>,
@@ -67,15 +67,16 @@ pub(crate) struct KafkaSource {
 impl KafkaSource {
     pub fn new(context: Context, settings: SourceSettings, decoder: MessageDecoder) -> Self {
         let (stop, lag) = (Arc::default(), Arc::default());
-        Self { context, settings, decoder: Some(decoder), work: None, stop, lag }
+        Self { context, settings, decoder: Some(decoder), poller: None, stop, lag }
     }
 
-    async fn work<T: Send + 'static>(
+    /// Does what waits with the poller.
+    async fn with_poller<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Work) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Poller) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let shared = self
-            .work
+            .poller
             .clone()
             .ok_or_else(|| self.settings.cluster.outage("read", "the source is not open"))?;
         blocking(move || work(&mut shared.lock())).await
@@ -108,22 +109,22 @@ impl Source for KafkaSource {
         let decoder = self.decoder.take().ok_or_else(reopened)?;
         let (settings, context) = (self.settings.clone(), self.context.clone());
         let (stop, lag) = (Arc::clone(&self.stop), Arc::clone(&self.lag));
-        let work = blocking(move || Work::open(settings, context, decoder, stored, stop, lag)).await?;
-        self.work = Some(Arc::new(Mutex::new(work)));
+        let poller = blocking(move || Poller::open(settings, context, decoder, stored, stop, lag)).await?;
+        self.poller = Some(Arc::new(Mutex::new(poller)));
         Ok(())
     }
 
     async fn pull(&mut self) -> Result<Pulled> {
-        self.work(Work::pull).await
+        self.with_poller(Poller::pull).await
     }
 
     async fn committed(&mut self, marks: &[Mark]) -> Result<()> {
         let read = |mark: &Mark| Some((mark.partition.parse().ok()?, mark.position.parse().ok()?));
         let of_partitions = marks.iter().filter(|mark| !mark.partition.starts_with(END));
         let offsets: Vec<(Partition, i64)> = of_partitions.filter_map(read).collect();
-        self.work(move |work| {
-            let told = work.reader.durable(&offsets);
-            told.map_err(|error| work.failed("commit offsets", &error))
+        self.with_poller(move |poller| {
+            let told = poller.reader.durable(&offsets);
+            told.map_err(|error| poller.failed("commit offsets", &error))
         })
         .await
     }
@@ -142,15 +143,15 @@ impl Source for KafkaSource {
 
     async fn close(&mut self) -> Result<()> {
         self.stop.store(true, Ordering::SeqCst);
-        let closed = self.work(|work| {
-            let closed = work.reader.close();
+        let closed = self.with_poller(|poller| {
+            let closed = poller.reader.close();
             closed.or_else(|error| {
                 // What the group does not know, the log does.
                 tracing::debug!(%error, "offsets were not committed while closing");
                 Ok(())
             })
         });
-        if self.work.is_none() {
+        if self.poller.is_none() {
             return Ok(());
         }
         tokio::time::timeout(LEAVE, closed).await.unwrap_or_else(|_| {

@@ -1,4 +1,4 @@
-//! What a source does where waiting is allowed: begin partitions, poll, decode, and let partitions change hands.
+//! Polls for a source, where waiting is allowed: begins partitions, decodes, and lets partitions change hands.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -31,8 +31,8 @@ const DRAINED: usize = 100;
 const MESSAGES_MAX: usize = 16_384;
 const BYTES_MAX: usize = 4 << 20;
 
-/// What is touched where waiting is allowed.
-pub(crate) struct Work {
+/// The part of a source that waits.
+pub(crate) struct Poller {
     settings: SourceSettings,
     context: Context,
     decoder: MessageDecoder,
@@ -51,7 +51,7 @@ pub(crate) struct Work {
     runtime: tokio::runtime::Handle,
 }
 
-impl Work {
+impl Poller {
     pub fn open(
         settings: SourceSettings,
         context: Context,
@@ -74,7 +74,7 @@ impl Work {
         let reader = Reader::new(&config, lag)
             .map_err(|error| settings.cluster.failed("connect", &error, &Default::default()))?;
         let looked_at = context.world.clock.now();
-        let mut work = Self {
+        let mut poller = Self {
             settings,
             context,
             decoder,
@@ -88,14 +88,14 @@ impl Work {
             stop,
             runtime: tokio::runtime::Handle::current(),
         };
-        if work.settings.in_group {
-            work.join()?;
+        if poller.settings.in_group {
+            poller.join()?;
         } else {
-            let partitions = work.partitions()?;
-            work.bound(&partitions, stored.ends)?;
-            work.begin(&partitions)?;
+            let partitions = poller.partitions()?;
+            poller.bound(&partitions, stored.ends)?;
+            poller.begin(&partitions)?;
         }
-        Ok(work)
+        Ok(poller)
     }
 
     pub fn failed(&self, what: &str, error: &KafkaError) -> ConnectorError {
