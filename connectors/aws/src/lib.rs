@@ -20,8 +20,6 @@ pub mod dynamodb;
 pub mod kinesis;
 mod lanes;
 mod message;
-#[cfg(test)]
-mod message_tests;
 pub mod scaling;
 pub mod sqs;
 
