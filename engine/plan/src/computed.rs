@@ -18,9 +18,9 @@ use datafusion::sql::sqlparser::ast;
 use crate::METADATA_COLUMNS;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, SqlError, refused};
-use crate::names::World;
 use crate::parse::sql_type;
 use crate::physical::physical_expr;
+use crate::planning::Planning;
 use crate::script::{Position, Script};
 use crate::stream::check_expression;
 use crate::translate::translate_expression;
@@ -77,7 +77,7 @@ pub(crate) fn columns_of(expr: &Expr, stream: &Schema) -> Result<Vec<usize>> {
     Ok(columns)
 }
 
-impl World<'_> {
+impl Planning<'_> {
     /// A stream's columns as queries see them, without those of metadata.
     pub(crate) fn declared(&self, stream: &StreamDef) -> std::result::Result<Declared, SqlError> {
         let mut declared = Declared::stored(&stream.schema);

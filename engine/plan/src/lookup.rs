@@ -17,8 +17,8 @@ use crate::catalog::Catalog;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError};
 use crate::moments::{Moments, factors_of, is_now};
-use crate::names::Mode;
 use crate::parse::{name_of, position};
+use crate::planning::Mode;
 use crate::script::Script;
 use crate::statement::Query;
 

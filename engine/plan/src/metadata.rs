@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
     TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
@@ -15,6 +17,23 @@ use crate::METADATA_COLUMNS;
 use crate::error::{Mistake, Result, SqlError};
 use crate::parse::{name_of, normal, position};
 use crate::script::Script;
+
+/// The columns of a stream as a query sees them: its own, then the metadata columns.
+pub(crate) fn with_metadata(schema: &Schema) -> SchemaRef {
+    let arrival = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+    let kinds = [DataType::Int32, DataType::Int64, arrival];
+    let metadata =
+        METADATA_COLUMNS.iter().zip(kinds).map(|(name, kind)| Arc::new(Field::new(*name, kind, false)));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain(metadata).collect::<Vec<_>>()))
+}
+
+/// How many columns a table has of its own, if the metadata columns follow them.
+pub(crate) fn own_columns(schema: &Schema) -> Option<usize> {
+    let own = schema.fields().len().checked_sub(METADATA_COLUMNS.len())?;
+    let follow =
+        schema.fields()[own..].iter().zip(METADATA_COLUMNS).all(|(field, name)| field.name() == name);
+    follow.then_some(own)
+}
 
 /// The metadata columns that a query names anywhere.
 pub(crate) fn mentioned_metadata(query: &Query) -> BTreeSet<&'static str> {

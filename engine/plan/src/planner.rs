@@ -15,7 +15,7 @@ use crate::dataflow::Dataflow;
 use crate::decision::AlarmDef;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError};
-use crate::names::{Mode, World, rename};
+use crate::planning::{Mode, Planning, rename};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::session::new_session;
 use crate::statement::{CreateFunction, Explain, ExplainMode, Insert, Parsed, Query, Statement, Together};
@@ -89,10 +89,15 @@ impl Planner {
         SessionContext::new_with_state(self.state.clone())
     }
 
+    /// What queries that go on for ever are planned with.
+    fn streaming<'a>(&'a self, catalog: &'a Catalog, tables: &'a Arc<dyn Tables>) -> Planning<'a> {
+        Planning { state: &self.state, catalog, tables, mode: Mode::Stream }
+    }
+
     /// A query over the rows so far, not yet optimised, to be run by [`Planner::session`].
     pub fn batch(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, query: &Query) -> Result<LogicalPlan> {
-        let world = World { state: &self.state, catalog, tables, mode: Mode::Batch };
-        let plan = world.plan(query).map_err(|error| translate(error, query))?;
+        let planning = Planning { state: &self.state, catalog, tables, mode: Mode::Batch };
+        let plan = planning.plan(query).map_err(|error| translate(error, query))?;
         self.checked(plan, query)
     }
 
@@ -119,7 +124,7 @@ impl Planner {
         query: &Query,
         target: Target<'_>,
     ) -> Result<Dataflow> {
-        World { state: &self.state, catalog, tables, mode: Mode::Stream }.stream(query, target)
+        self.streaming(catalog, tables).stream(query, target)
     }
 
     /// A trigger, as a dataflow.
@@ -129,13 +134,12 @@ impl Planner {
         tables: &Arc<dyn Tables>,
         definition: &TriggerDef,
     ) -> Result<TriggerPlan> {
-        trigger::plan(World { state: &self.state, catalog, tables, mode: Mode::Stream }, definition)
+        trigger::plan(self.streaming(catalog, tables), definition)
     }
 
     /// An alarm, as a dataflow whose rows are those of its history.
     pub fn alarm(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, alarm: &AlarmDef) -> Result<Dataflow> {
-        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
-        let mut decide = stream::Decide::new(world, &self.state, catalog);
+        let mut decide = stream::Decide::new(self.streaming(catalog, tables));
         decide.alarm(alarm, alarm.report, false)?;
         Ok(decide.finish())
     }
@@ -148,8 +152,7 @@ impl Planner {
         group: &GroupDef,
         instant: bool,
     ) -> Result<Dataflow> {
-        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
-        let mut decide = stream::Decide::new(world, &self.state, catalog);
+        let mut decide = stream::Decide::new(self.streaming(catalog, tables));
         decide.group(group, instant)?;
         Ok(decide.finish())
     }
@@ -161,8 +164,7 @@ impl Planner {
         tables: &Arc<dyn Tables>,
         policy: &PolicyDef,
     ) -> Result<()> {
-        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
-        stream::Decide::new(world, &self.state, catalog).check_policy(policy)
+        stream::Decide::new(self.streaming(catalog, tables)).check_policy(policy)
     }
 
     /// The columns of a stream or table as queries see them, those that are computed among them, without those of metadata.
@@ -172,8 +174,7 @@ impl Planner {
         tables: &Arc<dyn Tables>,
         stream: &StreamDef,
     ) -> Result<SchemaRef> {
-        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
-        world.declared(stream).map(|declared| declared.schema)
+        self.streaming(catalog, tables).declared(stream).map(|declared| declared.schema)
     }
 
     /// What computes the event time of a stream's rows, over all of its columns, if it is computed.
@@ -183,17 +184,16 @@ impl Planner {
         tables: &Arc<dyn Tables>,
         stream: &StreamDef,
     ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        World { state: &self.state, catalog, tables, mode: Mode::Stream }.computed_time(stream)
+        self.streaming(catalog, tables).computed_time(stream)
     }
 
     /// Plans what a statement defines, so that its mistakes are told when it is made. Statements that plan nothing pass.
     pub fn check(&self, catalog: &Catalog, tables: &Arc<dyn Tables>, parsed: &Parsed) -> Result<()> {
         match &parsed.statement {
             Statement::CreateStream(create) | Statement::CreateTable(create) => {
-                let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
                 // The catalog's definition knows the functions that it calls.
                 let made = catalog.stream(&create.name.value).map_or(&create.definition, |made| &**made);
-                world.check_computed(made)
+                self.streaming(catalog, tables).check_computed(made)
             }
             Statement::CreateView(view) => {
                 let plan = self.batch(catalog, tables, &view.definition.query)?;
@@ -246,8 +246,8 @@ impl Planner {
         }
         // The catalog's definition knows what it calls.
         let definition = catalog.functions().get(&name.value).map_or(definition, |bound| &**bound);
-        let world = World { state: &self.state, catalog, tables, mode: Mode::Stream };
-        user_functions::check(world, definition).map_err(|error| error.at(name.position, &parsed.script))
+        let planning = self.streaming(catalog, tables);
+        user_functions::check(planning, definition).map_err(|error| error.at(name.position, &parsed.script))
     }
 
     /// Whether the library has a function of this name.

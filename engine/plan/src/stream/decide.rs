@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use headwater_decide::alarm::{AlarmRule, Statistic, Timing};
 use headwater_operators::Changes;
@@ -20,8 +19,8 @@ use crate::catalog::{Catalog, Entry};
 use crate::dataflow::{Dataflow, ResultSpec};
 use crate::decision::{AlarmDef, AlarmOn, Metric, MetricFrom, OfStream};
 use crate::error::{Mistake, SqlError};
-use crate::names::World;
 use crate::parse::parse_one;
+use crate::planning::Planning;
 use crate::statement::{Query, Statement};
 use crate::translate::{translate, translate_with};
 use crate::user_functions::Functions;
@@ -31,13 +30,13 @@ const SAMPLE_MAX_EXPONENT: f64 = 360.0;
 
 /// Puts a dataflow together.
 pub(crate) struct Decide<'a> {
-    pub(super) world: World<'a>,
+    pub(super) planning: Planning<'a>,
     pub(super) lower: Lower<'a>,
 }
 
 impl<'a> Decide<'a> {
-    pub(crate) fn new(world: World<'a>, state: &'a SessionState, catalog: &'a Catalog) -> Self {
-        Self { world, lower: Lower::new(state, catalog) }
+    pub(crate) fn new(planning: Planning<'a>) -> Self {
+        Self { planning, lower: Lower::new(planning.state, planning.catalog) }
     }
 
     /// Closes the dataflow: its last stage is the result, whose first column is its time.
@@ -66,8 +65,8 @@ impl<'a> Decide<'a> {
                 let names: Vec<String> = expression.names().into_iter().map(str::to_owned).collect();
                 let mut alarms = Vec::new();
                 for name in names {
-                    let Some(Entry::Alarm(inner)) = self.world.catalog.get(&name) else {
-                        return Err(unknown(self.world.catalog, &name));
+                    let Some(Entry::Alarm(inner)) = self.planning.catalog.get(&name) else {
+                        return Err(unknown(self.planning.catalog, &name));
                     };
                     // One that is to be heard again and again has to evaluate again and again.
                     let of_inner = if insists { report } else { Report::Changes };
@@ -85,7 +84,7 @@ impl<'a> Decide<'a> {
         &self,
         expression: &headwater_decide::composite::Expression,
     ) -> Option<(String, headwater_decide::composite::Expression)> {
-        expression.names().into_iter().find_map(|name| match self.world.catalog.get(name) {
+        expression.names().into_iter().find_map(|name| match self.planning.catalog.get(name) {
             Some(Entry::Alarm(alarm)) => match &alarm.on {
                 AlarmOn::Composite(inner) => Some((name.to_owned(), inner.clone())),
                 AlarmOn::Metric { .. } => None,
@@ -136,7 +135,7 @@ impl<'a> Decide<'a> {
                 .of_query(query)
                 .map_err(|error| translate_with(error, query, |error| super::place_of(error, query))),
             MetricFrom::Stream(of) => {
-                let time = time_of(of, self.world.catalog)?;
+                let time = time_of(of, self.planning.catalog)?;
                 let query = statistic_query(of, time, self.samples(of)?, metric.timing)?;
                 self.of_query(&query).map_err(|error| placeless(error, &query))
             }
@@ -150,7 +149,7 @@ impl<'a> Decide<'a> {
             return Ok(None);
         }
         let query = query_of(&format!("SELECT {argument} FROM {}", quoted(stream)), argument, functions)?;
-        let plan = self.world.plan(&query).map_err(|error| placeless(error, &query))?;
+        let plan = self.planning.plan(&query).map_err(|error| placeless(error, &query))?;
         match plan.schema().field(0).data_type() {
             // As the service takes them: neither NaN nor beyond 2^360.
             kind if kind.is_floating() => {
@@ -169,8 +168,8 @@ impl<'a> Decide<'a> {
     }
 
     fn of_query(&mut self, query: &Query) -> Result<Points> {
-        let plan: LogicalPlan = self.world.plan(query)?;
-        let plan = prepare(plan, self.world.state, true)?;
+        let plan: LogicalPlan = self.planning.plan(query)?;
+        let plan = prepare(plan, self.planning.state, true)?;
         self.lower.points(&plan)
     }
 }

@@ -38,7 +38,7 @@ impl Decide<'_> {
             parts.inputs.push((ScalingInput::Progress, self.progress()?));
         }
         for name in &group.policies {
-            let Some(Entry::ScalingPolicy(policy)) = self.world.catalog.get(name) else {
+            let Some(Entry::ScalingPolicy(policy)) = self.planning.catalog.get(name) else {
                 let message = format!("there is no scaling policy '{name}'");
                 return Err(SqlError::new(Mistake::UnknownName, message));
             };
@@ -147,9 +147,9 @@ impl Decide<'_> {
     }
 
     fn alarm_of(&self, name: &str) -> Result<Arc<AlarmDef>> {
-        match self.world.catalog.get(name) {
+        match self.planning.catalog.get(name) {
             Some(Entry::Alarm(alarm)) => Ok(Arc::clone(alarm)),
-            _ => Err(unknown(self.world.catalog, name)),
+            _ => Err(unknown(self.planning.catalog, name)),
         }
     }
 

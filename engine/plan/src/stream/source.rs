@@ -23,9 +23,10 @@ use crate::dataflow::{Bound, Exchange, Metadata, Source, StageInput, Upstream, W
 use crate::definition::{StreamDef, WatermarkDef};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
-use crate::names::{StreamTable, with_metadata};
+use crate::metadata::with_metadata;
 use crate::physical::physical_expr;
 use crate::proctime::ARRIVAL;
+use crate::table_sources::StreamTable;
 
 impl Lower<'_> {
     /// A scan, of the rows that `filters` (all above the scan, in the scan's columns) let pass.

@@ -16,10 +16,10 @@ use super::definition::{Action, Condition, Partition, RearmDef, TriggerDef};
 use super::insert;
 use crate::dataflow::{Dataflow, Exchange, ResultSpec, Stage, StageInput, Upstream, Watermark};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
-use crate::names::World;
 use crate::parse::parse_one;
 use crate::physical::physical_expr;
 use crate::planner::Target;
+use crate::planning::Planning;
 use crate::statement::{Name, Statement};
 use crate::user_functions::Functions;
 use crate::{METADATA_COLUMNS, stream, translate};
@@ -71,11 +71,11 @@ impl TriggerPlan {
 }
 
 /// Plans a trigger.
-pub(crate) fn plan(world: World<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
-    let (mut dataflow, time) = rows_of(world, def)?;
+pub(crate) fn plan(planning: Planning<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
+    let (mut dataflow, time) = rows_of(planning, def)?;
     let input = Arc::clone(&dataflow.result.schema);
-    let keys = keys_of(world, def, &input)?;
-    let trigger = trigger(world, def, &input, keys.clone(), time)?;
+    let keys = keys_of(planning, def, &input)?;
+    let trigger = trigger(planning, def, &input, keys.clone(), time)?;
     let timed = trigger.hold.is_some();
     let names = keys.iter().map(|key| input.field(*key).name().clone()).collect();
     let column = |name: &str| input.index_of(name).ok();
@@ -95,21 +95,21 @@ pub(crate) fn plan(world: World<'_>, def: &TriggerDef) -> Result<TriggerPlan> {
         ResultSpec { schema: Arc::clone(&schema), changes: Changes::AppendOnly, event_time: Some(0) };
     let insert = match &def.action {
         Action::Insert { target, columns, values, .. } => {
-            let target = world.catalog.stream(target).ok_or_else(|| {
+            let target = planning.catalog.stream(target).ok_or_else(|| {
                 SqlError::new(Mistake::UnknownName, format!("there is no stream '{target}'"))
             })?;
-            let expressions = Expressions::new(world, &schema, def)?;
+            let expressions = Expressions::new(planning, &schema, def)?;
             Some(insert::fill(&schema, target, columns, values, &expressions)?)
         }
         _ => None,
     };
-    let place = place.filter(|_| world.catalog.stream(&def.on).is_some());
+    let place = place.filter(|_| planning.catalog.stream(&def.on).is_some());
     Ok(TriggerPlan { dataflow, insert, timed, keys: names, trigger: what, place })
 }
 
 /// The rows that the trigger looks at, and the column that is its time.
-fn rows_of(world: World<'_>, def: &TriggerDef) -> Result<(Dataflow, usize)> {
-    let stream = world.catalog.stream(&def.on);
+fn rows_of(planning: Planning<'_>, def: &TriggerDef) -> Result<(Dataflow, usize)> {
+    let stream = planning.catalog.stream(&def.on);
     let has_time = |stream: &crate::StreamDef| {
         stream.watermark.as_ref().is_some_and(|watermark| watermark.per.is_empty())
     };
@@ -132,7 +132,7 @@ fn rows_of(world: World<'_>, def: &TriggerDef) -> Result<(Dataflow, usize)> {
         let advice = error.advice().map(str::to_owned);
         SqlError::new(error.mistake(), error.message()).hint_if(advice)
     };
-    let mut dataflow = world.stream(query, Target::Anywhere).map_err(unplaced)?;
+    let mut dataflow = planning.stream(query, Target::Anywhere).map_err(unplaced)?;
     if dataflow.result.changes != Changes::AppendOnly {
         return Err(SqlError::new(
             Mistake::NotStreaming,
@@ -160,7 +160,7 @@ fn rows_of(world: World<'_>, def: &TriggerDef) -> Result<(Dataflow, usize)> {
     Ok((dataflow, time))
 }
 
-fn keys_of(world: World<'_>, def: &TriggerDef, input: &SchemaRef) -> Result<Vec<usize>> {
+fn keys_of(planning: Planning<'_>, def: &TriggerDef, input: &SchemaRef) -> Result<Vec<usize>> {
     let place = |name: &str| {
         input.index_of(name).map_err(|_| {
             let known: Vec<_> = input.fields().iter().map(|field| field.name().as_str()).collect();
@@ -175,14 +175,14 @@ fn keys_of(world: World<'_>, def: &TriggerDef, input: &SchemaRef) -> Result<Vec<
             names.iter().map(placed).collect()
         }
         Partition::OfStream => {
-            let keys = world.catalog.stream(&def.on).map(|stream| stream.partition_by.as_slice());
+            let keys = planning.catalog.stream(&def.on).map(|stream| stream.partition_by.as_slice());
             keys.unwrap_or_default().iter().map(|name| place(name)).collect()
         }
     }
 }
 
 fn trigger(
-    world: World<'_>,
+    planning: Planning<'_>,
     def: &TriggerDef,
     input: &SchemaRef,
     keys: Vec<usize>,
@@ -195,7 +195,7 @@ fn trigger(
         RearmDef::Until(condition) => Some((remembering.expression(condition, Reading::Level)?, condition)),
         _ => None,
     };
-    let own = Expressions::new(world, input, def)?;
+    let own = Expressions::new(planning, input, def)?;
     let remembered = remembering.columns.iter().map(|(expr, looks)| {
         let memory = match looks {
             Looks::Row => Memory::Row,
@@ -206,7 +206,7 @@ fn trigger(
     });
     let remembered = remembered.collect::<Result<Vec<_>>>()?;
     let wide = wide_schema(input, &remembered)?;
-    let over_all = Expressions::new(world, &wide, def)?;
+    let over_all = Expressions::new(planning, &wide, def)?;
     let mut hold = def.hold.map(nanos);
     let when = match meaning {
         Meaning::True(expr) => When::True(over_all.condition(expr, &def.when)?),
@@ -249,16 +249,16 @@ fn wide_schema(input: &SchemaRef, remembered: &[Remembered]) -> Result<SchemaRef
 
 /// Expressions over the columns of one schema.
 pub(super) struct Expressions<'a> {
-    world: World<'a>,
+    planning: Planning<'a>,
     names: DFSchema,
     functions: &'a Functions,
 }
 
 impl<'a> Expressions<'a> {
-    pub(super) fn new(world: World<'a>, schema: &SchemaRef, def: &'a TriggerDef) -> Result<Self> {
+    pub(super) fn new(planning: Planning<'a>, schema: &SchemaRef, def: &'a TriggerDef) -> Result<Self> {
         let names = DFSchema::try_from(schema.as_ref().clone()).map_err(|error| wrong(error.to_string()))?;
-        let functions = def.functions.as_ref().unwrap_or(world.catalog.functions());
-        Ok(Self { world, names, functions })
+        let functions = def.functions.as_ref().unwrap_or(planning.catalog.functions());
+        Ok(Self { planning, names, functions })
     }
 
     /// An expression that is boolean.
@@ -278,9 +278,9 @@ impl<'a> Expressions<'a> {
 
     /// An expression; `of` is what it was written as, for errors.
     pub(super) fn physical(&self, expr: ast::Expr, of: &Condition) -> Result<Arc<dyn PhysicalExpr>> {
-        let planned = self.world.expression(expr, &self.names, self.functions).and_then(|expr| {
+        let planned = self.planning.expression(expr, &self.names, self.functions).and_then(|expr| {
             stream::check_expression(&expr)?;
-            physical_expr(self.world.state, expr, &self.names)
+            physical_expr(self.planning.state, expr, &self.names)
         });
         planned.map_err(|error| translate::translate_expression(error, &of.ast, of.position, &of.script))
     }

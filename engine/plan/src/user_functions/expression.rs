@@ -23,23 +23,23 @@ use super::call::signature;
 use super::definition::{Body, FunctionDef};
 use super::procedure::asked_in;
 use crate::error::{Mistake, SqlError, refused};
-use crate::names::World;
 use crate::parse::sql_type;
 use crate::physical::physical_expr;
+use crate::planning::Planning;
 use crate::stream::assignable;
 use crate::translate::translate_expression;
 
 /// A function as queries call it.
-pub(super) fn scalar(world: World<'_>, def: &Arc<FunctionDef>) -> Arc<ScalarUDF> {
-    let planned = Planned::of(world, def).map_err(|error| error.to_string());
+pub(super) fn scalar(planning: Planning<'_>, def: &Arc<FunctionDef>) -> Arc<ScalarUDF> {
+    let planned = Planned::of(planning, def).map_err(|error| error.to_string());
     let volatility = planned.as_ref().map_or(Volatility::Immutable, Planned::volatility);
     let signature = signature(def, volatility);
     Arc::new(ScalarUDF::new_from_impl(SqlFunction { def: Arc::clone(def), signature, planned }))
 }
 
 /// Whether a function can be planned; if not, why, and where in its definition.
-pub(super) fn check(world: World<'_>, def: &FunctionDef) -> std::result::Result<(), SqlError> {
-    Planned::of(world, def).map(drop)
+pub(super) fn check(planning: Planning<'_>, def: &FunctionDef) -> std::result::Result<(), SqlError> {
+    Planned::of(planning, def).map(drop)
 }
 
 /// A body over the columns that the parameters are.
@@ -51,24 +51,25 @@ struct Planned {
 }
 
 impl Planned {
-    fn of(world: World<'_>, def: &FunctionDef) -> std::result::Result<Self, SqlError> {
+    fn of(planning: Planning<'_>, def: &FunctionDef) -> std::result::Result<Self, SqlError> {
         let Body::Sql { ast, position, script, .. } = &def.body else {
             return Err(SqlError::new(Mistake::Definition, format!("'{}' is no expression", def.name)));
         };
-        Self::plan(world, def, ast).map_err(|error| translate_expression(error, ast, *position, script))
+        Self::plan(planning, def, ast).map_err(|error| translate_expression(error, ast, *position, script))
     }
 
-    fn plan(world: World<'_>, def: &FunctionDef, ast: &ast::Expr) -> Result<Self> {
+    fn plan(planning: Planning<'_>, def: &FunctionDef, ast: &ast::Expr) -> Result<Self> {
         let fields = def.parameters.iter().map(|one| Field::new(&one.name, one.kind.clone(), true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let names = DFSchema::try_from(schema.as_ref().clone())?;
-        let expr = world.expression(ast.clone(), &names, &def.uses)?;
+        let expr = planning.expression(ast.clone(), &names, &def.uses)?;
         check_shape(&expr)?;
-        let context =
-            SimplifyContext::builder().with_config_options(Arc::clone(world.state.config_options())).build();
+        let context = SimplifyContext::builder()
+            .with_config_options(Arc::clone(planning.state.config_options()))
+            .build();
         let expr = ExprSimplifier::new(context).coerce(expr, &names)?;
         let logical = strict(def, returned(def, expr, &names)?)?;
-        let physical = physical_expr(world.state, logical.clone(), &names)?;
+        let physical = physical_expr(planning.state, logical.clone(), &names)?;
         Ok(Self { schema, logical, physical })
     }
 
