@@ -32,10 +32,7 @@ use crate::narrow::{Narrow, Verdict};
 use crate::parking::Parking;
 use crate::retry::Retry;
 use crate::status::{Board, State};
-use crate::task::{Next, TaskContext, after_failure};
-
-/// How long a cursor that has moved may go without being stored.
-const STORE_INTERVAL: Duration = Duration::from_millis(500);
+use crate::task::{Next, STORE_INTERVAL, TaskContext, after_failure};
 
 /// How long a delivery may go on after the sink was told to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);

@@ -11,6 +11,9 @@ use tokio::sync::watch;
 use crate::error::ConnectorError;
 use crate::status::{Board, State};
 
+/// How long a cursor that has moved may go without being stored.
+pub(crate) const STORE_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What a task is given.
 pub(crate) struct TaskContext {
     pub(crate) world: World,

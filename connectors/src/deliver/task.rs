@@ -30,10 +30,7 @@ use crate::backoff::Backoff;
 use crate::blocking::{next_batch, on_thread};
 use crate::error::{ConnectorError, Result};
 use crate::status::{Board, State};
-use crate::task::{Next, TaskContext, after_failure};
-
-/// How often a cursor that has moved is stored.
-const STORE_INTERVAL: Duration = Duration::from_millis(500);
+use crate::task::{Next, STORE_INTERVAL, TaskContext, after_failure};
 
 /// How many firings wait or are on their way at most, the fewest of them in memory.
 const OPEN_MAX: usize = 65_536;

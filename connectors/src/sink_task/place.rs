@@ -6,10 +6,11 @@ use headwater_core::{Sequence, ShardId};
 use headwater_ingest::{Mark, SourceStep};
 use tokio::time::Instant;
 
-use super::{STORE_INTERVAL, SinkTask};
+use super::SinkTask;
 use crate::blocking::on_thread;
 use crate::connector::{Cursor, Sink};
 use crate::error::Result;
+use crate::task::STORE_INTERVAL;
 
 /// The partition under which a sink's note is kept beside its shards.
 const NOTE: &str = "note";
