@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::FieldRef;
 use async_trait::async_trait;
 use headwater_core::EventTime;
 use headwater_ingest::{IngestError, Payload};
@@ -20,10 +21,11 @@ const ROWS_MAX: u64 = 8_192;
 /// How long a source with a rate gathers rows.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// Makes events of one kind.
+/// Makes events of one kind, or all of them.
 pub(super) struct Nexmark {
     context: Context,
-    table: Table,
+    /// The kind; none for all.
+    table: Option<Table>,
     auction: Auction,
     /// How many rows there are, if they end.
     rows: Option<u64>,
@@ -39,13 +41,16 @@ pub(super) struct Nexmark {
 impl Nexmark {
     pub(super) fn new(
         context: Context,
-        table: Table,
+        table: Option<Table>,
         auction: Auction,
         events: Option<u64>,
         rate: Option<f64>,
         start: Option<EventTime>,
     ) -> Self {
-        let rows = events.map(|events| table.rows_among(events));
+        let rows = events.map(|events| match table {
+            Some(table) => auction.shares.rows_among(table, events),
+            None => events,
+        });
         Self { context, table, auction, rows, rate, start, next: 0, began: EventTime(0), run: None }
     }
 
@@ -65,8 +70,11 @@ impl Nexmark {
         let range = self.next..self.next + rows;
         let fields = self.context.schema.fields().iter();
         let start = self.began.millis();
-        let columns =
-            fields.map(|field| self.auction.column(self.table, field, range.clone(), start)).collect();
+        let column = |field: &FieldRef| match self.table {
+            Some(table) => Ok(self.auction.column(table, field, range.clone(), start)),
+            None => self.auction.column_of_all(field, range.clone(), start),
+        };
+        let columns = fields.map(column).collect::<std::result::Result<_, _>>().map_err(IngestError::from)?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.context.schema), columns, &options);
         Ok(batch.map_err(IngestError::from)?)
