@@ -185,7 +185,14 @@ fn names_of(schema: &SchemaRef) -> std::result::Result<DFSchema, SqlError> {
 }
 
 fn in_place(error: datafusion::common::DataFusionError, column: &ComputedColumn) -> SqlError {
-    translate_expression(error, &column.expr, column.position, &column.script)
+    let error = translate_expression(error, &column.expr, column.position, &column.script);
+    match error.mistake() {
+        Mistake::NotReproducible => error.with_advice(format!(
+            "{name} AS PROCTIME() is the time at which a row was recorded; windows take it, and SELECT CAST({name} AS TIMESTAMP(3))",
+            name = column.name
+        )),
+        _ => error,
+    }
 }
 
 /// Refuses what is not computed from the values of one row.

@@ -53,7 +53,7 @@ impl Planning<'_> {
         take_parameters(&mut ast);
         lookup::rewrite(&mut ast, self.catalog, self.mode, &query.script).map_err(refused)?;
         as_of::rewrite_versioned_tables(&mut ast, self.catalog, &query.script).map_err(refused)?;
-        name_arrival(&mut ast, self.catalog);
+        name_arrival(&mut ast, self.catalog, self.mode);
         let mentioned = mentioned_metadata(&ast);
         if !mentioned.is_empty() {
             let is_stream = |name: &str| self.has_metadata(name);

@@ -1,25 +1,40 @@
 //! Processing time: the moment at which a row arrived in the log, under the names that other engines have for it.
 //!
 //! A column declared `at AS PROCTIME()`, and `PROCTIME()` in a SELECT over one stream, stand for the metadata column `_arrival`. A window
-//! whose time is that column is one in processing time (`stream/source.rs`).
+//! whose time is that column is one in processing time (`stream/source.rs`). In a query that goes on for ever so do `NOW()` and its like,
+//! where each row of the result comes from one of the stream: a clock would give other rows in a replay.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
+    CastKind, DataType, Expr, GroupByExpr, Ident, Query, Select, SelectItem, TableFactor, TimezoneInfo,
+    VisitMut, VisitorMut,
 };
 
 use crate::METADATA_COLUMNS;
 use crate::catalog::Catalog;
 use crate::metadata::window_input;
+use crate::planning::Mode;
 use crate::parse::{name_of, normal};
 
 /// The metadata column that processing time is.
 pub(crate) const ARRIVAL: &str = METADATA_COLUMNS[2];
 
 /// Names processing time by its column.
-pub(crate) fn name_arrival(query: &mut Query, catalog: &Catalog) {
-    let _ = query.visit(&mut Selects { catalog, ctes: Vec::new() });
+pub(crate) fn name_arrival(query: &mut Query, catalog: &Catalog, mode: Mode) {
+    let _ = query.visit(&mut Selects { catalog, mode, ctes: Vec::new() });
+}
+
+/// The type of a function that asks the clock, other than `PROCTIME()`.
+fn clock_type(name: &str) -> Option<DataType> {
+    match name {
+        "now" | "current_timestamp" | "localtimestamp" | "current_row_timestamp" => {
+            Some(DataType::Timestamp(Some(3), TimezoneInfo::None))
+        }
+        "current_date" => Some(DataType::Date),
+        "localtime" | "current_time" => Some(DataType::Time(Some(0), TimezoneInfo::None)),
+        _ => None,
+    }
 }
 
 /// A stream that a SELECT reads.
@@ -32,6 +47,7 @@ struct Read<'a> {
 
 struct Selects<'a> {
     catalog: &'a Catalog,
+    mode: Mode,
     /// The names of the WITH queries in scope: they hide streams.
     ctes: Vec<Vec<String>>,
 }
@@ -59,7 +75,9 @@ impl VisitorMut for Selects<'_> {
             tables += 1;
             streams.extend(self.stream_of(factor));
         }
-        let mut names = Names { streams, is_alone: tables == 1, depth: 0 };
+        let (is_alone, is_row_by_row) = (tables == 1, is_row_by_row(select));
+        let tells_time = self.mode == Mode::Stream && is_row_by_row;
+        let mut names = Names { streams, is_alone, tells_time, depth: 0 };
         for item in &mut select.projection {
             let own = match item {
                 SelectItem::UnnamedExpr(expr) => names.own_name(expr),
@@ -76,6 +94,12 @@ impl VisitorMut for Selects<'_> {
         let _ = select.having.visit(&mut names);
         ControlFlow::Continue(())
     }
+}
+
+/// Whether each row of the result comes from one row of what is read.
+fn is_row_by_row(select: &Select) -> bool {
+    let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
+    !is_grouped && select.having.is_none() && select.distinct.is_none()
 }
 
 impl<'a> Selects<'a> {
@@ -102,6 +126,8 @@ struct Names<'a> {
     streams: Vec<Read<'a>>,
     /// Whether nothing else is read.
     is_alone: bool,
+    /// Whether the clock stands for processing time, too.
+    tells_time: bool,
     depth: usize,
 }
 
@@ -124,9 +150,18 @@ impl Names<'_> {
                 let named = declares(&read, ident);
                 named.then(|| Expr::CompoundIdentifier(vec![of.clone(), column()]))
             }
-            Expr::Function(function) if name_of(&function.name) == "proctime" => {
-                let is_sole = self.is_alone && self.streams.len() == 1;
-                is_sole.then(|| Expr::Identifier(column()))
+            Expr::Function(function) if self.is_alone && self.streams.len() == 1 => {
+                let (name, column) = (name_of(&function.name), Expr::Identifier(column()));
+                match clock_type(&name).filter(|_| self.tells_time) {
+                    Some(data_type) => Some(Expr::Cast {
+                        kind: CastKind::Cast,
+                        expr: Box::new(column),
+                        data_type,
+                        array: false,
+                        format: None,
+                    }),
+                    None => (name == "proctime").then_some(column),
+                }
             }
             _ => None,
         }
@@ -138,7 +173,8 @@ impl Names<'_> {
         match expr {
             Expr::Identifier(ident) => Some(ident.clone()),
             Expr::CompoundIdentifier(parts) => parts.last().cloned(),
-            _ => Some(Ident::new("proctime")),
+            Expr::Function(function) => Some(Ident::new(name_of(&function.name))),
+            _ => None,
         }
     }
 }

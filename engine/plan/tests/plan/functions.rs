@@ -188,11 +188,17 @@ fn what_the_clock_or_chance_says_is_refused_in_a_stream() {
     for (sql, told) in [
         ("SELECT UNIX_TIMESTAMP() FROM events", "unix_timestamp() gives another value each time"),
         (
-            "SELECT CURRENT_ROW_TIMESTAMP() FROM events",
+            "SELECT CURRENT_ROW_TIMESTAMP() FROM events AS a JOIN events AS b ON a.n = b.n",
             "current_row_timestamp() gives another value each time",
         ),
-        ("SELECT LOCALTIMESTAMP FROM events", "localtimestamp() depends on when the query runs"),
-        ("SELECT LOCALTIME FROM events", "localtime() depends on when the query runs"),
+        (
+            "SELECT LOCALTIME, count(*) FROM events GROUP BY LOCALTIME",
+            "localtime() depends on when the query runs",
+        ),
+        (
+            "SELECT CURRENT_DATE FROM events GROUP BY CURRENT_DATE",
+            "current_date() depends on when the query runs",
+        ),
         ("SELECT RAND() FROM events", "rand() gives another value each time"),
         ("SELECT RAND(7) FROM events", "rand() gives another value each time"),
         ("SELECT RAND_INTEGER(7, n) FROM events", "rand_integer() gives another value each time"),

@@ -89,3 +89,25 @@ fn a_window_closes_by_the_clock() {
     machine.run_for(13);
     assert_eq!(machine.query("SELECT device, n, total FROM result"), ["a 1 5", "a 2 3", "b 1 3"]);
 }
+
+#[test]
+fn what_a_jobs_clock_says_of_a_row_is_when_it_was_recorded_also_after_a_kill() {
+    let mut machine = Machine::new(3);
+    machine.create_readings(1);
+    let columns = "NOW() AS a, LOCALTIMESTAMP AS b, CURRENT_DATE AS c, HOUR(CURRENT_ROW_TIMESTAMP()) AS d";
+    machine.sql(&format!(
+        "CREATE MATERIALIZED VIEW result AS SELECT device, {columns} FROM readings WHERE ts < NOW() AND device <> 'c'"
+    ));
+    machine.append(&[("a", 1_000, 1), ("c", 1_000, 1)]);
+    machine.catch_up();
+    machine.sim.clock().advance(Duration::from_secs(100_000));
+    machine.append(&[("b", 2_000, 2)]);
+    machine.kill(2);
+    machine.catch_up();
+    let recorded = "CAST(_arrival AS TIMESTAMP(3))";
+    let expected = machine.query(&format!(
+        "SELECT device, {recorded}, {recorded}, CAST(_arrival AS DATE), HOUR(_arrival) FROM readings WHERE device <> 'c' ORDER BY device"
+    ));
+    assert_eq!(expected.len(), 2);
+    assert_eq!(machine.query("SELECT * FROM result ORDER BY device"), expected);
+}
