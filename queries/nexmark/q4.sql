@@ -1,5 +1,5 @@
 -- The mean of what auctions of a category end at.
-SELECT Q.category, AVG(CAST(Q.final AS DOUBLE)) AS mean
+SELECT Q.category, AVG(Q.final) AS mean
 FROM (
   SELECT MAX(B.price) AS final, A.category
   FROM auction A, bid B

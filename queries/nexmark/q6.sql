@@ -1,6 +1,6 @@
 -- The mean of what the last auctions of each seller ended at: an auction's and that of the ten before it.
 SELECT Q.seller,
-  AVG(CAST(Q.final AS DOUBLE)) OVER (PARTITION BY Q.seller ORDER BY Q.`dateTime` ROWS BETWEEN 10 PRECEDING AND CURRENT ROW) AS mean
+  AVG(Q.final) OVER (PARTITION BY Q.seller ORDER BY Q.`dateTime` ROWS BETWEEN 10 PRECEDING AND CURRENT ROW) AS mean
 FROM (
   SELECT id, seller, price AS final, `dateTime`
   FROM (

@@ -13,7 +13,7 @@ pub(crate) use decimals::{DecimalCasts, DecimalPlanner, narrows};
 pub(crate) use elements::{FIELD, PLACES, ROWS, ROWS_OR_NULL, functions as element_functions};
 pub(crate) use expanded::is_expanded;
 pub(crate) use flink::{
-    CURRENT_WATERMARK, TextCasts, aggregate_functions as flink_aggregates, cast_as, fits,
+    CAST, CURRENT_WATERMARK, TextCasts, aggregate_functions as flink_aggregates, cast_as, fits,
     functions as flink_functions, text_type, with_text_casts,
 };
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};

@@ -13,7 +13,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::PhysicalExpr;
 use headwater_operators::patterns::{
-    Condition, Definition, Look, Measure, Pattern, RowsPerMatch, Semantics, Side, Skip,
+    Condition, Definition, Fold, Look, Measure, Pattern, RowsPerMatch, Semantics, Side, Skip,
 };
 use headwater_operators::{MatchRecognize, MatchRecognizeSpec};
 
@@ -141,6 +141,24 @@ impl MatchNode {
             (0..).zip(&leading).filter(|(_, column)| **column == time && self.what.rows == RowsPerMatch::All);
         let measures = (leading.len()..).zip(&self.what.measures).filter(|(_, (expr, _))| of_last(expr));
         Ok(own.map(|(nth, _)| nth).chain(measures.map(|(nth, _)| nth)).collect())
+    }
+
+    /// What a column that comes out is the sum, mean, least or greatest value of: an expression over the input.
+    pub(crate) fn folded(&self, column: usize) -> Option<&Expr> {
+        let (leading, _) = columns(self.what.rows, &self.used, self.input.schema()).ok()?;
+        let (Expr::Column(measured), _) = self.what.measures.get(column.checked_sub(leading.len())?)? else {
+            return None;
+        };
+        let (_, (look, _)) =
+            (0..).zip(&self.what.measured).find(|(nth, _)| column_name(*nth) == measured.name)?;
+        match look {
+            Look::Fold {
+                fold: Fold::Sum | Fold::Avg | Fold::Min | Fold::Max,
+                operand: Some(operand),
+                ..
+            } => self.used.operands.get(*operand),
+            _ => None,
+        }
     }
 
     /// The operator, over an input of these columns, the first of which are those of the node's own input. `physical`

@@ -18,6 +18,7 @@ mod joins;
 mod late;
 mod lookup;
 mod lower;
+mod narrower;
 mod ordered;
 mod over;
 mod patterns;

@@ -12,6 +12,7 @@ use headwater_operators::{Changes, NotNullSpec, OperatorSpec, TopN, TopNSpec};
 
 use super::flow::{Flow, Time, external};
 use super::lower::{Lower, column_at};
+use super::narrower;
 use crate::dataflow::{Dataflow, ResultSpec};
 use crate::definition::{StreamDef, WEIGHT};
 use crate::error::refused;
@@ -45,7 +46,7 @@ pub(super) fn finish(
         }
         Target::Stream(stream, names) => {
             check_changes(&flow, stream)?;
-            into_stream(&flow, &found, stream, names)?
+            into_stream(&flow, plan, stream, names)?
         }
     };
     let identity = columns.len() == flow.schema.fields().len()
@@ -154,14 +155,16 @@ enum Fill {
 
 fn into_stream(
     flow: &Flow,
-    found: &Schema,
+    plan: &LogicalPlan,
     stream: &StreamDef,
     names: &[String],
 ) -> Result<Vec<(Arc<dyn PhysicalExpr>, String, Option<usize>)>> {
+    let found = plan.schema().as_arrow();
     if stream.schema.fields().is_empty() {
         return Ok(as_is(flow, found.fields().iter().map(|field| field.name().clone())));
     }
-    let fills = fill(found, stream, names, assignable).map_err(refused)?;
+    let allowed = |column, to: &DataType| narrower::goes_into(plan, column, to);
+    let fills = fill(found, stream, names, allowed).map_err(refused)?;
     fills
         .into_iter()
         .zip(stream.schema.fields())
@@ -206,10 +209,13 @@ pub(crate) fn fit_insert(
     if stream.schema.fields().is_empty() {
         return Ok(plan);
     }
-    let allowed = |from: &DataType, to: &DataType| {
-        assignable(from, to) || (values && (arrow::compute::can_cast_types(from, to) || fits(from, to)))
+    let found = plan.schema().as_arrow();
+    let allowed = |column, to: &DataType| {
+        let from = found.field(column).data_type();
+        (values && (arrow::compute::can_cast_types(from, to) || fits(from, to)))
+            || narrower::goes_into(&plan, column, to)
     };
-    let fills = fill(plan.schema().as_arrow(), stream, names, allowed).map_err(refused)?;
+    let fills = fill(found, stream, names, allowed).map_err(refused)?;
     let columns = plan.schema().columns();
     let exprs: Vec<Expr> = fills
         .into_iter()
@@ -230,12 +236,12 @@ pub(crate) fn fit_insert(
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
 }
 
-/// Matches columns by position, or by the names that the statement gives.
+/// Matches columns by position, or by the names that the statement gives. `allowed`: whether a column of the query goes into another type.
 fn fill(
     found: &Schema,
     stream: &StreamDef,
     names: &[String],
-    allowed: impl Fn(&DataType, &DataType) -> bool,
+    allowed: impl Fn(usize, &DataType) -> bool,
 ) -> std::result::Result<Vec<Fill>, SqlError> {
     let wrong = |message: String| SqlError::new(Mistake::TargetColumns, message);
     // How often a row is added is not for the query to say.
@@ -263,7 +269,7 @@ fn fill(
             return Err(wrong(format!("the column '{}' is given twice", own[*place])));
         }
         fills[*place] = Some(if from == to { Fill::As(nth) } else { Fill::Cast(nth, to.clone()) });
-        if from != to && !allowed(from, to) {
+        if !assignable(from, to) && !allowed(nth, to) {
             let (name, wanted) = (field.name(), own[*place]);
             misfits.push(format!(
                 "column {} '{name}': {} into {wanted} {}",
@@ -335,9 +341,9 @@ fn check_order(
     }
 }
 
-/// Whether values of one type go into a column of the other without a CAST: every one has its place there, as far as SQL sees it. Exact
-/// numbers also go into a DECIMAL that has fewer digits, as in Flink, where a SUM has 38 of them whatever is added up: they are rounded
-/// to its scale, and one that is too large is NULL.
+/// Whether values of one type go into a column of the other without a CAST, as Flink's `LogicalTypeCasts` has it: every one has its place
+/// there, as far as SQL sees it, though not always with all of its digits. Numbers also go into a DECIMAL that has fewer of them, as a SUM has
+/// 38 in Flink whatever is added up: they are rounded to its scale, and one that is too large is NULL. A time goes into its DATE.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     let text = |kind: &DataType| matches!(kind, Utf8 | LargeUtf8 | Utf8View);
@@ -347,12 +353,10 @@ pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
         (from, to) if from == to => true,
         (from, to) if text(from) => text(to),
         (from, to) if bytes(from) => bytes(to),
-        (Timestamp(..) | Date32, Timestamp(..)) => true,
-        (Decimal128(..), Decimal128(..)) => true,
-        (from, Decimal128(..)) if from.is_integer() => true,
-        (Decimal128(..), Float64) | (Float32, Float64) => true,
-        (from, Float64) => from.is_integer(),
-        (from, Float32) => matches!(from, Int8 | Int16 | UInt8 | UInt16),
+        (Timestamp(..) | Date32, Timestamp(..)) | (Timestamp(..), Date32) => true,
+        (from, Decimal128(..)) => from.is_numeric(),
+        (Float32, Float64) => true,
+        (from, Float64 | Float32) => from.is_integer() || from.is_decimal(),
         (from, to) if from.is_integer() && to.is_integer() => widens(from, to),
         (List(from), List(to)) | (Map(from, _), Map(to, _)) => assignable(from.data_type(), to.data_type()),
         (Struct(from), Struct(to)) => {

@@ -14,5 +14,6 @@ mod patterns;
 mod sequences;
 mod stream;
 mod succession;
+mod targets;
 mod triggers;
 mod user_functions;

@@ -58,6 +58,7 @@ mod subqueries;
 mod sums;
 mod system_tables;
 mod tails;
+mod targets;
 mod timed;
 mod trigger_sets;
 mod triggers;

@@ -34,6 +34,6 @@ mod zones;
 
 pub(crate) use as_text::{TextCasts, text_type, with_text_casts};
 pub(crate) use registry::{aggregate_functions, functions};
-pub(crate) use rows::{cast_as, fits};
+pub(crate) use rows::{CAST, cast_as, fits};
 use signature::{any_of, arguments, quoted, timestamps, to_text};
 pub(crate) use watermark::CURRENT_WATERMARK;

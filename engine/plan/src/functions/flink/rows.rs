@@ -83,6 +83,9 @@ pub(crate) fn cast_as(to: &DataType, may_fail: bool) -> ScalarUDF {
     })
 }
 
+/// What casts are called of which DataFusion has none.
+pub(crate) const CAST: &str = "$cast";
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Cast {
     to: DataType,
@@ -92,7 +95,7 @@ struct Cast {
 
 impl ScalarUDFImpl for Cast {
     fn name(&self) -> &str {
-        "$cast"
+        CAST
     }
 
     fn signature(&self) -> &Signature {
