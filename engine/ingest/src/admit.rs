@@ -68,7 +68,7 @@ impl ClockGuard {
                 self.admit_by(&name, Times { values, failed: BTreeMap::new() }, decoded, now)
             }
             (None, Some(computed)) if decoded.rows.num_rows() > 0 => {
-                let times = Times::compute(computed, &decoded.rows)?;
+                let times = Times::compute(computed, &decoded.rows, now)?;
                 self.admit_by(computed.column(), times, decoded, now)
             }
             (None, _) => Ok(decoded),
@@ -119,8 +119,8 @@ pub trait EventTimes: Send + Sync {
     /// What it is called.
     fn column(&self) -> &str;
 
-    /// The event time of each row, as timestamps, or why there is none.
-    fn times(&self, rows: &RecordBatch) -> std::result::Result<ArrayRef, String>;
+    /// The event time of each row that arrives at `now`, as timestamps, or why there is none.
+    fn times(&self, rows: &RecordBatch, now: EventTime) -> std::result::Result<ArrayRef, String>;
 }
 
 /// The event time of some rows, and why some have none.
@@ -130,12 +130,12 @@ struct Times {
 }
 
 impl Times {
-    fn compute(computed: &dyn EventTimes, rows: &RecordBatch) -> Result<Self> {
-        if let Ok(values) = computed.times(rows) {
+    fn compute(computed: &dyn EventTimes, rows: &RecordBatch, now: EventTime) -> Result<Self> {
+        if let Ok(values) = computed.times(rows, now) {
             return Ok(Self { values, failed: BTreeMap::new() });
         }
         // One of them is to blame, or some are.
-        let each: Vec<_> = (0..rows.num_rows()).map(|row| computed.times(&rows.slice(row, 1))).collect();
+        let each: Vec<_> = (0..rows.num_rows()).map(|row| computed.times(&rows.slice(row, 1), now)).collect();
         let kind = each.iter().flatten().next().map(|time| time.data_type().clone());
         let none = new_null_array(&kind.unwrap_or(DataType::Timestamp(TimeUnit::Nanosecond, None)), 1);
         let values: Vec<&dyn Array> =
@@ -195,7 +195,7 @@ mod tests {
             "ts"
         }
 
-        fn times(&self, rows: &RecordBatch) -> std::result::Result<ArrayRef, String> {
+        fn times(&self, rows: &RecordBatch, _now: EventTime) -> std::result::Result<ArrayRef, String> {
             let millis = rows.column(0).as_primitive::<Int64Type>();
             if millis.iter().any(|value| value == Some(13)) {
                 return Err("13 is no time".to_owned());

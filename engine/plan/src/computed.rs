@@ -4,23 +4,25 @@
 //! computes those that it wants (`stream/source.rs`); one by which event time is told is computed as rows are read, because the clock of
 //! a shard comes before everything else. Over the rows so far they are a projection above the scan.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result, TableReference};
+use datafusion::common::{Column, DFSchema, Result, TableReference};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 
-use crate::METADATA_COLUMNS;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, SqlError, refused};
+use crate::metadata::with_arrival;
 use crate::parse::sql_type;
 use crate::physical::physical_expr;
 use crate::planning::Planning;
+use crate::proctime::{ARRIVAL, tell_by_arrival};
 use crate::script::{Position, Script};
 use crate::stream::check_expression;
 use crate::translate::translate_expression;
@@ -65,16 +67,15 @@ impl Declared {
     }
 }
 
-/// The columns of the stream that an expression is computed from.
+/// The columns of the stream that an expression is computed from, those of metadata left out.
 pub(crate) fn columns_of(expr: &Expr, stream: &Schema) -> Result<Vec<usize>> {
-    let mut columns = Vec::new();
-    expr.apply(|part| {
-        if let Expr::Column(column) = part {
-            columns.push(stream.index_of(&column.name)?);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    Ok(columns)
+    let own = |column: &&Column| column.name != ARRIVAL;
+    expr.column_refs().into_iter().filter(own).map(|column| Ok(stream.index_of(&column.name)?)).collect()
+}
+
+/// Whether an expression is computed from the time at which the row was recorded.
+pub(crate) fn is_by_arrival(expr: &Expr) -> bool {
+    expr.column_refs().iter().any(|column| column.name == ARRIVAL)
 }
 
 impl Planning<'_> {
@@ -101,6 +102,7 @@ impl Planning<'_> {
     /// Plans what a stream computes, so that its mistakes are told when it is made.
     pub(crate) fn check_computed(&self, stream: &StreamDef) -> std::result::Result<(), SqlError> {
         let declared = self.declared(stream)?;
+        self.check_changes(stream, &declared)?;
         let time = stream.watermark.as_ref().map(|watermark| watermark.column.as_str());
         let column = time.and_then(|time| stream.computed.iter().find(|column| column.name == time));
         let Some(column) = column else { return Ok(()) };
@@ -116,7 +118,26 @@ impl Planning<'_> {
         }
     }
 
-    /// What tells the event time of a stream's rows, if that is computed: over all columns of the stream.
+    /// The rows of a table of changes are those that its keys have now, whenever that was recorded.
+    fn check_changes(&self, stream: &StreamDef, declared: &Declared) -> std::result::Result<(), SqlError> {
+        let by_arrival = |column: &&ComputedColumn| match declared.origins.get(column.place) {
+            Some(Origin::Computed(expr)) => is_by_arrival(expr),
+            _ => false,
+        };
+        match stream.computed.iter().find(by_arrival) {
+            Some(column) if stream.is_changelog() || stream.is_updating_table() => {
+                let message = format!(
+                    "'{}' is computed from when a row was recorded, but rows of '{}' change",
+                    column.name, stream.name
+                );
+                let error = SqlError::new(Mistake::NotReproducible, message);
+                Err(error.at(column.position, &column.script).hint("let the sender give the time"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What tells the event time of a stream's rows, if that is computed: over all columns of the stream and, behind them, `_arrival`.
     pub(crate) fn computed_time(
         &self,
         stream: &StreamDef,
@@ -131,7 +152,9 @@ impl Planning<'_> {
     fn computed(&self, stream: &StreamDef, column: &ComputedColumn) -> std::result::Result<Expr, SqlError> {
         let names = names_of(&stream.own_schema())?;
         let plan = || -> Result<Expr> {
-            let expr = self.expression((*column.expr).clone(), &names, &stream.functions)?;
+            let mut ast = (*column.expr).clone();
+            tell_by_arrival(&mut ast);
+            let expr = self.expression(ast, &names, &stream.functions)?;
             check_shape(&expr)?;
             check_expression(&expr)?;
             let options = Arc::clone(self.state.config_options());
@@ -148,8 +171,14 @@ impl Planning<'_> {
         plan().map_err(|error| in_place(error, column))
     }
 
-    /// What gives the rows of a stream, or of the table that its changes lead to, with the columns that are computed from them.
-    pub(crate) fn with_computed(&self, stream: &StreamDef, rows: LogicalPlan) -> Result<LogicalPlan> {
+    /// What gives the rows of a stream, or of the table that its changes lead to, with the columns that are computed from them, and of those
+    /// of metadata the ones that are `shown`.
+    pub(crate) fn with_computed(
+        &self,
+        stream: &StreamDef,
+        rows: LogicalPlan,
+        shown: &BTreeSet<&'static str>,
+    ) -> Result<LogicalPlan> {
         let declared = self.declared(stream).map_err(refused)?;
         let found = rows.schema().columns();
         let of = |name: &str| found.iter().find(|column| column.name == name);
@@ -158,6 +187,14 @@ impl Planning<'_> {
             match origin {
                 // A table of changes does not show how often.
                 Origin::Stored(_) => exprs.extend(of(field.name()).cloned().map(Expr::Column)),
+                Origin::Computed(expr) if is_by_arrival(expr) && of(ARRIVAL).is_none() => {
+                    let message = format!(
+                        "'{}' is computed from when a row was recorded, but rows of '{}' are looked up",
+                        field.name(),
+                        stream.name
+                    );
+                    return Err(refused(SqlError::new(Mistake::NotReproducible, message)));
+                }
                 Origin::Computed(expr) => {
                     let expr = expr.clone().transform_up(|part| {
                         Ok(match &part {
@@ -172,27 +209,21 @@ impl Planning<'_> {
                 }
             }
         }
-        let metadata = found.iter().filter(|column| METADATA_COLUMNS.contains(&column.name.as_str()));
+        let metadata = found.iter().filter(|column| shown.contains(column.name.as_str()));
         exprs.extend(metadata.cloned().map(Expr::Column));
         let table = TableReference::from(stream.name.as_str());
         LogicalPlanBuilder::from(rows).project(exprs)?.alias(table)?.build()
     }
 }
 
+/// What a column can be computed from.
 fn names_of(schema: &SchemaRef) -> std::result::Result<DFSchema, SqlError> {
-    DFSchema::try_from(schema.as_ref().clone())
+    DFSchema::try_from(with_arrival(schema).as_ref().clone())
         .map_err(|error| SqlError::new(Mistake::Definition, error.to_string()))
 }
 
 fn in_place(error: datafusion::common::DataFusionError, column: &ComputedColumn) -> SqlError {
-    let error = translate_expression(error, &column.expr, column.position, &column.script);
-    match error.mistake() {
-        Mistake::NotReproducible => error.with_advice(format!(
-            "{name} AS PROCTIME() is the time at which a row was recorded; windows take it, and SELECT CAST({name} AS TIMESTAMP(3))",
-            name = column.name
-        )),
-        _ => error,
-    }
+    translate_expression(error, &column.expr, column.position, &column.script)
 }
 
 /// Refuses what is not computed from the values of one row.

@@ -20,11 +20,20 @@ use crate::script::Script;
 
 /// The columns of a stream as a query sees them: its own, then the metadata columns.
 pub(crate) fn with_metadata(schema: &Schema) -> SchemaRef {
-    let arrival = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-    let kinds = [DataType::Int32, DataType::Int64, arrival];
+    let kinds = [DataType::Int32, DataType::Int64, arrival_type()];
     let metadata =
         METADATA_COLUMNS.iter().zip(kinds).map(|(name, kind)| Arc::new(Field::new(*name, kind, false)));
     Arc::new(Schema::new(schema.fields().iter().cloned().chain(metadata).collect::<Vec<_>>()))
+}
+
+/// The columns of a stream, and behind them the time at which a row was recorded.
+pub(crate) fn with_arrival(schema: &Schema) -> SchemaRef {
+    let arrival = Arc::new(Field::new(METADATA_COLUMNS[2], arrival_type(), false));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain([arrival]).collect::<Vec<_>>()))
+}
+
+fn arrival_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
 }
 
 /// How many columns a table has of its own, if the metadata columns follow them.

@@ -27,6 +27,7 @@ use crate::lookup::{self, looked_up_name};
 use crate::metadata::own_columns;
 use crate::patterns::PatternRelations;
 use crate::planning::{Mode, Planning};
+use crate::proctime::ARRIVAL;
 use crate::script::Script;
 use crate::state_ttl::{Hint, HintedRelations};
 use crate::table_sources::{Inlined, StreamTable};
@@ -83,10 +84,13 @@ impl<'a> Names<'a> {
         };
         if let Some(provider) = provider {
             let schema = provider.schema();
-            let source = self.scan(name, provider_as_source(provider), &schema)?;
+            let computes = catalog.stream(name).filter(|stream| !stream.computed.is_empty());
+            let mut seen = self.mentioned.clone();
+            seen.extend(computes.map(|_| ARRIVAL));
+            let source = scan(name, provider_as_source(provider), &schema, &seen)?;
             let plan = source.get_logical_plan().map(Cow::into_owned);
-            return match (catalog.stream(name), plan) {
-                (Some(stream), Some(plan)) if !stream.computed.is_empty() => self.with_computed(stream, plan),
+            return match (computes, plan) {
+                (Some(stream), Some(plan)) => self.with_computed(stream, plan),
                 _ => Ok(source),
             };
         }
@@ -97,7 +101,7 @@ impl<'a> Names<'a> {
             Some(Entry::Stream(stream) | Entry::Table(stream)) if mode == Mode::Stream => {
                 let source = StreamTable::source(self.planning.declared(stream).map_err(refused)?, true);
                 let schema = source.schema();
-                self.scan(name, source, &schema)
+                scan(name, source, &schema, &self.mentioned)
             }
             _ => Err(refused(self.unknown(name))),
         }
@@ -114,8 +118,10 @@ impl<'a> Names<'a> {
 
     /// A plan of a stream's rows, with the columns that are computed from them.
     fn with_computed(&self, stream: &StreamDef, plan: LogicalPlan) -> Result<Arc<dyn TableSource>> {
-        let whole =
-            if stream.computed.is_empty() { plan } else { self.planning.with_computed(stream, plan)? };
+        let whole = match stream.computed.is_empty() {
+            true => plan,
+            false => self.planning.with_computed(stream, plan, &self.mentioned)?,
+        };
         Ok(Inlined::source(whole))
     }
 
@@ -129,21 +135,6 @@ impl<'a> Names<'a> {
             (Some(table), Some(source)) => Ok(Inlined::source(changelog::all(table, source)?)),
             _ => Err(refused(self.unknown(name))),
         }
-    }
-
-    /// A scan of the columns that the query may see.
-    fn scan(
-        &self,
-        name: &str,
-        source: Arc<dyn TableSource>,
-        schema: &Schema,
-    ) -> Result<Arc<dyn TableSource>> {
-        let Some(own) = own_columns(schema) else { return Ok(source) };
-        let metadata = (own..schema.fields().len())
-            .filter(|column| self.mentioned.contains(schema.field(*column).name().as_str()));
-        let columns = (0..own).chain(metadata).collect();
-        let plan = LogicalPlanBuilder::scan(TableReference::from(name), source, Some(columns))?.build()?;
-        Ok(Inlined::source(plan))
     }
 
     fn unknown(&self, name: &str) -> SqlError {
@@ -176,6 +167,21 @@ impl<'a> Names<'a> {
             }
         }
     }
+}
+
+/// A scan of a table's own columns, and those of metadata that are `seen`.
+fn scan(
+    name: &str,
+    source: Arc<dyn TableSource>,
+    schema: &Schema,
+    seen: &BTreeSet<&'static str>,
+) -> Result<Arc<dyn TableSource>> {
+    let Some(own) = own_columns(schema) else { return Ok(source) };
+    let metadata =
+        (own..schema.fields().len()).filter(|column| seen.contains(schema.field(*column).name().as_str()));
+    let columns = (0..own).chain(metadata).collect();
+    let plan = LogicalPlanBuilder::scan(TableReference::from(name), source, Some(columns))?.build()?;
+    Ok(Inlined::source(plan))
 }
 
 impl ContextProvider for Names<'_> {

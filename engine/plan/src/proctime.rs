@@ -2,20 +2,20 @@
 //!
 //! A column declared `at AS PROCTIME()`, and `PROCTIME()` in a SELECT over one stream, stand for the metadata column `_arrival`. A window
 //! whose time is that column is one in processing time (`stream/source.rs`). In a query that goes on for ever so do `NOW()` and its like,
-//! where each row of the result comes from one of the stream: a clock would give other rows in a replay.
+//! where each row of the result comes from one of the stream, and in columns that are computed: a clock would give other rows in a replay.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Expr, GroupByExpr, Ident, Query, Select, SelectItem, TableFactor, TimezoneInfo,
-    VisitMut, VisitorMut,
+    VisitMut, VisitorMut, visit_expressions_mut,
 };
 
 use crate::METADATA_COLUMNS;
 use crate::catalog::Catalog;
 use crate::metadata::window_input;
-use crate::planning::Mode;
 use crate::parse::{name_of, normal};
+use crate::planning::Mode;
 
 /// The metadata column that processing time is.
 pub(crate) const ARRIVAL: &str = METADATA_COLUMNS[2];
@@ -23,6 +23,29 @@ pub(crate) const ARRIVAL: &str = METADATA_COLUMNS[2];
 /// Names processing time by its column.
 pub(crate) fn name_arrival(query: &mut Query, catalog: &Catalog, mode: Mode) {
     let _ = query.visit(&mut Selects { catalog, mode, ctes: Vec::new() });
+}
+
+/// Takes the clock for processing time in what is computed of a row.
+pub(crate) fn tell_by_arrival(expr: &mut Expr) {
+    let _ = visit_expressions_mut(expr, |part| {
+        if let Expr::Function(function) = part
+            && let Some(arrival) = arrival_as(clock_type(&name_of(&function.name)))
+        {
+            *part = arrival;
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+/// The column of arrivals as a type of the clock's.
+fn arrival_as(kind: Option<DataType>) -> Option<Expr> {
+    Some(Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::Identifier(Ident::new(ARRIVAL))),
+        data_type: kind?,
+        array: false,
+        format: None,
+    })
 }
 
 /// The type of a function that asks the clock, other than `PROCTIME()`.
@@ -151,17 +174,9 @@ impl Names<'_> {
                 named.then(|| Expr::CompoundIdentifier(vec![of.clone(), column()]))
             }
             Expr::Function(function) if self.is_alone && self.streams.len() == 1 => {
-                let (name, column) = (name_of(&function.name), Expr::Identifier(column()));
-                match clock_type(&name).filter(|_| self.tells_time) {
-                    Some(data_type) => Some(Expr::Cast {
-                        kind: CastKind::Cast,
-                        expr: Box::new(column),
-                        data_type,
-                        array: false,
-                        format: None,
-                    }),
-                    None => (name == "proctime").then_some(column),
-                }
+                let name = name_of(&function.name);
+                let is_own = || (name == "proctime").then(|| Expr::Identifier(column()));
+                arrival_as(clock_type(&name).filter(|_| self.tells_time)).or_else(is_own)
             }
             _ => None,
         }

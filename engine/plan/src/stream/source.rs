@@ -18,7 +18,7 @@ use headwater_operators::Changes;
 use super::flow::{Flow, PerKeyColumns, Time};
 use super::lower::Lower;
 use crate::METADATA_COLUMNS;
-use crate::computed::{Declared, Origin, columns_of};
+use crate::computed::{Declared, Origin, columns_of, is_by_arrival};
 use crate::dataflow::{Bound, Exchange, Metadata, Source, StageInput, Upstream, Watermark};
 use crate::definition::{StreamDef, WatermarkDef};
 use crate::error::refused;
@@ -196,7 +196,7 @@ struct Layout {
 impl Layout {
     fn of(stream: &StreamDef, declared: &Declared, wanted: &[usize], told_by: &[usize]) -> Result<Self> {
         let own = declared.origins.len();
-        let (mut stored, mut computed) = (Vec::new(), Vec::new());
+        let (mut stored, mut computed, mut by_arrival) = (Vec::new(), Vec::new(), false);
         let mut add = |column: usize| {
             if !stored.contains(&column) {
                 stored.push(column);
@@ -207,6 +207,7 @@ impl Layout {
                 Origin::Stored(stored) => add(*stored),
                 Origin::Computed(expr) => {
                     columns_of(expr, &stream.schema)?.into_iter().for_each(&mut add);
+                    by_arrival |= is_by_arrival(expr);
                     if told_by.contains(column) && !computed.contains(column) {
                         computed.push(*column);
                     }
@@ -214,7 +215,7 @@ impl Layout {
             }
         }
         let has = |nth: usize| wanted.contains(&(own + nth));
-        let metadata = Metadata { shard: has(0), sequence: has(1), arrival: has(2) };
+        let metadata = Metadata { shard: has(0), sequence: has(1), arrival: has(2) || by_arrival };
         Ok(Self { stored, metadata, computed })
     }
 

@@ -95,7 +95,7 @@ const CASES: &[&str] = &[
     "CREATE STREAM s (a INT, b AS a + 1, c AS b * 2)",
     "CREATE STREAM s (a INT, b AS max(a))",
     "CREATE STREAM s (a INT, b AS (SELECT max(id) FROM raw))",
-    "CREATE STREAM s (a INT, b AS now())",
+    "CREATE STREAM s (a INT, b AS uuid())",
     "CREATE STREAM s (a INT, b AS a + 1, PRIMARY KEY (b) NOT ENFORCED)",
     "CREATE STREAM s (a INT, b AS a + 1) PARTITIONED BY (b)",
     "CREATE STREAM s (a BIGINT, ts AS a / 1000, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND)",

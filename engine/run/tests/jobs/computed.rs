@@ -2,6 +2,7 @@
 //! computed is judged as one that is a column.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use headwater_simulation::seeds;
@@ -37,10 +38,12 @@ fn append(machine: &Machine, rows: &[(&str, i64, i64)]) {
     machine.append_to("readings", columns);
 }
 
-fn life(seed: u64) {
+/// `time_of` computes the time of a row.
+fn life(seed: u64, time_of: &str) {
     let query = QUERIES[seed as usize % QUERIES.len()];
     let (mut machine, random) = Machine::any(seed, 30);
-    machine.sql(&format!("{STREAM} WITH (shards = {}, 'clock.guard' = 'none')", 1 + seed % 3));
+    let stream = STREAM.replace("TO_TIMESTAMP_LTZ(ms, 3)", time_of);
+    machine.sql(&format!("{stream} WITH (shards = {}, 'clock.guard' = 'none')", 1 + seed % 3));
     machine.sql(&format!("CREATE MATERIALIZED VIEW result AS {query}"));
     let mut time = 1_000_000;
     for _ in 0..12 {
@@ -55,6 +58,7 @@ fn life(seed: u64) {
         }
         machine.turns(random.index(30));
         machine.strike(&random);
+        machine.sim.clock().advance(Duration::from_millis(random.below(3_000)));
     }
     machine.finish();
     assert_eq!(machine.query("SELECT * FROM result"), machine.query(query), "{query}");
@@ -67,7 +71,45 @@ fn over_computed_columns_a_view_holds_what_the_batch_gives() {
     seeds::each(
         "-p headwater-run over_computed_columns_a_view_holds_what_the_batch_gives",
         0..QUERIES.len() as u64 * 2,
-        |seed, _story| life(seed),
+        |seed, _story| life(seed, "TO_TIMESTAMP_LTZ(ms, 3)"),
+    );
+}
+
+#[test]
+fn over_the_time_of_recording_as_event_time_a_view_holds_what_the_batch_gives() {
+    seeds::each(
+        "-p headwater-run over_the_time_of_recording_as_event_time_a_view_holds_what_the_batch_gives",
+        0..QUERIES.len() as u64 * 2,
+        |seed, _story| life(seed, ["LOCALTIMESTAMP", "IF(value < 0, NULL, NOW())"][seed as usize % 2]),
+    );
+}
+
+#[test]
+fn a_row_that_tells_no_time_of_its_own_may_have_that_of_its_recording() {
+    let machine = Machine::new(4);
+    machine.sql(
+        "CREATE STREAM events (n BIGINT, ms BIGINT, ts AS IF(n = 9, NULL, COALESCE(TO_TIMESTAMP_LTZ(ms, 3), CURRENT_TIMESTAMP)), \
+         WATERMARK FOR ts AS ts) WITH ('clock.guard' = '1 hour')",
+    );
+    let now = machine.sim.world().clock.now().millis();
+    machine
+        .execute(&format!(
+            "INSERT INTO events VALUES (1, {now}), (2, NULL), (3, {}), (9, NULL)",
+            now + 4_000_000
+        ))
+        .unwrap();
+    let same = "SELECT n, ts = CAST(_arrival AS TIMESTAMP(3)) FROM events WHERE ms IS NULL";
+    assert_eq!(machine.query(same), ["2 true"]);
+    assert_eq!(machine.query("SELECT n FROM events"), ["1", "2"]);
+    let dead = "SELECT code, field, COUNT(*) AS n FROM system.dead_letters GROUP BY code, field";
+    assert_eq!(machine.query(dead), ["HW2109 ts 1", "HW2110 ts 1"]);
+    let error = machine
+        .execute("CREATE STREAM d (id STRING, at AS NOW(), PRIMARY KEY (id) NOT ENFORCED) WITH (format = 'debezium-json')")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("'at' is computed from when a row was recorded, but rows of 'd' change"),
+        "{error}"
     );
 }
 
