@@ -38,9 +38,13 @@ fn append(machine: &Machine, rows: &[(&str, i64, i64)]) {
     machine.append_to("readings", columns);
 }
 
+fn query_of(seed: u64) -> &'static str {
+    QUERIES[seed as usize % QUERIES.len()]
+}
+
 /// `time_of` computes the time of a row.
 fn life(seed: u64, time_of: &str) {
-    let query = QUERIES[seed as usize % QUERIES.len()];
+    let query = query_of(seed);
     let (mut machine, random) = Machine::any(seed, 30);
     let stream = STREAM.replace("TO_TIMESTAMP_LTZ(ms, 3)", time_of);
     machine.sql(&format!("{stream} WITH (shards = {}, 'clock.guard' = 'none')", 1 + seed % 3));
@@ -80,7 +84,12 @@ fn over_the_time_of_recording_as_event_time_a_view_holds_what_the_batch_gives() 
     seeds::each(
         "-p headwater-run over_the_time_of_recording_as_event_time_a_view_holds_what_the_batch_gives",
         0..QUERIES.len() as u64 * 2,
-        |seed, _story| life(seed, ["LOCALTIMESTAMP", "IF(value < 0, NULL, NOW())"][seed as usize % 2]),
+        |seed, _story| {
+            // Which of the rows that came together come first is not said, and matters to the frames of OVER.
+            if !query_of(seed).contains(" OVER (") {
+                life(seed, ["LOCALTIMESTAMP", "IF(value < 0, NULL, NOW())"][seed as usize % 2]);
+            }
+        },
     );
 }
 

@@ -26,7 +26,7 @@ fn sums_means_and_numbers_go_into_targets_of_flinks_types() {
 
     machine
         .sql("CREATE STREAM again (device STRING, total INT, mean INT, often SMALLINT, part DECIMAL(9, 2))");
-    machine.sql(&format!("INSERT INTO again {query} WHERE device < 'c' GROUP BY device"));
+    machine.execute(&format!("INSERT INTO again {query} WHERE device < 'c' GROUP BY device")).unwrap();
     let mut rows = machine.rows("again");
     rows.sort();
     assert_eq!(rows, expected);
