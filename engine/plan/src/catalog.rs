@@ -298,8 +298,12 @@ impl Catalog {
         }
     }
 
-    /// The error for a name that nothing has.
+    /// The error for a name that nothing has, or nothing that would do.
     pub fn unknown(&self, name: &Name, what: &str) -> SqlError {
+        if let Some(other) = self.get(&name.value) {
+            let found = other.kind().with_article();
+            return SqlError::new(Mistake::UnknownName, format!("'{}' is {found}, not a {what}", name.value));
+        }
         SqlError::new(Mistake::UnknownName, format!("there is no {what} '{}'", name.value))
             .hint_if(did_you_mean_relation(&name.value, self.names().collect::<Vec<_>>()))
     }

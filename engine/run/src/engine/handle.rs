@@ -199,7 +199,8 @@ impl Engine {
         self.0.read_from(tables).await
     }
 
-    /// Makes sure that rows can be appended to a stream from outside: it may be a table that is read from, or one without columns.
+    /// Makes sure that rows can be appended to a stream from outside: it may be a table that is read from, one without columns, or the rows
+    /// of a view or a trigger.
     pub async fn begin_writing(&self, stream: &str) -> Result<()> {
         let catalog = self.0.catalog();
         match catalog.get(stream) {
@@ -207,7 +208,11 @@ impl Engine {
                 "table {stream} has no columns yet: it gets those of the first INSERT INTO {stream} SELECT ..."
             ))),
             Some(Entry::Table(def)) => self.0.write_to(stream, &def.schema).await,
-            _ => Ok(()),
+            Some(Entry::Stream(_)) | None => Ok(()),
+            Some(other) => Err(RunError::Invalid(format!(
+                "{stream} is {}, and its rows are what it says itself: nothing is appended to it from outside",
+                other.kind().with_article()
+            ))),
         }
     }
 

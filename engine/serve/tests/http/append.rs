@@ -77,6 +77,25 @@ async fn bad_records_are_named_and_kept_and_their_neighbours_accepted() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_appended_to_what_a_view_says() {
+    let server = TestServer::with_readings().await;
+    server
+        .sql("CREATE MATERIALIZED VIEW newest AS SELECT origin, COUNT(*) AS n FROM readings GROUP BY origin")
+        .await;
+    let made_up = server.post("/v1/streams/newest").body("{\"origin\":\"LGA\",\"n\":7,\"_weight\":1}\n");
+    let (status, answer) = json(made_up.send().await.unwrap()).await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("HW4015")));
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("newest is a materialized view, "), "{message}");
+    let inserted = server.post("/v1/sql").body("INSERT INTO newest VALUES ('LGA', 7)").send().await.unwrap();
+    let (status, answer) = json(inserted).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!((status, message), (400, "'newest' is a materialized view, not a stream"));
+    assert_eq!(server.sql("SELECT * FROM newest").await, json!([]));
+    server.stop().await;
+}
+
 /// A header counts as a line, and elements of an array have none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_record_is_told_by_its_line_where_there_are_lines() {
