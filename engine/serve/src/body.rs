@@ -50,16 +50,20 @@ const STEP: usize = 64 << 10;
 
 fn read_all(mut reader: impl Read, packed: usize, most: usize, hold: &mut Hold) -> Result<Bytes, ApiError> {
     let mut out = Vec::new();
-    loop {
-        hold.up_to_blocking(packed + out.len() + STEP)?;
-        let step =
-            reader.by_ref().take(STEP as u64).read_to_end(&mut out).map_err(ApiError::unreadable_body)?;
-        if out.len() > most {
-            return Err(ApiError::body_too_large(most));
+    while out.len() < most {
+        let step = STEP.min(most - out.len());
+        hold.up_to_blocking(packed + out.len() + step)?;
+        if out.capacity() < out.len() + step {
+            out.reserve_exact(out.len().max(step).min(most - out.len()));
         }
-        if step < STEP {
+        let read = reader.by_ref().take(step as u64).read_to_end(&mut out);
+        if read.map_err(ApiError::unreadable_body)? < step {
             return Ok(out.into());
         }
+    }
+    match reader.read(&mut [0]).map_err(ApiError::unreadable_body)? {
+        0 => Ok(out.into()),
+        _ => Err(ApiError::body_too_large(most)),
     }
 }
 
@@ -140,6 +144,25 @@ mod tests {
         {
             let error = encoding.decompress(bytes, (1 << 20) - 1, &mut room()).unwrap_err();
             assert_eq!(error.detail.code, "HW6003");
+        }
+    }
+
+    #[test]
+    fn a_body_as_large_as_may_be_needs_room_for_no_more_than_that() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _within = runtime.enter();
+        let plain = vec![b'a'; 100 << 10];
+        let zstd = Bytes::from(zstd::encode_all(&plain[..], 3).unwrap());
+        for (encoding, packed) in [(Encoding::Gzip, gzip(&plain)), (Encoding::Zstd, zstd)] {
+            let budget = Budget::new(1 << 20, Duration::ZERO);
+            let (mut others, mut hold) = (Hold::of(&budget), Hold::of(&budget));
+            // Room is counted in whole KiB.
+            others.up_to_blocking(((1 << 20) - plain.len() - packed.len()) & !1023).unwrap();
+            assert_eq!(encoding.decompress(packed.clone(), plain.len(), &mut hold).unwrap(), plain);
+            for less in [1, 70 << 10, plain.len()] {
+                let error = encoding.decompress(packed.clone(), plain.len() - less, &mut hold).unwrap_err();
+                assert_eq!(error.detail.code, "HW6003", "{encoding:?} {less}");
+            }
         }
     }
 
