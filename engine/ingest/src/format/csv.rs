@@ -3,6 +3,7 @@
 //! A quote that is never closed must not swallow what follows: if no closing quote comes before the end of the input, the
 //! line that opened it is a bad record by itself, and reading goes on with the next line.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use arrow::datatypes::SchemaRef;
@@ -10,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Format;
 use super::column::{Column, Group, Rules, Token, Values};
-use super::decode::{Decoded, Origin, check_size};
+use super::decode::{Decoded, MARK, Origin, check_size};
 use super::fault::{Fault, Parsed};
 use super::json::{not_utf8, push_value};
 use super::json_cursor::Cursor;
@@ -36,6 +37,22 @@ struct Layout {
     columns: Vec<Option<usize>>,
     /// Whether the columns were named, so that missing and further fields are no fault.
     named: bool,
+    /// A column that two fields would go to: no record is right then.
+    twice: Option<usize>,
+}
+
+impl Layout {
+    /// Fields that go to the columns in their order.
+    fn in_order(columns: usize) -> Self {
+        Self { columns: (0..columns).map(Some).collect(), named: false, twice: None }
+    }
+
+    /// Fields that go to the columns of these names, if there are such.
+    fn named(columns: Vec<Option<usize>>) -> Self {
+        let mut known = HashSet::new();
+        let twice = columns.iter().flatten().copied().find(|column| !known.insert(*column));
+        Self { columns, named: true, twice }
+    }
 }
 
 /// One field of a record, within the input; quotes are left out, doubled ones inside are not.
@@ -67,7 +84,7 @@ impl CsvDecoder {
 
     /// Takes the header, if the input begins with one: how long it is, with its line end.
     pub(super) fn take_header(&mut self, bytes: &[u8]) -> usize {
-        let mut start = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+        let mut start = if bytes.starts_with(MARK) { MARK.len() } else { 0 };
         while start < bytes.len() && self.is_passed_over(bytes, start) {
             start = line_end(bytes, start).1;
         }
@@ -86,12 +103,11 @@ impl CsvDecoder {
             CsvHeader::Absent => false,
             CsvHeader::Auto => self.looks_like_header(&names),
         };
-        let columns = if is_header {
-            names.iter().map(|name| self.column_named(name)).collect()
+        self.layout = Some(if is_header {
+            Layout::named(names.iter().map(|name| self.column_named(name)).collect())
         } else {
-            (0..self.group.columns.len()).map(Some).collect()
-        };
-        self.layout = Some(Layout { columns, named: is_header });
+            Layout::in_order(self.group.columns.len())
+        });
         if is_header { next } else { start }
     }
 
@@ -158,8 +174,7 @@ impl CsvDecoder {
         let joined = joined.freeze();
         if self.layout.is_none() {
             // Messages have no beginning of an input: fields are told by their position.
-            self.layout =
-                Some(Layout { columns: (0..self.group.columns.len()).map(Some).collect(), named: false });
+            self.layout = Some(Layout::in_order(self.group.columns.len()));
         }
         for start in starts {
             self.record(&joined, start, *next_record);
@@ -240,7 +255,13 @@ impl CsvDecoder {
                 format!("expected {expected} fields, found {given}"),
             ));
         }
-        Ok(())
+        match layout.twice {
+            Some(column) => {
+                let fault = Fault::new(RecordFault::Syntax, "named twice in the header");
+                Err(fault.within(&self.group.columns[column].name))
+            }
+            None => Ok(()),
+        }
     }
 
     fn push_field(&mut self, bytes: &[u8], field: &FieldAt, column: usize) -> Parsed {

@@ -57,6 +57,16 @@ fn a_header_is_found_and_obeyed() {
 }
 
 #[test]
+fn a_column_that_a_header_names_twice_makes_every_record_bad() {
+    check(
+        &[],
+        "station,temp,Station\nEWR,39.02,JFK\nLGA\n",
+        "! 2 HW2101 station: named twice in the header\n! 3 HW2101 station: named twice in the header\n",
+    );
+    check(&[], "other,station,other\n1,EWR,2\n", "{\"station\":\"EWR\",\"temp\":null,\"note\":null}\n");
+}
+
+#[test]
 fn quotes_and_nulls() {
     check(
         &[("csv.null-literal", "NA")],

@@ -148,8 +148,12 @@ impl Decoder {
     }
 
     /// Decodes bytes that hold whole records. Continues after the call before, unless restarted.
-    pub fn decode(&mut self, bytes: Bytes) -> Result<Decoded> {
+    pub fn decode(&mut self, mut bytes: Bytes) -> Result<Decoded> {
         check_size(&bytes)?;
+        let is_json = matches!(self.body, Body::Json(_) | Body::JsonArray(_) | Body::Debezium(_));
+        if is_json && self.next_record == 1 && bytes.starts_with(MARK) {
+            bytes = bytes.slice(MARK.len()..);
+        }
         let decoded = match &mut self.body {
             Body::Debezium(changes) => return changes.decode_lines(bytes, &mut self.next_record),
             Body::Json(json) => json.decode_lines(bytes, &mut self.next_record),
@@ -220,6 +224,9 @@ pub(super) fn concat(schema: &SchemaRef, parts: Vec<Decoded>) -> Result<Decoded>
     let bad = parts.into_iter().flat_map(|part| part.bad).collect();
     Ok(Decoded { rows, bad, origins: Vec::new(), bytes: Bytes::new() })
 }
+
+/// What some programs put before a text in UTF-8.
+pub(super) const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Origins are 32 bits wide.
 pub(super) fn check_size(bytes: &[u8]) -> Result<()> {

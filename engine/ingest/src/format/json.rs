@@ -80,12 +80,26 @@ impl JsonDecoder {
         }
         loop {
             let end = element_end(bytes, start);
+            let bad = self.bad.len();
             self.record(bytes, start, end.unwrap_or(bytes.len()), *next_record);
             *next_record += 1;
-            match end {
-                Some(end) if bytes[end] == b',' => start = skip_space(bytes, end + 1),
-                Some(end) => return self.nothing_after(bytes, end + 1, *next_record),
-                None => return,
+            match end.map(|end| (end, bytes[end])) {
+                Some((end, b',')) => start = skip_space(bytes, end + 1),
+                Some((end, b']')) => return self.nothing_after(bytes, end + 1, *next_record),
+                Some((end, _)) => {
+                    let fault =
+                        Fault::new(RecordFault::Syntax, "expected ',' or ']' after an element, found '}'");
+                    return self.push_bad(bytes, end, bytes.len(), *next_record, *fault);
+                }
+                // An element that is cut short has said so itself.
+                None if self.bad.len() > bad => return,
+                None => {
+                    let fault = Fault::new(
+                        RecordFault::Syntax,
+                        "expected ',' or ']' after an element, found the end",
+                    );
+                    return self.push_bad(bytes, bytes.len(), bytes.len(), *next_record, *fault);
+                }
             }
         }
     }

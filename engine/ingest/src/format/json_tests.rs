@@ -300,6 +300,33 @@ fn arrays_keep_their_good_elements() {
 }
 
 #[test]
+fn an_array_that_is_not_closed_says_so() {
+    let row = "{\"id\":1,\"temp\":null,\"site\":null}\n";
+    for (input, reason) in [
+        ("[{\"id\":1}", "expected ',' or ']' after an element, found the end"),
+        ("[{\"id\":1}\n", "expected ',' or ']' after an element, found the end"),
+        ("[{\"id\":1}}", "expected ',' or ']' after an element, found '}'"),
+        ("[{\"id\":1},", "expected a value at byte 1, found the end"),
+    ] {
+        check_as(Format::JsonArray, &readings(), &[], input, &format!("{row}! 2 HW2101 -: {reason}\n"));
+    }
+}
+
+#[test]
+fn a_mark_before_the_text_is_passed_over() {
+    let row = "{\"id\":1,\"temp\":null,\"site\":null}\n";
+    check_as(Format::JsonLines, &readings(), &[], "\u{feff}{\"id\":1}\n", row);
+    check_as(Format::JsonArray, &readings(), &[], "\u{feff}[{\"id\":1}]", row);
+    check_as(
+        Format::JsonLines,
+        &readings(),
+        &[],
+        "{\"id\":1}\n\u{feff}{\"id\":2}\n",
+        &format!("{row}! 2 HW2101 -: expected a value at byte 1, found '\\u{{feff}}'\n"),
+    );
+}
+
+#[test]
 fn messages_are_records() {
     let mut decoder = Decoder::new(Format::JsonLines, readings(), &FormatOptions::default()).unwrap();
     let messages = [&b"{\"id\":1,\n\"temp\":1}"[..], b"", b"{\"id\":3}"].map(Bytes::from_static);

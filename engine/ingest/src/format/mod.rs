@@ -24,6 +24,7 @@
 //! - a timestamp is RFC 3339 or `YYYY-MM-DD hh:mm:ss[.f]`, without an offset UTC; or a number, if `timestamp-format` says so;
 //! - binary is base64 (standard alphabet, padding optional);
 //! - a missing field, or null, is NULL, and bad where the column is NOT NULL; a field given twice is bad;
+//! - a byte order mark before JSON or CSV is passed over; a column that the header of a CSV names twice makes all of its records bad;
 //! - in CSV an empty field without quotes is NULL, as is the text `csv.null-literal`; `""` is the empty text.
 
 mod arrow_claims;
