@@ -413,8 +413,8 @@ pub trait Log: Send + Sync {
     /// A number that grows with each commit that makes new rows visible; see [`Log::on_commit`].
     fn version(&self) -> u64;
 
-    /// Calls `wake` after each commit that makes new rows of one of these streams visible, until the returned guard is dropped. The call
-    /// is made on the committing thread: it must only wake something.
+    /// Calls `wake` after each commit that makes new rows of one of these streams visible, and when one of them is dropped, until the
+    /// returned guard is dropped. The call is made on the committing thread: it must only wake something.
     fn on_commit(&self, streams: &[StreamId], wake: Arc<dyn Fn() + Send + Sync>) -> CommitGuard;
 
     /// Damage that was found since the log was opened: by reading sealed files in the background, when a file was sealed, or at the start.

@@ -58,6 +58,15 @@ impl Wakes {
         self.version.fetch_add(1, Ordering::AcqRel);
         streams.sort_unstable();
         streams.dedup();
+        self.wake(&streams);
+    }
+
+    /// Wakes who waits for a stream that is gone: its readers are told so when they look.
+    pub(crate) fn dropped(&self, stream: StreamId) {
+        self.wake(&[stream]);
+    }
+
+    fn wake(&self, streams: &[StreamId]) {
         let woken: Vec<Subscribers> = {
             let subscribers = self.subscribers.lock();
             streams.iter().filter_map(|stream| subscribers.get(stream).cloned()).collect()

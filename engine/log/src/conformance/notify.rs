@@ -30,6 +30,12 @@ pub(super) fn commits_wake(make: Make<'_>) {
     assert_eq!(calls.load(Ordering::SeqCst), seen.0, "another stream's commit wakes nobody else");
     drop(guard);
     fixture.append(0, 1..2);
+    // That commit may wake who waits for both a moment later.
+    wait_until(&*fixture.log, || calls_of_both.load(Ordering::SeqCst) > seen.1 + 1);
+    let (seen_of_both, version) = (calls_of_both.load(Ordering::SeqCst), fixture.log.version());
+    fixture.log.drop_stream(other).unwrap();
+    wait_until(&*fixture.log, || calls_of_both.load(Ordering::SeqCst) > seen_of_both);
+    assert_eq!(fixture.log.version(), version, "no row is new");
     fixture.log.close().unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), seen.0, "a dropped guard ends the calls");
 }

@@ -112,6 +112,7 @@ impl Log for MemoryLog {
         self.apply(&Change::Drop { stream: stream.0 }, None);
         self.view.write().remove(stream);
         writer.sequencer.remove(stream);
+        self.wakes.dropped(stream);
         Ok(())
     }
 

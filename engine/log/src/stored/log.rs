@@ -112,7 +112,10 @@ impl<L: StoredLog> Log for L {
     }
 
     fn drop_stream(&self, stream: StreamId) -> Result<()> {
-        self.driven().store().drop_stream(stream)
+        let store = self.driven().store();
+        store.drop_stream(stream)?;
+        store.wakes.dropped(stream);
+        Ok(())
     }
 
     fn evolve(&self, stream: StreamId, schema: SchemaRef) -> Result<StreamInfo> {

@@ -1,12 +1,13 @@
 //! A tail as its reader holds it, and the places where one starts.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use headwater_core::{EventTime, Sequence, ShardId};
-use headwater_log::{Log, StreamInfo};
+use headwater_core::{EventTime, Sequence, ShardId, StreamId};
+use headwater_log::{Log, LogError, StreamInfo};
 
 use crate::dead::Uncomputed;
 use crate::error::{Result, RunError};
@@ -74,6 +75,29 @@ pub(super) fn check_reached(log: &dyn Log, info: &StreamInfo, place: &[Sequence]
         }
     }
     Ok(())
+}
+
+/// The streams that a tail reads, as they were when it began.
+pub(super) struct Read {
+    log: Arc<dyn Log>,
+    streams: Vec<Arc<StreamInfo>>,
+}
+
+impl Read {
+    /// Notes what these streams are called.
+    pub fn of(log: &Arc<dyn Log>, streams: &[StreamId]) -> Self {
+        let streams = streams.iter().filter_map(|id| log.stream(*id).ok()).collect();
+        Self { log: Arc::clone(log), streams }
+    }
+
+    /// Why the tail ends. Of a stream that was dropped the log knows the number alone.
+    pub fn told(&self, error: RunError) -> RunError {
+        let RunError::Log(LogError::NoStream { .. }) = error else { return error };
+        match self.streams.iter().find(|info| self.log.stream(info.id).is_err()) {
+            Some(gone) => LogError::NoStream { name: gone.spec.name.to_string() }.into(),
+            None => error,
+        }
+    }
 }
 
 /// Sequence numbers as a place to resume at has them: `17,4,0`.

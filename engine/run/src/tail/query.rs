@@ -16,7 +16,7 @@ use headwater_log::{From, Log};
 use headwater_operators::Rows;
 use headwater_plan::Dataflow;
 
-use super::handle::{check_reached, sequences};
+use super::handle::{Read, check_reached, sequences};
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
 use crate::dead::{DeadRows, Uncomputed};
@@ -28,6 +28,7 @@ type Places = Vec<Vec<Sequence>>;
 
 struct QueryTail {
     pipeline: Pipeline,
+    streams: Read,
     schema: arrow::datatypes::SchemaRef,
     limits: Limits,
     world: headwater_core::World,
@@ -103,7 +104,7 @@ fn batches(
                 Ok(Next::Wait(Some(most))) => {
                     let _ = tokio::time::timeout(most, commits.next()).await;
                 }
-                Err(error) => return Some((Err(error), None)),
+                Err(error) => return Some((Err(tail.streams.told(error)), None)),
             }
         }
     }))
@@ -128,6 +129,7 @@ impl QueryTail {
         let ends = inner.state.lock().all_ends();
         let mut tail = Self {
             start: positions(&pipeline),
+            streams: Read::of(&log, &pipeline.streams()),
             pipeline,
             schema,
             limits: inner.limits(),

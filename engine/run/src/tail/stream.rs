@@ -9,7 +9,7 @@ use std::sync::Arc;
 use headwater_core::{EventTime, Sequence, ShardId};
 use headwater_log::{From, Log, ReadBatch, ReadSpec, Reader, StreamInfo};
 
-use super::handle::{check_reached, sequences};
+use super::handle::{Read, check_reached, sequences};
 use super::since::Since;
 use super::wake::Commits;
 use super::{Tail, TailBatch, TailFrom};
@@ -43,8 +43,9 @@ pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Res
     let readers = readers.collect::<Result<_>>()?;
     let tail = StreamTail { readers, turn: 0, since, ready: VecDeque::new(), hides_secrets };
     let schema = Arc::clone(&info.spec.schema);
-    let batches = futures::stream::unfold(Some((tail, commits)), |state| async {
-        let (mut tail, commits) = state?;
+    let streams = Read::of(&log, &[info.id]);
+    let batches = futures::stream::unfold(Some((tail, commits, streams)), |state| async {
+        let (mut tail, commits, streams) = state?;
         loop {
             // Reading may touch the disk, so it is done where blocking is allowed.
             let read = tokio::task::spawn_blocking(move || {
@@ -59,9 +60,9 @@ pub(crate) fn of_stream(inner: &Arc<Inner>, stream: &str, from: TailFrom) -> Res
                 Err(error) => return Some((Err(RunError::Invalid(error.to_string())), None)),
             };
             match read {
-                Ok(Some(batch)) => return Some((Ok(batch), Some((tail, commits)))),
+                Ok(Some(batch)) => return Some((Ok(batch), Some((tail, commits, streams)))),
                 Ok(None) => commits.next().await,
-                Err(error) => return Some((Err(error), None)),
+                Err(error) => return Some((Err(streams.told(error)), None)),
             }
         }
     });

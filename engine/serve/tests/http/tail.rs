@@ -59,6 +59,29 @@ impl Events {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tail_ends_with_the_stream_that_it_reads_and_says_so() {
+    let server = TestServer::with_readings().await;
+    server.append("{\"origin\":\"EWR\",\"temp\":1}\n").await;
+    let query = "/v1/sql/tail?from=earliest&q=SELECT%20origin%20FROM%20readings";
+    let mut tails = [
+        Events::of(server.get("/v1/streams/readings/tail?from=earliest")).await,
+        Events::of(server.get(query)).await,
+    ];
+    for tail in &mut tails {
+        assert_eq!(tail.next().await.unwrap().data["origin"], "EWR");
+    }
+    server.sql("DROP STREAM readings").await;
+    server.make_readings().await;
+    for tail in &mut tails {
+        let last = tail.next().await.expect("a word of farewell");
+        assert_eq!((last.name.as_str(), &last.data["error"]["code"]), ("error", &json!("HW1002")));
+        assert_eq!(last.data["error"]["message"], "there is no stream readings");
+        assert_eq!(tail.next().await, None);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tail_goes_on_where_it_was_broken_off() {
     let server = TestServer::with_readings().await;
     server.append("{\"origin\":\"EWR\",\"temp\":1}\n{\"origin\":\"JFK\",\"temp\":2}\n").await;
