@@ -4,7 +4,7 @@
 //! the reason. The answer comes when the rows are as safe as the stream's durability says.
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::body::{self, Encoding};
 use crate::budget::Hold;
 use crate::error::{ApiError, ErrorBody};
+use crate::extract::InPath;
 use crate::state::App;
 use crate::streams::no_stream;
 
@@ -105,7 +106,7 @@ impl AppendAnswer {
 )]
 pub(crate) async fn append(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let limit = app.options.appends_max;

@@ -1,7 +1,7 @@
 //! `/v1/jobs`: what runs, and its switch.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use headwater_core::EventTime;
 use headwater_plan::error::did_you_mean;
 use headwater_run::{Figure, JobStatus, RunError};
@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
+use crate::extract::InPath;
 use crate::state::App;
 
 /// A job.
@@ -86,7 +87,7 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Vec<JobView>> {
 )]
 pub(crate) async fn show(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
 ) -> Result<Json<JobView>, ApiError> {
     find(&app, &name).map(Json)
 }
@@ -102,7 +103,7 @@ pub(crate) async fn show(
 )]
 pub(crate) async fn pause(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
 ) -> Result<Json<JobView>, ApiError> {
     switch(&app, "PAUSE", &name).await
 }
@@ -118,7 +119,7 @@ pub(crate) async fn pause(
 )]
 pub(crate) async fn resume(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
 ) -> Result<Json<JobView>, ApiError> {
     switch(&app, "RESUME", &name).await
 }

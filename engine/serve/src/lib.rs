@@ -15,6 +15,7 @@ mod append;
 mod body;
 mod budget;
 mod error;
+mod extract;
 mod gate;
 mod health;
 mod jobs;

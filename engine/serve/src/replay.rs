@@ -11,7 +11,7 @@ use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
+use crate::extract::InPath;
 use crate::sql::Done;
 use crate::state::App;
 use crate::{body, rows, steps};
@@ -78,7 +79,7 @@ impl From<&ReplaySpec> for ReplayRequest {
 )]
 pub(crate) async fn replay(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -105,8 +106,9 @@ pub(crate) async fn replay(
         return Ok(Json(steps::keep(&app, begun)).into_response());
     }
     if !spec.diff && spec.into.is_none() {
+        // With a speed rows come when it is time for them.
         let rows = Box::pin(app.engine.replay_rows(spec)).await?;
-        return rows::answer(rows, format, permit).await;
+        return rows::answer(rows, format, permit, 0).await;
     }
     let (into, diff) = (spec.into.clone(), spec.diff);
     let report = Box::pin(app.engine.replay(spec)).await?;
@@ -119,7 +121,7 @@ pub(crate) async fn replay(
         _ => {
             let (schema, batches) = replay_differences(report).map_err(ApiError::internal)?;
             let rows = RecordBatchStreamAdapter::new(schema, stream::iter(batches.into_iter().map(Ok)));
-            rows::answer(Box::pin(rows), format, permit).await?
+            rows::answer(Box::pin(rows), format, permit, rows::HEAD).await?
         }
     };
     response.headers_mut().extend(counts);

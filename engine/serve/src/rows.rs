@@ -1,7 +1,7 @@
 //! Rows as the body of an answer, sent as they come.
 //!
-//! The first batch is awaited before the answer begins, so that a query that fails at once is answered with a status that says
-//! so. One that fails later breaks the body off: the client sees an answer that is not whole.
+//! The first rows are awaited before the answer begins, so that a query that fails at once, or whose answer is small, is answered with a
+//! status that says so. One that fails later breaks the body off: the client sees an answer that is not whole.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -57,47 +57,57 @@ fn quality_of(range: &str) -> f32 {
     q.unwrap_or(1.0)
 }
 
-/// Answers with rows. The permit is kept until the last of them is sent, or the client is gone.
+/// How much of a query's answer is made before it begins.
+pub(crate) const HEAD: usize = 64 << 10;
+
+/// The rows that are not sent yet, what encodes them, and the permit, which is kept until the last of them is sent, or the client is gone.
+type Rest = (SendableRecordBatchStream, Encoder, OwnedSemaphorePermit);
+
+/// Answers with rows. As much as `head` bytes of them are awaited before the answer begins, and at least the first batch.
 pub(crate) async fn answer(
-    mut rows: SendableRecordBatchStream,
+    rows: SendableRecordBatchStream,
     format: Format,
     permit: OwnedSemaphorePermit,
+    head: usize,
 ) -> Result<Response, ApiError> {
-    let mut encoder = Encoder::new(format, rows.schema(), &FormatOptions::default())?;
-    let mut head = Vec::new();
-    let first = rows.next().await.transpose().map_err(RunError::of_rows)?;
-    if let Some(batch) = &first {
-        encoder.encode(batch, &mut head)?;
+    let encoder = Encoder::new(format, rows.schema(), &FormatOptions::default())?;
+    let mut made = Vec::new();
+    let mut rest = more((rows, encoder, permit), &mut made).await?;
+    while made.len() < head
+        && let Some(left) = rest.take()
+    {
+        rest = more(left, &mut made).await?;
     }
-    let head = stream::iter([Ok(Bytes::from(head))]);
-    let body = head.chain(encoded(rows, encoder, permit));
+    let body = stream::iter([Ok(Bytes::from(made))]).chain(sent(rest));
     Ok(([(header::CONTENT_TYPE, format.media_type())], Body::from_stream(body)).into_response())
 }
 
-/// The rest of the rows as bytes, and the end of the format.
-fn encoded(
-    rows: SendableRecordBatchStream,
-    encoder: Encoder,
-    permit: OwnedSemaphorePermit,
-) -> impl futures::Stream<Item = Result<Bytes, RunError>> + Send {
-    stream::unfold(Some((rows, encoder, permit)), |state| async move {
-        let (mut rows, mut encoder, permit) = state?;
+/// The rest of the rows as bytes.
+fn sent(rest: Option<Rest>) -> impl futures::Stream<Item = Result<Bytes, RunError>> + Send {
+    stream::unfold(rest, |rest| async move {
         let mut out = Vec::new();
-        let (encoded, rest) = match rows.next().await {
-            Some(Ok(batch)) => {
-                (encoder.encode(&batch, &mut out).map_err(RunError::from), Some((rows, encoder, permit)))
-            }
-            Some(Err(error)) => (Err(RunError::of_rows(error)), None),
-            None => (encoder.finish(&mut out).map_err(RunError::from), None),
-        };
-        match encoded {
-            Ok(()) => Some((Ok(out.into()), rest)),
+        match more(rest?, &mut out).await {
+            Ok(rest) => Some((Ok(out.into()), rest)),
             Err(error) => {
                 tracing::warn!(code = %error.code(), "an answer breaks off: {error}");
                 Some((Err(error), None))
             }
         }
     })
+}
+
+/// Encodes the next batch, or the end of the format. Answers what is left.
+async fn more((mut rows, mut encoder, permit): Rest, out: &mut Vec<u8>) -> Result<Option<Rest>, RunError> {
+    match rows.next().await.transpose().map_err(RunError::of_rows)? {
+        Some(batch) => {
+            encoder.encode(&batch, out)?;
+            Ok(Some((rows, encoder, permit)))
+        }
+        None => {
+            encoder.finish(out)?;
+            Ok(None)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(crate) async fn run(State(app): State<App>, request: Request) -> Result<Resp
     // Boxed: planning makes a future of many kilobytes.
     let answers = Box::pin(app.engine.execute(&sql)).await?;
     match answers.into_iter().next_back() {
-        Some(Answer::Rows(stream)) => rows::answer(stream, format, permit).await,
+        Some(Answer::Rows(stream)) => rows::answer(stream, format, permit, rows::HEAD).await,
         Some(Answer::Done { tag, notes }) => Ok(Json(Done { status: tag, notes }).into_response()),
         None => Err(ApiError::bad_parameter("body", "there is no statement in it")),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use headwater_ingest::{Encoder, Format, FormatOptions};
 use headwater_run::{ReplayStep, ReplaySteps};
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
+use crate::extract::InPath;
 use crate::state::App;
 
 /// How long a replay waits for somebody to ask for its next step.
@@ -135,7 +136,10 @@ pub(crate) fn keep(app: &App, steps: ReplaySteps) -> SteppedReplay {
         (status = 409, description = "it was cancelled", body = ErrorBody),
     ),
 )]
-pub(crate) async fn step(State(app): State<App>, Path(id): Path<u64>) -> Result<Json<SteppedView>, ApiError> {
+pub(crate) async fn step(
+    State(app): State<App>,
+    InPath(id): InPath<u64>,
+) -> Result<Json<SteppedView>, ApiError> {
     let session = app.replays.lock().get(&id).map(Arc::clone).ok_or_else(|| ApiError::no_replay(id))?;
     let now = || app.world().clock.monotonic();
     *session.asked.lock() = now();

@@ -1,13 +1,14 @@
 //! `GET /v1/streams` and `GET /v1/streams/NAME`: what there is.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use headwater_log::{LogError, StreamInfo};
 use headwater_plan::error::did_you_mean;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ErrorBody};
+use crate::extract::InPath;
 use crate::state::App;
 
 /// A stream.
@@ -72,7 +73,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<StreamView>>
 )]
 pub(crate) async fn describe(
     State(app): State<App>,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
 ) -> Result<Json<StreamView>, ApiError> {
     let info = app.engine.log().stream_named(&name).map_err(|error| no_stream(&app, error))?;
     view(&app, &info).map(Json)

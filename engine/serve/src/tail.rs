@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use utoipa::IntoParams;
 
 use crate::error::{ApiError, ErrorBody};
+use crate::extract::{InPath, InQuery};
 use crate::state::App;
 use crate::streams::no_stream;
 use crate::tail_events::{Events, Farewell};
@@ -29,6 +30,7 @@ const QUEUE: usize = 16;
 /// Where a tail starts.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StreamParameters {
     /// `now` (the default), `earliest`, an RFC 3339 time, a sequence number for all shards, or `shard:sequence,...`.
     from: Option<String>,
@@ -37,6 +39,7 @@ pub(crate) struct StreamParameters {
 /// Which query is tailed, and from where.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct QueryParameters {
     /// A streaming query.
     q: String,
@@ -60,8 +63,8 @@ pub(crate) struct QueryParameters {
 )]
 pub(crate) async fn stream(
     State(app): State<App>,
-    Path(name): Path<String>,
-    Query(parameters): Query<StreamParameters>,
+    InPath(name): InPath<String>,
+    InQuery(parameters): InQuery<StreamParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let info = app.engine.log().stream_named(&name).map_err(|error| no_stream(&app, error))?;
@@ -88,7 +91,7 @@ pub(crate) async fn stream(
 )]
 pub(crate) async fn query(
     State(app): State<App>,
-    Query(parameters): Query<QueryParameters>,
+    InQuery(parameters): InQuery<QueryParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let from = from_of(&headers, parameters.from.as_deref(), None)?;

@@ -42,6 +42,19 @@ async fn an_empty_result_is_whole_in_every_format() {
     server.stop().await;
 }
 
+/// Each append is a batch of its own, and only the last row of many cannot be computed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_answer_that_fails_at_its_end_is_an_error_with_its_reason() {
+    let server = TestServer::with_readings().await;
+    for temp in [4, 2, 1, 0] {
+        server.append(&format!("{{\"origin\":\"EWR\",\"temp\":{temp}}}\n")).await;
+    }
+    let response =
+        server.post("/v1/sql").body("SELECT 8 / CAST(temp AS INT) AS n FROM readings").send().await;
+    assert_eq!(failure(response.unwrap()).await, (422, "HW4010".to_owned()));
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_statements_answer_with_the_last() {
     let server = TestServer::start().await;

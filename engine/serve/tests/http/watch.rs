@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use headwater_serve::{ServeOptions, Server};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::{TestServer, engine, failure, json};
 
@@ -43,6 +43,27 @@ async fn before_the_log_is_open_the_process_is_alive_and_not_ready() {
     assert_eq!(get("/v1/streams").await.status(), 200);
     server.run(std::future::ready(())).await.unwrap();
     assert!(http.get(&url).send().await.is_err(), "nobody listens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_cannot_be_read_is_an_error_like_all_others() {
+    let server = TestServer::with_readings().await;
+    let query = "q=SELECT%20*%20FROM%20readings";
+    for (path, reason) in [
+        ("/v1/streams/%FF", "path: "),
+        ("/v1/streams/readings/tail?form=earliest", "unknown field `form`, expected `from`"),
+        ("/v1/streams/readings/tail?from=now&from=earliest", "duplicate field `from`"),
+        ("/v1/sql/tail", "missing field `q`"),
+        (&format!("/v1/sql/tail?{query}&start=earliest"), "unknown field `start`, expected `q` or `from`"),
+    ] {
+        let (status, body) = json(server.get(path).send().await.unwrap()).await;
+        assert_eq!((status, &body["error"]["code"]), (400, &json!("HW6007")), "{path}");
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.contains(reason), "{message}");
+    }
+    let step = server.post("/v1/replays/first/step").send().await.unwrap();
+    assert_eq!(failure(step).await, (400, "HW6007".to_owned()));
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
