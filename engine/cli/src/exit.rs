@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use datafusion::error::DataFusionError;
 use headwater_archive::ArchiveError;
 use headwater_ingest::IngestError;
 use headwater_log::{LogError, TopicError};
+use headwater_operators::plainly;
 use headwater_plan::SqlError;
 use headwater_run::RunError;
 use headwater_serve::ServeError;
@@ -45,14 +47,29 @@ pub(crate) fn describe(error: &anyhow::Error) -> String {
         return places.fold(of_sql.render(), |shown, place| format!("{shown}\n  in {place}"));
     }
     match error_code(error) {
-        Some(code) => format!("error {code}: {error:#}\n  help: docs/errors/{code}.md"),
-        None => format!("error: {error:#}"),
+        Some(code) => format!("error {code}: {}\n  help: docs/errors/{code}.md", told(error)),
+        None => format!("error: {}", told(error)),
     }
+}
+
+/// What went wrong, and why. An error that has told its cause is not followed by it.
+fn told(error: &anyhow::Error) -> String {
+    let text = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<DataFusionError>().map_or_else(|| cause.to_string(), plainly)
+    };
+    error.chain().map(text).fold(String::new(), |told, cause| {
+        if told.contains(&cause) {
+            return told;
+        }
+        let between = if told.is_empty() { "" } else { ": " };
+        format!("{told}{between}{cause}")
+    })
 }
 
 /// The error with its code, in one line.
 pub(crate) fn coded(error: &anyhow::Error) -> String {
-    error_code(error).map_or_else(|| format!("{error:#}"), |code| format!("{code}: {error:#}"))
+    let told = told(error);
+    error_code(error).map_or_else(|| told.clone(), |code| format!("{code}: {told}"))
 }
 
 fn sql_error(error: &anyhow::Error) -> Option<&SqlError> {
@@ -114,6 +131,8 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use arrow::error::ArrowError;
+
     use super::*;
 
     #[test]
@@ -126,6 +145,17 @@ mod tests {
             describe(&damage)
         );
         assert_eq!(code_of(&anyhow::anyhow!("anything")), 1);
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let divided = || DataFusionError::from(ArrowError::DivideByZero);
+        let failed = anyhow::Error::new(RunError::Query(divided())).context("a.sql");
+        let shown = "error HW4010: a.sql: query failed: Divide by zero error\n  help: docs/errors/HW4010.md";
+        assert_eq!(describe(&failed), shown);
+        let disk = LogError::io("create directory", "/a/log", std::io::ErrorKind::PermissionDenied.into());
+        let opening = anyhow::Error::new(disk).context("cannot open /a");
+        assert_eq!(describe(&opening).matches("permission denied").count(), 1, "{}", describe(&opening));
     }
 
     #[test]

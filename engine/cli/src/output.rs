@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use headwater_ingest::{Encoder, Format, FormatOptions};
+use headwater_run::RunError;
 
 /// How rows are shown.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
@@ -45,7 +46,7 @@ impl OutputFormat {
 pub(crate) async fn write_stream(mut rows: SendableRecordBatchStream, format: OutputFormat) -> Result<usize> {
     let mut writer = RowWriter::new(rows.schema(), format)?;
     while let Some(batch) = rows.next().await {
-        writer.write(batch?)?;
+        writer.write(batch.map_err(RunError::of_rows)?)?;
     }
     writer.finish()
 }
@@ -113,15 +114,44 @@ impl RowWriter {
     }
 }
 
-/// Rows as a table for people.
+/// Rows as a table for people. What a device sent does not command their terminal.
 pub(crate) fn table(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<String> {
     let empty = [RecordBatch::new_empty(schema.clone())];
     let batches = if batches.is_empty() { &empty[..] } else { batches };
-    Ok(pretty_format_batches(batches)?.to_string())
+    Ok(pretty_format_batches(batches)?.to_string().chars().map(visible).collect())
+}
+
+/// A character that is seen: for one that controls a terminal its picture.
+fn visible(c: char) -> char {
+    match c {
+        '\n' | '\t' => c,
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\u{7f}' => '\u{2421}',
+        '\u{80}'..='\u{9f}' => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    }
 }
 
 /// Writes a line to standard output.
 pub(crate) fn say(line: impl std::fmt::Display) -> Result<()> {
     writeln!(std::io::stdout(), "{line}")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn a_table_has_no_characters_that_control_a_terminal() {
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["\u{1b}[2Jgone\u{7f}\u{9b}", "two\nlines"]));
+        let batch = RecordBatch::try_from_iter([("name", names)]).unwrap();
+        let shown = table(&batch.schema(), &[batch]).unwrap();
+        assert!(shown.contains("␛[2Jgone␡\u{fffd}") && shown.contains("lines"), "{shown}");
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown}");
+    }
 }

@@ -63,6 +63,18 @@ pub enum OperatorError {
     DataFusion(#[from] datafusion::error::DataFusionError),
 }
 
+/// What DataFusion says, without the part of it that says so: nobody who wrote the query knows of these.
+pub fn plainly(error: &datafusion::error::DataFusionError) -> String {
+    let said = error.strip_backtrace();
+    let mut plain = said.as_str();
+    while let Some(rest) = PARTS.iter().find_map(|part| plain.strip_prefix(part)) {
+        plain = rest;
+    }
+    plain.to_owned()
+}
+
+const PARTS: [&str; 3] = ["Arrow error: ", "Execution error: ", "External error: "];
+
 impl OperatorError {
     /// The code of an expression that fails on a value.
     pub const ON_A_VALUE: Code = Code::new("HW4001");
@@ -85,7 +97,7 @@ impl OperatorError {
         let Self::Expression { source, .. } = self else { return None };
         match source.find_root() {
             DataFusionError::Internal(_) | DataFusionError::ResourcesExhausted(_) => None,
-            _ => Some(source.strip_backtrace()),
+            _ => Some(plainly(source)),
         }
     }
 

@@ -54,7 +54,7 @@ pub mod windows;
 pub use aggregates::AggregateCall;
 pub use api::*;
 pub use closing::Closing;
-pub use error::{OperatorError, Result};
+pub use error::{OperatorError, Result, plainly};
 pub use every::{EmitEvery, EmitEverySpec};
 pub use expand::{ExpandSpec, GroupingSet};
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec, Revises};

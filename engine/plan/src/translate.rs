@@ -245,6 +245,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 /// One line, lower case at the start, without a full stop.
 fn plain(text: &str) -> String {
     let text = text.strip_prefix("Error during planning: ").unwrap_or(text);
+    let text = text.strip_prefix("Arrow error: ").unwrap_or(text);
     let line = text.lines().next().unwrap_or_default().trim().trim_end_matches('.');
     let mut chars = line.chars();
     match chars.next() {

@@ -31,7 +31,7 @@ pub enum RunError {
         source: headwater_operators::OperatorError,
     },
     /// A query failed while it ran.
-    #[error("query failed: {0}")]
+    #[error("query failed: {}", headwater_operators::plainly(.0))]
     Query(#[source] DataFusionError),
     /// No such job.
     #[error("there is no job {name}; SHOW JOBS lists those that are")]
