@@ -59,7 +59,7 @@ pub use error::{Mistake, SqlError};
 pub use job_metrics::{JOB_METRICS, JOB_METRICS_INTERVAL, job_metrics_schema};
 pub use lookup::looked_up;
 pub use own_streams::{check_own_streams, own_streams};
-pub use parse::{check_altered_options, create_stream_of, parse, parse_one, without_secrets};
+pub use parse::{check_altered_options, create_stream_of, parse, parse_one, sql_type, without_secrets};
 pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 pub use script::{Position, Script};

@@ -235,7 +235,7 @@ fn check_watermark(script: &Script, columns: &Columns, watermark: &WrittenWaterm
 }
 
 /// A type as people write it, as far as there is a word for it.
-pub(crate) fn sql_type(kind: &DataType) -> String {
+pub fn sql_type(kind: &DataType) -> String {
     use arrow::datatypes::TimeUnit;
     match kind {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".to_owned(),

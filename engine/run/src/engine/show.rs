@@ -6,12 +6,12 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
-use headwater_plan::Entry;
 use headwater_plan::statement::{Kind, Name, Show};
+use headwater_plan::{Entry, sql_type};
 
 use super::state::Inner;
 use crate::Figure;
-use crate::error::{Result, RunError};
+use crate::error::Result;
 
 /// Rows that are there already, as a stream of batches.
 pub(crate) fn rows(batch: RecordBatch) -> Result<SendableRecordBatchStream> {
@@ -94,7 +94,7 @@ impl Inner {
                     Some(status.state.to_owned()),
                     Some(status.rows.to_string()),
                     Some(status.lag.to_string()),
-                    status.last_error.filter(|_| status.retries > 0),
+                    status.last_error,
                 ]
             })
             .collect();
@@ -136,11 +136,7 @@ impl Inner {
             }
             _ => match self.tables().provider(table) {
                 Some(provider) => (provider.schema(), None),
-                None => {
-                    return Err(RunError::Invalid(
-                        catalog.unknown(name, "stream, table or view").to_string(),
-                    ));
-                }
+                None => return Err(catalog.unknown(name, "stream, table or view").into()),
             },
         };
         let fields = schema
@@ -166,7 +162,7 @@ impl Inner {
         ]);
         let columns = vec![
             text(fields.iter().map(|field| Some(field.name().clone())).collect()),
-            text(fields.iter().map(|field| Some(field.data_type().to_string())).collect()),
+            text(fields.iter().map(|field| Some(sql_type(field.data_type()))).collect()),
             Arc::new(fields.iter().map(|field| Some(field.is_nullable())).collect::<BooleanArray>()),
             text(fields.iter().map(mark).collect()),
         ];

@@ -139,7 +139,7 @@ fn computed_columns_stand_where_they_were_declared_and_take_no_rows() {
     assert!(
         described
             .iter()
-            .any(|row| row.starts_with("ts Timestamp") && row.ends_with("ts - INTERVAL '2' SECOND"))
+            .any(|row| row.starts_with("ts TIMESTAMP_LTZ(3) ") && row.ends_with("ts - INTERVAL '2' SECOND"))
     );
     let error =
         machine.execute("INSERT INTO readings (device, kind) VALUES ('c', 'low')").unwrap_err().to_string();

@@ -157,7 +157,7 @@ fn windows_in_group_by_run_as_table_functions_do() {
         JOIN readings s ON r.device = s.device AND s.ts BETWEEN r.ts - INTERVAL '20' SECOND AND r.ts), \
         DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY device, window_start, window_end";
     assert_eq!(machine.query("SELECT * FROM pairs"), machine.query(new));
-    assert_eq!(machine.query("DESCRIBE pairs")[0], "device Utf8 true null");
+    assert_eq!(machine.query("DESCRIBE pairs")[0], "device STRING true null");
 }
 
 #[test]
