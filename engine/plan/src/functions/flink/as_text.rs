@@ -1,5 +1,5 @@
 //! `CAST(x AS STRING)` as Flink writes it: a time with a space before the clock and with the digits of its precision, `TRUE`, and
-//! numbers with a point as Java has them, `1.5E10`. `VARCHAR(n)` and `CHAR(n)` cut a text off, and `CHAR(n)` fills it up with spaces.
+//! numbers with a point as Java has them, `1.5E10`; bytes that are no UTF-8 do not fail. `VARCHAR(n)` and `CHAR(n)` cut a text off, and `CHAR(n)` fills it up with spaces.
 //! Casts of rows, lists and maps, and of texts to whole numbers, are those of `rows.rs`.
 //!
 //! Casts that somebody has written are turned before types are coerced; those that coercion adds are DataFusion's.
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TransformedResult;
@@ -94,7 +94,14 @@ fn computed(cast: &Cast<'_>) -> Result<Expr> {
 
 /// Whether values of a type are written otherwise than DataFusion does.
 pub(super) fn is_written(kind: &DataType) -> bool {
-    matches!(kind, DataType::Timestamp(..) | DataType::Boolean | DataType::Float32 | DataType::Float64)
+    matches!(
+        kind,
+        DataType::Timestamp(..)
+            | DataType::Boolean
+            | DataType::Float32
+            | DataType::Float64
+            | DataType::Binary
+    )
 }
 
 /// A value of such a type as text.
@@ -129,8 +136,18 @@ pub(super) fn written(values: &ArrayRef) -> Result<ArrayRef> {
             let texts = texts.map(|x| x.map(|x| number(x, &format!("{x:e}"), &x.to_string())));
             Ok(Arc::new(texts.collect::<StringArray>()))
         }
+        DataType::Binary => Ok(characters(values)),
         _ => Ok(cast(values, &DataType::Utf8)?),
     }
+}
+
+/// The text that bytes are in UTF-8; what is none becomes `\u{fffd}`.
+fn characters(bytes: &ArrayRef) -> ArrayRef {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(bytes, &DataType::Utf8, &strict).unwrap_or_else(|_| {
+        let texts = bytes.as_binary::<i32>().iter().map(|value| value.map(String::from_utf8_lossy));
+        Arc::new(texts.collect::<StringArray>())
+    })
 }
 
 /// `2026-03-01 10:00:07.120`: with at least the digits that the unit has, but none that say nothing if these are nine, as that is what a
