@@ -34,10 +34,19 @@ fn expanded(state: &SessionState, expr: Expr, names: &DFSchema) -> Result<Expr> 
     if !is_left {
         return Ok(expr);
     }
+    simplified(state, expr, names)
+}
+
+fn simplified(state: &SessionState, expr: Expr, names: &DFSchema) -> Result<Expr> {
     let context = SimplifyContext::builder().with_schema(Arc::new(names.clone()));
     let context = context.with_config_options(Arc::clone(state.config_options()));
     let simplifier = ExprSimplifier::new(context.build());
     simplifier.simplify(simplifier.coerce(expr, names)?)
+}
+
+/// Fails if a part of an expression that depends on no row cannot be computed: it could be for none.
+pub(crate) fn check_constants(state: &SessionState, expr: &Expr, names: &DFSchema) -> Result<()> {
+    simplified(state, expr.clone(), names).map(drop)
 }
 
 /// Makes `time - INTERVAL '4' SECOND` a subtraction of numbers. As an interval of months, days and nanoseconds it is computed

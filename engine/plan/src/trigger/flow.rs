@@ -17,7 +17,7 @@ use super::insert;
 use crate::dataflow::{Dataflow, Exchange, ResultSpec, Stage, StageInput, Upstream, Watermark};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::parse::parse_one;
-use crate::physical::physical_expr;
+use crate::physical::{check_constants, physical_expr};
 use crate::planner::Target;
 use crate::planning::Planning;
 use crate::statement::{Name, Statement};
@@ -280,6 +280,7 @@ impl<'a> Expressions<'a> {
     pub(super) fn physical(&self, expr: ast::Expr, of: &Condition) -> Result<Arc<dyn PhysicalExpr>> {
         let planned = self.planning.expression(expr, &self.names, self.functions).and_then(|expr| {
             stream::check_expression(&expr)?;
+            check_constants(self.planning.state, &expr, &self.names)?;
             physical_expr(self.planning.state, expr, &self.names)
         });
         planned.map_err(|error| translate::translate_expression(error, &of.ast, of.position, &of.script))

@@ -86,6 +86,10 @@ fn mistakes_are_told_with_their_place() {
         "ON readings WHEN tmep > 30",
         "HW3003 there is no column 'tmep' at line 1, column 35; did you mean 'temp'?",
     );
+    check(
+        "ON readings WHEN temp > 'x'",
+        "HW3016 cast error: Cannot cast string 'x' to value of Float64 type at line 1, column 35",
+    );
     check("ON readings WHEN temp", "HW3006 the condition 'temp' is DOUBLE, not BOOLEAN at line 1, column 35");
     check(
         "ON readings PARTITION BY divice WHEN temp > 30",
