@@ -250,7 +250,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let wanted = name.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (likeness(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness > 0.8)
         // Of equally near ones the first, so that the answer does not depend on the order of evaluation.
         .fold(None, |best: Option<(f64, &str)>, next| match best {
@@ -258,6 +258,14 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             _ => Some(next),
         })
         .map(|(_, candidate)| candidate)
+}
+
+/// How alike two names are, from 0 to 1. What they have in common before the last point says nothing: `system.` is before many.
+fn likeness(one: &str, other: &str) -> f64 {
+    match (one.rsplit_once('.'), other.rsplit_once('.')) {
+        (Some((before, one)), Some((same, other))) if before == same => strsim::jaro_winkler(one, other),
+        _ => strsim::jaro_winkler(one, other),
+    }
 }
 
 #[cfg(test)]
@@ -281,6 +289,8 @@ mod tests {
     #[test]
     fn far_names_are_not_suggested() {
         assert_eq!(nearest("humidity", ["station", "temp"]), None);
+        assert_eq!(nearest("system.tables", ["system.late_rows", "system.jobs"]), None);
+        assert_eq!(nearest("system.job", ["system.late_rows", "system.jobs"]), Some("system.jobs"));
         assert_eq!(nearest("STATION", ["station", "stations"]), Some("station"));
     }
 }
