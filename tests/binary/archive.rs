@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::process::headwater;
+use serde_json::json;
+
+use crate::process::{Server, headwater, write};
 
 struct Shell;
 
@@ -126,4 +128,48 @@ fn a_new_data_directory_takes_over_the_archive_of_a_lost_one() {
     let counted = |_: &u32| !shell.sql(&data, "SELECT COUNT(*) AS n FROM days").contains("\n14\n");
     assert!((0..200).take_while(counted).count() < 200, "a job over the stream reads all of it");
     assert!(shell.says(&["archive", "verify", &place]).contains(", 14 rows; 0 problems"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "a test of a process has no World")]
+async fn why_an_archive_cannot_be_written_is_shown_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let (place, away) = (dir.path().join("archive"), dir.path().join("away"));
+    let server = Server::serve(&dir.path().join("data"));
+    server.sql(CREATE).await;
+    let create = format!(
+        "CREATE ARCHIVE old FOR readings TO '{}' WITH ('sink.rolling-policy.row-count' = 1)",
+        place.display()
+    );
+    server.sql(&create).await;
+    let shown = "SELECT state, retries > 0 AS tried, \"rows\", lag, last_error FROM system.archives";
+    let is_well =
+        |rows| vec![json!({"state": "running", "tried": false, "rows": rows, "lag": 0, "last_error": null})];
+    server.sql("INSERT INTO readings VALUES ('a', to_timestamp(0), 1)").await;
+    server.wait_until(shown, |found| found == is_well(1)).await;
+
+    // Nobody can write below what is a file, not even root.
+    std::fs::rename(&place, &away).unwrap();
+    write(&place, "");
+    server.sql("INSERT INTO readings VALUES ('a', to_timestamp(60), 2)").await;
+    let failing = server.wait_until(shown, |found| found[0]["last_error"].is_string()).await;
+    assert_eq!(
+        (&failing[0]["state"], &failing[0]["tried"]),
+        (&json!("retrying"), &json!(true)),
+        "{failing:?}"
+    );
+    assert_eq!((&failing[0]["rows"], &failing[0]["lag"]), (&json!(1), &json!(1)), "{failing:?}");
+    let error = failing[0]["last_error"].as_str().unwrap();
+    let (place_shown, cause) = (place.to_string_lossy(), "Not a directory (os error 20)");
+    assert!(
+        error.starts_with("HW5101 ") && error.contains(&*place_shown) && error.contains(cause),
+        "{error}"
+    );
+    assert_eq!(server.rows("SHOW ARCHIVES").await[0]["error"], error);
+
+    std::fs::remove_file(&place).unwrap();
+    std::fs::rename(&away, &place).unwrap();
+    server.wait_until(shown, |found| found == is_well(2)).await;
+    assert!(server.rows("SHOW ARCHIVES").await[0]["error"].is_null());
+    assert_eq!(server.terminate(), Some(0));
 }

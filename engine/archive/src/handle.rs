@@ -77,7 +77,7 @@ pub struct ArchiveStatus {
     pub parts_resumed: u64,
     /// Tries in a row that failed.
     pub retries: u32,
-    /// The last error.
+    /// Why the last of them failed; `None` since archiving goes on.
     pub last_error: Option<String>,
 }
 
@@ -344,7 +344,7 @@ impl Driver {
         let known = archive.learn(archiver.manifest());
         // What has come of the step is told together with that it has succeeded.
         let mut status = archive.status.lock();
-        (status.state, status.retries) = ("running", 0);
+        (status.state, status.retries, status.last_error) = ("running", 0, None);
         if stepped == Stepped::Committed {
             status.committed = Some(archive.world.clock.now());
         }
