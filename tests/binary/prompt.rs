@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::process::{Server, headwater};
+use crate::process::{Server, headwater, write};
 
 /// Types at a prompt with this home, and answers the exit code and what the terminal showed.
 fn type_at(arguments: &[&str], home: &Path, steps: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -36,6 +36,8 @@ async fn statements_are_typed_corrected_and_recalled() {
     let server = Server::serve(&dir.path().join("data"));
     server.sql("CREATE STREAM readings (device STRING NOT NULL, temp DOUBLE)").await;
     let arguments = ["sql", "--url", &server.url];
+    let script = dir.path().join("script.sql");
+    write(&script, "\u{feff}SELECT 'from a file' AS here;\n");
     let (code, shown) = type_at(
         &arguments,
         dir.path(),
@@ -54,6 +56,15 @@ async fn statements_are_typed_corrected_and_recalled() {
             ("| readings", ""),
             (PROMPT, "\\d readings\r"),
             ("| device", ""),
+            (PROMPT, "\\x\r"),
+            ("there is no \\x", ""),
+            (PROMPT, "SELECT 'one;\r"),
+            (MORE, "two' AS both; -- that is all\r"),
+            ("1 row", ""),
+            (PROMPT, &format!("\\i {}\r", script.display())),
+            ("| from a file ", ""),
+            (PROMPT, "\\i nowhere.sql\r"),
+            ("cannot read nowhere.sql", ""),
             (PROMPT, "INSERT INTO readings VALUES ('t1', 20.5);\r"),
             ("INSERT 1", ""),
             (PROMPT, "\\q\r"),

@@ -13,5 +13,6 @@ mod replay_steps;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod sql;
+mod typed;
 
 pub(crate) use dispatch::run;

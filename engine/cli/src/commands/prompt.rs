@@ -8,6 +8,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{Config, Editor};
 
 use super::sql::Session;
+use super::typed::is_whole;
 use crate::exit;
 use crate::output::{self, OutputFormat};
 
@@ -15,7 +16,10 @@ const HELP: &str = r"Statements end with ';' and may have many lines.
   \s        streams
   \j        jobs
   \v        views
+  \dt       streams, tables and views
+  \df       functions of your own
   \d NAME   describe a stream, table or view
+  \i FILE   run the statements of a file
   \? \h     this help
   \q        leave (as Ctrl-D does)";
 
@@ -23,7 +27,7 @@ const HELP: &str = r"Statements end with ';' and may have many lines.
 pub(crate) async fn run(session: &Session, format: OutputFormat) -> Result<()> {
     let config = Config::builder().history_ignore_space(true).auto_add_history(false).build();
     let mut editor: Editor<(), DefaultHistory> = Editor::with_config(config)?;
-    let history = history_file();
+    let mut history = history_file();
     if let Some(file) = &history {
         // The first time there is none.
         let _ = editor.load_history(file);
@@ -50,20 +54,33 @@ pub(crate) async fn run(session: &Session, format: OutputFormat) -> Result<()> {
                 output::say(HELP)?;
                 continue;
             }
-            Next::Run(sql) => sql,
+            Next::Unknown(command) => {
+                output::say(format_args!("there is no {command}; \\? says what there is"))?;
+                continue;
+            }
+            Next::File(file) => match std::fs::read_to_string(&file) {
+                Ok(sql) => sql,
+                Err(error) => {
+                    output::say(format_args!("error: cannot read {file}: {error}"))?;
+                    continue;
+                }
+            },
+            Next::Run(sql) => {
+                editor.add_history_entry(sql.as_str())?;
+                // At once: whoever ends a prompt by closing its terminal wants to find it again, too.
+                if let Some(Err(error)) = history.as_ref().map(|file| editor.append_history(file)) {
+                    tracing::warn!("the history is not kept: {error}");
+                    history = None;
+                }
+                sql
+            }
         };
-        editor.add_history_entry(sql.as_str())?;
         tokio::select! {
             shown = session.show(&sql, format) => if let Err(error) = shown {
                 output::say(exit::describe(&error))?;
             },
             interrupted = tokio::signal::ctrl_c() => interrupted?,
         }
-    }
-    if let Some(file) = &history
-        && let Err(error) = editor.save_history(file)
-    {
-        tracing::warn!("the history is not kept: {error}");
     }
     Ok(())
 }
@@ -73,7 +90,11 @@ pub(crate) async fn run(session: &Session, format: OutputFormat) -> Result<()> {
 enum Next {
     More,
     Run(String),
+    /// The statements of a file.
+    File(String),
     Help,
+    /// A command that there is not.
+    Unknown(String),
     Leave,
 }
 
@@ -88,16 +109,19 @@ fn next(statement: &mut String, line: &str) -> Next {
             "\\s" | "\\streams" => return Next::Run("SHOW STREAMS".to_owned()),
             "\\j" | "\\jobs" => return Next::Run("SHOW JOBS".to_owned()),
             "\\v" | "\\views" => return Next::Run("SHOW VIEWS".to_owned()),
+            "\\dt" => return Next::Run("SHOW TABLES".to_owned()),
+            "\\df" => return Next::Run("SHOW USER FUNCTIONS".to_owned()),
+            "\\i" if !rest.is_empty() => return Next::File(rest.trim().to_owned()),
             "\\d" if rest.is_empty() => return Next::Run("SHOW TABLES".to_owned()),
             "\\d" => return Next::Run(format!("DESCRIBE {}", rest.trim().trim_end_matches(';'))),
-            _ if command.starts_with('\\') => return Next::Help,
+            _ if command.starts_with('\\') => return Next::Unknown(command.to_owned()),
             _ => {}
         }
     } else {
         statement.push('\n');
     }
     statement.push_str(line);
-    if line.ends_with(';') { Next::Run(std::mem::take(statement)) } else { Next::More }
+    if is_whole(statement) { Next::Run(std::mem::take(statement)) } else { Next::More }
 }
 
 fn history_file() -> Option<PathBuf> {
@@ -116,13 +140,16 @@ mod tests {
         assert_eq!(next(&mut statement, "  FROM t; "), Next::Run("SELECT 1\n  FROM t;".to_owned()));
         assert!(statement.is_empty());
         assert_eq!(next(&mut statement, ""), Next::More);
+        assert_eq!(next(&mut statement, "SELECT 'a;"), Next::More);
+        assert_eq!(next(&mut statement, "b'; -- two lines"), Next::Run("SELECT 'a;\nb'; -- two lines".to_owned()));
     }
 
     #[test]
     fn backslash_commands_are_for_the_beginning_of_a_statement_only() {
         let mut statement = String::new();
         assert_eq!(next(&mut statement, "\\q"), Next::Leave);
-        assert_eq!(next(&mut statement, "\\nonsense"), Next::Help);
+        assert_eq!(next(&mut statement, "\\x"), Next::Unknown("\\x".to_owned()));
+        assert_eq!(next(&mut statement, "\\i all of it.sql"), Next::File("all of it.sql".to_owned()));
         assert_eq!(next(&mut statement, "\\d weather;"), Next::Run("DESCRIBE weather".to_owned()));
         assert_eq!(next(&mut statement, "SELECT '"), Next::More);
         assert_eq!(next(&mut statement, "\\q"), Next::More);

@@ -120,6 +120,7 @@ fn script() -> Result<String> {
 /// The statements of a text, each behind as many blanks as lie before it, so that a place in it is one in the text. What a script has set
 /// for a statement is the beginning of the statement's own text, and takes the place of blanks.
 fn statements_of(sql: &str) -> Result<Vec<String>> {
+    let sql = sql.trim_start_matches('\u{feff}');
     let all = headwater_plan::parse(sql)?;
     let placed = |parsed: &Parsed| {
         let before = &sql[..parsed.script.offset(parsed.position)];
@@ -168,6 +169,8 @@ mod tests {
             found,
             ["SELECT 1", "         \n\n  SELECT 'é;' AS x", "         \n\n                    SHOW JOBS"]
         );
+        let found = statements_of("\u{feff}SELECT 1;\nSHOW JOBS").unwrap();
+        assert_eq!(found, ["SELECT 1", "         \nSHOW JOBS"], "a mark before the text is no part of it");
         let found = statements_of("SET 'ttl' = '1 hour';\nEXPLAIN SELECT 1; SHOW JOBS").unwrap();
         let expected =
             ["SET 'ttl' = '1 hour';\nEXPLAIN SELECT 1", "                     \n                  SHOW JOBS"];

@@ -10,7 +10,8 @@ use crate::statement::Parsed;
 
 /// Parses a script: statements separated by semicolons.
 pub fn parse(text: &str) -> Result<Vec<Parsed>> {
-    let mut reader = Reader::new(text)?;
+    // Some editors put a mark before a text in UTF-8.
+    let mut reader = Reader::new(text.trim_start_matches('\u{feff}'))?;
     let mut statements = Vec::new();
     let mut settings = Settings::default();
     loop {
