@@ -76,6 +76,25 @@ async fn a_replay_goes_into_a_stream_or_step_by_step() {
     assert_eq!(run_well(&into), "REPLAY 2 INTO again\n");
     let error = run_badly(&into, 1);
     assert!(error.contains("again has 2 rows") && error.contains("HW4015"), "{error}");
+    let compared = |place: [&str; 2]| {
+        let compare = [&["replay", "warm", "--diff"][..], &place].concat();
+        let shown = run_well(&[&compare[..], &["--format", "table"]].concat());
+        assert!(shown.ends_with("2 rows in both, 0 differences\n"), "{place:?}: {shown}");
+        let output = run(&[&compare[..], &["--format", "json"]].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.stdout.is_empty() && told.contains("2 rows in both, 0 differences"),
+            "{place:?}: {told}"
+        );
+    };
+    compared(["--url", &server.url]);
+    let stretch = ["replay", "warm", "--url", &server.url, "--from", "2026-03-02", "--to", "2026-03-02"];
+    let error = run_badly(&stretch, 1);
+    assert!(error.contains("HW4015") && error.contains("nothing lies from 2026-03-02T00:00:00Z"), "{error}");
+    let error = run_badly(&["replay", "a/../b?c", "--url", &server.url], 1);
+    assert!(error.contains("HW4011: there is no job a/../b?c;"), "{error}");
+    let error = run_badly(&["replay", "warm", "--url", &format!("{}/below/", server.url)], 1);
+    assert!(error.contains("there is no POST /below/v1/jobs/warm/replay"), "{error}");
     let steps = ["replay", "warm", "--url", &server.url, "--step"];
     let (code, shown, errors) = pipe(&steps, &"\n".repeat(100));
     assert_eq!(code, Some(0), "{errors}");
@@ -90,6 +109,7 @@ async fn a_replay_goes_into_a_stream_or_step_by_step() {
     server.wait_until("SELECT id FROM system.replays", |rows| rows.is_empty()).await;
     assert_eq!(server.terminate(), Some(0));
     // The same without a server. The stream that was made is there.
+    compared(["--data", &data]);
     let steps = ["replay", "warm", "--data", &data, "--step"];
     let (code, shown, errors) = pipe(&steps, &"\n".repeat(100));
     assert_eq!(code, Some(0), "{errors}");
@@ -252,6 +272,29 @@ fn the_log_is_listed_checked_and_dumped() {
 }
 
 #[test]
+fn what_looks_at_a_log_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (other, missing) = (dir.path().join("other"), dir.path().join("missing"));
+    std::fs::create_dir(&other).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["log", "ls"],
+        &["log", "verify"],
+        &["log", "repair", "--yes"],
+        &["log", "dump", "readings"],
+        &["replay", "averages"],
+    ];
+    for command in commands {
+        let at = |place: &Path| run_badly(&[command, &["--data", place.to_str().unwrap()]].concat(), 1);
+        let error = at(&other);
+        assert!(error.contains("other is no data directory: there is no log in it"), "{command:?}: {error}");
+        let error = at(&missing);
+        assert!(error.contains("missing is not a directory"), "{command:?}: {error}");
+    }
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0);
+    assert!(!missing.exists());
+}
+
+#[test]
 fn damage_is_found_named_and_repaired() {
     let dir = tempfile::tempdir().unwrap();
     let data = data_in(dir.path());
@@ -302,6 +345,18 @@ fn exit_codes_and_help() {
     assert_eq!(run(&["nonsense"]).status.code(), Some(2));
     assert_eq!(run(&["sql", "--format", "xml", "-c", "SELECT 1"]).status.code(), Some(2));
     assert_eq!(run(&["replay", "j", "--from", "someday"]).status.code(), Some(2));
+    for speed in ["nan", "0", "-1", "inf", "fast"] {
+        let error = run_badly(&["replay", "j", "--speed", speed], 2);
+        assert!(error.contains("60 lets a minute pass in a second"), "{error}");
+    }
+    for address in ["localhost:8585", "8585", ":8585", "127.0.0.1", "127.0.0.1:99999"] {
+        let error = run_badly(&["serve", "--listen", address], 2);
+        assert!(error.contains("an IP address and a port, such as 127.0.0.1:8585"), "{error}");
+    }
+    for url in ["localhost:8585", "127.0.0.1:8585", "nonsense", "ftp://127.0.0.1"] {
+        let error = run_badly(&["sql", "--url", url, "-c", "SELECT 1"], 1);
+        assert!(error.contains("is not a URL") && error.contains("http://127.0.0.1:8585"), "{error}");
+    }
     let help = run_well(&["--help"]);
     assert!(help.contains("Exit codes") && help.contains("headwater demo"), "{help}");
     for command in ["serve", "run", "sql", "replay", "log", "bench", "demo", "completions"] {

@@ -1,10 +1,10 @@
 //! Opens the engine on a data directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use headwater_connectors::Allowed;
 use headwater_core::World;
@@ -19,6 +19,13 @@ use crate::memory::machine_memory;
 
 /// The data directory unless given.
 pub(crate) const USUAL_DATA: &str = "headwater-data";
+
+/// Fails where nothing was ever kept: a directory that is misspelt is not to be made, nor a log in one of something else.
+pub(crate) fn needs_log(data: &Path) -> Result<()> {
+    ensure!(data.is_dir(), "{} is not a directory", data.display());
+    ensure!(data.join("log").is_dir(), "{} is no data directory: there is no log in it", data.display());
+    Ok(())
+}
 
 /// What a command opens that asks no server.
 #[derive(Args, Clone, Debug)]
@@ -183,6 +190,15 @@ impl EngineArgs {
             ),
             _ => self.open_at_rest(),
         }
+    }
+
+    /// Opens the engine for a command that has nothing to do where there is no log yet.
+    pub fn open_existing(&self, runs: bool) -> Result<Engine> {
+        if let LogPlace::Disk = self.log {
+            log_mark::check(&World::real(), &self.data, &self.log)?;
+            needs_log(&self.data)?;
+        }
+        self.open_here(runs)
     }
 
     /// Opens the engine to look: what its catalog names stays at rest. A log on Kafka is looked at beside the server that writes it.

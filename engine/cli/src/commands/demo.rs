@@ -10,7 +10,7 @@ use headwater_run::Engine;
 use headwater_serve::{ServeOptions, Server};
 use tokio::sync::oneshot;
 
-use super::serve::usual_address;
+use super::serve::{address, usual_address};
 use crate::client::Client;
 use crate::demo::{self, JOBS, OVER, QUERIES, Year};
 use crate::open::{EngineArgs, Tuning};
@@ -30,7 +30,7 @@ a server in April 2014, as CloudWatch recorded it (Numenta Anomaly Benchmark).";
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Demo {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value_t = usual_address())]
+    #[arg(long, value_name = "ADDR", default_value_t = usual_address(), value_parser = address)]
     listen: SocketAddr,
     /// The data directory [default: a temporary one]
     #[arg(long, value_name = "DIR")]

@@ -14,7 +14,7 @@ use super::log_check::{Repair, Verify};
 use crate::config::Config;
 use crate::log_mark;
 use crate::log_place::{LogArgs, LogPlace};
-use crate::open::USUAL_DATA;
+use crate::open::{USUAL_DATA, needs_log};
 use crate::output::{self, OutputFormat, RowWriter};
 
 const EXAMPLE: &str = "\
@@ -116,8 +116,8 @@ impl Place {
                  `headwater log ls` and `dump` look at it"
             );
         }
-        anyhow::ensure!(data.is_dir(), "{} is not a directory", data.display());
         log_mark::check(&World::real(), &data, &LogPlace::Disk)?;
+        needs_log(&data)?;
         Ok(data)
     }
 

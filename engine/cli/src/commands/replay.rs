@@ -9,9 +9,10 @@ use clap::Args;
 use headwater_core::EventTime;
 use headwater_run::{Engine, ReplaySpec};
 use headwater_serve::{ReplayRequest, replay_differences};
+use reqwest::header::HeaderMap;
 
 use super::replay_steps::{Stepped, show_steps};
-use crate::client::{Answered, Client, Done};
+use crate::client::{self, Answered, Client, Done};
 use crate::open::{Local, Tuning};
 use crate::output::{self, OutputFormat};
 
@@ -57,7 +58,7 @@ pub(crate) struct Replay {
     #[arg(long)]
     diff: bool,
     /// Let event time pass at this multiple of real time [default: as fast as can be]
-    #[arg(long, value_name = "TIMES")]
+    #[arg(long, value_name = "TIMES", value_parser = speed, allow_hyphen_values = true)]
     speed: Option<f64>,
     /// Take a step at a time, at Enter
     #[arg(long, conflicts_with_all = ["diff", "speed"])]
@@ -82,6 +83,11 @@ fn time(text: &str) -> Result<EventTime> {
     nanos.map(EventTime).map_err(|_| anyhow!("it is a date, or a time such as 2013-07-01T00:00:00Z"))
 }
 
+fn speed(text: &str) -> Result<f64> {
+    let speed = text.parse::<f64>().ok().filter(|speed| speed.is_finite() && *speed > 0.0);
+    speed.ok_or_else(|| anyhow!("it is a number above 0; 60 lets a minute pass in a second"))
+}
+
 impl Replay {
     pub async fn run(self) -> Result<ExitCode> {
         let format = self.format.unwrap_or_else(OutputFormat::usual);
@@ -101,59 +107,114 @@ impl Replay {
         };
         let said = match self.local.engine(self.tuning)? {
             Some(engine) => {
-                let engine = engine.open_here(!spec.effects.is_empty())?;
+                let engine = engine.open_existing(!spec.effects.is_empty())?;
                 let said = replay_on(&engine, &spec, format).await;
                 engine.close().await?;
                 said?
             }
-            None => {
-                let client = Client::of(self.url.as_deref())?;
-                let request = client.post(&format!("/v1/jobs/{}/replay", spec.job))?;
-                let request = request.json(&ReplayRequest::from(&spec));
-                if spec.step_by_step {
-                    let begun = client.send(request).await?.json().await?;
-                    show_steps(Stepped::Server(client, begun)).await?;
-                    return Ok(ExitCode::SUCCESS);
-                }
-                client.rows(request, format).await?
-            }
+            None => replay_at(Client::of(self.url.as_deref())?, &spec, format).await?,
         };
-        match said {
-            Answered::Rows(rows) if format == OutputFormat::Table && !spec.step_by_step => {
-                let what = if spec.diff { "difference" } else { "row" };
-                output::say(format_args!("{rows} {what}{}", if rows == 1 { "" } else { "s" }))?;
-            }
-            Answered::Done(done) => {
-                output::say(done.status)?;
-                done.notes.iter().try_for_each(output::say)?;
-            }
-            Answered::Rows(_) => {}
-        }
+        said.tell(format)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// What is said behind the rows of a replay.
+enum Said {
+    /// All there was to say.
+    Nothing,
+    /// So many rows.
+    Rows(usize),
+    /// So many rows are on one side only.
+    Differences { rows: usize, counts: Counts },
+    /// Rows went into a stream.
+    Done(Done),
+}
+
+/// How many rows a comparison was of.
+struct Counts {
+    in_both: u64,
+    uncomputed: u64,
+}
+
+impl Counts {
+    fn of(headers: &HeaderMap) -> Self {
+        let count = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
+        Self {
+            in_both: count("headwater-rows-in-both").unwrap_or_default(),
+            uncomputed: count("headwater-rows-uncomputed").unwrap_or_default(),
+        }
+    }
+}
+
+impl Said {
+    /// It goes to standard error where standard output is for a program.
+    fn tell(self, format: OutputFormat) -> Result<()> {
+        let some = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Rows(rows) if format == OutputFormat::Table => output::say(some(rows, "row")),
+            Self::Rows(_) => Ok(()),
+            Self::Differences { rows, counts } => {
+                let in_both = some(counts.in_both as usize, "row");
+                let found = format!("{in_both} in both, {}", some(rows, "difference"));
+                if counts.uncomputed > 0 {
+                    tracing::warn!("{} rows could not be computed: see system.dead_letters", counts.uncomputed);
+                }
+                match format {
+                    OutputFormat::Table => output::say(found),
+                    _ => {
+                        tracing::info!("{found}");
+                        Ok(())
+                    }
+                }
+            }
+            Self::Done(done) => {
+                output::say(done.status)?;
+                done.notes.iter().try_for_each(output::say)
+            }
+        }
+    }
+}
+
+/// Replays on a server.
+async fn replay_at(client: Client, spec: &ReplaySpec, format: OutputFormat) -> Result<Said> {
+    let request = client.post(&["v1", "jobs", &spec.job, "replay"])?.json(&ReplayRequest::from(spec));
+    if spec.step_by_step {
+        let begun = client.send(request).await?.json().await?;
+        show_steps(Stepped::Server(client, begun)).await?;
+        return Ok(Said::Nothing);
+    }
+    let response = client.ask_rows(request, format).await?;
+    let counts = Counts::of(response.headers());
+    Ok(match client::show(response, format).await? {
+        Answered::Rows(rows) if spec.diff => Said::Differences { rows, counts },
+        Answered::Rows(rows) => Said::Rows(rows),
+        Answered::Done(done) => Said::Done(done),
+    })
+}
+
 /// Replays on an engine of this process.
-async fn replay_on(engine: &Engine, spec: &ReplaySpec, format: OutputFormat) -> Result<Answered> {
+async fn replay_on(engine: &Engine, spec: &ReplaySpec, format: OutputFormat) -> Result<Said> {
     if spec.step_by_step {
         let steps = engine.replay_steps(spec.clone()).await?;
         show_steps(Stepped::Here(Box::new(steps))).await?;
-        return Ok(Answered::Rows(0));
+        return Ok(Said::Nothing);
     }
     if !spec.diff && spec.into.is_none() {
         let rows = engine.replay_rows(spec.clone()).await?;
-        return Ok(Answered::Rows(output::write_stream(rows, format).await?));
+        return Ok(Said::Rows(output::write_stream(rows, format).await?));
     }
     let report = engine.replay(spec.clone()).await?;
-    tracing::info!("{} rows replayed, {} of the results are in both", report.rows_in, report.in_both);
     match &spec.into {
         Some(into) if !spec.diff => {
             let status = format!("REPLAY {} INTO {into}", report.rows_out);
-            Ok(Answered::Done(Done { status, notes: report.notes() }))
+            Ok(Said::Done(Done { status, notes: report.notes() }))
         }
         _ => {
+            let counts = Counts { in_both: report.in_both, uncomputed: report.uncomputed };
             let (schema, rows) = replay_differences(report)?;
-            Ok(Answered::Rows(output::write_batches(schema, rows, format)?))
+            Ok(Said::Differences { rows: output::write_batches(schema, rows, format)?, counts })
         }
     }
 }

@@ -25,7 +25,7 @@ impl Stepped {
                 None => Ok(None),
             },
             Self::Server(client, begun) => {
-                let request = client.post(&format!("/v1/replays/{}/step", begun.replay))?;
+                let request = client.post(&["v1", "replays", &begun.replay.to_string(), "step"])?;
                 let step: SteppedView = client.send(request).await?.json().await?;
                 Ok(step.step.is_some().then_some(step))
             }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use headwater_connectors::Backoff;
 use headwater_core::World;
@@ -44,13 +44,13 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR", env = "HEADWATER_DATA")]
     data: Option<PathBuf>,
     /// Where to listen [default: 127.0.0.1:8585]
-    #[arg(long, value_name = "ADDR", env = "HEADWATER_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "HEADWATER_LISTEN", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where to serve WAMP, over WebSocket and RawSocket; not at all unless given here or in the file
-    #[arg(long, value_name = "ADDR", env = "HEADWATER_WAMP")]
+    #[arg(long, value_name = "ADDR", env = "HEADWATER_WAMP", value_parser = address)]
     wamp: Option<SocketAddr>,
     /// Where to serve MQTT, over TCP and WebSocket; not at all unless given here or in the file
-    #[arg(long, value_name = "ADDR", env = "HEADWATER_MQTT")]
+    #[arg(long, value_name = "ADDR", env = "HEADWATER_MQTT", value_parser = address)]
     mqtt: Option<SocketAddr>,
     /// A file with settings, in TOML; the command line wins
     #[arg(long, value_name = "FILE")]
@@ -64,6 +64,12 @@ pub(crate) struct Serve {
 /// Where to listen when nobody says.
 pub(crate) const fn usual_address() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ServeOptions::PORT)
+}
+
+/// Where to listen, as the command line says it.
+pub(crate) fn address(text: &str) -> Result<SocketAddr> {
+    let usual = usual_address();
+    text.parse().map_err(|_| anyhow!("it is an IP address and a port, such as {usual} or 0.0.0.0:{}", usual.port()))
 }
 
 /// How much memory bodies of appends may take together: a part of what there is, up to the usual.

@@ -78,7 +78,7 @@ pub(super) async fn append_once(client: &Client, stream: &str, lines: String) ->
 }
 
 async fn append(client: &Client, stream: &str, lines: String, key: &str) -> Result<Report> {
-    let request = client.post(&format!("/v1/streams/{stream}"))?;
+    let request = client.post(&["v1", "streams", stream])?;
     let request =
         request.header("content-type", "application/x-ndjson").header("idempotency-key", key).body(lines);
     client.send(request).await?.json().await.context("the server's answer to an append")
@@ -86,7 +86,7 @@ async fn append(client: &Client, stream: &str, lines: String, key: &str) -> Resu
 
 /// How many rows a stream has ever got.
 async fn rows_of(client: &Client, stream: &str) -> Result<u64> {
-    let response = client.send(client.get(&format!("/v1/streams/{stream}"))?).await?;
+    let response = client.send(client.get(&["v1", "streams", stream])?).await?;
     let stream: Stream = response.json().await.context("the server's description of a stream")?;
     Ok(stream.shards.iter().map(|shard| shard.next).sum())
 }

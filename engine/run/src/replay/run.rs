@@ -36,6 +36,11 @@ impl Filter {
             return Ok(None);
         }
         let (from, to) = (spec.from.unwrap_or(EventTime::MIN), spec.to.unwrap_or(EventTime::MAX));
+        if from >= to {
+            return Err(RunError::Invalid(format!(
+                "nothing lies from {from} to {to}: a stretch ends after it begins, and what it ends with does not belong to it"
+            )));
+        }
         match definition.time {
             Some(column) => Ok(Some(Self { column, from, to })),
             None => Err(RunError::Invalid(format!(
