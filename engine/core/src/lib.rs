@@ -1,4 +1,4 @@
-//! What every other crate of Headwater agrees on: ids, time, key hashing, names of this machine and the [`World`].
+//! What every other crate of Headwater agrees on: ids, time, key hashing, maps as JSON, names of this machine and the [`World`].
 //!
 //! Invariants:
 //! - This crate depends on nothing of ours.
@@ -9,6 +9,7 @@ mod causes;
 pub mod code;
 pub mod hash;
 pub mod ids;
+mod json_map;
 mod loopback;
 pub mod size;
 pub mod time;
@@ -17,6 +18,7 @@ pub mod world;
 pub use causes::causes;
 pub use code::Code;
 pub use ids::{Epoch, ProducerId, SchemaId, Sequence, ShardId, StreamId, StreamName};
+pub use json_map::encoder_of_map;
 pub use loopback::is_loopback_name;
 pub use time::EventTime;
 pub use world::World;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, MapArray, RecordBatch, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
+use headwater_core::encoder_of_map;
 
 use super::super::settings::{FormatOptions, TimestampFormat};
 use super::super::text;
@@ -109,62 +110,9 @@ impl EncoderFactory for Factory {
                     .map_err(|error| ArrowError::ExternalError(error.into()))?;
                 Ok(time.map(|time| NullableEncoder::new(Box::new(Time(time)), nulls)))
             }
-            DataType::Map(entries, _) => Ok(TextKeys::new(entries, array.as_map(), options)?
-                .map(|map| NullableEncoder::new(Box::new(map), nulls))),
+            DataType::Map(..) => encoder_of_map(array, options),
             _ => Ok(None),
         }
-    }
-}
-
-/// A map whose keys are no text: an object's are, so each is the text of what it would be as a value. Arrow refuses such a map.
-struct TextKeys<'a> {
-    offsets: &'a [i32],
-    keys: NullableEncoder<'a>,
-    values: NullableEncoder<'a>,
-    key: Vec<u8>,
-}
-
-impl<'a> TextKeys<'a> {
-    /// `None` if the keys are text.
-    fn new(
-        entries: &'a FieldRef,
-        map: &'a MapArray,
-        options: &'a EncoderOptions,
-    ) -> std::result::Result<Option<Self>, ArrowError> {
-        let DataType::Struct(fields) = entries.data_type() else { return Ok(None) };
-        let [key, value] = &**fields else { return Ok(None) };
-        if matches!(key.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
-            return Ok(None);
-        }
-        let keys = make_encoder(key, map.keys().as_ref(), options)?;
-        let values = make_encoder(value, map.values().as_ref(), options)?;
-        Ok(Some(Self { offsets: map.value_offsets(), keys, values, key: Vec::new() }))
-    }
-}
-
-impl Encoder for TextKeys<'_> {
-    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        out.push(b'{');
-        for entry in self.offsets[row] as usize..self.offsets[row + 1] as usize {
-            if entry > self.offsets[row] as usize {
-                out.push(b',');
-            }
-            self.key.clear();
-            self.keys.encode(entry, &mut self.key);
-            if self.key.starts_with(b"\"") {
-                out.extend_from_slice(&self.key);
-            } else {
-                let key = serde_json::Value::from(String::from_utf8_lossy(&self.key));
-                out.extend_from_slice(key.to_string().as_bytes());
-            }
-            out.push(b':');
-            if self.values.is_null(entry) {
-                out.extend_from_slice(b"null");
-            } else {
-                self.values.encode(entry, out);
-            }
-        }
-        out.push(b'}');
     }
 }
 
@@ -192,7 +140,7 @@ impl Encoder for Time {
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        BooleanBuilder, Int64Builder, MapBuilder, StringBuilder, TimestampMillisecondBuilder,
+        BooleanBuilder, Int64Builder, MapArray, MapBuilder, StringBuilder, TimestampMillisecondBuilder,
     };
 
     use super::*;

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, FieldRef};
-use arrow::json::writer::{EncoderOptions, NullableEncoder, make_encoder};
+use arrow::error::ArrowError;
+use arrow::json::writer::{EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use headwater_core::encoder_of_map;
 
 use super::find::{compact, find};
 use super::input::constant;
@@ -80,7 +82,8 @@ impl ScalarUDFImpl for Build {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let options = EncoderOptions::default().with_explicit_nulls(true);
+        let options =
+            EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(MapKeys));
         let text = match self.shape {
             Shape::Json => json(arrays[0].as_string())?,
             Shape::Value => {
@@ -153,6 +156,21 @@ fn composites(
         append(&mut out, &buffer)?;
     }
     Ok(out.finish())
+}
+
+/// Writes maps whose keys are no text.
+#[derive(Debug)]
+struct MapKeys;
+
+impl EncoderFactory for MapKeys {
+    fn make_default_encoder<'a>(
+        &self,
+        _field: &'a FieldRef,
+        array: &'a dyn Array,
+        options: &'a EncoderOptions,
+    ) -> std::result::Result<Option<NullableEncoder<'a>>, ArrowError> {
+        encoder_of_map(array, options)
+    }
 }
 
 /// A column of values.
