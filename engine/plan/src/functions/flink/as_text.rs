@@ -1,5 +1,6 @@
 //! `CAST(x AS STRING)` as Flink writes it: a time with a space before the clock and with the digits of its precision, `TRUE`, and
-//! numbers with a point as Java has them, `1.5E10`; bytes that are no UTF-8 do not fail. `VARCHAR(n)` and `CHAR(n)` cut a text off, and `CHAR(n)` fills it up with spaces.
+//! numbers with a point as Java has them, `1.5E10`; bytes that are no UTF-8 do not fail. `VARCHAR(n)` and `CHAR(n)` cut a text off, and
+//! `CHAR(n)` fills it up with spaces.
 //! Casts of rows, lists and maps, and of texts to whole numbers, are those of `rows.rs`.
 //!
 //! Casts that somebody has written are turned before types are coerced; those that coercion adds are DataFusion's.
