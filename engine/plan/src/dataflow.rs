@@ -19,6 +19,8 @@ use datafusion::scalar::ScalarValue;
 use headwater_core::StreamName;
 use headwater_operators::{Changes, OperatorSpec, Reach};
 
+use crate::startup::Startup;
+
 /// A streaming plan.
 #[derive(Debug, Clone)]
 pub struct Dataflow {
@@ -51,6 +53,8 @@ pub struct Source {
     pub bounds: Vec<Bound>,
     /// How event time is told, if the stream has a watermark.
     pub watermark: Option<Watermark>,
+    /// The first row that is read, by a job that begins.
+    pub startup: Startup,
 }
 
 /// Metadata columns of a stream.
@@ -226,6 +230,9 @@ impl Dataflow {
             Some(watermark) => writeln!(text, " [watermark {}]", watermark.text),
             None => writeln!(text, " [no watermark]"),
         };
+        if source.startup != Startup::Earliest {
+            let _ = writeln!(text, "{indent}  starts at {}", source.startup);
+        }
         for bound in &source.bounds {
             let side =
                 |value: &Option<ScalarValue>| value.as_ref().map_or("..".to_owned(), ToString::to_string);

@@ -36,6 +36,7 @@ mod row_columns;
 pub mod scaling;
 pub mod script;
 mod session;
+mod startup;
 mod state_ttl;
 pub mod statement;
 mod stream;
@@ -63,6 +64,7 @@ pub use parse::{check_altered_options, create_stream_of, parse, parse_one, sql_t
 pub use planner::{Explained, Planner, Tables, Target};
 pub use scaling::{Actuator, GroupDef, PolicyDef, SCALING_ACTIVITIES, SCALING_PROGRESS};
 pub use script::{Position, Script};
+pub use startup::Startup;
 pub use statement::{Parsed, Query, Statement};
 pub use stream::LATENESS;
 pub use succession::{Fate, Succession};

@@ -29,6 +29,7 @@ use crate::patterns::PatternRelations;
 use crate::planning::{Mode, Planning};
 use crate::proctime::ARRIVAL;
 use crate::script::Script;
+use crate::startup::{STARTUP_MODE, Startup, started_name};
 use crate::state_ttl::{Hint, HintedRelations};
 use crate::table_sources::{Inlined, StreamTable};
 use crate::user_functions::{self, Functions};
@@ -72,6 +73,9 @@ impl<'a> Names<'a> {
         if let Some(name) = as_of::versions_name(name) {
             return self.versions(name);
         }
+        if let Some((startup, name)) = started_name(name) {
+            return self.started(name, startup);
+        }
         if let Some(table) = catalog.stream(name).filter(|table| table.is_updating_table())
             && let Some(source) = self.changes(name)
         {
@@ -99,11 +103,35 @@ impl<'a> Names<'a> {
                 Ok(Inlined::source(self.planning.plan_view(view)?))
             }
             Some(Entry::Stream(stream) | Entry::Table(stream)) if mode == Mode::Stream => {
-                let source = StreamTable::source(self.planning.declared(stream).map_err(refused)?, true);
-                let schema = source.schema();
-                scan(name, source, &schema, &self.mentioned)
+                self.stream(stream, Startup::Earliest)
             }
             _ => Err(refused(self.unknown(name))),
+        }
+    }
+
+    /// A stream's rows, one after the other.
+    fn stream(&self, stream: &StreamDef, startup: Startup) -> Result<Arc<dyn TableSource>> {
+        let source = StreamTable::starting_at(startup, self.planning.declared(stream).map_err(refused)?);
+        let schema = source.schema();
+        scan(&stream.name, source, &schema, &self.mentioned)
+    }
+
+    /// What is read from another place than the first row.
+    fn started(&self, name: &str, startup: Startup) -> Result<Arc<dyn TableSource>> {
+        let catalog = self.planning.catalog;
+        match (catalog.stream(name), catalog.get(name)) {
+            (Some(table), _) if table.is_updating_table() => {
+                let changes = StreamTable::starting_at(startup, Declared::stored(&table.schema));
+                let newest = changelog::newest(table, changes, self.planning.state)?;
+                self.with_computed(table, newest)
+            }
+            (Some(stream), _) => self.stream(stream, startup),
+            (None, Some(entry)) => {
+                let what = entry.kind().with_article();
+                let message = format!("'{STARTUP_MODE}' is for a stream or a table, and '{name}' is {what}");
+                Err(refused(SqlError::new(Mistake::Option, message)))
+            }
+            (None, None) => Err(refused(self.unknown(name))),
         }
     }
 

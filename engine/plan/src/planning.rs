@@ -23,6 +23,7 @@ use crate::planner::{Tables, Target};
 use crate::proctime::name_arrival;
 use crate::row_columns;
 use crate::script::Script;
+use crate::startup::name_starts;
 use crate::statement::Query;
 use crate::stream;
 use crate::translate::translate_with;
@@ -59,6 +60,7 @@ impl Planning<'_> {
             let is_stream = |name: &str| self.has_metadata(name);
             hide_metadata(&mut ast, &mentioned, &is_stream, &query.script).map_err(refused)?;
         }
+        name_starts(&mut ast, &query.options.starts, self.mode, &query.script).map_err(refused)?;
         let functions = query.functions.as_ref().unwrap_or(self.catalog.functions());
         // What runs over the rows so far keeps nothing.
         let hints = if self.mode == Mode::Stream { query.options.hints.clone() } else { Box::default() };

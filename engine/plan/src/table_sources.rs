@@ -11,18 +11,31 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 
 use crate::computed::Declared;
 use crate::metadata::with_metadata;
+use crate::startup::Startup;
 
 /// A stream in a streaming query: columns only. Filters stay above the scan.
 #[derive(Debug)]
 pub(crate) struct StreamTable {
     schema: SchemaRef,
     declared: Arc<Declared>,
+    startup: Startup,
 }
 
 impl StreamTable {
     pub(crate) fn source(declared: Declared, metadata: bool) -> Arc<dyn TableSource> {
         let schema = if metadata { with_metadata(&declared.schema) } else { Arc::clone(&declared.schema) };
-        Arc::new(Self { schema, declared: Arc::new(declared) })
+        Arc::new(Self { schema, declared: Arc::new(declared), startup: Startup::Earliest })
+    }
+
+    /// One with the metadata columns that is read from here on.
+    pub(crate) fn starting_at(startup: Startup, declared: Declared) -> Arc<dyn TableSource> {
+        let schema = with_metadata(&declared.schema);
+        Arc::new(Self { schema, declared: Arc::new(declared), startup })
+    }
+
+    /// The first row that is read.
+    pub(crate) fn startup(&self) -> Startup {
+        self.startup
     }
 
     /// Its own columns, and where each comes from.

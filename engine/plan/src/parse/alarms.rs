@@ -91,6 +91,7 @@ pub(super) fn read_source(reader: &mut Reader) -> Result<Source> {
     reader.expect_words("ON")?;
     if reader.take(&Token::LParen) {
         let query = reader.query()?;
+        query.check_begins_early("an alarm")?;
         reader.expect(&Token::RParen)?;
         return Ok(Source { from: MetricFrom::Query(query), period: None });
     }

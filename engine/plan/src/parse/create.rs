@@ -132,6 +132,7 @@ fn read_view(reader: &mut Reader, or_replace: bool) -> Result<CreateView> {
     }
     reader.expect_words("AS")?;
     let query = reader.query()?;
+    query.check_begins_early("a view")?;
     let definition = ViewDef { name: name.value.clone(), columns, query };
     Ok(CreateView { name, definition, or_replace, if_not_exists })
 }

@@ -39,6 +39,7 @@ mod secrets;
 mod settings;
 mod state_ttl;
 mod statements;
+mod table_options;
 mod tables;
 mod together;
 mod trigger;

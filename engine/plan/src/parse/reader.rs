@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::dialect::HeadwaterDialect;
 use super::fetch::unify_fetch;
@@ -13,6 +13,7 @@ use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
 use super::qualified::without_catalog;
 use super::state_ttl::hints_of;
+use super::table_options::TableOptions;
 use super::unnest::unify_unnest;
 use super::windows::unify_windows;
 use crate::as_of::AsOfJoins;
@@ -29,6 +30,9 @@ pub(super) struct Reader {
     /// Where the text ends that is read, in the script.
     end: Position,
     as_of: AsOfJoins,
+    table_options: TableOptions,
+    /// The names that were declared without quotes and with capital letters, as they were written.
+    pub(super) written_names: Vec<String>,
 }
 
 /// A text within a script.
@@ -50,22 +54,6 @@ impl Quoted {
     }
 }
 
-/// Refuses Flink's `t /*+ OPTIONS('key' = 'value') */`, which would otherwise be a comment, and the table read without the option.
-fn refuse_table_options(tokens: &[TokenWithSpan], script: &Script) -> Result<()> {
-    let is_hint = |token: &&TokenWithSpan| match &token.token {
-        Token::Whitespace(Whitespace::MultiLineComment(text)) => {
-            let hint = text.strip_prefix('+').map(str::trim_start).and_then(|hint| hint.get(..7));
-            hint.is_some_and(|name| name.eq_ignore_ascii_case("OPTIONS"))
-        }
-        _ => false,
-    };
-    let Some(token) = tokens.iter().find(is_hint) else { return Ok(()) };
-    let message = "the options of a table hold for all who read it, and none are given where it is read";
-    Err(SqlError::new(Mistake::Option, message)
-        .at(position(token.span.start), script)
-        .hint("CREATE TABLE ... WITH ('key' = 'value'), or ALTER TABLE t SET ('key' = 'value')"))
-}
-
 impl Reader {
     pub(super) fn new(text: &str) -> Result<Self> {
         Self::part(text, Position { line: 1, column: 1 }, false, Script::new(text))
@@ -85,11 +73,12 @@ impl Reader {
                 *place = Location { line, column };
             }
         }
-        refuse_table_options(&tokens, &script)?;
+        let table_options = TableOptions::of(&tokens, &script)?;
         let end = moved(end_of(text));
         let mut tokens = unify_patterns(without_catalog(tokens), &script)?;
         let as_of = AsOfJoins::take(&mut tokens);
-        Ok(Self { parser: Parser::new(&DIALECT).with_tokens_with_locations(tokens), script, end, as_of })
+        let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);
+        Ok(Self { parser, script, end, as_of, table_options, written_names: Vec::new() })
     }
 
     /// A text in quotes or dollars.
@@ -121,9 +110,19 @@ impl Reader {
         if token.token == Token::EOF { self.end } else { position(token.span.start) }
     }
 
+    /// Where the last word ends that was read.
+    fn word_end(&self) -> Position {
+        position(self.parser.get_current_token().span.end)
+    }
+
+    /// Fails if options stand behind what was read, and it is no table of a query.
+    pub(super) fn check_table_options(&self) -> Result<()> {
+        self.table_options.check_taken(self.word_end(), &self.script)
+    }
+
     /// What was read since `from`.
     pub(super) fn text_since(&self, from: Position) -> String {
-        let end = position(self.parser.get_current_token().span.end);
+        let end = self.table_options.end_behind(self.word_end());
         self.script.slice(from, end).to_owned()
     }
 
@@ -195,6 +194,17 @@ impl Reader {
         Ok(Name { value: normal(&ident), position: at })
     }
 
+    /// The name of a column, or of a field of one, that is declared.
+    pub(super) fn declared_column(&mut self) -> Result<Name> {
+        let at = self.position();
+        let ident = self.sql("a column name", Parser::parse_identifier)?;
+        let value = normal(&ident);
+        if value != ident.value {
+            self.written_names.push(ident.value);
+        }
+        Ok(Name { value, position: at })
+    }
+
     /// A name of one part or more.
     pub(super) fn name(&mut self, what: &str) -> Result<Name> {
         let at = self.position();
@@ -234,6 +244,7 @@ impl Reader {
             return Err(self.expected("a query"));
         }
         let mut ast = self.sql("a query", Parser::parse_query)?;
+        let starts = self.table_options.take(at, self.word_end());
         unify_fetch(&mut ast);
         unify_literals(&mut *ast);
         unify_lateral(&mut ast);
@@ -243,7 +254,7 @@ impl Reader {
         unify_unnest(&mut ast, &self.script)?;
         unify_windows(&mut ast, &self.script)?;
         let text = self.text_since(at);
-        let options = QueryOptions { hints, ..self.query_options()? };
+        let options = QueryOptions { hints, starts, ..self.query_options()? };
         Ok(Query { ast, text, position: at, script: self.script.clone(), options, functions: None })
     }
 

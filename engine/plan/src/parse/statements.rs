@@ -31,6 +31,7 @@ const FIRST_WORDS: [&str; 26] = [
 pub(super) fn read_statement(reader: &mut Reader) -> Result<Parsed> {
     let position = reader.position();
     let statement = read(reader)?;
+    reader.check_table_options()?;
     Ok(Parsed { statement, text: reader.text_since(position), position, script: reader.script().clone() })
 }
 

@@ -3,7 +3,9 @@
 use datafusion::sql::sqlparser::ast;
 
 use super::{Name, Parsed};
+use crate::error::{Mistake, Result, SqlError};
 use crate::script::{Position, Script};
+use crate::startup::{STARTUP_MODE, Startup, TableStart};
 use crate::state_ttl::Hint;
 use crate::user_functions::Functions;
 
@@ -73,6 +75,8 @@ pub struct QueryOptions {
     pub ttl: Option<i64>,
     /// `STATE_TTL`: the same for single tables of FROM.
     pub(crate) hints: Box<[Hint]>,
+    /// `OPTIONS`: the places from which tables of FROM are read.
+    pub(crate) starts: Box<[TableStart]>,
 }
 
 /// When the rows of a window come out.
@@ -88,6 +92,25 @@ pub enum Emit {
 }
 
 impl Query {
+    /// Whether it reads a table from another place than the first row.
+    pub fn begins_late(&self) -> bool {
+        self.options.starts.iter().any(|start| start.startup != Startup::Earliest)
+    }
+
+    /// Fails if it does, as part of what is computed from all rows that there are.
+    pub(crate) fn check_begins_early(&self, what: &str) -> Result<()> {
+        match self.options.starts.iter().find(|start| start.startup != Startup::Earliest) {
+            Some(start) => {
+                let message = format!(
+                    "'{STARTUP_MODE}' is where a job begins, and {what} is of all rows that there are"
+                );
+                let hint = "write it in the query of INSERT INTO, or put a condition on the time into WHERE";
+                Err(SqlError::new(Mistake::Option, message).at(start.at, &self.script).hint(hint))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether this is `VALUES` alone.
     pub fn is_values(&self) -> bool {
         self.ast.with.is_none() && matches!(*self.ast.body, ast::SetExpr::Values(_))

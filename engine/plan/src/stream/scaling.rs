@@ -20,6 +20,7 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::job_metrics::JOB_METRICS;
 use crate::parse::parse_one;
 use crate::scaling::{GroupDef, PolicyDef, PolicyWhat, SCALING_PROGRESS};
+use crate::startup::Startup;
 use crate::statement::Statement;
 
 /// What has been made so far.
@@ -85,6 +86,7 @@ impl Decide<'_> {
             schema,
             bounds: Vec::new(),
             watermark: None,
+            startup: Startup::Earliest,
         });
         Ok(Upstream::Source(self.lower.sources.len() - 1))
     }

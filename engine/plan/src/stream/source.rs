@@ -34,7 +34,9 @@ impl Lower<'_> {
         let name = scan.table_name.to_string();
         let stream = self.readable(&name)?;
         debug_assert!(scan.filters.is_empty() && scan.fetch.is_none(), "streams take no filters");
-        let declared = match scan.source.downcast_ref::<StreamTable>() {
+        let table = scan.source.downcast_ref::<StreamTable>();
+        let startup = table.map(StreamTable::startup).unwrap_or_default();
+        let declared = match table {
             Some(table) => Arc::clone(table.declared()),
             None => Arc::new(Declared::stored(&stream.schema)),
         };
@@ -78,6 +80,7 @@ impl Lower<'_> {
             schema: Arc::clone(&schema),
             bounds,
             watermark,
+            startup,
         });
         let from = Upstream::Source(self.sources.len() - 1);
         let inputs = vec![StageInput { from, exchange: Exchange::Forward }];

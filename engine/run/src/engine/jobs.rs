@@ -218,7 +218,7 @@ impl Inner {
                 self.note_beginning(entry.name(), dataflow, journal)?;
                 Ok(Start::At(From::Earliest))
             }
-            StartAt::Latest => self.start_at_newest(entry.name(), dataflow, journal),
+            StartAt::Latest => self.start_late(entry, dataflow, journal),
         }
     }
 

@@ -27,6 +27,7 @@ mod sets;
 mod settings;
 mod show;
 mod show_create;
+mod startup;
 mod state;
 mod statuses;
 mod times;

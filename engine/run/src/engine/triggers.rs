@@ -12,16 +12,14 @@ use arrow::compute::cast;
 use headwater_core::{EventTime, Sequence, ShardId, causes};
 use headwater_log::{Append, From, ReadSpec, StreamInfo};
 use headwater_plan::statement::{Kind, Name};
-use headwater_plan::{Action, Catalog, Dataflow, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
+use headwater_plan::{Action, Catalog, Entry, Parsed, StartAt, TriggerDef, TriggerPlan};
 
 use super::courses::Course;
 use super::events::{self, Event};
 use super::state::Inner;
 use crate::Figure;
 use crate::error::{Result, RunError};
-use crate::job::{
-    Copies, Eras, IdleTimeouts, Journal, NEW_CLOCK, ShardCut, Start, begin_at, first_cut, fit, nanos,
-};
+use crate::job::{Copies, Eras, IdleTimeouts, Journal, NEW_CLOCK, ShardCut, Start, first_cut, fit, nanos};
 use crate::options::TriggerDelivery;
 
 /// After how long without rows time goes on by itself, for a trigger that can fire by time over a stream that says nothing of it.
@@ -55,19 +53,6 @@ impl Inner {
         let catalog = self.catalog();
         let unknown = || catalog.not_a(name, Kind::Trigger).at(name.position, &parsed.script);
         Ok(Arc::clone(catalog.trigger(&name.value).ok_or_else(unknown)?))
-    }
-
-    /// Where a job starts that begins with the rows that come after it was created, when there is no checkpoint.
-    pub fn start_at_newest(&self, job: &str, dataflow: &Dataflow, journal: &Journal) -> Result<Start> {
-        if first_cut(&*self.log, journal, job, &self.eras_of(job))?.is_none() {
-            let end = |next: Sequence| ShardCut { next, idle: false, ended: false };
-            let sources = dataflow.sources.iter().map(|source| {
-                let info = self.log.stream_named(source.stream.as_str())?;
-                Ok(self.log.bounds(info.id)?.iter().map(|bounds| end(bounds.next)).collect())
-            });
-            begin_at(&*self.log, journal.own(), sources.collect::<Result<_>>()?)?;
-        }
-        first_place(self, job, &self.eras_of(job))
     }
 
     /// The stream that firings are inserted into.
@@ -270,11 +255,12 @@ impl Inner {
     }
 }
 
-/// Which row is the first of what an entry does.
+/// Which row is the first of what an entry does; of a job that begins late, each source says it.
 pub(crate) fn start_at(entry: &Entry) -> StartAt {
     match entry {
         Entry::Trigger(trigger) => trigger.start,
         Entry::ScalingGroup(group) => group.start,
+        Entry::Job(job) if job.query.begins_late() => StartAt::Latest,
         _ => StartAt::Earliest,
     }
 }

@@ -94,6 +94,7 @@ impl Replacement {
         };
         planned.check_result()?;
         planned.check_sources()?;
+        planned.check_starts()?;
         if !planned.is_the_same() {
             planned.check_history(inner)?;
         }
@@ -183,6 +184,25 @@ impl Replacement {
             }
             None => Ok(()),
         }
+    }
+
+    /// Where the job began stays where it is.
+    fn check_starts(&self) -> Result<()> {
+        let Some(former) = &self.former else { return Ok(()) };
+        for (nth, source) in self.dataflow.sources.iter().enumerate() {
+            let before = &self.dataflow.sources[..nth];
+            let times = before.iter().filter(|other| other.stream == source.stream).count();
+            let was = place_of(&self.former_sources, source.stream.as_str(), times);
+            if let Some(was) = was.map(|was| former.sources[was].startup).filter(|was| *was != source.startup)
+            {
+                let (stream, is) = (&source.stream, source.startup);
+                return Err(self.refused(format!(
+                    "it began with {stream} at {was}, and the new definition says {is}: a job goes on from where it is; to begin anew \
+                     it is dropped and created"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// What is to be reread must be there still.

@@ -52,6 +52,7 @@ mod show_create;
 mod simulation;
 mod spill;
 mod streaming;
+mod startup;
 mod stretch;
 mod stub;
 mod subqueries;

@@ -1,7 +1,10 @@
 //! A connector that runs for a table, or has failed, and does nothing.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use headwater_run::{ConnectorStatus, Role, RunningConnector};
+use parking_lot::Mutex;
 
 pub struct Stub {
     pub role: Role,
@@ -9,12 +12,17 @@ pub struct Stub {
     pub is_bounded: bool,
     /// Why it has failed, if it has.
     pub error: Option<&'static str>,
+    /// How many records lie outside that it has not read.
+    pub lag: Arc<Mutex<Option<u64>>>,
+    /// Where it stands.
+    pub position: &'static str,
 }
 
 impl Stub {
     /// One that runs, and whose input does not end.
     pub fn running(role: Role) -> Self {
-        Self { role, is_bounded: false, error: None }
+        let lag = Arc::new(Mutex::new(Some(0)));
+        Self { role, is_bounded: false, error: None, lag, position: "{}" }
     }
 }
 
@@ -35,14 +43,14 @@ impl RunningConnector for Stub {
             role: self.role,
             state: if self.error.is_some() { "failed" } else { "running" },
             is_failed: self.error.is_some(),
-            lag: Some(0),
+            lag: *self.lag.lock(),
             lag_ms: None,
             rows: 0,
             rows_per_second: 0.0,
             dead_letters: 0,
             failures: u64::from(self.error.is_some()),
             last_error: self.error.map(str::to_owned),
-            position: "{}".to_owned(),
+            position: self.position.to_owned(),
         }
     }
 

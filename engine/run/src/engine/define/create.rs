@@ -113,6 +113,7 @@ impl Inner {
     /// Creates a job or a materialized view.
     fn create_job(self: &Arc<Self>, after: &Catalog, entry: &Entry, parsed: &Parsed) -> Result<()> {
         let dataflow = self.plan_of(after, entry, None)?;
+        self.check_starts(&dataflow)?;
         if let Entry::Job(job) = entry {
             self.give_columns(&job.target, &dataflow.result.schema)?;
             self.use_table(&job.target, Role::Sink)?;
