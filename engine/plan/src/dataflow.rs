@@ -40,7 +40,7 @@ pub struct Source {
     /// The stream.
     pub stream: StreamName,
     /// The columns that are read, as indices into the stream's schema, in this order. The metadata columns asked for
-    /// follow them, in the order `_shard` (Int32), `_sequence` (Int64), `_arrival` (Timestamp(ns, UTC)).
+    /// follow them, in the order `_shard` (Int32), `_sequence` (Int64), `_arrival` (Timestamp(ns, UTC)), the watermark (as `_arrival`).
     pub projection: Vec<usize>,
     /// Which metadata columns follow.
     pub metadata: Metadata,
@@ -66,6 +66,8 @@ pub struct Metadata {
     pub sequence: bool,
     /// `_arrival`.
     pub arrival: bool,
+    /// The watermark of its shard just before the row, for `CURRENT_WATERMARK`; NULL: there was none yet. No query names it.
+    pub watermark: bool,
 }
 
 /// A bound on a column: the values that the query can use lie between `min` and `max`, inclusive.
@@ -154,8 +156,11 @@ pub struct ResultSpec {
 impl Dataflow {
     /// How far in event time its results reach, all operators one behind the other.
     pub fn reach(&self) -> Reach {
+        // Any row before may have brought the watermark to where it is.
+        let tells_watermark = self.sources.iter().any(|source| source.metadata.watermark);
+        let first = if tells_watermark { Reach::History } else { Reach::Row };
         let operators = self.stages.iter().flat_map(|stage| &stage.operators);
-        operators.fold(Reach::Row, |reach, operator| reach.then(operator.reach()))
+        operators.fold(first, |reach, operator| reach.then(operator.reach()))
     }
 
     /// The plan as EXPLAIN shows it, result first, each operator with its output kind, state and watermark.

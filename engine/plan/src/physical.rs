@@ -13,6 +13,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
 
 use crate::functions::is_expanded;
+use crate::stream::check_no_watermark;
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
@@ -22,6 +23,7 @@ pub(crate) fn physical_expr(
     expr: Expr,
     names: &DFSchema,
 ) -> Result<Arc<dyn PhysicalExpr>> {
+    check_no_watermark(&expr)?;
     let expr = expanded(state, expr, names)?;
     plain_intervals(state.create_physical_expr(expr, names)?, names.as_arrow())
 }

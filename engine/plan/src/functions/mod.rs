@@ -14,7 +14,7 @@ pub(crate) use elements::{FIELD, PLACES, ROWS, ROWS_OR_NULL, functions as elemen
 pub(crate) use expanded::is_expanded;
 pub(crate) use flink::{
     CAST, CURRENT_WATERMARK, TextCasts, aggregate_functions as flink_aggregates, cast_as, fits,
-    functions as flink_functions, text_type, with_text_casts,
+    functions as flink_functions, is_current_watermark, text_type, with_text_casts,
 };
 pub(crate) use json::{ArrowPlanner, aggregate_functions as json_aggregates, functions as json_functions};
 pub(crate) use map_keys::MapKeyPlanner;

@@ -19,6 +19,8 @@ pub(super) struct Flow {
     pub(super) schema: SchemaRef,
     pub(super) changes: Changes,
     pub(super) time: Time,
+    /// The column that holds the watermark before each row, if one above asks for it.
+    pub(super) watermark: Option<usize>,
     /// Whether all its rows come with the job's first step.
     pub(super) is_complete: bool,
     /// What the last operator computes from what, if it is a projection: the next one is merged with it.
@@ -88,7 +90,8 @@ impl Time {
 
 impl Flow {
     pub(super) fn new(inputs: Vec<StageInput>, schema: SchemaRef, changes: Changes, time: Time) -> Self {
-        Self { inputs, operators: Vec::new(), schema, changes, time, is_complete: false, projected: None }
+        let (operators, watermark, is_complete, projected) = Default::default();
+        Self { inputs, operators, schema, changes, time, watermark, is_complete, projected }
     }
 
     /// Adds an operator; rows have its columns from here on.
@@ -125,6 +128,7 @@ impl Flow {
         self.push(project.with_changes(self.changes.clone()));
         self.projected = Some(Projected { input, exprs });
         self.time.follow(from);
+        self.watermark = self.watermark.and_then(place);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::flow::{Flow, Time, external, names_of};
 use super::lookup::looked_up;
 use super::ranks::{is_window, uses_last_column};
 use super::refuse::refusal;
+use super::watermark::{drop_watermark, tells_watermark_below, with_watermark};
 use super::windowed::{AFTER_END, AFTER_TIME, after_start};
 use crate::as_of::Versions;
 use crate::catalog::Catalog;
@@ -36,17 +37,31 @@ pub(super) struct Lower<'a> {
     pub(super) options: QueryOptions,
     /// Whether what is lowered is below a window in processing time.
     pub(super) processing: bool,
+    /// Whether what is lowered is below a `CURRENT_WATERMARK`.
+    pub(super) tells_watermark: bool,
 }
 
 impl<'a> Lower<'a> {
     pub(super) fn new(state: &'a SessionState, catalog: &'a Catalog) -> Self {
         let (sources, stages, options) = (Vec::new(), Vec::new(), QueryOptions::default());
-        Self { state, catalog, sources, stages, options, processing: false }
+        Self { state, catalog, sources, stages, options, processing: false, tells_watermark: false }
     }
 
     /// A node and all below it. `below_window`: an aggregate over windows follows, which wants the rows that fail a filter, too,
     /// if the stream has a timeline per key.
     pub(super) fn lower(&mut self, plan: &LogicalPlan, below_window: bool) -> Result<Flow> {
+        let above = self.tells_watermark;
+        self.tells_watermark = tells_watermark_below(plan, above);
+        let flow = self.lower_node(plan, below_window);
+        self.tells_watermark = above;
+        let mut flow = flow?;
+        if !above {
+            drop_watermark(&mut flow)?;
+        }
+        Ok(flow)
+    }
+
+    fn lower_node(&mut self, plan: &LogicalPlan, below_window: bool) -> Result<Flow> {
         match plan {
             LogicalPlan::TableScan(scan) if looked_up(plan).is_some() => Ok(Self::answers(scan)),
             LogicalPlan::TableScan(scan) => self.scan(scan, &[], below_window),
@@ -113,7 +128,7 @@ impl<'a> Lower<'a> {
 
     pub(super) fn filter(&self, flow: &mut Flow, predicate: &Expr, node: &DFSchema) -> Result<()> {
         let names = names_of(node, &flow.schema)?;
-        let predicate = self.physical(predicate, &names)?;
+        let predicate = self.physical(&with_watermark(predicate, flow, node)?, &names)?;
         let timeline = flow.time.per_key.as_ref().and_then(|per_key| per_key.below_window);
         let Some((_, pass)) = timeline else { return flow.filter(predicate) };
         // The row stays, for the sake of its key's timeline, and notes that it has not passed.
@@ -136,7 +151,8 @@ impl<'a> Lower<'a> {
         let timeline = flow.time.per_key.as_ref().and_then(|per_key| per_key.below_window);
         let (mut exprs, mut from) = (Vec::new(), Vec::new());
         for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
-            let mut physical = self.physical(expr, &names)?;
+            let expr = with_watermark(expr, &flow, projection.input.schema())?;
+            let mut physical = self.physical(&expr, &names)?;
             let column = column_of(&physical);
             if let Some((_, pass)) = timeline
                 && column.is_none()
@@ -149,6 +165,10 @@ impl<'a> Lower<'a> {
             from.push(column);
         }
         for column in timeline.iter().flat_map(|(time, pass)| [*time, *pass]) {
+            exprs.push((column_at(&flow, column), flow.schema.field(column).name().clone()));
+            from.push(Some(column));
+        }
+        if let Some(column) = flow.watermark {
             exprs.push((column_at(&flow, column), flow.schema.field(column).name().clone()));
             from.push(Some(column));
         }

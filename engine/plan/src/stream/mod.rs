@@ -32,6 +32,7 @@ mod target;
 mod temporal;
 mod unnest;
 mod values;
+mod watermark;
 mod windowed;
 
 pub(crate) use decide::Decide;
@@ -40,3 +41,4 @@ pub(crate) use late::late_into;
 pub(crate) use query::plan;
 pub(crate) use refuse::{check_expression, place_of};
 pub(crate) use target::{assignable, fit_insert};
+pub(crate) use watermark::check_no_watermark;

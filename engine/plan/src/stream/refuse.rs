@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
-use crate::functions::CURRENT_WATERMARK;
+use crate::functions::{CURRENT_WATERMARK, is_current_watermark};
 use crate::parse::{name_of, position};
 use crate::script::Position;
 use crate::statement::Query;
@@ -30,7 +30,9 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
             return Err(refused(error));
         }
         node.apply_expressions(|expr| {
-            expr.apply(|part| match expr_refusal(part) {
+            // Whoever lowers the node says where the watermark is known.
+            let refusal = |part| if is_current_watermark(part) { None } else { expr_refusal(part) };
+            expr.apply(|part| match refusal(part) {
                 Some(error) => Err(refused(error)),
                 None => Ok(TreeNodeRecursion::Continue),
             })
@@ -137,9 +139,9 @@ fn expr_refusal(expr: &Expr) -> Option<SqlError> {
                 .hint(IN_A_JOB),
                 Volatility::Volatile if name == CURRENT_WATERMARK => SqlError::new(
                     Mistake::NotReproducible,
-                    format!("{name}() depends on how far other rows have come when a row is read, so that a replay would give other rows"),
+                    format!("{name}() is of the rows of a stream as a job reads them"),
                 )
-                .hint("leave it out: rows that come too late for their window are left out by themselves, and are in system.late_rows; ALLOW LATENESS takes them for longer, LATE DATA TO takes them elsewhere"),
+                .hint("write it in SELECT or WHERE of a job's query"),
                 Volatility::Volatile => SqlError::new(
                     Mistake::NotReproducible,
                     format!("{name}() gives another value each time, so that a replay would give other rows"),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::utils::split_conjunction;
@@ -28,6 +28,9 @@ use crate::physical::physical_expr;
 use crate::proctime::ARRIVAL;
 use crate::table_sources::StreamTable;
 
+/// What the column of the watermark before each row is called in plans.
+const WATERMARK_BEFORE: &str = "$current_watermark";
+
 impl Lower<'_> {
     /// A scan, of the rows that `filters` (all above the scan, in the scan's columns) let pass.
     pub(super) fn scan(&mut self, scan: &TableScan, filters: &[Expr], below_window: bool) -> Result<Flow> {
@@ -46,7 +49,9 @@ impl Lower<'_> {
         };
         let watermark = if self.processing { None } else { self.watermark_of(&stream, &declared)? };
         let told_by = watermark.as_ref().map(|(_, columns)| columns.clone()).unwrap_or_default();
-        let layout = Layout::of(&stream, &declared, &wanted, &told_by)?;
+        let mut layout = Layout::of(&stream, &declared, &wanted, &told_by)?;
+        let tells = watermark.is_some() && stream.watermark.as_ref().is_some_and(|told| told.per.is_empty());
+        layout.metadata.watermark = tells && self.tells_watermark;
         let read = layout.schema(&stream, &declared)?;
         let computed = layout.computed.iter().map(|column| self.compute(&declared, *column, &read));
         let computed = computed.collect::<Result<Vec<_>>>()?;
@@ -71,7 +76,9 @@ impl Lower<'_> {
             }
         };
         let columns = wanted.iter().map(scanned).collect::<Result<Vec<_>>>()?;
-        let kept: Vec<usize> = told_by.iter().filter_map(|column| place(*column)).collect();
+        let at = layout.watermark();
+        let kept = told_by.iter().filter_map(|column| place(*column)).chain(at);
+        let kept: Vec<usize> = kept.collect();
         self.sources.push(Source {
             stream: StreamName::new(&name).map_err(|error| DataFusionError::External(Box::new(error)))?,
             projection: layout.stored,
@@ -85,6 +92,7 @@ impl Lower<'_> {
         let from = Upstream::Source(self.sources.len() - 1);
         let inputs = vec![StageInput { from, exchange: Exchange::Forward }];
         let mut flow = Flow::new(inputs, schema, Changes::AppendOnly, time);
+        flow.watermark = at;
         let timeline = candidate.filter(|_| below_window && flow.time.per_key.is_some());
         arrange(&mut flow, columns, &kept, timeline)?;
         Ok(flow)
@@ -218,7 +226,8 @@ impl Layout {
             }
         }
         let has = |nth: usize| wanted.contains(&(own + nth));
-        let metadata = Metadata { shard: has(0), sequence: has(1), arrival: has(2) || by_arrival };
+        let arrival = has(2) || by_arrival;
+        let metadata = Metadata { shard: has(0), sequence: has(1), arrival, watermark: false };
         Ok(Self { stored, metadata, computed })
     }
 
@@ -229,7 +238,9 @@ impl Layout {
         debug_assert!(own <= declared.origins.len(), "every stored column is declared");
         let metadata = self.of_metadata().map(|nth| own + nth);
         let read: Vec<usize> = self.stored.iter().copied().chain(metadata).collect();
-        Ok(Arc::new(whole.project(&read)?))
+        let read = whole.project(&read)?;
+        let watermark = self.watermark().map(|_| Arc::new(watermark_field()));
+        Ok(Arc::new(Schema::new(read.fields().iter().cloned().chain(watermark).collect::<Vec<_>>())))
     }
 
     /// The same, and behind them those that are computed.
@@ -242,13 +253,19 @@ impl Layout {
     }
 
     fn of_metadata(&self) -> impl Iterator<Item = usize> {
-        let Metadata { shard, sequence, arrival } = self.metadata;
+        let Metadata { shard, sequence, arrival, .. } = self.metadata;
         [shard, sequence, arrival].into_iter().enumerate().filter_map(|(nth, read)| read.then_some(nth))
+    }
+
+    /// Where the watermark before each row is.
+    fn watermark(&self) -> Option<usize> {
+        self.metadata.watermark.then(|| self.stored.len() + self.of_metadata().count())
     }
 
     /// Where a column is read, or computed as rows are read.
     fn place(&self, declared: &Declared, column: usize) -> Option<usize> {
-        let (stored, metadata) = (self.stored.len(), self.of_metadata().count());
+        let metadata = self.of_metadata().count() + usize::from(self.metadata.watermark);
+        let stored = self.stored.len();
         match declared.origins.get(column) {
             Some(Origin::Stored(own)) => self.stored.iter().position(|read| read == own),
             Some(Origin::Computed(_)) => {
@@ -261,6 +278,11 @@ impl Layout {
             }
         }
     }
+}
+
+/// The column of the watermark before each row.
+fn watermark_field() -> Field {
+    Field::new(WATERMARK_BEFORE, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), true)
 }
 
 /// A column that a scan wants.

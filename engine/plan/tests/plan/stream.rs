@@ -273,6 +273,9 @@ fn explain() {
         "EXPLAIN CREATE JOB j AS INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours \
          GROUP BY station, window_start",
         "EXPLAIN INSERT INTO hourly (station, n) SELECT station, hour FROM weather",
+        "EXPLAIN INSERT INTO hourly (station) SELECT w.station FROM weather /*+ OPTIONS('scan.startup.mode' = 'latest-offset') */ AS w \
+         JOIN raw /*+ OPTIONS('scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '1772323207000') */ ON raw.id = w.hour",
+        "EXPLAIN SELECT station, CURRENT_WATERMARK(ts) AS w FROM (SELECT * FROM weather WHERE ts > CURRENT_WATERMARK(ts)) WHERE temp > 3",
         "EXPLAIN CREATE MATERIALIZED VIEW m (s, n) AS SELECT station, count(*) FROM weather GROUP BY station",
     ];
     let mut text = String::new();

@@ -71,16 +71,38 @@ impl ShardClock {
             // clock answers the same.
             return Ok(Clocks::Uniform(before));
         }
-        let mut clock = before.0;
-        let clocks = (0..candidates.len()).map(|row| {
-            let own = clock;
-            if candidates.is_valid(row) {
-                clock = clock.max(candidates.value(row));
-            }
-            own
-        });
-        Ok(Clocks::PerRow(TimestampNanosecondArray::from_iter_values(clocks)))
+        Ok(Clocks::PerRow(clocks_from(before, &candidates).0))
     }
+
+    /// Moves the clock over some rows and answers where it was before each of them, whether one is late by it or not.
+    pub fn pass_each(
+        &mut self,
+        batch: &RecordBatch,
+        watermark: &Watermark,
+        floor: EventTime,
+    ) -> Result<TimestampNanosecondArray> {
+        let candidates = nanos(&column_or_null(&watermark.candidate, batch, WATERMARK)?)?;
+        let (clocks, after) = clocks_from(self.watermark.max(floor), &candidates);
+        self.watermark = after;
+        Ok(clocks)
+    }
+}
+
+/// The clock before each row, and after the last.
+fn clocks_from(
+    before: EventTime,
+    candidates: &TimestampNanosecondArray,
+) -> (TimestampNanosecondArray, EventTime) {
+    let mut clock = before.0;
+    let clocks = (0..candidates.len()).map(|row| {
+        let own = clock;
+        if candidates.is_valid(row) {
+            clock = clock.max(candidates.value(row));
+        }
+        own
+    });
+    let clocks = TimestampNanosecondArray::from_iter_values(clocks);
+    (clocks, EventTime(clock))
 }
 
 /// Where nobody asks by what a row is late.

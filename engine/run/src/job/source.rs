@@ -7,7 +7,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, TimestampNanosecondArray,
+};
 use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use headwater_core::size::bytes_of_rows;
@@ -214,6 +216,12 @@ impl ShardInput {
                 Some(watermark) if watermark.processing => {
                     Clocks::Uniform(self.clock.process(&mut batch, watermark.column, floor)?)
                 }
+                Some(watermark) if source.metadata.watermark => {
+                    let clocks = self.clock.pass_each(&batch, watermark, floor);
+                    let clocks = clocks.map_err(|error| operator_error(source, error))?;
+                    batch = tell_watermark(source, &batch, &clocks)?;
+                    Clocks::PerRow(clocks)
+                }
                 Some(watermark) if !watermark.per_key => {
                     let clocks = match how {
                         Morsels::Counted => self.clock.pass(&batch, watermark, floor),
@@ -294,6 +302,20 @@ impl ShardInput {
     }
 }
 
+/// Rows with the watermark before each of them in the column that is kept for it.
+fn tell_watermark(
+    source: &Source,
+    batch: &RecordBatch,
+    clocks: &TimestampNanosecondArray,
+) -> Result<RecordBatch> {
+    let Metadata { shard, sequence, arrival, .. } = source.metadata;
+    let place = source.projection.len() + [shard, sequence, arrival].iter().filter(|read| **read).count();
+    let told = clocks.iter().map(|clock| clock.filter(|clock| *clock != EventTime::MIN.0));
+    let mut columns = batch.columns().to_vec();
+    columns[place] = Arc::new(TimestampNanosecondArray::from_iter(told).with_timezone("UTC"));
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
 /// The rows with an event time of `since` or later.
 fn rows_since(source: &Source, batch: &RecordBatch, column: usize, since: EventTime) -> Result<RecordBatch> {
     let times = nanos(batch.column(column)).map_err(|error| operator_error(source, error))?;
@@ -371,6 +393,11 @@ pub(crate) fn metadata_columns(wanted: Metadata, shard: ShardId, read: &ReadBatc
         let arrivals =
             read.arrivals.clone().ok_or_else(|| RunError::Invalid("arrivals were not read".into()))?;
         columns.push(Arc::new(arrivals.with_timezone("UTC")));
+    }
+    if wanted.watermark {
+        // It is known when the shard's clock has come to them.
+        let none = TimestampNanosecondArray::new_null(rows);
+        columns.push(Arc::new(none.with_timezone("UTC")));
     }
     Ok(columns)
 }

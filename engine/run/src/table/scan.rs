@@ -47,7 +47,7 @@ impl ScanColumns {
     /// The columns `projection` of a table whose first `own` columns are the stream's, the others metadata.
     pub fn new(table: &SchemaRef, projection: &[usize], own: usize) -> Result<Self> {
         let has = |column: usize| projection.contains(&(own + column));
-        let metadata = Metadata { shard: has(0), sequence: has(1), arrival: has(2) };
+        let metadata = Metadata { shard: has(0), sequence: has(1), arrival: has(2), watermark: false };
         let read: Vec<usize> = projection.iter().copied().filter(|column| *column < own).collect();
         let mut order = Vec::with_capacity(projection.len());
         let mut next_own = 0;

@@ -36,4 +36,4 @@ pub(crate) use as_text::{TextCasts, text_type, with_text_casts};
 pub(crate) use registry::{aggregate_functions, functions};
 pub(crate) use rows::{CAST, cast_as, fits};
 use signature::{any_of, arguments, quoted, timestamps, to_text};
-pub(crate) use watermark::CURRENT_WATERMARK;
+pub(crate) use watermark::{CURRENT_WATERMARK, is_current_watermark};

@@ -1,14 +1,19 @@
-//! `CURRENT_WATERMARK(time)`: of the rows so far there is no watermark, so it is NULL, as in a batch of Flink's. A stream refuses it
-//! (`stream/refuse.rs`): how far other rows have come when a row is read is not the row's own.
+//! `CURRENT_WATERMARK(time)`: of the rows so far there is no watermark, so it is NULL, as in a batch of Flink's. In a job it is a column
+//! that the source tells (`stream/watermark.rs`), so the function itself is not called.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 /// The function's name.
 pub(crate) const CURRENT_WATERMARK: &str = "current_watermark";
+
+/// Whether an expression is a call of it.
+pub(crate) fn is_current_watermark(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == CURRENT_WATERMARK)
+}
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let signature = Signature::any(1, Volatility::Volatile);
