@@ -40,6 +40,15 @@ pub fn conform(
     Ok((RecordBatch::try_new_with_options(Arc::clone(schema), good.columns().to_vec(), &options)?, bad))
 }
 
+/// The column of a name, or the only one that differs from it in capital letters alone.
+fn named<'a>(rows: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
+    rows.column_by_name(name).or_else(|| {
+        let fields = rows.schema_ref().fields().iter().enumerate();
+        let mut alike = fields.filter(|(_, field)| field.name().to_lowercase() == name);
+        alike.next().filter(|_| alike.next().is_none()).map(|(at, _)| rows.column(at))
+    })
+}
+
 /// Collects the bad rows of a batch.
 struct Faults<'a> {
     rows: &'a RecordBatch,
@@ -50,7 +59,7 @@ struct Faults<'a> {
 impl Faults<'_> {
     /// The column of this name in the type of `field`.
     fn column(&mut self, field: &Field) -> Result<ArrayRef> {
-        let Some(given) = self.rows.column_by_name(field.name()) else {
+        let Some(given) = named(self.rows, field.name()) else {
             if !field.is_nullable() {
                 let reason = format!("expected {}, found no such field", type_name(field.data_type()));
                 self.all(field, |_| true, RecordFault::Missing, &reason)?;

@@ -52,6 +52,9 @@ fn hint(nearest: &Option<String>) -> String {
 
 type Result<T> = std::result::Result<T, OptionError>;
 
+/// The names of columns and of their fields as records have them, with `,` between, where those of the schema are in lower case.
+pub const FIELD_NAMES: &str = "field-names";
+
 /// Options that are taken one by one.
 #[derive(Clone)]
 pub struct Options {
@@ -155,7 +158,9 @@ impl Options {
 
     /// Ends the taking: an option that nobody asked for is an error.
     pub fn finish(&self) -> Result<()> {
-        let Some(name) = self.entries.keys().find(|name| !self.asked.contains(*name)) else { return Ok(()) };
+        // The engine itself says it of a table, whoever reads or writes that.
+        let is_left = |name: &&String| !self.asked.contains(*name) && *name != FIELD_NAMES;
+        let Some(name) = self.entries.keys().find(is_left) else { return Ok(()) };
         let nearest = nearest(name, self.asked.iter().map(String::as_str)).map(str::to_owned);
         Err(OptionError::Unknown { owner: self.owner.clone(), name: name.clone(), nearest })
     }

@@ -67,7 +67,29 @@ const FILES: [&str; 2] = ["filesystem", "single_file"];
 /// The last column of a changelog: how often its row is added or, below zero, retracted.
 pub const WEIGHT: &str = "_weight";
 
+/// The option that keeps the names of columns and of their fields as they were written, where they have capital letters and no quotes, with
+/// `,` between them: records have them so.
+pub(crate) const FIELD_NAMES: &str = "field-names";
+
 impl StreamDef {
+    /// The names of columns and of their fields that were written with capital letters and without quotes.
+    pub(crate) fn written_names(&self) -> impl Iterator<Item = &str> {
+        self.options.get(FIELD_NAMES).into_iter().flat_map(|names| names.split(','))
+    }
+
+    /// Keeps more of these.
+    pub(crate) fn keep_names(&mut self, names: Vec<String>) {
+        let mut all: Vec<String> = self.written_names().map(str::to_owned).collect();
+        for name in names {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        if !all.is_empty() {
+            self.options.insert(FIELD_NAMES.to_owned(), all.join(","));
+        }
+    }
+
     /// Whether a column is computed from the others.
     pub fn is_computed(&self, name: &str) -> bool {
         self.computed.iter().any(|column| column.name == name)

@@ -234,8 +234,8 @@ pub struct AlterStream {
 /// What `ALTER STREAM` changes.
 #[derive(Debug, Clone)]
 pub enum StreamChange {
-    /// `ADD COLUMN name type`: nullable, last.
-    AddColumn(arrow::datatypes::Field),
+    /// `ADD COLUMN name type`: nullable, last; and its names as they were written, where they have capital letters and no quotes.
+    AddColumn(arrow::datatypes::Field, Vec<String>),
     /// `SET (key = value, ...)`.
     SetOptions(Vec<(Name, String)>),
 }

@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 
 pub(super) use self::token::{Rules, Token};
 use super::fault::{Fault, Parsed};
+use super::field_names::FieldNames;
 use super::type_name::type_name;
 use crate::bad::RecordFault;
 use crate::error::{IngestError, Result};
@@ -97,6 +98,19 @@ impl Column {
             nulls: NullBufferBuilder::new(0),
             values,
         })
+    }
+
+    /// Lets records have other names for what is within it.
+    fn also(&mut self, names: &FieldNames) {
+        match &mut self.values {
+            Values::Struct(group) => group.also(names),
+            Values::List { child, .. } => child.also(names),
+            Values::Map { key, value, .. } => {
+                key.also(names);
+                value.also(names);
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -225,6 +239,13 @@ fn unsupported(field: &Field, format: &'static str) -> IngestError {
     }
 }
 
+/// `"name":`, as it stands in compact JSON.
+fn key_of(name: &str) -> Box<[u8]> {
+    let mut key = serde_json::Value::from(name).to_string().into_bytes();
+    key.push(b':');
+    key.into_boxed_slice()
+}
+
 /// Columns that grow together: the fields of a struct, or of a whole record.
 pub(super) struct Group {
     pub(super) columns: Vec<Column>,
@@ -237,14 +258,22 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn new(fields: &Fields, format: &'static str) -> Result<Self> {
         let columns = fields.iter().map(|field| Column::new(field, format)).collect::<Result<Vec<_>>>()?;
-        let key = |column: &Column| {
-            let mut key = serde_json::Value::from(&*column.name).to_string().into_bytes();
-            key.push(b':');
-            key.into_boxed_slice()
-        };
-        let keys = columns.iter().map(key).collect();
+        let keys = columns.iter().map(|column| key_of(&column.name)).collect();
         let by_name = columns.iter().enumerate().map(|(at, column)| (column.name.clone(), at)).collect();
         Ok(Self { columns, keys, by_name, rows: 0 })
+    }
+
+    /// Lets records have other names for the columns, too; these are looked for first.
+    pub(super) fn also(&mut self, names: &FieldNames) {
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            if let Some(name) = names.of(&column.name)
+                && !self.by_name.contains_key(name)
+            {
+                self.keys[at] = key_of(name);
+                self.by_name.insert(name.into(), at);
+            }
+            column.also(names);
+        }
     }
 
     pub(super) fn index_of(&self, name: &str) -> Option<usize> {

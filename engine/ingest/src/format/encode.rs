@@ -19,6 +19,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::avro::{AvroEncoder, to_instants};
+use super::field_names::renamed;
 use super::protobuf::ProtobufEncoder;
 use super::{CsvHeader, Format, FormatOptions};
 use crate::error::{IngestError, Result};
@@ -54,6 +55,7 @@ enum Body {
 impl Encoder {
     /// An encoder at the beginning of an output.
     pub fn new(format: Format, schema: SchemaRef, options: &FormatOptions) -> Result<Self> {
+        let schema = options.names.written(&schema);
         let body = match format {
             Format::JsonLines => Body::JsonLines,
             Format::JsonArray => Body::JsonArray { any_rows: false },
@@ -83,9 +85,16 @@ impl Encoder {
         Ok(Self { schema, options: options.clone(), body, begun: false })
     }
 
+    /// The rows under the names that records have, if these are others.
+    fn written(&self, rows: &RecordBatch) -> Result<Option<RecordBatch>> {
+        (!self.options.names.is_empty()).then(|| renamed(rows, &self.schema)).transpose()
+    }
+
     /// Appends rows to `out`; the first call begins with what comes before them. Parquet writes most of it in [`Encoder::finish`].
     pub fn encode(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let first = !std::mem::replace(&mut self.begun, true);
+        let written = self.written(rows)?;
+        let rows = written.as_ref().unwrap_or(rows);
         match &mut self.body {
             Body::JsonLines => json_text::write(rows, &self.options, b"", b"\n", out),
             Body::JsonArray { any_rows } => {
@@ -131,6 +140,8 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<Vec<(usize, Range<usize>)>> {
         let mut messages = Vec::with_capacity(rows.num_rows());
+        let written = self.written(rows)?;
+        let rows = written.as_ref().unwrap_or(rows);
         match &mut self.body {
             Body::JsonLines | Body::JsonArray { .. } => {
                 let from = out.len();

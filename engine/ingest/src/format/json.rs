@@ -30,9 +30,11 @@ pub(super) struct JsonDecoder {
 
 impl JsonDecoder {
     pub(super) fn new(schema: &SchemaRef, options: &FormatOptions) -> Result<Self> {
+        let mut group = Group::new(schema.fields(), Format::JsonLines.name())?;
+        group.also(&options.names);
         Ok(Self {
             schema: SchemaRef::clone(schema),
-            group: Group::new(schema.fields(), Format::JsonLines.name())?,
+            group,
             rules: Rules { options: options.clone() },
             scratch: String::new(),
             origins: Vec::new(),

@@ -361,3 +361,50 @@ fn any_cut_of_the_input_between_records_gives_the_same() {
         assert_eq!(decoder.next_record(), 51);
     }
 }
+
+#[test]
+fn records_have_names_with_the_capital_letters_that_they_were_written_with() {
+    let place = DataType::Struct(Fields::from(vec![Field::new("placename", DataType::Utf8, true)]));
+    let item = Arc::new(Field::new("item", place.clone(), true));
+    let schema = schema(vec![
+        Field::new("userid", DataType::Int32, true),
+        Field::new("at", place, true),
+        Field::new("been", DataType::List(item), true),
+    ]);
+    let names = [("field-names", "userId,placeName")];
+    let input = concat!(
+        r#"{"userId":1,"at":{"placeName":"x"},"been":[{"placeName":"y"}]}"#,
+        "\n",
+        r#"{"been":[{"placename":"z"}],"userid":2,"UserId":7}"#,
+        "\n",
+    );
+    let expect = concat!(
+        r#"{"userid":1,"at":{"placename":"x"},"been":[{"placename":"y"}]}"#,
+        "\n",
+        r#"{"userid":2,"at":null,"been":[{"placename":"z"}]}"#,
+        "\n",
+    );
+    check_as(Format::JsonLines, &schema, &names, input, expect);
+    check_as(
+        Format::JsonLines,
+        &schema,
+        &[],
+        r#"{"userId":1}"#,
+        "{\"userid\":null,\"at\":null,\"been\":null}\n",
+    );
+
+    let mut decoder = Decoder::new(Format::JsonLines, schema.clone(), &options(&names)).unwrap();
+    let rows = decoder.decode(Bytes::copy_from_slice(input.as_bytes())).unwrap().rows;
+    let mut written = Vec::new();
+    let mut encoder = Encoder::new(Format::JsonLines, schema, &options(&names)).unwrap();
+    encoder.encode(&rows, &mut written).unwrap();
+    assert_eq!(
+        String::from_utf8(written).unwrap(),
+        concat!(
+            r#"{"userId":1,"at":{"placeName":"x"},"been":[{"placeName":"y"}]}"#,
+            "\n",
+            r#"{"userId":2,"at":null,"been":[{"placeName":"z"}]}"#,
+            "\n",
+        )
+    );
+}

@@ -40,6 +40,7 @@ mod debezium_tests;
 mod decode;
 mod encode;
 mod fault;
+mod field_names;
 #[cfg(test)]
 mod fuzz_tests;
 mod json;
@@ -66,6 +67,7 @@ pub use decode::{Decoded, Decoder, Origin};
 pub use encode::Encoder;
 pub use encode::json_cells;
 pub(crate) use encode::row_as_json;
+pub use field_names::FieldNames;
 pub use kind::Format;
 pub use message::{KeyFormat, MessageDecoder, Messages};
 pub use schemas::{RegisteredSchema, Schemas};

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::error::Result;
-use crate::options::{OptionError, Options};
+use crate::options::{FIELD_NAMES, OptionError, Options};
 
-use super::{Format, Schemas};
+use super::{FieldNames, Format, Schemas};
 
 /// How times are written where the column is a timestamp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -141,6 +141,8 @@ pub struct FormatOptions {
     pub protobuf_message: Option<String>,
     /// The columns that changes fill with what is known of them besides their rows, and with what (`debezium-json.metadata`).
     pub debezium_metadata: Vec<(String, String)>,
+    /// The names of columns and of their fields as records have them, where those of the schema are in lower case (`field-names`).
+    pub names: FieldNames,
     /// What is known of a registry's schemas.
     pub schemas: Schemas,
     /// Bounds on one record.
@@ -168,6 +170,7 @@ impl FormatOptions {
         taken.protobuf_schema = options.get_any(&["protobuf.schema", "protobuf-confluent.schema"]);
         taken.protobuf_message =
             options.get_any(&["protobuf.message-name", "protobuf-confluent.message-name"]);
+        taken.names = FieldNames::new(&options.get(FIELD_NAMES).unwrap_or_default());
         if let Some(bytes) = options.size("record-bytes-max")? {
             taken.limits.record_bytes_max = usize::try_from(bytes).unwrap_or(usize::MAX);
         }

@@ -70,7 +70,10 @@ impl Catalog {
         };
         let mut to = (*from).clone();
         match &alter.change {
-            StreamChange::AddColumn(field) => add_column(&mut to, field).map_err(place)?,
+            StreamChange::AddColumn(field, names) => {
+                add_column(&mut to, field).map_err(place)?;
+                to.keep_names(names.clone());
+            }
             StreamChange::SetOptions(options) => {
                 crate::parse::set_options(&mut to, options, &parsed.script)?;
             }

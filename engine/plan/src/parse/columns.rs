@@ -25,6 +25,8 @@ pub(super) struct Columns {
     pub(super) watermark: Option<WatermarkDef>,
     pub(super) primary_key: Vec<String>,
     pub(super) proctime: Vec<String>,
+    /// The names of columns and of their fields as they were written, where they have capital letters and no quotes.
+    pub(super) written_names: Vec<String>,
 }
 
 impl Columns {
@@ -63,6 +65,7 @@ pub(super) struct WrittenWatermark {
 /// Reads `(column type ..., WATERMARK FOR ..., PRIMARY KEY ...)`.
 pub(super) fn read_columns(reader: &mut Reader) -> Result<Written> {
     let mut written = Written::default();
+    reader.written_names.clear();
     reader.expect(&Token::LParen)?;
     loop {
         if reader.sees("WATERMARK FOR") {
@@ -84,6 +87,7 @@ pub(super) fn read_columns(reader: &mut Reader) -> Result<Written> {
         return Err(reader.expected("',' or ')'"));
     }
     reader.next();
+    written.columns.written_names = std::mem::take(&mut reader.written_names);
     written.end = Some(reader.position());
     Ok(written)
 }
@@ -112,7 +116,7 @@ impl Written {
 }
 
 fn read_column(reader: &mut Reader, columns: &mut Columns, key: &mut Vec<Name>) -> Result<()> {
-    let name = reader.column()?;
+    let name = reader.declared_column()?;
     let refuse =
         |message: String| SqlError::new(Mistake::Definition, message).at(name.position, reader.script());
     if METADATA_COLUMNS.contains(&name.value.as_str()) {

@@ -114,7 +114,9 @@ impl Like {
         let at = self.source.position;
         let name = |value: &String| Name { value: value.clone(), position: at };
         let names = |values: &[String]| values.iter().map(name).collect::<Vec<_>>();
-        draft.written.columns = self.columns(source)?;
+        let mut written_names = std::mem::take(&mut draft.written.columns.written_names);
+        written_names.extend(source.written_names().map(str::to_owned));
+        draft.written.columns = Columns { written_names, ..self.columns(source)? };
         let watermark = source.watermark.as_ref().map(|watermark| WrittenWatermark {
             column: name(&watermark.column),
             expr: watermark.expr.clone(),

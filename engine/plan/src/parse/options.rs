@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::changes::MODE;
 use super::reader::Reader;
-use crate::definition::{Compression, Durability, StreamDef};
+use crate::definition::{Compression, Durability, FIELD_NAMES, StreamDef};
 use crate::error::{Mistake, Result, SqlError, nearest};
 use crate::script::{Position, Script};
 use crate::statement::{AlterStream, Name, Parsed, Statement, StreamChange};
@@ -184,6 +184,7 @@ fn set(stream: &mut StreamDef, key: &str, value: &str) -> Result<bool> {
     };
     let length = || duration(value).ok_or_else(|| bad("a length of time, such as '30 seconds' or '7 days'"));
     match key {
+        FIELD_NAMES => {}
         "shards" => match value.parse() {
             Ok(shards @ 1..=65_536) => stream.shards = shards,
             _ => return Err(bad("a whole number from 1 to 65536")),

@@ -196,8 +196,10 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
         if !in_parentheses {
             reader.take_words("COLUMN");
         }
-        let column = reader.column()?;
+        reader.written_names.clear();
+        let column = reader.declared_column()?;
         let kind = read_type(reader)?;
+        let names = std::mem::take(&mut reader.written_names);
         let nullable = !reader.take_words("NOT NULL");
         if in_parentheses && !reader.take(&Token::RParen) {
             return Err(reader.expected("')': columns are added one at a time"));
@@ -205,7 +207,7 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
         if reader.sees("FIRST") || reader.sees("AFTER") {
             return Err(reader.expected("';' or the end: a new column is the last one"));
         }
-        StreamChange::AddColumn(Field::new(column.value, kind, nullable))
+        StreamChange::AddColumn(Field::new(column.value, kind, nullable), names)
     } else if reader.take_words("SET") {
         StreamChange::SetOptions(
             read_options(reader)?.into_iter().map(|(key, value, _)| (key, value)).collect(),

@@ -84,7 +84,8 @@ impl Draft {
     /// What it defines, and whether that is a table of a connector.
     pub(super) fn build(self) -> Result<(StreamDef, bool)> {
         let Self { name, written, partition_by, mut options, mut of_connector, mut is_source, script } = self;
-        let columns = written.finish(&script)?;
+        let mut columns = written.finish(&script)?;
+        let written_names = std::mem::take(&mut columns.written_names);
         for name in &partition_by {
             must_be_stored(&script, &columns, name, "PARTITIONED BY")?;
             check_column(&script, &columns.fields, name)?;
@@ -102,6 +103,7 @@ impl Draft {
             definition.connector = Some(connector_of(&script, &name, &options, is_source)?);
         }
         apply(&mut definition, &options, &script)?;
+        definition.keep_names(written_names);
         take_changes(&script, &name, &mut definition)?;
         if definition.schema.fields().is_empty()
             && definition.options.get("type").is_some_and(|kind| kind == "source")

@@ -88,7 +88,7 @@ fn read_nested(reader: &mut Reader, owed: &mut u32) -> Result<DataType> {
 }
 
 fn read_field(reader: &mut Reader, owed: &mut u32) -> Result<Field> {
-    let name = reader.column()?;
+    let name = reader.declared_column()?;
     reader.take(&Token::Colon);
     let kind = read_nested(reader, owed)?;
     let nullable = *owed > 0 || !reader.take_words("NOT NULL");

@@ -159,3 +159,21 @@ fn a_replay_has_a_speed() {
     assert_eq!(speed("REPLAY JOB j AT FULL SPEED"), None);
     assert!(parse_one("REPLAY JOB j AT SPEED 0").unwrap_err().to_string().contains("'0' is no speed"));
 }
+
+#[test]
+fn names_without_quotes_are_kept_as_they_were_written_for_records() {
+    let catalog = catalog(
+        "CREATE STREAM s (userId INT, `orderId` INT, plain INT, at ROW<placeName STRING, `inQuotes` INT>, total AS userId + 1);
+         CREATE STREAM l (Other INT) LIKE s;
+         ALTER STREAM s ADD COLUMN lastOne INT;
+         CREATE STREAM none (plain INT)",
+    );
+    let kept =
+        |name: &str| catalog.stream(name).unwrap().options.get("field-names").cloned().unwrap_or_default();
+    assert_eq!(kept("s"), "userId,placeName,lastOne");
+    assert_eq!(kept("l"), "userId,placeName,Other");
+    assert_eq!(kept("none"), "");
+    let columns: Vec<_> =
+        catalog.stream("s").unwrap().schema.fields().iter().map(|field| field.name()).collect();
+    assert_eq!(columns, ["userid", "orderId", "plain", "at", "lastone"]);
+}

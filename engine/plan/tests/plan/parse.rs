@@ -185,7 +185,7 @@ fn summary(statement: &Statement) -> String {
             format!("drop {} {} if_exists={}", drop.kind, drop.name.value, drop.if_exists)
         }
         Statement::AlterStream(alter) => match &alter.change {
-            StreamChange::AddColumn(field) => format!("alter {}: add {field}", alter.name.value),
+            StreamChange::AddColumn(field, _) => format!("alter {}: add {field}", alter.name.value),
             StreamChange::SetOptions(options) => {
                 let options: Vec<_> =
                     options.iter().map(|(key, value)| format!("{}={value}", key.value)).collect();
