@@ -24,6 +24,7 @@ use super::dialect::{select_all_from, table_argument};
 use super::group_windows;
 use super::joined_windows::{is_joined, join_in_subquery};
 use super::reader::{name_of, normal, position};
+use super::windows::OVER_WINDOWS;
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Script;
 
@@ -47,7 +48,8 @@ pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()>
         call = window_call(select).unwrap_or(call);
     }
     let arguments = named_arguments(&call).map_err(|error| error.at(at, script))?;
-    let has_time = group_windows::name_bounds(select, &name_of(&call.name).to_lowercase());
+    let bounds = group_windows::bounds_of(&arguments);
+    let has_time = group_windows::name_bounds(select, &name_of(&call.name).to_lowercase(), bounds);
     let GroupByExpr::Expressions(keys, _) = &mut select.group_by else {
         return Err(refuse("a window function belongs into GROUP BY"));
     };
@@ -64,8 +66,9 @@ pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()>
     };
     *keys = others;
     // A number counts the columns of SELECT, which stay as many as they were.
-    keys.extend([column("window_start"), column("window_end")]);
-    keys.extend(has_time.then(|| column("window_time")));
+    let [start, end, time] = bounds;
+    keys.extend([column(start), column(end)]);
+    keys.extend(has_time.then(|| column(time)));
     let [from] = select.from.as_mut_slice() else {
         return Err(refuse("a window function in GROUP BY needs exactly one table"));
     };
@@ -75,9 +78,9 @@ pub(super) fn window_in_from(select: &mut Select, script: &Script) -> Result<()>
         match item {
             SelectItem::UnnamedExpr(expr) if is_call(expr, &call) => {
                 let alias = Ident::new("window");
-                *item = SelectItem::ExprWithAlias { expr: bounds(), alias };
+                *item = SelectItem::ExprWithAlias { expr: as_struct(bounds), alias };
             }
-            SelectItem::ExprWithAlias { expr, .. } if is_call(expr, &call) => *expr = bounds(),
+            SelectItem::ExprWithAlias { expr, .. } if is_call(expr, &call) => *expr = as_struct(bounds),
             _ => {}
         }
     }
@@ -178,8 +181,10 @@ fn named_arguments(call: &Function) -> Result<Vec<(&'static str, Expr)>> {
         )
         .hint(format!("{window}({})", usage.join(", "))));
     }
+    let over_windows = time.as_ref().filter(|time| group_windows::is_bound(time));
+    let over_windows = over_windows.map(|time| (OVER_WINDOWS, time.clone()));
     let time = time.map(|time| ("TIMECOL", time));
-    Ok(time.into_iter().chain(names.iter().copied().zip(given)).collect())
+    Ok(time.into_iter().chain(names.iter().copied().zip(given)).chain(over_windows).collect())
 }
 
 /// The table in a window, under the name that it had.
@@ -226,9 +231,9 @@ fn column(name: &str) -> Expr {
 }
 
 /// `named_struct('start', window_start, 'end', window_end)`.
-fn bounds() -> Expr {
+fn as_struct([start, end, _]: [&str; 3]) -> Expr {
     let text = |text: &str| Expr::Value(Value::SingleQuotedString(text.to_owned()).into());
-    let args = [text("start"), column("window_start"), text("end"), column("window_end")];
+    let args = [text("start"), column(start), text("end"), column(end)];
     let args = args.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new("named_struct")]),

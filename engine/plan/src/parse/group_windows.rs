@@ -16,7 +16,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, Spanned, visit_expressions_mut};
 
-use super::reader::name_of;
+use super::reader::{name_of, normal};
+use super::windows::OVER_WINDOWS;
+use crate::window::{COLUMNS_OVER_WINDOWS, WINDOW_COLUMNS};
 
 /// The column of time that a window is over, if its arguments are that and these lengths.
 pub(super) fn time_of(given: &mut Vec<Expr>, lengths: usize) -> Option<Expr> {
@@ -40,18 +42,29 @@ pub(super) fn within_window(mut expr: Expr) -> Expr {
     expr
 }
 
+/// Whether the time of a window is called like a column of one: then it is over windows, whose columns keep their names.
+pub(super) fn is_bound(time: &Expr) -> bool {
+    matches!(time, Expr::Identifier(time) if WINDOW_COLUMNS.contains(&normal(time).as_str()))
+}
+
+/// What the bounds of a window with these arguments are called.
+pub(super) fn bounds_of(arguments: &[(&'static str, Expr)]) -> [&'static str; 3] {
+    let is_over_windows = arguments.iter().any(|(name, _)| *name == OVER_WINDOWS);
+    if is_over_windows { COLUMNS_OVER_WINDOWS } else { WINDOW_COLUMNS }
+}
+
 /// Gives the bounds of a window (`tumble`) their names in what is selected; whether its time is among them.
-pub(super) fn name_bounds(select: &mut Select, window: &str) -> bool {
+pub(super) fn name_bounds(select: &mut Select, window: &str, [start, end, time]: [&'static str; 3]) -> bool {
     let mut has_time = false;
     let mut rename = |expr: &mut Expr| -> ControlFlow<()> {
         let Expr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
         let name = name_of(&function.name).to_lowercase();
         let column = match name.strip_prefix(window) {
-            Some("_start") => "window_start",
-            Some("_end") => "window_end",
+            Some("_start") => start,
+            Some("_end") => end,
             Some("_rowtime" | "_proctime") => {
                 has_time = true;
-                "window_time"
+                time
             }
             _ => return ControlFlow::Continue(()),
         };

@@ -65,4 +65,4 @@ pub(crate) use reader::{name_of, normal, position};
 pub use scripts::{parse, parse_one};
 pub use secrets::without_secrets;
 pub(crate) use types::{Length, arrow_type, length_of};
-pub(crate) use windows::WINDOW_FUNCTIONS;
+pub(crate) use windows::{OVER_WINDOWS, WINDOW_FUNCTIONS};

@@ -34,6 +34,9 @@ const WINDOWS: [(&str, &[&str], &[&str]); 6] = [
     ("STATE_WINDOW", &["DATA", "TIMECOL", "BEGIN_CONDITION"], &["EMIT_CONDITION"]),
 ];
 
+/// The argument of a window that [`window_in_from`] has made over the times of other windows.
+pub(crate) const OVER_WINDOWS: &str = "$OVER_WINDOWS";
+
 /// The names of the window functions.
 pub(crate) const WINDOW_FUNCTIONS: [&str; 6] =
     ["TUMBLE", "HOP", "CUMULATE", "SESSION", "COUNT_WINDOW", "STATE_WINDOW"];
@@ -107,7 +110,7 @@ fn has_table(arg: &FunctionArg) -> bool {
     matches!(arg, FunctionArgExpr::Expr(Expr::Function(data)) if name_of(&data.name).eq_ignore_ascii_case(TABLE_ARGUMENT))
 }
 
-/// Whether this is a window over the stream's own event time, which [`window_in_from`] has put there: it names no time.
+/// Whether this is a window that [`window_in_from`] has put there: over the stream's own event time, which is not named, or over windows.
 fn is_unified(args: &[FunctionArg]) -> bool {
     let names: Vec<_> = args
         .iter()
@@ -116,7 +119,8 @@ fn is_unified(args: &[FunctionArg]) -> bool {
             _ => None,
         })
         .collect();
-    names.len() == args.len() && names.contains(&"DATA") && !names.contains(&"TIMECOL")
+    let is_made = names.contains(&OVER_WINDOWS) || !names.contains(&"TIMECOL");
+    names.len() == args.len() && names.contains(&"DATA") && is_made
 }
 
 /// Names the arguments that were given by position, and puts all into the order of the definition.

@@ -17,6 +17,9 @@ use crate::proctime::ARRIVAL;
 /// The columns that a window function appends.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
 
+/// The same of a window in GROUP BY over another one's, whose columns its input has.
+pub(crate) const COLUMNS_OVER_WINDOWS: [&str; 3] = ["window_start0", "window_end0", "window_time0"];
+
 /// The column that follows them where several windows may have the same bounds.
 pub(crate) const WINDOW_NUMBER: &str = "window_number";
 
@@ -113,19 +116,21 @@ pub(crate) struct WindowTvf {
     pub(crate) partition_by: Vec<Expr>,
     /// What begins a window, and what ends it.
     pub(crate) conditions: Vec<Expr>,
+    /// What its own columns are called.
+    bounds: [&'static str; 3],
     schema: DFSchemaRef,
 }
 
 impl WindowTvf {
+    /// `columns`: its time, those that have windows of their own, and its conditions; `bounds`: what its own are called.
     pub(crate) fn try_new(
         input: LogicalPlan,
         windowing: Windowing,
-        time: Expr,
-        partition_by: Vec<Expr>,
-        conditions: Vec<Expr>,
+        (time, partition_by, conditions): (Expr, Vec<Expr>, Vec<Expr>),
+        bounds: [&'static str; 3],
     ) -> Result<Self> {
-        let schema = schema_of(input.schema(), &time, windowing)?;
-        Ok(Self { input, windowing, time, partition_by, conditions, schema })
+        let schema = schema_of(input.schema(), &time, windowing, bounds)?;
+        Ok(Self { input, windowing, time, partition_by, conditions, bounds, schema })
     }
 
     /// Index of the time column in the input.
@@ -180,14 +185,19 @@ pub(crate) fn window_type(time: &DataType) -> Option<DataType> {
     }
 }
 
-fn schema_of(input: &DFSchema, time: &Expr, windowing: Windowing) -> Result<DFSchemaRef> {
+fn schema_of(
+    input: &DFSchema,
+    time: &Expr,
+    windowing: Windowing,
+    bounds: [&'static str; 3],
+) -> Result<DFSchemaRef> {
     let time = input.field(index_of(time, input)?).data_type();
     let Some(kind) = window_type(time) else {
         return internal_err!("a window is over a timestamp, not over {time}");
     };
     let mut fields: Vec<_> =
         input.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
-    for name in WINDOW_COLUMNS {
+    for name in bounds {
         fields.push((None, Arc::new(Field::new(name, kind.clone(), false))));
     }
     if let Bounds::OfOrder = windowing.bounds() {
@@ -202,6 +212,7 @@ impl PartialEq for WindowTvf {
             && self.time == other.time
             && self.partition_by == other.partition_by
             && self.conditions == other.conditions
+            && self.bounds == other.bounds
             && self.input == other.input
     }
 }
@@ -247,7 +258,7 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
     /// A condition on the window itself stays above. Where a window depends on which rows there are, only a condition on its partition
     /// may go below.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        let own = WINDOW_COLUMNS.into_iter().chain([WINDOW_NUMBER]).map(str::to_owned);
+        let own = self.bounds.into_iter().chain([WINDOW_NUMBER]).map(str::to_owned);
         if !self.windowing.depends_on_rows() {
             return own.collect();
         }
@@ -274,7 +285,7 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
         };
         let conditions = exprs.split_off(exprs.len().saturating_sub(self.conditions.len()));
         let time = exprs.remove(0);
-        Self::try_new(input, self.windowing, time, exprs, conditions)
+        Self::try_new(input, self.windowing, (time, exprs, conditions), self.bounds)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -15,10 +15,10 @@ use datafusion::sql::sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, TableFactor, WindowType,
 };
 
-use super::node::{WindowTvf, Windowing, window_type};
+use super::node::{COLUMNS_OVER_WINDOWS, WINDOW_COLUMNS, WindowTvf, Windowing, window_type};
 use crate::catalog::Catalog;
 use crate::error::{Mistake, SqlError, did_you_mean, refused};
-use crate::parse::{TABLE_ARGUMENT, WINDOW_FUNCTIONS, name_of, position, sole_table, sql_type};
+use crate::parse::{OVER_WINDOWS, TABLE_ARGUMENT, WINDOW_FUNCTIONS, name_of, position, sole_table, sql_type};
 use crate::script::Script;
 
 /// Plans window functions in FROM.
@@ -80,7 +80,9 @@ impl WindowRelations {
             // A partition changes nothing.
             partition_by.clear();
         }
-        let node = WindowTvf::try_new(input, windowing, time, partition_by, conditions)?;
+        let is_over_windows = arguments.get(OVER_WINDOWS).is_some();
+        let bounds = if is_over_windows { COLUMNS_OVER_WINDOWS } else { WINDOW_COLUMNS };
+        let node = WindowTvf::try_new(input, windowing, (time, partition_by, conditions), bounds)?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 

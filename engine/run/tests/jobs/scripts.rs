@@ -139,6 +139,12 @@ fn windows_in_group_by_run_as_table_functions_do() {
          GROUP BY TUMBLE(t, INTERVAL '1' MINUTE);
          CREATE MATERIALIZED VIEW hops AS SELECT device, HOP_START(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE) AS s, COUNT(*) AS n
            FROM readings GROUP BY HOP(ts, INTERVAL '30' SECOND, INTERVAL '1' MINUTE), device;
+         CREATE VIEW tens AS SELECT device, TUMBLE_START(ts, INTERVAL '10' SECOND) AS window_start,
+           TUMBLE_ROWTIME(ts, INTERVAL '10' SECOND) AS window_end, COUNT(*) AS n
+           FROM readings GROUP BY device, TUMBLE(ts, INTERVAL '10' SECOND);
+         CREATE MATERIALIZED VIEW over_tens AS SELECT TUMBLE_START(window_end, INTERVAL '1' MINUTE) AS window_start,
+           TUMBLE_ROWTIME(window_end, INTERVAL '1' MINUTE) AS window_end, SUM(n) AS n, MAX(window_start) AS latest
+           FROM tens WHERE window_start >= TIMESTAMP '1970-01-01 00:00:10' GROUP BY TUMBLE(window_end, INTERVAL '1' MINUTE);
          CREATE MATERIALIZED VIEW pairs AS SELECT r.device, TUMBLE_END(r.ts, INTERVAL '1' MINUTE) AS e, COUNT(*) AS n, MAX(s.value) AS most
            FROM readings r JOIN readings s ON r.device = s.device AND s.ts BETWEEN r.ts - INTERVAL '20' SECOND AND r.ts
            GROUP BY r.device, TUMBLE(r.ts, INTERVAL '1' MINUTE)",
@@ -150,6 +156,10 @@ fn windows_in_group_by_run_as_table_functions_do() {
         WHERE value > 2 AND ts >= TIMESTAMP '1970-01-01 00:00:10' GROUP BY window_start, window_end";
     assert_eq!(machine.query("SELECT * FROM old"), machine.query(new));
     assert_eq!(machine.query("SELECT * FROM old").len(), 3);
+    let new = "SELECT window_start, window_time, COUNT(*), MAX(date_bin(INTERVAL '10' SECOND, ts)) \
+        FROM TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE) WHERE ts >= TIMESTAMP '1970-01-01 00:00:10' \
+        GROUP BY window_start, window_end, window_time";
+    assert_eq!(machine.query("SELECT * FROM over_tens"), machine.query(new));
     let new = "SELECT device, window_start, COUNT(*) FROM \
         HOP(TABLE readings, DESCRIPTOR(ts), INTERVAL '30' SECOND, INTERVAL '1' MINUTE) GROUP BY device, window_start, window_end";
     assert_eq!(machine.query("SELECT * FROM hops"), machine.query(new));
