@@ -64,7 +64,10 @@ impl Client {
     /// A client of the server at `base`, such as `http://127.0.0.1:8585`.
     pub fn new(base: &str) -> Result<Self> {
         let url = Url::parse(base).with_context(|| format!("{base:?} is not a URL; one is {USUAL}"))?;
-        ensure!(matches!(url.scheme(), "http" | "https"), "{base:?} is not a URL of a server; one is {USUAL}");
+        ensure!(
+            matches!(url.scheme(), "http" | "https"),
+            "{base:?} is not a URL of a server; one is {USUAL}"
+        );
         // No proxy: the server is meant, not something on the way to it.
         let http = reqwest::Client::builder().no_proxy().build().context("cannot make an HTTP client")?;
         Ok(Self { http, base: url })
@@ -89,13 +92,15 @@ impl Client {
 
     /// Runs SQL whose answer does not matter, unless it is an error.
     pub async fn sql_quietly(&self, sql: &str) -> Result<()> {
-        let request = self.post(&["v1", "sql"])?.header(header::CONTENT_TYPE, "text/plain").body(sql.to_owned());
+        let request =
+            self.post(&["v1", "sql"])?.header(header::CONTENT_TYPE, "text/plain").body(sql.to_owned());
         self.send(request).await.map(|_| ())
     }
 
     /// Runs SQL and writes its rows to standard output.
     pub async fn sql(&self, sql: &str, format: OutputFormat) -> Result<Answered> {
-        let request = self.post(&["v1", "sql"])?.header(header::CONTENT_TYPE, "text/plain").body(sql.to_owned());
+        let request =
+            self.post(&["v1", "sql"])?.header(header::CONTENT_TYPE, "text/plain").body(sql.to_owned());
         self.rows(request, format).await
     }
 
@@ -128,7 +133,8 @@ impl Client {
 
 /// Writes the rows of an answer to standard output.
 pub(crate) async fn show(response: Response, format: OutputFormat) -> Result<Answered> {
-    let sent = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let sent =
+        response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if sent == "application/json" {
         return Ok(Answered::Done(response.json().await?));
     }

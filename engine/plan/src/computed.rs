@@ -171,8 +171,8 @@ impl Planning<'_> {
         plan().map_err(|error| in_place(error, column))
     }
 
-    /// What gives the rows of a stream, or of the table that its changes lead to, with the columns that are computed from them, and of those
-    /// of metadata the ones that are `shown`.
+    /// What gives the rows of a stream, or of the table that its changes lead to, with the columns that are computed from them, and of
+    /// those of metadata the ones that are `shown`.
     pub(crate) fn with_computed(
         &self,
         stream: &StreamDef,

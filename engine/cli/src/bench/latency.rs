@@ -136,7 +136,8 @@ async fn measure_http(world: &World, engine: &Engine, client: &Client) -> Result
     let watching = tokio::spawn(watch_events(world.clone(), tail, Arc::clone(&times)));
     let send = |tick: u64| -> Result<_> {
         let body: String = ids_of(tick).map(|id| format!("{{\"id\":{id},\"value\":{id}.0}}\n")).collect();
-        let request = client.post(&["v1", "streams", "web_in"])?.header(CONTENT_TYPE, Format::JsonLines.media_type());
+        let request =
+            client.post(&["v1", "streams", "web_in"])?.header(CONTENT_TYPE, Format::JsonLines.media_type());
         let request = request.body(body);
         // It is acknowledged when all of the answer has come.
         Ok(async move { anyhow::Ok(request.send().await?.error_for_status()?.bytes().await.map(drop)?) })

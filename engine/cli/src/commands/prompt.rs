@@ -141,7 +141,10 @@ mod tests {
         assert!(statement.is_empty());
         assert_eq!(next(&mut statement, ""), Next::More);
         assert_eq!(next(&mut statement, "SELECT 'a;"), Next::More);
-        assert_eq!(next(&mut statement, "b'; -- two lines"), Next::Run("SELECT 'a;\nb'; -- two lines".to_owned()));
+        assert_eq!(
+            next(&mut statement, "b'; -- two lines"),
+            Next::Run("SELECT 'a;\nb'; -- two lines".to_owned())
+        );
     }
 
     #[test]

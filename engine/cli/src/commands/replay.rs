@@ -159,7 +159,10 @@ impl Said {
                 let in_both = some(counts.in_both as usize, "row");
                 let found = format!("{in_both} in both, {}", some(rows, "difference"));
                 if counts.uncomputed > 0 {
-                    tracing::warn!("{} rows could not be computed: see system.dead_letters", counts.uncomputed);
+                    tracing::warn!(
+                        "{} rows could not be computed: see system.dead_letters",
+                        counts.uncomputed
+                    );
                 }
                 match format {
                     OutputFormat::Table => output::say(found),

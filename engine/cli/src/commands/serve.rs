@@ -69,7 +69,8 @@ pub(crate) const fn usual_address() -> SocketAddr {
 /// Where to listen, as the command line says it.
 pub(crate) fn address(text: &str) -> Result<SocketAddr> {
     let usual = usual_address();
-    text.parse().map_err(|_| anyhow!("it is an IP address and a port, such as {usual} or 0.0.0.0:{}", usual.port()))
+    text.parse()
+        .map_err(|_| anyhow!("it is an IP address and a port, such as {usual} or 0.0.0.0:{}", usual.port()))
 }
 
 /// How much memory bodies of appends may take together: a part of what there is, up to the usual.

@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn a_set_of_statements_ends_with_its_end() {
         for begin in ["EXECUTE STATEMENT SET BEGIN", "BEGIN STATEMENT SET;", "explain statement set begin"] {
-            let open = format!("{begin}\nINSERT INTO a SELECT CASE WHEN x THEN 1 END;\nINSERT INTO b SELECT 2;\n");
+            let open =
+                format!("{begin}\nINSERT INTO a SELECT CASE WHEN x THEN 1 END;\nINSERT INTO b SELECT 2;\n");
             assert!(!is_whole(&open) && !is_whole(&format!("{open}END")), "{begin}");
             assert!(is_whole(&format!("{open}END;")), "{begin}");
         }

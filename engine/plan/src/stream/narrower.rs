@@ -1,8 +1,8 @@
 //! Whether what a query computes may go into a target's column of a narrower type: where Flink would have computed that type.
 //!
-//! Here `1` and `n + 1` are BIGINT, `SUM(n)` is one whatever `n` is, and `AVG(n)` is a DOUBLE; in Flink all of them are INT if `n` is, and
-//! scripts that were written for it have targets of that type. So what goes into a computation must fit into the target, as far as it is read
-//! from somewhere, and not what comes out; a value that is too large makes a dead letter of its row. What is merely read must fit as it is.
+//! Here `1` and `n + 1` are BIGINT, `SUM(n)` is one whatever `n` is, and `AVG(n)` is a DOUBLE; in Flink all of them are INT if `n` is,
+//! and scripts that were written for it have targets of that type. So what goes into a computation must fit into the target, and not what
+//! comes out; a value that is too large makes a dead letter of its row. What is merely read must fit as it is.
 //! The rules are those of Flink's `LogicalTypeMerging`: an operation has the widest type of its operands, a sum or a mean of whole numbers
 //! their own.
 

@@ -342,8 +342,8 @@ fn check_order(
 }
 
 /// Whether values of one type go into a column of the other without a CAST, as Flink's `LogicalTypeCasts` has it: every one has its place
-/// there, as far as SQL sees it, though not always with all of its digits. Numbers also go into a DECIMAL that has fewer of them, as a SUM has
-/// 38 in Flink whatever is added up: they are rounded to its scale, and one that is too large is NULL. A time goes into its DATE.
+/// there, as far as SQL sees it, though not always with all of its digits. Numbers also go into a DECIMAL that has fewer of them, as a SUM
+/// has 38 in Flink whatever is added up: they are rounded to its scale, and one that is too large is NULL. A time goes into its DATE.
 pub(crate) fn assignable(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
     let text = |kind: &DataType| matches!(kind, Utf8 | LargeUtf8 | Utf8View);

@@ -5,7 +5,8 @@ use headwater_plan::{Planner, Statement, Target, parse_one};
 use crate::fixture::{InMemory, catalog};
 
 const DDL: &str = "
-CREATE STREAM s (k INT, v INT, l BIGINT, f FLOAT, x DOUBLE, d DECIMAL(9, 2), t STRING, a ARRAY<INT>, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
+CREATE STREAM s (k INT, v INT, l BIGINT, f FLOAT, x DOUBLE, d DECIMAL(9, 2), t STRING, a ARRAY<INT>,
+    ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
 CREATE STREAM small (c SMALLINT);
 CREATE STREAM whole (c INT);
 CREATE STREAM large (c BIGINT);
