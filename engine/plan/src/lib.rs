@@ -36,6 +36,7 @@ mod row_columns;
 pub mod scaling;
 pub mod script;
 mod session;
+mod spelling;
 mod startup;
 mod state_ttl;
 pub mod statement;

@@ -23,6 +23,7 @@ use crate::planner::{Tables, Target};
 use crate::proctime::name_arrival;
 use crate::row_columns;
 use crate::script::Script;
+use crate::spelling::with_spelling;
 use crate::startup::name_starts;
 use crate::statement::Query;
 use crate::stream;
@@ -69,7 +70,7 @@ impl Planning<'_> {
             SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query)))
         };
         row_columns::expand(&mut ast, &plan_of)?;
-        let plan = with_constants(*ast, &plan_of)?;
+        let plan = with_spelling(*ast, &|query| with_constants(query, &plan_of))?;
         match self.mode {
             Mode::Batch => as_of::in_batch(plan, self.state),
             Mode::Stream => as_of::in_stream(plan),

@@ -321,3 +321,14 @@ fn names_of_the_default_catalog_and_fetch_are_read_as_in_flink() {
     let Statement::CreateStream(create) = &parsed.statement else { panic!("{:?}", parsed.statement) };
     assert_eq!(create.name.value, "s");
 }
+
+#[test]
+fn a_column_is_found_by_a_name_that_differs_in_capital_letters_alone() {
+    check(
+        "SELECT userId, `userId` + 1, x.USERID AS again, `Other` FROM (SELECT 1 AS `userId`, 2 AS other) AS x \
+         WHERE x.userid = 1 GROUP BY userId, other",
+        &["1 2 1 2"],
+    );
+    // A name that is there is what it says.
+    check("SELECT userid, `userId` FROM (SELECT 1 AS `userId`, 2 AS userid) AS x", &["2 1"]);
+}

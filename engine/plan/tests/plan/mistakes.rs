@@ -147,6 +147,8 @@ const CASES: &[&str] = &[
     "INSERT INTO hourly /*+ OPTIONS('scan.startup.mode' = 'latest-offset') */ SELECT station, ts, temp, hour FROM weather",
     "CREATE VIEW v AS SELECT * FROM raw /*+ OPTIONS('scan.startup.mode' = 'latest-offset') */",
     "WITH r AS (SELECT * FROM raw) SELECT * FROM r /*+ OPTIONS('scan.startup.mode' = 'latest-offset') */",
+    // Two columns that differ in capital letters alone.
+    "SELECT userid FROM (SELECT id AS `userId`, value AS `USERID` FROM raw) AS x",
     // The watermark of a row.
     "SELECT count(*) FILTER (WHERE ts > CURRENT_WATERMARK(ts)) FROM weather",
     "SELECT label, CURRENT_WATERMARK(at) FROM raw",
