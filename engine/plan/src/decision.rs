@@ -33,7 +33,7 @@ pub enum AlarmOn {
     /// A metric.
     Metric {
         /// The metric.
-        metric: Metric,
+        metric: Box<Metric>,
         /// When the alarm is on.
         rule: AlarmRule,
     },

@@ -35,7 +35,7 @@ const GROUPS_MIN: usize = 1 << 15;
 /// For a loop over the groups of these numbers that is at the `nth`: with the first of every [`AHEAD`] of them, all of these are loaded.
 #[inline]
 pub(super) fn load_ahead(groups: &[Group], numbers: &[u32], nth: usize) {
-    if nth % AHEAD == 0 {
+    if nth.is_multiple_of(AHEAD) {
         load(groups, &numbers[nth..numbers.len().min(nth + AHEAD)]);
     }
 }

@@ -65,7 +65,7 @@ fn read_metric_alarm(reader: &mut Reader) -> Result<(AlarmOn, Report)> {
     let rule = read_rule(&mut options, metric.timing.period, reader, at)?;
     let report = read_report(&mut options)?;
     options.finish("an alarm", &OPTIONS)?;
-    Ok((AlarmOn::Metric { metric, rule }, report))
+    Ok((AlarmOn::Metric { metric: Box::new(metric), rule }, report))
 }
 
 const OPTIONS: [&str; 9] = [
