@@ -7,6 +7,7 @@
 //! | `source.monitor-interval` | look for new files this often, and never end |
 //! | `sink.rolling-policy.file-size` | end a file at this size; 128 MiB unless set |
 //! | `sink.rolling-policy.rollover-interval` | end a file after this long; a minute unless set |
+//! | `sink.rolling-policy.check-interval` | taken as Flink's, and without effect: a file ends when its time has come |
 //! | `partition-by` | sink: folders by these columns; those of `PARTITIONED BY` unless set |
 //! | `lookup.full-cache.periodic-reload.interval` | rows that are looked up: read the files anew this often; once unless set |
 //! | `lookup.cache` | `FULL` alone: all rows are kept in memory |
@@ -77,6 +78,7 @@ fn rolled_sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>>
     let path = path(options)?;
     let bytes = options.size("sink.rolling-policy.file-size")?;
     let age = options.duration("sink.rolling-policy.rollover-interval")?;
+    options.duration("sink.rolling-policy.check-interval")?;
     let arroyo_bytes = options.size("target-file-size")?;
     let arroyo_age = options.parse::<u64>("rollover-seconds")?.map(Duration::from_secs);
     let rolling = Rolling {

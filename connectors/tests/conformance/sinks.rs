@@ -56,6 +56,7 @@ fn rolled_files_hold_each_row_once() {
         let options = [
             ("path", dir.path().to_str().unwrap()),
             ("sink.rolling-policy.rollover-interval", "3 ms"),
+            ("sink.rolling-policy.check-interval", "1 ms"),
             ("sink.rolling-policy.file-size", "64 KiB"),
         ];
         live(&lab, &def("filesystem", &options), 40_000);

@@ -19,6 +19,7 @@ pub mod dataflow;
 pub mod decision;
 pub mod definition;
 pub mod error;
+mod field_names;
 mod functions;
 mod job_metrics;
 mod lookup;
@@ -46,6 +47,7 @@ mod table_sources;
 mod translate;
 mod trigger;
 pub mod user_functions;
+mod view_arrivals;
 mod window;
 mod written;
 

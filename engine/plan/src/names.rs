@@ -33,6 +33,7 @@ use crate::startup::{STARTUP_MODE, Startup, started_name};
 use crate::state_ttl::{Hint, HintedRelations};
 use crate::table_sources::{Inlined, StreamTable};
 use crate::user_functions::{self, Functions};
+use crate::view_arrivals::view_with_arrival;
 use crate::window::WindowRelations;
 
 /// One query's names.
@@ -69,6 +70,10 @@ impl<'a> Names<'a> {
             }
             let stored = LogicalPlanBuilder::scan(lookup::reference(table), source, None)?.build()?;
             return self.with_computed(table, stored);
+        }
+        if let Some(Entry::View(view)) = view_with_arrival(name).and_then(|name| catalog.get(name)) {
+            let plan = self.planning.plan_with_arrival(view);
+            return plan.map(Inlined::source).ok_or_else(|| refused(self.unknown(&view.name)));
         }
         if let Some(name) = as_of::versions_name(name) {
             return self.versions(name);

@@ -15,6 +15,7 @@ use crate::constants::with_constants;
 use crate::dataflow::Dataflow;
 use crate::definition::ViewDef;
 use crate::error::{Mistake, SqlError, refused};
+use crate::field_names::name_fields;
 use crate::functions::{take_parameters, with_text_casts};
 use crate::lookup;
 use crate::metadata::{hide_metadata, mentioned_metadata, own_columns};
@@ -29,6 +30,7 @@ use crate::statement::Query;
 use crate::stream;
 use crate::translate::translate_with;
 use crate::user_functions::Functions;
+use crate::view_arrivals::view_with_arrival;
 
 /// What a query is planned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Planning<'_> {
         take_parameters(&mut ast);
         lookup::rewrite(&mut ast, self.catalog, self.mode, &query.script).map_err(refused)?;
         as_of::rewrite_versioned_tables(&mut ast, self.catalog, &query.script).map_err(refused)?;
-        name_arrival(&mut ast, self.catalog, self.mode);
+        name_arrival(&mut ast, self);
         let mentioned = mentioned_metadata(&ast);
         if !mentioned.is_empty() {
             let is_stream = |name: &str| self.has_metadata(name);
@@ -70,6 +72,7 @@ impl Planning<'_> {
             SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query)))
         };
         row_columns::expand(&mut ast, &plan_of)?;
+        name_fields(&mut ast);
         let plan = with_spelling(*ast, &|query| with_constants(query, &plan_of))?;
         match self.mode {
             Mode::Batch => as_of::in_batch(plan, self.state),
@@ -114,6 +117,7 @@ impl Planning<'_> {
 
     fn has_metadata(&self, name: &str) -> bool {
         match self.mode {
+            _ if view_with_arrival(name).is_some() => true,
             _ if self.catalog.stream(name).is_some_and(|stream| stream.is_updating_table()) => false,
             Mode::Stream => self.catalog.stream(name).is_some(),
             Mode::Batch => {

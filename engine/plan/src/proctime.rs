@@ -1,6 +1,6 @@
 //! Processing time: the moment at which a row arrived in the log, under the names that other engines have for it.
 //!
-//! A column declared `at AS PROCTIME()`, and `PROCTIME()` in a SELECT over one stream, stand for the metadata column `_arrival`. A window
+//! A column declared `at AS PROCTIME()`, and `PROCTIME()` in a SELECT over one stream, or over a view of its rows, stand for the metadata column `_arrival`. A window
 //! whose time is that column is one in processing time (`stream/source.rs`). In a query that goes on for ever so do `NOW()` and its like,
 //! where each row of the result comes from one of the stream, and in columns that are computed: a clock would give other rows in a replay.
 
@@ -12,17 +12,19 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::METADATA_COLUMNS;
-use crate::catalog::Catalog;
+use crate::catalog::Entry;
+use crate::definition::ViewDef;
 use crate::metadata::window_input;
 use crate::parse::{name_of, normal};
-use crate::planning::Mode;
+use crate::planning::{Mode, Planning};
+use crate::view_arrivals::with_arrival;
 
 /// The metadata column that processing time is.
 pub(crate) const ARRIVAL: &str = METADATA_COLUMNS[2];
 
 /// Names processing time by its column.
-pub(crate) fn name_arrival(query: &mut Query, catalog: &Catalog, mode: Mode) {
-    let _ = query.visit(&mut Selects { catalog, mode, ctes: Vec::new() });
+pub(crate) fn name_arrival(query: &mut Query, planning: &Planning<'_>) {
+    let _ = query.visit(&mut Selects { planning, ctes: Vec::new() });
 }
 
 /// Takes the clock for processing time in what is computed of a row.
@@ -60,17 +62,17 @@ fn clock_type(name: &str) -> Option<DataType> {
     }
 }
 
-/// A stream that a SELECT reads.
+/// A stream that a SELECT reads, or a view.
 struct Read<'a> {
     /// What it is called there.
     name: String,
     /// The names of its processing time.
     proctime: &'a [String],
+    view: Option<&'a ViewDef>,
 }
 
 struct Selects<'a> {
-    catalog: &'a Catalog,
-    mode: Mode,
+    planning: &'a Planning<'a>,
     /// The names of the WITH queries in scope: they hide streams.
     ctes: Vec<Vec<String>>,
 }
@@ -99,8 +101,9 @@ impl VisitorMut for Selects<'_> {
             streams.extend(self.stream_of(factor));
         }
         let (is_alone, is_row_by_row) = (tables == 1, is_row_by_row(select));
-        let tells_time = self.mode == Mode::Stream && is_row_by_row;
-        let mut names = Names { streams, is_alone, tells_time, depth: 0 };
+        let tells_time = self.planning.mode == Mode::Stream && is_row_by_row;
+        let planning = self.planning;
+        let mut names = Names { planning, streams, is_alone, tells_time, by_view: false, depth: 0 };
         for item in &mut select.projection {
             let own = match item {
                 SelectItem::UnnamedExpr(expr) => names.own_name(expr),
@@ -115,12 +118,15 @@ impl VisitorMut for Selects<'_> {
         let _ = select.selection.visit(&mut names);
         let _ = select.group_by.visit(&mut names);
         let _ = select.having.visit(&mut names);
+        if let ([from], true) = (select.from.as_mut_slice(), names.by_view) {
+            with_arrival(&mut from.relation);
+        }
         ControlFlow::Continue(())
     }
 }
 
 /// Whether each row of the result comes from one row of what is read.
-fn is_row_by_row(select: &Select) -> bool {
+pub(crate) fn is_row_by_row(select: &Select) -> bool {
     let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
     !is_grouped && select.having.is_none() && select.distinct.is_none()
 }
@@ -138,19 +144,30 @@ impl<'a> Selects<'a> {
         if self.ctes.iter().flatten().any(|cte| *cte == name) {
             return None;
         }
-        let stream = self.catalog.stream(&name)?;
+        let catalog = self.planning.catalog;
+        let view = match catalog.get(&name) {
+            Some(Entry::View(view)) if matches!(factor, TableFactor::Table { .. }) => Some(&**view),
+            _ => None,
+        };
+        let proctime = match view {
+            Some(_) => &[],
+            None => catalog.stream(&name)?.proctime.as_slice(),
+        };
         let name = alias.as_ref().map_or(name, |alias| normal(&alias.name));
-        Some(Read { name, proctime: &stream.proctime })
+        Some(Read { name, proctime, view })
     }
 }
 
 /// Replaces the names of processing time in one SELECT, but not in its subqueries.
 struct Names<'a> {
+    planning: &'a Planning<'a>,
     streams: Vec<Read<'a>>,
     /// Whether nothing else is read.
     is_alone: bool,
     /// Whether the clock stands for processing time, too.
     tells_time: bool,
+    /// Whether it was told by a view.
+    by_view: bool,
     depth: usize,
 }
 
@@ -173,13 +190,20 @@ impl Names<'_> {
                 let named = declares(&read, ident);
                 named.then(|| Expr::CompoundIdentifier(vec![of.clone(), column()]))
             }
-            Expr::Function(function) if self.is_alone && self.streams.len() == 1 => {
+            Expr::Function(function) => {
                 let name = name_of(&function.name);
                 let is_own = || (name == "proctime").then(|| Expr::Identifier(column()));
-                arrival_as(clock_type(&name).filter(|_| self.tells_time)).or_else(is_own)
+                let arrival = arrival_as(clock_type(&name).filter(|_| self.tells_time)).or_else(is_own)?;
+                self.has_arrival().then_some(arrival)
             }
             _ => None,
         }
+    }
+
+    /// Whether all that is read tells when a row was recorded.
+    fn has_arrival(&self) -> bool {
+        let [read] = self.streams.as_slice() else { return false };
+        self.is_alone && read.view.is_none_or(|view| self.planning.plan_with_arrival(view).is_some())
     }
 
     /// What a column of the result is called that is nothing but processing time.
@@ -211,6 +235,7 @@ impl VisitorMut for Names<'_> {
         if self.depth == 0
             && let Some(column) = self.arrival(expr)
         {
+            self.by_view |= self.streams.iter().any(|read| read.view.is_some());
             *expr = column;
         }
         ControlFlow::Continue(())

@@ -10,9 +10,10 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, TableFactor, Visit, VisitMut, Visitor, VisitorMut, With,
+    SetExpr, Visit, VisitMut, Visitor, VisitorMut, With,
 };
 
+use crate::field_names::is_table;
 use crate::parse::{normal, select_all_from};
 
 /// Puts the fields of rows in the place of such items. `plan` plans a query.
@@ -76,7 +77,9 @@ impl VisitorMut for Expand<'_> {
 fn column_of<'a>(item: &'a SelectItem, select: &Select) -> Option<&'a ObjectName> {
     match item {
         SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-            (!is_table(name, select)).then_some(name)
+            let is_table =
+                matches!(name.0.as_slice(), [ObjectNamePart::Identifier(name)] if is_table(name, select));
+            (!is_table).then_some(name)
         }
         _ => None,
     }
@@ -135,24 +138,4 @@ impl Expand<'_> {
         query.with = with;
         Some(query)
     }
-}
-
-/// Whether this is the name of a table that a SELECT reads.
-fn is_table(name: &ObjectName, select: &Select) -> bool {
-    let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else { return false };
-    let mut factors = select
-        .from
-        .iter()
-        .flat_map(|from| [&from.relation].into_iter().chain(from.joins.iter().map(|join| &join.relation)));
-    factors.any(|factor| match factor {
-        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
-            normal(&alias.name) == normal(name)
-        }
-        TableFactor::Table { name: table, .. } => table
-            .0
-            .last()
-            .and_then(ObjectNamePart::as_ident)
-            .is_some_and(|table| normal(table) == normal(name)),
-        _ => false,
-    })
 }

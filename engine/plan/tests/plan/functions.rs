@@ -228,6 +228,13 @@ fn rows_are_cast_and_taken_apart_in_a_stream() {
     plan("SELECT CAST(ROW(n, j) AS ROW<a BIGINT, b STRING>) AS r, CAST((n, j) AS STRING) AS t FROM events")
         .unwrap();
     plan("SELECT t.r.*, t.* FROM (SELECT ROW(n, j) AS r FROM events) AS t").unwrap();
+    // A field in the list is a column of its name, unless another has that.
+    let rows = "(SELECT ROW(n, j) AS r, n FROM events)";
+    plan(&format!("SELECT f0 + 1, f1 FROM (SELECT t.r.f0, r.f1, t.n FROM {rows} AS t) AS u")).unwrap();
+    let both = format!("{rows} AS t JOIN {rows} AS u ON t.n = u.n");
+    plan(&format!("SELECT n FROM (SELECT t.n, t.r.f0, u.r.f0 FROM {both}) AS v")).unwrap();
+    plan(&format!("SELECT f0, m FROM (SELECT r.f0, COUNT(*) AS m FROM {rows} AS t GROUP BY r.f0) AS v"))
+        .unwrap();
     plan("WITH a AS (SELECT ROW(n, (n, j)) AS r FROM events), b AS (SELECT r.* FROM a) SELECT f1.*, b.* FROM b").unwrap_err();
     plan("WITH a AS (SELECT ROW(n, (n, j)) AS r FROM events), b AS (SELECT r.* FROM a) SELECT f1.* FROM b")
         .unwrap();

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use headwater_log::LogError;
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Catalog, Entry, Parsed, Query, StreamDef};
 
@@ -202,8 +203,10 @@ impl Inner {
         let on_end = Box::new(move || {
             // The connector calls this from within the runtime, where nothing may block.
             runtime.spawn_blocking(move || {
-                if let Some(engine) = engine.upgrade()
-                    && let Err(error) = engine.end_stream(&name)
+                let Some(engine) = engine.upgrade() else { return };
+                // Of a log that is closed meanwhile it is noted when the source has ended again.
+                if let Err(error) = engine.end_stream(&name)
+                    && !matches!(error, RunError::Log(LogError::Closed))
                 {
                     tracing::error!(table = name, code = %error.code(), %error, "a source's end could not be noted");
                 }

@@ -6,7 +6,7 @@ use headwater_simulation::seeds;
 
 use crate::machine::{Machine, Reading};
 
-const QUERIES: [&str; 9] = [
+const QUERIES: [&str; 10] = [
     "SELECT device, window_start, window_end, COUNT(*) AS n, SUM(value) AS total FROM \
      TUMBLE(TABLE readings, DESCRIPTOR(at), INTERVAL '10' SECOND) GROUP BY device, window_start, window_end",
     "SELECT window_end, MAX(value) AS most FROM \
@@ -19,6 +19,8 @@ const QUERIES: [&str; 9] = [
      GROUP BY device, window_time, window_number",
     "SELECT window_start, COUNT(*) AS n FROM TUMBLE(TABLE (SELECT device, PROCTIME() AS moment FROM readings), DESCRIPTOR(moment), \
      INTERVAL '10' SECOND) GROUP BY window_start, window_end",
+    "SELECT device, window_start, COUNT(*) AS n FROM TUMBLE(TABLE (SELECT *, PROCTIME() AS moment FROM large), DESCRIPTOR(moment), \
+     INTERVAL '10' SECOND) GROUP BY device, window_start, window_end",
     // Windows that come out before their end, too; what they hold is changed by rows of their time alone.
     "SELECT device, window_end, COUNT(*) AS n FROM TUMBLE(TABLE readings, DESCRIPTOR(at), INTERVAL '12' SECOND) \
      GROUP BY device, window_start, window_end EMIT EVERY INTERVAL '3' SECOND",
@@ -34,6 +36,9 @@ fn create(machine: &Machine, shards: u32) {
          WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) PARTITIONED BY (device) \
          WITH (shards = {shards}, 'scan.watermark.idle-timeout' = '1 day', 'clock.guard' = 'none')"
     ));
+    machine.sql("CREATE VIEW some AS SELECT device, value FROM readings WHERE value <> 5");
+    machine
+        .sql("CREATE VIEW large AS SELECT UPPER(device) AS device, value FROM some AS s WHERE s.value > 2");
 }
 
 fn life(seed: u64, query: &str) {
