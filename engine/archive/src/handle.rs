@@ -300,7 +300,10 @@ impl Driver {
         match self.try_turn(&archive) {
             Ok(turn) => turn,
             Err(error) => {
+                // What waits goes on growing meanwhile.
+                let lag = self.archiver.as_ref().and_then(|archiver| archiver.lag().ok());
                 let mut status = archive.status.lock();
+                status.lag = lag.unwrap_or(status.lag);
                 status.retries += 1;
                 status.state = if error.is_retryable() { "retrying" } else { "failed" };
                 let text = format!("{} {error}", error.code());
