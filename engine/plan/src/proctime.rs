@@ -103,6 +103,9 @@ impl VisitorMut for Selects<'_> {
         let (is_alone, is_row_by_row) = (tables == 1, is_row_by_row(select));
         let tells_time = self.planning.mode == Mode::Stream && is_row_by_row;
         let planning = self.planning;
+        for from in &mut select.from {
+            self.name_in_pattern(&mut from.relation);
+        }
         let mut names = Names { planning, streams, is_alone, tells_time, by_view: false, depth: 0 };
         for item in &mut select.projection {
             let own = match item {
@@ -132,6 +135,21 @@ pub(crate) fn is_row_by_row(select: &Select) -> bool {
 }
 
 impl<'a> Selects<'a> {
+    /// The clauses of MATCH_RECOGNIZE are over what stands in front of it.
+    fn name_in_pattern(&self, factor: &mut TableFactor) {
+        let TableFactor::MatchRecognize { table, .. } = &*factor else { return };
+        let Some(read) = self.stream_of(table).filter(|read| read.view.is_none()) else { return };
+        let (planning, streams) = (self.planning, vec![read]);
+        let _ = factor.visit(&mut Names {
+            planning,
+            streams,
+            is_alone: true,
+            tells_time: false,
+            by_view: false,
+            depth: 0,
+        });
+    }
+
     fn stream_of(&self, factor: &TableFactor) -> Option<Read<'a>> {
         let (name, alias) = match factor {
             TableFactor::Table { name, alias, args: None, .. } => (name, alias),

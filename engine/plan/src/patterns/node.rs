@@ -21,6 +21,7 @@ use super::grammar::wrong;
 use super::looks::column_name;
 use crate::error::{SqlError, refused};
 use crate::script::{Position, Script};
+use crate::window::is_arrival;
 
 /// An expression over looks, `$0`, `$1`, ..
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
@@ -103,6 +104,11 @@ impl MatchNode {
     /// Index of the time column in the input.
     pub(crate) fn time_index(&self) -> Result<usize> {
         index_of(&self.used.time, self.input.schema())
+    }
+
+    /// Whether the time is the moment at which rows arrived.
+    pub(crate) fn is_in_processing_time(&self) -> bool {
+        self.time_index().is_ok_and(|time| is_arrival(&self.input, time))
     }
 
     pub(crate) fn within(&self) -> Option<i64> {

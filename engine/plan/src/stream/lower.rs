@@ -246,9 +246,19 @@ impl<'a> Lower<'a> {
 
     /// What a window is over. If its time is the arrival of rows, so is the time of all that it is over.
     pub(super) fn window_input(&mut self, window: &WindowTvf, below_window: bool) -> Result<Flow> {
-        let processing = self.processing || window.is_in_processing_time();
-        let before = std::mem::replace(&mut self.processing, processing);
-        let flow = self.lower(&window.input, below_window);
+        self.lower_timed(&window.input, window.is_in_processing_time(), below_window)
+    }
+
+    /// An input of which is known whether its time is the arrival of rows.
+    pub(super) fn lower_timed(
+        &mut self,
+        input: &LogicalPlan,
+        by_arrival: bool,
+        below_window: bool,
+    ) -> Result<Flow> {
+        let before = self.processing;
+        self.processing |= by_arrival;
+        let flow = self.lower(input, below_window);
         self.processing = before;
         flow
     }

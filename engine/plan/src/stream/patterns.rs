@@ -14,7 +14,7 @@ use crate::patterns::MatchNode;
 impl Lower<'_> {
     pub(super) fn recognize(&mut self, node: &MatchNode) -> Result<Flow> {
         node.hidden_exprs().try_for_each(check_expression)?;
-        let mut flow = self.lower(&node.input, false)?;
+        let mut flow = self.lower_timed(&node.input, node.is_in_processing_time(), false)?;
         self.check_pattern_time(node, &flow)?;
         let keys = self.key_columns(&mut flow, node.partition_by(), node.input.schema())?;
         let operator = node.operator(&flow.schema, &|expr, names| self.physical(expr, names))?;

@@ -8,5 +8,5 @@ mod ordered;
 mod relation;
 
 pub(crate) use exec::WindowPlanner;
-pub(crate) use node::{Bounds, COLUMNS_OVER_WINDOWS, WINDOW_COLUMNS, WindowTvf, Windowing};
+pub(crate) use node::{Bounds, COLUMNS_OVER_WINDOWS, WINDOW_COLUMNS, WindowTvf, Windowing, is_arrival};
 pub(crate) use relation::{WindowRelations, interval_nanos};

@@ -150,7 +150,7 @@ impl WindowTvf {
 }
 
 /// Whether a column of a plan is that of a stream's arrivals, unchanged.
-fn is_arrival(plan: &LogicalPlan, column: usize) -> bool {
+pub(crate) fn is_arrival(plan: &LogicalPlan, column: usize) -> bool {
     match plan {
         LogicalPlan::TableScan(scan) => scan.projected_schema.field(column).name() == ARRIVAL,
         LogicalPlan::Filter(filter) => is_arrival(&filter.input, column),

@@ -6,7 +6,7 @@ use headwater_simulation::seeds;
 
 use crate::machine::{Machine, Reading};
 
-const QUERIES: [&str; 10] = [
+const QUERIES: [&str; 11] = [
     "SELECT device, window_start, window_end, COUNT(*) AS n, SUM(value) AS total FROM \
      TUMBLE(TABLE readings, DESCRIPTOR(at), INTERVAL '10' SECOND) GROUP BY device, window_start, window_end",
     "SELECT window_end, MAX(value) AS most FROM \
@@ -21,6 +21,8 @@ const QUERIES: [&str; 10] = [
      INTERVAL '10' SECOND) GROUP BY window_start, window_end",
     "SELECT device, window_start, COUNT(*) AS n FROM TUMBLE(TABLE (SELECT *, PROCTIME() AS moment FROM large), DESCRIPTOR(moment), \
      INTERVAL '10' SECOND) GROUP BY device, window_start, window_end",
+    "SELECT * FROM readings MATCH_RECOGNIZE (PARTITION BY device ORDER BY at, value MEASURES FIRST(A.value) AS a, B.value AS b, \
+     COUNT(A.value) AS n ONE ROW PER MATCH AFTER MATCH SKIP PAST LAST ROW PATTERN (A+ B) DEFINE A AS A.value < 5, B AS B.value > 5)",
     // Windows that come out before their end, too; what they hold is changed by rows of their time alone.
     "SELECT device, window_end, COUNT(*) AS n FROM TUMBLE(TABLE readings, DESCRIPTOR(at), INTERVAL '12' SECOND) \
      GROUP BY device, window_start, window_end EMIT EVERY INTERVAL '3' SECOND",
