@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectNamePart, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
 };
 
+use crate::moments::factors_of;
 use crate::parse::normal;
 
 /// Calls such columns by the names of their fields.
@@ -69,10 +70,7 @@ fn is_field(parts: &[Ident], select: &Select) -> bool {
 
 /// Whether this is the name of a table that a SELECT reads.
 pub(crate) fn is_table(name: &Ident, select: &Select) -> bool {
-    let from = select.from.iter();
-    let mut factors = from
-        .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
-    factors.any(|factor| match factor {
+    factors_of(select).any(|factor| match factor {
         TableFactor::Table { alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. }
         | TableFactor::TableFunction { alias: Some(alias), .. }

@@ -15,6 +15,7 @@ use crate::METADATA_COLUMNS;
 use crate::catalog::Entry;
 use crate::definition::ViewDef;
 use crate::metadata::window_input;
+use crate::moments::factors_of;
 use crate::parse::{name_of, normal};
 use crate::planning::{Mode, Planning};
 use crate::view_arrivals::with_arrival;
@@ -92,11 +93,8 @@ impl VisitorMut for Selects<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        let factors = select.from.iter().flat_map(|from| {
-            std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
-        });
         let (mut streams, mut tables) = (Vec::new(), 0);
-        for factor in factors {
+        for factor in factors_of(select) {
             tables += 1;
             streams.extend(self.stream_of(factor));
         }
