@@ -1,8 +1,9 @@
 //! Processing time: the moment at which a row arrived in the log, under the names that other engines have for it.
 //!
-//! A column declared `at AS PROCTIME()`, and `PROCTIME()` in a SELECT over one stream, or over a view of its rows, stand for the metadata column `_arrival`. A window
-//! whose time is that column is one in processing time (`stream/source.rs`). In a query that goes on for ever so do `NOW()` and its like,
-//! where each row of the result comes from one of the stream, and in columns that are computed: a clock would give other rows in a replay.
+//! A column declared `at AS PROCTIME()`, and `PROCTIME()` in a SELECT over one stream, or over a view of its rows, stand for the metadata
+//! column `_arrival`. A window whose time is that column is one in processing time (`stream/source.rs`). In a query that goes on for ever
+//! so do `NOW()` and its like, where each row of the result comes from one of the stream, and in columns that are computed: a clock would
+//! give other rows in a replay.
 
 use std::ops::ControlFlow;
 
