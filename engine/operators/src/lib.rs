@@ -59,7 +59,7 @@ pub use every::{EmitEvery, EmitEverySpec};
 pub use expand::{ExpandSpec, GroupingSet};
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec, Revises};
 pub use joins::{Join, JoinInput, JoinKind, JoinSpec, JoinTime};
-pub use lookup::{Lookup, LookupCache, LookupOperator, LookupSpec};
+pub use lookup::{Lookup, LookupCache, LookupOperator, LookupRetry, LookupSpec};
 pub use not_null::NotNullSpec;
 pub use ordered::{OrderedAggregates, OrderedKind, OrderedWindows, OrderedWindowsSpec, part_rows};
 pub use over::{

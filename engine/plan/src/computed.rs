@@ -15,18 +15,17 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
+use headwater_functions::sql_type;
 
 use crate::definition::StreamDef;
 use crate::error::{Mistake, SqlError, refused};
 use crate::metadata::with_arrival;
-use crate::parse::sql_type;
 use crate::physical::physical_expr;
 use crate::planning::Planning;
 use crate::proctime::{ARRIVAL, tell_by_arrival};
 use crate::script::{Position, Script};
 use crate::stream::check_expression;
 use crate::translate::translate_expression;
-
 /// A column that is computed from the others.
 #[derive(Debug, Clone)]
 pub struct ComputedColumn {

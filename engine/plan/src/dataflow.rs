@@ -32,6 +32,8 @@ pub struct Dataflow {
     pub result: ResultSpec,
     /// The stream that takes the rows which come too late, instead of `system.late_rows`: it has their own columns.
     pub late: Option<StreamName>,
+    /// What the writer of the query should know of it, such as that columns go where others of their names are.
+    pub notes: Vec<String>,
 }
 
 /// A stream that a job reads.

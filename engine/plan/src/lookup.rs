@@ -2,16 +2,19 @@
 //! `JOIN dim FOR SYSTEM_TIME AS OF PROCTIME() AS d ON s.k = d.k`.
 //!
 //! In the syntax tree such a table gets a name of its own, [`LOOKUP`] before the table's, and its time goes: there is only now. All
-//! else is planned as for any join; `stream/lookup.rs` knows the name again.
+//! else is planned as for any join; `stream/lookup.rs` knows the name again. That it is asked again for what it lacks (the hint `LOOKUP`,
+//! `parse/hints/lookup.rs`) is part of the name.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, Query as Ast, Select, Spanned, TableAlias, TableFactor, TableVersion,
     Visit, VisitMut, Visitor, VisitorMut,
 };
+use headwater_operators::LookupRetry;
 
 use crate::catalog::Catalog;
 use crate::definition::StreamDef;
@@ -19,11 +22,23 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::moments::{Moments, factors_of, is_now};
 use crate::parse::{name_of, position};
 use crate::planning::Mode;
-use crate::script::Script;
+use crate::script::{Position, Script};
+use crate::state_ttl::named;
 use crate::statement::Query;
 
-/// What stands before the name of a table that is looked up.
+/// What stands before the name of a table that is looked up. If it is asked again, how often and after how many nanoseconds follows.
 const LOOKUP: &str = "$lookup";
+
+/// A table of FROM that is asked again for what it lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TableRetry {
+    /// Where the table's name stands in FROM.
+    pub(crate) table: Position,
+    /// Where that is said.
+    pub(crate) at: Position,
+    /// How often, and when.
+    pub(crate) retry: LookupRetry,
+}
 
 /// What to write where a stream is meant: as a job is done again after a crash, "now" is no place in its rows.
 const OF_A_STREAM: &str = "s JOIN t FOR SYSTEM_TIME AS OF s.ts AS t ON s.key = t.key takes the version of the event's time (t with PRIMARY KEY and WATERMARK); \
@@ -31,14 +46,29 @@ const OF_A_STREAM: &str = "s JOIN t FOR SYSTEM_TIME AS OF s.ts AS t ON s.key = t
 
 const HINT: &str = "s JOIN d FOR SYSTEM_TIME AS OF PROCTIME() AS d ON s.key = d.key";
 
-/// The table that a name in a plan means, if it is one that is looked up.
-pub(crate) fn looked_up_name(name: &str) -> Option<&str> {
-    name.strip_prefix(LOOKUP)?.strip_prefix('.')
+/// The table that a name in a plan means, if it is one that is looked up, and whether it is asked again.
+pub(crate) fn looked_up_name(name: &str) -> Option<(Option<LookupRetry>, &str)> {
+    let (retry, table) = name.strip_prefix(LOOKUP)?.split_once('.')?;
+    let numbers = retry.strip_prefix(' ').and_then(|retry| retry.split_once(' '));
+    let retry = numbers.and_then(|(attempts, nanos)| {
+        Some(LookupRetry {
+            attempts: attempts.parse().ok()?,
+            delay: Duration::from_nanos(nanos.parse().ok()?),
+        })
+    });
+    Some((retry, table))
 }
 
 /// The name in a plan of a table that is looked up.
-pub(crate) fn reference(table: &StreamDef) -> TableReference {
-    TableReference::partial(LOOKUP, table.name.as_str())
+pub(crate) fn reference(table: &StreamDef, retry: Option<LookupRetry>) -> TableReference {
+    TableReference::partial(mark(retry), table.name.as_str())
+}
+
+fn mark(retry: Option<LookupRetry>) -> String {
+    retry.map_or_else(
+        || LOOKUP.to_owned(),
+        |LookupRetry { attempts, delay }| format!("{LOOKUP} {attempts} {}", delay.as_nanos()),
+    )
 }
 
 /// The tables that a query looks rows up in, and does not read otherwise.
@@ -96,10 +126,18 @@ fn table_of<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a StreamDef> {
 }
 
 /// Gives the tables that a query looks rows up in their names.
-pub(crate) fn rewrite(query: &mut Ast, catalog: &Catalog, mode: Mode, script: &Script) -> Result<()> {
-    match query.visit(&mut Rewrite { catalog, mode, script, moments: Moments::new(catalog) }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
+pub(crate) fn rewrite(ast: &mut Ast, catalog: &Catalog, mode: Mode, query: &Query) -> Result<()> {
+    let retries = query.options.retries.to_vec();
+    let mut rewrite =
+        Rewrite { catalog, mode, script: &query.script, moments: Moments::new(catalog), retries };
+    if let ControlFlow::Break(error) = ast.visit(&mut rewrite) {
+        return Err(error);
+    }
+    match rewrite.retries.first() {
+        Some(unused) => Err(SqlError::new(Mistake::Option, "only a table that is looked up is asked again")
+            .at(unused.at, &query.script)
+            .hint(HINT)),
+        None => Ok(()),
     }
 }
 
@@ -108,6 +146,8 @@ struct Rewrite<'a> {
     mode: Mode,
     script: &'a Script,
     moments: Moments<'a>,
+    /// What is said of tables that have not been met yet.
+    retries: Vec<TableRetry>,
 }
 
 impl VisitorMut for Rewrite<'_> {
@@ -139,7 +179,8 @@ impl VisitorMut for Rewrite<'_> {
 }
 
 impl Rewrite<'_> {
-    fn rename(&self, factor: &mut TableFactor, is_joined: bool, times: &BTreeSet<String>) -> Result<()> {
+    fn rename(&mut self, factor: &mut TableFactor, is_joined: bool, times: &BTreeSet<String>) -> Result<()> {
+        let at = named(factor).map(|name| position(name.span.start));
         let TableFactor::Table { name, alias, version, .. } = factor else { return Ok(()) };
         let Some(TableVersion::ForSystemTimeAsOf(time)) = version else { return Ok(()) };
         let table = name_of(name);
@@ -182,8 +223,10 @@ impl Rewrite<'_> {
             let name = name.0.last().and_then(ObjectNamePart::as_ident).cloned();
             *alias = name.map(|name| TableAlias { explicit: false, name, columns: Vec::new(), at: None });
         }
+        let mut said = self.retries.extract_if(.., |retry| Some(retry.table) == at);
+        let retry = said.next().map(|said| said.retry);
         *version = None;
-        *name = ObjectName::from(vec![Ident::with_quote('"', LOOKUP), Ident::with_quote('"', table)]);
+        *name = ObjectName::from(vec![Ident::with_quote('"', mark(retry)), Ident::with_quote('"', table)]);
         Ok(())
     }
 }

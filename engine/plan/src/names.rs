@@ -63,12 +63,14 @@ impl<'a> Names<'a> {
 
     fn table(&self, name: &str) -> Result<Arc<dyn TableSource>> {
         let Planning { catalog, tables, mode, .. } = self.planning;
-        if let Some(table) = looked_up_name(name).and_then(|name| catalog.stream(name)) {
+        if let Some((retry, name)) = looked_up_name(name)
+            && let Some(table) = catalog.stream(name)
+        {
             let source = StreamTable::source(Declared::stored(&table.own_schema()), false);
             if table.computed.is_empty() {
                 return Ok(source);
             }
-            let stored = LogicalPlanBuilder::scan(lookup::reference(table), source, None)?.build()?;
+            let stored = LogicalPlanBuilder::scan(lookup::reference(table, retry), source, None)?.build()?;
             return self.with_computed(table, stored);
         }
         if let Some(Entry::View(view)) = view_with_arrival(name).and_then(|name| catalog.get(name)) {

@@ -11,10 +11,9 @@ use datafusion::logical_expr::{Expr, Operator};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
+use headwater_functions::is_expanded;
 
-use crate::functions::is_expanded;
 use crate::stream::check_no_watermark;
-
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// An expression over a relation with these names, its types coerced.

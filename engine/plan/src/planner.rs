@@ -19,7 +19,7 @@ use crate::planning::{Mode, Planning, rename};
 use crate::scaling::{GroupDef, PolicyDef};
 use crate::session::new_session;
 use crate::statement::{CreateFunction, Explain, ExplainMode, Insert, Parsed, Query, Statement, Together};
-use crate::stream;
+use crate::stream::{self, Insertion};
 use crate::translate::translate;
 use crate::trigger::{self, TriggerDef, TriggerPlan};
 use crate::user_functions::{self, FunctionDef, Procedure};
@@ -108,7 +108,7 @@ impl Planner {
         tables: &Arc<dyn Tables>,
         insert: &Insert,
         target: &StreamDef,
-    ) -> Result<LogicalPlan> {
+    ) -> Result<Insertion> {
         let query = &insert.query;
         let plan = self.batch(catalog, tables, query)?;
         let columns: Vec<String> = insert.columns.iter().map(|column| column.value.clone()).collect();

@@ -8,18 +8,19 @@ use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Statement};
+use headwater_functions::with_text_casts;
 
 use crate::as_of;
 use crate::catalog::Catalog;
+use crate::column_names::name_columns;
 use crate::constants::with_constants;
 use crate::dataflow::Dataflow;
 use crate::definition::ViewDef;
 use crate::error::{Mistake, SqlError, refused};
-use crate::field_names::name_fields;
-use crate::functions::{take_parameters, with_text_casts};
 use crate::lookup;
 use crate::metadata::{hide_metadata, mentioned_metadata, own_columns};
 use crate::names::Names;
+use crate::parameters::take_parameters;
 use crate::planner::{Tables, Target};
 use crate::proctime::name_arrival;
 use crate::row_columns;
@@ -31,7 +32,6 @@ use crate::stream;
 use crate::translate::translate_with;
 use crate::user_functions::Functions;
 use crate::view_arrivals::view_with_arrival;
-
 /// What a query is planned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -55,7 +55,7 @@ impl Planning<'_> {
     pub(crate) fn plan(&self, query: &Query) -> Result<LogicalPlan> {
         let mut ast = query.ast.clone();
         take_parameters(&mut ast);
-        lookup::rewrite(&mut ast, self.catalog, self.mode, &query.script).map_err(refused)?;
+        lookup::rewrite(&mut ast, self.catalog, self.mode, query).map_err(refused)?;
         as_of::rewrite_versioned_tables(&mut ast, self.catalog, &query.script).map_err(refused)?;
         name_arrival(&mut ast, self);
         let mentioned = mentioned_metadata(&ast);
@@ -72,7 +72,7 @@ impl Planning<'_> {
             SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query)))
         };
         row_columns::expand(&mut ast, &plan_of)?;
-        name_fields(&mut ast);
+        name_columns(&mut ast);
         let plan = with_spelling(*ast, &|query| with_constants(query, &plan_of))?;
         match self.mode {
             Mode::Batch => as_of::in_batch(plan, self.state),

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, Visit, VisitMut, Visitor, VisitorMut, With,
 };
 
-use crate::field_names::is_table;
+use crate::column_names::is_table;
 use crate::parse::{normal, select_all_from};
 
 /// Puts the fields of rows in the place of such items. `plan` plans a query.

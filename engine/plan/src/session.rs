@@ -19,16 +19,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
-use headwater_operators::sequences;
-
-use crate::functions::{
+use headwater_functions::{
     ArrowPlanner, DecimalCasts, DecimalPlanner, MapKeyPlanner, TextCasts, element_functions,
     flink_aggregates, flink_functions, json_aggregates, json_functions, text_type,
 };
+use headwater_operators::sequences;
+
 use crate::parse::{arrow_type, length_of};
 use crate::patterns::PatternPlanner;
 use crate::window::WindowPlanner;
-
 /// Names that Flink has for functions of DataFusion, with the same arguments and meaning.
 const ALIASES: [(&str, &str); 5] = [
     ("ceil", "ceiling"),

@@ -253,6 +253,8 @@ pub enum Show {
     Views,
     /// `SHOW FUNCTIONS`.
     Functions,
+    /// `SHOW SYSTEM TABLES`.
+    SystemTables,
     /// `SHOW USER FUNCTIONS`.
     UserFunctions,
     /// `SHOW ALARMS`.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Field};
+use headwater_functions::sql_type;
 
 use crate::definition::{StreamDef, WatermarkDef};
-use crate::parse::{CHANGE_METADATA, sql_type};
-
+use crate::parse::CHANGE_METADATA;
 /// What is said by the definition itself, as options may say it in several ways.
 const RETENTION: [&str; 3] = ["retention", "retention.age", "retention.bytes"];
 

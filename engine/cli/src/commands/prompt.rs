@@ -17,6 +17,7 @@ const HELP: &str = r"Statements end with ';' and may have many lines.
   \j        jobs
   \v        views
   \dt       streams, tables and views
+  \dS       tables of the system
   \df       functions of your own
   \d NAME   describe a stream, table or view
   \i FILE   run the statements of a file
@@ -110,6 +111,7 @@ fn next(statement: &mut String, line: &str) -> Next {
             "\\j" | "\\jobs" => return Next::Run("SHOW JOBS".to_owned()),
             "\\v" | "\\views" => return Next::Run("SHOW VIEWS".to_owned()),
             "\\dt" => return Next::Run("SHOW TABLES".to_owned()),
+            "\\dS" => return Next::Run("SHOW SYSTEM TABLES".to_owned()),
             "\\df" => return Next::Run("SHOW USER FUNCTIONS".to_owned()),
             "\\i" if !rest.is_empty() => return Next::File(rest.trim().to_owned()),
             "\\d" if rest.is_empty() => return Next::Run("SHOW TABLES".to_owned()),

@@ -17,4 +17,4 @@ mod operator;
 mod spec;
 
 pub use operator::LookupOperator;
-pub use spec::{Lookup, LookupCache, LookupSpec};
+pub use spec::{Lookup, LookupCache, LookupRetry, LookupSpec};

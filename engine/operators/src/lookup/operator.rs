@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
+use arrow::compute::{cast, concat_batches, interleave_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use headwater_core::EventTime;
 
@@ -70,6 +70,25 @@ impl LookupOperator {
         }
         let asked = concat_batches(&schema, &asked)?;
         Ok((asked.num_rows() > 0).then_some(asked))
+    }
+
+    /// Those of the keys that were asked of which a table has no row.
+    pub fn missing(&self, asked: &RecordBatch, found: &RecordBatch) -> Result<Option<RecordBatch>> {
+        let column = |(name, asked): (&String, &ArrayRef)| {
+            let column = found.column_by_name(name).ok_or_else(|| OperatorError::Lookup {
+                table: self.lookup.table.clone(),
+                reason: format!("it gave no column '{name}'"),
+            })?;
+            Ok(cast(column, asked.data_type())?)
+        };
+        let found =
+            self.lookup.key_columns.iter().zip(asked.columns()).map(column).collect::<Result<Vec<_>>>()?;
+        let found: HashSet<_> = self.keys.read(&found)?.into_iter().flatten().collect();
+        let asked_keys = self.keys.read(asked.columns())?;
+        let places =
+            (0_u32..).zip(asked_keys).filter(|(_, key)| key.as_ref().is_none_or(|key| !found.contains(key)));
+        let places = UInt32Array::from_iter_values(places.map(|(row, _)| row));
+        Ok(if places.is_empty() { None } else { Some(take_record_batch(asked, &places)?) })
     }
 
     /// What a table answered as it is kept, and its rows that cannot be computed: `found` are its rows, with the columns that were

@@ -35,6 +35,17 @@ pub struct Lookup {
     pub residual: Option<Arc<dyn PhysicalExpr>>,
     /// Whether a row without a match comes out with nulls.
     pub is_left: bool,
+    /// Whether the table is asked again for the keys of which it has no row; `None`: it has none then.
+    pub retry: Option<LookupRetry>,
+}
+
+/// How a table is asked again for what it lacks, as Flink's `fixed_delay` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookupRetry {
+    /// How often, after the first time; from 1 on.
+    pub attempts: u32,
+    /// How long after the time before.
+    pub delay: Duration,
 }
 
 /// How much of what was answered is kept, and for how long.
@@ -93,13 +104,15 @@ impl OperatorSpec for LookupSpec {
     }
 
     fn describe(&self) -> String {
-        let Lookup { table, input, keys, key_columns, residual, is_left, .. } = &*self.lookup;
+        let Lookup { table, input, keys, key_columns, residual, is_left, retry, .. } = &*self.lookup;
         let equal = keys.iter().zip(key_columns);
         let on: Vec<_> =
             equal.map(|(key, column)| format!("{} = {column}", input.field(*key).name())).collect();
         let kind = if *is_left { "left" } else { "inner" };
         let residual = residual.as_ref().map(|residual| format!(", if {residual}")).unwrap_or_default();
-        format!("{kind}, table={table}, on=[{}]{residual}", on.join(", "))
+        let again = |retry: &LookupRetry| format!(", again {} times after {:?}", retry.attempts, retry.delay);
+        let retry = retry.as_ref().map(again).unwrap_or_default();
+        format!("{kind}, table={table}, on=[{}]{residual}{retry}", on.join(", "))
     }
 
     fn schema(&self) -> SchemaRef {

@@ -1,12 +1,11 @@
 //! `CREATE STREAM` for columns that are there already: those of a replay's results.
 
 use arrow::datatypes::Schema;
+use headwater_functions::sql_type;
 
-use super::columns::sql_type;
 use super::scripts::parse_one;
 use crate::error::{Mistake, Result, SqlError};
 use crate::statement::{Parsed, Statement};
-
 /// The statement that creates a stream with these columns, each of which may be NULL. Fails if one has a type or a name that no stream can
 /// be declared with.
 pub fn create_stream_of(name: &str, schema: &Schema) -> Result<Parsed> {

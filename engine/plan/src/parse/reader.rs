@@ -7,12 +7,12 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use super::dialect::HeadwaterDialect;
 use super::fetch::unify_fetch;
 use super::foreign::refuse_in_query;
+use super::hints::{Hints, hints_of};
 use super::lateral::unify_lateral;
 use super::literals::unify_literals;
 use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
 use super::qualified::without_catalog;
-use super::state_ttl::hints_of;
 use super::table_options::TableOptions;
 use super::unnest::unify_unnest;
 use super::windows::unify_windows;
@@ -249,12 +249,13 @@ impl Reader {
         unify_literals(&mut *ast);
         unify_lateral(&mut ast);
         refuse_in_query(&ast, &self.script)?;
-        let hints = hints_of(&ast, &self.script)?.into();
+        let Hints { keeps, retries } = hints_of(&ast, &self.script)?;
         self.as_of.unify(&mut ast, &self.script)?;
         unify_unnest(&mut ast, &self.script)?;
         unify_windows(&mut ast, &self.script)?;
         let text = self.text_since(at);
-        let options = QueryOptions { hints, starts, ..self.query_options()? };
+        let options =
+            QueryOptions { hints: keeps.into(), retries: retries.into(), starts, ..self.query_options()? };
         Ok(Query { ast, text, position: at, script: self.script.clone(), options, functions: None })
     }
 

@@ -232,6 +232,7 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
     let kinds = [
         ("STREAMS", Show::Streams),
         ("TABLES", Show::Tables),
+        ("SYSTEM TABLES", Show::SystemTables),
         ("JOBS", Show::Jobs),
         ("VIEWS", Show::Views),
         ("MATERIALIZED VIEWS", Show::Views),
@@ -250,7 +251,7 @@ fn read_show(reader: &mut Reader) -> Result<Statement> {
     }
     let near = did_you_mean(&reader.peek_word(0).unwrap_or_default(), kinds.map(|(words, _)| words));
     Err(reader
-        .expected("STREAMS, TABLES, JOBS, TRIGGERS, VIEWS, ALARMS, SCALING GROUPS, FUNCTIONS or ARCHIVES")
+        .expected("STREAMS, TABLES, SYSTEM TABLES, JOBS, TRIGGERS, VIEWS, ALARMS, SCALING GROUPS, FUNCTIONS or ARCHIVES")
         .hint_if(near))
 }
 

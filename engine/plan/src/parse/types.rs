@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
+use headwater_functions::Length;
 
 use super::reader::{Reader, name_of, normal};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
@@ -212,13 +213,6 @@ fn custom(name: &str, arguments: &[String]) -> Option<DataType> {
         "bytes" => Some(DataType::Binary),
         _ => None,
     }
-}
-
-/// How long the texts of a type are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Length {
-    AtMost(u64),
-    Exactly(u64),
 }
 
 /// How long the texts of `VARCHAR(n)` and `CHAR(n)` are.

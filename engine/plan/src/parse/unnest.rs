@@ -20,14 +20,13 @@ use datafusion::sql::sqlparser::ast::{
     Spanned, TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
+use headwater_functions::{FIELD, PLACES, ROWS, ROWS_OR_NULL};
 
 use super::calls::call;
 use super::dialect::HeadwaterDialect;
 use super::reader::{normal, position};
 use crate::error::{Mistake, Result, SqlError};
-use crate::functions::{FIELD, PLACES, ROWS, ROWS_OR_NULL};
 use crate::script::Script;
-
 /// Puts the lists that tables are joined with into SELECT.
 pub(super) fn unify_unnest(query: &mut Query, script: &Script) -> Result<()> {
     match query.visit(&mut Unify { script }) {

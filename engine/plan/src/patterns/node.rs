@@ -242,7 +242,7 @@ impl MatchNode {
             let kind = expr.get_type(&schema)?;
             if !matches!(kind, DataType::Boolean | DataType::Null) {
                 let name = &self.what.variables[usize::from(variable)];
-                let kind = crate::parse::sql_type(&kind);
+                let kind = headwater_functions::sql_type(&kind);
                 return Err(self.error(wrong(format!("the definition of {name} is {kind}, not BOOLEAN"))));
             }
             Ok(Some(Condition { expr: physical(&expr, &schema)?, looks }))

@@ -14,16 +14,16 @@ use datafusion::sql::sqlparser::ast::{
     self, EmptyMatchesMode, Ident, MatchRecognizePattern, Measure, OrderByExpr, Spanned, SymbolDefinition,
     TableFactor, visit_expressions,
 };
+use headwater_functions::sql_type;
 use headwater_operators::patterns::{Look, RowsPerMatch, Semantics};
 
 use super::grammar::{Variables, check_definitions, pattern_of, skip_of, wrong};
 use super::looks::{Cast, Clause, Operands, Rewrite};
 use super::node::{MatchNode, Over, Recognized, Used, looks_schema};
 use crate::error::{Mistake, SqlError, refused};
-use crate::parse::{WITHIN, name_of, normal, position, sql_type};
+use crate::parse::{WITHIN, name_of, normal, position};
 use crate::script::Script;
 use crate::window::interval_nanos;
-
 /// Plans MATCH_RECOGNIZE in FROM.
 #[derive(Debug)]
 pub(crate) struct PatternRelations {

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::{Name, Parsed};
 use crate::error::{Mistake, Result, SqlError};
+use crate::lookup::TableRetry;
 use crate::script::{Position, Script};
 use crate::startup::{STARTUP_MODE, Startup, TableStart};
 use crate::state_ttl::Hint;
@@ -75,6 +76,8 @@ pub struct QueryOptions {
     pub ttl: Option<i64>,
     /// `STATE_TTL`: the same for single tables of FROM.
     pub(crate) hints: Box<[Hint]>,
+    /// `LOOKUP`: the tables of FROM that are asked again for what they lack.
+    pub(crate) retries: Box<[TableRetry]>,
     /// `OPTIONS`: the places from which tables of FROM are read.
     pub(crate) starts: Box<[TableStart]>,
 }

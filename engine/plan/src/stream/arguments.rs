@@ -152,7 +152,7 @@ fn widens(from: &DataType, to: &DataType) -> bool {
         DataType::Utf8 | DataType::LargeUtf8 => from.is_primitive() || from.is_string(),
         kind if kind.is_signed_integer() => from.is_signed_integer() && narrow <= wide,
         kind if kind.is_unsigned_integer() => from.is_unsigned_integer() && narrow <= wide,
-        DataType::Decimal128(..) => from.is_integer() && !crate::functions::narrows(from, to),
+        DataType::Decimal128(..) => from.is_integer() && !headwater_functions::narrows(from, to),
         _ => false,
     }
 }

@@ -44,7 +44,13 @@ impl<'a> Decide<'a> {
         let schema = self.lower.stages.last().map(|stage| Arc::clone(&stage.schema));
         let schema = schema.expect("an alarm has at least one stage");
         let result = ResultSpec { schema, changes: Changes::AppendOnly, event_time: Some(0) };
-        Dataflow { sources: self.lower.sources, stages: self.lower.stages, result, late: None }
+        Dataflow {
+            sources: self.lower.sources,
+            stages: self.lower.stages,
+            result,
+            late: None,
+            notes: Vec::new(),
+        }
     }
 
     /// An alarm of the catalog.
@@ -160,7 +166,7 @@ impl<'a> Decide<'a> {
             _ if *statistic == Statistic::SampleCount => Ok(Some(format!("({argument}) IS NOT NULL"))),
             kind if kind.is_numeric() || matches!(kind, DataType::Boolean | DataType::Null) => Ok(None),
             kind => {
-                let kind = crate::parse::sql_type(kind);
+                let kind = headwater_functions::sql_type(kind);
                 let message = format!("{statistic} takes numbers, and '{argument}' is {kind}");
                 Err(SqlError::new(Mistake::Type, message).hint("CAST it, or count it by SampleCount"))
             }

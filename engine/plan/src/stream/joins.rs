@@ -13,9 +13,8 @@ use headwater_operators::{Join, JoinInput, JoinKind, JoinSpec, JoinTime, Operato
 use super::flow::{Flow, Time, external, names_of};
 use super::intervals::{Sides, interval};
 use super::lower::{Lower, all_columns, cannot, check_unused, column_of};
+use super::not_in;
 use crate::as_of::parts_of;
-use crate::error::refused;
-use crate::error::{Mistake, SqlError};
 use crate::state_ttl::Hint;
 
 /// A side of a join on its way to the operator.
@@ -34,7 +33,10 @@ impl Lower<'_> {
         let Some((kind, swapped)) = kind_of(join.join_type) else {
             return Err(cannot(&LogicalPlan::Join(join.clone())));
         };
-        check_null_aware(join)?;
+        if let Some(plan) = not_in::two_valued(join)? {
+            check_unused(hints)?;
+            return self.lower(&plan, false);
+        }
         let (first, second) = if swapped { (&join.right, &join.left) } else { (&join.left, &join.right) };
         let mut on = join.on.clone();
         if swapped {
@@ -184,26 +186,6 @@ fn kind_of(join: JoinType) -> Option<(JoinKind, bool)> {
         JoinType::RightAnti => (JoinKind::Anti, true),
         JoinType::LeftMark | JoinType::RightMark => return None,
     })
-}
-
-/// NOT IN is false for every row as soon as one NULL is on the other side.
-fn check_null_aware(join: &JoinNode) -> Result<()> {
-    let nullable = |expr: &Expr, schema: &DFSchema| expr.nullable(schema);
-    if !join.null_aware {
-        return Ok(());
-    }
-    for (left, right) in &join.on {
-        if nullable(left, join.left.schema())? || nullable(right, join.right.schema())? {
-            return Err(refused(
-                SqlError::new(
-                    Mistake::NotStreaming,
-                    "NOT IN over values that may be NULL does not run as a stream: one NULL makes all rows go",
-                )
-                .hint("NOT EXISTS (SELECT ... WHERE a = b), or columns that are NOT NULL"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Keys of which both sides are of one type; those that cannot be made so are conditions like any other.

@@ -5,16 +5,15 @@
 
 use arrow::datatypes::{DataType, FieldRef};
 use headwater_core::StreamName;
+use headwater_functions::sql_type;
 
 use super::target::assignable;
 use crate::catalog::{Catalog, Entry};
 use crate::dataflow::{Dataflow, Source};
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
-use crate::parse::sql_type;
 use crate::planner::Target;
 use crate::statement::Name;
-
 /// The column of a stream for late rows that says by how many milliseconds the watermark was past the row's time when it came:
 /// BIGINT.
 pub const LATENESS: &str = "lateness";

@@ -6,7 +6,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{DFSchema, JoinType, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Join as JoinNode, LogicalPlan, TableScan};
-use headwater_operators::{Changes, Lookup, LookupSpec, OperatorSpec};
+use headwater_operators::{Changes, Lookup, LookupRetry, LookupSpec, OperatorSpec};
 
 use super::flow::{Flow, Time, external};
 use super::joins::{drop_computed, pair_names, same_types};
@@ -15,14 +15,22 @@ use crate::dataflow::{Dataflow, Exchange, Stage, StageInput, Upstream};
 use crate::error::{Mistake, SqlError, refused};
 use crate::lookup::looked_up_name;
 
+/// A table that is looked up, as a side of a join.
+pub(super) struct LookedUp<'a> {
+    scan: &'a TableScan,
+    table: String,
+    retry: Option<LookupRetry>,
+}
+
 /// The scan of a table that is looked up, if a side of a join is nothing more than that, filtered and projected.
-pub(super) fn looked_up(plan: &LogicalPlan) -> Option<(&TableScan, String)> {
+pub(super) fn looked_up(plan: &LogicalPlan) -> Option<LookedUp<'_>> {
     match plan {
         LogicalPlan::SubqueryAlias(alias) => looked_up(&alias.input),
         LogicalPlan::Projection(projection) => looked_up(&projection.input),
         LogicalPlan::Filter(filter) => looked_up(&filter.input),
         LogicalPlan::TableScan(scan) => {
-            looked_up_name(&scan.table_name.to_string()).map(|table| (scan, table.to_owned()))
+            let name = scan.table_name.to_string();
+            looked_up_name(&name).map(|(retry, table)| LookedUp { scan, table: table.to_owned(), retry })
         }
         _ => None,
     }
@@ -50,7 +58,8 @@ impl Lower<'_> {
         Flow::new(Vec::new(), schema, Changes::AppendOnly, Time::default())
     }
 
-    pub(super) fn lookup(&mut self, join: &JoinNode, scan: &TableScan, table: String) -> Result<Flow> {
+    pub(super) fn lookup(&mut self, join: &JoinNode, looked_up: LookedUp<'_>) -> Result<Flow> {
+        let LookedUp { scan, table, retry } = looked_up;
         let is_left = match join.join_type {
             JoinType::Inner => false,
             JoinType::Left => true,
@@ -94,6 +103,7 @@ impl Lower<'_> {
             answer_keys: right.keys,
             residual,
             is_left,
+            retry,
         });
         let operator: Arc<dyn OperatorSpec> = Arc::new(spec.map_err(external)?);
         let (schema, time) = (operator.schema(), left.flow.time.clone());

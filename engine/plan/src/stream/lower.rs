@@ -71,7 +71,7 @@ impl<'a> Lower<'a> {
             LogicalPlan::Window(window) => self.over(window, None),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Join(join) => match looked_up(&join.right) {
-                Some((scan, table)) => self.lookup(join, scan, table),
+                Some(table) => self.lookup(join, table),
                 None => self.join(join, [None, None]),
             },
             LogicalPlan::Filter(filter) => {

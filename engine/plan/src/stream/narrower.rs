@@ -9,11 +9,10 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
+use headwater_functions::CAST;
 
 use super::target::assignable;
-use crate::functions::CAST;
 use crate::patterns::MatchNode;
-
 /// Functions whose result is one of their arguments, or as large as one of them.
 const SELECTIVE: [&str; 9] = ["abs", "coalesce", "greatest", "if", "ifnull", "least", "mod", "nullif", "nvl"];
 

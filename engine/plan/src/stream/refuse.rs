@@ -9,15 +9,14 @@ use datafusion::sql::sqlparser::ast::{
     self, SelectItem, SetExpr, Spanned, visit_expressions, visit_relations,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
+use headwater_functions::{CURRENT_WATERMARK, is_current_watermark};
 
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
-use crate::functions::{CURRENT_WATERMARK, is_current_watermark};
 use crate::parse::{name_of, position};
 use crate::script::Position;
 use crate::statement::Query;
 use crate::user_functions::{IN_A_JOB, asks_outside};
-
 /// Refuses what would give another answer on replay, and what has no streaming operator whatever is around it.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {

@@ -8,6 +8,7 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::physical_expr::expressions::{CastExpr, Literal, TryCastExpr};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use headwater_functions::sql_type;
 use headwater_operators::{Changes, NotNullSpec, OperatorSpec, TopN, TopNSpec};
 
 use super::flow::{Flow, Time, external};
@@ -17,10 +18,10 @@ use crate::dataflow::{Dataflow, ResultSpec};
 use crate::definition::{StreamDef, WEIGHT};
 use crate::error::refused;
 use crate::error::{Mistake, SqlError, did_you_mean};
-use crate::functions::{cast_as, fits, narrows};
-use crate::parse::{named_columns, sql_type};
+use crate::parse::named_columns;
 use crate::planner::Target;
 use crate::statement::Emit;
+use headwater_functions::{cast_as, fits, narrows};
 
 /// Closes the last stage.
 pub(super) fn finish(
@@ -76,7 +77,11 @@ pub(super) fn finish(
         event_time: flow.time.columns.first().copied(),
     };
     lower.push(flow.into_stage());
-    Ok(Dataflow { sources: lower.sources, stages: lower.stages, result, late: None })
+    let notes = match target {
+        Target::Stream(stream, names) => misplaced(&found, stream, names).into_iter().collect(),
+        Target::Anywhere | Target::View(_) => Vec::new(),
+    };
+    Ok(Dataflow { sources: lower.sources, stages: lower.stages, result, late: None, notes })
 }
 
 fn as_is(
@@ -199,17 +204,27 @@ fn cast_expr(column: Arc<dyn PhysicalExpr>, from: &DataType, to: DataType) -> Ar
     }
 }
 
+/// The rows of an INSERT that runs once.
+#[derive(Debug, Clone)]
+pub struct Insertion {
+    /// The query, with exactly the target's columns.
+    pub plan: LogicalPlan,
+    /// What the writer should know of it, such as that columns go where others of their names are.
+    pub note: Option<String>,
+}
+
 /// An INSERT's rows with exactly the target's columns. Literals of VALUES may be cast to anything that they can be.
 pub(crate) fn fit_insert(
     plan: LogicalPlan,
     stream: &StreamDef,
     names: &[String],
     values: bool,
-) -> Result<LogicalPlan> {
+) -> Result<Insertion> {
     if stream.schema.fields().is_empty() {
-        return Ok(plan);
+        return Ok(Insertion { plan, note: None });
     }
     let found = plan.schema().as_arrow();
+    let note = misplaced(found, stream, names);
     let allowed = |column, to: &DataType| {
         let from = found.field(column).data_type();
         (values && (arrow::compute::can_cast_types(from, to) || fits(from, to)))
@@ -233,7 +248,7 @@ pub(crate) fn fit_insert(
         })
         .chain(stream.is_changelog().then(|| Ok(lit(1_i64).alias(WEIGHT))))
         .collect::<Result<_>>()?;
-    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+    Ok(Insertion { plan: LogicalPlanBuilder::from(plan).project(exprs)?.build()?, note })
 }
 
 /// Matches columns by position, or by the names that the statement gives. `allowed`: whether a column of the query goes into another type.
@@ -280,10 +295,13 @@ fn fill(
         }
     }
     if !misfits.is_empty() {
-        return Err(wrong(format!("the query does not fit '{}': {}", stream.name, misfits.join("; ")))
-            .hint("CAST(... AS ...) what does not fit; columns go by position, not by name"));
+        let hint = misplaced(found, stream, names).unwrap_or_else(|| {
+            "CAST(... AS ...) what does not fit; columns go by position, not by name".to_owned()
+        });
+        return Err(
+            wrong(format!("the query does not fit '{}': {}", stream.name, misfits.join("; "))).hint(hint)
+        );
     }
-    check_order(found, &places, &own, stream, names)?;
     let nullable = |(fill, field): (Option<Fill>, &arrow::datatypes::FieldRef)| match fill {
         Some(fill) => Ok(fill),
         None if field.is_nullable() => Ok(Fill::Null(field.data_type().clone())),
@@ -313,32 +331,23 @@ fn places(own: &[&str], stream: &StreamDef, names: &[String]) -> std::result::Re
     names.iter().map(place).collect()
 }
 
-/// Columns that have the target's names in another order are a slip, not a wish.
-fn check_order(
-    found: &Schema,
-    places: &[usize],
-    own: &[&str],
-    stream: &StreamDef,
-    names: &[String],
-) -> std::result::Result<(), SqlError> {
+/// What is said of columns that have the target's names in another order. They go by position, as everywhere in SQL, though that is
+/// hardly ever what is meant.
+fn misplaced(found: &Schema, stream: &StreamDef, names: &[String]) -> Option<String> {
     let given: Vec<&str> = found.fields().iter().map(|field| field.name().as_str()).collect();
-    let swapped = places
-        .iter()
-        .zip(&given)
-        .find(|(place, name)| own[**place] != **name && own.contains(name) && given.contains(&own[**place]));
-    match swapped {
-        Some((place, name)) if names.is_empty() => Err(SqlError::new(
-            Mistake::TargetColumns,
-            format!("the query's column '{name}' would go into '{}' of '{}'", own[*place], stream.name),
-        )
-        .hint(format!(
-            "columns go by position: put them in the order ({}), or name them: INSERT INTO {} ({}) ...",
-            own.join(", "),
-            stream.name,
-            given.join(", ")
-        ))),
-        _ => Ok(()),
-    }
+    let own: Vec<&str> = stream.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let places = places(&own, stream, names).ok().filter(|_| names.is_empty())?;
+    let (place, name) = places.iter().zip(&given).find(|(place, name)| {
+        let column = own[**place];
+        column != **name && own.contains(name) && given.contains(&column)
+    })?;
+    Some(format!(
+        "the query's column '{name}' goes into '{}' of '{}', since columns go by position; by name it would be INSERT INTO {} ({}) ...",
+        own[*place],
+        stream.name,
+        stream.name,
+        given.join(", ")
+    ))
 }
 
 /// Whether values of one type go into a column of the other without a CAST, as Flink's `LogicalTypeCasts` has it: every one has its place

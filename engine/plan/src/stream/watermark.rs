@@ -6,12 +6,11 @@
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan};
+use headwater_functions::{CURRENT_WATERMARK, is_current_watermark};
 
 use super::flow::Flow;
 use super::lower::all_columns;
 use crate::error::{Mistake, SqlError, refused};
-use crate::functions::{CURRENT_WATERMARK, is_current_watermark};
-
 /// Whether a node's input is to tell the watermark; `above`: what is above the node asks for it.
 pub(super) fn tells_watermark_below(plan: &LogicalPlan, above: bool) -> bool {
     match plan {

@@ -266,7 +266,7 @@ impl<'a> Expressions<'a> {
         let physical = self.physical(expr, of)?;
         let kind = physical.data_type(self.names.as_arrow()).map_err(|error| wrong(error.to_string()))?;
         if kind != arrow::datatypes::DataType::Boolean {
-            let kind = crate::parse::sql_type(&kind);
+            let kind = headwater_functions::sql_type(&kind);
             return Err(SqlError::new(
                 Mistake::Type,
                 format!("the condition '{}' is {kind}, not BOOLEAN", of.text),

@@ -7,15 +7,14 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Literal};
+use headwater_functions::sql_type;
 
 use super::columns::column;
 use super::definition::Condition;
 use super::flow::Expressions;
 use crate::definition::StreamDef;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
-use crate::parse::sql_type;
 use crate::stream::assignable;
-
 type Expr = Arc<dyn PhysicalExpr>;
 
 /// The target's columns: from the values, or from the firing's columns of the same names.

@@ -8,12 +8,12 @@ use arrow::datatypes::DataType;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use datafusion::sql::sqlparser::ast::{self, Visit, visit_expressions};
+use headwater_functions::sql_type;
 
 use super::module::Program;
-use crate::parse::{name_of, sql_type};
+use crate::parse::name_of;
 use crate::script::{Position, Script};
 use crate::statement::Parsed;
-
 /// A function.
 #[derive(Debug, Clone)]
 pub struct FunctionDef {

@@ -18,17 +18,16 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
+use headwater_functions::sql_type;
 
 use super::call::signature;
 use super::definition::{Body, FunctionDef};
 use super::procedure::asked_in;
 use crate::error::{Mistake, SqlError, refused};
-use crate::parse::sql_type;
 use crate::physical::physical_expr;
 use crate::planning::Planning;
 use crate::stream::assignable;
 use crate::translate::translate_expression;
-
 /// A function as queries call it.
 pub(super) fn scalar(planning: Planning<'_>, def: &Arc<FunctionDef>) -> Arc<ScalarUDF> {
     let planned = Planned::of(planning, def).map_err(|error| error.to_string());

@@ -14,13 +14,13 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, TableFactor, WindowType,
 };
+use headwater_functions::sql_type;
 
 use super::node::{COLUMNS_OVER_WINDOWS, WINDOW_COLUMNS, WindowTvf, Windowing, window_type};
 use crate::catalog::Catalog;
 use crate::error::{Mistake, SqlError, did_you_mean, refused};
-use crate::parse::{OVER_WINDOWS, TABLE_ARGUMENT, WINDOW_FUNCTIONS, name_of, position, sole_table, sql_type};
+use crate::parse::{OVER_WINDOWS, TABLE_ARGUMENT, WINDOW_FUNCTIONS, name_of, position, sole_table};
 use crate::script::Script;
-
 /// Plans window functions in FROM.
 #[derive(Debug)]
 pub(crate) struct WindowRelations {

@@ -38,7 +38,8 @@ fn run(sql: &str) -> String {
     let plan = match &parsed.statement {
         Statement::Query(query) => planner.batch(&catalog, &tables, query),
         Statement::Insert(insert) => {
-            planner.insert(&catalog, &tables, insert, catalog.stream(&insert.target.value).unwrap())
+            let target = catalog.stream(&insert.target.value).unwrap();
+            planner.insert(&catalog, &tables, insert, target).map(|insertion| insertion.plan)
         }
         other => panic!("{other:?}"),
     };
@@ -331,4 +332,26 @@ fn a_column_is_found_by_a_name_that_differs_in_capital_letters_alone() {
     );
     // A name that is there is what it says.
     check("SELECT userid, `userId` FROM (SELECT 1 AS `userId`, 2 AS userid) AS x", &["2 1"]);
+}
+
+#[test]
+fn of_columns_with_one_name_the_second_gets_another() {
+    let header = |sql: &str| {
+        let table = run(sql);
+        let line = table.lines().find(|line| line.starts_with('|')).unwrap();
+        line.split_whitespace().filter(|cell| *cell != "|").collect::<Vec<_>>().join(" ")
+    };
+    for (sql, expect) in [
+        ("SELECT device, device, DEVICE FROM readings", "device device0 device1"),
+        ("SELECT x.device, y.device FROM readings x JOIN readings y ON x.value = y.value", "device device0"),
+        ("SELECT device, value AS device, 1 AS device0 FROM readings", "device device1 device0"),
+        ("SELECT 1 AS n, 1 AS n", "n n0"),
+        ("SELECT device, CAST(device AS STRING) FROM readings", "device EXPR$1"),
+        ("SELECT t.device0 FROM (SELECT device, device FROM readings) AS t", "device0"),
+    ] {
+        assert_eq!(header(sql), expect, "{sql}");
+    }
+    check("SELECT COUNT(*), COUNT(*), 7, 7 FROM readings", &["5 5 7 7"]);
+    check("INSERT INTO target SELECT 'x', 1, NULL", &["x 1"]);
+    check("INSERT INTO target (n, device) SELECT value, value FROM (SELECT 1 AS value)", &["1 1"]);
 }

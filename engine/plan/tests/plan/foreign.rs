@@ -95,9 +95,9 @@ const REFUSED: [Case; 48] = [
     ),
     Case(
         "SELECT /*+ LOOKUP('table' = 'u', 'retry-predicate' = 'lookup_miss') */ id FROM orders",
-        "'retry-predicate'",
-        "not looked up again",
-        "lookup.max-retries",
+        "('table'",
+        "lacks 'retry-strategy'",
+        "'max-attempts' = '3'",
     ),
     Case(
         "SELECT u.name, o.total FROM users u CROSS JOIN LATERAL (SELECT SUM(price) AS total FROM orders o WHERE o.uid = u.uid) AS o",

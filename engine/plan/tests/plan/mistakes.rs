@@ -164,7 +164,7 @@ const CASES: &[&str] = &[
     "SELECT /*+ STATE_TTL('w' = '1 day') */ station, count(*) OVER (PARTITION BY station ORDER BY ts) FROM weather AS w",
     "SELECT station FROM (SELECT /*+ STATE_TTL('w' = '1 day') */ *, ROW_NUMBER() OVER (ORDER BY temp) AS n FROM weather AS w) WHERE n <= 3",
     "SELECT * FROM weather WHERE temp > 5 OR hour IN (SELECT id FROM raw)",
-    "SELECT * FROM weather WHERE hour NOT IN (SELECT id FROM raw)",
+    "SELECT * FROM weather WHERE hour NOT IN (SELECT id FROM raw WHERE raw.id < weather.hour)",
     "SELECT * FROM weather WHERE temp > (SELECT value FROM raw)",
     "SELECT station, (SELECT value FROM raw GROUP BY value) AS v FROM weather",
     "SELECT station, ntile(4) OVER (PARTITION BY station ORDER BY ts) FROM weather",

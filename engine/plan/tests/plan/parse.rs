@@ -55,6 +55,7 @@ const CASES: &[&str] = &[
     "DROP FUNCTION IF EXISTS f(INT, STRING)",
     "DESCRIBE FUNCTION EXTENDED f",
     "SHOW USER FUNCTIONS",
+    "SHOW SYSTEM TABLES",
     "SELECT JSON_VALUE(j, '$.a' RETURNING INT DEFAULT 0 ON EMPTY ERROR ON ERROR), j -> 'a' ->> 0, j IS NOT JSON ARRAY, \
      JSON_OBJECT(KEY 'a' VALUE j -> 'b', 'c' VALUE 1 ABSENT ON NULL), array_filter(a, (x) -> x > 1) FROM s",
     "show functions",

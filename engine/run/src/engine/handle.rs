@@ -156,11 +156,8 @@ impl Engine {
             let (inner, parsed, insert) = (Arc::clone(inner), parsed.clone(), insert.clone());
             return to_its_end(async move { inner.insert_on(&insert, &parsed).await }).await;
         }
-        let (accepted, dead) = inner.insert(insert).await?;
-        let note = format!("{dead} rows went to system.dead_letters");
-        let mut notes = if dead > 0 { vec![note] } else { Vec::new() };
-        notes.extend(inner.done_once(insert));
-        Ok(Answer::Done { tag: format!("INSERT {accepted}"), notes })
+        let Defined { tag, notes } = inner.insert(insert).await?;
+        Ok(Answer::Done { tag, notes })
     }
 
     /// Runs a statement that answers what it has done.

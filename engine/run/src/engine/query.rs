@@ -8,9 +8,10 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use futures::StreamExt;
 use headwater_plan::statement::{Explain, ExplainMode, Insert};
-use headwater_plan::{Catalog, Explained, Query};
+use headwater_plan::{Catalog, Explained, Insertion, Query};
 
 use super::connect::inputs_of;
+use super::define::Defined;
 use super::show;
 use super::state::Inner;
 use crate::blocking::on_thread;
@@ -46,8 +47,8 @@ impl Inner {
         Ok(frame.execute_stream().await?)
     }
 
-    /// `INSERT INTO target query`: how many rows were accepted, and how many went to the dead letters.
-    pub async fn insert(self: &Arc<Self>, insert: &Insert) -> Result<(u64, u64)> {
+    /// `INSERT INTO target query`, once: what is answered.
+    pub async fn insert(self: &Arc<Self>, insert: &Insert) -> Result<Defined> {
         let catalog = self.catalog();
         let name = &insert.target.value;
         let Some(target) = catalog.stream(name) else {
@@ -56,7 +57,7 @@ impl Inner {
                 .at(insert.target.position, &insert.query.script)
                 .into());
         };
-        let plan = self.planner.insert(&catalog, &self.tables(), insert, target)?;
+        let Insertion { plan, note } = self.planner.insert(&catalog, &self.tables(), insert, target)?;
         self.write_to(name, plan.schema().as_arrow()).await?;
         self.have_read(&catalog, &insert.query).await?;
         let mut rows = self.run(plan).await?;
@@ -72,7 +73,12 @@ impl Inner {
             accepted += report.accepted;
             dead += report.dead_lettered;
         }
-        Ok((accepted, dead))
+        let mut notes = Vec::from_iter(note);
+        if dead > 0 {
+            notes.push(format!("{dead} rows went to system.dead_letters"));
+        }
+        notes.extend(self.done_once(insert));
+        Ok(Defined { tag: format!("INSERT {accepted}"), notes })
     }
 
     /// What EXPLAIN shows.

@@ -1,15 +1,18 @@
 //! SHOW and DESCRIBE.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
+use headwater_archive::ArchiveStatus;
 use headwater_plan::statement::{Kind, Name, Show};
 use headwater_plan::{Entry, sql_type};
 
 use super::state::Inner;
+use super::triggers::TriggerStatus;
 use crate::Figure;
 use crate::error::Result;
 
@@ -37,6 +40,21 @@ pub(super) fn texts(columns: &[&str], rows: &[Vec<Option<String>>]) -> Result<Re
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
+/// A batch of columns, each of which may have nulls.
+fn columns<const N: usize>(columns: [(&str, ArrayRef); N]) -> Result<RecordBatch> {
+    let columns = columns.map(|(name, column)| (name, column, true));
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+}
+
+fn text(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
+}
+
+/// Numbers of rows, or of what else is counted.
+fn count(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(values.map(|count| count.map(u64::cast_signed)).collect::<Int64Array>())
+}
+
 impl Inner {
     /// `SHOW ...`.
     pub fn show(self: &Arc<Self>, what: Show) -> Result<SendableRecordBatchStream> {
@@ -44,6 +62,7 @@ impl Inner {
             Show::Streams => &[Kind::Stream],
             Show::Tables => &[Kind::Stream, Kind::Table, Kind::View, Kind::MaterializedView],
             Show::Views => &[Kind::View, Kind::MaterializedView],
+            Show::SystemTables => return self.show_system_tables(),
             Show::Jobs => return self.show_jobs(),
             Show::Alarms => &[Kind::Alarm],
             Show::ScalingGroups => &[Kind::ScalingGroup],
@@ -62,64 +81,57 @@ impl Inner {
         rows(texts(&["name", "kind"], &found)?)
     }
 
+    fn show_system_tables(self: &Arc<Self>) -> Result<SendableRecordBatchStream> {
+        let is_one = |name: &String| name.strip_prefix("system.").is_some_and(|rest| !rest.contains('.'));
+        let names: BTreeSet<String> = self.tables().names().into_iter().filter(is_one).collect();
+        rows(columns([("name", text(names.into_iter().map(Some)))])?)
+    }
+
     fn show_jobs(self: &Arc<Self>) -> Result<SendableRecordBatchStream> {
-        let found: Vec<_> = self
-            .job_statuses()
-            .into_iter()
-            .map(|status| {
-                vec![
-                    Some(status.name.clone()),
-                    Some(status.shown_state().to_owned()),
-                    Some(status.target.clone()),
-                    status.known(Figure::RowsIn, status.rows_in).map(|rows| rows.to_string()),
-                    status.known(Figure::RowsOut, status.rows_out).map(|rows| rows.to_string()),
-                    status.knows(Figure::Steps).then(|| status.watermark.to_string()),
-                    status.error,
-                ]
-            })
-            .collect();
-        let columns = ["name", "state", "target", "rows_in", "rows_out", "watermark", "error"];
-        rows(texts(&columns, &found)?)
+        let jobs = self.job_statuses();
+        rows(columns([
+            ("name", text(jobs.iter().map(|job| Some(job.name.clone())))),
+            ("state", text(jobs.iter().map(|job| Some(job.shown_state().to_owned())))),
+            ("target", text(jobs.iter().map(|job| Some(job.target.clone())))),
+            ("rows_in", count(jobs.iter().map(|job| job.known(Figure::RowsIn, job.rows_in)))),
+            ("rows_out", count(jobs.iter().map(|job| job.known(Figure::RowsOut, job.rows_out)))),
+            (
+                "watermark",
+                text(jobs.iter().map(|job| job.knows(Figure::Steps).then(|| job.watermark.to_string()))),
+            ),
+            ("error", text(jobs.iter().map(|job| job.error.clone()))),
+        ])?)
     }
 
     fn show_archives(&self) -> Result<SendableRecordBatchStream> {
-        let found: Vec<_> = self
-            .archive_statuses()
-            .into_iter()
-            .map(|(name, status)| {
-                vec![
-                    Some(name),
-                    Some(status.stream),
-                    Some(status.place),
-                    Some(status.state.to_owned()),
-                    Some(status.rows.to_string()),
-                    Some(status.lag.to_string()),
-                    status.last_error,
-                ]
-            })
-            .collect();
-        rows(texts(&["name", "stream", "place", "state", "rows", "lag", "error"], &found)?)
+        let archives = self.archive_statuses();
+        let of = |column: fn(&ArchiveStatus) -> Option<String>| {
+            text(archives.iter().map(|(_, status)| column(status)))
+        };
+        rows(columns([
+            ("name", text(archives.iter().map(|(name, _)| Some(name.clone())))),
+            ("stream", of(|status| Some(status.stream.clone()))),
+            ("place", of(|status| Some(status.place.clone()))),
+            ("state", of(|status| Some(status.state.to_owned()))),
+            ("rows", count(archives.iter().map(|(_, status)| Some(status.rows)))),
+            ("lag", count(archives.iter().map(|(_, status)| Some(status.lag)))),
+            ("error", of(|status| status.last_error.clone())),
+        ])?)
     }
 
     fn show_triggers(self: &Arc<Self>) -> Result<SendableRecordBatchStream> {
-        let found: Vec<_> = self
-            .triggers()
-            .into_iter()
-            .map(|trigger| {
-                vec![
-                    Some(trigger.name),
-                    Some(trigger.state.to_owned()),
-                    Some(trigger.on),
-                    Some(trigger.condition),
-                    Some(trigger.action),
-                    Some(trigger.firings.to_string()),
-                    trigger.last_fired.map(|time| time.to_string()),
-                    trigger.last_error,
-                ]
-            })
-            .collect();
-        let columns = ["name", "state", "on", "condition", "action", "firings", "last_fired", "last_error"];
-        rows(texts(&columns, &found)?)
+        let triggers = self.triggers();
+        let of = |column: fn(&TriggerStatus) -> Option<String>| text(triggers.iter().map(column));
+        rows(columns([
+            ("name", of(|trigger| Some(trigger.name.clone()))),
+            ("state", of(|trigger| Some(trigger.state.to_owned()))),
+            ("on", of(|trigger| Some(trigger.on.clone()))),
+            ("condition", of(|trigger| Some(trigger.condition.clone()))),
+            ("action", of(|trigger| Some(trigger.action.clone()))),
+            ("firings", count(triggers.iter().map(|trigger| Some(trigger.firings)))),
+            ("last_fired", of(|trigger| trigger.last_fired.map(|time| time.to_string()))),
+            ("last_error", of(|trigger| trigger.last_error.clone())),
+        ])?)
     }
 
     /// `DESCRIBE name`: its columns, and which of them carries event time.
@@ -144,7 +156,6 @@ impl Inner {
             .iter()
             .filter(|field| !headwater_plan::METADATA_COLUMNS.contains(&field.name().as_str()));
         let fields: Vec<_> = fields.collect();
-        let text = |values: Vec<Option<String>>| Arc::new(StringArray::from(values)) as ArrayRef;
         let mark = |field: &&Arc<Field>| {
             let watermark = watermark.as_ref().filter(|watermark| watermark.column == *field.name())?;
             let per = if watermark.per.is_empty() {
@@ -161,10 +172,10 @@ impl Inner {
             Field::new("watermark", DataType::Utf8, true),
         ]);
         let columns = vec![
-            text(fields.iter().map(|field| Some(field.name().clone())).collect()),
-            text(fields.iter().map(|field| Some(sql_type(field.data_type()))).collect()),
+            text(fields.iter().map(|field| Some(field.name().clone()))),
+            text(fields.iter().map(|field| Some(sql_type(field.data_type())))),
             Arc::new(fields.iter().map(|field| Some(field.is_nullable())).collect::<BooleanArray>()),
-            text(fields.iter().map(mark).collect()),
+            text(fields.iter().map(mark)),
         ];
         rows(RecordBatch::try_new(Arc::new(out), columns)?)
     }

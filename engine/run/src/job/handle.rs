@@ -14,7 +14,7 @@ use headwater_plan::Dataflow;
 use parking_lot::{Condvar, Mutex};
 
 use super::driver::{Driver, JobPlan};
-use super::lookup::Patience;
+use super::lookup::{Again, Patience};
 use super::pipeline::stages_told;
 use super::progress::Steps;
 use crate::error::Result;
@@ -201,18 +201,28 @@ impl Drop for JobHandle {
 /// How often a job that waits for a table outside looks whether it should stop.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Waits, ever longer up to ten seconds, while a table outside does not answer, and shows why, until the job is to stop.
+/// Waits until a table outside is to be asked again: ever longer up to ten seconds while it does not answer, and shows why. Ends when the
+/// job is to stop.
 pub(super) fn hold_back(shared: Arc<Shared>) -> Patience {
-    Box::new(move |reason, attempt| {
-        shared.status.lock().error = Some(format!("HW4006 waiting for an answer: {reason}"));
-        for _ in 0..(1_u32 << attempt.min(8)).min(200) {
+    Box::new(move |again| {
+        let mut left = match again {
+            Again::Missing(delay) => delay,
+            Again::Unanswered { reason, attempt } => {
+                shared.status.lock().error = Some(format!("HW4006 waiting for an answer: {reason}"));
+                LOOK_AGAIN * (1_u32 << attempt.min(8)).min(200)
+            }
+        };
+        loop {
             let mut control = shared.control.lock();
             if control.closing || control.abandoned {
                 return false;
             }
-            shared.closed.wait_for(&mut control, LOOK_AGAIN);
+            if left.is_zero() {
+                return true;
+            }
+            shared.closed.wait_for(&mut control, left.min(LOOK_AGAIN));
+            left = left.saturating_sub(LOOK_AGAIN);
         }
-        true
     })
 }
 

@@ -7,8 +7,11 @@
 //! asked for.
 
 use std::collections::HashMap;
+use std::iter::repeat_n;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use headwater_core::World;
 use headwater_operators::{Failed, LookupOperator, OperatorError, Rows};
 
@@ -17,8 +20,33 @@ use crate::options::LookupTable;
 /// What a table said to a step: the stage that asked, and the answer as the journal keeps it.
 pub(crate) type Answer = (usize, RecordBatch);
 
-/// What is done while a table does not answer. Gets what it said, and how often it was asked; waits, and answers whether to ask again.
-pub(crate) type Patience = Box<dyn FnMut(&str, u32) -> bool + Send>;
+/// What is done until a table is asked again: waits, and answers whether to ask.
+pub(crate) type Patience = Box<dyn FnMut(Again<'_>) -> bool + Send>;
+
+/// Why a table is asked again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Again<'a> {
+    /// It did not answer.
+    Unanswered {
+        /// What it said.
+        reason: &'a str,
+        /// How often it was asked.
+        attempt: u32,
+    },
+    /// It lacks keys, and may have them after so long.
+    Missing(Duration),
+}
+
+/// How often a table that does not answer is asked where nobody waits.
+const ATTEMPTS_AT_ONCE: u32 = 3;
+
+/// Asks again at once: for whoever looks at rows of long ago, or has somebody waiting.
+pub(crate) fn at_once() -> Patience {
+    Box::new(|again| match again {
+        Again::Unanswered { attempt, .. } => attempt < ATTEMPTS_AT_ONCE,
+        Again::Missing(_) => true,
+    })
+}
 
 /// Who answers.
 #[derive(Default)]
@@ -90,26 +118,47 @@ impl StepAnswers<'_> {
             return Ok(answer.map(|(_, answer)| (answer.clone(), Vec::new())));
         }
         let table = &operator.lookup().table;
-        let nobody =
-            || OperatorError::Lookup { table: table.clone(), reason: "nobody is there to be asked".into() };
-        let live = self.live.as_mut().ok_or_else(nobody)?;
-        let now = live.world.clock.now();
-        let Some(keys) = operator.asks(rows, now)? else { return Ok(None) };
-        let source = live.tables.get_mut(&stage).ok_or_else(nobody)?;
+        let live = self.live.as_mut().ok_or_else(|| nobody(table))?;
+        let Some(keys) = operator.asks(rows, live.world.clock.now())? else { return Ok(None) };
+        let mut found = live.fetch(stage, table, &keys)?;
+        let retry = operator.lookup().retry;
+        for delay in retry.iter().flat_map(|retry| repeat_n(retry.delay, retry.attempts as usize)) {
+            let Some(missing) = operator.missing(&keys, &found)? else { break };
+            live.wait(table, Again::Missing(delay))?;
+            let more = live.fetch(stage, table, &missing)?;
+            found = concat_batches(&found.schema(), [&found, &more])?;
+        }
+        // What is kept for a while is so from when it was said.
+        operator.answer(&keys, found, live.world.clock.now()).map(Some)
+    }
+}
+
+impl Live {
+    /// Asks a table until it answers.
+    fn fetch(&mut self, stage: usize, table: &str, keys: &RecordBatch) -> Result<RecordBatch, OperatorError> {
         for attempt in 1.. {
-            live.world.tasks.give_way();
-            match source.fetch(&keys) {
-                Ok(found) => return operator.answer(&keys, found, now).map(Some),
+            self.world.tasks.give_way();
+            let source = self.tables.get_mut(&stage).ok_or_else(|| nobody(table))?;
+            match source.fetch(keys) {
+                Ok(found) => return Ok(found),
                 Err(failure) if !failure.is_retryable => {
-                    return Err(OperatorError::Lookup { table: table.clone(), reason: failure.reason });
+                    return Err(OperatorError::Lookup { table: table.to_owned(), reason: failure.reason });
                 }
-                Err(failure) => {
-                    if !(live.patience)(&failure.reason, attempt) {
-                        return Err(OperatorError::Stopped { table: table.clone() });
-                    }
-                }
+                Err(failure) => self.wait(table, Again::Unanswered { reason: &failure.reason, attempt })?,
             }
         }
         unreachable!("asking again has no end of its own")
     }
+
+    /// Waits until a table is to be asked again; fails if the job is to stop instead.
+    fn wait(&mut self, table: &str, again: Again<'_>) -> Result<(), OperatorError> {
+        match (self.patience)(again) {
+            true => Ok(()),
+            false => Err(OperatorError::Stopped { table: table.to_owned() }),
+        }
+    }
+}
+
+fn nobody(table: &str) -> OperatorError {
+    OperatorError::Lookup { table: table.to_owned(), reason: "nobody is there to be asked".into() }
 }

@@ -11,10 +11,7 @@ use super::difference::Difference;
 use super::replacement::{Replacement, names};
 use crate::engine::{Inner, first_place};
 use crate::error::{Result, RunError};
-use crate::job::{Answer, Cut, Era, Journal, JournalReader, Pipeline, ShardClock, Start, StatePart};
-
-/// How often a table outside is asked for the rows of history.
-const LOOKUP_ATTEMPTS: u32 = 3;
+use crate::job::{Answer, Cut, Era, Journal, JournalReader, Pipeline, ShardClock, Start, StatePart, at_once};
 
 /// How far a definition has come.
 #[derive(Clone)]
@@ -51,7 +48,7 @@ impl Side {
         let mut pipeline = Pipeline::open(&*inner.log, Arc::clone(dataflow), workers, &start, inner.lease())?;
         pipeline.executor().thread_from(inner.options.threaded_rows_min);
         let lookups = inner.lookups_of(&inner.catalog(), dataflow)?;
-        pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
+        pipeline.look_up(lookups, inner.world.clone(), at_once());
         pipeline.read_only(wanted);
         let steps = JournalReader::open(&*inner.log, &of.journal, &of.name, 0, Vec::new(), &eras)?;
         Ok(Self { pipeline, steps, reached: None, has_begun: false })

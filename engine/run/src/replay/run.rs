@@ -18,7 +18,7 @@ use super::watch::Watched;
 use crate::dead::DeadRows;
 use crate::engine::{Inner, first_place, result_schema, start_at};
 use crate::error::{Result, RunError};
-use crate::job::{Entry as Line, Eras, JournalReader, Limits, Pipeline, Start, Step, fit, nanos};
+use crate::job::{Entry as Line, Eras, JournalReader, Limits, Pipeline, Start, Step, at_once, fit, nanos};
 use crate::options::LookupTable;
 use crate::{ReplaySpec, ReplayStep};
 
@@ -63,9 +63,6 @@ impl Filter {
 
 /// The most rows of a replay that go to the dead letters: another definition may be wrong for all of history.
 const LETTERS_MAX: usize = 1_000;
-
-/// How often a table outside is asked.
-const LOOKUP_ATTEMPTS: u32 = 3;
 
 /// How a definition is replayed.
 pub(super) struct Course {
@@ -146,7 +143,7 @@ impl<'a> Replay<'a> {
             pipeline.restore_watermark(in_set.reached);
         }
         let lookups = lookups_of(inner, definition, spec)?;
-        pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
+        pipeline.look_up(lookups, inner.world.clone(), at_once());
         let steps = if course.obeys {
             let (job, eras) = (entry.name(), inner.eras_of(entry.name()));
             let journal = inner.journal_of(job)?;

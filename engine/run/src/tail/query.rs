@@ -22,7 +22,7 @@ use super::{Tail, TailBatch, TailFrom};
 use crate::dead::{DeadRows, Uncomputed};
 use crate::engine::{Inner, result_schema};
 use crate::error::{Result, RunError};
-use crate::job::{Cut, IdleTimeouts, Limits, Pipeline, Quiet, ShardCut, Start};
+use crate::job::{Cut, IdleTimeouts, Limits, Pipeline, Quiet, ShardCut, Start, at_once};
 
 type Places = Vec<Vec<Sequence>>;
 
@@ -67,9 +67,6 @@ enum Next {
     /// Waits for a commit, for so long at the most.
     Wait(Option<Duration>),
 }
-
-/// How often a table outside is asked.
-const LOOKUP_ATTEMPTS: u32 = 3;
 
 /// Opens a tail of a query.
 pub(crate) fn of_query(inner: &Arc<Inner>, dataflow: Dataflow, from: TailFrom) -> Result<Tail> {
@@ -125,7 +122,7 @@ impl QueryTail {
         pipeline.executor().thread_from(inner.options.threaded_rows_min);
         // Before anything is read, so that no commit is missed.
         let commits = Commits::of(&*log, &pipeline.streams());
-        pipeline.look_up(lookups, inner.world.clone(), Box::new(|_, attempt| attempt < LOOKUP_ATTEMPTS));
+        pipeline.look_up(lookups, inner.world.clone(), at_once());
         let ends = inner.state.lock().all_ends();
         let mut tail = Self {
             start: positions(&pipeline),

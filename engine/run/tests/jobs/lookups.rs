@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 use crate::machine::Machine;
 
-/// Each answer counts on, so that whoever asks twice gets two answers. Device `x` is not there; `b` is there twice.
+/// Each answer counts on, so that whoever asks twice gets two answers. Device `x` is not there; `b` is there twice; `late` is there when it
+/// is asked for the third time.
 #[derive(Clone)]
 struct Outside {
     asked: Arc<Mutex<BTreeMap<String, i64>>>,
@@ -49,8 +50,10 @@ impl LookupTable for Outside {
             let times = asked.entry(device.to_owned()).or_default();
             *times += 1;
             let answer = *times * 10;
-            let copies =
-                [("x", 0), ("b", 2)].into_iter().find(|(name, _)| *name == device).map_or(1, |(_, n)| n);
+            let copies = [("x", 0), ("b", 2), ("late", i64::from(*times > 2))]
+                .into_iter()
+                .find(|(name, _)| *name == device)
+                .map_or(1, |(_, n)| n);
             rows.extend((0..copies).map(|copy| (device.to_owned(), answer + copy)));
         }
         // A row of nobody's, which does no harm.
@@ -124,6 +127,38 @@ fn inner_and_left_joins_as_in_a_batch() {
         assert_eq!(found, expect, "{join} {more}");
         assert_eq!(["a", "b", "x"].map(|device| outside.times(device)), [1, 1, 1], "each key is asked once");
     }
+}
+
+#[test]
+fn a_table_is_asked_again_for_what_it_lacks_if_the_hint_says_so() {
+    let rows = [("a", 1_000, 1), ("late", 2_000, 2), ("x", 3_000, 3), ("late", 4_000, 4)];
+    let again = |table: &str, attempts: u32| {
+        format!(
+            "SELECT /*+ LOOKUP('table' = '{table}', 'retry-predicate' = 'lookup_miss', 'retry-strategy' = 'fixed_delay', \
+             'fixed-delay' = '2 ms', 'max-attempts' = '{attempts}') */"
+        )
+    };
+    for (table, attempts, late, asked) in
+        [("s", 1, "null", [1, 2, 2]), ("sites", 2, "30", [1, 3, 3]), ("S", 4, "30", [1, 3, 5])]
+    {
+        let outside = Outside::new(100, None);
+        let mut machine = machine(6, &outside);
+        machine.sql(&placed("LEFT JOIN", "").replace("SELECT", &again(table, attempts)));
+        machine.append(&rows);
+        machine.catch_up();
+        machine.kill(2);
+        machine.catch_up();
+        let mut found = machine.rows("placed");
+        found.sort();
+        let expect = ["a 1 10", &format!("late 2 {late}"), &format!("late 4 {late}"), "x 3 null"];
+        assert_eq!(found, expect, "{attempts}");
+        let times = ["a", "late", "x"].map(|device| outside.times(device));
+        assert_eq!(times, asked, "{attempts}: those alone that are missing");
+    }
+    let machine = machine(6, &Outside::new(1, None));
+    let plain = format!("{} r.value FROM readings r", again("r", 1));
+    let error = machine.execute(&format!("CREATE MATERIALIZED VIEW v AS {plain}")).unwrap_err().to_string();
+    assert!(error.contains("only a table that is looked up is asked again"), "{error}");
 }
 
 #[test]

@@ -183,6 +183,24 @@ fn an_insert_that_was_done_once_says_so() {
 }
 
 #[test]
+fn columns_go_by_position_and_names_in_another_order_are_told() {
+    let machine = Machine::new(5);
+    machine.sql(
+        "CREATE STREAM given (a BIGINT, b BIGINT); CREATE STREAM taken (b BIGINT, a BIGINT); INSERT INTO given VALUES (1, 2)",
+    );
+    let told = "the query's column 'a' goes into 'b' of 'taken', since columns go by position; by name it would be INSERT INTO taken (a, b) ...";
+    let told = |notes: Vec<String>| notes.iter().any(|note| note == told);
+    assert!(told(machine.notes("INSERT INTO taken SELECT a, b FROM given")));
+    assert_eq!(machine.query("SELECT b, a FROM taken"), ["1 2"]);
+    assert!(told(machine.notes("CREATE JOB swap AS INSERT INTO taken SELECT a, b FROM given")));
+    assert!(!told(machine.notes("INSERT INTO taken (a, b) SELECT a, b FROM given")), "that is by name");
+    assert!(
+        !told(machine.notes("INSERT INTO taken SELECT a AS x, b AS y FROM given")),
+        "other names say nothing"
+    );
+}
+
+#[test]
 fn a_stream_like_another_takes_over_what_it_does_not_say_itself() {
     let mut machine = Machine::new(4);
     machine.sql(

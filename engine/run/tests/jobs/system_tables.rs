@@ -25,6 +25,13 @@ fn system_tables_say_what_streams_hold_and_how_far_jobs_are() {
     assert_eq!(machine.query(jobs), ["result running result 900 14 0 0 null"]);
     let watermarks = "SELECT job, watermark, ended FROM system.watermarks";
     assert_eq!(machine.query(watermarks), ["result 1970-01-01T00:02:27Z false"]);
+    let tables = machine.query("SHOW SYSTEM TABLES");
+    for name in ["system.jobs", "system.dead_letters", "system.late_rows"] {
+        assert!(tables.iter().any(|table| table == name), "{name} of {tables:?}");
+    }
+    for name in &tables {
+        assert_eq!(machine.query(&format!("SELECT COUNT(*) FROM {name}")).len(), 1, "{name}");
+    }
     let checkpoints = "SELECT c.job, c.newest_step = j.steps, c.steps_since, c.taken > 10 \
                        FROM system.checkpoints AS c JOIN system.jobs AS j ON j.name = c.job";
     assert_eq!(machine.query(checkpoints), ["result true 0 true"]);

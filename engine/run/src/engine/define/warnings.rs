@@ -55,7 +55,7 @@ impl Inner {
                 path.join(" -> ")
             )
         });
-        grows.chain(comes_back).collect()
+        grows.chain(comes_back).chain(dataflow.notes.iter().cloned()).collect()
     }
 }
 

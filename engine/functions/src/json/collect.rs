@@ -24,7 +24,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Sign
 use super::build::write_text;
 
 /// Both of them.
-pub(crate) fn aggregate_functions() -> [AggregateUDF; 2] {
+pub fn aggregate_functions() -> [AggregateUDF; 2] {
     [false, true].map(|of_members| AggregateUDF::new_from_impl(Collect::new(of_members)))
 }
 

@@ -5,6 +5,6 @@ mod arithmetic;
 mod casts;
 mod kind;
 
-pub(crate) use arithmetic::DecimalPlanner;
-pub(crate) use casts::DecimalCasts;
-pub(crate) use casts::narrows;
+pub use arithmetic::DecimalPlanner;
+pub use casts::DecimalCasts;
+pub use casts::narrows;

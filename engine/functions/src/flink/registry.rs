@@ -12,12 +12,12 @@ use super::{
 };
 
 /// The aggregates.
-pub(crate) fn aggregate_functions() -> [AggregateUDF; 2] {
+pub fn aggregate_functions() -> [AggregateUDF; 2] {
     [collect(), percentile()]
 }
 
 /// All of them.
-pub(crate) fn functions() -> Vec<ScalarUDF> {
+pub fn functions() -> Vec<ScalarUDF> {
     let of_their_own = vec![
         ScalarUDF::new_from_impl(DateFormat::new()),
         ScalarUDF::new_from_impl(SplitIndex::new()),

@@ -17,7 +17,7 @@ use super::kind::{Digits, Op};
 
 /// Plans the operators as calls where a result may not fit.
 #[derive(Debug)]
-pub(crate) struct DecimalPlanner;
+pub struct DecimalPlanner;
 
 impl ExprPlanner for DecimalPlanner {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {

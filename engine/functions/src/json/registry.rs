@@ -5,7 +5,7 @@ use datafusion::logical_expr::ScalarUDF;
 use super::{arrows, build, exists, is_json, query, value};
 
 /// All of them.
-pub(crate) fn functions() -> Vec<ScalarUDF> {
+pub fn functions() -> Vec<ScalarUDF> {
     let mut all = vec![
         ScalarUDF::new_from_impl(value::JsonValue::new()),
         ScalarUDF::new_from_impl(query::JsonQuery::new()),

@@ -19,7 +19,7 @@ use sha1::{Digest, Sha1};
 use super::super::expanded::Expanded;
 use super::computed::Computed;
 use super::{any_of, arguments, to_text};
-use crate::parse::sql_type;
+use crate::types::sql_type;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let expanded =

@@ -8,10 +8,10 @@ use datafusion::logical_expr::{
 };
 
 /// The function's name.
-pub(crate) const CURRENT_WATERMARK: &str = "current_watermark";
+pub const CURRENT_WATERMARK: &str = "current_watermark";
 
 /// Whether an expression is a call of it.
-pub(crate) fn is_current_watermark(expr: &Expr) -> bool {
+pub fn is_current_watermark(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if call.name() == CURRENT_WATERMARK)
 }
 

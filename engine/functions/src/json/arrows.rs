@@ -24,7 +24,7 @@ pub(super) fn functions() -> [ScalarUDF; 2] {
 
 /// Plans the operators as calls. A chain of them is one call, which reads the text once.
 #[derive(Debug)]
-pub(crate) struct ArrowPlanner;
+pub struct ArrowPlanner;
 
 impl ExprPlanner for ArrowPlanner {
     fn plan_binary_op(

@@ -19,16 +19,19 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::parse::sql_type;
+use crate::types::sql_type;
 
-/// The names of the first three.
-pub(crate) const ROWS: &str = "$rows";
-pub(crate) const ROWS_OR_NULL: &str = "$rows_or_null";
-pub(crate) const PLACES: &str = "$places";
-/// The name of the last.
-pub(crate) const FIELD: &str = "$field";
+/// The function that gives a list or map as rows.
+pub const ROWS: &str = "$rows";
+/// The same, with a row of NULLs for one that has none.
+pub const ROWS_OR_NULL: &str = "$rows_or_null";
+/// The function that gives the places of a list's elements, from 1 on.
+pub const PLACES: &str = "$places";
+/// The function that gives a field of a row by its place.
+pub const FIELD: &str = "$field";
 
-pub(crate) fn functions() -> [ScalarUDF; 4] {
+/// The functions of these names.
+pub fn functions() -> [ScalarUDF; 4] {
     let signature = || Signature::user_defined(Volatility::Immutable);
     [ROWS, ROWS_OR_NULL, PLACES, FIELD]
         .map(|name| ScalarUDF::new_from_impl(Elements { name, signature: signature() }))

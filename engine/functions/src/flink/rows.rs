@@ -58,7 +58,7 @@ pub(super) fn is_ours(from: &DataType, to: &DataType) -> bool {
 }
 
 /// Whether values of one type can be cast to another, as far as rows in them have as many fields.
-pub(crate) fn fits(from: &DataType, to: &DataType) -> bool {
+pub fn fits(from: &DataType, to: &DataType) -> bool {
     use DataType::{FixedSizeList, LargeList, List, Map, Struct};
     match (from, to) {
         (Struct(from), Struct(to)) => {
@@ -75,7 +75,7 @@ pub(crate) fn fits(from: &DataType, to: &DataType) -> bool {
 }
 
 /// The cast to a type, as a function; if it `may_fail`, what cannot be cast is NULL.
-pub(crate) fn cast_as(to: &DataType, may_fail: bool) -> ScalarUDF {
+pub fn cast_as(to: &DataType, may_fail: bool) -> ScalarUDF {
     ScalarUDF::new_from_impl(Cast {
         to: to.clone(),
         may_fail,
@@ -84,7 +84,7 @@ pub(crate) fn cast_as(to: &DataType, may_fail: bool) -> ScalarUDF {
 }
 
 /// What casts are called of which DataFusion has none.
-pub(crate) const CAST: &str = "$cast";
+pub const CAST: &str = "$cast";
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Cast {

@@ -16,7 +16,7 @@ use regex::Regex;
 use super::as_text::number;
 use super::computed::Computed;
 use super::digits::{Digits, grouped};
-use crate::parse::sql_type;
+use crate::types::sql_type;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let printf = Computed {

@@ -28,7 +28,7 @@ pub(super) struct Expansion<E> {
 }
 
 /// Whether a function is one of these.
-pub(crate) fn is_expanded(function: &ScalarUDF) -> bool {
+pub fn is_expanded(function: &ScalarUDF) -> bool {
     function.inner().is::<Expanded>() || function.inner().is::<ExpandedByType>()
 }
 

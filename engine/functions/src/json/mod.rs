@@ -26,6 +26,6 @@ mod registry;
 mod subscript;
 mod value;
 
-pub(crate) use arrows::ArrowPlanner;
-pub(crate) use collect::aggregate_functions;
-pub(crate) use registry::functions;
+pub use arrows::ArrowPlanner;
+pub use collect::aggregate_functions;
+pub use registry::functions;

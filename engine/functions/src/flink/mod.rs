@@ -32,8 +32,8 @@ mod watermark;
 mod web;
 mod zones;
 
-pub(crate) use as_text::{TextCasts, text_type, with_text_casts};
-pub(crate) use registry::{aggregate_functions, functions};
-pub(crate) use rows::{CAST, cast_as, fits};
+pub use as_text::{TextCasts, text_type, with_text_casts};
+pub use registry::{aggregate_functions, functions};
+pub use rows::{CAST, cast_as, fits};
 use signature::{any_of, arguments, quoted, timestamps, to_text};
-pub(crate) use watermark::{CURRENT_WATERMARK, is_current_watermark};
+pub use watermark::{CURRENT_WATERMARK, is_current_watermark};

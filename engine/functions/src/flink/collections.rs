@@ -14,7 +14,7 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::type_coercion::binary::type_union_coercion;
 
 use super::computed::Computed;
-use crate::parse::sql_type;
+use crate::types::sql_type;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let all = [

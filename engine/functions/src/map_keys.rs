@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, lit};
 
 /// Plans such an access.
 #[derive(Debug)]
-pub(crate) struct MapKeyPlanner;
+pub struct MapKeyPlanner;
 
 impl ExprPlanner for MapKeyPlanner {
     fn plan_field_access(

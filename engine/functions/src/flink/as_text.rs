@@ -21,7 +21,7 @@ use datafusion::optimizer::AnalyzerRule;
 use super::super::casts::{Cast, turn_in, turn_in_plan};
 use super::computed::Computed;
 use super::rows::{cast_as, fits, is_ours};
-use crate::parse::{Length, sql_type};
+use crate::types::{Length, sql_type};
 
 /// What a type's field says of the length of its texts, while a plan is made.
 const VARCHAR: &str = "varchar";
@@ -30,7 +30,7 @@ const VARCHAR: &str = "varchar";
 const CHAR: &str = "char";
 
 /// The type of texts that are so long.
-pub(crate) fn text_type(field: FieldRef, length: Option<Length>) -> FieldRef {
+pub fn text_type(field: FieldRef, length: Option<Length>) -> FieldRef {
     let (key, count) = match length {
         None => return field,
         Some(Length::AtMost(count)) => (VARCHAR, count),
@@ -42,7 +42,7 @@ pub(crate) fn text_type(field: FieldRef, length: Option<Length>) -> FieldRef {
 
 /// Turns the casts to texts that are in a plan.
 #[derive(Debug)]
-pub(crate) struct TextCasts;
+pub struct TextCasts;
 
 impl AnalyzerRule for TextCasts {
     fn name(&self) -> &str {
@@ -55,7 +55,7 @@ impl AnalyzerRule for TextCasts {
 }
 
 /// An expression over columns with its casts to texts turned, where none is analysed as a plan.
-pub(crate) fn with_text_casts(expr: Expr, names: &DFSchema) -> Result<Expr> {
+pub fn with_text_casts(expr: Expr, names: &DFSchema) -> Result<Expr> {
     turn_in(expr, names, in_place_of).data()
 }
 

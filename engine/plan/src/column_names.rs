@@ -1,6 +1,7 @@
-//! `r.f` and `t.r.f` in a SELECT list, where `r` is a column whose values are rows: the column of the result is called `f`, as in Flink.
+//! What columns of a SELECT list are called, as in Flink: `r.f` and `t.r.f`, where `r` is a column whose values are rows, is called `f`; of two
+//! that would have one name the second is called `a0`, or by its place, `EXPR$1`, if it is computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -10,9 +11,10 @@ use datafusion::sql::sqlparser::ast::{
 use crate::moments::factors_of;
 use crate::parse::normal;
 
-/// Calls such columns by the names of their fields.
-pub(crate) fn name_fields(query: &mut Query) {
+/// Gives such columns their names.
+pub(crate) fn name_columns(query: &mut Query) {
     let _ = query.visit(&mut Fields);
+    let _ = query.visit(&mut Repeated);
 }
 
 struct Fields;
@@ -46,6 +48,43 @@ impl VisitorMut for Fields {
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+struct Repeated;
+
+impl VisitorMut for Repeated {
+    type Break = ();
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let mut taken: BTreeSet<String> = select.projection.iter().filter_map(name_of).map(normal).collect();
+        let mut seen = BTreeSet::new();
+        for (nth, item) in select.projection.iter_mut().enumerate() {
+            let (expr, name) = match &*item {
+                SelectItem::UnnamedExpr(expr) => (expr, called(expr)),
+                SelectItem::ExprWithAlias { expr, alias } => (expr, normal(alias)),
+                _ => continue,
+            };
+            if seen.insert(name.clone()) {
+                continue;
+            }
+            let is_named = name_of(item).is_some();
+            let mut names = (0..)
+                .map(|more| if is_named { format!("{name}{more}") } else { format!("EXPR${}", nth + more) });
+            let name = names.find(|name| taken.insert(name.clone())).unwrap_or_default();
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What the column of an expression would be called: a cast is called like what it casts.
+fn called(expr: &Expr) -> String {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => called(expr),
+        Expr::Identifier(name) => normal(name),
+        Expr::CompoundIdentifier(parts) => parts.last().map(normal).unwrap_or_default(),
+        other => other.to_string(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::kind::Digits;
 
 /// Turns such casts into those that give NULL.
 #[derive(Debug)]
-pub(crate) struct DecimalCasts;
+pub struct DecimalCasts;
 
 impl AnalyzerRule for DecimalCasts {
     fn name(&self) -> &str {
@@ -31,7 +31,7 @@ fn in_place_of(cast: &Cast<'_>) -> Result<Option<Expr>> {
 }
 
 /// Whether a number of the one type may not fit into the other, which is a DECIMAL.
-pub(crate) fn narrows(from: &DataType, to: &DataType) -> bool {
+pub fn narrows(from: &DataType, to: &DataType) -> bool {
     let DataType::Decimal128(..) = to else { return false };
     match (Digits::of(from), Digits::of(to)) {
         (Some(from), Some(to)) => from.before() > to.before() || rounds_up(from, to),
