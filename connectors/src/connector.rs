@@ -255,6 +255,12 @@ pub trait Sink: Send {
         Duration::from_millis(200)
     }
 
+    /// Does what time alone makes due, also while no rows come, and says when to ask again; `None`: after the next flush. Asked when the
+    /// sink is open, after each flush and before it is closed.
+    async fn on_tick(&mut self) -> Result<Option<Duration>> {
+        Ok(None)
+    }
+
     /// When rows that failed by an outage are tried again, and when they are parked instead; `None`: as long as the outage lasts.
     fn retry(&self) -> Option<Retry> {
         None

@@ -85,6 +85,22 @@ struct Open {
     waiting_since: Option<Instant>,
     /// Rows that were read and are more than a delivery may have.
     rest: Option<(usize, ReadBatch)>,
+    /// When the sink is asked what time has made due; `None`: after the next flush.
+    tick_at: Option<Instant>,
+}
+
+impl Open {
+    /// Lets the sink do what time has made due, if it is time, and says how long it is until the next.
+    async fn tick(&mut self) -> Result<Option<Duration>> {
+        let Some(at) = self.tick_at else { return Ok(None) };
+        let left = at.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            return Ok(Some(left));
+        }
+        let next = self.sink.on_tick().await?;
+        self.tick_at = next.map(|wait| Instant::now() + wait);
+        Ok(next)
+    }
 }
 
 impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
@@ -186,6 +202,9 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
         loop {
             if *self.stopped.borrow() {
                 self.flush(open).await?;
+                // What it can still do it does now, whenever it wanted to be asked.
+                open.tick_at = Some(Instant::now());
+                open.tick().await?;
                 return self.store(true).await;
             }
             // Asked for before reading, so that no commit in between is missed.
@@ -196,13 +215,19 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             if open.sink.is_full() || is_due {
                 self.flush(open).await?;
             }
+            let tick_in = open.tick().await?;
             self.store(false).await?;
             if delivered {
                 continue;
             }
             let flush_in = open.waiting_since.map(|since| linger.saturating_sub(since.elapsed()));
             let store_in = (!self.is_stored).then_some(STORE_INTERVAL);
-            let wait = flush_in.into_iter().chain(store_in).min().unwrap_or(Duration::from_secs(3_600));
+            let wait = flush_in
+                .into_iter()
+                .chain(store_in)
+                .chain(tick_in)
+                .min()
+                .unwrap_or(Duration::from_secs(3_600));
             let mut stopped = self.stopped.clone();
             tokio::select! {
                 () = woken => {}
@@ -366,6 +391,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             self.flushed = Some(Cursor { next: open.delivered.clone(), note });
             self.is_stored = false;
             self.backoff.reset();
+            open.tick_at = Some(Instant::now());
         }
         Ok(())
     }
@@ -394,7 +420,8 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
             let spec = ReadSpec { from, projection, ..ReadSpec::all(self.info.id, shard) };
             readers.push(Some(self.log.read(spec)?));
         }
-        Ok(Open { sink, readers, delivered, waiting_since: None, rest: None })
+        let tick_at = Some(Instant::now());
+        Ok(Open { sink, readers, delivered, waiting_since: None, rest: None, tick_at })
     }
 
     /// Shows how many rows are taken if these are the next, and how many wait.
