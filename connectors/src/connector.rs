@@ -20,6 +20,7 @@ use crate::deliver::Allowed;
 use crate::error::Result;
 use crate::parking::Parking;
 use crate::retry::Retry;
+use crate::watermark::Watermarks;
 
 pub use headwater_ingest::Mark;
 
@@ -50,6 +51,8 @@ pub struct Context {
     pub format_options: FormatOptions,
     /// Where a sink puts rows that the outside will not take.
     pub parking: Parking,
+    /// Where a sink asks how far event time has come in its stream.
+    pub watermarks: Watermarks,
     /// What the operator's configuration lets connectors reach.
     pub allowed: Allowed,
 }
@@ -70,6 +73,7 @@ impl Context {
             format: None,
             format_options: FormatOptions::default(),
             parking: Parking::default(),
+            watermarks: Watermarks::default(),
             allowed: Allowed::default(),
         }
     }

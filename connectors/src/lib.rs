@@ -35,6 +35,7 @@ mod status;
 mod stdout;
 mod supervisor;
 mod task;
+mod watermark;
 
 pub use actuate::{
     ATTEMPTS, Activity, Actuator, ActuatorContext, ActuatorDef, ActuatorKind, Deed, SetWorkers, add_actuator,
@@ -56,3 +57,4 @@ pub use retry::Retry;
 pub use schema_registry::{SchemaRegistry, take_subject};
 pub use status::{State, Status};
 pub use supervisor::{ConnectorDef, ConnectorSupervisor, Handle};
+pub use watermark::{Passed, TellWatermark, Watermarks};

@@ -19,6 +19,7 @@ use crate::sink_task::SinkTask;
 use crate::source_task::SourceTask;
 use crate::status::{Board, Status};
 use crate::task::TaskContext;
+use crate::watermark::{TellWatermark, Watermarks};
 
 /// What a `CREATE TABLE … WITH (connector = …)` says.
 #[derive(Clone)]
@@ -171,6 +172,16 @@ impl ConnectorSupervisor {
 
     /// The same, but for some columns, which the outside does not get to know.
     pub fn start_sink_without(&self, def: ConnectorDef, left_out: &BTreeSet<String>) -> Result<Handle> {
+        self.start_sink_told(def, left_out, Arc::new(|| None))
+    }
+
+    /// The same with somebody who tells how far event time has come in the stream.
+    pub fn start_sink_told(
+        &self,
+        def: ConnectorDef,
+        left_out: &BTreeSet<String>,
+        tell: TellWatermark,
+    ) -> Result<Handle> {
         let info = self.ingest.log().stream_named(def.stream.as_str())?;
         let kept = (!left_out.is_empty()).then(|| kept_columns(&info.spec.schema, left_out));
         let context = self.context(&def, &info.spec.schema, info.spec.event_time.as_deref());
@@ -178,6 +189,7 @@ impl ConnectorSupervisor {
         make_sink(&def.connector, context.clone(), def.options())?;
         let (handle, given) = self.begin(def.status("sink"));
         context.created = info.created;
+        context.watermarks = Watermarks::of(tell, Arc::clone(self.ingest.log()), info.id);
         context.parking = Parking::new(Arc::clone(&self.ingest), Arc::clone(&given.board), &def.name, &info);
         let (name, parking) = (def.name.clone(), context.parking.clone());
         let make = move || make_sink(&def.connector, context.clone(), def.options());

@@ -113,7 +113,7 @@ impl ConnectorHost for Connectors {
         let supervisor = self.supervisor(&ingest).map_err(|error| failed(error.to_string()))?;
         let handle = match table.role {
             Role::Source => supervisor.start_source(def, move |_| ended()),
-            Role::Sink => supervisor.start_sink_without(def, &table.def.read_only),
+            Role::Sink => supervisor.start_sink_told(def, &table.def.read_only, table.watermark),
         };
         let handle = Mutex::new(Some(handle.map_err(|error| failed(error.to_string()))?));
         let stream = ingest.log().stream_named(&table.def.name)?.id;

@@ -34,7 +34,8 @@ pub use headwater_archive::ArchiveStatus;
 pub use job::fit as fit_columns;
 pub use options::{
     ConnectorHost, ConnectorStatus, ConnectorTable, EngineOptions, GroupActuator, Keep, LookupFailure,
-    LookupTable, NoConnectors, Role, RunningConnector, RunningPrograms, SetWorkers, TriggerDelivery,
+    LookupTable, NoConnectors, Role, RunningConnector, RunningPrograms, SetWorkers, TellWatermark,
+    TriggerDelivery,
 };
 pub use replay::ReplaySteps;
 pub use tail::{Tail, TailBatch, TailFrom};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use headwater_core::EventTime;
 use headwater_operators::LookupCache;
 use headwater_plan::{GroupDef, StreamDef, TriggerDef};
 
@@ -83,13 +84,27 @@ impl Default for Keep {
     }
 }
 
+/// Tells how far event time has come in what is written into a table: the least watermark of the jobs that do, of which all results up to
+/// there are in the log. [`EventTime::MIN`] while one of them has none, [`EventTime::MAX`] when all have come to their ends; `None` if no
+/// job writes into it: what statements and requests bring is whole when it is there.
+pub type TellWatermark = Arc<dyn Fn() -> Option<EventTime> + Send + Sync>;
+
 /// A table with a connector, as the host of connectors needs it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ConnectorTable {
     /// The definition; `options` holds what the connector was told.
     pub def: Arc<StreamDef>,
     /// What it is used as.
     pub role: Role,
+    /// How far event time has come in it.
+    pub watermark: TellWatermark,
+}
+
+impl ConnectorTable {
+    /// One that is only checked.
+    pub fn unused(def: Arc<StreamDef>, role: Role) -> Self {
+        Self { def, role, watermark: Arc::new(|| None) }
+    }
 }
 
 /// What a table with a connector is used as.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use headwater_core::EventTime;
 use headwater_log::LogError;
 use headwater_plan::statement::{Kind, Name};
 use headwater_plan::{Catalog, Entry, Parsed, Query, StreamDef};
@@ -26,7 +27,7 @@ impl Inner {
             if role == Role::Source && def.schema.fields().is_empty() {
                 return Err("a source needs columns".to_owned());
             }
-            self.connectors.validate(&ConnectorTable { def: Arc::clone(def), role })
+            self.connectors.validate(&ConnectorTable::unused(Arc::clone(def), role))
         };
         let (source, sink) = (validate(Role::Source), validate(Role::Sink));
         let reason = match (source, sink) {
@@ -63,7 +64,7 @@ impl Inner {
         let used = self.state.lock().roles.get(&def.name).copied();
         let Some(role) = used else { return self.roles_of(def).map(drop) };
         self.connectors
-            .validate(&ConnectorTable { def: Arc::clone(def), role })
+            .validate(&ConnectorTable::unused(Arc::clone(def), role))
             .map_err(|reason| RunError::Connector { table: def.name.clone(), reason })
     }
 
@@ -119,7 +120,7 @@ impl Inner {
             (Some(_), _) => Ok(()),
             (None, role) => {
                 self.connectors
-                    .validate(&ConnectorTable { def: Arc::clone(&def), role })
+                    .validate(&ConnectorTable::unused(Arc::clone(&def), role))
                     .map_err(|reason| RunError::Connector { table: name.to_owned(), reason })?;
                 events::append(&self.world, &*self.log, &Event::Use { name: name.to_owned(), role })?;
                 self.state.lock().roles.insert(name.to_owned(), role);
@@ -196,9 +197,13 @@ impl Inner {
         if role == Role::Source && ended {
             return Ok(());
         }
-        let table = ConnectorTable { def: Arc::clone(def), role };
-        let engine = Arc::downgrade(self);
-        let name = def.name.clone();
+        let (engine, name) = (Arc::downgrade(self), def.name.clone());
+        let watermark = Arc::new(move || match engine.upgrade() {
+            Some(engine) => engine.state.lock().watermark_into(&name),
+            None => Some(EventTime::MIN),
+        });
+        let table = ConnectorTable { def: Arc::clone(def), role, watermark };
+        let (engine, name) = (Arc::downgrade(self), def.name.clone());
         let runtime = self.runtime.clone();
         let on_end = Box::new(move || {
             // The connector calls this from within the runtime, where nothing may block.

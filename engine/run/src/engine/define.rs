@@ -207,12 +207,18 @@ fn runs(entry: &Entry) -> bool {
 
 /// Whether the rows of a job or trigger go into a stream.
 pub(crate) fn writes_into(entry: &Entry, stream: &str) -> bool {
+    written_by(entry) == Some(stream)
+}
+
+/// The stream or table of its own name into which the rows of a job or trigger go.
+pub(super) fn written_by(entry: &Entry) -> Option<&str> {
     match entry {
-        Entry::Job(job) => job.target == stream,
-        Entry::Trigger(trigger) => {
-            matches!(&trigger.action, Action::Insert { target, .. } if target == stream)
-        }
-        _ => false,
+        Entry::Job(job) => Some(&job.target),
+        Entry::Trigger(trigger) => match &trigger.action {
+            Action::Insert { target, .. } => Some(target),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -32,6 +32,7 @@ mod state;
 mod statuses;
 mod times;
 mod triggers;
+mod written;
 
 pub(crate) use connect::inputs_of_entry;
 pub(crate) use define::writes_into;

@@ -211,6 +211,9 @@ fn fold(all: &[Event]) -> Result<State> {
                     }
                     Statement::TestTrigger(name) => *state.tests.entry(name.value.clone()).or_default() += 1,
                     Statement::Drop(drop) => {
+                        if let Some(entry) = state.catalog.get(&drop.name.value).cloned() {
+                            state.note_drop(&entry);
+                        }
                         state.tests.remove(&drop.name.value);
                         state.paused.remove(&drop.name.value);
                         state.ends.remove(&drop.name.value);

@@ -14,6 +14,7 @@ use super::connect::inputs_of;
 use super::define::Defined;
 use super::show;
 use super::state::Inner;
+use super::written::Inserting;
 use crate::blocking::on_thread;
 use crate::error::{Result, RunError};
 use crate::replace::Replacement;
@@ -60,6 +61,7 @@ impl Inner {
         let Insertion { plan, note } = self.planner.insert(&catalog, &self.tables(), insert, target)?;
         self.write_to(name, plan.schema().as_arrow()).await?;
         self.have_read(&catalog, &insert.query).await?;
+        let _under_way = Inserting::new(self, name);
         let mut rows = self.run(plan).await?;
         let (mut accepted, mut dead) = (0, 0);
         while let Some(batch) = rows.next().await {

@@ -72,6 +72,10 @@ pub(crate) struct State {
     pub failures: BTreeMap<String, String>,
     /// The eras of jobs that were replaced.
     pub eras: BTreeMap<String, Eras>,
+    /// Tables and streams into which a job wrote that was dropped before it came to its end.
+    pub deserted: BTreeSet<String>,
+    /// How many INSERT INTO are under way, by their targets.
+    pub inserting: BTreeMap<String, usize>,
     /// How often triggers were fired by hand.
     pub tests: BTreeMap<String, u64>,
     /// Jobs that are paused.

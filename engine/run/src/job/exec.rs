@@ -290,7 +290,7 @@ fn hold_back(rows: &[Rows], by: i64) -> Cow<'_, [Rows]> {
 }
 
 /// A watermark held back. The end of time stays where it is: no row comes after it.
-fn earlier(time: EventTime, by: i64) -> EventTime {
+pub(super) fn earlier(time: EventTime, by: i64) -> EventTime {
     if time == EventTime::MAX { time } else { EventTime(time.0.saturating_sub(by)) }
 }
 

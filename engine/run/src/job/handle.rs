@@ -14,6 +14,7 @@ use headwater_plan::Dataflow;
 use parking_lot::{Condvar, Mutex};
 
 use super::driver::{Driver, JobPlan};
+use super::exec::earlier;
 use super::lookup::{Again, Patience};
 use super::pipeline::stages_told;
 use super::progress::Steps;
@@ -122,6 +123,12 @@ impl JobHandle {
             }
         }
         status
+    }
+
+    /// The watermark of its results: no row of them that is not late is before it and not yet in the log.
+    pub fn result_watermark(&self) -> EventTime {
+        let delay = self.dataflow.stages.last().map_or(0, |stage| stage.delay);
+        earlier(self.status().watermark, delay)
     }
 
     /// Follows its state.

@@ -73,3 +73,4 @@ mod values;
 mod views;
 mod views_and_batches;
 mod workers;
+mod written;

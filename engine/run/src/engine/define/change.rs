@@ -22,6 +22,7 @@ impl Inner {
         self.ingest.tell_time(name, None);
         {
             let mut state = self.state.lock();
+            state.note_drop(entry);
             state.catalog = after.clone();
             state.ends.remove(name);
             state.paused.remove(name);
