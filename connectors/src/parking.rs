@@ -9,7 +9,7 @@ use headwater_log::StreamInfo;
 
 use crate::blocking::on_thread;
 use crate::error::{ConnectorError, Result};
-use crate::status::Board;
+use crate::status::{Board, State};
 
 /// Takes rows of one stream that could not be delivered. Without a place, as where only options are checked, it refuses them.
 #[derive(Clone, Default)]
@@ -43,6 +43,13 @@ impl Parking {
         on_thread(park).await??;
         board.moved(0, count);
         Ok(())
+    }
+
+    /// Shows what is wrong with rows that are delivered all the same.
+    pub(crate) fn complain(&self, error: &ConnectorError) {
+        if let Some(place) = &self.0 {
+            place.board.failed(error, State::Running);
+        }
     }
 }
 

@@ -8,6 +8,14 @@
 //! | `sink.rolling-policy.file-size` | end a file at this size; 128 MiB unless set |
 //! | `sink.rolling-policy.rollover-interval` | end a file after this long; a minute unless set |
 //! | `sink.rolling-policy.check-interval` | taken as Flink's, and without effect: a file ends when its time has come |
+//! | `sink.partition-commit.policy.kind` | sink: how a partition is committed: `success-file`; it is not unless set |
+//! | `sink.partition-commit.trigger` | `process-time` or `partition-time` (see [`super`]); `process-time` unless set |
+//! | `sink.partition-commit.delay` | how long after that; at once unless set |
+//! | `sink.partition-commit.success-file.name` | the name of the file; `_SUCCESS` unless set |
+//! | `sink.partition-commit.watermark-time-zone` | by whose clock partitions are named: `Europe/Berlin`, `GMT+08:00`; `UTC` unless set |
+//! | `partition.time-extractor.timestamp-pattern` | the time of a partition, such as `$dt $hm:00`; its first value unless set |
+//! | `partition.time-extractor.timestamp-formatter` | how, as Java has it; `yyyy-MM-dd HH:mm:ss` or `yyyy-MM-dd` unless set |
+//! | `partition.time-extractor.kind` | `default` alone |
 //! | `partition-by` | sink: folders by these columns; those of `PARTITIONED BY` unless set |
 //! | `lookup.full-cache.periodic-reload.interval` | rows that are looked up: read the files anew this often; once unless set |
 //! | `lookup.cache` | `FULL` alone: all rows are kept in memory |
@@ -17,8 +25,10 @@ use std::time::Duration;
 
 use headwater_ingest::{Format, Options};
 
+use super::commit::{Rules, Trigger};
 use super::listing::Place;
 use super::lookup::FileLookup;
+use super::partition_time::{Formatter, PartitionTime, Pattern, Zone};
 use super::partitions::Partitions;
 use super::rolled_sink::RolledSink;
 use super::single_sink::SingleSink;
@@ -90,7 +100,61 @@ fn rolled_sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>>
         let names = names.split(',').map(|name| name.trim().to_owned()).collect();
         Partitions::new(&context.schema, names)
     })?;
-    Ok(Box::new(RolledSink::new(context, path, format, rolling, partitions)?))
+    let rules = commit_rules(options, partitions.as_ref())?;
+    Ok(Box::new(RolledSink::new(context, path, format, rolling, partitions)?.committing(rules)))
+}
+
+/// By which rules partitions are committed; `None`: they are not. What is said beside a policy is checked also without one.
+fn commit_rules(options: &mut Options, partitions: Option<&Partitions>) -> Result<Option<Rules>> {
+    const KIND: &str = "sink.partition-commit.policy.kind";
+    let policy = options.parse_with(KIND, |text| text.split(',').try_for_each(policy))?;
+    let by_time = options.parse_with("sink.partition-commit.trigger", |text| {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "process-time" => Ok(false),
+            "partition-time" => Ok(true),
+            _ => Err("there are process-time and partition-time".to_owned()),
+        }
+    })?;
+    let delay = options.duration("sink.partition-commit.delay")?.unwrap_or_default();
+    let success_file = options.parse_with("sink.partition-commit.success-file.name", file_name)?;
+    let zone = options.parse_with("sink.partition-commit.watermark-time-zone", Zone::parse)?;
+    options.parse_with("partition.time-extractor.kind", |text| match text.trim() {
+        "default" => Ok(()),
+        _ => Err("there is 'default' alone: no classes are run here; say it by a pattern and a formatter"
+            .to_owned()),
+    })?;
+    let names = partitions.map(Partitions::names).unwrap_or_default();
+    let pattern = options
+        .parse_with("partition.time-extractor.timestamp-pattern", |text| Pattern::parse(text, names))?;
+    let formatter = options.parse_with("partition.time-extractor.timestamp-formatter", Formatter::parse)?;
+    if policy.is_none() {
+        return Ok(None);
+    }
+    if partitions.is_none() {
+        let reason = "only partitions are committed, and the table has none: PARTITIONED BY (column, ...)";
+        return Err(options.bad(KIND, "success-file", reason).into());
+    }
+    let trigger = match by_time {
+        Some(true) => Trigger::PartitionTime(PartitionTime::new(pattern, formatter, zone)),
+        _ => Trigger::ProcessTime,
+    };
+    Ok(Some(Rules { trigger, delay, success_file: success_file.unwrap_or_else(|| "_SUCCESS".to_owned()) }))
+}
+
+/// Checks one of the ways in which a partition is committed.
+fn policy(kind: &str) -> Result<(), String> {
+    match kind.trim().to_ascii_lowercase().as_str() {
+        "success-file" => Ok(()),
+        "metastore" => Err("there is no metastore here that would be told; there is success-file".to_owned()),
+        "custom" => Err("no classes are run here; there is success-file".to_owned()),
+        _ => Err("there is success-file".to_owned()),
+    }
+}
+
+/// Checks the name of a file within a folder.
+fn file_name(given: &str) -> Result<String, String> {
+    let is_name = !given.is_empty() && !given.contains(['/', '\0']) && given != "." && given != "..";
+    if is_name { Ok(given.to_owned()) } else { Err("it is the name of a file, without a folder".to_owned()) }
 }
 
 fn single_sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {

@@ -2,18 +2,25 @@
 //!
 //! ```text
 //! .STREAM-ID-SHARD-NEXT.manifest     hidden name, tab, path under which it is to be; a line for each file
+//!                                    @, nanoseconds since 1970, tab, folder; a line for each partition that waits to be committed
 //! ```
 //!
 //! The files are written under hidden names and synced, then the manifest is, under another name, and renamed: from then on the files are
 //! there. They get their names at once, or when the sink is opened the next time, whichever is possible; a file that has its name is left
 //! as it is. The newest manifest of a shard stays, and says how far the shard is.
+//!
+//! Which partitions wait to be committed ([`super::commit`]), and since when, is in the manifest that gives their files names, and in each
+//! later one until they are. So one whose files are there is not forgotten; one that was committed meanwhile is committed again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use headwater_core::world::{Disk, Open};
-use headwater_core::{Sequence, ShardId};
+use headwater_core::{EventTime, Sequence, ShardId};
+
+/// How the line of a partition begins; a hidden name begins with a dot.
+const WAITING: char = '@';
 
 const EXTENSION: &str = ".manifest";
 
@@ -21,6 +28,8 @@ const EXTENSION: &str = ".manifest";
 pub(super) struct Manifest {
     /// The hidden name of each file, and its path, both within the sink's folder.
     pub(super) files: Vec<(String, String)>,
+    /// The partitions of all shards that wait to be committed, and since when.
+    pub(super) waiting: Vec<(String, EventTime)>,
     /// The shard's next row behind what is in the files.
     pub(super) next: Sequence,
 }
@@ -52,7 +61,9 @@ impl Manifest {
             }
             opened => opened,
         }?;
-        let text: String = self.files.iter().map(|(hidden, path)| format!("{hidden}\t{path}\n")).collect();
+        let files = self.files.iter().map(|(hidden, path)| format!("{hidden}\t{path}\n"));
+        let waiting = self.waiting.iter().map(|(folder, since)| format!("{WAITING}{}\t{folder}\n", since.0));
+        let text: String = files.chain(waiting).collect();
         file.write_all_at(&mut [IoSlice::new(text.as_bytes())], 0)?;
         file.sync()?;
         // Their hidden names must last when the manifest does.
@@ -94,7 +105,7 @@ pub(super) fn take_up(disk: &dyn Disk, dir: &Path, stem: &str) -> io::Result<BTr
     for entry in disk.list(dir)? {
         let name = entry.name.strip_prefix('.').and_then(|name| name.strip_prefix(stem));
         let Some((shard, next)) = name.and_then(read_name) else { continue };
-        let manifest = Manifest { files: read(disk, &dir.join(&entry.name))?, next };
+        let manifest = read(disk, &dir.join(&entry.name), next)?;
         manifest.name_files(disk, dir)?;
         // They are listed in the order of their names, and so of their rows.
         if let Some(older) = newest.insert(shard, manifest) {
@@ -110,14 +121,20 @@ fn read_name(name: &str) -> Option<(ShardId, Sequence)> {
     Some((ShardId(shard.parse().ok()?), Sequence(next.parse().ok()?)))
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<(String, String)>> {
+fn read(disk: &dyn Disk, path: &Path, next: Sequence) -> io::Result<Manifest> {
     let file = disk.open(path, Open::Read)?;
     let bytes = file.read_vec_at(file.len()?.try_into().unwrap_or(usize::MAX), 0)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let pair = |line: &str| {
-        let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()));
-        let (hidden, to) = line.split_once('\t').ok_or_else(damaged)?;
-        Ok((hidden.to_owned(), to.to_owned()))
-    };
-    text.lines().map(pair).collect()
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged", path.display()));
+    let mut manifest = Manifest { files: Vec::new(), waiting: Vec::new(), next };
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        let (first, second) = line.split_once('\t').ok_or_else(damaged)?;
+        match first.strip_prefix(WAITING) {
+            Some(since) => {
+                let since = EventTime(since.parse().map_err(|_| damaged())?);
+                manifest.waiting.push((second.to_owned(), since));
+            }
+            None => manifest.files.push((first.to_owned(), second.to_owned())),
+        }
+    }
+    Ok(manifest)
 }

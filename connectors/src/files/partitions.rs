@@ -40,6 +40,11 @@ impl Partitions {
         Arc::clone(&self.schema)
     }
 
+    /// The columns that are folders.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The rows of each folder, in their order.
     pub(super) fn split(&self, rows: &RecordBatch) -> Result<Vec<(String, RecordBatch)>, ArrowError> {
         let columns = self
@@ -107,6 +112,32 @@ fn escape(text: &str, into: &mut String) {
     }
 }
 
+/// The values that a folder stands for.
+pub(super) fn values_of(folder: &str) -> Vec<String> {
+    let value = |part: &str| unescape(part.split_once('=').map_or("", |(_, value)| value));
+    folder.split('/').map(value).collect()
+}
+
+/// The text that [`escape`] wrote.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match code {
+            Some(code) => {
+                plain.push(char::from(code));
+                plain.push_str(&part[2..]);
+            }
+            None => {
+                plain.push('%');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::Int64Array;
@@ -128,6 +159,8 @@ mod tests {
             split.iter().map(|(folder, rows)| (folder.as_str(), rows.num_rows())).collect();
         assert_eq!(found, [("hm=10%3A01", 2), ("hm=%2E%2E", 1), ("hm=__DEFAULT_PARTITION__", 1)]);
         assert_eq!(split[0].1.num_columns(), 1);
+        let values: Vec<Vec<String>> = found.iter().map(|(folder, _)| values_of(folder)).collect();
+        assert_eq!(values, [["10:01"], [".."], ["__DEFAULT_PARTITION__"]]);
         let numbers = |nth: usize| split[nth].1.column(0).as_primitive::<Int64Type>().values().to_vec();
         assert_eq!([0, 1, 2].map(numbers), [vec![1, 3], vec![2], vec![4]]);
         let all = vec!["n".to_owned(), "hm".to_owned()];

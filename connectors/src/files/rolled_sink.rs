@@ -4,9 +4,9 @@
 //! FIRST to NEXT are in it. When the sink is opened it goes on after the greatest NEXT of each shard.
 //!
 //! With partitions the rows of a stretch lie in several files. These get their names as a manifest says ([`super::manifest`]), all or none
-//! of them.
+//! of them. Then those that are due are committed ([`super::commit`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use headwater_core::world::{Disk, DiskFile, Open};
 use headwater_core::{Sequence, ShardId};
 use headwater_ingest::{Encoder, Format};
 
+use super::commit::{Commits, LOOK_AGAIN, Rules};
 use super::config::Rolling;
 use super::manifest::{self, Manifest};
 use super::partitions::Partitions;
@@ -47,6 +48,8 @@ pub(super) struct RolledSink {
     parts: BTreeMap<(ShardId, String), Part>,
     /// The newest manifest of each shard.
     manifests: BTreeMap<ShardId, Manifest>,
+    /// The partitions that wait to be committed, where that is wanted.
+    commits: Option<Commits>,
 }
 
 /// A file that is being written.
@@ -84,9 +87,15 @@ impl RolledSink {
         partitions: Option<Partitions>,
     ) -> Result<Self> {
         let (parts, manifests) = (BTreeMap::new(), BTreeMap::new());
-        let sink = Self { context, dir, format, rolling, partitions, parts, manifests };
+        let sink = Self { context, dir, format, rolling, partitions, parts, manifests, commits: None };
         sink.encoder()?;
         Ok(sink)
+    }
+
+    /// The same with partitions that are committed by these rules.
+    pub(super) fn committing(mut self, rules: Option<Rules>) -> Self {
+        self.commits = rules.map(|rules| Commits::new(rules, self.context.watermarks.clone()));
+        self
     }
 
     fn encoder(&self) -> Result<Encoder> {
@@ -130,6 +139,34 @@ impl RolledSink {
             }
         }
         Ok(reached)
+    }
+
+    /// Finds the partitions that wait to be committed: those that the manifests say, and those that got files by them.
+    fn look_for_commits(&mut self, next: &BTreeMap<ShardId, Sequence>) {
+        let Some(commits) = &mut self.commits else { return };
+        commits.begin(next);
+        let now = self.context.world.clock.now();
+        for manifest in self.manifests.values() {
+            let folders = manifest.files.iter().filter_map(|(_, path)| path.rsplit_once('/'));
+            let waiting = manifest.waiting.iter().map(|(folder, since)| (folder.as_str(), *since));
+            for (folder, since) in waiting.chain(folders.map(|(folder, _)| (folder, now))) {
+                commits.came(folder, since).iter().for_each(|wrong| self.context.parking.complain(wrong));
+            }
+        }
+    }
+
+    /// Commits the partitions that are due and have no rows that are in no file yet.
+    fn commit(&mut self) -> Result<()> {
+        let Some(commits) = &mut self.commits else { return Ok(()) };
+        if self.parts.is_empty() {
+            commits.written();
+        }
+        let open: BTreeSet<&str> = self.parts.keys().map(|(_, folder)| folder.as_str()).collect();
+        let due = commits.due(self.context.world.clock.now());
+        let disk = self.context.world.disk.as_ref();
+        let mut due = due.iter().filter(|folder| !open.contains(folder.as_str()));
+        let committed = due.try_for_each(|folder| commits.commit(disk, &self.dir, folder));
+        committed.map_err(|error| self.failed(error))
     }
 
     fn begin(&self, shard: ShardId, first: Sequence) -> Result<Part> {
@@ -208,7 +245,8 @@ impl RolledSink {
 
     /// Gives the files of a shard their names, together.
     fn name_together(&mut self, shard: ShardId, files: Vec<(String, String)>, next: Sequence) -> Result<()> {
-        let manifest = Manifest { files, next };
+        let waiting = self.commits.as_ref().map(Commits::waiting).unwrap_or_default();
+        let manifest = Manifest { files, waiting, next };
         let before = self.manifests.get(&shard);
         let named = manifest.carry_out(self.disk(), &self.dir, &self.stem(), shard, before);
         named.map_err(|error| self.failed(error))?;
@@ -233,6 +271,7 @@ impl Sink for RolledSink {
             let at = next.entry(shard).or_default();
             *at = reached.max(*at);
         }
+        self.look_for_commits(&next);
         Ok(Cursor { next, note: String::new() })
     }
 
@@ -243,7 +282,15 @@ impl Sink for RolledSink {
             return self.relieve();
         };
         let split = partitions.split(&delivery.rows);
+        if let Some(commits) = &mut self.commits {
+            // Whatever becomes of them, they do not come again before the sink is opened anew.
+            commits.delivered(shard, delivery.next());
+        }
         for (folder, rows) in split.map_err(|error| ConnectorError::unfit("part rows by folder", error))? {
+            if let Some(commits) = &mut self.commits {
+                let wrong = commits.came(&folder, self.context.world.clock.now());
+                wrong.iter().for_each(|wrong| self.context.parking.complain(wrong));
+            }
             self.write(shard, folder, &rows, &delivery)?;
         }
         // Also of a file into which none of these rows went: all that is flushed together ends together.
@@ -255,6 +302,9 @@ impl Sink for RolledSink {
     }
 
     async fn flush(&mut self) -> Result<String> {
+        if let Some(commits) = &mut self.commits {
+            commits.look()?;
+        }
         let mut together: BTreeMap<ShardId, Vec<(String, String)>> = BTreeMap::new();
         let mut reached: BTreeMap<ShardId, Sequence> = BTreeMap::new();
         for ((shard, folder), part) in std::mem::take(&mut self.parts) {
@@ -274,7 +324,15 @@ impl Sink for RolledSink {
             self.name_together(shard, files, next)?;
         }
         self.disk().sync_dir(&self.dir).map_err(|error| self.failed(error))?;
+        self.commit()?;
         Ok(String::new())
+    }
+
+    async fn on_tick(&mut self) -> Result<Option<Duration>> {
+        let Some(commits) = &mut self.commits else { return Ok(None) };
+        commits.look()?;
+        self.commit()?;
+        Ok(Some(LOOK_AGAIN))
     }
 
     fn is_full(&self) -> bool {
