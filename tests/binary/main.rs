@@ -15,6 +15,7 @@ mod aws;
 #[expect(dead_code, reason = "it can more than is needed here")]
 mod broker;
 mod commands;
+mod commits;
 mod connectors;
 mod databases;
 mod decisions;

@@ -393,7 +393,7 @@ mod tests {
         engine.close().await.unwrap();
     }
 
-    /// Each bid is in a file, in the folder of its minute.
+    /// Each bid is in a file, in the folder of its minute, which is told to be complete.
     async fn check_files(engine: &Engine, dir: &Path) {
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
         for day in std::fs::read_dir(dir.join("bid_files")).unwrap().map(|entry| entry.unwrap()) {
@@ -403,6 +403,7 @@ mod tests {
             }
             for minute in std::fs::read_dir(day.path()).unwrap().map(|entry| entry.unwrap()) {
                 let folder = format!("{name}/{}", minute.file_name().into_string().unwrap());
+                assert!(minute.path().join("_SUCCESS").exists(), "{folder} is not committed");
                 for file in std::fs::read_dir(minute.path()).unwrap() {
                     let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
                     for line in text.lines().filter(|line| !line.starts_with("auction")) {

@@ -25,7 +25,7 @@ fn the_queries_of_the_page_on_streaming_can_be_planned() {
 
 #[test]
 fn the_statements_of_the_page_on_scripts_can_be_planned() {
-    assert_eq!(planned_of("scripts.md", ""), 4);
+    assert_eq!(planned_of("scripts.md", ""), 5);
 }
 
 /// How many queries a page has, over these streams and what it makes itself.
