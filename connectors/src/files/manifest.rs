@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use headwater_core::world::{Disk, Open};
 use headwater_core::{EventTime, Sequence, ShardId};
@@ -79,23 +79,26 @@ impl Manifest {
 
     /// Gives the files their names that have them not yet.
     fn name_files(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-        let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
-        for (hidden, path) in &self.files {
+        let (mut folders, mut above) = (BTreeSet::new(), BTreeSet::new());
+        for (_, path) in &self.files {
             let path = dir.join(path);
             let folder = path.parent().unwrap_or(dir);
             if folders.insert(folder.to_owned()) {
                 disk.create_dir(folder)?;
-                folders.extend(
-                    folder.ancestors().skip(1).take_while(|above| above.starts_with(dir)).map(Path::to_owned),
-                );
+                let within = folder.ancestors().skip(1).take_while(|above| above.starts_with(dir));
+                above.extend(within.map(Path::to_owned));
             }
-            match disk.rename(&dir.join(hidden), &path) {
+        }
+        // A file in a folder whose own name is lost is lost, too, and its hidden name is gone by then.
+        above.iter().try_for_each(|folder| disk.sync_dir(folder))?;
+        for (hidden, path) in &self.files {
+            match disk.rename(&dir.join(hidden), &dir.join(path)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        // The folders themselves, and then their names in those above.
-        folders.iter().rev().try_for_each(|folder| disk.sync_dir(folder))
+        folders.iter().try_for_each(|folder| disk.sync_dir(folder))?;
+        disk.sync_dir(dir)
     }
 }
 
