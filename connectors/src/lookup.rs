@@ -5,10 +5,12 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use headwater_core::EventTime;
 use headwater_ingest::Options;
 
 use crate::error::{ConnectorError, Result};
 use crate::parking::Aside;
+use crate::reload::Reload;
 
 /// What a job wants of a table.
 #[derive(Clone, Debug)]
@@ -30,16 +32,80 @@ pub struct Kept {
     pub keeps_missing: bool,
 }
 
-impl Kept {
-    /// Takes the options of Flink's lookup cache, by their names of today and those before. Nothing is kept unless they say so.
+/// What is kept of a table, as the options of Flink's lookup caches say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caching {
+    /// Answers, if anything.
+    Answers(Kept),
+    /// All of its rows, in memory.
+    Full(Reload),
+}
+
+/// The values of `lookup.cache`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    None,
+    Partial,
+    Full,
+}
+
+const MODE: &str = "lookup.cache";
+
+/// The options of answers that are kept.
+const PARTIAL: [&str; 6] = [
+    "lookup.partial-cache.max-rows",
+    "lookup.cache.max-rows",
+    "lookup.partial-cache.expire-after-write",
+    "lookup.cache.ttl",
+    "lookup.partial-cache.cache-missing-key",
+    "lookup.cache.caching-missing-key",
+];
+
+impl Mode {
+    fn take(options: &mut Options) -> Result<Option<Self>> {
+        let mode = options.parse_with(MODE, |text| match text.trim().to_ascii_lowercase().as_str() {
+            "none" => Ok(Self::None),
+            "partial" | "lru" => Ok(Self::Partial),
+            "full" => Ok(Self::Full),
+            _ => Err("it is NONE, PARTIAL or FULL".to_owned()),
+        })?;
+        Ok(mode)
+    }
+}
+
+impl Caching {
+    /// Takes all options of Flink's lookup caches. Nothing is kept unless they say so.
     pub fn take(options: &mut Options) -> Result<Self> {
-        let partial =
-            options.parse_with("lookup.cache", |text| match text.trim().to_ascii_lowercase().as_str() {
-                "none" => Ok(false),
-                "partial" | "lru" => Ok(true),
-                "full" => Err("a whole table is not kept; PARTIAL keeps what was asked for".to_owned()),
-                _ => Err("it is NONE or PARTIAL".to_owned()),
-            })?;
+        let mode = Mode::take(options)?;
+        if mode == Some(Mode::Full) {
+            refuse(options, &PARTIAL, "it is of 'lookup.cache' = 'PARTIAL'; of FULL all rows are kept")?;
+            return Ok(Self::Full(Reload::take(options)?));
+        }
+        refuse(options, &Reload::OPTIONS, "it is of 'lookup.cache' = 'FULL'")?;
+        Ok(Self::Answers(Kept::of(mode, options)?))
+    }
+}
+
+/// Says of options that they belong to something else.
+fn refuse(options: &mut Options, names: &[&str], reason: &str) -> Result<()> {
+    for name in names {
+        options.parse_with(name, |_| Err::<(), _>(reason.to_owned()))?;
+    }
+    Ok(())
+}
+
+impl Kept {
+    /// Takes the options of Flink's lookup cache, by their names of today and those before, where nobody can read a table as a whole.
+    /// Nothing is kept unless they say so.
+    pub fn take(options: &mut Options) -> Result<Self> {
+        let mode = Mode::take(options)?;
+        if mode == Some(Mode::Full) {
+            refuse(options, &[MODE], "all rows are not to be had; PARTIAL keeps what was asked for")?;
+        }
+        Self::of(mode, options)
+    }
+
+    fn of(mode: Option<Mode>, options: &mut Options) -> Result<Self> {
         let rows = options.parse::<usize>("lookup.partial-cache.max-rows")?;
         let rows = options.parse::<usize>("lookup.cache.max-rows")?.or(rows);
         let ttl = options.duration("lookup.partial-cache.expire-after-write")?;
@@ -47,7 +113,7 @@ impl Kept {
         let missing = options.flag("lookup.partial-cache.cache-missing-key")?;
         let missing = options.flag("lookup.cache.caching-missing-key")?.or(missing);
         // The older options say by being there that something is kept.
-        let is_kept = partial.unwrap_or(rows.is_some() || ttl.is_some());
+        let is_kept = mode.map_or(rows.is_some() || ttl.is_some(), |mode| mode == Mode::Partial);
         Ok(Self {
             keys_max: if is_kept { rows.unwrap_or(10_000) } else { 0 },
             ttl,
@@ -103,10 +169,58 @@ pub trait Lookup: Send {
     /// How much of what it answers is kept.
     fn kept(&self) -> Kept;
 
+    /// Since when answers are good that are kept: those from before are asked for again. `None`: as [`Kept::ttl`] says.
+    fn fresh_from(&self) -> Option<EventTime> {
+        None
+    }
+
     /// Says where records go that are no rows of the table, for those tables that can have any.
     fn put_aside_in(&mut self, _aside: Aside) {}
 
     /// The rows with these keys (a column for each of [`Wanted::key`], each row once), with the columns that are wanted, in any
     /// order. Rows of other keys do no harm.
     async fn fetch(&mut self, keys: &RecordBatch) -> Result<RecordBatch>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(options: &[(&str, &str)]) -> Result<Caching, String> {
+        let mut options = Options::new("connector jdbc", options.iter().copied());
+        let caching = Caching::take(&mut options).map_err(|error| error.to_string())?;
+        options.finish().map_err(|error| error.to_string())?;
+        Ok(caching)
+    }
+
+    #[test]
+    fn options_say_what_is_kept() {
+        let kept = |keys_max, seconds: Option<u64>| {
+            let ttl = seconds.map(Duration::from_secs);
+            Ok(Caching::Answers(Kept { keys_max, ttl, keeps_missing: true }))
+        };
+        assert_eq!(take(&[]), kept(0, None));
+        assert_eq!(take(&[("lookup.cache", "NONE"), ("lookup.partial-cache.max-rows", "5")]), kept(0, None));
+        assert_eq!(take(&[("lookup.cache", "partial")]), kept(10_000, None));
+        assert_eq!(take(&[("lookup.cache.ttl", "5 s")]), kept(10_000, Some(5)));
+        assert_eq!(take(&[("lookup.cache", "full")]), Ok(Caching::Full(Reload::Never)));
+        let minute = ("lookup.full-cache.periodic-reload.interval", "1 min");
+        let reload = Reload::FixedDelay(Duration::from_secs(60));
+        assert_eq!(take(&[("lookup.cache", "FULL"), minute]), Ok(Caching::Full(reload)));
+        for (options, why) in [
+            (&[("lookup.cache", "ALL")][..], "it is NONE, PARTIAL or FULL"),
+            (&[("lookup.cache", "PARTIAL"), minute], "it is of 'lookup.cache' = 'FULL'"),
+            (&[minute], "it is of 'lookup.cache' = 'FULL'"),
+            (
+                &[("lookup.cache", "FULL"), ("lookup.cache.max-rows", "5")],
+                "it is of 'lookup.cache' = 'PARTIAL'",
+            ),
+        ] {
+            let error = take(options).unwrap_err();
+            assert!(error.contains(why), "{options:?}: {error}");
+        }
+        let mut full = Options::new("connector wamp", [("lookup.cache", "FULL")]);
+        let error = Kept::take(&mut full).unwrap_err().to_string();
+        assert!(error.contains("'lookup.cache' cannot be 'FULL': all rows are not to be had"), "{error}");
+    }
 }

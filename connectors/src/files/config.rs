@@ -17,8 +17,12 @@
 //! | `partition.time-extractor.timestamp-formatter` | how, as Java has it; `yyyy-MM-dd HH:mm:ss` or `yyyy-MM-dd` unless set |
 //! | `partition.time-extractor.kind` | `default` alone |
 //! | `partition-by` | sink: folders by these columns; those of `PARTITIONED BY` unless set |
-//! | `lookup.full-cache.periodic-reload.interval` | rows that are looked up: read the files anew this often; once unless set |
-//! | `lookup.cache` | `FULL` alone: all rows are kept in memory |
+//! | `lookup.cache` | rows that are looked up: `FULL` alone, all are kept in memory |
+//! | `lookup.full-cache.periodic-reload.interval` | read the files anew this often; once unless set |
+//! | `lookup.full-cache.periodic-reload.schedule-mode` | `FIXED_DELAY` (unless set): so long after they were read; `FIXED_RATE` |
+//! | `lookup.full-cache.reload-strategy` | `PERIODIC` (unless set), or `TIMED`: read them anew at a time of day |
+//! | `lookup.full-cache.timed-reload.iso-time` | at which: `10:15`, `10:15:00Z`, `10:15+02:00`; in UTC unless it says otherwise |
+//! | `lookup.full-cache.timed-reload.interval-in-days` | every so many days; 1 unless set |
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +31,7 @@ use headwater_ingest::{Format, Options};
 
 use super::commit::{Rules, Trigger};
 use super::listing::Place;
-use super::lookup::FileLookup;
+use super::lookup::FileTable;
 use super::partition_time::{Formatter, PartitionTime, Pattern, Zone};
 use super::partitions::Partitions;
 use super::rolled_sink::RolledSink;
@@ -35,8 +39,10 @@ use super::single_sink::SingleSink;
 use super::source::FileSource;
 use crate::connector::{Context, Sink, Source};
 use crate::error::Result;
-use crate::lookup::{Lookup, Wanted};
+use crate::full_cache::FullCache;
+use crate::lookup::{Lookup, Retries, Wanted};
 use crate::registry::Connector;
+use crate::reload::Reload;
 
 /// The entry of the registry for directories.
 pub(crate) const FILESYSTEM: Connector = Connector {
@@ -80,8 +86,10 @@ pub(crate) fn lookup(context: Context, wanted: Wanted, options: &mut Options) ->
         false => Err("files are read as a whole, and kept: FULL".to_owned()),
     })?;
     let _ = options.get("partition-by");
-    let reload = options.duration("lookup.full-cache.periodic-reload.interval")?;
-    Ok(Box::new(FileLookup::new(context, wanted, path, reload)))
+    let reload = Reload::take(options)?;
+    let world = context.world.clone();
+    let table = FileTable::new(context, wanted.clone(), path);
+    Ok(Box::new(FullCache::new(table, wanted, world, reload, Retries::default())))
 }
 
 fn rolled_sink(context: Context, options: &mut Options) -> Result<Box<dyn Sink>> {
