@@ -157,6 +157,10 @@ pub struct ConnectorStatus {
 pub trait LookupTable: Send {
     /// How much of what it answered a job keeps.
     fn cache(&self) -> LookupCache;
+    /// Since when answers are good that are kept: a job asks again for those from before. `None`: as the cache says.
+    fn fresh_from(&self) -> Option<EventTime> {
+        None
+    }
     /// The rows with these keys, each of which is there once; rows of other keys may be among them. Blocks the thread.
     fn fetch(&mut self, keys: &RecordBatch) -> std::result::Result<RecordBatch, LookupFailure>;
     /// Says where records go that are no rows of it, for those tables that can have any.

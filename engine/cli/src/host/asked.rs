@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use headwater_connectors::{Aside, Kept, Lookup};
+use headwater_core::EventTime;
 use headwater_ingest::Ingest;
 use headwater_operators::LookupCache;
 use headwater_run::{LookupFailure, LookupTable};
@@ -18,6 +19,10 @@ impl LookupTable for Asked {
     fn cache(&self) -> LookupCache {
         let Kept { keys_max, ttl, keeps_missing } = self.lookup.kept();
         LookupCache { keys_max, ttl, keeps_missing }
+    }
+
+    fn fresh_from(&self) -> Option<EventTime> {
+        self.lookup.fresh_from()
     }
 
     fn put_aside_in(&mut self, ingest: &Arc<Ingest>) {

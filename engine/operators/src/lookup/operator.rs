@@ -46,13 +46,18 @@ impl LookupOperator {
         self.limits = limits;
     }
 
-    /// The keys of rows that must be asked for, each once, in the order in which they come; `None` if there are none.
-    pub fn asks(&self, rows: &[Rows], now: EventTime) -> Result<Option<RecordBatch>> {
-        let oldest = self
-            .limits
-            .ttl
-            .map(|ttl| now.0.saturating_sub(i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX)));
-        let is_fresh = |entry: &Entry| oldest.is_none_or(|oldest| entry.at > oldest);
+    /// The keys of rows that must be asked for, each once, in the order in which they come; `None` if there are none. Answers from before
+    /// `fresh_from` are asked for again, and so are those that are older than may be.
+    pub fn asks(
+        &self,
+        rows: &[Rows],
+        now: EventTime,
+        fresh_from: Option<EventTime>,
+    ) -> Result<Option<RecordBatch>> {
+        let oldest = self.limits.ttl.map(|ttl| now.minus(ttl).0);
+        let is_fresh = |entry: &Entry| {
+            oldest.is_none_or(|oldest| entry.at > oldest) && fresh_from.is_none_or(|from| entry.at >= from.0)
+        };
         let mut seen: HashSet<Box<[u8]>> = HashSet::new();
         let schema = Arc::new(Schema::new(key_fields(&self.lookup)));
         let mut asked = Vec::new();

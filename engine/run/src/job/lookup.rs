@@ -119,7 +119,8 @@ impl StepAnswers<'_> {
         }
         let table = &operator.lookup().table;
         let live = self.live.as_mut().ok_or_else(|| nobody(table))?;
-        let Some(keys) = operator.asks(rows, live.world.clock.now())? else { return Ok(None) };
+        let fresh_from = live.tables.get(&stage).and_then(|source| source.fresh_from());
+        let Some(keys) = operator.asks(rows, live.world.clock.now(), fresh_from)? else { return Ok(None) };
         let mut found = live.fetch(stage, table, &keys)?;
         let retry = operator.lookup().retry;
         for delay in retry.iter().flat_map(|retry| repeat_n(retry.delay, retry.attempts as usize)) {

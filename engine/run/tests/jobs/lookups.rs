@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
+use headwater_core::EventTime;
 use headwater_core::world::sim::SimRandom;
 use headwater_ingest::{BadRecord, Ingest, RecordFault};
 use headwater_operators::LookupCache;
@@ -22,12 +23,13 @@ struct Outside {
     asked: Arc<Mutex<BTreeMap<String, i64>>>,
     cache: LookupCache,
     refuses: Arc<Mutex<Option<String>>>,
+    fresh_from: Arc<Mutex<Option<EventTime>>>,
 }
 
 impl Outside {
     fn new(keys_max: usize, ttl: Option<Duration>) -> Self {
         let cache = LookupCache { keys_max, ttl, keeps_missing: true };
-        Self { asked: Arc::default(), cache, refuses: Arc::default() }
+        Self { asked: Arc::default(), cache, refuses: Arc::default(), fresh_from: Arc::default() }
     }
 
     fn times(&self, device: &str) -> i64 {
@@ -38,6 +40,10 @@ impl Outside {
 impl LookupTable for Outside {
     fn cache(&self) -> LookupCache {
         self.cache
+    }
+
+    fn fresh_from(&self) -> Option<EventTime> {
+        *self.fresh_from.lock()
     }
 
     fn fetch(&mut self, keys: &RecordBatch) -> Result<RecordBatch, LookupFailure> {
@@ -333,6 +339,35 @@ fn a_key_that_is_kept_is_not_asked_again_over_a_restart_until_it_is_too_old() {
     machine.append(&[("a", 4_000, 4)]);
     machine.catch_up();
     assert_eq!((machine.rows("placed")[3].as_str(), outside.times("a")), ("a 4 20", 2));
+}
+
+#[test]
+fn what_was_answered_before_a_table_was_read_anew_is_asked_again() {
+    let outside = Outside::new(100, None);
+    let mut machine = machine(8, &outside);
+    machine.sql(&placed("JOIN", ""));
+    let now = |machine: &Machine| Some(machine.sim.world().clock.now());
+    *outside.fresh_from.lock() = now(&machine);
+    machine.append(&[("a", 1_000, 1)]);
+    machine.catch_up();
+    machine.append(&[("a", 2_000, 2)]);
+    machine.catch_up();
+    assert_eq!(outside.times("a"), 1, "what is answered from rows that have not changed is kept");
+    machine.sim.clock().advance(Duration::from_secs(1));
+    *outside.fresh_from.lock() = now(&machine);
+    machine.append(&[("a", 3_000, 3), ("c", 3_000, 3)]);
+    machine.catch_up();
+    assert_eq!((outside.times("a"), outside.times("c")), (2, 1));
+    // After a restart nothing has been read yet: nothing is good that was answered, and nothing is asked without a row.
+    *outside.fresh_from.lock() = Some(EventTime::MAX);
+    machine.restart(2);
+    assert_eq!((outside.times("a"), outside.times("c")), (2, 1));
+    machine.append(&[("a", 4_000, 4)]);
+    machine.catch_up();
+    assert_eq!((outside.times("a"), outside.times("c")), (3, 1));
+    let mut rows = machine.rows("placed");
+    rows.sort();
+    assert_eq!(rows, ["a 1 10", "a 2 10", "a 3 20", "a 4 30", "c 3 10"]);
 }
 
 #[test]
