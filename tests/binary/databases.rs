@@ -1,6 +1,7 @@
 //! A table of a real database follows a result that changes, through the death of the process; and a job looks rows up in one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::process::{Server, until};
 use crate::server::{Kind, PASSWORD, Server as Database};
@@ -176,4 +177,78 @@ async fn rows_are_looked_up_in_postgres() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_looked_up_in_mariadb() {
     look_up(Kind::MariaDb).await;
+}
+
+/// A job keeps a whole table in memory: the table changes, the database dies and comes back, the process dies; no row is left out.
+async fn look_up_in_memory(kind: Kind) {
+    const INTERVAL: Duration = Duration::from_millis(500);
+    let Some(mut database) = Database::start(kind) else { return };
+    database.ask("CREATE TABLE devices (id varchar(20) PRIMARY KEY, site varchar(20), floor int)");
+    database.ask("INSERT INTO devices VALUES ('d0', 'north', 1), ('d1', 'south', 2)");
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::serve(dir.path());
+    let url = database.url();
+    server
+        .sql(&format!(
+            "CREATE STREAM readings (device STRING NOT NULL, n BIGINT);
+             CREATE TABLE devices (id STRING, site STRING, floor INT, PRIMARY KEY (id) NOT ENFORCED)
+                 WITH (connector = 'jdbc', url = '{url}', username = 'tests', password = '{PASSWORD}', 'lookup.cache' = 'FULL', \
+                       'lookup.full-cache.periodic-reload.interval' = '{} ms');
+             CREATE MATERIALIZED VIEW placed AS SELECT r.device, r.n, d.site FROM readings AS r \
+                 LEFT JOIN devices FOR SYSTEM_TIME AS OF PROCTIME() AS d ON r.device = d.id",
+            INTERVAL.as_millis()
+        ))
+        .await;
+    let post = async |server: &Server, numbers: std::ops::Range<u32>| {
+        let line = |n: u32| format!("{{\"device\":\"d{}\",\"n\":{n}}}\n", n % 3);
+        server.post("/v1/streams/readings", &numbers.map(line).collect::<String>()).await;
+    };
+    let count = "SELECT COUNT(*) AS n FROM placed";
+    post(&server, 0..30).await;
+    server.wait_for_count(count, 30).await;
+
+    // What is read again is what is said then, also of keys that were answered before.
+    database.ask("UPDATE devices SET site = 'elsewhere'");
+    tokio::time::sleep(INTERVAL).await;
+    post(&server, 30..60).await;
+    server.wait_for_count(count, 60).await;
+
+    // While the database is away the job goes on with the rows that it has.
+    database.kill();
+    tokio::time::sleep(INTERVAL).await;
+    post(&server, 60..90).await;
+    server.wait_for_count(count, 90).await;
+    let jobs = "SELECT state, error FROM system.jobs WHERE name = 'placed'";
+    let job = server.rows(jobs).await;
+    assert!(job[0]["state"] == "running" && job[0]["error"].is_null(), "{job:?}");
+
+    // A new process has none: it waits for them.
+    server.kill();
+    let server = Server::serve(dir.path());
+    post(&server, 90..120).await;
+    let held = server.wait_until(jobs, |rows| rows[0]["error"].is_string()).await;
+    let error = held[0]["error"].as_str().unwrap();
+    assert!(error.contains("HW4006") && !error.contains(PASSWORD), "{held:?}");
+    assert_eq!(server.rows(count).await[0]["n"], 90);
+    database.run();
+    database.ask("UPDATE devices SET site = 'back'");
+    server.wait_for_count(count, 120).await;
+
+    let found = "SELECT n / 30 AS part, site, COUNT(*) AS n FROM placed WHERE device <> 'd2' AND n < 90 GROUP BY 1, 2 ORDER BY 1, 2";
+    let found = server.csv(found).await;
+    let lines: Vec<_> = found.lines().skip(1).collect();
+    assert_eq!(lines, ["0,north,10", "0,south,10", "1,elsewhere,20", "2,elsewhere,20"], "{found}");
+    let missing = server.rows("SELECT COUNT(*) AS n FROM placed WHERE device = 'd2' AND site IS NULL").await;
+    assert_eq!(missing[0]["n"], 40);
+    assert_eq!(server.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_table_of_postgres_is_kept_in_memory() {
+    look_up_in_memory(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_table_of_mariadb_is_kept_in_memory() {
+    look_up_in_memory(Kind::MariaDb).await;
 }

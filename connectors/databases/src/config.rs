@@ -11,12 +11,17 @@
 //! | `auto.create` | `true`: a table that is not there is created from our columns |
 //! | `sink.buffer-flush.max-rows` | how many rows a transaction has at most; 8192 unless set |
 //! | `sink.buffer-flush.interval` | how long rows wait for others; 200 ms unless set |
-//! | `connection.max-retry-timeout` | how long an answer may take before its connection is given up; 60 s unless set |
+//! | `connection.max-retry-timeout` | how long an answer, or its next rows, may take before the connection is given up; 60 s unless set |
 //!
-//! | `lookup.cache` | `NONE` (unless set): a table is asked anew in each step; `PARTIAL`: what it said is kept |
+//! | `lookup.cache` | `NONE` (unless set): a table is asked in each step; `PARTIAL`: what it said is kept; `FULL`: all its rows are |
 //! | `lookup.partial-cache.max-rows` | of how many keys at most; 10,000 unless set |
 //! | `lookup.partial-cache.expire-after-write` | for how long; as long as there is room, unless set |
 //! | `lookup.partial-cache.cache-missing-key` | whether it is kept that a key has no rows; `true` unless set |
+//! | `lookup.full-cache.reload-strategy` | `PERIODIC` (unless set) or `TIMED`: when all rows are read again; without these options never |
+//! | `lookup.full-cache.periodic-reload.interval` | this long after they were read |
+//! | `lookup.full-cache.periodic-reload.schedule-mode` | `FIXED_DELAY` (unless set), or `FIXED_RATE`: intervals from the first reading on |
+//! | `lookup.full-cache.timed-reload.iso-time` | at a time of day: `10:15`, `10:15:00Z`, `10:15+02:00`; in UTC unless it says otherwise |
+//! | `lookup.full-cache.timed-reload.interval-in-days` | every so many days; 1 unless set |
 //! | `lookup.max-retries` | how often a question is asked again before the job fails; for as long as it takes, unless set |
 //!
 //! Rows are inserted; with `PRIMARY KEY (…) NOT ENFORCED` they take the place of those with their key, and retractions delete. Of
@@ -26,11 +31,11 @@
 use std::time::Duration;
 
 use headwater_connectors::registry::MakeLookup;
-use headwater_connectors::{Connector, Context, Kept, Lookup, Result, Retries, Sink, Wanted};
+use headwater_connectors::{Caching, Connector, Context, FullCache, Lookup, Result, Retries, Sink, Wanted};
 use headwater_ingest::Options;
 
 use crate::address::{Address, System};
-use crate::lookup::DatabaseLookup;
+use crate::lookup::{DatabaseLookup, DatabaseTable};
 use crate::session::{Owner, Spec};
 use crate::sink::{DatabaseSink, Pace};
 use crate::table::{TableName, ours};
@@ -96,7 +101,7 @@ struct Settings {
     table: TableName,
     create: bool,
     pace: Pace,
-    kept: Kept,
+    caching: Caching,
     retries: Retries,
 }
 
@@ -117,7 +122,7 @@ impl Settings {
             linger: interval.unwrap_or(Duration::from_millis(200)),
             patience: patience.unwrap_or(Duration::from_secs(60)),
         };
-        Ok(Self { address, table, create, pace, kept: Kept::take(options)?, retries })
+        Ok(Self { address, table, create, pace, caching: Caching::take(options)?, retries })
     }
 }
 
@@ -137,8 +142,16 @@ fn lookup(
     system: Option<System>,
 ) -> Result<Box<dyn Lookup>> {
     let settings = Settings::take(context, options, system)?;
-    let Settings { address, table, pace, kept, retries, .. } = settings;
-    Ok(Box::new(DatabaseLookup::new(address, table, wanted, kept, pace.patience, retries)?))
+    let Settings { address, table, pace: Pace { patience, .. }, caching, retries, .. } = settings;
+    Ok(match caching {
+        Caching::Answers(kept) => {
+            Box::new(DatabaseLookup::new(address, table, wanted, kept, patience, retries)?)
+        }
+        Caching::Full(reload) => {
+            let table = DatabaseTable::new(address, table, &wanted, patience)?;
+            Box::new(FullCache::new(table, wanted, context.world.clone(), reload, retries))
+        }
+    })
 }
 
 fn sink(context: Context, options: &mut Options, system: Option<System>) -> Result<Box<dyn Sink>> {

@@ -13,6 +13,8 @@
 //!   is settled by reading the position back.
 //! - What does not fit (a column that is missing, a type, a key without a unique index) is said before any row is written.
 //! - One row that the database refuses delays nobody: it is found by halving the batch, and parked with what the database said.
+//! - A table in which rows are looked up is asked for the keys of a step in one query, or read as a whole in one, so that all rows are of
+//!   the same moment. A value that cannot be read as what its column is declared to be is an error, never NULL.
 
 mod address;
 mod cells;

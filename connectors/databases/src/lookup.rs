@@ -1,12 +1,13 @@
-//! Tables in which jobs look rows up: one query for all keys that a step lacks.
+//! Tables in which jobs look rows up: one query for all keys that a step lacks, or one for all rows, which are kept in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use headwater_connectors::{ConnectorError, Kept, Lookup, Result, Retries, Wanted};
+use headwater_connectors::{ConnectorError, Kept, Lookup, Result, Retries, Wanted, WholeTable};
 
 use crate::address::Address;
 use crate::cells::Cells;
@@ -36,12 +37,7 @@ impl DatabaseLookup {
         patience: Duration,
         retries: Retries,
     ) -> Result<Self> {
-        let columns = ours(&wanted.columns, &wanted.key)?;
-        if let Some(nested) = columns.iter().find(|column| column.kind == Kind::Json) {
-            let reason = "nested values are looked up as the text that they are: declare it as STRING";
-            return Err(ConnectorError::refused(format!("column '{}'", nested.name), reason));
-        }
-        let question = Question { table, columns, keys: Vec::new() };
+        let question = question(table, &wanted)?;
         Ok(Self { address, wanted, question, kept, patience, retries, session: None })
     }
 
@@ -66,7 +62,7 @@ impl DatabaseLookup {
             let cells = self.question.keys.iter().zip(keys.columns()).map(cell);
             let cells = cells.collect::<std::result::Result<Vec<_>, _>>().map_err(wrong)?;
             match session.ask(&self.question, &cells).await {
-                Ok(rows) => found.push(self.rows(rows).map_err(wrong)?),
+                Ok(rows) => found.push(rows_of(rows, &self.wanted.columns).map_err(wrong)?),
                 Err(Fault::Row(_)) if keys.num_rows() == 1 => {}
                 Err(Fault::Row(_)) => {
                     let half = keys.num_rows() / 2;
@@ -78,14 +74,24 @@ impl DatabaseLookup {
         self.session = Some(session);
         concat_batches(&self.wanted.columns, &found).map_err(|error| wrong(error.to_string()))
     }
+}
 
-    fn rows(&self, found: Vec<Cells>) -> std::result::Result<RecordBatch, String> {
-        let fields = self.wanted.columns.fields().iter();
-        let columns =
-            found.into_iter().zip(fields).map(|(cells, field)| cells.into_column(field.data_type()));
-        let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
-        RecordBatch::try_new(Arc::clone(&self.wanted.columns), columns).map_err(|error| error.to_string())
+/// Asks for what is wanted of a table, by no key as yet.
+fn question(table: TableName, wanted: &Wanted) -> Result<Question> {
+    let columns = ours(&wanted.columns, &wanted.key)?;
+    if let Some(nested) = columns.iter().find(|column| column.kind == Kind::Json) {
+        let reason = "nested values are looked up as the text that they are: declare it as STRING";
+        return Err(ConnectorError::refused(format!("column '{}'", nested.name), reason));
     }
+    Ok(Question { table, columns, keys: Vec::new() })
+}
+
+/// What was answered, as rows with the columns that are wanted.
+fn rows_of(found: Vec<Cells>, wanted: &SchemaRef) -> std::result::Result<RecordBatch, String> {
+    let fields = wanted.fields().iter();
+    let columns = found.into_iter().zip(fields).map(|(cells, field)| cells.into_column(field.data_type()));
+    let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(wanted), columns).map_err(|error| error.to_string())
 }
 
 #[async_trait]
@@ -99,6 +105,55 @@ impl Lookup for DatabaseLookup {
         let asked = tokio::time::timeout(patience, self.ask(keys)).await;
         let late = |_| ConnectorError::outage("look rows up", format!("no answer within {patience:?}"));
         self.retries.count(asked.map_err(late).flatten())
+    }
+}
+
+/// A table of which all rows are read, over a connection of its own each time.
+pub(crate) struct DatabaseTable {
+    address: Address,
+    columns: SchemaRef,
+    question: Question,
+    patience: Duration,
+}
+
+impl DatabaseTable {
+    pub(crate) fn new(
+        address: Address,
+        table: TableName,
+        wanted: &Wanted,
+        patience: Duration,
+    ) -> Result<Self> {
+        let question = question(table, wanted)?;
+        Ok(Self { address, columns: Arc::clone(&wanted.columns), question, patience })
+    }
+}
+
+#[async_trait]
+impl WholeTable for DatabaseTable {
+    fn shown(&self) -> String {
+        format!("table {} of {}", self.question.table, self.address.shown())
+    }
+
+    async fn read(&mut self) -> Result<Vec<RecordBatch>> {
+        let patience = self.patience;
+        let what = format!("read {}", self.shown());
+        let begin = async {
+            let mut session = connect(&self.address).await?;
+            session.prepare_question(&self.question).await?;
+            Ok::<_, ConnectorError>(session)
+        };
+        let late = |_| ConnectorError::outage(&what, format!("no answer within {patience:?}"));
+        let mut session = tokio::time::timeout(patience, begin).await.map_err(late).flatten()?;
+        let mut batches = Vec::new();
+        let mut hand_on = |found: Vec<Cells>| {
+            let rows = rows_of(found, &self.columns);
+            batches.push(rows.map_err(|reason| ConnectorError::refused(&what, reason))?);
+            Ok(())
+        };
+        session.read_all(&self.question, patience, &mut hand_on).await?;
+        // All rows are there: whoever is slow to say goodbye is left.
+        let _ = tokio::time::timeout(patience, session.close()).await;
+        Ok(batches)
     }
 }
 

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB: rows go in statements of many rows each, within what the server takes at a time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_connectors::ConnectorError;
@@ -277,8 +278,13 @@ impl Session for MySql {
         let wanted: Vec<_> =
             question.columns.iter().map(|our| read_as(&quoted(&our.name, '`'), our.kind)).collect();
         let table = question.table.quoted('`', None);
-        let keys = names(question.keys.iter().map(|our| &our.name));
-        self.question = format!("SELECT {} FROM {table} WHERE ({keys}) IN (", wanted.join(", "));
+        self.question = format!("SELECT {} FROM {table}", wanted.join(", "));
+        if question.keys.is_empty() {
+            self.question.push_str(&question.of_some_key('`'));
+        } else {
+            let keys = names(question.keys.iter().map(|our| &our.name));
+            self.question.push_str(&format!(" WHERE ({keys}) IN ("));
+        }
         Ok(())
     }
 
@@ -299,9 +305,17 @@ impl Session for MySql {
             rows.extend(self.statements.fetch(AssertSqlSafe(sql), arguments).await?);
             from += len;
         }
-        let columns = question.columns.iter().enumerate();
-        let columns = columns.map(|(nth, our)| self.statements.read(cells_of(&rows, nth, our.kind)));
-        Ok(columns.collect::<Result<_, _>>()?)
+        Ok(self.statements.read(columns_of(&rows, question))?)
+    }
+
+    async fn read_all(
+        &mut self,
+        question: &Question,
+        patience: Duration,
+        rows: &mut (dyn FnMut(Vec<Cells>) -> Result<(), ConnectorError> + Send),
+    ) -> Result<(), ConnectorError> {
+        let sql = AssertSqlSafe(self.question.clone());
+        self.statements.each(sql, patience, |found| columns_of(found, question), rows).await
     }
 
     async fn close(self: Box<Self>) {
@@ -348,6 +362,11 @@ fn read_as(column: &str, kind: Kind) -> String {
         Kind::Time => format!("CAST({column} AS TIME(6))"),
         Kind::Moment(_) | Kind::Instant(_) => format!("CAST({column} AS DATETIME(6))"),
     }
+}
+
+/// The columns of what was answered.
+fn columns_of(rows: &[MySqlRow], question: &Question) -> Result<Vec<Cells>, sqlx::Error> {
+    question.columns.iter().enumerate().map(|(nth, our)| cells_of(rows, nth, our.kind)).collect()
 }
 
 /// A column of what was answered.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_connectors::ConnectorError;
@@ -242,14 +243,18 @@ impl Session for Postgres {
         let arrays = arrays.map(|(nth, our)| format!("${}::{}[]", nth + 1, sent_as(our.kind)));
         let columns = (0..question.keys.len()).map(|nth| format!("c{nth}"));
         let join = |parts: &mut dyn Iterator<Item = String>, by: &str| parts.collect::<Vec<_>>().join(by);
-        let sql = format!(
-            "SELECT {} FROM {} AS t JOIN UNNEST({}) AS u({}) ON {}",
-            join(&mut { wanted }, ", "),
-            question.table.quoted('"', None),
-            join(&mut { arrays }, ", "),
-            join(&mut { columns }, ", "),
-            join(&mut { same }, " AND "),
-        );
+        let wanted = join(&mut { wanted }, ", ");
+        let mut sql = format!("SELECT {wanted} FROM {} AS t", question.table.quoted('"', None));
+        if question.keys.is_empty() {
+            sql.push_str(&question.of_some_key('"'));
+        } else {
+            sql.push_str(&format!(
+                " JOIN UNNEST({}) AS u({}) ON {}",
+                join(&mut { arrays }, ", "),
+                join(&mut { columns }, ", "),
+                join(&mut { same }, " AND "),
+            ));
+        }
         self.question = sql.into();
         Ok(())
     }
@@ -265,9 +270,17 @@ impl Session for Postgres {
             // What else is wrong with values is wrong with those of the table.
             _ => self.statements.fault(error).whole(self.statements.shown()).into(),
         })?;
-        let columns = question.columns.iter().enumerate();
-        let columns = columns.map(|(nth, our)| self.statements.read(cells_of(&rows, nth, our.kind)));
-        Ok(columns.collect::<Result<_, _>>()?)
+        Ok(self.statements.read(columns_of(&rows, question))?)
+    }
+
+    async fn read_all(
+        &mut self,
+        question: &Question,
+        patience: Duration,
+        rows: &mut (dyn FnMut(Vec<Cells>) -> Result<(), ConnectorError> + Send),
+    ) -> Result<(), ConnectorError> {
+        let sql = AssertSqlSafe(Arc::clone(&self.question));
+        self.statements.each(sql, patience, |found| columns_of(found, question), rows).await
     }
 
     async fn close(self: Box<Self>) {
@@ -339,6 +352,11 @@ fn read_as(kind: Kind) -> String {
         Kind::Bool => String::new(),
         other => format!("::{}", sent_as(other)),
     }
+}
+
+/// The columns of what was answered.
+fn columns_of(rows: &[PgRow], question: &Question) -> Result<Vec<Cells>, sqlx::Error> {
+    question.columns.iter().enumerate().map(|(nth, our)| cells_of(rows, nth, our.kind)).collect()
 }
 
 /// A column of what was answered.

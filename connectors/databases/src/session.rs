@@ -1,6 +1,7 @@
 //! What a sink asks of a database, whichever it is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use headwater_connectors::ConnectorError;
@@ -8,7 +9,7 @@ use headwater_core::{Sequence, ShardId};
 
 use crate::cells::Cells;
 use crate::fault::Fault;
-use crate::table::{Column, Ours, TableName};
+use crate::table::{Column, Ours, TableName, quoted};
 
 /// The table in which sinks keep where they stand, beside the tables that they write.
 pub(crate) const POSITIONS: &str = "headwater_positions";
@@ -36,17 +37,24 @@ impl Spec {
     }
 }
 
-/// What is asked of a table.
+/// What is asked of a table, or read of it as a whole.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) table: TableName,
     /// The columns that are wanted.
     pub(crate) columns: Vec<Ours>,
-    /// The columns by which rows are asked for, and as what their values are sent.
+    /// The columns by which rows are asked for, and as what their values are sent; none where all rows are.
     pub(crate) keys: Vec<Ours>,
 }
 
 impl Question {
+    /// Where all rows are read: the condition that leaves out those that have no key, which nobody can ask for.
+    pub(crate) fn of_some_key(&self, quote: char) -> String {
+        let keys = self.columns.iter().filter(|our| our.is_key);
+        let there: Vec<_> = keys.map(|our| format!("{} IS NOT NULL", quoted(&our.name, quote))).collect();
+        if there.is_empty() { String::new() } else { format!(" WHERE {}", there.join(" AND ")) }
+    }
+
     /// Refuses a table without columns, which is one that is not there, of the database `shown`.
     pub(crate) fn check_is_there(&self, theirs: &[Column], shown: &str) -> Result<(), ConnectorError> {
         if !theirs.is_empty() {
@@ -125,6 +133,15 @@ pub(crate) trait Session: Send + Sync {
     /// Asks for the rows with these keys, and answers their columns. A row's fault is one of a key: the database cannot read it as what
     /// its column holds.
     async fn ask(&mut self, question: &Question, keys: &[Cells]) -> Result<Vec<Cells>, Fault>;
+
+    /// Asks for all rows, by a question without keys, and hands on their columns, some thousand rows at a time. It gives up when the next
+    /// of them do not come within `patience`.
+    async fn read_all(
+        &mut self,
+        question: &Question,
+        patience: Duration,
+        rows: &mut (dyn FnMut(Vec<Cells>) -> Result<(), ConnectorError> + Send),
+    ) -> Result<(), ConnectorError>;
 
     /// Closes the connection.
     async fn close(self: Box<Self>);

@@ -1,9 +1,15 @@
 //! Statements over one connection, to either system: what their errors mean, and what they answer.
 
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
 use headwater_connectors::ConnectorError;
 use sqlx::{Connection, Database, Executor, IntoArguments, MySql, Postgres, Row, SqlSafeStr};
 
 use crate::fault::{self, Fault, Meaning, fault_of};
+
+/// How many rows of a whole table are in the driver's form at a time.
+const ROWS_AT_ONCE: usize = 8_192;
 
 /// What the driver of a system does not say by itself.
 pub(crate) trait System: Database {
@@ -100,6 +106,30 @@ where
         arguments: D::Arguments,
     ) -> Result<Vec<D::Row>, sqlx::Error> {
         sqlx::query_with(sql, arguments).fetch_all(&mut self.connection).await
+    }
+
+    /// Hands on the rows that a statement without arguments answers, as what is made of some thousand of them at a time, and keeps none.
+    /// The next of them must be there within `patience`.
+    pub(crate) async fn each<T>(
+        &mut self,
+        sql: impl SqlSafeStr,
+        patience: Duration,
+        mut make: impl FnMut(&[D::Row]) -> Result<T, sqlx::Error>,
+        hand_on: &mut (dyn FnMut(T) -> Result<(), ConnectorError> + Send),
+    ) -> Result<(), ConnectorError> {
+        let shown = self.shown.as_str();
+        let whole = |error| fault_of(shown, error, D::meaning).whole(shown);
+        let late = |_| ConnectorError::outage(shown, format!("no more rows within {patience:?}"));
+        let query = sqlx::query_with(sql, D::Arguments::default());
+        let mut rows = query.fetch(&mut self.connection).fuse();
+        loop {
+            let next = rows.by_ref().take(ROWS_AT_ONCE).try_collect::<Vec<_>>();
+            let next = tokio::time::timeout(patience, next).await.map_err(late)?.map_err(whole)?;
+            if next.is_empty() {
+                return Ok(());
+            }
+            hand_on(make(&next).map_err(whole)?)?;
+        }
     }
 
     /// What an error of the driver's means.

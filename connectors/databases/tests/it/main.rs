@@ -33,6 +33,8 @@ fn everything(kind: Kind) {
     rows::secrets_are_not_shown_and_certificates_are_checked(&server);
     values::every_type_arrives_as_it_was(&server);
     lookups::every_type_is_found_again(&mut server);
+    lookups::a_whole_table_is_kept_until_it_is_read_again(&mut server);
+    lookups::a_cache_that_is_none_is_refused(&server);
     if kind == Kind::Postgres {
         lookups::a_key_that_is_none_is_that_of_no_row(&server);
     }
