@@ -6,7 +6,7 @@ use headwater_plan::{Catalog, Parsed, Planner, SqlError, Statement, Target, pars
 
 use crate::fixture::{InMemory, catalog};
 
-/// The streams that `docs/streaming.md` speaks of without defining them.
+/// The streams that `docs/streaming.md` and `docs/windows.md` speak of without defining them.
 const STREAMS: &str = "
 CREATE STREAM readings (device STRING, ts TIMESTAMP(3), temp DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
 CREATE STREAM alarms (device STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '5' SECOND);
@@ -21,6 +21,16 @@ CREATE STREAM sales (shop STRING, item STRING, price DOUBLE, ts TIMESTAMP(3), WA
 #[test]
 fn the_queries_of_the_page_on_streaming_can_be_planned() {
     assert!(planned_of("streaming.md", STREAMS) >= 12);
+}
+
+#[test]
+fn the_queries_of_the_page_on_windows_can_be_planned() {
+    assert_eq!(planned_of("windows.md", STREAMS), 23);
+}
+
+#[test]
+fn the_statements_of_the_page_on_statements_can_be_planned() {
+    assert_eq!(planned_of("statements.md", ""), 5);
 }
 
 #[test]
@@ -71,6 +81,7 @@ fn take(planner: &Planner, catalog: &mut Catalog, parsed: &Parsed) -> usize {
             let table = together.table.as_deref();
             table.into_iter().chain(&together.inserts).map(|one| take(planner, catalog, one)).sum()
         }
+        Statement::Explain(explain) => take(planner, &mut catalog.clone(), &explain.statement),
         _ => {
             let (after, _) = catalog.apply(parsed).unwrap_or_else(|error| told(error));
             // A view is planned with what reads it; there are no tables here to read it as a batch.
