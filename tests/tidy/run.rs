@@ -63,6 +63,25 @@ fn what_was_left_out_is_said_when_tests_fail_too() {
 }
 
 #[test]
+fn an_oracle_that_says_something_else_than_what_is_committed_fails() {
+    let tools = Tools::new("oracles", "exit 0");
+    let differs = "case \"$1\" in */oracle/weather.py) echo 1 >> \"${1%tests/*}queries/weather/expected/freeze_spells.csv\" ;; esac";
+    tools.add("python3", differs);
+    let output = tools.run();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("Files queries/weather/expected/freeze_spells.csv and ") && said.contains("tests/oracle"),
+        "{said}"
+    );
+    assert!(!said.contains("Files fixtures") && !said.contains("== tests"), "{said}");
+
+    tools.add("python3", "case \"$1\" in */oracle/streaming.py) exit 3 ;; esac");
+    let output = tools.run();
+    assert_eq!(output.status.code(), Some(1), "{}", self::said(&output));
+}
+
+#[test]
 fn a_toolchain_without_rustfmt_and_clippy_will_do() {
     let tools = Tools::new("minimal", "[ \"$1\" != fmt ] && [ \"$1\" != clippy ]");
     let output = tools.run();
