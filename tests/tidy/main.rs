@@ -9,6 +9,7 @@ mod dead;
 mod layout;
 mod manifest;
 mod paths;
+mod record;
 mod run;
 mod size;
 mod tree;
@@ -74,4 +75,9 @@ fn the_code_map_knows_every_folder() {
 #[test]
 fn no_path_of_one_machine_is_written_down() {
     assert_tidy(paths::check);
+}
+
+#[test]
+fn the_track_record_names_code_that_is_there() {
+    assert_tidy(record::names);
 }
