@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -136,6 +137,34 @@ fn what_is_stopped_was_flushed() {
         names,
         [format!("events-{id}-00000-00000000000000000000-00000000000000000100.jsonl").as_str()]
     );
+}
+
+/// Set in the process whose standard output is looked at.
+const WRITES_TO_STANDARD_OUTPUT: &str = "HEADWATER_TEST_WRITES_TO_STANDARD_OUTPUT";
+
+/// What this process writes there is the harness's, so another one lives the lives: the same test, which finds that it is that one.
+#[test]
+fn standard_output_gets_every_row_in_order_and_some_again() {
+    if std::env::var_os(WRITES_TO_STANDARD_OUTPUT).is_some() {
+        return live(&Lab::new(1), &def("stdout", &[("print-identifier", "out")]), 20_000);
+    }
+    let other = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sinks::standard_output_gets_every_row_in_order_and_some_again"])
+        .env(WRITES_TO_STANDARD_OUTPUT, "yes")
+        .output()
+        .unwrap();
+    let (said, complaints) =
+        (String::from_utf8(other.stdout).unwrap(), String::from_utf8_lossy(&other.stderr));
+    assert!(other.status.success(), "{complaints}");
+    // The harness may have begun a line of its own before a row.
+    let rows: Vec<&str> = said.lines().filter_map(|line| Some(line.split_once("out> ")?.1)).collect();
+    let found = numbers(&rows.join("\n"));
+    let mut next = 0;
+    for n in &found {
+        assert!(*n <= next, "{n} comes before {next}");
+        next = next.max(n + 1);
+    }
+    assert_eq!(next, 20_000);
 }
 
 #[test]
