@@ -149,16 +149,16 @@ fn encode_streams(log: &dyn Log, out: &mut Out<'_>) -> fmt::Result {
     let streams = log.streams();
     // A stream that is dropped meanwhile has no bounds any more and is left out.
     let rows = streams.iter().filter_map(|info| {
-        let next = log.bounds(info.id).ok()?.iter().map(|shard| shard.next.0).sum::<u64>();
-        Some((info.spec.name.as_str(), next))
+        let given = log.bounds(info.id).ok()?.iter().map(|shard| info.rows_given(shard.next)).sum::<u64>();
+        Some((info.spec.name.as_str(), given))
     });
     let rows: Vec<(&str, u64)> = rows.collect();
-    let mut family =
-        out.family("stream_rows", "Rows ever appended to a stream", None, MetricType::Counter)?;
-    for (name, next) in &rows {
-        counter(&mut family.encode_family(&[("stream", *name)])?, *next)?;
+    let help = "Rows ever appended to a stream; since the start, if it is kept in memory";
+    let mut family = out.family("stream_rows", help, None, MetricType::Counter)?;
+    for (name, given) in &rows {
+        counter(&mut family.encode_family(&[("stream", *name)])?, *given)?;
     }
-    let dead = rows.iter().find(|(name, _)| *name == "system.dead_letters").map_or(0, |(_, next)| *next);
+    let dead = rows.iter().find(|(name, _)| *name == "system.dead_letters").map_or(0, |(_, given)| *given);
     out.counter("dead_letters", "Records that could not become rows", dead)
 }
 

@@ -1,6 +1,7 @@
 //! A server for one test.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use headwater_core::World;
@@ -14,6 +15,12 @@ use tokio::task::JoinHandle;
 /// An engine in memory.
 pub fn engine() -> Engine {
     let options = EngineOptions::in_memory();
+    Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap()
+}
+
+/// An engine whose log is in a folder.
+pub fn engine_in(folder: &Path) -> Engine {
+    let options = EngineOptions { data: Some(folder.to_owned()), ..EngineOptions::in_memory() };
     Engine::open(World::real(), options, Arc::new(NoConnectors)).unwrap()
 }
 
@@ -34,7 +41,11 @@ impl TestServer {
 
     /// A server whose bounds are changed by `change`.
     pub async fn start_with(change: impl FnOnce(&mut ServeOptions)) -> Self {
-        let engine = engine();
+        Self::over(engine(), change).await
+    }
+
+    /// A server of another engine.
+    pub async fn over(engine: Engine, change: impl FnOnce(&mut ServeOptions)) -> Self {
         let mut options = ServeOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         change(&mut options);
         let server = Server::bind(engine.clone(), options).await.unwrap();

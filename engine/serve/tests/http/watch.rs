@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use headwater_serve::{ServeOptions, Server};
 use serde_json::{Value, json};
 
-use crate::server::{TestServer, engine, failure, json};
+use crate::server::{TestServer, engine, engine_in, failure, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_readiness_are_told() {
@@ -91,6 +91,34 @@ async fn metrics_count_what_was_done() {
     }
     assert!(text.ends_with("# EOF\n"));
     server.stop().await;
+}
+
+/// Rows in memory are numbered on from far behind those of the life before, which must not count as rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_stream_in_memory_are_counted_anew_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    for (life, rows, kept) in [(1, 3, 3), (2, 2, 5), (3, 4, 9)] {
+        let server = TestServer::over(engine_in(folder.path()), |_| {}).await;
+        if life == 1 {
+            server.make_readings().await;
+            let columns = "(origin STRING NOT NULL) PARTITIONED BY (origin)";
+            server
+                .sql(&format!("CREATE STREAM fleeting {columns} WITH (durability = 'memory', shards = 2)"))
+                .await;
+        }
+        let lines: String = (0..rows).map(|n| format!("{{\"origin\":\"{n}\"}}\n")).collect();
+        for stream in ["readings", "fleeting"] {
+            let answer =
+                server.post(&format!("/v1/streams/{stream}")).body(lines.clone()).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+        }
+        let text = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+        for (stream, rows) in [("readings", kept), ("fleeting", rows)] {
+            let line = format!("headwater_stream_rows_total{{stream=\"{stream}\"}} {rows}\n");
+            assert!(text.contains(&line), "life {life}: no {line} in\n{text}");
+        }
+        server.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
