@@ -251,6 +251,7 @@ impl<M: Fn() -> Result<Box<dyn Sink>> + Send> SinkTask<M> {
                     Some(_) => self.send_alone(open, delivery).await?,
                 }
                 if *self.stopped.borrow() {
+                    self.show_lag(&open.delivered)?;
                     return Ok(true);
                 }
                 if open.rest.is_none() {
