@@ -353,5 +353,4 @@ fn of_columns_with_one_name_the_second_gets_another() {
     }
     check("SELECT COUNT(*), COUNT(*), 7, 7 FROM readings", &["5 5 7 7"]);
     check("INSERT INTO target SELECT 'x', 1, NULL", &["x 1"]);
-    check("INSERT INTO target (n, device) SELECT value, value FROM (SELECT 1 AS value)", &["1 1"]);
 }

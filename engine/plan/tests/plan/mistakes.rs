@@ -116,7 +116,6 @@ const CASES: &[&str] = &[
     "SELECT a.station FROM weather AS a, weather AS b WHERE station = 'x'",
     "SELECT maxx(temp) FROM weather",
     "SELECT station, max(temp) FROM weather",
-    "SELECT temp, temp FROM weather",
     "SELECT temp + station FROM weather",
     "SELECT abs(station) FROM weather",
     // Windows.
