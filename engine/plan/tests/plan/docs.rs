@@ -71,7 +71,8 @@ fn take(planner: &Planner, catalog: &mut Catalog, parsed: &Parsed) -> usize {
         }
         Statement::Insert(insert) => {
             let target = catalog.stream(&insert.target.value).unwrap();
-            let into = Target::Stream(target, &[]);
+            let columns: Vec<String> = insert.columns.iter().map(|column| column.value.clone()).collect();
+            let into = Target::Stream(target, &columns);
             let dataflow = planner.stream(catalog, &tables, &insert.query, into);
             let schema = dataflow.unwrap_or_else(|error| told(error)).result.schema;
             *catalog = catalog.with_columns(&insert.target.value, schema);
