@@ -16,6 +16,8 @@ mod api;
 pub(crate) mod batch;
 pub mod conformance;
 mod disk;
+#[cfg(test)]
+mod documented;
 mod error;
 mod memory;
 mod metrics;

@@ -220,3 +220,6 @@ impl State {
         events
     }
 }
+
+#[cfg(test)]
+mod tests;

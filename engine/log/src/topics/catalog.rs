@@ -58,3 +58,14 @@ pub(crate) fn replay(topic: &str, stored: &Stored, streams: &mut Streams) -> Res
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documented::{OF_TOPICS, assert_documented};
+
+    #[test]
+    fn the_document_has_all_fields_of_an_opening() {
+        assert_documented(OF_TOPICS, &[Event::Opened { by: u64::MAX, at: i64::MIN }]);
+    }
+}
