@@ -8,6 +8,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 
 use super::Aggregator;
+use super::arrivals::Arrivals;
 use super::basic::{BoolFold, Count};
 use super::distinct::Distinct;
 use super::extreme::extreme;
@@ -94,7 +95,10 @@ impl AggregateCall {
         let native = if distinct { None } else { self.linear(&types) };
         match (native, retractions) {
             (Some(native), _) => Ok(native),
-            (None, true) => Ok(Box::new(Multiset::try_new(feeder()?, distinct)?)),
+            (None, true) => match self.by_arrival(&types)? {
+                Some(native) => Ok(native),
+                None => Ok(Box::new(Multiset::try_new(feeder()?, distinct)?)),
+            },
             (None, false) if distinct => Ok(Box::new(Distinct::try_new(feeder()?)?)),
             (None, false) => match self.monotone(&types)? {
                 Some(native) => Ok(native),
@@ -111,6 +115,18 @@ impl AggregateCall {
             ("avg", [DataType::Float64]) => sum(&DataType::Float64, true),
             _ => None,
         }
+    }
+
+    /// Functions that go by the order in which rows come, over rows that may be retracted.
+    fn by_arrival(&self, types: &[DataType]) -> Result<Option<Box<dyn Aggregator>>> {
+        let function = &self.function;
+        Ok(match (function.fun().name(), types) {
+            (name @ ("first_value" | "last_value"), [kind]) => {
+                let (last, ignore_nulls) = (name == "last_value", function.ignore_nulls());
+                Some(Box::new(Arrivals::try_new(kind.clone(), last, ignore_nulls, function.is_distinct())?))
+            }
+            _ => None,
+        })
     }
 
     /// Functions to which rows can only be added.

@@ -6,10 +6,12 @@
 //! per group. Results and their types equal DataFusion's for the same function.
 
 mod aggregator;
+mod arrivals;
 mod basic;
 mod call;
 mod counted;
 mod distinct;
+mod entries;
 mod extreme;
 mod fallback;
 mod first_last;

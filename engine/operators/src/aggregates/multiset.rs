@@ -1,23 +1,20 @@
 //! Functions over rows that may be retracted: how often each different row is there, sorted, for each group.
 //!
-//! So MIN, MAX, FIRST_VALUE and LAST_VALUE are read off the ends, and COUNT(DISTINCT) is counted along; other functions are fed
-//! the rows anew. A count below zero stays until the addition it is owed has come.
+//! So MIN, MAX, and FIRST_VALUE and LAST_VALUE with ORDER BY are read off the ends, and COUNT(DISTINCT) is counted along; other
+//! functions are fed the rows anew. A count below zero stays until the addition it is owed has come.
 //!
-//! State column: a list of structs of a row in `arrow-row` encoding and its count.
+//! State column: [`entries`](super::entries), in the order of the rows.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, StructArray, new_null_array,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Fields, Int64Type};
+use arrow::datatypes::DataType;
 use arrow_row::{RowConverter, SortField};
 use datafusion::scalar::ScalarValue;
 
 use super::Aggregator;
+use super::entries::{entries_type, read_entries, write_entries};
 use super::fallback::Feeder;
 use crate::error::Result;
 
@@ -40,6 +37,8 @@ pub(super) struct Multiset {
     converter: RowConverter,
     /// The row whose only column is NULL.
     null: Option<Box<[u8]>>,
+    /// Whether rows whose first argument is NULL are none at all.
+    ignore_nulls: bool,
     groups: Vec<Bag>,
 }
 
@@ -69,11 +68,13 @@ impl Multiset {
             "count" if distinct && null.is_some() => Reading::Length,
             "min" => Reading::End { last: false, skip_null: true },
             "max" => Reading::End { last: true, skip_null: true },
-            "first_value" if !function.ignore_nulls() => Reading::End { last: false, skip_null: false },
-            "last_value" if !function.ignore_nulls() => Reading::End { last: true, skip_null: false },
+            "first_value" => Reading::End { last: false, skip_null: false },
+            "last_value" => Reading::End { last: true, skip_null: false },
             _ => Reading::All { distinct },
         };
-        Ok(Self { feeder, reading, converter, null, groups: Vec::new() })
+        let is_end = matches!(function.fun().name(), "first_value" | "last_value");
+        let ignore_nulls = is_end && function.ignore_nulls();
+        Ok(Self { feeder, reading, converter, null, ignore_nulls, groups: Vec::new() })
     }
 
     fn add(&mut self, group: u32, row: &[u8], weight: i64) {
@@ -131,11 +132,6 @@ impl Multiset {
         columns.rotate_left(self.feeder.types().len() - self.feeder.arguments());
         columns.iter().zip(self.feeder.types()).map(|(column, kind)| Ok(cast(column, kind)?)).collect()
     }
-
-    fn fields() -> Fields {
-        let row = Field::new("row", DataType::Binary, false);
-        Fields::from(vec![row, Field::new("count", DataType::Int64, false)])
-    }
 }
 
 impl Aggregator for Multiset {
@@ -144,26 +140,21 @@ impl Aggregator for Multiset {
     }
 
     fn update(&mut self, values: &[ArrayRef], groups: &[u32], weights: Option<&[i64]>) -> Result<()> {
+        let nulls = if self.ignore_nulls { values[0].logical_nulls() } else { None };
         let mut columns = values.to_vec();
         columns.rotate_left(self.feeder.arguments());
         let rows = self.converter.convert_columns(&columns)?;
         for (index, group) in groups.iter().enumerate() {
+            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(index)) {
+                continue;
+            }
             self.add(*group, rows.row(index).data(), weights.map_or(1, |weights| weights[index]));
         }
         Ok(())
     }
 
     fn merge(&mut self, states: &[ArrayRef], groups: &[u32]) -> Result<()> {
-        let lists = states[0].as_list::<i32>();
-        for (index, group) in groups.iter().enumerate() {
-            let entries = lists.value(index);
-            let (rows, counts) = (entries.as_struct().column(0), entries.as_struct().column(1));
-            for (row, count) in
-                rows.as_binary::<i32>().iter().zip(counts.as_primitive::<Int64Type>().values())
-            {
-                self.add(*group, row.expect("rows are not null"), *count);
-            }
-        }
+        read_entries(&states[0], groups, |group, row, count| self.add(group, row, count));
         Ok(())
     }
 
@@ -173,18 +164,15 @@ impl Aggregator for Multiset {
     }
 
     fn state_types(&self) -> Result<Vec<DataType>> {
-        Ok(vec![DataType::new_list(DataType::Struct(Self::fields()), false)])
+        Ok(vec![entries_type()])
     }
 
     fn state(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        let entries = || groups.iter().flat_map(|group| &self.groups[*group as usize].rows);
-        let rows: BinaryArray = entries().map(|(row, _)| Some(row)).collect();
-        let counts = Int64Array::from_iter_values(entries().map(|(_, count)| *count));
-        let values = StructArray::try_new(Self::fields(), vec![Arc::new(rows), Arc::new(counts)], None)?;
-        let offsets =
-            OffsetBuffer::from_lengths(groups.iter().map(|group| self.groups[*group as usize].rows.len()));
-        let item = Arc::new(Field::new_list_field(values.data_type().clone(), false));
-        Ok(vec![Arc::new(ListArray::try_new(item, offsets, Arc::new(values), None)?)])
+        let entries = |group: &u32| {
+            let rows = &self.groups[*group as usize].rows;
+            rows.iter().map(|(row, count)| (&**row, *count)).collect::<Vec<_>>()
+        };
+        Ok(vec![write_entries(&groups.iter().map(entries).collect::<Vec<_>>())?])
     }
 
     fn clear(&mut self, groups: &[u32]) {

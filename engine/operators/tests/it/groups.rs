@@ -126,6 +126,86 @@ fn the_order_of_changes_does_not_depend_on_workers_batches_or_restarts() {
     }
 }
 
+#[test]
+fn without_an_order_the_first_and_the_last_are_those_that_came_so_of_what_is_still_there() {
+    const ENDS: &[&str] = &[
+        "first_value(n)",
+        "last_value(n)",
+        "first_value(n) IGNORE NULLS",
+        "last_value(n) IGNORE NULLS",
+        "last_value(n) FILTER (WHERE n > 0)",
+    ];
+    for seed in 0..6 {
+        let keyed = seed % 3 != 2;
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut pool = Scenario::random(seed, 400, 3_000).events();
+        let keys: &[usize] = if keyed { &[1] } else { &[] };
+        let mut runner = Runner::new(spec(keyed, ENDS, true), keys, 2);
+        let (mut there, mut state) = (Vec::<Event>::new(), BTreeMap::new());
+        for number in 0..40 {
+            let (mut changed, mut weights) = (Vec::new(), Vec::new());
+            for _ in 0..random.random_range(1..20) {
+                if !there.is_empty() && random.random_bool(0.5) {
+                    let any = &there[random.random_range(0..there.len())];
+                    let is_equal =
+                        |event: &Event| event.number == any.number && (!keyed || event.key == any.key);
+                    // Of equal values the earliest goes.
+                    let earliest = there.iter().position(is_equal).unwrap();
+                    changed.push(there.remove(earliest));
+                    weights.push(-1);
+                } else if let Some(mut event) = pool.pop() {
+                    event.number = event.number.map(|number| number % 4);
+                    there.push(event.clone());
+                    changed.push(event);
+                    weights.push(1);
+                }
+            }
+            let weights = Some(Int64Array::from(weights));
+            let step = Step { batches: vec![Rows { weights, ..rows(&changed) }], watermark: number };
+            fold(&mut state, runner.step(&step));
+            runner.between(restarts(seed)(number as usize));
+            let mut expected = batch_result(&there, keyed, ENDS);
+            expected.sort();
+            assert_eq!(state.keys().cloned().collect::<Vec<_>>(), expected, "{seed}, step {number}");
+        }
+    }
+}
+
+/// Changes of one group's values, and what the group's ends are then.
+#[test]
+fn the_last_value_by_arrival_is_right_whatever_comes_first() {
+    let ends = ["first_value(n)", "last_value(n)", "last_value(distinct n)"];
+    let cases: &[(&[(i64, i64)], &str)] = &[
+        // The least is not the first, the greatest not the last.
+        (&[(2, 1), (9, 1), (1, 1)], "2 | 1 | 1"),
+        (&[(2, 1), (9, 1), (1, 1), (1, -1)], "2 | 9 | 9"),
+        // A row is updated: it goes and comes.
+        (&[(2, 1), (9, 1), (2, -1), (3, 1)], "9 | 3 | 3"),
+        // One that comes again is the last; but what is distinct came once.
+        (&[(7, 1), (9, 1), (7, 1)], "7 | 7 | 9"),
+        (&[(7, 1), (9, 1), (7, 1), (7, -1)], "9 | 7 | 9"),
+        (&[(7, 1), (9, 1), (7, 2), (7, -2)], "9 | 7 | 9"),
+        // What is retracted before it comes does not come.
+        (&[(4, -2), (4, 1), (5, 1), (6, 1), (4, 1)], "5 | 6 | 6"),
+    ];
+    for (changes, expected) in cases {
+        for cut in 0..changes.len() {
+            let mut runner = Runner::new(spec(false, &ends, true), &[], 1);
+            let mut state = BTreeMap::new();
+            for part in [&changes[..cut], &changes[cut..]] {
+                let event =
+                    |number| Event { number: Some(number), ..Scenario::random(0, 1, 0).events()[0].clone() };
+                let events: Vec<_> = part.iter().map(|(number, _)| event(*number)).collect();
+                let weights = Some(part.iter().map(|(_, weight)| *weight).collect::<Int64Array>());
+                let batches = vec![Rows { weights, ..rows(&events) }];
+                fold(&mut state, runner.step(&Step { batches, watermark: 0 }));
+                runner.between(Between::Restart { full: true, workers: 1 });
+            }
+            assert_eq!(state.into_keys().collect::<Vec<_>>(), [*expected], "{changes:?}, cut at {cut}");
+        }
+    }
+}
+
 /// So many keys that they are looked up in an array, and that what has changed is written in the order in which it lies.
 #[test]
 fn many_keys_are_updated_as_few_are() {

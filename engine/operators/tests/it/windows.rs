@@ -35,6 +35,7 @@ pub const AGGREGATES: &[&str] = &[
     "median(f)",
     "first_value(s ORDER BY ts, n NULLS FIRST, s)",
     "last_value(s ORDER BY ts, n NULLS FIRST, s)",
+    "last_value(s IGNORE NULLS ORDER BY ts, n NULLS FIRST, s)",
     "array_agg(n ORDER BY n NULLS FIRST)",
     "string_agg(s, ',' ORDER BY s)",
     "bit_xor(n)",

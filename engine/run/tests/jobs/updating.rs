@@ -194,3 +194,32 @@ fn outer_joins_of_one_stream_within_each_other_hold_what_the_batch_gives() {
         |seed, _story| life(seed, Some(NESTED.to_owned())),
     );
 }
+
+/// Of the greatest values of each device those that were said first and last, of what still holds: neither the least nor the greatest.
+#[test]
+fn first_and_last_values_of_rows_that_change_are_by_arrival() {
+    let mut machine = Machine::new(7);
+    machine.create_readings(2);
+    machine.sql(
+        "CREATE MATERIALIZED VIEW ends AS SELECT FIRST_VALUE(top) AS oldest, LAST_VALUE(top) AS newest
+         FROM (SELECT device, MAX(value) AS top FROM readings GROUP BY device)",
+    );
+    let steps = [
+        ("a", 5, "5 5"),
+        ("b", 3, "5 3"),
+        ("a", 9, "3 9"),
+        ("b", 4, "9 4"),
+        ("c", 2, "9 2"),
+        ("a", 7, "9 2"),
+        ("c", 8, "9 8"),
+        ("b", 6, "9 6"),
+        ("a", 10, "8 10"),
+    ];
+    for (nth, (device, value, expect)) in steps.into_iter().enumerate() {
+        machine.append(&[(device, 1_000_000 + nth as i64, value)]);
+        machine.catch_up();
+        assert_eq!(machine.query("SELECT oldest, newest FROM ends"), [expect], "{device} {value}");
+        machine.kill(1 + nth % 3);
+    }
+    machine.engine().close_here().unwrap();
+}
