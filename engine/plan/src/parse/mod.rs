@@ -28,6 +28,7 @@ mod lateral;
 mod like;
 mod literals;
 mod mapreduce;
+mod null_treatment;
 mod options;
 mod overlaps;
 mod partitions;

@@ -10,6 +10,7 @@ use super::foreign::refuse_in_query;
 use super::hints::{Hints, hints_of};
 use super::lateral::unify_lateral;
 use super::literals::unify_literals;
+use super::null_treatment::unify_null_treatment;
 use super::options::{duration, read_value};
 use super::patterns::unify_patterns;
 use super::qualified::without_catalog;
@@ -247,6 +248,7 @@ impl Reader {
         let starts = self.table_options.take(at, self.word_end());
         unify_fetch(&mut ast);
         unify_literals(&mut *ast);
+        unify_null_treatment(&mut *ast);
         unify_lateral(&mut ast);
         refuse_in_query(&ast, &self.script)?;
         let Hints { keeps, retries } = hints_of(&ast, &self.script)?;
@@ -299,6 +301,7 @@ impl Reader {
         let at = self.position();
         let mut expr = self.sql("an expression", Parser::parse_expr)?;
         unify_literals(&mut expr);
+        unify_null_treatment(&mut expr);
         Ok((expr, self.text_since(at)))
     }
 

@@ -324,6 +324,33 @@ fn names_of_the_default_catalog_and_fetch_are_read_as_in_flink() {
 }
 
 #[test]
+fn first_and_last_values_leave_nulls_out_as_in_flink() {
+    // Rows in order of arrival, and by n.
+    let rows = "(VALUES (1, NULL), (2, 4), (3, -99), (4, 3), (5, NULL)) AS t (n, x)";
+    for (ends, expect) in [
+        ("first_value(x), last_value(x)", "4 3"),
+        ("FIRST_VALUE(x ORDER BY n), LAST_VALUE(x ORDER BY n), LAST_VALUE(x ORDER BY n DESC)", "4 3 4"),
+        ("last_value(x ORDER BY n) IGNORE NULLS, last_value(x IGNORE NULLS ORDER BY n)", "3 3"),
+        (
+            "coalesce(last_value(x ORDER BY n) RESPECT NULLS, 7), coalesce(last_value(x RESPECT NULLS ORDER BY n), 7)",
+            "7 7",
+        ),
+        ("last_value(x ORDER BY n) FILTER (WHERE x < 0)", "-99"),
+        ("coalesce(last_value(x ORDER BY n) FILTER (WHERE n = 5), 7)", "7"),
+    ] {
+        check(&format!("SELECT {ends} FROM {rows}"), &[expect]);
+    }
+    // With OVER they are what standard SQL says.
+    check(
+        &format!(
+            "SELECT coalesce(last_value(x) OVER (ORDER BY n), 7), coalesce(last_value(x) IGNORE NULLS OVER (ORDER BY n), 7) \
+             FROM {rows} ORDER BY n"
+        ),
+        &["7 7", "4 4", "-99 -99", "3 3", "7 3"],
+    );
+}
+
+#[test]
 fn a_column_is_found_by_a_name_that_differs_in_capital_letters_alone() {
     check(
         "SELECT userId, `userId` + 1, x.USERID AS again, `Other` FROM (SELECT 1 AS `userId`, 2 AS other) AS x \

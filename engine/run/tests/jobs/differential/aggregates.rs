@@ -27,7 +27,7 @@ const CALLS: &[(Kind, &str, &[Kind])] = &[
     (Int, "max($0)", &[Int]),
     // A bare number there would be that of a column.
     (Int, "first_value($0 ORDER BY $1, ($0) + 0)", &[Int, Text]),
-    (Int, "last_value($0 ORDER BY $1 DESC, ($0) + 0)", &[Int, Time]),
+    (Int, "last_value($0 RESPECT NULLS ORDER BY $1 DESC, ($0) + 0)", &[Int, Time]),
     (Int, "bit_or($0)", &[Int]),
     (Double, "sum($0)", &[Double]),
     (Double, "min($0)", &[Double]),
