@@ -68,6 +68,8 @@ impl<'a> Moments<'a> {
     fn of_query(&mut self, query: &Query) -> Names {
         self.enter(query);
         let names = match &*query.body {
+            // What comes out of pipes is another thing.
+            _ if !query.pipe_operators.is_empty() => Names::new(),
             SetExpr::Select(select) => self.given_out(select),
             SetExpr::Query(inner) => self.of_query(inner),
             _ => Names::new(),

@@ -127,7 +127,10 @@ fn newest_of(view: &ViewDef) -> Option<Newest> {
 /// A query that is one SELECT and nothing else.
 fn sole_select(query: &Query) -> Option<&Select> {
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let is_plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none();
+    let is_plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.pipe_operators.is_empty();
     (is_plain && select.distinct.is_none() && select.having.is_none()).then_some(select)
 }
 

@@ -1,5 +1,8 @@
 //! Our dialect: DataFusion's generic one, `TABLE t [PARTITION BY ...]` as the argument of a function, lambdas only where a function
 //! takes them, and JSON's keywords.
+//!
+//! Of the generic dialect's flags those are set whose SQL DataFusion plans. It reads and ignores `* ILIKE`, `GROUP BY k WITH ROLLUP`,
+//! SETTINGS and FORMAT, and refuses LIMIT BY, `* RENAME`, INTERPOLATE and other words: these stay mistakes with a place.
 
 use std::any::TypeId;
 
@@ -62,6 +65,40 @@ impl Dialect for HeadwaterDialect {
     /// What stands behind a query as a whole is not the alias of its last table.
     fn is_table_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
         !RESERVED_FOR_TABLE_ALIAS.contains(keyword) && !begins_query_options(parser)
+    }
+
+    /// What stands behind a query as a whole is not the alias of its last column.
+    fn is_select_item_alias(&self, explicit: bool, keyword: &Keyword, parser: &mut Parser) -> bool {
+        explicit || (GenericDialect.is_column_alias(keyword, parser) && !begins_query_options(parser))
+    }
+
+    /// Asked for which words may stand behind a comma of a SELECT list: only FROM ends it there, and columns may be called OFFSET or VIEW.
+    fn is_column_alias(&self, keyword: &Keyword, _parser: &mut Parser) -> bool {
+        *keyword != Keyword::FROM
+    }
+
+    fn supports_projection_trailing_commas(&self) -> bool {
+        true
+    }
+
+    fn supports_from_first_select(&self) -> bool {
+        true
+    }
+
+    fn supports_pipe_operator(&self) -> bool {
+        true
+    }
+
+    fn supports_limit_comma(&self) -> bool {
+        true
+    }
+
+    fn supports_cte_without_as(&self) -> bool {
+        true
+    }
+
+    fn supports_named_fn_args_with_assignment_operator(&self) -> bool {
+        true
     }
 
     fn supports_group_by_expr(&self) -> bool {
@@ -133,6 +170,10 @@ impl Dialect for HeadwaterDialect {
     }
 
     fn allow_extract_custom(&self) -> bool {
+        true
+    }
+
+    fn allow_extract_single_quotes(&self) -> bool {
         true
     }
 
@@ -263,7 +304,10 @@ pub(crate) fn select_all_from(table: ObjectName) -> Result<Box<Query>, ParserErr
 
 /// The table of `SELECT * FROM table`, if a query is nothing more than that.
 pub(crate) fn sole_table(query: &Query) -> Option<&TableFactor> {
-    let plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none();
+    let plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.pipe_operators.is_empty();
     match &*query.body {
         SetExpr::Select(select) if plain && is_select_all(select) => match select.from.as_slice() {
             [from] if from.joins.is_empty() => Some(&from.relation),

@@ -1,10 +1,12 @@
-//! `FETCH FIRST n ROWS ONLY` says what `LIMIT n` does.
+//! `FETCH FIRST n ROWS ONLY` says what `LIMIT n` does, and `LIMIT m, n` what `LIMIT n OFFSET m` does.
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Fetch, LimitClause, Query, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Fetch, LimitClause, Offset, OffsetRows, Query, Value, VisitMut, VisitorMut,
+};
 
-/// Says LIMIT for FETCH. One that asks for ties or a percentage is left.
+/// Says LIMIT for FETCH, and OFFSET for a comma. A FETCH that asks for ties or a percentage is left.
 pub(super) fn unify_fetch(query: &mut Query) {
     let _ = query.visit(&mut Unify);
 }
@@ -15,6 +17,13 @@ impl VisitorMut for Unify {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Some(LimitClause::OffsetCommaLimit { offset, limit }) = &query.limit_clause {
+            query.limit_clause = Some(LimitClause::LimitOffset {
+                limit: Some(limit.clone()),
+                offset: Some(Offset { value: offset.clone(), rows: OffsetRows::None }),
+                limit_by: Vec::new(),
+            });
+        }
         let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch else {
             return ControlFlow::Continue(());
         };

@@ -6,6 +6,7 @@
 mod alarms;
 mod archive;
 mod arroyo;
+mod begins;
 mod calls;
 mod cast_types;
 mod changes;

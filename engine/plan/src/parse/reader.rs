@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::begins::{parse_table, unify_begins};
 use super::dialect::HeadwaterDialect;
 use super::fetch::unify_fetch;
 use super::foreign::refuse_in_query;
@@ -244,8 +245,10 @@ impl Reader {
         {
             return Err(self.expected("a query"));
         }
-        let mut ast = self.sql("a query", Parser::parse_query)?;
+        let is_table = self.peek_word(0).as_deref() == Some("TABLE");
+        let mut ast = self.sql("a query", if is_table { parse_table } else { Parser::parse_query })?;
         let starts = self.table_options.take(at, self.word_end());
+        unify_begins(&mut ast);
         unify_fetch(&mut ast);
         unify_literals(&mut *ast);
         unify_null_treatment(&mut *ast);

@@ -85,7 +85,7 @@ fn read(reader: &mut Reader) -> Result<Statement> {
         "SET" => read_set(reader),
         "REPLAY" => read_replay(reader),
         "CANCEL" => read_cancel(reader),
-        "SELECT" | "WITH" | "VALUES" | "FROM" => Ok(Statement::Query(reader.query()?)),
+        "SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE" => Ok(Statement::Query(reader.query()?)),
         _ if *reader.peek() == Token::LParen => Ok(Statement::Query(reader.query()?)),
         "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" => {
             Err(SqlError::new(Mistake::Syntax, format!("there is no {word}: rows of a log do not change"))

@@ -323,6 +323,72 @@ fn names_of_the_default_catalog_and_fetch_are_read_as_in_flink() {
     assert_eq!(create.name.value, "s");
 }
 
+/// SQL of DataFusion's generic dialect that is neither standard SQL nor Flink's.
+#[test]
+fn queries_are_spelled_as_datafusion_reads_them() {
+    let cases: &[(&str, &[&str])] = &[
+        // FROM first, and TABLE.
+        ("FROM readings SELECT value WHERE value > 3 ORDER BY value DESC", &["5.0", "4.0"]),
+        ("FROM readings ORDER BY value LIMIT 1", &["a 00:00 1.0"]),
+        ("TABLE readings LIMIT 1", &["a 00:00 1.0"]),
+        ("SELECT count(*) FROM (FROM readings) AS r JOIN (FROM big) AS b ON r.device = b.who", &["8"]),
+        ("WITH r AS (FROM readings SELECT value) FROM r SELECT max(value)", &["5.0"]),
+        (
+            "FROM TUMBLE(readings, ts, INTERVAL '1' DAY) SELECT window_end, count(*) GROUP BY window_end",
+            &["1970-01-02T00:00:00 5"],
+        ),
+        // Pipes.
+        (
+            "FROM readings |> WHERE value > 1 |> SELECT device, value |> ORDER BY value DESC |> LIMIT 2",
+            &["b 5.0", "a 4.0"],
+        ),
+        (
+            "FROM readings |> AGGREGATE count(*) AS n, max(value) GROUP BY device |> ORDER BY n",
+            &["b 2 5.0", "a 3 4.0"],
+        ),
+        (
+            "SELECT device, value FROM readings |> EXTEND value * 2 AS twice |> WHERE twice > 8 |> AS r |> SELECT r.twice",
+            &["10.0"],
+        ),
+        (
+            "FROM readings AS r |> JOIN big AS b ON r.value = b.what |> WHERE r.device = 'a' |> SELECT b.who, r.value |> ORDER BY value",
+            &["a 3.0", "a 4.0"],
+        ),
+        ("SELECT max(v) FROM (FROM readings |> WHERE device = 'a' |> SELECT value AS v) AS x", &["4.0"]),
+        (
+            "SELECT value FROM readings |> UNION ALL (SELECT 9.0) |> WHERE value > 4 |> ORDER BY value",
+            &["5.0", "9.0"],
+        ),
+        // Others.
+        ("SELECT value FROM readings ORDER BY value LIMIT 1, 2", &["2.0", "3.0"]),
+        (
+            "SELECT EXTRACT('second' FROM ts), EXTRACT('year' FROM ts) FROM readings WHERE value = 3",
+            &["55 1970"],
+        ),
+        (
+            "SELECT round(corr(y := value, x := value), 3) AS a, round(corr(x => -value, y => value), 3) AS b FROM readings",
+            &["1.0 -1.0"],
+        ),
+        (
+            "SELECT count(*) FROM TUMBLE(DATA := TABLE readings, TIMECOL := DESCRIPTOR(ts), SIZE := INTERVAL '1' DAY)",
+            &["5"],
+        ),
+        ("SELECT device, value, FROM readings WHERE value = 2", &["b 2.0"]),
+        ("SELECT count(*), FROM readings", &["5"]),
+        ("SELECT 1, 2,", &["1 2"]),
+        // What is not the end of a list.
+        (
+            "SELECT value, offset, view FROM (SELECT value, 7 AS offset, 8 AS view FROM readings WHERE value = 2)",
+            &["2.0 7 8"],
+        ),
+        ("WITH r (SELECT value FROM readings) SELECT sum(value) FROM r", &["15.0"]),
+        ("WITH r (v) AS (SELECT value FROM readings) SELECT sum(v) FROM r", &["15.0"]),
+    ];
+    for (sql, expect) in cases {
+        check(sql, expect);
+    }
+}
+
 #[test]
 fn first_and_last_values_leave_nulls_out_as_in_flink() {
     // Rows in order of arrival, and by n.
@@ -330,9 +396,9 @@ fn first_and_last_values_leave_nulls_out_as_in_flink() {
     for (ends, expect) in [
         ("first_value(x), last_value(x)", "4 3"),
         ("FIRST_VALUE(x ORDER BY n), LAST_VALUE(x ORDER BY n), LAST_VALUE(x ORDER BY n DESC)", "4 3 4"),
-        ("last_value(x ORDER BY n) IGNORE NULLS, last_value(x IGNORE NULLS ORDER BY n)", "3 3"),
+        ("last_value(x ORDER BY n) IGNORE NULLS AS a, last_value(x IGNORE NULLS ORDER BY n) AS b", "3 3"),
         (
-            "coalesce(last_value(x ORDER BY n) RESPECT NULLS, 7), coalesce(last_value(x RESPECT NULLS ORDER BY n), 7)",
+            "coalesce(last_value(x ORDER BY n) RESPECT NULLS, 7) AS a, coalesce(last_value(x RESPECT NULLS ORDER BY n), 7) AS b",
             "7 7",
         ),
         ("last_value(x ORDER BY n) FILTER (WHERE x < 0)", "-99"),

@@ -211,6 +211,59 @@ fn plans() {
     check_snapshot("stream.txt", &text);
 }
 
+/// The same query in other words is the same dataflow, or is refused for the same reason.
+#[test]
+fn other_spellings_are_the_same_plans() {
+    let (catalog, tables, planner) = (catalog(DDL), InMemory::default().tables(), Planner::new());
+    let planned = |sql: &str| {
+        let parsed = parse_one(sql).unwrap_or_else(|error| panic!("{}", error.render()));
+        let Statement::Query(query) = &parsed.statement else { panic!("{sql}") };
+        let planned = planner.stream(&catalog, &tables, query, Target::Anywhere);
+        planned.map_or_else(|error| error.message().to_owned(), |dataflow| describe(&dataflow))
+    };
+    for (sql, other) in [
+        (
+            "SELECT station, temp FROM weather WHERE temp > 3",
+            "FROM weather SELECT station, temp WHERE temp > 3",
+        ),
+        ("SELECT * FROM raw", "FROM raw"),
+        ("SELECT * FROM raw", "TABLE raw"),
+        ("SELECT id, value FROM raw WHERE value > 3", "FROM raw |> WHERE value > 3 |> SELECT id, value"),
+        (
+            "SELECT station, temp FROM weather ORDER BY temp DESC LIMIT 3 OFFSET 2",
+            "SELECT station, temp FROM weather ORDER BY temp DESC LIMIT 2, 3",
+        ),
+        (
+            "SELECT EXTRACT(HOUR FROM ts) AS h FROM weather",
+            "SELECT EXTRACT('hour' FROM ts) AS h, FROM weather",
+        ),
+        ("SELECT id FROM raw ORDER BY id", "FROM raw |> SELECT id |> ORDER BY id"),
+        ("SELECT id FROM raw LIMIT 3", "FROM raw |> SELECT id |> LIMIT 3"),
+        (
+            "SELECT station, LAST_VALUE(temp) IGNORE NULLS AS temp FROM weather GROUP BY station",
+            "SELECT station, LAST_VALUE(temp) AS temp FROM weather GROUP BY station",
+        ),
+    ] {
+        assert_eq!(planned(other), planned(sql), "{other}");
+    }
+    // An aggregate of a pipe is called by its alias in EXPLAIN.
+    for (sql, other) in [
+        (
+            "SELECT count(*) AS n, station FROM weather GROUP BY station EMIT CHANGES",
+            "FROM weather |> AGGREGATE count(*) AS n GROUP BY station |> SELECT n, station EMIT CHANGES",
+        ),
+        (
+            "SELECT window_start, window_end, max(temp) AS m FROM hours GROUP BY window_start, window_end",
+            "FROM TUMBLE(DATA := TABLE weather, TIMECOL := DESCRIPTOR(ts), SIZE := INTERVAL '1' HOUR) \
+             |> AGGREGATE max(temp) AS m GROUP BY window_start, window_end |> SELECT window_start, window_end, m",
+        ),
+    ] {
+        let result = |sql: &str| planned(sql).lines().last().map(str::to_owned);
+        assert!(result(sql).is_some_and(|result| result.contains(" => ")), "{sql}");
+        assert_eq!(result(other), result(sql), "{other}");
+    }
+}
+
 fn describe(dataflow: &Dataflow) -> String {
     check_shape(dataflow);
     let mut text: String = dataflow.explain().lines().map(|line| format!("    {line}\n")).collect();
