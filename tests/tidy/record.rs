@@ -40,7 +40,8 @@ fn has(file: &File, code: &str) -> bool {
         return file.path == code || file.path.ends_with(&format!("/{code}"));
     }
     let is_of_name = |c: char| c.is_alphanumeric() || c == '_';
-    let mut names = code.split(|c: char| !is_of_name(c)).filter(|name| !name.is_empty());
+    let is_name = |part: &&str| part.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let mut names = code.split(|c: char| !is_of_name(c)).filter(is_name);
     let holds = |name: &str| file.text.split(|c: char| !is_of_name(c)).any(|word| word == name);
     // Of a function with its type, the file with the type's methods.
     let owner = code.split_once("::").map(|(owner, _)| owner);

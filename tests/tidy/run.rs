@@ -71,7 +71,8 @@ fn an_oracle_that_says_something_else_than_what_is_committed_fails() {
     let said = said(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("Files queries/weather/expected/freeze_spells.csv and ") && said.contains("tests/oracle"),
+        said.contains("Files queries/weather/expected/freeze_spells.csv and ")
+            && said.contains("tests/oracle"),
         "{said}"
     );
     assert!(!said.contains("Files fixtures") && !said.contains("== tests"), "{said}");
