@@ -9,8 +9,8 @@ use crate::api::{Durability, StreamInfo};
 const ROWS_OF_LIFE: u32 = 40;
 
 impl StreamInfo {
-    /// How many rows a shard has been given that goes on at `next`: all there ever were, those included that it was said to begin behind. Of a
-    /// stream that is kept in memory, those since the log was opened: what a life before had is gone, and is not known.
+    /// How many rows a shard has been given that goes on at `next`: all there ever were, those included that it was said to begin
+    /// behind. Of a stream that is kept in memory, those since the log was opened: how many a life before had is not known.
     pub fn rows_given(&self, next: Sequence) -> u64 {
         if is_in_memory(self) { next.0 & ((1 << ROWS_OF_LIFE) - 1) } else { next.0 }
     }
