@@ -330,7 +330,7 @@ fn queries_are_spelled_as_datafusion_reads_them() {
         // FROM first, and TABLE.
         ("FROM readings SELECT value WHERE value > 3 ORDER BY value DESC", &["5.0", "4.0"]),
         ("FROM readings ORDER BY value LIMIT 1", &["a 00:00 1.0"]),
-        ("TABLE readings LIMIT 1", &["a 00:00 1.0"]),
+        ("TABLE big", &["a 3.0", "a 4.0", "b 5.0"]),
         ("SELECT count(*) FROM (FROM readings) AS r JOIN (FROM big) AS b ON r.device = b.who", &["8"]),
         ("WITH r AS (FROM readings SELECT value) FROM r SELECT max(value)", &["5.0"]),
         (
