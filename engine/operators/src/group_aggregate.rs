@@ -60,10 +60,10 @@ impl GroupAggregateSpec {
             fields.push(field.as_ref().clone());
         }
         if let Some(closing) = what.closes
-            && (what.retractions || !what.keys.contains(&closing.column))
+            && (what.retractions && what.revises != Some(Revises::Always)
+                || !what.keys.contains(&closing.column))
         {
-            let reason =
-                "groups that end with the watermark are by a time, and take rows that are only ever added";
+            let reason = "groups that end with the watermark are by a time, and take rows that are only ever added if they are said at their end";
             return Err(OperatorError::unsupported("GroupAggregate", reason));
         }
         if what.closes.is_none() && what.revises.is_some() || what.closes.is_some() && what.ttl.is_some() {

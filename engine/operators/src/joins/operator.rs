@@ -22,6 +22,7 @@ use super::residual::Residual;
 use super::rows::{Asks, RowStore};
 use super::spec::{Join, JoinKind};
 use crate::api::{Changes, Clocks, Operator, Output, Rows, Snapshot, StateEntries, StateSize};
+use crate::closing::Ends;
 use crate::deltas::Deltas;
 use crate::error::{OperatorError, Result};
 use crate::groups::KeyTable;
@@ -40,6 +41,8 @@ pub(super) struct JoinOperator {
     pub(super) slots: Vec<u32>,
     pub(super) sides: [RowStore; 2],
     expiry: [Expiry; 2],
+    /// When keys end, if they do.
+    ends: Ends,
     /// When rows without an end are forgotten, if they are.
     pub(super) lasting: Option<Lasting>,
     deltas: Deltas,
@@ -92,6 +95,7 @@ impl JoinOperator {
             sides: [side(0)?, side(1)?],
             residual,
             expiry: Default::default(),
+            ends: Ends::default(),
             lasting: what.forgets().then(|| Lasting::new(what.ttl)),
             deltas: Deltas::default(),
             add_up: !says_once,
@@ -107,15 +111,32 @@ impl JoinOperator {
 
     /// The rows of a side that are in time.
     fn in_time(&self, side: usize, rows: Rows, out: &mut Output) -> Result<Rows> {
-        let Some(time) = self.what.input(side).time else { return Ok(rows) };
-        Sorting::in_time(rows, time.column, time.late_after, i64::MIN, &self.late[side], out)
+        let input = self.what.input(side);
+        let (column, after) = match (input.time, self.what.closes) {
+            (Some(time), _) => (time.column, time.late_after),
+            (None, Some(closing)) => (input.keys[closing.key], closing.after),
+            (None, None) => return Ok(rows),
+        };
+        Sorting::in_time(rows, column, after, i64::MIN, &self.late[side], out)
     }
 
-    /// The numbers of the rows' keys.
+    /// The numbers of the rows' keys. New ones are given their end, if they have one.
     pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let mut numbers = Vec::new();
         self.keys.intern(columns, rows, &mut numbers)?;
         if self.keys.len() > self.slots.len() {
+            if let Some(closing) = self.what.closes {
+                let times = Times::new(&columns[closing.key], self.name)?;
+                let mut fresh = self.slots.len() as u32;
+                for (row, number) in numbers.iter().enumerate() {
+                    // New keys are numbered in the order in which they come.
+                    if *number == fresh {
+                        let end = times.get(row).map_or(i64::MIN, |time| time.saturating_add(closing.after));
+                        self.ends.push(end, fresh);
+                        fresh += 1;
+                    }
+                }
+            }
             let of_rows = slots(columns, rows)?;
             self.slots.resize(self.keys.len(), 0);
             for (number, slot) in numbers.iter().zip(of_rows) {
@@ -241,6 +262,16 @@ impl JoinOperator {
         }
     }
 
+    /// Lets go of the rows of keys that have ended. What was said of them stays said.
+    fn forget_ended(&mut self) {
+        for (_, key) in self.ends.due(self.watermark) {
+            for (side, passing) in self.sides.iter_mut().zip(&mut self.passing) {
+                passing.extend(side.rows_of(key));
+                side.totals[key as usize] = 0;
+            }
+        }
+    }
+
     fn expires(&self, side: usize) -> bool {
         self.what.input(side).time.is_some()
     }
@@ -298,6 +329,7 @@ impl JoinOperator {
         self.keys.retain(&kept);
         self.slots = kept.iter().map(|key| self.slots[*key as usize]).collect();
         self.sides.iter_mut().for_each(|side| side.retain_keys(&kept));
+        self.ends.renumber(|key| kept.binary_search(&key).ok().map(|place| place as u32));
     }
 
     fn check_weights(&self, side: usize, rows: &Rows) -> Result<()> {
@@ -338,6 +370,7 @@ impl Operator for JoinOperator {
         if let Some(lasting) = &mut self.lasting {
             lasting.pass(self.watermark, &mut self.sides);
         }
+        self.forget_ended();
         self.sweep();
         Ok(())
     }
@@ -356,13 +389,14 @@ impl Operator for JoinOperator {
             return Some(EventTime::MIN);
         }
         let lasting = self.lasting.as_ref().and_then(Lasting::next);
-        self.expiry.iter().filter_map(Expiry::next).chain(lasting).min()
+        self.expiry.iter().filter_map(Expiry::next).chain(lasting).chain(self.ends.next()).min()
     }
 
     fn state_size(&self) -> StateSize {
         let bytes = self.keys.size()
             + self.sides.iter().map(RowStore::size).sum::<usize>()
             + self.expiry.iter().map(Expiry::size).sum::<usize>()
+            + self.ends.size()
             + self.lasting.as_ref().map_or(0, Lasting::size);
         let entries = self.sides.iter().map(RowStore::len).sum::<usize>();
         StateSize { entries: entries as u64, bytes: bytes as u64 }

@@ -2,7 +2,8 @@
 //!
 //! Without times a join keeps the rows of both sides for ever, and a row that turns out to match after all has its null row
 //! retracted. With times (an interval between the sides' event times, or a common window) a row is kept until the watermark says that
-//! no match can come any more; only then is it said to have none, so that rows are only ever added.
+//! no match can come any more; only then is it said to have none, so that rows are only ever added. Rows of a common window that change,
+//! or are to be said before it has ended, are joined as without times, and forgotten when the window has ended.
 
 use std::sync::Arc;
 
@@ -73,6 +74,15 @@ pub struct JoinTime {
     pub late_after: i64,
 }
 
+/// When the rows of a key are forgotten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JoinClosing {
+    /// Which of the columns that are equal stands for a window.
+    pub key: usize,
+    /// The rows go when the watermark is more than this many nanoseconds past the window's column, and are late when their clock is.
+    pub after: i64,
+}
+
 /// What a join is.
 #[derive(Clone, Debug)]
 pub struct Join {
@@ -86,6 +96,9 @@ pub struct Join {
     pub residual: Option<Arc<dyn PhysicalExpr>>,
     /// Whether NULL equals NULL, as it does for INTERSECT and EXCEPT.
     pub null_equals_null: bool,
+    /// When rows of a common window end, whose sides have no time of their own: what is said of them changes until then, and stays
+    /// said.
+    pub closes: Option<JoinClosing>,
     /// After how many nanoseconds of event time without a change a row of the left and of the right side is forgotten, of a join whose
     /// rows have no end; what was said of it stays said.
     pub ttl: [Option<i64>; 2],
@@ -153,8 +166,11 @@ impl JoinSpec {
         if left.time.is_some() != right.time.is_some() {
             return wrong("one side ends with the watermark and the other does not".to_owned());
         }
-        if left.time.is_some() && what.forgets() {
+        if (left.time.is_some() || what.closes.is_some()) && what.forgets() {
             return wrong("rows that end with the watermark are not forgotten before".to_owned());
+        }
+        if what.closes.is_some_and(|closing| left.time.is_some() || closing.key >= left.keys.len()) {
+            return wrong("a window ends by one of the keys, or rows by times of their own".to_owned());
         }
         let updates = [left, right].iter().any(|side| side.changes != Changes::AppendOnly);
         if left.time.is_some() && updates {
@@ -219,6 +235,7 @@ fn changes_of(what: &Join) -> Changes {
 impl OperatorSpec for JoinSpec {
     fn name(&self) -> &'static str {
         match self.what.left.time {
+            None if self.what.closes.is_some() => "WindowJoin",
             None => "Join",
             Some(time) if time.keep == time.late_after && time.keep != 0 => "WindowJoin",
             Some(_) => "IntervalJoin",
@@ -245,6 +262,9 @@ impl OperatorSpec for JoinSpec {
                 text.push_str(&format!(", ttl=[left {}, right {}]", length(left), length(right)));
             }
         }
+        if self.what.closes.is_some() {
+            text.push_str(", emit=changes");
+        }
         if self.name() == "IntervalJoin"
             && let (Some(a), Some(b)) = (left.time, right.time)
         {
@@ -264,7 +284,8 @@ impl OperatorSpec for JoinSpec {
     }
 
     fn state_bound(&self) -> StateBound {
-        if self.what.is_bounded() || self.what.ttl.iter().all(Option::is_some) {
+        let ends = self.what.is_bounded() || self.what.closes.is_some();
+        if ends || self.what.ttl.iter().all(Option::is_some) {
             StateBound::Watermark
         } else if (0..2).any(|side| self.what.passes(side)) {
             StateBound::None

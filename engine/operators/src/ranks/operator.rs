@@ -132,7 +132,7 @@ impl TopNOperator {
     }
 
     fn touch(&mut self, list: u32) {
-        if self.what.closes.is_some() || self.lists.lists[list as usize].before.is_some() {
+        if self.what.says_at_end() || self.lists.lists[list as usize].before.is_some() {
             return;
         }
         let from = self.before.len() as u32;
@@ -237,6 +237,13 @@ impl TopNOperator {
                     self.deltas.push([*row, if self.what.numbered { number } else { 0 }], slot, 1);
                 }
             }
+            self.spent.extend(self.lists.empty(list));
+        }
+    }
+
+    /// Lets go of the lists that have ended and have been said before.
+    fn forget_ended(&mut self) {
+        for (_, list) in self.ends.due(self.watermark) {
             self.spent.extend(self.lists.empty(list));
         }
     }
@@ -347,7 +354,7 @@ impl Operator for TopNOperator {
     fn on_watermark(&mut self, watermark: EventTime, out: &mut Output) -> Result<()> {
         let clock = EventTime(self.watermark);
         self.watermark = watermark.0.max(clock.0);
-        if self.what.closes.is_some() {
+        if self.what.says_at_end() {
             self.close();
         }
         if self.what.ttl.is_some() {
@@ -361,6 +368,9 @@ impl Operator for TopNOperator {
         self.before.clear();
         if self.what.ttl.is_some() {
             self.forget_old();
+        }
+        if self.what.revises {
+            self.forget_ended();
         }
         self.sweep();
         Ok(())

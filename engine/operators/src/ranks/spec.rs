@@ -32,8 +32,11 @@ pub struct TopN {
     pub numbered: bool,
     /// How the input's rows change.
     pub changes: Changes,
-    /// When a list ends, if it does. Then its rows come out at its end, and are never retracted.
+    /// When a list ends, if it does. Unless `revises` says otherwise, its rows come out at its end, and are never retracted.
     pub closes: Option<Closing>,
+    /// Whether the rows of lists that end come out before, and change with every step until then. What was said of a list that has
+    /// ended stays said.
+    pub revises: bool,
     /// After how many nanoseconds of event time in which no row has come into it a list without an end is forgotten; what was said of it
     /// stays said.
     pub ttl: Option<i64>,
@@ -43,6 +46,11 @@ impl TopN {
     /// The greatest number that comes out.
     pub(super) fn limit(&self) -> i64 {
         i64::from(self.skip) + i64::from(self.take)
+    }
+
+    /// Whether lists are said once, at their end.
+    pub(super) fn says_at_end(&self) -> bool {
+        self.closes.is_some() && !self.revises
     }
 }
 
@@ -60,8 +68,12 @@ impl TopNSpec {
         if let Some(column) = columns.into_iter().find(|column| **column >= what.input.fields().len()) {
             return Err(OperatorError::unsupported("TopN", format!("there is no column {column}")));
         }
-        if what.closes.is_some() && what.changes != Changes::AppendOnly {
-            let reason = "lists that end with the watermark take rows that are only ever added";
+        if what.says_at_end() && what.changes != Changes::AppendOnly {
+            let reason = "lists that are said at their end take rows that are only ever added";
+            return Err(OperatorError::unsupported("TopN", reason));
+        }
+        if what.revises && what.closes.is_none() {
+            let reason = "lists are revised until they end, and these have no end";
             return Err(OperatorError::unsupported("TopN", reason));
         }
         if what.closes.is_some() && what.ttl.is_some() {
@@ -101,7 +113,12 @@ impl OperatorSpec for TopNSpec {
         let (first, last) = (skip + 1, skip + take);
         let ttl = self.what.ttl.map(|ttl| std::time::Duration::from_nanos(ttl.unsigned_abs()));
         let ttl = ttl.map(|ttl| format!(", ttl={ttl:?}")).unwrap_or_default();
-        format!("{first}..={last}, keys=[{}], order=[{}]{ttl}", self.names().join(", "), order.join(", "))
+        let emit = if self.what.revises { ", emit=changes" } else { "" };
+        format!(
+            "{first}..={last}, keys=[{}], order=[{}]{emit}{ttl}",
+            self.names().join(", "),
+            order.join(", ")
+        )
     }
 
     fn schema(&self) -> SchemaRef {
@@ -111,7 +128,7 @@ impl OperatorSpec for TopNSpec {
     fn changes(&self) -> Changes {
         let mut key = self.what.partition.clone();
         match &*self.what {
-            TopN { closes: Some(_), .. } => Changes::AppendOnly,
+            what if what.says_at_end() => Changes::AppendOnly,
             TopN { numbered: true, .. } => {
                 key.push(self.what.input.fields().len());
                 Changes::Updating { key }

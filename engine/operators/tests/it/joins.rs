@@ -78,6 +78,7 @@ fn spec(
         right: side(times[1]),
         residual,
         null_equals_null: false,
+        closes: None,
         ttl: [None; 2],
     };
     Arc::new(JoinSpec::try_new(what).unwrap())

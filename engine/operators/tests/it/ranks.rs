@@ -34,6 +34,7 @@ fn spec(
         numbered,
         changes,
         closes,
+        revises: false,
         ttl: None,
     };
     Arc::new(TopNSpec::try_new(what).unwrap())
