@@ -41,15 +41,10 @@ impl Lower<'_> {
             let (columns, id) = sets.expand(&mut flow, &columns, aggregate)?;
             keys = columns.into_iter().flatten().chain([id]).collect();
         }
-        let mut closes = closing_of(&flow, &keys);
-        let revises = closes.and_then(|_| self.revises());
-        let time = match revises {
-            None => time_behind(&flow, &keys, closes),
-            Some(_) => Time::default(),
-        };
-        if let (Some(closing), Some(lateness)) = (&mut closes, self.options.lateness) {
-            closing.after = closing.after.saturating_add(lateness);
-        }
+        let closes = self.closing_of(&flow, &keys);
+        let revises = closes.and_then(|_| self.revises_over(&flow));
+        let time = time_behind(&flow, &keys, closes);
+        let time = if revises.is_some() { time.revised(self.lateness_of(&flow)) } else { time };
         // The one group of an aggregate without keys stays.
         let grows = closes.is_none() && !keys.is_empty();
         let ttl = if grows { self.ttl(hint)? } else { check_unused([hint, None]).map(|()| None)? };
@@ -75,6 +70,20 @@ impl Lower<'_> {
             (Emit::OnWindowClose, Some(lateness)) => Some(Revises::Late(lateness)),
             (Emit::OnWindowClose, None) => None,
         }
+    }
+
+    /// The same of what is over these rows: where they come before the end, so does what is made of them.
+    pub(super) fn revises_over(&self, flow: &Flow) -> Option<Revises> {
+        if flow.is_append_only() { self.revises() } else { Some(Revises::Always) }
+    }
+
+    /// When groups by these columns end: when one of them stands for a window, and no row of it comes any more.
+    pub(super) fn closing_of(&self, flow: &Flow, keys: &[usize]) -> Option<Closing> {
+        if flow.time.per_key.is_some() {
+            return None;
+        }
+        let (column, after) = *flow.time.ends.iter().find(|(column, _)| keys.contains(column))?;
+        Some(Closing { column, after: after.saturating_add(self.lateness_of(flow)) })
     }
 
     /// How long rows without an end are kept: as a hint says, or as all of the query's are.
@@ -138,15 +147,6 @@ impl Lower<'_> {
         }
         Ok(columns)
     }
-}
-
-/// When groups by these columns end: when one of them stands for a window.
-pub(super) fn closing_of(flow: &Flow, keys: &[usize]) -> Option<Closing> {
-    if !flow.is_append_only() || flow.time.per_key.is_some() {
-        return None;
-    }
-    let ends = flow.time.ends.iter().find(|(column, _)| keys.contains(column));
-    ends.map(|(column, after)| Closing { column: *column, after: *after })
 }
 
 /// What is known of time behind an operator that gives out these columns first, each group at its end.

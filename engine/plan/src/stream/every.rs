@@ -11,7 +11,7 @@ use crate::error::{Mistake, SqlError, refused};
 
 impl Lower<'_> {
     /// Keeps the changes of a result until event time comes to a multiple of the interval.
-    pub(super) fn emit_every(&mut self, flow: Flow, interval: i64) -> Result<Flow> {
+    pub(super) fn emit_every(&mut self, mut flow: Flow, interval: i64) -> Result<Flow> {
         self.check_timed("the interval of EMIT EVERY")?;
         let keys = match &flow.changes {
             Changes::AppendOnly => {
@@ -25,6 +25,8 @@ impl Lower<'_> {
             Changes::Updating { key } => key.clone(),
             Changes::Retracting => (0..flow.schema.fields().len()).collect(),
         };
+        // The interval is one of the watermark's own.
+        flow.time = Time::default();
         let what = EmitEvery {
             input: Arc::clone(&flow.schema),
             changes: flow.changes.clone(),

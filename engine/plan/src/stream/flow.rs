@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use headwater_operators::{Changes, FilterSpec, OperatorSpec, ProjectSpec};
 
 use crate::dataflow::{Exchange, Stage, StageInput, Upstream};
+use crate::error::{Mistake, SqlError, refused};
 
 /// Operators that still wait for their stage, and what is known of the rows that come out of them.
 #[derive(Debug)]
@@ -43,7 +44,8 @@ pub(super) struct Time {
     pub(super) columns: Vec<usize>,
     /// Columns that stand for a whole window, which ends when the watermark is more than so many nanoseconds past them: -1 for its
     /// end, which does not belong to it. Of several, that of the end comes before that of the start, from which the end may lie further
-    /// than it must. A window's start is here and not among `columns`: windows over it would close before its rows come.
+    /// than it must. A window's start is here and not among `columns`: windows over it would close before its rows come. Where rows
+    /// change there are ends without `columns`, of which the lateness is a part: by then the last change has come.
     pub(super) ends: Vec<(usize, i64)>,
     /// How far behind the watermark these columns may lie, in nanoseconds.
     pub(super) delay: i64,
@@ -52,6 +54,8 @@ pub(super) struct Time {
 }
 
 /// Where a flow carries what a timeline per key needs.
+///
+/// Only aggregates over windows follow such timelines, right above the stream: whatever else goes by event time refuses them.
 #[derive(Debug, Clone)]
 pub(super) struct PerKeyColumns {
     /// The stream's name, for messages.
@@ -60,6 +64,32 @@ pub(super) struct PerKeyColumns {
     pub(super) keys: Vec<(String, Option<usize>)>,
     /// Below a window: the columns of the key's watermark and of whether the row has passed the filters.
     pub(super) below_window: Option<(usize, usize)>,
+    /// What the rows have come through in which their timelines are lost.
+    pub(super) behind: Option<&'static str>,
+}
+
+impl PerKeyColumns {
+    /// The same behind what loses the timelines.
+    pub(super) fn behind(&self, what: &'static str) -> Self {
+        let behind = self.behind.or(Some(what));
+        Self { below_window: None, behind, ..self.clone() }
+    }
+
+    /// The refusal of what goes by event time, and not by timelines per key.
+    pub(super) fn refuse(&self, what: &str) -> DataFusionError {
+        let behind = self.behind.map(|behind| format!(" behind {behind}")).unwrap_or_default();
+        let stream = &self.stream;
+        let message = format!(
+            "{what} does not run over '{stream}'{behind}, whose keys have timelines of their own (PER)"
+        );
+        let keys: Vec<&str> = self.keys.iter().map(|(name, _)| name.as_str()).collect();
+        let hint = format!(
+            "timelines per key go through aggregates over the stream's own windows alone: GROUP BY {}, window_start, window_end; \
+             for anything else declare the watermark without PER",
+            keys.join(", ")
+        );
+        refused(SqlError::new(Mistake::NotStreaming, message).hint(hint))
+    }
 }
 
 impl Time {
@@ -70,6 +100,30 @@ impl Time {
         time.follow(from);
         time.columns.retain(|column| time.ends.iter().any(|(end, _)| end == column));
         time
+    }
+
+    /// Behind an operator whose rows come before their window has ended and change until so many nanoseconds after it.
+    pub(super) fn revised(mut self, lateness: i64) -> Self {
+        self.columns.clear();
+        self.ends.iter_mut().for_each(|(_, after)| *after = after.saturating_add(lateness));
+        self
+    }
+
+    /// How far a window's end is behind a column, if the column stands for a window.
+    pub(super) fn end_of(&self, column: usize) -> Option<i64> {
+        self.ends.iter().find(|(end, _)| *end == column).map(|(_, after)| *after)
+    }
+
+    /// Behind what loses the timelines of keys, which are refused from there on where they are asked for.
+    pub(super) fn without_timelines(self, what: &'static str) -> Self {
+        let per_key = self.per_key.as_ref().map(|per_key| per_key.behind(what));
+        Self { per_key, ..self }
+    }
+
+    /// The column of event time of a result.
+    pub(super) fn of_result(&self) -> Option<usize> {
+        let is_lost = self.per_key.as_ref().is_some_and(|per_key| per_key.behind.is_some());
+        self.columns.first().copied().filter(|_| !is_lost)
     }
 
     /// The same behind an operator with other columns. `from` says for each of them which old one it is, if it is one unchanged.
@@ -196,7 +250,6 @@ pub(super) fn names_of(node: &DFSchema, schema: &SchemaRef) -> Result<DFSchema> 
 }
 
 /// An operator's error, which says what it does not take.
-pub(super) fn external(error: headwater_operators::OperatorError) -> datafusion::common::DataFusionError {
-    use crate::error::{Mistake, SqlError};
-    crate::error::refused(SqlError::new(Mistake::NotStreaming, error.to_string()))
+pub(super) fn external(error: headwater_operators::OperatorError) -> DataFusionError {
+    refused(SqlError::new(Mistake::NotStreaming, error.to_string()))
 }

@@ -2,13 +2,16 @@
 //!
 //! The sides' columns that must be equal become keys of an exchange; what else must hold is a residual over pairs. If both sides only
 //! ever add rows and their times are tied to each other, by an interval or by a common window, the join's state ends with the watermark.
+//! It also does if rows of a common window change: they are joined as they come, and forgotten with their window.
 
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, Join as JoinNode, LogicalPlan, cast};
-use headwater_operators::{Join, JoinInput, JoinKind, JoinSpec, JoinTime, OperatorSpec};
+use headwater_operators::{
+    Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime, OperatorSpec, Revises,
+};
 
 use super::flow::{Flow, Time, external, names_of};
 use super::intervals::{Sides, interval};
@@ -46,13 +49,16 @@ impl Lower<'_> {
         let mut left = self.side(first, on.iter().map(|(left, _)| left), "left")?;
         let mut right = self.side(second, on.iter().map(|(_, right)| right), "right")?;
         let residual = conjunction(join.filter.iter().flat_map(split_conjunction).cloned().chain(more));
-        let times = self.times(&left, &right, residual.as_ref())?;
+        let closes = self.closing_of_join(&left, &right, kind);
+        let times = if closes.is_none() { self.times(&left, &right, residual.as_ref())? } else { None };
+        self.check_join_time(&left, &right, closes.is_some() || times.is_some())?;
         let names = pair_names(&left, &right)?;
         let residual = residual.map(|expr| self.physical(&expr, &names)).transpose()?;
         let bounds = times.map(|(left, right)| [left, right]);
         let kept = if swapped { [hints[1], hints[0]] } else { hints };
         // A table that the query brings along stays.
-        let ttl = match bounds.is_some() || left.flow.is_complete || right.flow.is_complete {
+        let ends = bounds.is_some() || closes.is_some();
+        let ttl = match ends || left.flow.is_complete || right.flow.is_complete {
             true => check_unused(hints).map(|()| [None; 2])?,
             false => [self.ttl(kept[0])?, self.ttl(kept[1])?],
         };
@@ -62,11 +68,15 @@ impl Lower<'_> {
             right: input_of(&right, bounds.map(|bounds| bounds[1])),
             residual,
             null_equals_null: join.null_equality == NullEquality::NullEqualsNull,
+            closes,
             ttl,
         };
-        let time = time_behind(&left, &right, kind, bounds)
-            .or_else(|| time_beside(&left, &right, kind))
-            .unwrap_or_default();
+        let time = match closes {
+            Some(closing) => time_behind_revised(&left, &right, kind, closing),
+            None => time_behind(&left, &right, kind, bounds, self.lateness())
+                .or_else(|| time_beside(&left, &right, kind))
+                .unwrap_or_default(),
+        };
         let widths = [&left, &right].map(|side| (side.node.fields().len(), side.flow.schema.fields().len()));
         let operator: Arc<dyn OperatorSpec> = Arc::new(JoinSpec::try_new(what).map_err(external)?);
         let (schema, changes) = (operator.schema(), operator.changes());
@@ -112,6 +122,32 @@ impl Lower<'_> {
         Ok(Side { flow, node, keys })
     }
 
+    /// Which of the keys is a common window, if rows change or what is said of them is to come before the window's end.
+    fn closing_of_join(&self, left: &Side<'_>, right: &Side<'_>, kind: JoinKind) -> Option<JoinClosing> {
+        let changes = !left.flow.is_append_only() || !right.flow.is_append_only();
+        let waits = !matches!(kind, JoinKind::Inner | JoinKind::Semi);
+        if !changes && !(waits && self.revises() == Some(Revises::Always)) {
+            return None;
+        }
+        let end = |side: &Side<'_>, key: usize| {
+            let after = side.flow.time.end_of(side.keys[key])?;
+            Some(after.saturating_add(self.lateness_of(&side.flow)))
+        };
+        (0..left.keys.len()).find_map(|key| {
+            let after = end(left, key).filter(|after| end(right, key) == Some(*after))?;
+            Some(JoinClosing { key, after })
+        })
+    }
+
+    /// A join that ends with the watermark takes what goes by that of all rows.
+    fn check_join_time(&mut self, left: &Side<'_>, right: &Side<'_>, ends: bool) -> Result<()> {
+        self.takes_late |= ends;
+        match left.flow.time.per_key.as_ref().or(right.flow.time.per_key.as_ref()) {
+            Some(per_key) if ends => Err(per_key.refuse("a join by time")),
+            _ => Ok(()),
+        }
+    }
+
     /// Until when rows of both sides can find a match, if there is an end to it.
     fn times(
         &self,
@@ -119,13 +155,16 @@ impl Lower<'_> {
         right: &Side<'_>,
         residual: Option<&Expr>,
     ) -> Result<Option<(JoinTime, JoinTime)>> {
-        let timed = |side: &Side<'_>| side.flow.is_append_only() && side.flow.time.per_key.is_none();
-        if !timed(left) || !timed(right) {
+        if !left.flow.is_append_only() || !right.flow.is_append_only() {
             return Ok(None);
         }
-        let end = |side: &Side<'_>, column: usize| {
-            side.flow.time.ends.iter().find(|(end, _)| *end == column).map(|(_, after)| *after)
+        let lateness = self.lateness();
+        let until = |column, keep: i64, late_after: i64| JoinTime {
+            column,
+            keep: keep.saturating_add(lateness),
+            late_after: late_after.saturating_add(lateness),
         };
+        let end = |side: &Side<'_>, column: usize| side.flow.time.end_of(column);
         let is_time = |side: &Side<'_>, column: usize| side.flow.time.columns.contains(&column);
         let mut pairs: Vec<_> = left.keys.iter().copied().zip(right.keys.iter().copied()).collect();
         // Behind a join by a window's end there is a time, behind one by its start there is none.
@@ -133,13 +172,11 @@ impl Lower<'_> {
         for (a, b) in pairs {
             match (end(left, a), end(right, b)) {
                 (Some(x), Some(y)) if x == y => {
-                    let time = |column| JoinTime { column, keep: x, late_after: x };
-                    return Ok(Some((time(a), time(b))));
+                    return Ok(Some((until(a, x, x), until(b, x, x))));
                 }
                 _ if is_time(left, a) && is_time(right, b) => {
                     let after = end(left, a).max(end(right, b)).unwrap_or_default().max(0);
-                    let time = |column| JoinTime { column, keep: after, late_after: after };
-                    return Ok(Some((time(a), time(b))));
+                    return Ok(Some((until(a, after, after), until(b, after, after))));
                 }
                 _ => {}
             }
@@ -156,10 +193,7 @@ impl Lower<'_> {
         // left - right lies in [least, most]: a left row waits for right rows up to its time - least, and so on.
         let keep_left = found.least.saturating_neg().saturating_add(y);
         let keep_right = found.most.saturating_add(x);
-        Ok(Some((
-            JoinTime { column: found.left, keep: keep_left, late_after: x },
-            JoinTime { column: found.right, keep: keep_right, late_after: y },
-        )))
+        Ok(Some((until(found.left, keep_left, x), until(found.right, keep_right, y))))
     }
 }
 
@@ -226,6 +260,7 @@ fn time_behind(
     right: &Side<'_>,
     kind: JoinKind,
     bounds: Option<[JoinTime; 2]>,
+    lateness: i64,
 ) -> Option<Time> {
     let [a, b] = bounds?;
     let (mut columns, mut ends) = (Vec::new(), Vec::new());
@@ -234,8 +269,7 @@ fn time_behind(
         if side.flow.time.columns.contains(&time.column) {
             columns.push(time.column + offset);
         }
-        let end = side.flow.time.ends.iter().find(|(column, _)| *column == time.column);
-        ends.extend(end.map(|(column, after)| (column + offset, *after)));
+        ends.extend(side.flow.time.end_of(time.column).map(|after| (time.column + offset, after)));
     };
     if !matches!(kind, JoinKind::Right | JoinKind::Full) {
         add(left, a, 0);
@@ -245,12 +279,25 @@ fn time_behind(
     }
     let before = left.flow.time.delay.max(right.flow.time.delay);
     // A row comes out as long as it is kept, which may be that long after the watermark has passed it.
-    let kept = if a.keep == a.late_after && b.keep == b.late_after { 0 } else { a.keep.max(b.keep).max(0) };
-    if kept > 0 {
+    let waits = a.keep != a.late_after || b.keep != b.late_after;
+    let kept = if waits { a.keep.max(b.keep).max(0) } else { lateness };
+    if waits && kept > 0 {
         // Rows that wait are not of their window's time any more.
         ends.clear();
     }
     Some(Time { columns, ends, delay: before.saturating_add(kept), per_key: None })
+}
+
+/// The same of rows that change until their window has ended: its columns, of sides that are never filled with nulls.
+fn time_behind_revised(left: &Side<'_>, right: &Side<'_>, kind: JoinKind, closing: JoinClosing) -> Time {
+    let has_left = !matches!(kind, JoinKind::Right | JoinKind::Full);
+    let has_right = matches!(kind, JoinKind::Inner | JoinKind::Right);
+    let width = left.flow.schema.fields().len();
+    let (left_end, right_end) = (left.keys[closing.key], right.keys[closing.key] + width);
+    let columns = has_left.then_some(left_end).into_iter().chain(has_right.then_some(right_end));
+    let ends = columns.map(|column| (column, closing.after)).collect();
+    let delay = left.flow.time.delay.max(right.flow.time.delay);
+    Time { columns: Vec::new(), ends, delay, per_key: None }
 }
 
 /// What is known of time beside a table whose rows are all there: the other side's rows come out in the step in which they come.
@@ -264,12 +311,11 @@ fn time_beside(left: &Side<'_>, right: &Side<'_>, kind: JoinKind) -> Option<Time
         _ => return None,
     };
     let time = &side.flow.time;
-    let is_timed = side.flow.is_append_only() && time.per_key.is_none();
-    is_timed.then(|| Time {
+    side.flow.is_append_only().then(|| Time {
         columns: time.columns.iter().map(|column| column + offset).collect(),
         ends: time.ends.iter().map(|(column, after)| (column + offset, *after)).collect(),
         delay: time.delay,
-        per_key: None,
+        per_key: time.per_key.as_ref().map(|per_key| per_key.behind("a join")),
     })
 }
 

@@ -106,7 +106,7 @@ impl Lower<'_> {
             retry,
         });
         let operator: Arc<dyn OperatorSpec> = Arc::new(spec.map_err(external)?);
-        let (schema, time) = (operator.schema(), left.flow.time.clone());
+        let (schema, time) = (operator.schema(), left.flow.time.clone().without_timelines("a lookup join"));
         let from = match left.flow.bare_upstream() {
             Some(upstream) => upstream,
             None => Upstream::Stage(self.push(left.flow.into_stage())),

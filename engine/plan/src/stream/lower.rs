@@ -35,6 +35,8 @@ pub(super) struct Lower<'a> {
     pub(super) stages: Vec<Stage>,
     /// What the query says of when its rows come out.
     pub(super) options: QueryOptions,
+    /// Whether something takes late rows for as long as the query allows.
+    pub(super) takes_late: bool,
     /// Whether what is lowered is below a window in processing time.
     pub(super) processing: bool,
     /// Whether what is lowered is below a `CURRENT_WATERMARK`.
@@ -44,7 +46,8 @@ pub(super) struct Lower<'a> {
 impl<'a> Lower<'a> {
     pub(super) fn new(state: &'a SessionState, catalog: &'a Catalog) -> Self {
         let (sources, stages, options) = (Vec::new(), Vec::new(), QueryOptions::default());
-        Self { state, catalog, sources, stages, options, processing: false, tells_watermark: false }
+        let (takes_late, processing, tells_watermark) = Default::default();
+        Self { state, catalog, sources, stages, options, takes_late, processing, tells_watermark }
     }
 
     /// A node and all below it. `below_window`: an aggregate over windows follows, which wants the rows that fail a filter, too,
@@ -190,19 +193,20 @@ impl<'a> Lower<'a> {
             if !flow.is_append_only() {
                 changes = Changes::Retracting;
             }
-            let columns = match (&time, &flow.time.per_key) {
-                (_, Some(_)) => Vec::new(),
-                (None, None) => flow.time.columns.clone(),
-                (Some(time), None) => {
+            let columns = match &time {
+                None => flow.time.columns.clone(),
+                Some(time) => {
                     time.columns.iter().copied().filter(|column| flow.time.columns.contains(column)).collect()
                 }
             };
+            let per_key = time.as_ref().and_then(|time| time.per_key.clone());
+            let per_key = per_key.or_else(|| Some(flow.time.per_key.as_ref()?.behind("UNION")));
             let delay = time.as_ref().map_or(0, |time| time.delay).max(flow.time.delay);
             let ends = match &time {
                 None => flow.time.ends.clone(),
                 Some(time) => time.ends.iter().copied().filter(|end| flow.time.ends.contains(end)).collect(),
             };
-            time = Some(Time { columns, ends, delay, per_key: None });
+            time = Some(Time { columns, ends, delay, per_key });
             // The inputs may differ in which columns can be null: where one can, the union's can.
             schema = Some(match schema {
                 None => Arc::clone(&flow.schema),
@@ -231,6 +235,13 @@ impl<'a> Lower<'a> {
         };
         let mut flow = self.window_input(window, false)?;
         let time = self.check_time(window, &flow)?;
+        if let Some(per_key) = &flow.time.per_key {
+            let name = window.windowing.name();
+            return Err(per_key.refuse(&match self.revises() {
+                Some(_) => format!("{name} with EMIT CHANGES, EMIT EVERY or ALLOW LATENESS"),
+                None => format!("{name} without an aggregate by its windows"),
+            }));
+        }
         let own = window.input.schema().fields().len();
         if flow.schema.fields().len() > own {
             let exprs = all_columns(&flow).into_iter().take(own).collect();
@@ -238,7 +249,8 @@ impl<'a> Lower<'a> {
             flow.project(exprs, &from)?;
         }
         let assign = AssignWindowsSpec::try_new(kind, Arc::clone(&flow.schema), time).map_err(external)?;
-        flow.push(assign.with_lateness(self.options.lateness.unwrap_or(0)));
+        flow.push(assign.with_lateness(self.lateness()));
+        self.takes_late = true;
         flow.time.columns.extend([own + 2, own + 1]);
         flow.time.ends.extend([(own + 2, AFTER_TIME), (own + 1, AFTER_END), (own, after_start(kind))]);
         Ok(flow)

@@ -16,6 +16,7 @@ mod flow;
 mod intervals;
 mod joins;
 mod late;
+mod lateness;
 mod lookup;
 mod lower;
 mod narrower;

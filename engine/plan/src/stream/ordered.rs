@@ -13,7 +13,6 @@ use super::flow::{Flow, Time, external, names_of};
 use super::lower::Lower;
 use super::sets::Sets;
 use super::windowed::{AFTER_END, AFTER_TIME, down_to_window};
-use crate::error::{Mistake, SqlError, refused};
 use crate::window::{WindowTvf, Windowing};
 
 impl Lower<'_> {
@@ -33,14 +32,9 @@ impl Lower<'_> {
         let mut flow = self.window_input(window, false)?;
         let time = self.check_time(window, &flow)?;
         if let Some(per_key) = &flow.time.per_key {
-            let message = format!(
-                "{name} does not run over '{}', whose keys have timelines of their own",
-                per_key.stream
-            );
-            return Err(refused(
-                SqlError::new(Mistake::NotStreaming, message).hint("declare the watermark without PER"),
-            ));
+            return Err(per_key.refuse(name));
         }
+        self.refuse_lateness(name)?;
         let own = node.fields().len();
         flow.keep_first(own)?;
         let names = names_of(node, &flow.schema)?;

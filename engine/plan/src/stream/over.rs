@@ -74,6 +74,9 @@ impl Lower<'_> {
         let partition = self.key_columns(flow, &params.partition_by, node)?;
         let order = self.over_order(flow, &params.order_by, node)?;
         let is_timely = is_timely(flow, &order, calls)?;
+        if is_timely {
+            self.refuse_lateness("OVER")?;
+        }
         let lengths = Lengths::of(flow, &order);
         let mut frames: Vec<Frame> = Vec::new();
         let mut made = Vec::with_capacity(calls.len());
@@ -283,10 +286,7 @@ fn is_timely(flow: &Flow, order: &[(usize, SortOptions)], calls: &[Call]) -> Res
     }
     match &flow.time.per_key {
         None => Ok(true),
-        Some(per_key) => Err(refuse(
-            format!("OVER does not run over '{}', whose keys have timelines of their own", per_key.stream),
-            "aggregate over windows by the key, or declare the watermark without PER",
-        )),
+        Some(per_key) => Err(per_key.refuse("OVER")),
     }
 }
 

@@ -60,6 +60,7 @@ impl Lower<'_> {
                     .hint("read a stream whose WATERMARK has no PER"),
             ));
         }
+        self.refuse_lateness("MATCH_RECOGNIZE")?;
         let time = node.time_index()?;
         if flow.time.columns.contains(&time) {
             return Ok(());

@@ -24,6 +24,7 @@ pub(crate) fn plan(
     let mut lower = lower::Lower { options, ..lower::Lower::new(state, catalog) };
     let flow = lower.lower(&plan, false)?;
     lower.check_one_time()?;
+    lower.check_lateness()?;
     lower.tell_values()?;
     let dataflow = target::finish(lower, flow, &plan, into)?;
     lookup::check(&dataflow)?;

@@ -12,9 +12,8 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, FetchType, Filter, Limit, LogicalPlan, Operator, Projection, SkipType, SortExpr, Window,
 };
-use headwater_operators::{OperatorSpec, TopN, TopNSpec};
+use headwater_operators::{OperatorSpec, Revises, TopN, TopNSpec};
 
-use super::aggregate::closing_of;
 use super::flow::{Flow, Time, external};
 use super::lower::{Lower, all_columns, cannot};
 use super::windowed::substitute;
@@ -190,14 +189,16 @@ impl Lower<'_> {
             .order
             .iter()
             .map(|sort| SortOptions { descending: !sort.asc, nulls_first: sort.nulls_first });
-        let closes = closing_of(&flow, &partition);
+        if let Some(per_key) = &flow.time.per_key
+            && partition.iter().any(|column| flow.time.end_of(*column).is_some())
+        {
+            return Err(per_key.refuse("OVER (PARTITION BY a window)"));
+        }
+        let closes = self.closing_of(&flow, &partition);
+        let revises = closes.is_some() && self.revises_over(&flow) == Some(Revises::Always);
         let time = match closes {
             None => Time::default(),
-            // Rows come out when their window has ended; other times may lie anywhere before.
-            Some(_) => {
-                let kept = |column: usize| Some(column).filter(|column| partition.contains(column));
-                flow.time.at_ends(&(0..flow.schema.fields().len()).map(kept).collect::<Vec<_>>())
-            }
+            Some(_) => self.time_of_ranks(&flow, &partition, revises),
         };
         let grows = closes.is_none() && !partition.is_empty();
         let ttl = self.ttl_of_partitions(grows, ranks.hint)?;
@@ -211,6 +212,7 @@ impl Lower<'_> {
             numbered: ranks.numbered,
             changes: flow.changes.clone(),
             closes,
+            revises,
             ttl,
         };
         let operator: Arc<dyn OperatorSpec> = Arc::new(TopNSpec::try_new(what).map_err(external)?);
@@ -225,6 +227,20 @@ impl Lower<'_> {
             flow.project(kept.iter().map(|column| columns[*column].clone()).collect(), &from)?;
         }
         Ok(flow)
+    }
+}
+
+impl Lower<'_> {
+    /// What is known of time behind the first rows of windows, which come out when no row of the window comes any more; other times may
+    /// lie anywhere before.
+    fn time_of_ranks(&self, flow: &Flow, partition: &[usize], revises: bool) -> Time {
+        let kept = |column: usize| Some(column).filter(|column| partition.contains(column));
+        let time = flow.time.at_ends(&(0..flow.schema.fields().len()).map(kept).collect::<Vec<_>>());
+        let lateness = self.lateness_of(flow);
+        match revises {
+            true => time.revised(lateness),
+            false => Time { delay: time.delay.saturating_add(lateness), ..time },
+        }
     }
 }
 

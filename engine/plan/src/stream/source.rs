@@ -192,6 +192,7 @@ fn time_of(
         stream: stream.name.clone(),
         keys: keys.map(|name| (name.clone(), place_of(name))).collect(),
         below_window: None,
+        behind: None,
     });
     Time { columns: vec![watermark.column], per_key, ..Time::default() }
 }

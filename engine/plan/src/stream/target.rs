@@ -74,7 +74,7 @@ pub(super) fn finish(
     let result = ResultSpec {
         schema: Arc::clone(&flow.schema),
         changes: flow.changes.clone(),
-        event_time: flow.time.columns.first().copied(),
+        event_time: flow.time.of_result(),
     };
     lower.push(flow.into_stage());
     let notes = match target {
@@ -141,6 +141,7 @@ fn one_row_for_each_key(lower: &mut Lower<'_>, flow: Flow, stream: &StreamDef) -
         numbered: false,
         changes: flow.changes.clone(),
         closes: None,
+        revises: false,
         ttl: None,
     };
     let operator: Arc<dyn OperatorSpec> = Arc::new(TopNSpec::try_new(what).map_err(external)?);

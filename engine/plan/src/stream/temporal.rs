@@ -98,14 +98,9 @@ impl Lower<'_> {
             );
         }
         if let Some(per_key) = &side.flow.time.per_key {
-            return refuse(
-                format!(
-                    "a join with versions does not run over '{}', whose keys have timelines of their own",
-                    per_key.stream
-                ),
-                "declare the watermark without PER",
-            );
+            return Err(per_key.refuse("a join with versions"));
         }
+        self.refuse_lateness("a join with versions")?;
         let column = match time {
             Expr::Column(column) => side.node.maybe_index_of_column(column),
             _ => None,

@@ -48,6 +48,7 @@ impl Lower<'_> {
         flow.changes = headwater_operators::OperatorSpec::changes(&spec);
         flow.push(spec);
         flow.time.follow(&from);
+        flow.time = flow.time.without_timelines("UNNEST");
         Ok(flow)
     }
 }

@@ -86,11 +86,9 @@ impl Lower<'_> {
             per_key,
         };
         let delay = flow.time.delay;
-        let time = match (early, &parts.per_key) {
-            (true, _) => Time::default(),
-            (false, Some(_)) => Time { delay, ..Time::default() },
-            (false, None) => time_behind(window.windowing.bounds(), &output, delay),
-        };
+        let per_key = flow.time.per_key.as_ref().map(|per_key| per_key.behind("an aggregate over windows"));
+        let time = Time { per_key, ..time_behind(window.windowing.bounds(), &output, delay) };
+        let time = if early { time.revised(self.lateness()) } else { time };
         let (input, schema, changes) = self.aggregate_stages(flow, window.windowing, parts, early)?;
         let mut flow = Flow::new(vec![input], schema, changes, time);
         self.finish_windowed(&mut flow, &over, &output, aggregate)?;
@@ -110,7 +108,8 @@ impl Lower<'_> {
         let one_phase = per_key.is_some();
         let (by, operator): (Vec<usize>, Arc<dyn OperatorSpec>) = match windowing.bounds() {
             Bounds::OfRows { gap } => {
-                let lateness = self.options.lateness.unwrap_or(0);
+                let lateness = self.lateness();
+                self.takes_late = true;
                 let what =
                     SessionAggregate { gap, input, time, keys, aggregates, output, per_key, early, lateness };
                 (by_rows, Arc::new(SessionAggregateSpec::try_new(what).map_err(external)?))
@@ -192,6 +191,9 @@ impl Lower<'_> {
             ));
         }
         let time = window.time_index()?;
+        if let Some(per_key) = flow.time.per_key.as_ref().filter(|per_key| per_key.behind.is_some()) {
+            return Err(per_key.refuse(name));
+        }
         if flow.time.columns.contains(&time) {
             return Ok(time);
         }
@@ -297,7 +299,9 @@ fn per_key_of(flow: &Flow, keys: &[usize]) -> Result<Option<PerKey>> {
                 .hint(format!("add {name} to GROUP BY, or aggregate the result once more without windows")),
         ));
     }
-    let Some((candidate, pass)) = per_key.below_window else { return Ok(None) };
+    let Some((candidate, pass)) = per_key.below_window else {
+        return Err(per_key.refuse("an aggregate over windows of what is no projection or filter"));
+    };
     Ok(Some(PerKey { candidate: column_at(flow, candidate), pass: Some(column_at(flow, pass)) }))
 }
 

@@ -219,6 +219,32 @@ const CASES: &[&str] = &[
     "SELECT station, count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY ROLLUP (window_start, station)",
     "SELECT station, count(*) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
      GROUP BY window_start, window_end, GROUPING SETS ((station), ())",
+    // Late rows, where nothing takes them.
+    "SELECT station, temp FROM weather ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT station, avg(temp) OVER (PARTITION BY station ORDER BY ts) FROM weather ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT w.station FROM weather w JOIN rates FOR SYSTEM_TIME AS OF w.ts AS r ON w.station = r.currency ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT window_end, count(*) FROM COUNT_WINDOW(TABLE weather, DESCRIPTOR(ts), 5) GROUP BY window_end ALLOW LATENESS INTERVAL '1' MINUTE",
+    // Timelines per key, where one watermark is asked for.
+    "SELECT f.device, w.temp FROM fleet f JOIN weather w ON f.device = w.station AND w.ts BETWEEN f.ts AND f.ts + INTERVAL '1' HOUR",
+    "SELECT a.device, b.window_end FROM (SELECT device, window_end FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY device, window_end) a JOIN (SELECT station, window_end FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY station, window_end) b ON a.window_end = b.window_end",
+    "SELECT device, window_end, load FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
+    "SELECT device, load FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY device, window_end ORDER BY load) AS n FROM \
+     TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR)) WHERE n = 1",
+    "SELECT device, c FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_end ORDER BY c) AS n FROM (SELECT device, window_end, count(*) AS c \
+     FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end)) WHERE n <= 3",
+    "SELECT device, window_end, count(*) FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end EMIT CHANGES",
+    "SELECT device, window_end, count(*) FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end \
+     ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT device, window_end, count(*) FROM TUMBLE(TABLE (SELECT device, ts FROM fleet UNION ALL SELECT device, ts FROM fleet WHERE load > 3), \
+     DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end",
+    "SELECT device, window_end, count(*) FROM TUMBLE(TABLE (SELECT device, window_time AS t FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY device, window_start, window_end, window_time), DESCRIPTOR(t), INTERVAL '1' DAY) GROUP BY device, window_end",
+    "SELECT device, window_end, count(*) FROM TUMBLE(TABLE (SELECT device, ts, unnest(make_array(load)) AS e FROM fleet), \
+     DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end",
+    "SELECT device, window_end, count(*) FROM TUMBLE(TABLE (SELECT f.device, f.ts FROM fleet f JOIN (VALUES ('a'), ('b')) AS v (k) ON f.device = v.k), \
+     DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end",
     "SELECT now() - w.ts FROM weather AS w JOIN hourly AS h ON w.station = h.station",
     "SELECT random() FROM weather",
     "SELECT 1",

@@ -160,6 +160,18 @@ const CASES: &[&str] = &[
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end EMIT CHANGES",
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end EMIT EVERY INTERVAL '5' MINUTE",
     "SELECT station, window_start, count(*) FROM hours GROUP BY station, window_start, window_end ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT station, temp FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY station, window_end ORDER BY temp) AS n FROM hours) WHERE n = 1 EMIT CHANGES",
+    "SELECT window_end, station, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_end ORDER BY n DESC) AS rn FROM \
+     (SELECT window_end, station, count(*) AS n FROM hours GROUP BY window_end, station)) WHERE rn <= 3 EMIT CHANGES",
+    "SELECT window_end, max(t) FROM (SELECT window_end, window_time AS t, station, ROW_NUMBER() OVER (PARTITION BY station, window_end, window_time \
+     ORDER BY temp) AS n FROM hours) WHERE n = 1 GROUP BY window_end ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT a.window_end, a.n, b.n FROM (SELECT window_end, count(*) AS n FROM hours GROUP BY window_end) a LEFT JOIN \
+     (SELECT window_end, count(*) AS n FROM TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end) b \
+     ON a.window_end = b.window_end EMIT EVERY INTERVAL '1' MINUTE",
+    "SELECT a.temp, b.temp, a.window_end FROM hours a LEFT JOIN hours b ON a.window_end = b.window_end AND a.station = b.station AND b.temp > 30 \
+     ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT w.station, c.url FROM weather w JOIN clicks c ON w.hour = c.user_id AND c.ts BETWEEN w.ts - INTERVAL '5' MINUTE AND w.ts \
+     ALLOW LATENESS INTERVAL '1' MINUTE",
     "SET 'ttl' = '1 hour'; SELECT station, count(*) FROM weather GROUP BY station",
     "INSERT INTO hourly SELECT station, window_start, max(temp), count(*) FROM hours GROUP BY station, window_start LATE DATA TO tardy",
     "SELECT /*+ STATE_TTL('w' = '1 d', 'c' = '20 s') */ w.temp, c.url FROM weather w JOIN clicks c ON w.hour = c.user_id WHERE w.temp > 3",
