@@ -1,5 +1,7 @@
 //! When rows come out that change.
 
+use headwater_simulation::seeds;
+
 use crate::machine::Machine;
 
 const EVERY_10_SECONDS: &str = "CREATE MATERIALIZED VIEW result AS SELECT window_end, device, COUNT(*) AS n, SUM(value) AS total \
@@ -137,4 +139,83 @@ fn sessions_come_out_early_and_are_taken_back_when_they_become_one() {
     for workers in [1, 3] {
         assert_eq!(life(&|machine| machine.kill(workers)), straight, "{workers} workers");
     }
+}
+
+/// What is made of windows that come out early follows them, and ends with them.
+#[test]
+fn what_is_over_windows_that_come_out_early_ends_with_them() {
+    let windows = "TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '2' SECOND)";
+    let counts = |more: &str| {
+        format!(
+            "SELECT window_end, device, COUNT(*) AS n FROM {windows}{more} GROUP BY window_start, window_end, device"
+        )
+    };
+    let (all, some) = (counts(""), counts(" WHERE value > 1"));
+    let first = |partition: &str, order: &str, of: &str| {
+        format!(
+            "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {partition} ORDER BY {order}) AS place FROM {of}) AS x WHERE place <= 2"
+        )
+    };
+    let joined = |kind: &str, more: &str| {
+        format!(
+            "SELECT l.window_end, l.device, l.n, r.n AS others FROM ({all}) AS l {kind} JOIN ({some}) AS r \
+             ON l.window_end = r.window_end AND l.device = r.device{more}"
+        )
+    };
+    let queries = [
+        first("window_end", "n DESC, device", &format!("({all}) AS c")),
+        first("window_start, device", "value DESC, ts", windows),
+        joined("", ""),
+        joined("LEFT", ""),
+        joined("FULL", " AND l.n > r.n"),
+        format!("SELECT * FROM ({}) AS j WHERE n > 1", joined("LEFT", " AND l.n > r.n")),
+        first("window_end", "n DESC, device", &format!("({}) AS j", joined("LEFT", ""))),
+        format!(
+            "SELECT window_end, MAX(n) AS most, COUNT(*) AS devices FROM ({all}) AS c GROUP BY window_end"
+        ),
+        format!(
+            "SELECT window_end, device FROM ({all}) AS c EXCEPT SELECT window_end, device FROM ({some}) AS d"
+        ),
+        format!(
+            "SELECT l.window_end, l.device, l.value, r.value AS other FROM (SELECT * FROM {windows} WHERE value < 3) AS l \
+             LEFT JOIN (SELECT * FROM {windows} WHERE value = 3) AS r ON l.window_end = r.window_end AND l.device = r.device"
+        ),
+    ];
+    seeds::each(
+        "-p headwater-run what_is_over_windows_that_come_out_early_ends_with_them",
+        0..20,
+        |seed, _story| {
+            early_life(seed, &queries[seed as usize % queries.len()]);
+        },
+    );
+}
+
+fn early_life(seed: u64, query: &str) {
+    let (mut machine, random) = Machine::any(seed, 20);
+    machine.create_readings(1);
+    machine.sql(&format!("CREATE MATERIALIZED VIEW result AS {query} EMIT CHANGES"));
+    let mut second = 10;
+    for round in 0..30 {
+        // Never further behind than the watermark is.
+        let any = |_| {
+            (
+                ["a", "b", "c"][random.index(3)],
+                second * 1_000 + random.below(1_900) as i64,
+                random.below(5) as i64,
+            )
+        };
+        machine.append(&(0..=random.below(5)).map(any).collect::<Vec<_>>());
+        machine.strike(&random);
+        second += random.below(3) as i64;
+        if round % 4 == 0 {
+            machine.catch_up();
+            assert_eq!(machine.query("SELECT * FROM result"), machine.query(query), "seed {seed}: {query}");
+        }
+    }
+    machine.append(&[("a", (second + 100) * 1_000, 1)]);
+    machine.catch_up();
+    assert_eq!(machine.query("SELECT * FROM result"), machine.query(query), "seed {seed}: {query}");
+    assert!(machine.rows("system.late_rows").is_empty());
+    let kept = machine.engine().jobs()[0].state_entries;
+    assert!(kept <= 6, "seed {seed}: {kept} entries are kept of one window with one row: {query}");
 }

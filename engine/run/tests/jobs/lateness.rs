@@ -11,7 +11,7 @@ use headwater_core::{EventTime, ShardId};
 use headwater_log::Append;
 use headwater_run::JobState;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Reading};
 
 const PER_10_SECONDS: &str = "CREATE MATERIALIZED VIEW result AS SELECT window_end, device, COUNT(*) AS n \
     FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end, device";
@@ -278,4 +278,69 @@ fn one_clock_a_year_ahead_does_not_make_the_fleet_late() {
     let dead = machine.rows("system.dead_letters");
     assert_eq!(dead.len(), 1);
     assert!(dead[0].contains("readings"), "{dead:?}");
+}
+
+const WINDOWS: &str = "TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '10' SECOND)";
+
+/// What a view holds after each step, and how many rows were late.
+fn late_steps(seed: u64, query: &str, between: &dyn Fn(&mut Machine)) -> (Vec<Vec<String>>, usize) {
+    let mut machine = Machine::new(seed);
+    machine.create_readings(1);
+    machine.sql(&format!("CREATE MATERIALIZED VIEW result AS {query} ALLOW LATENESS INTERVAL '5' SECOND"));
+    // The watermark is two seconds behind the rows: at 12 the first window has ended, and at 17 it takes no row any more.
+    let steps: [&[Reading]; 5] = [
+        &[("a", 1_000, 1), ("b", 2_000, 5)],
+        &[("a", 14_000, 2)],
+        &[("a", 3_000, 11)],
+        &[("a", 19_000, 3)],
+        &[("a", 4_000, 4), ("a", 40_000, 6), ("a", 60_000, 7)],
+    ];
+    let mut seen = Vec::new();
+    for step in steps {
+        machine.append(step);
+        machine.catch_up();
+        between(&mut machine);
+        machine.catch_up();
+        seen.push(machine.query("SELECT * FROM result"));
+    }
+    let late = machine.query("SELECT event_time FROM system.late_rows").len();
+    machine.engine().close_here().unwrap();
+    (seen, late)
+}
+
+/// Rows that are said once come when no late row can change them any more; pairs come as they are found.
+#[test]
+fn windows_that_are_joined_or_ranked_take_late_rows_too() {
+    let (first, second) = ("1970-01-01T00:00:10", "1970-01-01T00:00:20");
+    let ranked = format!(
+        "SELECT device, window_end, value FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY device, window_start, window_end \
+         ORDER BY value DESC) AS n FROM {WINDOWS}) WHERE n = 1"
+    );
+    let of_first = vec![format!("a {first} 11"), format!("b {first} 5")];
+    let mut all = of_first.clone();
+    all.insert(1, format!("a {second} 3"));
+    check_late(&ranked, &[vec![], vec![], vec![], of_first, all], 1);
+    // Their rows are in time for what is above.
+    let above =
+        format!("SELECT window_end, COUNT(*) AS n, SUM(value) AS total FROM ({ranked}) GROUP BY window_end");
+    let (seen, late) = late_steps(5, &above, &|_| {});
+    assert_eq!((seen.last().unwrap(), late), (&vec![format!("{first} 2 16"), format!("{second} 1 3")], 1));
+    let joined = format!(
+        "SELECT l.device, l.window_end, l.value, r.value AS other FROM (SELECT * FROM {WINDOWS} WHERE value < 10) AS l \
+         LEFT JOIN (SELECT * FROM {WINDOWS} WHERE value > 10) AS r ON l.device = r.device AND l.window_end = r.window_end"
+    );
+    let pair = vec![format!("a {first} 1 11")];
+    let with_lonely = vec![pair[0].clone(), format!("b {first} 5 null")];
+    let mut all = with_lonely.clone();
+    all.splice(1..1, [format!("a {second} 2 null"), format!("a {second} 3 null")]);
+    check_late(&joined, &[vec![], vec![], pair, with_lonely, all], 2);
+}
+
+fn check_late(query: &str, expected: &[Vec<String>], late: usize) {
+    let expected = (expected.to_vec(), late);
+    assert_eq!(late_steps(5, query, &|_| {}), expected, "{query}");
+    for workers in [1, 3] {
+        assert_eq!(late_steps(5, query, &|machine| machine.kill(workers)), expected, "{workers}: {query}");
+        assert_eq!(late_steps(6, query, &|machine| machine.restart(workers)), expected, "{workers}: {query}");
+    }
 }

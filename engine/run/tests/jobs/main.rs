@@ -62,6 +62,7 @@ mod system_tables;
 mod tails;
 mod targets;
 mod timed;
+mod timelines;
 mod trigger_sets;
 mod triggers;
 mod troubles;
