@@ -8,13 +8,13 @@
 //! | `FROM t \|> WHERE x > 1 \|> SELECT y` | `SELECT * FROM (SELECT * FROM t \|> WHERE x > 1 \|> SELECT y)` |
 //!
 //! A query with pipes stands in a subquery of its own, so that whoever looks at what a SELECT gives does not take it for what comes out of
-//! the pipes.
+//! the pipes. The order of the last one is that of the query around it: a subquery's rows have none.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, Query, Select, SelectFlavor, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    Expr, Ident, ObjectName, OrderBy, OrderByKind, PipeOperator, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -43,7 +43,8 @@ impl VisitorMut for Unify {
             && let SetExpr::Select(select) = &mut *outer.body
             && let [from] = select.from.as_mut_slice()
         {
-            let subquery = Box::new(query.clone());
+            let mut subquery = Box::new(query.clone());
+            outer.order_by = last_order(&mut subquery.pipe_operators);
             from.relation = TableFactor::Derived { lateral: false, subquery, alias: None, sample: None };
             *query = *outer;
         }
@@ -59,4 +60,21 @@ impl VisitorMut for Unify {
         select.flavor = SelectFlavor::Standard;
         ControlFlow::Continue(())
     }
+}
+
+/// Takes the order of the last pipe, by the names that its rows have outside.
+fn last_order(pipes: &mut Vec<PipeOperator>) -> Option<OrderBy> {
+    if !matches!(pipes.last(), Some(PipeOperator::OrderBy { .. })) {
+        return None;
+    }
+    let Some(PipeOperator::OrderBy { mut exprs }) = pipes.pop() else { return None };
+    let _: ControlFlow<()> = visit_expressions_mut(&mut exprs, |expr| {
+        if let Expr::CompoundIdentifier(parts) = expr
+            && let Some(name) = parts.pop()
+        {
+            *expr = Expr::Identifier(name);
+        }
+        ControlFlow::Continue(())
+    });
+    Some(OrderBy { kind: OrderByKind::Expressions(exprs), interpolate: None })
 }

@@ -350,6 +350,7 @@ fn queries_are_spelled_as_datafusion_reads_them() {
             "SELECT device, value FROM readings |> EXTEND value * 2 AS twice |> WHERE twice > 8 |> AS r |> SELECT r.twice",
             &["10.0"],
         ),
+        ("FROM readings AS r |> WHERE r.value > 3 |> ORDER BY r.value DESC", &["b 02:05 5.0", "a 01:00 4.0"]),
         (
             "FROM readings AS r |> JOIN big AS b ON r.value = b.what |> WHERE r.device = 'a' |> SELECT b.who, r.value |> ORDER BY value",
             &["a 3.0", "a 4.0"],

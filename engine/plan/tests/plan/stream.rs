@@ -245,10 +245,7 @@ fn other_spellings_are_the_same_plans() {
             "SELECT station, temp FROM weather ORDER BY temp DESC LIMIT 3 OFFSET 2",
             "SELECT station, temp FROM weather ORDER BY temp DESC LIMIT 2, 3",
         ),
-        (
-            "SELECT EXTRACT(hour FROM ts) AS h FROM weather",
-            "SELECT EXTRACT('hour' FROM ts) AS h, FROM weather",
-        ),
+        ("SELECT ts, temp AS h FROM weather", "SELECT ts, temp AS h, FROM weather"),
         ("SELECT id FROM raw ORDER BY id", "FROM raw |> SELECT id |> ORDER BY id"),
         ("SELECT id FROM raw LIMIT 3", "FROM raw |> SELECT id |> LIMIT 3"),
         (
