@@ -107,6 +107,9 @@ impl Lower<'_> {
             );
             return Err(refused(error.hint("aggregate over a window: TUMBLE, HOP")));
         }
+        if let Some(per_key) = &flow.time.per_key {
+            return Err(per_key.refuse("an alarm"));
+        }
         let node = points.schema();
         let columns = node.columns();
         let place = |name: &str| columns.iter().position(|column| column.name == name);
