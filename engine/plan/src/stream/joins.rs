@@ -124,9 +124,10 @@ impl Lower<'_> {
 
     /// Which of the keys is a common window, if rows change or what is said of them is to come before the window's end.
     fn closing_of_join(&self, left: &Side<'_>, right: &Side<'_>, kind: JoinKind) -> Option<JoinClosing> {
-        let changes = !left.flow.is_append_only() || !right.flow.is_append_only();
+        let only_adds = left.flow.is_append_only() && right.flow.is_append_only();
         let waits = !matches!(kind, JoinKind::Inner | JoinKind::Semi);
-        if !changes && !(waits && self.revises() == Some(Revises::Always)) {
+        let is_early = waits && self.revises() == Some(Revises::Always);
+        if only_adds && !is_early {
             return None;
         }
         let end = |side: &Side<'_>, key: usize| {

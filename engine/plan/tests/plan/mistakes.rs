@@ -227,8 +227,8 @@ const CASES: &[&str] = &[
     // Timelines per key, where one watermark is asked for.
     "SELECT f.device, w.temp FROM fleet f JOIN weather w ON f.device = w.station AND w.ts BETWEEN f.ts AND f.ts + INTERVAL '1' HOUR",
     "SELECT a.device, b.window_end FROM (SELECT device, window_end FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
-     GROUP BY device, window_end) a JOIN (SELECT station, window_end FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
-     GROUP BY station, window_end) b ON a.window_end = b.window_end",
+     GROUP BY device, window_end) a JOIN (SELECT device, window_end FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY device, window_end) b ON a.window_end = b.window_end",
     "SELECT device, window_end, load FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
     "SELECT device, load FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY device, window_end ORDER BY load) AS n FROM \
      TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR)) WHERE n = 1",
