@@ -13,9 +13,12 @@
 use std::sync::Arc;
 
 use datafusion::common::{JoinType, Result};
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, ident, lit};
 
 use crate::error::{Mistake, SqlError, refused};
+
+/// The column of what is asked of all rows alike.
+const ANY: &str = "$any";
 
 /// The joins that do what a join of NOT IN does; none, if it is none, or if nothing in it can be NULL.
 pub(super) fn two_valued(join: &Join) -> Result<Option<LogicalPlan>> {
@@ -43,7 +46,10 @@ pub(super) fn two_valued(join: &Join) -> Result<Option<LogicalPlan>> {
     };
     let left = || LogicalPlanBuilder::from(Arc::clone(&join.left));
     let right = || LogicalPlanBuilder::from(Arc::clone(&join.right));
-    let any = |rows: LogicalPlanBuilder| rows.project([lit(1_i64).alias("$any")])?.distinct()?.build();
+    let any = |rows: LogicalPlanBuilder| {
+        let none = Vec::<Expr>::new();
+        rows.project([lit(1_i64).alias(ANY)])?.aggregate([ident(ANY)], none)?.build()
+    };
     let values = if left_nulls { left().filter(a.clone().is_not_null())? } else { left() };
     let keys = (vec![a.clone()], vec![b.clone()]);
     let mut unlike = values.join_with_expr_keys(right().build()?, JoinType::LeftAnti, keys, None)?;
