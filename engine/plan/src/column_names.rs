@@ -1,5 +1,5 @@
-//! What columns of a SELECT list are called, as in Flink: `r.f` and `t.r.f`, where `r` is a column whose values are rows, is called `f`; of two
-//! that would have one name the second is called `a0`, or by its place, `EXPR$1`, if it is computed.
+//! What columns of a SELECT list are called, as in Flink: `r.f` and `t.r.f`, where `r` is a column whose values are rows, is called `f`; of
+//! two that would have one name the second is called `a0`, or by its place, `EXPR$1`, if it is computed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -1,5 +1,5 @@
-//! Reads the hints `/*+ STATE_TTL('a' = '1 day'), LOOKUP(...) */` behind SELECT. Those of Flink's that say how a join is to be done, and not
-//! what comes out of it, are passed over; any other is a mistake.
+//! Reads the hints `/*+ STATE_TTL('a' = '1 day'), LOOKUP(...) */` behind SELECT. Those of Flink's that say how a join is to be done, and
+//! not what comes out of it, are passed over; any other is a mistake.
 
 mod lookup;
 
