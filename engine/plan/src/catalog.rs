@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::sql::sqlparser::ast::{ObjectName, visit_relations};
+use datafusion::sql::sqlparser::ast::ObjectName;
 use rpds::RedBlackTreeMapSync;
 
 use crate::decision::AlarmDef;
@@ -22,6 +22,7 @@ use crate::scaling::{GroupDef, PolicyDef};
 use crate::statement::{Kind, Name, Parsed, Query, Statement};
 use crate::trigger::TriggerDef;
 use crate::user_functions::Functions;
+use crate::walk::relations;
 
 /// Everything that has a name. Cheap to clone; a clone never changes.
 #[derive(Debug, Clone, Default)]
@@ -312,7 +313,7 @@ impl Catalog {
 /// The tables that a query names, as they are written there; names of its own WITH queries included.
 pub(crate) fn tables_of(query: &Query) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let _ = visit_relations(&*query.ast, |relation: &ObjectName| {
+    let _ = relations(&*query.ast, |relation: &ObjectName| {
         names.insert(crate::parse::name_of(relation));
         ControlFlow::<()>::Continue(())
     });

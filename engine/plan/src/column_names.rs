@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectNamePart, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
+    Expr, Ident, ObjectNamePart, Query, Select, SelectItem, TableFactor, VisitorMut,
 };
 
 use crate::moments::factors_of;
 use crate::parse::normal;
+use crate::walk::WalkMut;
 
 /// Gives such columns their names.
 pub(crate) fn name_columns(query: &mut Query) {
-    let _ = query.visit(&mut Fields);
-    let _ = query.visit(&mut Repeated);
+    let _ = query.walk_mut(&mut Fields);
+    let _ = query.walk_mut(&mut Repeated);
 }
 
 struct Fields;

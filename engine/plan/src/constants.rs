@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use datafusion::common::{Result, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, visit_expressions, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query};
 
 use crate::parse::call;
+use crate::walk::{expressions, expressions_mut};
 
 const PI: &str = "pi";
 
@@ -16,7 +17,7 @@ pub(crate) fn with_constants(
     mut query: Query,
     plan: &dyn Fn(Query) -> Result<LogicalPlan>,
 ) -> Result<LogicalPlan> {
-    let mentions = visit_expressions(&query, |expr| match is_pi(expr) {
+    let mentions = expressions(&query, |expr| match is_pi(expr) {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     });
@@ -27,7 +28,7 @@ pub(crate) fn with_constants(
         Err(error) if lacks_pi(&error) => error,
         other => return other,
     };
-    let _ = visit_expressions_mut(&mut query, |expr| {
+    let _ = expressions_mut(&mut query, |expr| {
         if is_pi(expr) {
             *expr = call(Ident::new(PI), Vec::new());
         }

@@ -48,6 +48,7 @@ mod translate;
 mod trigger;
 pub mod user_functions;
 mod view_arrivals;
+mod walk;
 mod window;
 mod written;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, Query as Ast, Select, Spanned, TableAlias, TableFactor, TableVersion,
-    Visit, VisitMut, Visitor, VisitorMut,
+    Visitor, VisitorMut,
 };
 use headwater_operators::LookupRetry;
 
@@ -25,6 +25,7 @@ use crate::planning::Mode;
 use crate::script::{Position, Script};
 use crate::state_ttl::named;
 use crate::statement::Query;
+use crate::walk::{Walk, WalkMut};
 
 /// What stands before the name of a table that is looked up. If it is asked again, how often and after how many nanoseconds follows.
 const LOOKUP: &str = "$lookup";
@@ -75,7 +76,7 @@ fn mark(retry: Option<LookupRetry>) -> String {
 pub fn looked_up(query: &Query, catalog: &Catalog) -> BTreeSet<String> {
     let mut names =
         Mentioned { moments: Moments::new(catalog), looked_up: BTreeSet::new(), plain: BTreeSet::new() };
-    let _ = query.ast.visit(&mut names);
+    let _ = query.ast.walk(&mut names);
     let is_looked_up = |name: &String| !names.plain.contains(name) && table_of(catalog, name).is_some();
     names.looked_up.iter().filter(|name| is_looked_up(name)).cloned().collect()
 }
@@ -130,7 +131,7 @@ pub(crate) fn rewrite(ast: &mut Ast, catalog: &Catalog, mode: Mode, query: &Quer
     let retries = query.options.retries.to_vec();
     let mut rewrite =
         Rewrite { catalog, mode, script: &query.script, moments: Moments::new(catalog), retries };
-    if let ControlFlow::Break(error) = ast.visit(&mut rewrite) {
+    if let ControlFlow::Break(error) = ast.walk_mut(&mut rewrite) {
         return Err(error);
     }
     match rewrite.retries.first() {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions,
+    TableFactor, VisitorMut, WildcardAdditionalOptions,
 };
 
 use crate::METADATA_COLUMNS;
 use crate::error::{Mistake, Result, SqlError};
 use crate::parse::{name_of, normal, position};
 use crate::script::Script;
+use crate::walk::{WalkMut, expressions};
 
 /// The columns of a stream as a query sees them: its own, then the metadata columns.
 pub(crate) fn with_metadata(schema: &Schema) -> SchemaRef {
@@ -47,7 +48,7 @@ pub(crate) fn own_columns(schema: &Schema) -> Option<usize> {
 /// The metadata columns that a query names anywhere.
 pub(crate) fn mentioned_metadata(query: &Query) -> BTreeSet<&'static str> {
     let mut mentioned = BTreeSet::new();
-    let _ = visit_expressions(query, |expr| {
+    let _ = expressions(query, |expr| {
         let ident = match expr {
             Expr::Identifier(ident) => Some(ident),
             Expr::CompoundIdentifier(parts) => parts.last(),
@@ -69,7 +70,7 @@ pub(crate) fn hide_metadata(
     script: &Script,
 ) -> Result<()> {
     let mut hide = Hide { mentioned, is_stream, script, ctes: Vec::new() };
-    match query.visit(&mut hide) {
+    match query.walk_mut(&mut hide) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -3,11 +3,12 @@
 use std::mem;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Query, visit_expressions_mut};
+use crate::walk::expressions_mut;
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, Query};
 
 /// Puts the parameters of all calls in front of their arguments.
 pub(crate) fn take_parameters(query: &mut Query) {
-    let _ = visit_expressions_mut(query, |expr| {
+    let _ = expressions_mut(query, |expr| {
         if let Expr::Function(function) = expr
             && let FunctionArguments::List(parameters) =
                 mem::replace(&mut function.parameters, FunctionArguments::None)

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Expr, GroupByExpr, Ident, Query, Select, SelectItem, TableFactor, TimezoneInfo,
-    VisitMut, VisitorMut, visit_expressions_mut,
+    VisitorMut,
 };
 
 use crate::METADATA_COLUMNS;
@@ -20,18 +20,19 @@ use crate::moments::factors_of;
 use crate::parse::{name_of, normal};
 use crate::planning::{Mode, Planning};
 use crate::view_arrivals::with_arrival;
+use crate::walk::{WalkMut, expressions_mut};
 
 /// The metadata column that processing time is.
 pub(crate) const ARRIVAL: &str = METADATA_COLUMNS[2];
 
 /// Names processing time by its column.
 pub(crate) fn name_arrival(query: &mut Query, planning: &Planning<'_>) {
-    let _ = query.visit(&mut Selects { planning, ctes: Vec::new() });
+    let _ = query.walk_mut(&mut Selects { planning, ctes: Vec::new() });
 }
 
 /// Takes the clock for processing time in what is computed of a row.
 pub(crate) fn tell_by_arrival(expr: &mut Expr) {
-    let _ = visit_expressions_mut(expr, |part| {
+    let _ = expressions_mut(expr, |part| {
         if let Expr::Function(function) = part
             && let Some(arrival) = arrival_as(clock_type(&name_of(&function.name)))
         {
@@ -111,15 +112,15 @@ impl VisitorMut for Selects<'_> {
                 SelectItem::UnnamedExpr(expr) => names.own_name(expr),
                 _ => None,
             };
-            let _ = item.visit(&mut names);
+            let _ = item.walk_mut(&mut names);
             if let (Some(alias), SelectItem::UnnamedExpr(expr)) = (own, &*item) {
                 *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
             }
         }
-        let _ = select.from.visit(&mut names);
-        let _ = select.selection.visit(&mut names);
-        let _ = select.group_by.visit(&mut names);
-        let _ = select.having.visit(&mut names);
+        let _ = select.from.walk_mut(&mut names);
+        let _ = select.selection.walk_mut(&mut names);
+        let _ = select.group_by.walk_mut(&mut names);
+        let _ = select.having.walk_mut(&mut names);
         if let ([from], true) = (select.from.as_mut_slice(), names.by_view) {
             with_arrival(&mut from.relation);
         }
@@ -139,7 +140,7 @@ impl<'a> Selects<'a> {
         let TableFactor::MatchRecognize { table, .. } = &*factor else { return };
         let Some(read) = self.stream_of(table).filter(|read| read.view.is_none()) else { return };
         let (planning, streams) = (self.planning, vec![read]);
-        let _ = factor.visit(&mut Names {
+        let _ = factor.walk_mut(&mut Names {
             planning,
             streams,
             is_alone: true,

@@ -10,18 +10,19 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, Visit, VisitMut, Visitor, VisitorMut, With,
+    SetExpr, Visitor, VisitorMut, With,
 };
 
 use crate::column_names::is_table;
 use crate::parse::{normal, select_all_from};
+use crate::walk::{Walk, WalkMut};
 
 /// Puts the fields of rows in the place of such items. `plan` plans a query.
 pub(crate) fn expand(query: &mut Query, plan: &dyn Fn(Query) -> Result<LogicalPlan>) -> Result<()> {
-    if Visit::visit(query, &mut Seek).is_continue() {
+    if query.walk(&mut Seek).is_continue() {
         return Ok(());
     }
-    match VisitMut::visit(query, &mut Expand { plan, withs: Vec::new() }) {
+    match query.walk_mut(&mut Expand { plan, withs: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(*error),
     }
@@ -42,7 +43,7 @@ impl VisitorMut for Expand<'_> {
         let Some(with) = &mut query.with else { return ControlFlow::Continue(()) };
         let mut before = With { cte_tables: Vec::new(), ..with.clone() };
         for cte in &mut with.cte_tables {
-            VisitMut::visit(&mut *cte.query, self)?;
+            cte.query.walk_mut(self)?;
             before.cte_tables.push(cte.clone());
             if let Some(scope) = self.withs.last_mut() {
                 *scope = Some(before.clone());

@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use datafusion::common::{Result, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query};
 
 use crate::parse::normal;
+use crate::walk::expressions_mut;
 
 /// More names than a query will have in another spelling.
 const NAMES_MAX: usize = 100;
@@ -50,7 +51,7 @@ fn respelled(error: &DataFusionError) -> Option<(String, String)> {
 /// Calls what has a name by another; whether there is any.
 fn respell(query: &mut Query, name: &str, column: &str) -> bool {
     let mut is_found = false;
-    let _ = visit_expressions_mut(query, |expr| {
+    let _ = expressions_mut(query, |expr| {
         let ident = match expr {
             Expr::Identifier(ident) => Some(ident),
             Expr::CompoundIdentifier(parts) => parts.last_mut(),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, ObjectNamePart, Query as Ast, TableAlias, TableFactor, VisitMut, VisitorMut,
+    Ident, ObjectName, ObjectNamePart, Query as Ast, TableAlias, TableFactor, VisitorMut,
 };
 use headwater_core::EventTime;
 
@@ -15,6 +15,7 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::parse::{name_of, position};
 use crate::planning::Mode;
 use crate::script::{Position, Script};
+use crate::walk::WalkMut;
 
 /// The option.
 pub(crate) const STARTUP_MODE: &str = "scan.startup.mode";
@@ -64,7 +65,7 @@ pub(crate) fn name_starts(query: &mut Ast, starts: &[TableStart], mode: Mode, sc
                 .hint("SET 'execution.runtime-mode' = 'streaming' before INSERT INTO makes a job of it, as CREATE JOB name AS INSERT INTO does"));
         }
         let mut naming = Naming { start, is_found: false };
-        let _: ControlFlow<()> = query.visit(&mut naming);
+        let _: ControlFlow<()> = query.walk_mut(&mut naming);
         if !naming.is_found {
             return Err(refused(&format!("'{STARTUP_MODE}' is for a table whose rows are read one after the other"))
                 .hint("OPTIONS stands right behind the name of a table in FROM, and not of one that is looked up or whose changes are versions"));

@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::sql::sqlparser::ast::{Expr, SetExpr, Spanned, Visit, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Expr, SetExpr, Spanned, Visit};
 
 use crate::error::{Mistake, SqlError, did_you_mean, nearest};
 use crate::parse::{name_of, normal, position};
 use crate::script::Position;
 use crate::statement::Query;
+use crate::walk::expressions;
 
 /// An aggregate where rows are chosen one by one.
 const IN_WHERE: &str = "an aggregate is over the rows of a group, and WHERE is about single rows";
@@ -49,7 +50,7 @@ fn where_of(query: &Query) -> Option<Position> {
 
 /// Whether a query has this name in double quotes, as if it were a text.
 fn is_in_double_quotes(query: &impl Visit, name: &str) -> bool {
-    visit_expressions(query, |expr| match expr {
+    expressions(query, |expr| match expr {
         Expr::Identifier(ident) if ident.value == name && ident.quote_style == Some('"') => {
             ControlFlow::Break(())
         }
@@ -263,7 +264,7 @@ fn find(query: &Query, name: &str) -> Option<Position> {
 
 fn find_in(tree: &impl Visit, name: &str) -> Option<Position> {
     let mut found = None;
-    let _ = visit_expressions(tree, |expr| {
+    let _ = expressions(tree, |expr| {
         let span = match expr {
             Expr::Identifier(ident) if normal(ident) == name => Some(ident.span),
             Expr::CompoundIdentifier(parts) => {

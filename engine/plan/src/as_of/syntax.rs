@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
     Select, SelectItem, SelectItemQualifiedWildcardKind, Spanned, TableAlias, TableFactor, TableVersion,
-    Value, VisitMut, VisitorMut,
+    Value, VisitorMut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -17,6 +17,7 @@ use crate::error::{Mistake, Result, SqlError};
 use crate::metadata::exclude;
 use crate::parse::{call, name_of, normal, position};
 use crate::script::Script;
+use crate::walk::WalkMut;
 
 /// The condition that a version is the newest whose time is not after the time that is asked for.
 const AS_OF: &str = "$as_of";
@@ -64,7 +65,7 @@ impl AsOfJoins {
 
     /// Puts all ASOF joins of a query into the shape of an ordinary one.
     pub(crate) fn unify(&self, query: &mut Query, script: &Script) -> Result<()> {
-        match query.visit(&mut Unify { joins: self, script }) {
+        match query.walk_mut(&mut Unify { joins: self, script }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }
@@ -228,7 +229,7 @@ fn quoted(name: &str) -> Ident {
 /// Puts the joins with versioned tables of a query into the shape of ordinary ones. Tables of another kind are left
 /// as they are.
 pub(crate) fn rewrite_versioned_tables(query: &mut Query, catalog: &Catalog, script: &Script) -> Result<()> {
-    match query.visit(&mut Versioned { catalog, script }) {
+    match query.walk_mut(&mut Versioned { catalog, script }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -14,12 +14,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, OrderBy, OrderByKind, PipeOperator, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions, visit_expressions_mut,
+    SetExpr, TableFactor, VisitorMut, WildcardAdditionalOptions,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
 use super::dialect::select_all_from;
+use crate::walk::{WalkMut, expressions_mut};
 
 /// Reads `TABLE t`. The parser's own way takes two more tokens, whatever they are.
 pub(super) fn parse_table(parser: &mut Parser<'static>) -> Result<Box<Query>, ParserError> {
@@ -29,7 +30,7 @@ pub(super) fn parse_table(parser: &mut Parser<'static>) -> Result<Box<Query>, Pa
 
 /// Says SELECT first, and has pipes in subqueries.
 pub(super) fn unify_begins(query: &mut Query) {
-    let _ = query.visit(&mut Unify);
+    let _ = query.walk_mut(&mut Unify);
 }
 
 struct Unify;
@@ -68,7 +69,7 @@ fn last_order(pipes: &mut Vec<PipeOperator>) -> Option<OrderBy> {
         return None;
     }
     let Some(PipeOperator::OrderBy { mut exprs }) = pipes.pop() else { return None };
-    let _: ControlFlow<()> = visit_expressions_mut(&mut exprs, |expr| {
+    let _: ControlFlow<()> = expressions_mut(&mut exprs, |expr| {
         if let Expr::CompoundIdentifier(parts) = expr
             && let Some(name) = parts.pop()
         {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
-use datafusion::sql::sqlparser::ast::{Expr, visit_expressions};
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::columns::Columns;
@@ -12,6 +12,7 @@ use crate::computed::ComputedColumn;
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Script;
 use crate::statement::Name;
+use crate::walk::expressions;
 
 /// What follows on `name AS`.
 pub(super) fn read_computed(reader: &mut Reader, columns: &mut Columns, name: Name) -> Result<()> {
@@ -80,7 +81,7 @@ pub(super) fn must_be_stored(script: &Script, columns: &Columns, name: &Name, fo
 /// The columns that an expression names.
 pub(super) fn names_in(expr: &Expr) -> Vec<String> {
     let mut names = Vec::new();
-    let _ = visit_expressions(expr, |expr| {
+    let _ = expressions(expr, |expr| {
         if let Expr::Identifier(ident) = expr {
             names.push(normal(ident));
         }

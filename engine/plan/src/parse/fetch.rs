@@ -2,13 +2,14 @@
 
 use std::ops::ControlFlow;
 
+use crate::walk::WalkMut;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Fetch, LimitClause, Offset, OffsetRows, Query, Value, VisitMut, VisitorMut,
+    Expr, Fetch, LimitClause, Offset, OffsetRows, Query, Value, VisitorMut,
 };
 
 /// Says LIMIT for FETCH, and OFFSET for a comma. A FETCH that asks for ties or a percentage is left.
 pub(super) fn unify_fetch(query: &mut Query) {
-    let _ = query.visit(&mut Unify);
+    let _ = query.walk_mut(&mut Unify);
 }
 
 struct Unify;

@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Query, Spanned, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Query, Spanned, TableFactor, Visitor};
 
 use super::reader::{Reader, name_of, position};
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Script;
+use crate::walk::Walk;
 
 /// First words, why there is no such statement, and what to say instead.
 type Foreign = (&'static str, &'static str, &'static str);
@@ -144,7 +145,7 @@ const FIRST_ROWS_HINT: &str = "LATERAL (SELECT x FROM t WHERE t.k = o.k ORDER BY
 
 /// Refuses what the parser knows in a query and nobody would do.
 pub(super) fn refuse_in_query(query: &Query, script: &Script) -> Result<()> {
-    match query.visit(&mut InQuery { script }) {
+    match query.walk(&mut InQuery { script }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

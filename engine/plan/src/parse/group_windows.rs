@@ -14,10 +14,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, Spanned, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, Spanned};
 
 use super::reader::{name_of, normal};
 use super::windows::OVER_WINDOWS;
+use crate::walk::expressions_mut;
 use crate::window::{COLUMNS_OVER_WINDOWS, WINDOW_COLUMNS};
 
 /// The column of time that a window is over, if its arguments are that and these lengths.
@@ -31,7 +32,7 @@ pub(super) fn time_of(given: &mut Vec<Expr>, lengths: usize) -> Option<Expr> {
 
 /// An expression as it is said of the table within a window: the name that the table had is behind the window alone.
 pub(super) fn within_window(mut expr: Expr) -> Expr {
-    let _ = visit_expressions_mut(&mut expr, |expr| {
+    let _ = expressions_mut(&mut expr, |expr| {
         if let Expr::CompoundIdentifier(parts) = &*expr
             && let [_, column] = parts.as_slice()
         {
@@ -72,7 +73,7 @@ pub(super) fn name_bounds(select: &mut Select, window: &str, [start, end, time]:
         *expr = Expr::Identifier(Ident { span, ..Ident::new(column) });
         ControlFlow::Continue(())
     };
-    let _ = visit_expressions_mut(&mut select.projection, &mut rename);
-    let _ = visit_expressions_mut(&mut select.having, &mut rename);
+    let _ = expressions_mut(&mut select.projection, &mut rename);
+    let _ = expressions_mut(&mut select.having, &mut rename);
     has_time
 }

@@ -5,7 +5,7 @@ mod lookup;
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Query, Select, TableFactor, TableWithJoins, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Query, Select, TableFactor, TableWithJoins, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::options::{duration, read_value};
@@ -15,6 +15,7 @@ use crate::lookup::TableRetry;
 use crate::parse::name_of;
 use crate::script::{Position, Script};
 use crate::state_ttl::{Hint, named};
+use crate::walk::Walk;
 
 const NAME: &str = "STATE_TTL";
 const LOOKUP: &str = "LOOKUP";
@@ -47,7 +48,7 @@ struct FromTable {
 /// The hints of a query and of those within it.
 pub(super) fn hints_of(query: &Query, script: &Script) -> Result<Hints> {
     let mut found = Found { script, hints: Hints::default() };
-    match query.visit(&mut found) {
+    match query.walk(&mut found) {
         ControlFlow::Continue(()) => Ok(found.hints),
         ControlFlow::Break(error) => Err(error),
     }

@@ -20,12 +20,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    VisitMut, VisitorMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::dialect::select_all_from;
 use super::reader::normal;
+use crate::walk::WalkMut;
 
 /// Whether rows of several tables come to a query.
 pub(super) fn is_joined(select: &Select) -> bool {
@@ -130,7 +131,7 @@ impl Named {
                 }
                 _ => None,
             };
-            let _ = item.visit(self);
+            let _ = item.walk_mut(self);
             // What is selected keeps the name of its column.
             if let (Some(before), SelectItem::UnnamedExpr(expr)) = (before, &*item)
                 && last_of(expr).is_some_and(|after| normal(after) != normal(&before))
@@ -139,9 +140,9 @@ impl Named {
             }
         }
         self.may_be_alias = true;
-        let _ = select.group_by.visit(self);
-        let _ = select.having.visit(self);
-        let _ = select.qualify.visit(self);
+        let _ = select.group_by.walk_mut(self);
+        let _ = select.having.walk_mut(self);
+        let _ = select.qualify.walk_mut(self);
     }
 
     /// A column's own name, unless something else has it: then its table's before it.

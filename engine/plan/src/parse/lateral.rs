@@ -24,16 +24,17 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Function, GroupByExpr, Ident, Join, JoinConstraint,
     JoinOperator, LimitClause, ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select,
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
-    TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut, WindowType,
+    TableWithJoins, Value, Visitor, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::dialect::HeadwaterDialect;
 use super::reader::{name_of, normal};
+use crate::walk::{Walk, WalkMut};
 
 /// Joins the first rows of each key with the tables that want them.
 pub(super) fn unify_lateral(query: &mut Query) {
-    let _ = query.visit(&mut Unify);
+    let _ = query.walk_mut(&mut Unify);
 }
 
 struct Unify;
@@ -129,7 +130,7 @@ fn first_rows_of(join: &mut Join, before: &[String], nth: usize) -> Option<Hidde
         (0..equal.len()).map(|key| Ident::with_quote('"', format!("$key_{nth}_{key}"))).collect();
     let mut select = limited.select.clone();
     select.selection = rest.into_iter().reduce(and);
-    if mentions(&select, &outer) || order.visit(&mut Mentions(&outer)).is_break() {
+    if mentions(&select, &outer) || order.walk(&mut Mentions(&outer)).is_break() {
         return None;
     }
     let rank = rank(equal.iter().map(|(inner, _)| inner.clone()).collect(), order)?;
@@ -203,7 +204,7 @@ impl<'a> Limited<'a> {
             && select.having.is_none()
             && select.qualify.is_none()
             && !is_grouped
-            && select.visit(&mut Windows).is_continue();
+            && select.walk(&mut Windows).is_continue();
         is_plain.then_some(Self { select, query, rows: rows.parse().ok()? })
     }
 
@@ -306,7 +307,7 @@ fn mentions(select: &Select, tables: &[&String]) -> bool {
         }
         _ => false,
     };
-    select.projection.iter().any(item) || select.visit(&mut Mentions(tables)).is_break()
+    select.projection.iter().any(item) || select.walk(&mut Mentions(tables)).is_break()
 }
 
 struct Mentions<'a>(&'a [&'a String]);

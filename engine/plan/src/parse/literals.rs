@@ -23,10 +23,11 @@ use datafusion::sql::sqlparser::ast::{
 use super::calls::call;
 use super::overlaps::overlaps;
 use super::reader::normal;
+use crate::walk::WalkMut;
 
 /// Rewrites what is said so in a query or an expression.
 pub(super) fn unify_literals(tree: &mut impl VisitMut) {
-    let _ = tree.visit(&mut Unify);
+    let _ = tree.walk_mut(&mut Unify);
 }
 
 struct Unify;

@@ -9,10 +9,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::reader::name_of;
+use crate::walk::WalkMut;
 
 /// Says IGNORE NULLS where such an aggregate says nothing.
 pub(super) fn unify_null_treatment(tree: &mut impl VisitMut) {
-    let _ = tree.visit(&mut Unify);
+    let _ = tree.walk_mut(&mut Unify);
 }
 
 struct Unify;

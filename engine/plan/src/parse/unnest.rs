@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    Spanned, TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    Spanned, TableAlias, TableFactor, TableWithJoins, Value, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_functions::{FIELD, PLACES, ROWS, ROWS_OR_NULL};
@@ -27,9 +27,10 @@ use super::dialect::HeadwaterDialect;
 use super::reader::{normal, position};
 use crate::error::{Mistake, Result, SqlError};
 use crate::script::Script;
+use crate::walk::WalkMut;
 /// Puts the lists that tables are joined with into SELECT.
 pub(super) fn unify_unnest(query: &mut Query, script: &Script) -> Result<()> {
-    match query.visit(&mut Unify { script }) {
+    match query.walk_mut(&mut Unify { script }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -58,7 +59,7 @@ impl VisitorMut for Unify<'_> {
             }
         }
         if !renamed.is_empty() {
-            let _ = select.visit(&mut Rename(renamed));
+            let _ = select.walk_mut(&mut Rename(renamed));
         }
         ControlFlow::Continue(())
     }

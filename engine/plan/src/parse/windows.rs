@@ -14,8 +14,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, Query, Select, Spanned, TableAlias, TableFactor, VisitMut,
-    VisitorMut,
+    FunctionArguments, Ident, ObjectName, Query, Select, Spanned, TableAlias, TableFactor, VisitorMut,
 };
 
 use super::arroyo::window_in_from;
@@ -23,6 +22,7 @@ use super::dialect::{TABLE_ARGUMENT, select_all_from, table_argument};
 use super::reader::{name_of, position};
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::script::Script;
+use crate::walk::WalkMut;
 
 /// The window functions and the names of their arguments, in order. Those after `/` may be left out.
 const WINDOWS: [(&str, &[&str], &[&str]); 6] = [
@@ -43,7 +43,7 @@ pub(crate) const WINDOW_FUNCTIONS: [&str; 6] =
 
 /// Puts all window functions in FROM into one shape.
 pub(super) fn unify_windows(query: &mut Query, script: &Script) -> Result<()> {
-    match query.visit(&mut Unify { script }) {
+    match query.walk_mut(&mut Unify { script }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

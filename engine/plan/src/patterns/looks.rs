@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    Spanned, VisitMut, VisitorMut, visit_expressions,
+    Spanned, VisitorMut,
 };
 use headwater_operators::patterns::{Fold, Look, Semantics, Side};
 
@@ -21,6 +21,7 @@ use super::grammar::{Variables, wrong};
 use crate::error::{Result, SqlError, did_you_mean};
 use crate::parse::{FINAL, RUNNING, name_of, normal, position};
 use crate::script::Script;
+use crate::walk::{WalkMut, expressions};
 
 /// What must become of an expression's type before it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub(super) fn column_name(nth: usize) -> String {
 impl Rewrite<'_> {
     /// Puts a column `$n` in the place of all that is looked at.
     pub(super) fn rewrite(&mut self, expr: &mut Expr) -> Result<()> {
-        match expr.visit(self) {
+        match expr.walk_mut(self) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }
@@ -279,7 +280,7 @@ impl Rewrite<'_> {
         self.check_not_nested(value)?;
         let mut value = value.clone();
         let mut strip = Strip { rewrite: self, of: None };
-        if let ControlFlow::Break(error) = value.visit(&mut strip) {
+        if let ControlFlow::Break(error) = value.walk_mut(&mut strip) {
             return Err(error);
         }
         let of = strip.of.flatten();
@@ -289,7 +290,7 @@ impl Rewrite<'_> {
     fn check_not_nested(&self, value: &Expr) -> Result<()> {
         const NAVIGATION: [&str; 9] = ["prev", "next", "first", "last", "count", "sum", "avg", "min", "max"];
         let mut found = None;
-        let _ = visit_expressions(value, |part| match part {
+        let _ = expressions(value, |part| match part {
             Expr::Function(inner) if NAVIGATION.contains(&name_of(&inner.name).to_lowercase().as_str()) => {
                 found = Some(inner.clone());
                 ControlFlow::Break(())

@@ -12,7 +12,7 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{Expr, ExprSchemable, Extension, LogicalPlan, cast};
 use datafusion::sql::sqlparser::ast::{
     self, EmptyMatchesMode, Ident, MatchRecognizePattern, Measure, OrderByExpr, Spanned, SymbolDefinition,
-    TableFactor, visit_expressions,
+    TableFactor,
 };
 use headwater_functions::sql_type;
 use headwater_operators::patterns::{Look, RowsPerMatch, Semantics};
@@ -23,6 +23,7 @@ use super::node::{MatchNode, Over, Recognized, Used, looks_schema};
 use crate::error::{Mistake, SqlError, refused};
 use crate::parse::{WITHIN, name_of, normal, position};
 use crate::script::Script;
+use crate::walk::expressions;
 use crate::window::interval_nanos;
 /// Plans MATCH_RECOGNIZE in FROM.
 #[derive(Debug)]
@@ -219,7 +220,7 @@ impl Written<'_> {
             let name = name.split('(').next().unwrap_or_default();
             let mut error = wrong(format!("{name}() is not there in patterns"))
                 .hint("COUNT, SUM, AVG, MIN and MAX are; aggregate the matches for others");
-            let _ = visit_expressions(&expr, |part| match part {
+            let _ = expressions(&expr, |part| match part {
                 ast::Expr::Function(function) if name_of(&function.name).eq_ignore_ascii_case(name) => {
                     let at = position(function.name.span().start);
                     error = error.clone().at(at, &self.planner.script);

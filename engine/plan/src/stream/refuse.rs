@@ -5,9 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
-use datafusion::sql::sqlparser::ast::{
-    self, SelectItem, SetExpr, Spanned, visit_expressions, visit_relations,
-};
+use datafusion::sql::sqlparser::ast::{self, SelectItem, SetExpr, Spanned};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use headwater_functions::{CURRENT_WATERMARK, is_current_watermark};
 
@@ -17,6 +15,7 @@ use crate::parse::{name_of, position};
 use crate::script::Position;
 use crate::statement::Query;
 use crate::user_functions::{IN_A_JOB, asks_outside};
+use crate::walk::{expressions, relations};
 /// Refuses what would give another answer on replay, and what has no streaming operator whatever is around it.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
@@ -221,7 +220,7 @@ const WINDOWS: [&str; 6] = ["TUMBLE", "HOP", "CUMULATE", "SESSION", "COUNT_WINDO
 fn first_table(query: &ast::Query, message: &str) -> Option<Span> {
     let name = message.trim_start_matches('\'').split(['\'', '(']).next()?;
     let mut found = None;
-    let _ = visit_relations(query, |relation| match name_of(relation) == name {
+    let _ = relations(query, |relation| match name_of(relation) == name {
         true => {
             found = Some(relation.span());
             ControlFlow::Break(())
@@ -264,7 +263,7 @@ fn called(function: &ast::Function) -> String {
 
 fn find(query: &ast::Query, matches: impl Fn(&ast::Expr) -> Option<Span>) -> Option<Span> {
     let mut found = None;
-    let _ = visit_expressions(query, |expr| {
+    let _ = expressions(query, |expr| {
         found = matches(expr);
         if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

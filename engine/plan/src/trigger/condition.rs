@@ -15,13 +15,13 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, VisitMut,
-    VisitorMut,
+    self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, VisitorMut,
 };
 
 use super::definition::Condition;
 use crate::error::{Mistake, Result, SqlError};
 use crate::parse::{name_of, parse_duration};
+use crate::walk::{WalkMut, expressions};
 
 /// Which earlier row a column of memory looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Remembering {
     pub(super) fn expression(&mut self, condition: &Condition, reading: Reading) -> Result<Expr> {
         let mut expr = (*condition.ast).clone();
         let mut rewrite = Rewrite { remembering: self, condition, reading };
-        match expr.visit(&mut rewrite) {
+        match expr.walk_mut(&mut rewrite) {
             ControlFlow::Break(error) => Err(error.at(condition.position, &condition.script)),
             ControlFlow::Continue(()) => Ok(expr),
         }
@@ -251,7 +251,7 @@ fn length_of(expr: &Expr) -> Option<Duration> {
 }
 
 fn uses_memory(expr: &Expr) -> bool {
-    let found = ast::visit_expressions(expr, |part| match part {
+    let found = expressions(expr, |part| match part {
         Expr::Identifier(name) if is_memory(&name.value) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });

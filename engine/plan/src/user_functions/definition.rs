@@ -7,13 +7,14 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use datafusion::sql::sqlparser::ast::{self, Visit, visit_expressions};
+use datafusion::sql::sqlparser::ast::{self, Visit};
 use headwater_functions::sql_type;
 
 use super::module::Program;
 use crate::parse::name_of;
 use crate::script::{Position, Script};
 use crate::statement::Parsed;
+use crate::walk::expressions;
 /// A function.
 #[derive(Debug, Clone)]
 pub struct FunctionDef {
@@ -171,7 +172,7 @@ impl Functions {
 /// The names of all functions that are called somewhere in a syntax tree.
 pub(super) fn called(tree: &impl Visit) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let _ = visit_expressions(tree, |expr| {
+    let _ = expressions(tree, |expr| {
         if let ast::Expr::Function(function) = expr {
             names.insert(name_of(&function.name));
         }
