@@ -227,6 +227,8 @@ pub enum StateBound {
     Grows(Vec<String>),
     /// It grows with the rows of its inputs, less those that are retracted.
     GrowsWithRows,
+    /// It is the rows of a table, which are all there before it is asked about them.
+    Table,
 }
 
 /// How far from a result, in event time, the rows lie that it depends on.
@@ -274,7 +276,9 @@ pub trait OperatorSpec: Send + Sync + fmt::Debug {
     fn reach(&self) -> Reach {
         match self.state_bound() {
             StateBound::None => Reach::Row,
-            StateBound::Watermark | StateBound::Grows(_) | StateBound::GrowsWithRows => Reach::History,
+            StateBound::Watermark | StateBound::Grows(_) | StateBound::GrowsWithRows | StateBound::Table => {
+                Reach::History
+            }
         }
     }
     /// Whether it adds up each batch by itself, so that what comes out (how a sum is rounded) depends on how rows are put together.

@@ -58,7 +58,7 @@ pub use error::{OperatorError, Result, plainly};
 pub use every::{EmitEvery, EmitEverySpec};
 pub use expand::{ExpandSpec, GroupingSet};
 pub use group_aggregate::{GroupAggregate, GroupAggregateSpec, Revises};
-pub use joins::{Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime};
+pub use joins::{Complete, Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime};
 pub use lookup::{Lookup, LookupCache, LookupOperator, LookupRetry, LookupSpec};
 pub use not_null::NotNullSpec;
 pub use ordered::{OrderedAggregates, OrderedKind, OrderedWindows, OrderedWindowsSpec, part_rows};

@@ -57,6 +57,8 @@ pub struct Source {
     pub watermark: Option<Watermark>,
     /// The first row that is read, by a job that begins.
     pub startup: Startup,
+    /// Whether it is read to its end before any row of those that do not come first.
+    pub comes_first: bool,
 }
 
 /// Metadata columns of a stream.
@@ -240,6 +242,9 @@ impl Dataflow {
         if source.startup != Startup::Earliest {
             let _ = writeln!(text, "{indent}  starts at {}", source.startup);
         }
+        if source.comes_first {
+            let _ = writeln!(text, "{indent}  is read to its end before the others");
+        }
         for bound in &source.bounds {
             let side =
                 |value: &Option<ScalarValue>| value.as_ref().map_or("..".to_owned(), ToString::to_string);
@@ -295,5 +300,6 @@ fn describe_state(bound: &headwater_operators::StateBound) -> String {
         StateBound::Watermark => "state ends with the watermark".to_owned(),
         StateBound::Grows(columns) => format!("state grows with distinct ({})", columns.join(", ")),
         StateBound::GrowsWithRows => "state grows with rows".to_owned(),
+        StateBound::Table => "state is the rows of a table".to_owned(),
     }
 }

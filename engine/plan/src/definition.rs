@@ -64,6 +64,9 @@ const BLACK_HOLE: &str = "blackhole";
 /// Connectors of files, in whose tables rows are looked up, too.
 const FILES: [&str; 2] = ["filesystem", "single_file"];
 
+/// Their option by which they look for new files and never end.
+const MONITOR: &str = "source.monitor-interval";
+
 /// The last column of a changelog: how often its row is added or, below zero, retracted.
 pub const WEIGHT: &str = "_weight";
 
@@ -119,6 +122,11 @@ impl StreamDef {
     /// Whether it is a table of files.
     pub fn is_files(&self) -> bool {
         self.is_of(&FILES)
+    }
+
+    /// Whether it is a table of files that are there already: where it is read from, it is read to its end once.
+    pub(crate) fn is_read_once(&self) -> bool {
+        self.is_files() && !self.options.contains_key(MONITOR)
     }
 
     fn is_of(&self, connectors: &[&str]) -> bool {

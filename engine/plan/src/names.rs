@@ -118,7 +118,9 @@ impl<'a> Names<'a> {
 
     /// A stream's rows, one after the other.
     fn stream(&self, stream: &StreamDef, startup: Startup) -> Result<Arc<dyn TableSource>> {
-        let source = StreamTable::starting_at(startup, self.planning.declared(stream).map_err(refused)?);
+        let is_at_rest = stream.is_read_once() && !self.planning.tables.is_written(&stream.name);
+        let declared = self.planning.declared(stream).map_err(refused)?;
+        let source = StreamTable::starting_at(startup, declared, is_at_rest);
         let schema = source.schema();
         scan(&stream.name, source, &schema, &self.mentioned)
     }
@@ -128,7 +130,7 @@ impl<'a> Names<'a> {
         let catalog = self.planning.catalog;
         match (catalog.stream(name), catalog.get(name)) {
             (Some(table), _) if table.is_updating_table() => {
-                let changes = StreamTable::starting_at(startup, Declared::stored(&table.schema));
+                let changes = StreamTable::starting_at(startup, Declared::stored(&table.schema), false);
                 let newest = changelog::newest(table, changes, self.planning.state)?;
                 self.with_computed(table, newest)
             }

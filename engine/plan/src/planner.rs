@@ -35,6 +35,12 @@ pub trait Tables: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
+    /// Whether rows are written into this table, so that nothing is read from its connector.
+    fn is_written(&self, table: &str) -> bool {
+        let _ = table;
+        false
+    }
+
     /// Who answers for a function whose body is a procedure; the error says why nobody does.
     fn procedure(&self, function: &FunctionDef) -> std::result::Result<Arc<dyn Procedure>, String> {
         Err(format!("nobody is there who could call {}", function.name))

@@ -19,18 +19,28 @@ pub(crate) struct StreamTable {
     schema: SchemaRef,
     declared: Arc<Declared>,
     startup: Startup,
+    is_at_rest: bool,
 }
 
 impl StreamTable {
     pub(crate) fn source(declared: Declared, metadata: bool) -> Arc<dyn TableSource> {
         let schema = if metadata { with_metadata(&declared.schema) } else { Arc::clone(&declared.schema) };
-        Arc::new(Self { schema, declared: Arc::new(declared), startup: Startup::Earliest })
+        Arc::new(Self { schema, declared: Arc::new(declared), startup: Startup::Earliest, is_at_rest: false })
     }
 
-    /// One with the metadata columns that is read from here on.
-    pub(crate) fn starting_at(startup: Startup, declared: Declared) -> Arc<dyn TableSource> {
+    /// One with the metadata columns that is read from here on. `is_at_rest` as in [`Self::is_at_rest`].
+    pub(crate) fn starting_at(
+        startup: Startup,
+        declared: Declared,
+        is_at_rest: bool,
+    ) -> Arc<dyn TableSource> {
         let schema = with_metadata(&declared.schema);
-        Arc::new(Self { schema, declared: Arc::new(declared), startup })
+        Arc::new(Self { schema, declared: Arc::new(declared), startup, is_at_rest })
+    }
+
+    /// Whether all its rows are there already, to be read as fast as it goes, and no other will come.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_at_rest
     }
 
     /// The first row that is read.

@@ -8,4 +8,4 @@ mod rows;
 mod spec;
 mod state;
 
-pub use spec::{Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime};
+pub use spec::{Complete, Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime};

@@ -43,7 +43,7 @@ impl JoinKind {
     }
 
     /// Whether it matters for a side's row if it has a match.
-    pub(super) fn tracks(self, side: usize) -> bool {
+    pub fn tracks(self, side: usize) -> bool {
         self.preserves(side) || (!self.gives_pairs() && side == 0)
     }
 }
@@ -59,8 +59,17 @@ pub struct JoinInput {
     pub changes: Changes,
     /// Until when a row can find a match, if there is an end to it.
     pub time: Option<JoinTime>,
-    /// Whether all its rows come with the first step. Then the other side's rows are not kept beyond the step in which they come.
-    pub is_complete: bool,
+    /// Whether all its rows are there when the other side's come. Then those are not kept beyond the step in which they come.
+    pub complete: Option<Complete>,
+}
+
+/// How all rows of a side are there when the other side's come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Complete {
+    /// The query brings them along: they come with the first step.
+    Brought,
+    /// They are read to their end before any row of the other side is, in steps of their own.
+    ReadFirst,
 }
 
 /// Until when a row can find a match.
@@ -122,7 +131,7 @@ impl Join {
     /// Whether a side's rows are done with at the end of their step: they have met all rows that there will be of the other side, and
     /// none of these is said by itself.
     pub(super) fn passes(&self, side: usize) -> bool {
-        self.input(1 - side).is_complete && !self.kind.tracks(1 - side) && !self.is_bounded()
+        self.input(1 - side).complete.is_some() && !self.kind.tracks(1 - side) && !self.is_bounded()
     }
 
     /// Whether matches are counted by row, and not by key: where they depend on more than the key, and where rows are forgotten that
@@ -181,6 +190,13 @@ impl JoinSpec {
         let schema = output_schema(&what);
         let changes = changes_of(&what);
         Ok(Self { what: Arc::new(what), schema, changes })
+    }
+
+    /// The side that is read to its end before the other one's rows come, which are not kept.
+    fn read_first(&self) -> Option<usize> {
+        (0..2).find(|side| {
+            self.what.input(*side).complete == Some(Complete::ReadFirst) && self.what.passes(1 - side)
+        })
     }
 }
 
@@ -265,6 +281,9 @@ impl OperatorSpec for JoinSpec {
         if self.what.closes.is_some() {
             text.push_str(", emit=changes");
         }
+        if let Some(side) = self.read_first() {
+            text.push_str(&format!(", {} is read first", ["left", "right"][side]));
+        }
         if self.name() == "IntervalJoin"
             && let (Some(a), Some(b)) = (left.time, right.time)
         {
@@ -287,6 +306,8 @@ impl OperatorSpec for JoinSpec {
         let ends = self.what.is_bounded() || self.what.closes.is_some();
         if ends || self.what.ttl.iter().all(Option::is_some) {
             StateBound::Watermark
+        } else if self.read_first().is_some() {
+            StateBound::Table
         } else if (0..2).any(|side| self.what.passes(side)) {
             StateBound::None
         } else {

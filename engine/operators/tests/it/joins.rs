@@ -65,13 +65,8 @@ fn spec(
     changes: Changes,
     times: [Option<JoinTime>; 2],
 ) -> Arc<dyn OperatorSpec> {
-    let side = |time| JoinInput {
-        schema: schema(),
-        keys: vec![0],
-        changes: changes.clone(),
-        time,
-        is_complete: false,
-    };
+    let side =
+        |time| JoinInput { schema: schema(), keys: vec![0], changes: changes.clone(), time, complete: None };
     let what = Join {
         kind,
         left: side(times[0]),

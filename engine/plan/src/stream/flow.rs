@@ -7,7 +7,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, Literal};
-use headwater_operators::{Changes, FilterSpec, OperatorSpec, ProjectSpec};
+use headwater_operators::{Changes, Complete, FilterSpec, OperatorSpec, ProjectSpec};
 
 use crate::dataflow::{Exchange, Stage, StageInput, Upstream};
 use crate::error::{Mistake, SqlError, refused};
@@ -22,8 +22,8 @@ pub(super) struct Flow {
     pub(super) time: Time,
     /// The column that holds the watermark before each row, if one above asks for it.
     pub(super) watermark: Option<usize>,
-    /// Whether all its rows come with the job's first step.
-    pub(super) is_complete: bool,
+    /// Whether all its rows are there when others come, or can be made to be.
+    pub(super) complete: Option<Complete>,
     /// What the last operator computes from what, if it is a projection: the next one is merged with it.
     projected: Option<Projected>,
 }
@@ -144,8 +144,8 @@ impl Time {
 
 impl Flow {
     pub(super) fn new(inputs: Vec<StageInput>, schema: SchemaRef, changes: Changes, time: Time) -> Self {
-        let (operators, watermark, is_complete, projected) = Default::default();
-        Self { inputs, operators, schema, changes, time, watermark, is_complete, projected }
+        let (operators, watermark, complete, projected) = Default::default();
+        Self { inputs, operators, schema, changes, time, watermark, complete, projected }
     }
 
     /// Adds an operator; rows have its columns from here on.

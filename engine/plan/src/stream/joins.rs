@@ -10,7 +10,7 @@ use datafusion::common::{DFSchema, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, Join as JoinNode, LogicalPlan, cast};
 use headwater_operators::{
-    Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime, OperatorSpec, Revises,
+    Complete, Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime, OperatorSpec, Revises,
 };
 
 use super::flow::{Flow, Time, external, names_of};
@@ -18,6 +18,7 @@ use super::intervals::{Sides, interval};
 use super::lower::{Lower, all_columns, cannot, check_unused, column_of};
 use super::not_in;
 use crate::as_of::parts_of;
+use crate::dataflow::Upstream;
 use crate::state_ttl::Hint;
 
 /// A side of a join on its way to the operator.
@@ -58,7 +59,8 @@ impl Lower<'_> {
         let kept = if swapped { [hints[1], hints[0]] } else { hints };
         // A table that the query brings along stays.
         let ends = bounds.is_some() || closes.is_some();
-        let ttl = match ends || left.flow.is_complete || right.flow.is_complete {
+        self.read_first([&mut left.flow, &mut right.flow], kind, ends);
+        let ttl = match ends || left.flow.complete.is_some() || right.flow.complete.is_some() {
             true => check_unused(hints).map(|()| [None; 2])?,
             false => [self.ttl(kept[0])?, self.ttl(kept[1])?],
         };
@@ -140,6 +142,25 @@ impl Lower<'_> {
         })
     }
 
+    /// Has a table that ends by itself read before the other side, if the other side's rows need not be kept then.
+    fn read_first(&mut self, sides: [&mut Flow; 2], kind: JoinKind, ends: bool) {
+        let complete = sides.each_ref().map(|flow| flow.complete);
+        for (side, flow) in sides.into_iter().enumerate() {
+            if flow.complete != Some(Complete::ReadFirst) {
+                continue;
+            }
+            if ends || kind.tracks(side) || complete[1 - side].is_some() {
+                flow.complete = None;
+                continue;
+            }
+            for input in &flow.inputs {
+                if let Upstream::Source(source) = input.from {
+                    self.sources[source].comes_first = true;
+                }
+            }
+        }
+    }
+
     /// A join that ends with the watermark takes what goes by that of all rows.
     fn check_join_time(&mut self, left: &Side<'_>, right: &Side<'_>, ends: bool) -> Result<()> {
         self.takes_late |= ends;
@@ -205,7 +226,7 @@ fn input_of(side: &Side<'_>, time: Option<JoinTime>) -> JoinInput {
         keys: side.keys.clone(),
         changes: side.flow.changes.clone(),
         time,
-        is_complete: side.flow.is_complete,
+        complete: side.flow.complete,
     }
 }
 
@@ -305,8 +326,10 @@ fn time_behind_revised(left: &Side<'_>, right: &Side<'_>, kind: JoinKind, closin
 fn time_beside(left: &Side<'_>, right: &Side<'_>, kind: JoinKind) -> Option<Time> {
     let width = left.flow.schema.fields().len();
     let (side, offset) = match kind {
-        JoinKind::Inner | JoinKind::Right if left.flow.is_complete => (right, width),
-        JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti if right.flow.is_complete => {
+        JoinKind::Inner | JoinKind::Right if left.flow.complete.is_some() => (right, width),
+        JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti
+            if right.flow.complete.is_some() =>
+        {
             (left, 0)
         }
         _ => return None,

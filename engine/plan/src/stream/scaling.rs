@@ -87,6 +87,7 @@ impl Decide<'_> {
             bounds: Vec::new(),
             watermark: None,
             startup: Startup::Earliest,
+            comes_first: false,
         });
         Ok(Upstream::Source(self.lower.sources.len() - 1))
     }

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableScan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use headwater_core::StreamName;
-use headwater_operators::Changes;
+use headwater_operators::{Changes, Complete};
 
 use super::flow::{Flow, PerKeyColumns, Time};
 use super::lower::Lower;
@@ -39,6 +39,7 @@ impl Lower<'_> {
         debug_assert!(scan.filters.is_empty() && scan.fetch.is_none(), "streams take no filters");
         let table = scan.source.downcast_ref::<StreamTable>();
         let startup = table.map(StreamTable::startup).unwrap_or_default();
+        let is_at_rest = table.is_some_and(StreamTable::is_at_rest);
         let declared = match table {
             Some(table) => Arc::clone(table.declared()),
             None => Arc::new(Declared::stored(&stream.schema)),
@@ -88,11 +89,13 @@ impl Lower<'_> {
             bounds,
             watermark,
             startup,
+            comes_first: false,
         });
         let from = Upstream::Source(self.sources.len() - 1);
         let inputs = vec![StageInput { from, exchange: Exchange::Forward }];
         let mut flow = Flow::new(inputs, schema, Changes::AppendOnly, time);
         flow.watermark = at;
+        flow.complete = is_at_rest.then_some(Complete::ReadFirst);
         let timeline = candidate.filter(|_| below_window && flow.time.per_key.is_some());
         arrange(&mut flow, columns, &kept, timeline)?;
         Ok(flow)

@@ -8,7 +8,7 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::{EmptyRelation, Values};
-use headwater_operators::{Changes, OperatorSpec, ValuesSpec};
+use headwater_operators::{Changes, Complete, OperatorSpec, ValuesSpec};
 
 use super::flow::{Flow, Time};
 use super::lower::Lower;
@@ -50,7 +50,7 @@ impl Lower<'_> {
         let from = self.push(Stage { inputs, operators, schema: Arc::clone(&schema), delay: 0 });
         let inputs = vec![StageInput { from: Upstream::Stage(from), exchange: Exchange::Forward }];
         let mut flow = Flow::new(inputs, schema, Changes::AppendOnly, Time::default());
-        flow.is_complete = true;
+        flow.complete = Some(Complete::Brought);
         flow
     }
 

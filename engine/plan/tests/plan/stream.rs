@@ -18,6 +18,8 @@ CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FO
     PRIMARY KEY (currency) NOT ENFORCED);
 CREATE STREAM tardy (station STRING, ts TIMESTAMP(3), wind DOUBLE, lateness BIGINT);
 CREATE STREAM beats (device STRING, at AS PROCTIME());
+CREATE TABLE places (station STRING, place STRING) WITH (connector = 'filesystem', path = '/places.csv');
+CREATE TABLE drops (station STRING, place STRING) WITH (connector = 'filesystem', path = '/in', 'source.monitor-interval' = '1 s');
 CREATE VIEW warm AS SELECT station, ts, temp * 9 / 5 + 32 AS fahrenheit FROM weather WHERE temp > 10;
 CREATE VIEW hours AS SELECT * FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR);
 CREATE VIEW warm_hours AS SELECT window_time AS t, max(temp) AS temp FROM hours GROUP BY window_time;
@@ -198,6 +200,12 @@ const CASES: &[&str] = &[
     "INSERT INTO hourly (n, station) SELECT count(*), station FROM hours GROUP BY station, window_end",
     "INSERT INTO hourly SELECT station, ts, hour, NULL FROM weather",
     "INSERT INTO changes SELECT station, count(*) FROM weather GROUP BY station",
+    // A table of files that is read once.
+    "SELECT w.station, w.ts, p.place FROM weather AS w LEFT JOIN (SELECT * FROM places WHERE place <> 'roof') AS p ON w.station = p.station",
+    "SELECT place, window_end, COUNT(*) AS n FROM TUMBLE(TABLE (SELECT w.ts, p.place FROM places AS p JOIN weather AS w ON w.station = p.station \
+     AND p.place < w.station), DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY place, window_start, window_end",
+    "SELECT w.station, p.place FROM weather AS w FULL JOIN places AS p ON w.station = p.station",
+    "SELECT w.station, p.place FROM weather AS w LEFT JOIN drops AS p ON w.station = p.station",
 ];
 
 #[test]

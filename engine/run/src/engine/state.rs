@@ -187,6 +187,10 @@ impl Tables for EngineTables {
         streams.chain(system).collect()
     }
 
+    fn is_written(&self, table: &str) -> bool {
+        self.0.state.lock().roles.get(table) == Some(&Role::Sink)
+    }
+
     fn procedure(&self, function: &FunctionDef) -> std::result::Result<Arc<dyn Procedure>, String> {
         self.0.procedure(function)
     }

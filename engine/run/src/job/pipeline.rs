@@ -258,7 +258,11 @@ impl Pipeline {
             Until::Budget { rows, bytes, end }
         };
         let before: Vec<_> = self.places();
-        let morsels = if self.aligned { self.take_aligned(until, now)? } else { self.take(until, now)? };
+        let morsels = match self.aligned {
+            _ if self.waits_for_first(&end) => self.take_first(until, now)?,
+            true => self.take_aligned(until, now)?,
+            false => self.take(until, now)?,
+        };
         self.end_shards(&before, now);
         if self.places() == before {
             return Ok(None);

@@ -193,6 +193,12 @@ impl Replacement {
             let before = &self.dataflow.sources[..nth];
             let times = before.iter().filter(|other| other.stream == source.stream).count();
             let was = place_of(&self.former_sources, source.stream.as_str(), times);
+            if source.comes_first && was.is_some_and(|was| !former.sources[was].comes_first) {
+                return Err(self.refused(format!(
+                    "it took rows before {} had been read, which the new definition wants read first; it is dropped and created",
+                    source.stream
+                )));
+            }
             if let Some(was) = was.map(|was| former.sources[was].startup).filter(|was| *was != source.startup)
             {
                 let (stream, is) = (&source.stream, source.startup);

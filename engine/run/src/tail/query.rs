@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -26,6 +26,9 @@ use crate::job::{Cut, IdleTimeouts, Limits, Pipeline, Quiet, ShardCut, Start, at
 
 type Places = Vec<Vec<Sequence>>;
 
+/// How soon to look again whether a table has been read to its end: no commit to a stream that is read says so.
+const END_IN: Duration = Duration::from_millis(50);
+
 struct QueryTail {
     pipeline: Pipeline,
     streams: Read,
@@ -42,8 +45,8 @@ struct QueryTail {
     skip: Option<Reached>,
     quiet: Quiet,
     idle_timeouts: IdleTimeouts,
-    /// Streams that had ended when the tail was opened, and where.
-    ends: Vec<(String, Vec<Sequence>)>,
+    /// Knows which streams have ended.
+    inner: Weak<Inner>,
 }
 
 /// How far a tail had come.
@@ -123,7 +126,6 @@ impl QueryTail {
         // Before anything is read, so that no commit is missed.
         let commits = Commits::of(&*log, &pipeline.streams());
         pipeline.look_up(lookups, inner.world.clone(), at_once());
-        let ends = inner.state.lock().all_ends();
         let mut tail = Self {
             start: positions(&pipeline),
             streams: Read::of(&log, &pipeline.streams()),
@@ -137,7 +139,7 @@ impl QueryTail {
             skip,
             quiet: Quiet::begin(&inner.world),
             idle_timeouts,
-            ends,
+            inner: Arc::downgrade(inner),
         };
         if tail.skip.is_none() {
             tail.go_live();
@@ -153,6 +155,10 @@ impl QueryTail {
         if let Some(reached) = self.skip.take() {
             return self.skip_to(reached, now);
         }
+        let waits_for_end = self.pipeline.waits_for_first(|_, _| None);
+        if waits_for_end {
+            self.learn_ends();
+        }
         let step = match self.pipeline.step_live(self.limits, now)? {
             Some(step) => {
                 self.quiet.rows_came(&self.world);
@@ -161,7 +167,9 @@ impl QueryTail {
             None => self.quiet.step(&mut self.pipeline, &self.world, now)?,
         };
         let Some(step) = step else {
-            return Ok(Next::Wait(Quiet::deadline(&mut self.pipeline, now)));
+            let deadline = Quiet::deadline(&mut self.pipeline, now);
+            let end = waits_for_end.then_some(END_IN);
+            return Ok(Next::Wait(deadline.into_iter().chain(end).min()));
         };
         let mut uncomputed = self.dead.told(&step.output.failed)?;
         if step.output.rows.is_empty() && uncomputed.is_some() {
@@ -199,8 +207,14 @@ impl QueryTail {
         self.pipeline.set_idle_timeouts(Arc::clone(&self.idle_timeouts));
         self.pipeline.count_quiet_from(self.world.clock.monotonic());
         self.quiet = Quiet::begin(&self.world);
-        for (name, ends) in &self.ends {
-            self.pipeline.set_end(name, ends);
+        self.learn_ends();
+    }
+
+    /// Where streams have ended by now.
+    fn learn_ends(&mut self) {
+        let Some(inner) = self.inner.upgrade() else { return };
+        for (name, ends) in inner.state.lock().all_ends() {
+            self.pipeline.set_end(&name, &ends);
         }
     }
 

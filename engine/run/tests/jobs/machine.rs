@@ -79,7 +79,16 @@ impl Machine {
 
     /// One that has any number of workers, small steps and frequent checkpoints, and what its life is drawn from.
     pub fn any(seed: u64, step_rows_max: usize) -> (Self, SimRandom) {
-        let mut machine = Self::new(seed);
+        Self::any_with_connectors(seed, step_rows_max, Arc::new(NoConnectors))
+    }
+
+    /// The same whose tables are run by somebody.
+    pub fn any_with_connectors(
+        seed: u64,
+        step_rows_max: usize,
+        connectors: Arc<dyn ConnectorHost>,
+    ) -> (Self, SimRandom) {
+        let mut machine = Self::with_connectors(seed, connectors);
         let random = machine.sim.random("life");
         machine.workers = 1 + random.index(4);
         machine.step_rows_max = 1 + random.index(step_rows_max);

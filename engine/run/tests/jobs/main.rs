@@ -38,6 +38,7 @@ mod patterns;
 mod procedures;
 mod processing;
 mod queries;
+mod read_first;
 mod ready;
 mod recorded;
 mod redefined;

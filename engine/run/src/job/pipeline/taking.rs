@@ -1,13 +1,14 @@
-//! What a step takes from its sources: of several, what is behind in event time comes first where that spares memory.
+//! What a step takes from its sources: of several, what is behind in event time comes first where that spares memory. Before all others come
+//! sources of which the plan wants all rows first.
 
 use std::time::Duration;
 
-use headwater_core::EventTime;
+use headwater_core::{EventTime, Sequence};
 use headwater_operators::Rows;
 
 use super::{Cut, Pipeline};
 use crate::error::Result;
-use crate::job::source::Until;
+use crate::job::source::{ShardInput, Until};
 
 impl Pipeline {
     /// Takes from all sources alike.
@@ -17,6 +18,36 @@ impl Pipeline {
         now: Duration,
     ) -> Result<Vec<Vec<Rows>>> {
         (0..self.sources.len()).map(|nth| self.take_source(nth, &until, now)).collect()
+    }
+
+    /// Whether sources that come first have more rows than were taken, or may. `until` is where this step is to end in a shard of a source, if
+    /// that is given.
+    pub fn waits_for_first(&self, until: impl Fn(usize, usize) -> Option<Sequence>) -> bool {
+        let first = |nth: &usize| self.dataflow.sources[*nth].comes_first && !self.sources[*nth].is_mute;
+        (0..self.sources.len()).filter(first).any(|nth| {
+            let is_read = |(shard_nth, shard): (usize, &ShardInput)| {
+                shard.is_at_end() || until(nth, shard_nth).is_some_and(|end| shard.position() >= end)
+            };
+            !self.sources[nth].shards.iter().enumerate().all(is_read)
+        })
+    }
+
+    /// Takes from the sources that come first alone. The others are made to wait.
+    pub(super) fn take_first(
+        &mut self,
+        until: impl Fn(usize, usize) -> Until,
+        now: Duration,
+    ) -> Result<Vec<Vec<Rows>>> {
+        let mut all = Vec::with_capacity(self.sources.len());
+        for nth in 0..self.sources.len() {
+            all.push(if self.dataflow.sources[nth].comes_first {
+                self.take_source(nth, &until, now)?
+            } else {
+                self.sources[nth].shards.iter_mut().for_each(|shard| shard.last_rows = now);
+                Vec::new()
+            });
+        }
+        Ok(all)
     }
 
     /// Takes from the source that is furthest behind in event time first. As long as it has more rows than a step takes and its time goes
