@@ -11,7 +11,7 @@ mod matching;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::SchemaRef;
 use headwater_core::EventTime;
@@ -29,6 +29,9 @@ use crate::groups::KeyTable;
 use crate::windows::{Sorting, Times, key_columns, slots};
 
 const VACANT_MIN: usize = 1024;
+
+/// Stands in a change for the right side's row, where it matters only that there is one.
+const FOUND: u32 = 0;
 
 pub(super) struct JoinOperator {
     pub(super) name: &'static str,
@@ -284,6 +287,10 @@ impl JoinOperator {
         let mut columns = self.sides[0].columns(deltas.iter().map(|delta| delta.rows[0]))?;
         if self.what.kind.gives_pairs() {
             columns.extend(self.sides[1].columns(deltas.iter().map(|delta| delta.rows[1]))?);
+        }
+        if self.what.kind == JoinKind::Mark {
+            let marks = deltas.iter().map(|delta| Some(delta.rows[1] == FOUND));
+            columns.push(Arc::new(marks.collect::<BooleanArray>()));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(deltas.len()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;

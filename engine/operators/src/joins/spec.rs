@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::operator::JoinOperator;
@@ -29,12 +29,17 @@ pub enum JoinKind {
     Semi,
     /// Left rows without a match.
     Anti,
+    /// Left rows, each with whether it has a match.
+    Mark,
 }
+
+/// The column by which a [`JoinKind::Mark`] says whether a row has a match.
+const MARK: &str = "mark";
 
 impl JoinKind {
     /// Whether pairs come out, and not left rows alone.
     pub fn gives_pairs(self) -> bool {
-        !matches!(self, Self::Semi | Self::Anti)
+        !matches!(self, Self::Semi | Self::Anti | Self::Mark)
     }
 
     /// Whether a side's rows without a match come out, with nulls for the other side.
@@ -208,6 +213,9 @@ fn output_schema(what: &Join) -> SchemaRef {
     let mut fields = side(&what.left, what.kind.preserves(1));
     if what.kind.gives_pairs() {
         fields.extend(side(&what.right, what.kind.preserves(0)));
+    }
+    if what.kind == JoinKind::Mark {
+        fields.push(Field::new(MARK, DataType::Boolean, false));
     }
     Arc::new(Schema::new(fields))
 }

@@ -18,8 +18,15 @@ use rand::{Rng, SeedableRng};
 use crate::harness::{Between, Runner, weighted_lines};
 use crate::windows::restarts;
 
-const KINDS: [JoinKind; 6] =
-    [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti];
+const KINDS: [JoinKind; 7] = [
+    JoinKind::Inner,
+    JoinKind::Left,
+    JoinKind::Right,
+    JoinKind::Full,
+    JoinKind::Semi,
+    JoinKind::Anti,
+    JoinKind::Mark,
+];
 
 const MILLI: i64 = 1_000_000;
 
@@ -102,6 +109,7 @@ fn expect(
             JoinKind::Semi if !found.is_empty() => lines.push(text(a)),
             JoinKind::Anti if found.is_empty() => lines.push(text(a)),
             JoinKind::Semi | JoinKind::Anti => {}
+            JoinKind::Mark => lines.push(format!("{} | {}", text(a), !found.is_empty())),
             JoinKind::Left | JoinKind::Full if found.is_empty() => {
                 lines.push(format!("{} | {NULLS}", text(a)))
             }

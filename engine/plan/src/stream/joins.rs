@@ -15,7 +15,7 @@ use headwater_operators::{
 
 use super::flow::{Flow, Time, external, names_of};
 use super::intervals::{Sides, interval};
-use super::lower::{Lower, all_columns, cannot, check_unused, column_of};
+use super::lower::{Lower, all_columns, check_unused, column_of};
 use super::not_in;
 use crate::as_of::parts_of;
 use crate::dataflow::Upstream;
@@ -34,9 +34,7 @@ impl Lower<'_> {
             check_unused(hints)?;
             return self.temporal_join(join, parts);
         }
-        let Some((kind, swapped)) = kind_of(join.join_type) else {
-            return Err(cannot(&LogicalPlan::Join(join.clone())));
-        };
+        let (kind, swapped) = kind_of(join.join_type);
         if let Some(plan) = not_in::two_valued(join)? {
             check_unused(hints)?;
             return self.lower(&plan, false);
@@ -79,7 +77,11 @@ impl Lower<'_> {
                 .or_else(|| time_beside(&left, &right, kind))
                 .unwrap_or_default(),
         };
-        let widths = [&left, &right].map(|side| (side.node.fields().len(), side.flow.schema.fields().len()));
+        let mut widths =
+            [&left, &right].map(|side| (side.node.fields().len(), side.flow.schema.fields().len()));
+        if kind == JoinKind::Mark {
+            widths[1] = (1, 1);
+        }
         let operator: Arc<dyn OperatorSpec> = Arc::new(JoinSpec::try_new(what).map_err(external)?);
         let (schema, changes) = (operator.schema(), operator.changes());
         let flows =
@@ -230,8 +232,8 @@ fn input_of(side: &Side<'_>, time: Option<JoinTime>) -> JoinInput {
     }
 }
 
-fn kind_of(join: JoinType) -> Option<(JoinKind, bool)> {
-    Some(match join {
+fn kind_of(join: JoinType) -> (JoinKind, bool) {
+    match join {
         JoinType::Inner => (JoinKind::Inner, false),
         JoinType::Left => (JoinKind::Left, false),
         JoinType::Right => (JoinKind::Right, false),
@@ -240,8 +242,9 @@ fn kind_of(join: JoinType) -> Option<(JoinKind, bool)> {
         JoinType::LeftAnti => (JoinKind::Anti, false),
         JoinType::RightSemi => (JoinKind::Semi, true),
         JoinType::RightAnti => (JoinKind::Anti, true),
-        JoinType::LeftMark | JoinType::RightMark => return None,
-    })
+        JoinType::LeftMark => (JoinKind::Mark, false),
+        JoinType::RightMark => (JoinKind::Mark, true),
+    }
 }
 
 /// Keys of which both sides are of one type; those that cannot be made so are conditions like any other.
@@ -327,7 +330,7 @@ fn time_beside(left: &Side<'_>, right: &Side<'_>, kind: JoinKind) -> Option<Time
     let width = left.flow.schema.fields().len();
     let (side, offset) = match kind {
         JoinKind::Inner | JoinKind::Right if left.flow.complete.is_some() => (right, width),
-        JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti
+        JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark
             if right.flow.complete.is_some() =>
         {
             (left, 0)

@@ -12,8 +12,13 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{JoinType, Result};
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, ident, lit};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, JoinType, Result};
+use datafusion::logical_expr::expr::InSubquery;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, ident, lit,
+};
 
 use crate::error::{Mistake, SqlError, refused};
 
@@ -62,4 +67,48 @@ pub(super) fn two_valued(join: &Join) -> Result<Option<LogicalPlan>> {
         unlike = unlike.union(nulls.join_on(any(right())?, JoinType::LeftAnti, [lit(true)])?.build()?)?;
     }
     unlike.build().map(Some)
+}
+
+/// Refuses `IN` within a condition if it matters there whether it is NULL or false: what stands for it in a mark join is true or false.
+pub(super) fn check_within(node: &LogicalPlan) -> Result<()> {
+    let LogicalPlan::Filter(filter) = node else { return Ok(()) };
+    // By itself it is a join, which knows NULL.
+    let is_alone = |expr: &Expr| match expr {
+        Expr::Not(inner) => matches!(**inner, Expr::InSubquery(_)),
+        expr => matches!(expr, Expr::InSubquery(_)),
+    };
+    let within = split_conjunction(&filter.predicate).into_iter().filter(|expr| !is_alone(expr));
+    within.into_iter().try_for_each(|expr| check_part(expr, filter.input.schema()))
+}
+
+fn check_part(expr: &Expr, schema: &DFSchema) -> Result<()> {
+    match expr {
+        // A row passes if one of them is true, and whether the others are NULL is nothing to it.
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+            check_part(left, schema)?;
+            check_part(right, schema)
+        }
+        Expr::InSubquery(one) if !one.negated => Ok(()),
+        other => {
+            let may_be_null = |part: &Expr| match part {
+                Expr::InSubquery(one) => is_nullable(one, schema),
+                _ => Ok(false),
+            };
+            match other.exists(may_be_null)? {
+                true => {
+                    let message = "NOT IN over values that may be NULL, within OR, does not run as a stream";
+                    Err(refused(
+                        SqlError::new(Mistake::NotStreaming, message)
+                            .hint("NOT EXISTS (SELECT ... WHERE a = b), or columns that are NOT NULL"),
+                    ))
+                }
+                false => Ok(()),
+            }
+        }
+    }
+}
+
+fn is_nullable(one: &InSubquery, schema: &DFSchema) -> Result<bool> {
+    let given = one.subquery.subquery.schema().fields().first();
+    Ok(one.expr.nullable(schema)? || given.is_none_or(|field| field.is_nullable()))
 }

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{self, SelectItem, SetExpr, Spanned};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use headwater_functions::{CURRENT_WATERMARK, is_current_watermark};
 
+use super::not_in;
 use crate::error::refused;
 use crate::error::{Mistake, SqlError};
 use crate::parse::{name_of, position};
@@ -20,13 +21,11 @@ use crate::walk::{expressions, relations};
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         // These may run: whoever makes their operators says so.
-        let undecided = matches!(
-            node,
-            LogicalPlan::Join(_) | LogicalPlan::Unnest(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_)
-        );
+        let undecided = matches!(node, LogicalPlan::Unnest(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_));
         if let Some(error) = refusal(node).filter(|_| !undecided) {
             return Err(refused(error));
         }
+        not_in::check_within(node)?;
         node.apply_expressions(|expr| {
             // Whoever lowers the node says where the watermark is known.
             let refusal = |part| if is_current_watermark(part) { None } else { expr_refusal(part) };
@@ -69,10 +68,6 @@ fn not_streaming(message: &str, hint: &str) -> SqlError {
 /// Why a node does not run as a stream.
 pub(super) fn refusal(node: &LogicalPlan) -> Option<SqlError> {
     Some(match node {
-        LogicalPlan::Join(_) => not_streaming(
-            "a subquery in an OR, or in the SELECT list, does not run as a stream",
-            "take the condition apart: UNION of queries with one condition each",
-        ),
         LogicalPlan::Sort(_) => not_streaming(
             "ORDER BY has no end in a streaming query: there is always another row to come",
             "leave it out, and sort when reading the result: SELECT ... FROM result ORDER BY ...; with LIMIT it says which rows are wanted",

@@ -15,11 +15,10 @@ const TABLES: &str = "CREATE STREAM readings (device STRING, temp BIGINT, ts TIM
 /// Queries whose rows of readings are done with in the step in which they come, and two that keep them.
 fn queries() -> Vec<String> {
     let mut queries = vec![
-        "SELECT device, temp FROM readings WHERE device IN (SELECT id FROM owners WHERE site <> 's1')"
-            .to_owned(),
+        "SELECT device, temp FROM readings WHERE device IN (SELECT id FROM owners WHERE site <> 's1')".to_owned(),
         "SELECT device, temp FROM readings WHERE device NOT IN (SELECT id FROM owners)".to_owned(),
-        "SELECT r.device, o.site FROM owners o RIGHT JOIN readings r ON o.id = r.device AND r.temp > 3"
-            .to_owned(),
+        "SELECT device, temp FROM readings WHERE temp > 4 OR device IN (SELECT id FROM owners WHERE site = 's1')".to_owned(),
+        "SELECT r.device, o.site FROM owners o RIGHT JOIN readings r ON o.id = r.device AND r.temp > 3".to_owned(),
         "SELECT o.site, r.temp, p.site AS other FROM readings r JOIN owners o ON r.device = o.id \
          LEFT JOIN owners p ON r.device = p.id AND p.site < o.site"
             .to_owned(),

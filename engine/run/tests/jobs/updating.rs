@@ -52,8 +52,11 @@ impl Queries<'_> {
 
     fn semi(&self, depth: u32) -> String {
         let (outer, inner) = (self.any(depth), self.any(depth));
-        match self.0.below(4) {
+        match self.0.below(5) {
             0 => format!("SELECT k, v, w FROM ({outer}) AS o WHERE k IN (SELECT k FROM ({inner}) AS i)"),
+            4 => format!(
+                "SELECT k, v, w FROM ({outer}) AS o WHERE w > 5 OR k IN (SELECT k FROM ({inner}) AS i WHERE i.v < o.v)"
+            ),
             1 => format!("SELECT k, v, w FROM ({outer}) AS o WHERE w NOT IN (SELECT w FROM ({inner}) AS i)"),
             2 => format!(
                 "SELECT k, v, w FROM ({outer}) AS o WHERE EXISTS (SELECT 1 FROM ({inner}) AS i WHERE i.k = o.k AND i.v > o.v)"

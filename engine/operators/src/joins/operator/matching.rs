@@ -1,6 +1,6 @@
 //! How a side's changes meet the rows of the other side, and what that says of rows with a match and without.
 
-use super::{Arrival, JoinOperator};
+use super::{Arrival, FOUND, JoinOperator};
 use crate::deltas::NONE;
 use crate::error::Result;
 use crate::joins::spec::JoinKind;
@@ -11,7 +11,17 @@ const CHUNK: usize = 8192;
 impl JoinOperator {
     /// Whether a side's rows without a match come out.
     pub(super) fn says_unmatched(&self, side: usize) -> bool {
-        self.what.kind.preserves(side) || (self.what.kind == JoinKind::Anti && side == 0)
+        self.what.kind.preserves(side)
+            || (matches!(self.what.kind, JoinKind::Anti | JoinKind::Mark) && side == 0)
+    }
+
+    /// Whether a side's rows with a match come out by themselves, and how the match is named.
+    fn says_matched(&self, side: usize) -> Option<u32> {
+        match self.what.kind {
+            JoinKind::Semi if side == 0 => Some(NONE),
+            JoinKind::Mark if side == 0 => Some(FOUND),
+            _ => None,
+        }
     }
 
     /// Changes of a side meet the other side's rows, which all match.
@@ -111,13 +121,12 @@ impl JoinOperator {
     /// A change of a row of which so many rows match: says what comes out for the row by itself.
     fn say(&mut self, side: usize, row: u32, weight: i64, matches: i64) {
         let slot = self.sides[side].entry(row).slot;
-        let matched = matches > 0;
-        let says = match self.what.kind {
-            JoinKind::Semi => side == 0 && matched,
-            _ => self.says_unmatched(side) && !matched && !self.what.is_bounded(),
-        };
-        if says {
-            self.deltas.push_alone(side, row, slot, weight);
+        match self.says_matched(side) {
+            Some(found) if matches > 0 => self.deltas.push([row, found], slot, weight),
+            _ if matches <= 0 && self.says_unmatched(side) && !self.what.is_bounded() => {
+                self.deltas.push_alone(side, row, slot, weight);
+            }
+            _ => {}
         }
     }
 
@@ -125,14 +134,14 @@ impl JoinOperator {
     fn turn(&mut self, side: usize, row: u32, matched: bool) {
         let entry = self.sides[side].entry(row);
         let (slot, weight) = (entry.slot, entry.weight);
-        let sign = match (self.what.kind, matched) {
-            (JoinKind::Semi, true) => 1,
-            (JoinKind::Semi, false) => -1,
-            _ if self.what.is_bounded() => return,
-            (_, true) => -1,
-            (_, false) => 1,
-        };
-        self.deltas.push_alone(side, row, slot, sign * weight);
+        let weight = if matched { weight } else { -weight };
+        if let Some(found) = self.says_matched(side) {
+            self.deltas.push([row, found], slot, weight);
+        }
+        // Of rows that end it is said only then that they had no match.
+        if self.says_unmatched(side) && !self.what.is_bounded() {
+            self.deltas.push_alone(side, row, slot, -weight);
+        }
     }
 }
 
