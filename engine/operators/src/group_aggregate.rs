@@ -60,10 +60,9 @@ impl GroupAggregateSpec {
             fields.push(field.as_ref().clone());
         }
         if let Some(closing) = what.closes
-            && (what.retractions && what.revises != Some(Revises::Always)
-                || !what.keys.contains(&closing.column))
+            && !what.keys.contains(&closing.column)
         {
-            let reason = "groups that end with the watermark are by a time, and take rows that are only ever added if they are said at their end";
+            let reason = "groups that end with the watermark are by a time";
             return Err(OperatorError::unsupported("GroupAggregate", reason));
         }
         if what.closes.is_none() && what.revises.is_some() || what.closes.is_some() && what.ttl.is_some() {
@@ -107,8 +106,9 @@ impl OperatorSpec for GroupAggregateSpec {
     }
 
     fn changes(&self) -> Changes {
-        let says_once = self.what.closes.is_some() || self.what.aggregates.is_empty();
-        if says_once && !self.what.retractions && self.what.revises.is_none() {
+        let what = &self.what;
+        let says_once = what.closes.is_some() || what.aggregates.is_empty() && !what.retractions;
+        if says_once && what.revises.is_none() {
             Changes::AppendOnly
         } else {
             Changes::Updating { key: self.keys() }

@@ -2,7 +2,8 @@
 //!
 //! When a group is first touched in a step its result is noted, before the row is added; at the end of the step the
 //! noted and the new result are compared and, if they differ, the old row is retracted and the new one added. So
-//! nothing is kept for what has been emitted. A group that ends with the watermark is read once, at its end.
+//! nothing is kept for what has been emitted. A group that ends with the watermark is read once, at its end; if all its rows have been
+//! retracted by then, nothing is said of it.
 //!
 //! Tables of a snapshot: `watermark`: one row, `$watermark`; `groups`: see `state`.
 
@@ -46,6 +47,8 @@ pub(crate) struct GroupOperator {
     before: Vec<u32>,
     before_rows: Vec<i64>,
     before_results: Vec<Vec<ArrayRef>>,
+    /// Those of which nothing is said yet, and that have lost their last row since the end of the last step.
+    emptied: Vec<u32>,
     /// Touched since the last snapshot.
     dirty: Vec<u32>,
     vanished: usize,
@@ -86,6 +89,7 @@ impl GroupOperator {
             before: Vec::new(),
             before_rows: Vec::new(),
             before_results: Vec::new(),
+            emptied: Vec::new(),
             dirty: Vec::new(),
             vanished: 0,
             live: 0,
@@ -134,7 +138,11 @@ impl GroupOperator {
             let before = group.rows;
             group.rows += weight(row);
             self.live = self.live + usize::from(group.rows != 0) - usize::from(before != 0);
-            if !group.touched && (at_once || group.open) {
+            if !at_once && !group.open {
+                if group.rows == 0 {
+                    self.emptied.push(*number);
+                }
+            } else if !group.touched {
                 group.touched = true;
                 self.touched.push(*number);
                 if group.present {
@@ -217,7 +225,7 @@ impl GroupOperator {
     /// Emits the groups that have ended.
     fn close(&mut self, clock: EventTime, out: &mut Output) -> Result<()> {
         let due = self.ends.due(self.watermark).into_iter().map(|(_, group)| group);
-        let mut due: Vec<u32> = due.filter(|group| self.groups[*group as usize].rows != 0).collect();
+        let mut due: Vec<u32> = due.filter(|group| self.groups[*group as usize].rows > 0).collect();
         if due.is_empty() {
             return Ok(());
         }
@@ -227,14 +235,24 @@ impl GroupOperator {
         let columns = self.keys.columns(&due)?.into_iter().chain(results).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         out.emit(Rows { clocks: Clocks::Uniform(clock), ..Rows::new(batch) });
-        for group in &due {
-            let group = &mut self.groups[*group as usize];
-            group.rows = 0;
+        for number in &due {
+            self.groups[*number as usize].rows = 0;
             self.live -= 1;
+            self.soil(*number);
         }
-        self.touch(&due, |_| 0)?;
         self.forget_vanished(&due);
         Ok(())
+    }
+
+    /// Lets go of the groups that are empty and wait for their end, so that a row that comes yet finds them as after a restart.
+    fn forget_emptied(&mut self) {
+        let mut gone = std::mem::take(&mut self.emptied);
+        gone.retain(|group| self.groups[*group as usize].rows == 0);
+        gone.sort_unstable();
+        gone.dedup();
+        if !gone.is_empty() {
+            self.forget_vanished(&gone);
+        }
     }
 
     /// Groups that have come to their end are said from now on.
@@ -334,6 +352,7 @@ impl GroupOperator {
         let place = |group| kept.binary_search(&group).ok().map(|place| place as u32);
         self.ends.renumber(place);
         self.opens.renumber(place);
+        self.emptied = self.emptied.iter().filter_map(|group| place(*group)).collect();
         self.groups = pick(&self.groups, &kept);
         if !self.ages.is_empty() {
             self.ages = pick(&self.ages, &kept);
@@ -390,13 +409,16 @@ impl Operator for GroupOperator {
         let clock = EventTime(self.watermark);
         self.watermark = watermark.0.max(clock.0);
         if self.what.closes.is_some() && self.what.revises.is_none() {
-            return self.close(clock, out);
+            self.close(clock, out)?;
+            self.forget_emptied();
+            return Ok(());
         }
         self.open();
         self.extend();
         if !self.touched.is_empty() {
             self.emit(clock, out)?;
         }
+        self.forget_emptied();
         self.forget_ended()
     }
 

@@ -68,10 +68,6 @@ impl TopNSpec {
         if let Some(column) = columns.into_iter().find(|column| **column >= what.input.fields().len()) {
             return Err(OperatorError::unsupported("TopN", format!("there is no column {column}")));
         }
-        if what.says_at_end() && what.changes != Changes::AppendOnly {
-            let reason = "lists that are said at their end take rows that are only ever added";
-            return Err(OperatorError::unsupported("TopN", reason));
-        }
         if what.revises && what.closes.is_none() {
             let reason = "lists are revised until they end, and these have no end";
             return Err(OperatorError::unsupported("TopN", reason));

@@ -1,9 +1,12 @@
 //! Windows as columns: each row once for every window that it lies in.
+//!
+//! A row that is retracted comes after the row that was added, by the same clock or a later one. So it lies in those of that row's windows
+//! that are still open, and in no other; where none is, it is late, and what was said of the window stays said.
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::emit::{MILLISECOND, window_column};
 use super::kind::WindowKind;
@@ -12,6 +15,9 @@ use super::place::{Sorting, Times};
 use crate::api::{Changes, Operator, OperatorSpec, Output, Reach, Rows};
 use crate::error::Result;
 
+/// What the column is called that says of late rows how often each is added or retracted, where rows change.
+const WEIGHT: &str = "_weight";
+
 /// Appends `window_start`, `window_end` and `window_time`. Stateless; late rows are told by their clock.
 #[derive(Clone, Debug)]
 pub struct AssignWindowsSpec {
@@ -19,6 +25,7 @@ pub struct AssignWindowsSpec {
     time: usize,
     input: SchemaRef,
     schema: SchemaRef,
+    changes: Changes,
     lateness: i64,
 }
 
@@ -31,7 +38,19 @@ impl AssignWindowsSpec {
             .map(|name| Arc::new(Field::new(name, window.clone(), false)));
         let fields: Vec<_> = input.fields().iter().cloned().chain(appended).collect();
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { kind, time, input, schema, lateness: 0 })
+        Ok(Self { kind, time, input, schema, changes: Changes::AppendOnly, lateness: 0 })
+    }
+
+    /// The same of rows that change in this way.
+    #[must_use]
+    pub fn with_changes(self, changes: Changes) -> Self {
+        let end = self.input.fields().len() + 1;
+        let changes = match changes {
+            // A row may lie in several windows.
+            Changes::Updating { key } => Changes::Updating { key: key.into_iter().chain([end]).collect() },
+            other => other,
+        };
+        Self { changes, ..self }
     }
 
     /// The same with windows that take rows for so many nanoseconds after their end.
@@ -55,7 +74,7 @@ impl OperatorSpec for AssignWindowsSpec {
     }
 
     fn changes(&self) -> Changes {
-        Changes::AppendOnly
+        self.changes.clone()
     }
 
     fn reach(&self) -> Reach {
@@ -68,6 +87,7 @@ impl OperatorSpec for AssignWindowsSpec {
             kind: self.kind,
             time: self.time,
             schema: Arc::clone(&self.schema),
+            only_adds: self.changes == Changes::AppendOnly,
             lateness: self.lateness,
         }))
     }
@@ -78,7 +98,23 @@ struct AssignWindows {
     kind: WindowKind,
     time: usize,
     schema: SchemaRef,
+    only_adds: bool,
     lateness: i64,
+}
+
+impl AssignWindows {
+    /// Rows as they are said if they are late.
+    fn said_late(&self, rows: &Rows) -> Result<RecordBatch> {
+        if self.only_adds {
+            return Ok(rows.batch.clone());
+        }
+        let weights = rows.weights.clone().unwrap_or_else(|| Int64Array::from_value(1, rows.len()));
+        let own = rows.batch.schema();
+        let weight = Arc::new(Field::new(WEIGHT, DataType::Int64, false));
+        let fields = own.fields().iter().cloned().chain([weight]).collect::<Vec<_>>();
+        let columns = rows.batch.columns().iter().cloned().chain([Arc::new(weights) as ArrayRef]);
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect())?)
+    }
 }
 
 impl Operator for AssignWindows {
@@ -103,7 +139,7 @@ impl Operator for AssignWindows {
                 end = self.kind.next_end(slice, this);
             }
         }
-        sorting.emit_late(&rows.batch, &self.name, out)?;
+        sorting.emit_late(&self.said_late(&rows)?, &self.name, out)?;
         let taken = rows.take(&UInt32Array::from(indices))?;
         let kind = self.schema.field(self.schema.fields().len() - 1).data_type();
         let mut columns = taken.batch.columns().to_vec();

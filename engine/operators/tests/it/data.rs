@@ -16,7 +16,7 @@ use crate::harness::Step;
 pub const SECOND: i64 = 1_000_000_000;
 
 /// One row: time in milliseconds, a key, values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub ts: Option<i64>,
     pub key: Option<String>,
