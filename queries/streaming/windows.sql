@@ -40,6 +40,15 @@ CREATE MATERIALIZED VIEW sessions_of_all AS
 SELECT window_start, window_end, COUNT(*) AS n FROM TABLE(SESSION(TABLE bids, DESCRIPTOR(at), INTERVAL '3' MINUTES))
 GROUP BY window_start, window_end;
 
+-- The rows of sessions, and the dearest of each.
+CREATE MATERIALIZED VIEW session_bids AS
+SELECT item, at, price, window_start, window_end FROM TABLE(SESSION(TABLE bids PARTITION BY item, DESCRIPTOR(at), INTERVAL '5' MINUTES));
+CREATE MATERIALIZED VIEW dearest_of_sessions AS
+SELECT window_start, item, price, at FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end, item ORDER BY price DESC, at) AS place
+  FROM TABLE(SESSION(TABLE bids PARTITION BY item, DESCRIPTOR(at), INTERVAL '5' MINUTES))
+) WHERE place = 1;
+
 -- Windows of windows: five minutes by supplier, and of these ten.
 CREATE VIEW fives AS
 SELECT window_time AS rowtime, supplier, SUM(price) AS partial

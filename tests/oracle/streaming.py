@@ -36,6 +36,9 @@ def following(sign=">="):
 # Each rack's cells by number, in the order of time, and at one time in the order of all columns.
 ORDERED = "ordered AS (SELECT *, ROW_NUMBER() OVER (PARTITION BY rack ORDER BY ts, state, volts) AS n FROM cells)"
 
+# Of each order its newest word.
+NEWEST_ORDERS = "(SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY id ORDER BY ts DESC) AS nth FROM orders) WHERE nth = 1)"
+
 # The number of the next cell in a state.
 NEXT = "(SELECT MIN(x.n) FROM ordered x WHERE x.rack = {rack} AND x.n > {after} AND x.state = '{state}')"
 
@@ -81,6 +84,14 @@ QUERIES = {
             GROUP BY item, nr""",
         "sessions_of_all": f"""
             {sessions(180, "1")} SELECT MIN(at), strftime('%Y-%m-%d %H:%M:%f', MAX(at), '+3 minutes'), COUNT(*) FROM numbered GROUP BY nr""",
+        "session_bids": f"""
+            {sessions(300, "item")} SELECT item, at, price, MIN(at) OVER w, strftime('%Y-%m-%d %H:%M:%f', MAX(at) OVER w, '+5 minutes')
+            FROM numbered WINDOW w AS (PARTITION BY item, nr)""",
+        "dearest_of_sessions": f"""
+            {sessions(300, "item")}, placed AS (
+              SELECT *, MIN(at) OVER (PARTITION BY item, nr) AS start,
+                ROW_NUMBER() OVER (PARTITION BY item, nr ORDER BY price DESC, at) AS place FROM numbered)
+            SELECT start, item, price, at FROM placed WHERE place = 1""",
         "tens": f"""
             WITH fives AS (SELECT w, supplier, SUM(price) AS partial FROM {tumble(300)} GROUP BY w, supplier)
             SELECT {at('w / 600 * 600')}, {at('w / 600 * 600 + 600')}, SUM(partial), COUNT(*) FROM fives GROUP BY w / 600""",
@@ -163,6 +174,26 @@ QUERIES = {
             WHERE temp < {below} GROUP BY 1, 2"""
         for name, below in [("early", 100), ("paced", 100), ("forgiving", 200)]
     } | {"too_late": "SELECT device, ts, temp FROM sensors WHERE temp >= 200"},
+    "changing_windows": {
+        "corrected": f"""
+            SELECT strftime('%Y-%m-%d %H:%M:00', ts) AS minute, shop, COUNT(*), SUM(amount), MIN(amount), MAX(amount)
+            FROM {NEWEST_ORDERS} GROUP BY 1, 2""",
+        "shops": f"""
+            SELECT {at('w')}, COUNT(DISTINCT shop), SUM(coalesce(amount > 5, 0))
+            FROM (SELECT o.*, {S} / 30 * 30 + n.value * 30 AS w FROM {NEWEST_ORDERS} o, generate_series_0 n WHERE n.value IN (1, 2))
+            GROUP BY w""",
+        "best_shops": f"""
+            SELECT minute, shop, total FROM (
+              SELECT *, ROW_NUMBER() OVER (PARTITION BY minute ORDER BY total DESC NULLS FIRST, shop) AS place FROM (
+                SELECT strftime('%Y-%m-%d %H:%M:00', ts) AS minute, shop, SUM(amount) AS total FROM {NEWEST_ORDERS} GROUP BY 1, 2))
+            WHERE place = 1""",
+        "dearest_orders": f"""
+            SELECT minute, shop, id, amount FROM (
+              SELECT *, strftime('%Y-%m-%d %H:%M:00', ts) AS minute,
+                ROW_NUMBER() OVER (PARTITION BY strftime('%Y-%m-%d %H:%M:00', ts), shop ORDER BY amount DESC NULLS FIRST, id) AS place
+              FROM {NEWEST_ORDERS})
+            WHERE place = 1""",
+    },
     "ordered_windows": {
         "threes": f"""
             WITH {ORDERED} SELECT rack, MIN(ts), MAX(ts), COUNT(*), SUM(volts) FROM ordered

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::{Aggregate, Expr};
-use headwater_operators::{Closing, GroupAggregate, GroupAggregateSpec, OperatorSpec, Revises};
+use headwater_operators::{Changes, Closing, GroupAggregate, GroupAggregateSpec, OperatorSpec, Revises};
 
 use super::flow::{Flow, Time, external, names_of};
 use super::lower::{Lower, all_columns, check_unused, column_of};
@@ -32,19 +32,34 @@ impl Lower<'_> {
     }
 
     fn group(&mut self, aggregate: &Aggregate, hint: Option<&Hint>) -> Result<Flow> {
-        let mut flow = self.lower(&aggregate.input, false)?;
-        let (exprs, sets) = Sets::of(aggregate)?;
-        let mut keys = self.key_columns(&mut flow, &exprs, aggregate.input.schema())?;
-        let aggregates = self.calls(&mut flow, &aggregate.aggr_expr, aggregate.input.schema())?;
+        let flow = self.lower(&aggregate.input, false)?;
+        if let Some(per_key) = flow.time.per_key.as_ref().filter(|_| is_over_session(&aggregate.input)) {
+            return Err(per_key.refuse("SESSION with a condition above it, or under other keys,"));
+        }
+        let (exprs, _) = Sets::of(aggregate)?;
+        let node = aggregate.input.schema();
+        self.grouped(flow, node, (&exprs, &aggregate.aggr_expr), aggregate, hint)
+    }
+
+    /// The groups of a flow. `node`: its names, in which are what is grouped by and what is computed.
+    pub(super) fn grouped(
+        &mut self,
+        mut flow: Flow,
+        node: &DFSchema,
+        (exprs, calls): (&[Expr], &[Expr]),
+        aggregate: &Aggregate,
+        hint: Option<&Hint>,
+    ) -> Result<Flow> {
+        let (_, sets) = Sets::of(aggregate)?;
+        let mut keys = self.key_columns(&mut flow, exprs, node)?;
+        let aggregates = self.calls(&mut flow, calls, node)?;
         if let Some(sets) = &sets {
             let columns: Vec<_> = keys.into_iter().map(Some).collect();
             let (columns, id) = sets.expand(&mut flow, &columns, aggregate)?;
             keys = columns.into_iter().flatten().chain([id]).collect();
         }
         let closes = self.closing_of(&flow, &keys);
-        let revises = closes.and_then(|_| self.revises_over(&flow));
-        let time = time_behind(&flow, &keys, closes);
-        let time = if revises.is_some() { time.revised(self.lateness_of(&flow)) } else { time };
+        let revises = closes.and_then(|_| self.revises());
         // The one group of an aggregate without keys stays.
         let grows = closes.is_none() && !keys.is_empty();
         let ttl = if grows { self.ttl(hint)? } else { check_unused([hint, None]).map(|()| None)? };
@@ -59,6 +74,11 @@ impl Lower<'_> {
         };
         let operator: Arc<dyn OperatorSpec> = Arc::new(GroupAggregateSpec::try_new(what).map_err(external)?);
         let (schema, changes) = (operator.schema(), operator.changes());
+        let time = match closes {
+            None if changes != Changes::AppendOnly => flow.time.of_changes(&keys_of(&keys)),
+            _ => time_behind(&flow, &keys, closes),
+        };
+        let time = if revises.is_some() { time.revised(self.lateness_of(&flow)) } else { time };
         let input = self.exchange(flow, keys, operator);
         Ok(Flow::new(vec![input], schema, changes, time))
     }
@@ -72,9 +92,12 @@ impl Lower<'_> {
         }
     }
 
-    /// The same of what is over these rows: where they come before the end, so does what is made of them.
-    pub(super) fn revises_over(&self, flow: &Flow) -> Option<Revises> {
-        if flow.is_append_only() { self.revises() } else { Some(Revises::Always) }
+    /// The same of the first rows of windows: of windows that are changed after their end they are said with every change.
+    pub(super) fn revises_first(&self, flow: &Flow) -> bool {
+        match self.revises() {
+            Some(Revises::Late(_)) => !flow.is_append_only(),
+            revises => revises.is_some(),
+        }
     }
 
     /// When groups by these columns end: when one of them stands for a window, and no row of it comes any more.
@@ -154,6 +177,9 @@ pub(super) fn time_behind(flow: &Flow, keys: &[usize], closes: Option<Closing>) 
     if closes.is_none() {
         return Time::default();
     }
-    let from: Vec<_> = keys.iter().copied().map(Some).collect();
-    flow.time.at_ends(&from)
+    flow.time.at_ends(&keys_of(keys))
+}
+
+fn keys_of(keys: &[usize]) -> Vec<Option<usize>> {
+    keys.iter().copied().map(Some).collect()
 }

@@ -42,16 +42,18 @@ impl Lower<'_> {
             flow.project(exprs, &from)?;
         }
         let names = names_of(node, &flow.schema)?;
-        let call = |(expr, said): (&Expr, &Expr)| {
-            let context = PhysicalPlanningContext::default();
-            let props = self.state.execution_props();
-            let lowered = LoweredAggregateBuilder::new(expr, &names, names.as_arrow(), props, &context)
-                .with_name(said.schema_name().to_string())
-                .with_human_display(said.human_display().to_string())
-                .build()?;
-            AggregateCall::try_new(lowered.aggregate, lowered.filter).map_err(external)
-        };
-        prepared.iter().zip(aggregates).map(call).collect()
+        prepared.iter().zip(aggregates).map(|(expr, said)| self.call(expr, said, &names)).collect()
+    }
+
+    /// A call as it is, which is called what `said` is.
+    pub(super) fn call(&self, expr: &Expr, said: &Expr, names: &DFSchema) -> Result<AggregateCall> {
+        let context = PhysicalPlanningContext::default();
+        let props = self.state.execution_props();
+        let lowered = LoweredAggregateBuilder::new(expr, names, names.as_arrow(), props, &context)
+            .with_name(said.schema_name().to_string())
+            .with_human_display(said.human_display().to_string())
+            .build()?;
+        AggregateCall::try_new(lowered.aggregate, lowered.filter).map_err(external)
     }
 }
 

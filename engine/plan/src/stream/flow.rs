@@ -40,12 +40,12 @@ pub(super) type Exprs = Vec<(Arc<dyn PhysicalExpr>, String)>;
 /// What is known of event time in a flow.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Time {
-    /// The columns by which windows can close: the source's own time, or a window's.
+    /// The columns by which windows can close: the source's own time, or a window's. Where rows change only windows go by them.
     pub(super) columns: Vec<usize>,
     /// Columns that stand for a whole window, which ends when the watermark is more than so many nanoseconds past them: -1 for its
     /// end, which does not belong to it. Of several, that of the end comes before that of the start, from which the end may lie further
     /// than it must. A window's start is here and not among `columns`: windows over it would close before its rows come. Where rows
-    /// change there are ends without `columns`, of which the lateness is a part: by then the last change has come.
+    /// change the lateness is a part of the ends, by which the last change has come; where windows come out before, there are no `columns`.
     pub(super) ends: Vec<(usize, i64)>,
     /// How far behind the watermark these columns may lie, in nanoseconds.
     pub(super) delay: i64,
@@ -124,6 +124,13 @@ impl Time {
     pub(super) fn of_result(&self) -> Option<usize> {
         let is_lost = self.per_key.as_ref().is_some_and(|per_key| per_key.behind.is_some());
         self.columns.first().copied().filter(|_| !is_lost)
+    }
+
+    /// Behind an operator that gives out changes of rows with the step that makes them; `from` as in [`Self::follow`].
+    pub(super) fn of_changes(&self, from: &[Option<usize>]) -> Self {
+        let mut time = Self { ends: Vec::new(), ..self.clone() };
+        time.follow(from);
+        if time.columns.is_empty() || time.per_key.is_some() { Self::default() } else { time }
     }
 
     /// The same behind an operator with other columns. `from` says for each of them which old one it is, if it is one unchanged.

@@ -3,9 +3,12 @@
 //! A row finds its columns there by their names, as the operator has them that finds it late. So that it has all of them, a query
 //! with a stream for late rows reads all columns of its streams.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, FieldRef};
 use headwater_core::StreamName;
 use headwater_functions::sql_type;
+use headwater_operators::{Changes, OperatorSpec};
 
 use super::target::assignable;
 use crate::catalog::{Catalog, Entry};
@@ -49,6 +52,13 @@ pub(crate) fn late_into(
         }
         Target::Stream(..) | Target::View(_) => {}
     }
+    if dataflow.stages.iter().flat_map(|stage| &stage.operators).any(has_windows_of_changes) {
+        let message =
+            "late rows that are retracted cannot go into a stream, which only takes additions".to_owned();
+        return Err(SqlError::new(Mistake::NotStreaming, message).hint(
+            "leave LATE DATA TO out: the windows are over rows that change, and system.late_rows says of each late row how often it counts",
+        ));
+    }
     let sources = dataflow.sources.iter();
     let read: Vec<Read<'_>> = sources
         .filter_map(|source| Some(Read::of(catalog.stream(source.stream.as_str())?, source)))
@@ -64,6 +74,11 @@ pub(crate) fn late_into(
     stream.schema.fields().iter().try_for_each(|field| check_column(field, &read, stream))?;
     let wrong = |error| SqlError::new(Mistake::Definition, format!("'{}' is no stream: {error}", name.value));
     Ok(Dataflow { late: Some(StreamName::new(&name.value).map_err(wrong)?), ..dataflow })
+}
+
+/// Whether an operator gives windows to rows that may be retracted, and so be late as additions may.
+fn has_windows_of_changes(operator: &Arc<dyn OperatorSpec>) -> bool {
+    operator.name() == "AssignWindows" && operator.changes() != Changes::AppendOnly
 }
 
 /// A stream that is read, and its columns as late rows have them.

@@ -7,7 +7,7 @@ use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CaseExpr, Column as PhysicalColumn, Literal, lit};
-use headwater_operators::{AssignWindowsSpec, Changes, OperatorSpec};
+use headwater_operators::{AssignWindowsSpec, Changes, OperatorSpec, WindowKind};
 
 use super::flow::{Flow, Time, external, names_of};
 use super::lookup::looked_up;
@@ -226,14 +226,9 @@ impl<'a> Lower<'a> {
         let kind = match window.windowing.bounds() {
             Bounds::Fixed(kind) => kind,
             Bounds::OfOrder => return self.ordered_windows(window),
-            Bounds::OfRows { .. } => {
-                return Err(refused(
-                    SqlError::new(Mistake::NotStreaming, "SESSION runs as a stream only under an aggregate")
-                        .hint("GROUP BY window_start, window_end and the keys of PARTITION BY"),
-                ));
-            }
+            Bounds::OfRows { .. } => return self.session_rows(window),
         };
-        let mut flow = self.window_input(window, false)?;
+        let flow = self.window_input(window, false)?;
         let time = self.check_time(window, &flow)?;
         if let Some(per_key) = &flow.time.per_key {
             let name = window.windowing.name();
@@ -242,17 +237,28 @@ impl<'a> Lower<'a> {
                 None => format!("{name} without an aggregate by its windows"),
             }));
         }
+        self.assigned(flow, window, kind, time)
+    }
+
+    /// A flow with the columns of windows of its time.
+    pub(super) fn assigned(
+        &mut self,
+        mut flow: Flow,
+        window: &WindowTvf,
+        kind: WindowKind,
+        time: usize,
+    ) -> Result<Flow> {
         let own = window.input.schema().fields().len();
-        if flow.schema.fields().len() > own {
-            let exprs = all_columns(&flow).into_iter().take(own).collect();
-            let from: Vec<_> = (0..own).map(Some).collect();
-            flow.project(exprs, &from)?;
-        }
+        flow.keep_first(own)?;
         let assign = AssignWindowsSpec::try_new(kind, Arc::clone(&flow.schema), time).map_err(external)?;
-        flow.push(assign.with_lateness(self.lateness()));
+        let assign = assign.with_lateness(self.lateness()).with_changes(flow.changes.clone());
+        flow.changes = assign.changes();
+        flow.push(assign);
         self.takes_late = true;
         flow.time.columns.extend([own + 2, own + 1]);
-        flow.time.ends.extend([(own + 2, AFTER_TIME), (own + 1, AFTER_END), (own, after_start(kind))]);
+        let late = if flow.is_append_only() { 0 } else { self.lateness() };
+        let ends = [(own + 2, AFTER_TIME), (own + 1, AFTER_END), (own, after_start(kind))];
+        flow.time.ends.extend(ends.map(|(column, after)| (column, after.saturating_add(late))));
         Ok(flow)
     }
 

@@ -12,7 +12,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, FetchType, Filter, Limit, LogicalPlan, Operator, Projection, SkipType, SortExpr, Window,
 };
-use headwater_operators::{OperatorSpec, Revises, TopN, TopNSpec};
+use headwater_operators::{OperatorSpec, TopN, TopNSpec};
 
 use super::flow::{Flow, Time, external};
 use super::lower::{Lower, all_columns, cannot};
@@ -195,9 +195,9 @@ impl Lower<'_> {
             return Err(per_key.refuse("OVER (PARTITION BY a window)"));
         }
         let closes = self.closing_of(&flow, &partition);
-        let revises = closes.is_some() && self.revises_over(&flow) == Some(Revises::Always);
+        let revises = closes.is_some() && self.revises_first(&flow);
         let time = match closes {
-            None => Time::default(),
+            None => flow.time.of_changes(&(0..flow.schema.fields().len()).map(Some).collect::<Vec<_>>()),
             Some(_) => self.time_of_ranks(&flow, &partition, revises),
         };
         let grows = closes.is_none() && !partition.is_empty();

@@ -74,7 +74,7 @@ pub(super) fn finish(
     let result = ResultSpec {
         schema: Arc::clone(&flow.schema),
         changes: flow.changes.clone(),
-        event_time: flow.time.of_result(),
+        event_time: flow.time.of_result().filter(|_| flow.is_append_only()),
     };
     lower.push(flow.into_stage());
     let notes = match target {

@@ -4,6 +4,7 @@
 //! seen through: what stands above is written in terms of the window function's own columns.
 
 mod over_window;
+mod session_rows;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, internal_err};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use headwater_operators::{
     AggregateCall, Changes, OperatorSpec, OutputColumn, PerKey, Revises, SessionAggregate,
     SessionAggregateSpec, WindowAggregate, WindowAggregateSpec, WindowColumn, WindowFinalSpec, WindowKind,
@@ -52,16 +53,24 @@ impl Lower<'_> {
         let (exprs, sets) = Sets::of(aggregate)?;
         let Some(mut over) = see_through(aggregate, exprs)? else { return Ok(None) };
         let window = over.window;
+        if let Some(sets) = &sets
+            && window.windowing.depends_on_rows()
+        {
+            // The rows of sessions are grouped as those of any window.
+            return over.check_sets(sets, false).map(|()| None);
+        }
         let early = self.session_is_early(window)?;
         let mut flow = self.window_input(window, true)?;
         let time = self.check_time(window, &flow)?;
+        if !flow.is_append_only() {
+            return self.over_changes(flow, time, &over, aggregate).map(Some);
+        }
         let node = window.input.schema();
         for condition in &over.on_rows {
             self.filter(&mut flow, condition, node)?;
         }
         let keys: Vec<Expr> = over.keys().cloned().collect();
         let mut key_columns = self.key_columns(&mut flow, &keys, node)?;
-        check_session(window, &key_columns)?;
         let per_key = per_key_of(&flow, &key_columns)?;
         let aggregates = self.calls(&mut flow, &over.aggregates, node)?;
         if let Some(sets) = &sets {
@@ -85,14 +94,40 @@ impl Lower<'_> {
             output: output.clone(),
             per_key,
         };
-        let delay = flow.time.delay;
-        let per_key = flow.time.per_key.as_ref().map(|per_key| per_key.behind("an aggregate over windows"));
-        let time = Time { per_key, ..time_behind(window.windowing.bounds(), &output, delay) };
-        let time = if early { time.revised(self.lateness()) } else { time };
-        let (input, schema, changes) = self.aggregate_stages(flow, window.windowing, parts, early)?;
-        let mut flow = Flow::new(vec![input], schema, changes, time);
+        let mut flow = self.aggregated(flow, window.windowing, parts, early)?;
         self.finish_windowed(&mut flow, &over, &output, aggregate)?;
         Ok(Some(flow))
+    }
+
+    /// The windows of a flow, and what is known of time behind them.
+    fn aggregated(&mut self, flow: Flow, windowing: Windowing, parts: Parts, early: bool) -> Result<Flow> {
+        let per_key = flow.time.per_key.as_ref().map(|per_key| per_key.behind("an aggregate over windows"));
+        let time = Time { per_key, ..time_behind(windowing.bounds(), &parts.output, flow.time.delay) };
+        let time = if early { time.revised(self.lateness()) } else { time };
+        let (input, schema, changes) = self.aggregate_stages(flow, windowing, parts, early)?;
+        Ok(Flow::new(vec![input], schema, changes, time))
+    }
+
+    /// An aggregate over windows of rows that change: groups by the windows that are assigned to the rows, and end with these.
+    fn over_changes(
+        &mut self,
+        flow: Flow,
+        time: usize,
+        over: &OverWindow<'_>,
+        aggregate: &Aggregate,
+    ) -> Result<Flow> {
+        let window = over.window;
+        let Bounds::Fixed(kind) = window.windowing.bounds() else {
+            return internal_err!("where these windows lie depends on rows, which do not change");
+        };
+        if let (_, Some(sets)) = Sets::of(aggregate)? {
+            over.check_sets(&sets, false)?;
+        }
+        let mut flow = self.assigned(flow, window, kind, time)?;
+        for condition in over.on_rows.iter().chain(&over.on_window) {
+            self.filter(&mut flow, condition, window.schema())?;
+        }
+        self.grouped(flow, window.schema(), (&over.exprs, &over.aggregates), aggregate, None)
     }
 
     /// Two phases, but one where the rows themselves are needed.
@@ -184,11 +219,7 @@ impl Lower<'_> {
     pub(super) fn check_time(&self, window: &WindowTvf, flow: &Flow) -> Result<usize> {
         let name = window.windowing.name();
         if !flow.is_append_only() {
-            return Err(refused(
-                SqlError::new(Mistake::NotStreaming, format!("{name} is over rows that change")).hint(
-                    "windows are over streams of events: aggregate without windows above them, not below",
-                ),
-            ));
+            check_changes(window, flow)?;
         }
         let time = window.time_index()?;
         if let Some(per_key) = flow.time.per_key.as_ref().filter(|per_key| per_key.behind.is_some()) {
@@ -259,31 +290,6 @@ fn names_of_bounds(flow: &Flow, output: &[OutputColumn]) -> Result<DFSchema> {
     DFSchema::new_with_metadata(fields.collect(), Default::default())
 }
 
-/// Sessions are kept by the keys that rows are grouped by: they must be those of the partition.
-fn check_session(window: &WindowTvf, keys: &[usize]) -> Result<()> {
-    let Windowing::Session { .. } = window.windowing else { return Ok(()) };
-    let partition = window.partition_indices()?;
-    let name = |index: &usize| {
-        window.input.schema().fields().get(*index).map_or("an expression", |field| field.name())
-    };
-    if let Some(more) = keys.iter().find(|key| !partition.contains(key)) {
-        let message =
-            format!("the sessions are not those of '{}', by which the rows are grouped", name(more));
-        return Err(refused(SqlError::new(Mistake::Window, message).hint(format!(
-            "SESSION(TABLE t PARTITION BY {}, ...)",
-            keys.iter().map(name).collect::<Vec<_>>().join(", ")
-        ))));
-    }
-    if let Some(missing) = partition.iter().find(|key| !keys.contains(key)) {
-        let message =
-            format!("the sessions are those of each '{}', by which the rows are not grouped", name(missing));
-        return Err(refused(
-            SqlError::new(Mistake::Window, message).hint(format!("add {} to GROUP BY", name(missing))),
-        ));
-    }
-    Ok(())
-}
-
 /// The timeline per key that a stream has; the key must be among those that rows are grouped by.
 fn per_key_of(flow: &Flow, keys: &[usize]) -> Result<Option<PerKey>> {
     let Some(per_key) = &flow.time.per_key else { return Ok(None) };
@@ -303,6 +309,24 @@ fn per_key_of(flow: &Flow, keys: &[usize]) -> Result<Option<PerKey>> {
         return Err(per_key.refuse("an aggregate over windows of what is no projection or filter"));
     };
     Ok(Some(PerKey { candidate: column_at(flow, candidate), pass: Some(column_at(flow, pass)) }))
+}
+
+/// Rows that change must keep the time of what they come from, and stay in windows that lie where they lie whatever rows there are.
+fn check_changes(window: &WindowTvf, flow: &Flow) -> Result<()> {
+    let name = window.windowing.name();
+    let (message, hint) = match window.windowing.bounds() {
+        Bounds::Fixed(_) if !flow.time.columns.is_empty() => return Ok(()),
+        Bounds::Fixed(_) => (
+            format!("{name} is over rows that change, and no column of theirs is the time of the stream"),
+            "keep that column as it is: GROUP BY ts, or the rows of a ROW_NUMBER(); or take windows of the stream, and aggregate without \
+             windows above them, not below",
+        ),
+        Bounds::OfRows { .. } | Bounds::OfOrder => (
+            format!("{name} is over rows that change: where its windows lie depends on the rows themselves"),
+            "TUMBLE, HOP and CUMULATE take rows that change",
+        ),
+    };
+    Err(refused(SqlError::new(Mistake::NotStreaming, message).hint(hint)))
 }
 
 fn scans(plan: &LogicalPlan) -> Vec<String> {

@@ -25,7 +25,7 @@ fn the_queries_of_the_page_on_streaming_can_be_planned() {
 
 #[test]
 fn the_queries_of_the_page_on_windows_can_be_planned() {
-    assert_eq!(planned_of("windows.md", STREAMS), 23);
+    assert_eq!(planned_of("windows.md", STREAMS), 28);
 }
 
 #[test]

@@ -17,6 +17,8 @@ CREATE STREAM raw (id BIGINT, value DOUBLE, at TIMESTAMP, label STRING);
 CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n INT);
 CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND, 
     PRIMARY KEY (currency) NOT ENFORCED);
+CREATE STREAM states (device STRING, ts TIMESTAMP(3), load DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND,
+    PRIMARY KEY (device) NOT ENFORCED) WITH ('changelog.mode' = 'upsert');
 CREATE STREAM strict (a INT NOT NULL, b INT);
 CREATE STREAM costs (label STRING, price DOUBLE, cost AS price * 2);
 CREATE STREAM tardy (station STRING, temp BIGINT, lateness BIGINT);
@@ -129,10 +131,7 @@ const CASES: &[&str] = &[
     "SELECT count(*) FROM HOP(TABLE weather, DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR, SLYDE => INTERVAL '1' HOUR) GROUP BY window_end",
     "SELECT count(*) FROM CUMULATE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' DAY, INTERVAL '1' HOUR) GROUP BY window_end",
     "SELECT count(*) FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end",
-    "SELECT station, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY station, window_end",
-    "SELECT count(*) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end",
-    "SELECT window_end, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE temp > 1 GROUP BY window_end",
-    "SELECT * FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
+    "SELECT device, count(*) FROM SESSION(TABLE fleet PARTITION BY device, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE load > 1 GROUP BY device, window_end",
     "SELECT tumble(INTERVAL '1 hour'), count(*) FROM raw GROUP BY 1",
     "SELECT TUMBLE_START(at, INTERVAL '1' HOUR), count(*) FROM raw GROUP BY TUMBLE(at, INTERVAL '1' HOUR)",
     "SELECT count(*) FROM weather GROUP BY TUMBLE(ts + INTERVAL '1' DAY, INTERVAL '1' HOUR)",
@@ -157,6 +156,11 @@ const CASES: &[&str] = &[
     "SELECT tumble(INTERVAL '1 hour') AS w, temp FROM weather",
     "SELECT hop(INTERVAL '1 hour') AS w, count(*) FROM weather GROUP BY w",
     "SELECT count(*) FROM TUMBLE(TABLE (SELECT max(ts) AS ts FROM weather GROUP BY station), DESCRIPTOR(ts), INTERVAL '1' DAY) GROUP BY window_end",
+    "SELECT window_end, count(*) FROM SESSION(TABLE states, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_start, window_end",
+    "SELECT count(*) FROM TUMBLE(TABLE (SELECT a.ts FROM weather a JOIN raw b ON a.hour = b.id LEFT JOIN raw c ON b.id = c.id), \
+     DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY window_end",
+    "INSERT INTO hourly SELECT device, window_end, max(load), CAST(count(*) AS INT) FROM TUMBLE(TABLE states, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY device, window_end LATE DATA TO tardy",
     // Not as a stream.
     "SELECT * FROM weather ORDER BY ts",
     "SELECT * FROM weather LIMIT 10",
@@ -219,7 +223,7 @@ const CASES: &[&str] = &[
     "SELECT w.station FROM weather w ASOF JOIN rates r MATCH_CONDITION (w.ts = r.ts) ON w.station = r.currency",
     "SELECT station, count(*) FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY ROLLUP (window_start, station)",
     "SELECT station, count(*) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
-     GROUP BY window_start, window_end, GROUPING SETS ((station), ())",
+     GROUP BY ROLLUP (window_end, station)",
     // Late rows, where nothing takes them.
     "SELECT station, temp FROM weather ALLOW LATENESS INTERVAL '1' MINUTE",
     "SELECT station, avg(temp) OVER (PARTITION BY station ORDER BY ts) FROM weather ALLOW LATENESS INTERVAL '1' MINUTE",

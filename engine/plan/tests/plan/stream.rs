@@ -16,12 +16,16 @@ CREATE STREAM hourly (station STRING, started TIMESTAMP(3), highest DOUBLE, n BI
 CREATE TABLE changes (station STRING, n BIGINT) WITH (connector = 'kafka', type = 'sink', format = 'debezium_json');
 CREATE STREAM rates (currency STRING, ts TIMESTAMP(3), rate DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND,
     PRIMARY KEY (currency) NOT ENFORCED);
+CREATE STREAM states (device STRING, ts TIMESTAMP(3), load DOUBLE, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND,
+    PRIMARY KEY (device) NOT ENFORCED) WITH ('changelog.mode' = 'upsert');
 CREATE STREAM tardy (station STRING, ts TIMESTAMP(3), wind DOUBLE, lateness BIGINT);
 CREATE STREAM beats (device STRING, at AS PROCTIME());
 CREATE TABLE places (station STRING, place STRING) WITH (connector = 'filesystem', path = '/places.csv');
 CREATE TABLE drops (station STRING, place STRING) WITH (connector = 'filesystem', path = '/in', 'source.monitor-interval' = '1 s');
 CREATE VIEW warm AS SELECT station, ts, temp * 9 / 5 + 32 AS fahrenheit FROM weather WHERE temp > 10;
 CREATE VIEW hours AS SELECT * FROM TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR);
+CREATE VIEW newest_rows AS SELECT station, ts, temp FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY station ORDER BY ts DESC) AS n
+    FROM weather) WHERE n = 1;
 CREATE VIEW warm_hours AS SELECT window_time AS t, max(temp) AS temp FROM hours GROUP BY window_time;
 CREATE VIEW busy AS SELECT device, ts, 100 / load AS spare FROM fleet WHERE load > 0;
 CREATE MATERIALIZED VIEW newest AS SELECT station, LAST_VALUE(temp ORDER BY ts) AS temp FROM weather GROUP BY station;
@@ -79,6 +83,29 @@ const CASES: &[&str] = &[
     // Windows over windows.
     "SELECT window_end, max(n) FROM TUMBLE(TABLE (SELECT window_time AS t, count(*) AS n FROM \
      TUMBLE(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY window_time), DESCRIPTOR(t), INTERVAL '1' HOUR) GROUP BY window_end",
+    // Windows over rows that change.
+    "SELECT device, window_start, window_end, max(load), count(*) FROM TUMBLE(TABLE states, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     WHERE load > 0 GROUP BY device, window_start, window_end",
+    "SELECT window_time, sum(temp), count(DISTINCT station) FROM HOP(TABLE newest_rows, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR) \
+     WHERE window_start > TIMESTAMP '2013-01-01' GROUP BY window_time",
+    "SELECT window_end, max(n) FROM CUMULATE(TABLE (SELECT ts, count(*) AS n FROM weather GROUP BY ts), DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY) \
+     GROUP BY window_end EMIT CHANGES",
+    "SELECT window_end, station, grouping(station) AS g, avg(temp) FROM TUMBLE(TABLE newest_rows, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY window_end, ROLLUP (station) ALLOW LATENESS INTERVAL '1' MINUTE",
+    "SELECT window_start, max(n) FROM TUMBLE(TABLE (SELECT window_time AS t, count(*) AS n FROM TUMBLE(TABLE states, DESCRIPTOR(ts), INTERVAL '1' MINUTE) \
+     GROUP BY window_time), DESCRIPTOR(t), INTERVAL '1' HOUR) GROUP BY window_start",
+    "SELECT window_end, device, load FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_end ORDER BY load DESC) AS n FROM \
+     TUMBLE(TABLE states, DESCRIPTOR(ts), INTERVAL '1' HOUR)) WHERE n <= 3",
+    "SELECT window_end, device FROM TUMBLE(TABLE states, DESCRIPTOR(ts), INTERVAL '1' HOUR)",
+    // The rows of sessions.
+    "SELECT * FROM SESSION(TABLE clicks PARTITION BY user_id, DESCRIPTOR(ts), INTERVAL '5' MINUTE)",
+    "SELECT window_end, temp FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY temp) AS n FROM \
+     SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE wind > 1) WHERE n = 1",
+    "SELECT station, window_start FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) EMIT CHANGES",
+    "SELECT station, window_end, count(*) FROM SESSION(TABLE weather, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE temp > 1 GROUP BY station, window_end",
+    "SELECT window_end, station, grouping(station) AS g, max(temp) FROM SESSION(TABLE weather PARTITION BY station, DESCRIPTOR(ts), INTERVAL '1' HOUR) \
+     GROUP BY window_start, window_end, ROLLUP (station)",
+    "SELECT device, load, window_end FROM SESSION(TABLE fleet PARTITION BY device, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE ok",
     // A timeline per key.
     "SELECT device, window_end, max(load) FROM TUMBLE(TABLE fleet, DESCRIPTOR(ts), INTERVAL '1' HOUR) WHERE ok GROUP BY device, window_end",
     "SELECT device, window_end, min(spare) FROM TUMBLE(TABLE busy, DESCRIPTOR(ts), INTERVAL '1' HOUR) GROUP BY device, window_end",

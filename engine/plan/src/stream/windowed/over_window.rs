@@ -18,6 +18,9 @@ pub(super) const COLUMNS: [WindowColumn; 3] = [WindowColumn::Start, WindowColumn
 /// An aggregate in terms of a window function's columns.
 pub(super) struct OverWindow<'a> {
     pub(super) window: &'a WindowTvf,
+    /// What is grouped by.
+    pub(super) exprs: Vec<Expr>,
+    /// The same, by what each is.
     pub(super) group: Vec<Group>,
     pub(super) aggregates: Vec<Expr>,
     /// Conditions on rows, between the window function and the aggregate.
@@ -50,7 +53,7 @@ impl OverWindow<'_> {
                     .hint("GROUP BY window_start, window_end, GROUPING SETS ((a), (b), ())"),
             ));
         }
-        if per_key || matches!(self.window.windowing, Windowing::Session { .. }) {
+        if per_key {
             let message = "grouping sets are over windows that are the same for all keys";
             return Err(refused(
                 SqlError::new(Mistake::NotStreaming, message)
@@ -111,7 +114,8 @@ pub(super) fn bound_name(bound: WindowColumn) -> &'static str {
     }
 }
 
-/// The aggregate in terms of the window function below it, if there is one that its groups are bound to.
+/// The aggregate in terms of the window function below it, if there is one that its groups are bound to: sessions with nothing but their
+/// partition, and all their rows.
 pub(super) fn see_through(aggregate: &Aggregate, group: Vec<Expr>) -> Result<Option<OverWindow<'_>>> {
     match down_to_window(aggregate, group)? {
         // Windows of ordered rows are assigned to the rows, which are then grouped by them as by any column.
@@ -204,7 +208,7 @@ fn over_window(
         refused(SqlError::new(Mistake::NotStreaming, message).hint("take them apart"))
     };
     let mut groups = Vec::with_capacity(group.len());
-    for expr in group {
+    for expr in group.clone() {
         groups.push(match (bounds_in(&expr, window).as_slice(), uses_rows(&expr, window)) {
             ([], _) => Group::Key(expr),
             ([bound], false) if matches!(expr, Expr::Column(_)) => Group::Bound(*bound),
@@ -212,17 +216,8 @@ fn over_window(
             (_, true) => return Err(mixed("the group", &expr)),
         });
     }
-    if !is_bound(window.windowing, &groups) {
-        return match window.windowing {
-            Windowing::Session { .. } => Err(refused(
-                SqlError::new(
-                    Mistake::NotStreaming,
-                    "the aggregate over SESSION is not grouped by the session",
-                )
-                .hint("GROUP BY window_start, window_end and the keys of PARTITION BY"),
-            )),
-            _ => Ok(None),
-        };
+    if !is_bound(window.windowing, &groups) || !is_by_partition(window, &groups)? {
+        return Ok(None);
     }
     if let Some(expr) = aggregates.iter().find(|expr| !bounds_in(expr, window).is_empty()) {
         let message =
@@ -237,17 +232,12 @@ fn over_window(
         match (bounds_in(&condition, window).is_empty(), uses_rows(&condition, window)) {
             (false, false) => on_window.push(condition),
             (false, true) => return Err(mixed("the condition", &condition)),
-            (true, _) if matches!(window.windowing, Windowing::Session { .. }) => {
-                let message =
-                    format!("'{condition}' stands above SESSION, whose sessions have been formed by then");
-                return Err(refused(SqlError::new(Mistake::NotStreaming, message).hint(
-                    "filter the rows first, SESSION(TABLE (SELECT ... WHERE ...), ...), or count(*) FILTER (WHERE ...)",
-                )));
-            }
+            // The sessions have been formed by then.
+            (true, _) if matches!(window.windowing, Windowing::Session { .. }) => return Ok(None),
             (true, _) => on_rows.push(condition),
         }
     }
-    Ok(Some(OverWindow { window, group: groups, aggregates, on_rows, on_window }))
+    Ok(Some(OverWindow { window, exprs: group, group: groups, aggregates, on_rows, on_window }))
 }
 
 /// Whether the groups tell one window from the other.
@@ -257,6 +247,21 @@ fn is_bound(windowing: Windowing, groups: &[Group]) -> bool {
         Group::Bound(_) => true,
         _ => false,
     })
+}
+
+/// Whether rows are grouped by what has windows of its own, where that matters.
+fn is_by_partition(window: &WindowTvf, groups: &[Group]) -> Result<bool> {
+    let Windowing::Session { .. } = window.windowing else { return Ok(true) };
+    let partition = window.partition_indices()?;
+    let keys = groups.iter().filter_map(|group| match group {
+        Group::Key(Expr::Column(column)) => Some(window.input.schema().index_of_column(column).ok()),
+        Group::Key(_) => Some(None),
+        _ => None,
+    });
+    let keys: Option<Vec<usize>> = keys.collect();
+    Ok(keys.is_some_and(|keys| {
+        partition.iter().all(|key| keys.contains(key)) && keys.iter().all(|key| partition.contains(key))
+    }))
 }
 
 /// The window's bounds that an expression uses.
