@@ -32,7 +32,7 @@ use headwater_ingest::{Format, Options};
 use super::commit::{Rules, Trigger};
 use super::listing::Place;
 use super::lookup::FileTable;
-use super::partition_time::{Formatter, PartitionTime, Pattern, Zone};
+use super::partition_time::{Formatter, PartitionTime, Pattern, parse_zone};
 use super::partitions::Partitions;
 use super::rolled_sink::RolledSink;
 use super::single_sink::SingleSink;
@@ -125,7 +125,7 @@ fn commit_rules(options: &mut Options, partitions: Option<&Partitions>) -> Resul
     })?;
     let delay = options.duration("sink.partition-commit.delay")?.unwrap_or_default();
     let success_file = options.parse_with("sink.partition-commit.success-file.name", file_name)?;
-    let zone = options.parse_with("sink.partition-commit.watermark-time-zone", Zone::parse)?;
+    let zone = options.parse_with("sink.partition-commit.watermark-time-zone", parse_zone)?;
     options.parse_with("partition.time-extractor.kind", |text| match text.trim() {
         "default" => Ok(()),
         _ => Err("there is 'default' alone: no classes are run here; say it by a pattern and a formatter"

@@ -11,9 +11,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use chrono::{Days, FixedOffset, LocalResult, NaiveDate, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
-use headwater_core::EventTime;
+use chrono::{NaiveDate, NaiveDateTime};
+use headwater_core::{EventTime, Zone};
 
 /// Reads the time of partitions.
 pub(super) struct PartitionTime {
@@ -30,7 +29,7 @@ impl PartitionTime {
         Self {
             pattern: pattern.unwrap_or(Pattern(vec![Piece::Value(0)])),
             formatters: formatter.map_or_else(usual, |formatter| vec![formatter]),
-            zone: zone.unwrap_or(Zone::Named(Tz::UTC)),
+            zone: zone.unwrap_or(Zone::UTC),
         }
     }
 
@@ -264,44 +263,16 @@ fn take_digits(text: &str, least: usize, most: usize) -> Option<(&str, &str)> {
     (count >= least).then(|| text.split_at(count))
 }
 
-/// By whose clock partitions are named.
-pub(super) enum Zone {
-    /// A place.
-    Named(Tz),
-    /// So far from UTC.
-    Fixed(FixedOffset),
-}
-
-impl Zone {
-    /// Reads `Europe/Berlin`, `UTC`, `GMT+08:00` or `+08:00`.
-    pub(super) fn parse(given: &str) -> Result<Self, String> {
-        let given = given.trim();
-        let offset = ["UTC", "GMT"].iter().find_map(|prefix| given.strip_prefix(prefix)).unwrap_or(given);
-        if let Ok(zone) = given.parse() {
-            return Ok(Self::Named(zone));
-        }
-        let offset = offset.parse().map_err(|_| "give one such as 'UTC', 'Europe/Berlin' or 'GMT+08:00'");
-        Ok(Self::Fixed(offset?))
+/// Reads by whose clock partitions are named: `Europe/Berlin`, `UTC`, `GMT+08:00` or `+08:00`. Of a time that comes twice the second is
+/// meant: so no partition is over too early.
+pub(super) fn parse_zone(given: &str) -> Result<Zone, String> {
+    let given = given.trim();
+    if let Some(place) = Zone::place(given) {
+        return Ok(place);
     }
-
-    /// Of a time that comes twice, as clocks are put back, the second is meant; one that is skipped is as much later as clocks are put
-    /// forward: so no partition is over too early.
-    fn to_utc(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
-        match self {
-            Self::Named(zone) => to_utc(zone, local),
-            Self::Fixed(zone) => to_utc(zone, local),
-        }
-    }
-}
-
-fn to_utc<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Option<NaiveDateTime> {
-    let offset = match zone.offset_from_local_datetime(&local) {
-        LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => offset.fix(),
-        LocalResult::None => {
-            zone.offset_from_local_datetime(&local.checked_sub_days(Days::new(1))?).latest()?.fix()
-        }
-    };
-    local.checked_sub_offset(offset)
+    let offset = ["UTC", "GMT"].iter().find_map(|prefix| given.strip_prefix(prefix)).unwrap_or(given);
+    let offset = offset.parse().map_err(|_| "give one such as 'UTC', 'Europe/Berlin' or 'GMT+08:00'");
+    Ok(Zone::Offset(offset?))
 }
 
 #[cfg(test)]
@@ -318,7 +289,7 @@ mod tests {
     fn read(pattern: &str, formatter: &str, zone: &str, values: [&str; 3]) -> Result<String, String> {
         let pattern = (!pattern.is_empty()).then(|| Pattern::parse(pattern, &names())).transpose()?;
         let formatter = (!formatter.is_empty()).then(|| Formatter::parse(formatter)).transpose()?;
-        let zone = (!zone.is_empty()).then(|| Zone::parse(zone)).transpose()?;
+        let zone = (!zone.is_empty()).then(|| parse_zone(zone)).transpose()?;
         let values = values.map(str::to_owned);
         PartitionTime::new(pattern, formatter, zone).of(&values).map(|time| time.to_string())
     }

@@ -1,4 +1,5 @@
-//! What every other crate of Headwater agrees on: ids, time, key hashing, maps as JSON, names of this machine and the [`World`].
+//! What every other crate of Headwater agrees on: ids, time and time zones, key hashing, maps as JSON, names of this machine and
+//! the [`World`].
 //!
 //! Invariants:
 //! - This crate depends on nothing of ours.
@@ -14,6 +15,7 @@ mod loopback;
 pub mod size;
 pub mod time;
 pub mod world;
+pub mod zone;
 
 pub use causes::causes;
 pub use code::Code;
@@ -22,3 +24,4 @@ pub use json_map::encoder_of_map;
 pub use loopback::is_loopback_name;
 pub use time::EventTime;
 pub use world::World;
+pub use zone::Zone;

@@ -8,10 +8,10 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, AsArray, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, TimeUnit};
-use chrono::{Days, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono::FixedOffset;
 use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::logical_expr::ScalarUDF;
+use headwater_core::Zone;
 
 use super::computed::Computed;
 use super::parsed::{the_pattern, times};
@@ -34,7 +34,7 @@ fn convert(args: &[ArrayRef]) -> Result<ArrayRef> {
     let zones = from.iter().zip(to);
     let converted = times(&args[0], "yyyy-MM-dd HH:mm:ss")?.zip(zones).map(|(time, zones)| {
         let (Some(time), (Some(from), Some(to))) = (time, zones) else { return Ok(None) };
-        let (from, to) = (Zone::of(from)?, Zone::of(to)?);
+        let (from, to) = (zone(from)?, zone(to)?);
         let there = from.to_utc(time).and_then(|utc| to.to_local(utc));
         Ok(there.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string()))
     });
@@ -49,9 +49,9 @@ pub(super) static BY_ZONE: LazyLock<ScalarUDF> = LazyLock::new(|| {
         returns: |_| DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         call: |args| {
             let zones = args[2].as_string::<i32>();
-            let times = times(&args[0], the_pattern(&args[1]))?.zip(zones).map(|(time, zone)| {
-                let (Some(time), Some(zone)) = (time, zone) else { return Ok(None) };
-                Ok(Zone::of(zone)?.to_utc(time).map(|utc| utc.and_utc().timestamp_millis()))
+            let times = times(&args[0], the_pattern(&args[1]))?.zip(zones).map(|(time, name)| {
+                let (Some(time), Some(name)) = (time, name) else { return Ok(None) };
+                Ok(zone(name)?.to_utc(time).map(|utc| utc.and_utc().timestamp_millis()))
             });
             let instants = times.collect::<Result<TimestampMillisecondArray>>()?;
             Ok(Arc::new(instants.with_timezone("UTC")))
@@ -89,48 +89,14 @@ const ABBREVIATIONS: [(&str, &str); 25] = [
     ("VST", "Asia/Ho_Chi_Minh"),
 ];
 
-enum Zone {
-    Named(Tz),
-    Fixed(FixedOffset),
-}
-
-impl Zone {
-    fn of(name: &str) -> Result<Self> {
-        if let Some(offset) = fixed(name) {
-            return Ok(Self::Fixed(offset));
-        }
-        let known = ABBREVIATIONS.iter().find(|(short, _)| *short == name);
-        let zone: Tz = known.map_or(name, |(_, zone)| zone).parse().map_err(|_| {
-            exec_datafusion_err!("there is no time zone '{name}'; give one as 'Europe/Berlin' or 'GMT-08:00'")
-        })?;
-        Ok(Self::Named(zone))
+fn zone(name: &str) -> Result<Zone> {
+    if let Some(offset) = fixed(name) {
+        return Ok(Zone::Offset(offset));
     }
-
-    fn to_utc(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
-        match self {
-            Self::Named(zone) => to_utc(zone, local),
-            Self::Fixed(zone) => to_utc(zone, local),
-        }
-    }
-
-    fn to_local(&self, utc: NaiveDateTime) -> Option<NaiveDateTime> {
-        let offset = match self {
-            Self::Named(zone) => zone.offset_from_utc_datetime(&utc).fix(),
-            Self::Fixed(zone) => *zone,
-        };
-        utc.checked_add_offset(offset)
-    }
-}
-
-fn to_utc<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Option<NaiveDateTime> {
-    let offset = match zone.offset_from_local_datetime(&local) {
-        LocalResult::Single(offset) | LocalResult::Ambiguous(_, offset) => offset.fix(),
-        // As it was before clocks were put forward.
-        LocalResult::None => {
-            zone.offset_from_local_datetime(&local.checked_sub_days(Days::new(1))?).latest()?.fix()
-        }
-    };
-    local.checked_sub_offset(offset)
+    let known = ABBREVIATIONS.iter().find(|(short, _)| *short == name);
+    Zone::place(known.map_or(name, |(_, place)| place)).ok_or_else(|| {
+        exec_datafusion_err!("there is no time zone '{name}'; give one as 'Europe/Berlin' or 'GMT-08:00'")
+    })
 }
 
 /// `GMT-08:00`, also `GMT-0800` and `GMT-8`.
