@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use headwater_core::world::{Disk, DiskFile, Open};
+use headwater_core::world::{Disk, DiskFile, Open, create_durable_dir};
 use headwater_core::{Sequence, ShardId};
 use headwater_ingest::{Encoder, Format};
 
@@ -118,7 +118,7 @@ impl RolledSink {
 
     /// Goes through the directory: does what was promised, removes what was never finished, and finds how far each shard is.
     fn look(&mut self) -> io::Result<BTreeMap<ShardId, Sequence>> {
-        self.disk().create_dir(&self.dir)?;
+        create_durable_dir(self.disk(), &self.dir)?;
         let stem = self.stem();
         self.manifests = manifest::take_up(self.disk(), &self.dir, &stem)?;
         let mut reached: BTreeMap<ShardId, Sequence> = BTreeMap::new();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use headwater_core::world::{DiskFile, Open};
+use headwater_core::world::{DiskFile, Open, create_durable_dir};
 use headwater_ingest::{CsvHeader, Encoder, Format};
 
 use crate::connector::{Context, Cursor, Delivery, Sink};
@@ -53,7 +53,7 @@ impl SingleSink {
     fn open_file(&self, len: u64) -> io::Result<Arc<dyn DiskFile>> {
         let disk = &self.context.world.disk;
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        disk.create_dir(dir)?;
+        create_durable_dir(&**disk, dir)?;
         let file = match disk.open(&self.path, Open::Create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 disk.open(&self.path, Open::Write)?

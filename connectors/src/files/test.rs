@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use headwater_core::world::sim::SimWorld;
+use headwater_core::world::{Errno, Fault, Op};
 use headwater_core::{Sequence, ShardId, StreamId, StreamName, World};
 use headwater_ingest::{Format, Ingest, Options, Payload};
 use headwater_log::{Log as _, MemoryLog, ReadSpec};
@@ -138,6 +140,28 @@ async fn objects_are_read_in_each_format() {
     }
     assert_eq!(read_all("filesystem", &[("path", &address)]).await, [1, 2, 3, 4, 5, 6]);
     assert_eq!(read_all("filesystem", &[("path", &format!("{address}/*.gz"))]).await, [3, 4]);
+}
+
+/// Also the folders that are made for it.
+#[tokio::test]
+async fn what_a_sink_has_flushed_survives_a_loss_of_power() {
+    for (connector, path) in [("filesystem", "/new/out"), ("single_file", "/new/out/all.json")] {
+        let sim = SimWorld::new(5);
+        let stream = StreamName::new("s").unwrap();
+        let own = Context { stream_id: StreamId(1), ..Context::of(sim.world(), stream.clone(), schema()) };
+        let options = Options::new("test", [("path", path), ("format", "json")]);
+        let mut sink = make_sink(connector, own, options).unwrap();
+        sim.disk().faults().add(Fault::new(&[Op::SyncDir], Errno::Io));
+        assert!(sink.open(Cursor::default()).await.is_err(), "{connector}: the folder may not last");
+        sink.open(Cursor::default()).await.unwrap();
+        let column = Int64Array::from(vec![7]);
+        let rows = RecordBatch::try_new(schema(), vec![Arc::new(column)]).unwrap();
+        sink.deliver(Delivery { stream, shard: ShardId(0), first: Sequence(0), rows }).await.unwrap();
+        sink.flush().await.unwrap();
+        let durable = sim.disk().durable_image();
+        let written: Vec<&[u8]> = durable.files.values().map(Vec::as_slice).collect();
+        assert_eq!(written, [b"{\"n\":7}\n"], "{connector}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use headwater_core::World;
-use headwater_core::world::Open;
+use headwater_core::world::{Open, create_durable_dir};
 use object_store::path::Path;
 use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
@@ -31,14 +31,7 @@ pub(crate) struct DiskStore {
 impl DiskStore {
     /// The objects in a directory, which is made if missing.
     pub fn open(world: World, root: PathBuf) -> io::Result<Self> {
-        world.disk.create_dir(&root.join(PARTIAL))?;
-        for dir in root.ancestors() {
-            match world.disk.sync_dir(dir) {
-                // A directory that others own was there before.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
-                synced => synced?,
-            }
-        }
+        create_durable_dir(&*world.disk, &root.join(PARTIAL))?;
         Ok(Self { world, root })
     }
 

@@ -49,6 +49,21 @@ pub trait Disk: Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<DiskLock>;
 }
 
+/// Makes a directory and those above it, and makes their names durable: of those that are new, and of those that a crash has left before
+/// they were. One that may not be looked into is somebody else's, and was there before.
+pub fn create_durable_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    disk.create_dir(dir)?;
+    for above in dir.ancestors().skip(1) {
+        // Above a relative path is where the process is.
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_dir(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// An open file. Positions are explicit, so that reads and writes need no order among each other.
 pub trait DiskFile: Send + Sync {
     /// Fills `buffer` from `at`; `UnexpectedEof` if the file ends before.

@@ -15,7 +15,7 @@ pub mod sim;
 mod tasks;
 
 pub use clock::{Clock, RealClock};
-pub use disk::{Disk, DiskEntry, DiskFile, DiskLock, Open};
+pub use disk::{Disk, DiskEntry, DiskFile, DiskLock, Open, create_durable_dir};
 pub use faults::{Errno, Fault, Faults, Op};
 pub use faulty_disk::FaultyDisk;
 pub use machine::World;
