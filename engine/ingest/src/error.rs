@@ -6,7 +6,7 @@ use arrow::error::ArrowError;
 use headwater_core::Code;
 use headwater_log::LogError;
 
-use crate::options::OptionError;
+use crate::options::{OptionError, hint};
 
 /// The result of a call to this crate.
 pub type Result<T, E = IngestError> = std::result::Result<T, E>;
@@ -15,10 +15,12 @@ pub type Result<T, E = IngestError> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum IngestError {
     /// No format of this name.
-    #[error("there is no format {name:?}; choose one of {known}")]
+    #[error("there is no format {name:?}{}; choose one of {known}", hint(nearest))]
     UnknownFormat {
         /// The name that was given.
         name: String,
+        /// The most similar name that there is.
+        nearest: Option<String>,
         /// The names that there are.
         known: String,
     },

@@ -46,7 +46,8 @@ pub enum OptionError {
     },
 }
 
-fn hint(nearest: &Option<String>) -> String {
+/// What an error says of a name that may have been meant.
+pub(crate) fn hint(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!("; did you mean '{name}'?")).unwrap_or_default()
 }
 

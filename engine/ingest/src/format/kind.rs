@@ -1,6 +1,7 @@
 //! What formats there are, and by which names they go.
 
 use crate::error::{IngestError, Result};
+use crate::options::nearest;
 
 /// How records are written as bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +65,8 @@ impl Format {
 
     /// The format of a name.
     pub fn from_name(name: &str) -> Result<Self> {
-        match name.trim().to_ascii_lowercase().replace('-', "_").as_str() {
+        let written = name.trim().to_ascii_lowercase().replace('-', "_");
+        match written.as_str() {
             "json" | "json_lines" | "jsonl" | "ndjson" => Ok(Self::JsonLines),
             "json_array" => Ok(Self::JsonArray),
             "csv" => Ok(Self::Csv),
@@ -78,6 +80,7 @@ impl Format {
             "protobuf_confluent" => Ok(Self::ProtobufConfluent),
             _ => Err(IngestError::UnknownFormat {
                 name: name.to_owned(),
+                nearest: nearest(&written, Self::ALL.map(Self::name)).map(str::to_owned),
                 known: Self::ALL.map(Self::name).join(", "),
             }),
         }

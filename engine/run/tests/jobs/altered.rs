@@ -94,7 +94,11 @@ fn a_format_that_there_is_not_is_refused_when_it_is_said() {
     let machine = machine("format = 'csv'");
     let create = |format: &str| format!("CREATE STREAM other (n BIGINT) WITH (format = '{format}')");
     let error = machine.engine().define_here(&create("jsno")).unwrap_err().to_string();
-    assert!(error.contains("'jsno'") && error.contains("json"), "{error}");
+    assert!(error.contains("'jsno'") && error.contains("did you mean 'json'?"), "{error}");
+    let error = machine.engine().define_here(&create("debezium-jsn")).unwrap_err().to_string();
+    assert!(error.contains("did you mean 'debezium_json'?"), "{error}");
+    let error = machine.engine().define_here(&create("xml")).unwrap_err().to_string();
+    assert!(error.contains("choose one of json") && !error.contains("did you mean"), "{error}");
     assert!(machine.log().stream_named("other").is_err());
     machine.sql(&create("json"));
     assert!(send(&machine, 0));
