@@ -17,7 +17,7 @@ use super::events::CATALOG;
 use super::rested::RestedJobs;
 use super::sets::TriggerSet;
 use crate::error::{Result, RunError};
-use crate::job::{Eras, JobHandle, Lease, Roll, StateMemory, WEIGHT};
+use crate::job::{Eras, JobHandle, Lease, Roll, ShardTime, StateMemory, WEIGHT};
 use crate::options::{ConnectorHost, EngineOptions, Role, RunningConnector, RunningPrograms};
 use crate::replay::Replays;
 use crate::table::{CatalogTable, SYSTEM_TABLES, StreamTable, ViewFold, ViewTable, system_table};
@@ -131,6 +131,11 @@ impl Inner {
         let state = self.state.lock();
         let jobs = state.statuses(&*self.log).into_iter();
         jobs.chain(state.programs.values().map(|programs| programs.status())).collect()
+    }
+
+    /// How far event time is in each shard of a job's sources, as far as that is known.
+    pub fn shard_times(&self, job: &str) -> Vec<ShardTime> {
+        self.state.lock().shard_times(job)
     }
 
     /// The fold of a changing view.

@@ -6,6 +6,7 @@ use headwater_plan::{ALARM_HISTORY, Entry, SCALING_ACTIVITIES};
 use super::rested;
 use super::sets::TriggerSet;
 use super::state::State;
+use crate::job::ShardTime;
 use crate::{Figure, JobState, JobStatus};
 
 impl State {
@@ -48,6 +49,15 @@ impl State {
         let resting = self.resting_status(name, log);
         let unstarted = resting.or_else(|| self.unstarted_status(name, log));
         unstarted.or_else(|| self.paused.contains(name).then(|| self.paused_status(name, log)))
+    }
+
+    /// How far event time is in each shard of a job's sources, as far as that is known. A trigger of a set has the set's.
+    pub fn shard_times(&self, name: &str) -> Vec<ShardTime> {
+        if let Some(job) = self.job(name) {
+            return job.shard_times();
+        }
+        let rested = self.rested.get(name).and_then(|rested| rested.as_ref().ok());
+        rested.map(|rested| rested.shard_times().to_vec()).unwrap_or_default()
     }
 
     /// How one of a set's triggers does: as the set does, with its own rows, and an equal share of the state.

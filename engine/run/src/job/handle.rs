@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::driver::{Driver, JobPlan};
 use super::exec::earlier;
 use super::lookup::{Again, Patience};
-use super::pipeline::stages_told;
+use super::pipeline::{ShardTime, stages_told};
 use super::progress::Steps;
 use crate::error::Result;
 use crate::{JobState, JobStatus};
@@ -123,6 +123,11 @@ impl JobHandle {
             }
         }
         status
+    }
+
+    /// How far event time is in each shard of its sources, with what is in the log now.
+    pub fn shard_times(&self) -> Vec<ShardTime> {
+        ShardTime::of(self.shared.steps.lock().taken(&*self.log, self.journal))
     }
 
     /// The watermark of its results: no row of them that is not late is before it and not yet in the log.

@@ -50,7 +50,7 @@ pub(crate) use lookup::{Answer, at_once};
 pub(crate) use lost::{Places, begun_at, first_rows, lost};
 pub(crate) use members::{Apart, Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
-pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, Start, Step};
+pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, ShardTime, Start, Step};
 pub(crate) use quiet::Quiet;
 pub(crate) use rested::Rested;
 pub use sink::fit;

@@ -19,7 +19,7 @@ use headwater_log::{Log, StreamInfo};
 use headwater_operators::{Failed, Rows, StateBound, StateSize};
 use headwater_plan::dataflow::{Dataflow, Exchange};
 
-pub(crate) use self::cut::{Cut, ShardCut, Taken};
+pub(crate) use self::cut::{Cut, ShardCut, ShardTime, Taken};
 pub(crate) use self::idle::IdleTimeouts;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::start::Start;
@@ -35,6 +35,8 @@ use crate::options::LookupTable;
 pub(crate) struct Step {
     /// How far it went.
     pub cut: Cut,
+    /// How far each source has been taken with it.
+    pub taken: Vec<Taken>,
     /// How many rows it took.
     pub rows_in: u64,
     /// The watermark after it.
@@ -208,14 +210,12 @@ impl Pipeline {
 
     /// How far each source has been taken.
     pub fn taken(&self) -> Vec<Taken> {
-        let next = |source: &SourceInput| source.shards.iter().map(ShardInput::position).collect();
-        self.sources.iter().map(|source| Taken { stream: source.info.id, next: next(source) }).collect()
-    }
-
-    /// How far each source had been taken by the step that went to a cut.
-    pub fn taken_at(&self, cut: &Cut) -> Vec<Taken> {
-        let taken = |(source, next): (&SourceInput, Vec<Sequence>)| Taken { stream: source.info.id, next };
-        self.sources.iter().zip(cut.ends()).map(taken).collect()
+        let taken = |source: &SourceInput| Taken {
+            stream: source.info.id,
+            next: source.shards.iter().map(ShardInput::position).collect(),
+            clocks: source.shards.iter().map(|shard| shard.clock).collect(),
+        };
+        self.sources.iter().map(taken).collect()
     }
 
     /// Says where the shards of a stream end.
@@ -350,7 +350,8 @@ impl Pipeline {
             };
             source.shards.iter().map(cut).collect()
         });
-        Ok(Step { cut: Cut { shards: shards.collect(), advance }, rows_in, watermark, output })
+        let cut = Cut { shards: shards.collect(), advance };
+        Ok(Step { cut, taken: self.taken(), rows_in, watermark, output })
     }
 }
 

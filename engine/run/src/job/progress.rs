@@ -67,11 +67,21 @@ impl Steps {
         self.0.push_back(progress);
     }
 
-    /// Tells of the last step that is in the log, and answers how far it took the sources.
-    pub(super) fn tell(&self, log: &dyn Log, journal: StreamId, status: &mut JobStatus) -> &[Taken] {
+    /// The last step that is in the log.
+    fn told(&self, log: &dyn Log, journal: StreamId) -> Option<&Progress> {
         let next = log.bounds(journal).ok().and_then(|bounds| Some(bounds.first()?.next));
         let is_there = |one: &&Progress| next.is_some_and(|next| one.behind <= next);
-        let Some(told) = self.0.iter().rev().find(is_there).or(self.0.front()) else { return &[] };
+        self.0.iter().rev().find(is_there).or(self.0.front())
+    }
+
+    /// How far the last step that is in the log took the sources.
+    pub(super) fn taken(&self, log: &dyn Log, journal: StreamId) -> &[Taken] {
+        self.told(log, journal).map_or(&[], |told| &told.taken)
+    }
+
+    /// Tells of the last step that is in the log, and answers how far it took the sources.
+    pub(super) fn tell(&self, log: &dyn Log, journal: StreamId, status: &mut JobStatus) -> &[Taken] {
+        let Some(told) = self.told(log, journal) else { return &[] };
         (status.steps, status.watermark) = (told.step, told.watermark);
         let Counters { rows_in, rows_out, rows_late } = told.counters;
         (status.rows_in, status.rows_out, status.rows_late) = (rows_in, rows_out, rows_late);

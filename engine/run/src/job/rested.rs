@@ -1,12 +1,12 @@
 //! How far a job has come that does not run: what its newest checkpoint says, and the lines of its journal behind that.
 //!
 //! ```text
-//!  checkpoints    ……… 71                    rows taken, written and late
+//!  checkpoints    ……… 71                    rows taken, written and late; where each shard's clock is
 //!  journal        … 70  71 │ 72  73  74      steps, places, watermark
 //!                          └ only who does these steps again can count their rows
 //! ```
 
-use headwater_core::{EventTime, Sequence, StreamId};
+use headwater_core::{EventTime, Sequence, ShardId, StreamId};
 use headwater_log::{Log, ShardBounds};
 
 use super::blobs::Blobs;
@@ -14,7 +14,7 @@ use super::checkpoint::newest_manifest;
 use super::driver::cut_of;
 use super::eras::Eras;
 use super::journal::{Journal, JournalReader};
-use super::pipeline::{Cut, ShardCut};
+use super::pipeline::{Cut, ShardCut, ShardTime};
 use super::progress::Counters;
 use crate::error::{Result, RunError};
 use crate::{Figure, JobStatus};
@@ -33,6 +33,7 @@ pub(crate) struct Rested {
     sources: Vec<StreamId>,
     /// The first row of each shard of each source that it has not taken.
     taken: Vec<Vec<Sequence>>,
+    times: Vec<ShardTime>,
 }
 
 impl Rested {
@@ -64,6 +65,9 @@ impl Rested {
             is_counted = false;
             (step, watermark, shards) = (line.step, Some(line.watermark), line.cut.shards);
         }
+        let clocks = manifest.places.iter().map(|shards| shards.iter().map(|place| place.get().1.watermark));
+        let clocks: Vec<Vec<EventTime>> = clocks.map(Iterator::collect).collect();
+        let times = times_of(&sources, &shards, if is_counted { &clocks[..] } else { &[] });
         let Counters { rows_in, rows_out, rows_late } = Counters::of(&manifest);
         let counted = |rows: u64| is_counted.then_some(rows);
         Ok(Self {
@@ -75,6 +79,7 @@ impl Rested {
             rows_late: counted(rows_late),
             sources,
             taken: Cut { shards, advance: None }.ends(),
+            times,
         })
     }
 
@@ -84,6 +89,11 @@ impl Rested {
         let shards = self.taken.first().into_iter().flatten().zip(first);
         let judged = shards.map(|(next, first)| next.0.saturating_sub(*first as u64)).sum();
         Self { rows_in: Some(judged), rows_out: None, ..self.clone() }
+    }
+
+    /// How far event time is in each shard of its sources.
+    pub fn shard_times(&self) -> &[ShardTime] {
+        &self.times
     }
 
     /// Tells of it, and which figures nobody knows.
@@ -112,4 +122,21 @@ impl Rested {
         };
         self.sources.iter().enumerate().map(of_source).sum()
     }
+}
+
+/// How far event time is in shards, by their clocks as far as these are known.
+fn times_of(sources: &[StreamId], shards: &[Vec<ShardCut>], clocks: &[Vec<EventTime>]) -> Vec<ShardTime> {
+    let mut times = Vec::new();
+    for ((source, stream), cuts) in (0..).zip(sources).zip(shards) {
+        let clock = |shard: usize| clocks.get(source as usize).and_then(|clocks| clocks.get(shard)).copied();
+        times.extend(cuts.iter().enumerate().map(|(shard, cut)| ShardTime {
+            source,
+            stream: *stream,
+            shard: ShardId(shard as u32),
+            watermark: clock(shard),
+            idle: cut.idle,
+            ended: cut.ended,
+        }));
+    }
+    times
 }

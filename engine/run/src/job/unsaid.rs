@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use headwater_core::EventTime;
 
-use super::pipeline::{Cut, Step};
+use super::pipeline::{Cut, Step, Taken};
 
 /// Steps of more rows than this, together, are written down: they are done again as one, in memory.
 const ROWS_MAX: u64 = 65_536;
@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Unsaid {
     /// How far the last of the steps went.
     pub cut: Cut,
+    /// How far each source has been taken with it.
+    pub taken: Vec<Taken>,
     /// The watermark after it.
     pub watermark: EventTime,
     rows: u64,
@@ -42,7 +44,8 @@ impl Unsaid {
         let (rows, since) = before.map_or((0, now), |before| (before.rows, before.since));
         let rows = rows + step.rows_in;
         let waits = step.rows_in > 0 && step.cut.advance.is_none() && rows <= ROWS_MAX;
-        waits.then(|| Self { cut: step.cut.clone(), watermark: step.watermark, rows, since })
+        let (watermark, taken) = (step.watermark, &step.taken);
+        waits.then(|| Self { cut: step.cut.clone(), taken: taken.clone(), watermark, rows, since })
     }
 
     /// Whether a step can be done again as one with those that wait.

@@ -4,6 +4,7 @@
 
 mod archives;
 mod connectors;
+mod watermarks;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use headwater_log::Damage;
 
 use self::archives::{archive_files, archives};
 use self::connectors::connectors;
+use self::watermarks::watermarks;
 use crate::engine::Inner;
 use crate::{Figure, JobStatus};
 
@@ -248,16 +250,6 @@ fn checkpoints(inner: &Arc<Inner>) -> Columns {
         ("steps_since", number(&all, since)),
         ("taken", number(&all, count)),
         ("micros_sum", number(&all, |job| job.known(Figure::OfTheProcess, job.checkpoint_micros_sum))),
-    ])
-}
-
-fn watermarks(inner: &Arc<Inner>) -> Columns {
-    let all = inner.job_statuses();
-    let ended = |job: &JobStatus| job.knows(Figure::Steps).then_some(job.watermark == EventTime::MAX);
-    Columns(vec![
-        ("job", text(&all, |job| Some(job.name.clone()))),
-        ("watermark", time(&all, |job| Some(job.watermark))),
-        ("ended", Arc::new(all.iter().map(ended).collect::<BooleanArray>())),
     ])
 }
 

@@ -51,6 +51,8 @@ fn a_silent_shard_falls_idle_beside_one_that_always_has_rows() {
     machine.append(&readings);
     machine.turns(10);
     assert!(machine.rows("result").is_empty(), "three shards have no rows yet, and are awake");
+    let shards = "SELECT idle, COUNT(*), COUNT(watermark) FROM system.watermarks WHERE shard IS NOT NULL GROUP BY idle";
+    assert_eq!(machine.query(shards), ["false 4 1"]);
     machine.sim.clock().advance(Duration::from_secs(3));
     let mut said = 0;
     while machine.engine().jobs()[0].lag > 0 {
@@ -59,6 +61,10 @@ fn a_silent_shard_falls_idle_beside_one_that_always_has_rows() {
     }
     assert!(said > 40, "{said} windows were closed while there was always more to take");
     assert_eq!(busy_steps_with_idle_shards(&machine), 1);
+    assert_eq!(machine.query(shards), ["false 1 1", "true 3 0"]);
+    let job = "SELECT j.watermark = s.watermark, j.watermark FROM system.watermarks AS j, system.watermarks AS s \
+               WHERE j.shard IS NULL AND NOT s.idle";
+    assert_eq!(machine.query(job), ["true 1970-01-01T00:09:57Z"]);
 }
 
 /// What a busy step declares is in its line of the journal: done again after kills, and replayed, it is the same.

@@ -79,6 +79,10 @@ fn of_jobs_that_were_killed_nobody_says_more_than_is_known() {
     let before = (machine.query(PLACES), machine.query(COUNTS));
     machine.kill_and_look();
     assert_eq!(machine.query(PLACES), before.0);
+    // Without a checkpoint nothing says where the shards' clocks are.
+    let shards = "SELECT job, COUNT(*), COUNT(watermark), COUNT(idle) FROM system.watermarks WHERE shard IS NOT NULL GROUP BY job";
+    let of_two_shards = |job: &str| format!("{job} 2 0 2");
+    assert_eq!(machine.query(shards), ["again", "high", "highest", "newest", "summing"].map(of_two_shards));
     // The rows of steps that are in the journal alone have to be counted again, but those that a trigger of a set has judged.
     let unknown = "SELECT name, rows_in, rows_late, progress IS NULL FROM system.jobs WHERE name <> 'high' AND name <> 'highest'";
     assert_eq!(

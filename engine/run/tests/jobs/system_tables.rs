@@ -23,8 +23,13 @@ fn system_tables_say_what_streams_hold_and_how_far_jobs_are() {
     assert_eq!(machine.query(segments), ["900 1970-01-01T00:00:00Z 1970-01-01T00:02:29Z true true"]);
     let jobs = "SELECT name, state, target, rows_in, rows_out, rows_late, lag, error FROM system.jobs";
     assert_eq!(machine.query(jobs), ["result running result 900 14 0 0 null"]);
-    let watermarks = "SELECT job, watermark, ended FROM system.watermarks";
-    assert_eq!(machine.query(watermarks), ["result 1970-01-01T00:02:27Z false"]);
+    let watermarks = "SELECT job, source, stream, shard, watermark, idle, ended FROM system.watermarks";
+    let of_shards = |ended: bool| {
+        [0, 1].map(|shard| format!("result 0 readings {shard} 1970-01-01T00:02:27Z false {ended}")).to_vec()
+    };
+    let with_job = |job: &str, ended: bool| [of_shards(ended), vec![job.to_owned()]].concat();
+    let expected = with_job("result null null null 1970-01-01T00:02:27Z null false", false);
+    assert_eq!(machine.query(watermarks), expected);
     let tables = machine.query("SHOW SYSTEM TABLES");
     for name in ["system.jobs", "system.dead_letters", "system.late_rows"] {
         assert!(tables.iter().any(|table| table == name), "{name} of {tables:?}");
@@ -36,7 +41,9 @@ fn system_tables_say_what_streams_hold_and_how_far_jobs_are() {
                        FROM system.checkpoints AS c JOIN system.jobs AS j ON j.name = c.job";
     assert_eq!(machine.query(checkpoints), ["result true 0 true"]);
     machine.kill(1);
+    machine.catch_up();
+    assert_eq!(machine.query(watermarks), expected);
     machine.finish();
-    assert_eq!(machine.query(watermarks), ["result null true"]);
+    assert_eq!(machine.query(watermarks), with_job("result null null null null null true", true));
     assert_eq!(machine.query("SELECT state, rows_out FROM system.jobs"), ["completed 15"]);
 }

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::job::exec::StepOutput;
 use crate::job::journal::{self, Entry};
 use crate::job::lookup::Answer;
-use crate::job::pipeline::{Cut, Step};
+use crate::job::pipeline::{Cut, Step, Taken};
 use crate::job::sink::Results;
 use crate::job::unsaid::Unsaid;
 
@@ -48,7 +48,7 @@ impl Driver {
         };
         group.extend(self.plan.dead.appends(name_of, dead, at, self.producer)?);
         self.note(step.rows_in, rows_out, rows_late);
-        self.submit(group, step.cut, step.watermark, step.output.answers)
+        self.submit(group, step.cut, step.taken, step.watermark, step.output.answers)
     }
 
     /// Whether nothing of a step goes to the log but its line in the journal, which need not be there to know where the job began.
@@ -66,7 +66,9 @@ impl Driver {
     /// Writes down the steps that have said nothing.
     pub(super) fn say(&mut self) -> Result<()> {
         match self.unsaid.take() {
-            Some(Unsaid { cut, watermark, .. }) => self.submit(Vec::new(), cut, watermark, Vec::new()),
+            Some(Unsaid { cut, taken, watermark, .. }) => {
+                self.submit(Vec::new(), cut, taken, watermark, Vec::new())
+            }
             None => Ok(()),
         }
     }
@@ -83,6 +85,7 @@ impl Driver {
         &mut self,
         mut group: Vec<Append>,
         cut: Cut,
+        taken: Vec<Taken>,
         watermark: EventTime,
         answers: Vec<Answer>,
     ) -> Result<()> {
@@ -101,7 +104,6 @@ impl Driver {
         let next = if self.in_flight.is_empty() { there } else { there.max(self.journal_next) };
         self.journal_next = next.plus(line.num_rows() as u64);
         group.push(Append { producer, ..Append::new(journal, ShardId(0), line) });
-        let taken = self.pipeline.taken_at(&entry.cut);
         self.shared.steps.lock().submit(self.progress(watermark, taken), IN_FLIGHT_MAX);
         self.cut = entry.cut.shards;
         self.in_flight.push_back(self.log.submit(group));

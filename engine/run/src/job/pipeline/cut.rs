@@ -1,9 +1,10 @@
 //! How far a step goes.
 
-use headwater_core::{EventTime, Sequence, StreamId};
+use headwater_core::{EventTime, Sequence, ShardId, StreamId};
 use headwater_log::{Log, ShardBounds};
 
 use crate::error::Result;
+use crate::job::clock::ShardClock;
 
 /// How far a step goes, and what the runtime decided in it: what the journal keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -40,6 +41,8 @@ pub(crate) struct Taken {
     pub stream: StreamId,
     /// The first row of each shard that has not been taken.
     pub next: Vec<Sequence>,
+    /// How far event time is in each shard with the rows before that one.
+    pub clocks: Vec<ShardClock>,
 }
 
 impl Taken {
@@ -51,5 +54,40 @@ impl Taken {
             bounds.next.0.saturating_sub(next.max(&bounds.first).0)
         };
         Ok(bounds.iter().zip(&self.next).map(behind).sum())
+    }
+}
+
+/// How far event time is in one shard of a source.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardTime {
+    /// Which of the job's sources, from 0 on: a stream may be read twice.
+    pub source: u32,
+    /// Its stream.
+    pub stream: StreamId,
+    /// Which shard of it.
+    pub shard: ShardId,
+    /// What the shard's own rows have come to; `None`: nobody knows.
+    pub watermark: Option<EventTime>,
+    /// Time does not wait for it.
+    pub idle: bool,
+    /// No more rows will come.
+    pub ended: bool,
+}
+
+impl ShardTime {
+    /// Those of all sources that were taken so far.
+    pub fn of(taken: &[Taken]) -> Vec<Self> {
+        let of_source = |(source, taken): (u32, &Taken)| {
+            let of_shard = |(shard, clock): (u32, &ShardClock)| Self {
+                source,
+                stream: taken.stream,
+                shard: ShardId(shard),
+                watermark: Some(clock.watermark),
+                idle: clock.idle,
+                ended: clock.ended,
+            };
+            (0..).zip(&taken.clocks).map(of_shard).collect::<Vec<_>>()
+        };
+        (0..).zip(taken).flat_map(of_source).collect()
     }
 }
