@@ -1,5 +1,5 @@
-//! What every other crate of Headwater agrees on: ids, time and time zones, key hashing, maps as JSON, names of this machine and
-//! the [`World`].
+//! What every other crate of Headwater agrees on: ids, time and time zones, key hashing, wider types, maps as JSON, names of this
+//! machine and the [`World`].
 //!
 //! Invariants:
 //! - This crate depends on nothing of ours.
@@ -14,6 +14,7 @@ mod json_map;
 mod loopback;
 pub mod size;
 pub mod time;
+mod widening;
 pub mod world;
 pub mod zone;
 
@@ -23,5 +24,6 @@ pub use ids::{Epoch, ProducerId, SchemaId, Sequence, ShardId, StreamId, StreamNa
 pub use json_map::encoder_of_map;
 pub use loopback::is_loopback_name;
 pub use time::EventTime;
+pub use widening::is_wider;
 pub use world::World;
 pub use zone::Zone;

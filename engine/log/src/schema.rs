@@ -1,9 +1,8 @@
 //! Schemas of streams: which are allowed, how they may change, how rows of an old one read as the new one, and how the
 //! catalog keeps them.
 //!
-//! A column of a wider type takes every value of the narrower one: integers and floats to larger ones (an integer only
-//! to a float that holds it exactly), strings and binary to larger offsets or views, timestamps to finer units, decimals
-//! to more digits before the point. A timestamp that a finer unit cannot hold is clamped, as event time is.
+//! A column may get a wider type, which takes every value of the narrower one ([`headwater_core::is_wider`]). A timestamp that a finer
+//! unit cannot hold is clamped, as event time is.
 
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use arrow::datatypes::{
 };
 use arrow::ipc::convert::try_schema_from_flatbuffer_bytes;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions};
+use headwater_core::is_wider;
 use headwater_core::time::nanos_per;
 
 use crate::error::Result;
@@ -115,48 +115,6 @@ fn keeps(was: &Field, is: &Field) -> std::result::Result<(), String> {
             was.data_type(),
             is.data_type()
         ))
-    }
-}
-
-fn is_wider(old: &DataType, new: &DataType) -> bool {
-    use DataType::*;
-    if old.is_integer() {
-        return integer_fits(old, new);
-    }
-    match (old, new) {
-        (Float16, Float32 | Float64) | (Float32, Float64) => true,
-        (Utf8, LargeUtf8 | Utf8View) | (Binary, LargeBinary | BinaryView) => true,
-        (Timestamp(old, old_zone), Timestamp(new, new_zone)) => {
-            old_zone == new_zone && nanos_per(*old) > nanos_per(*new)
-        }
-        (Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s), new) => {
-            let kind = |data_type: &DataType| data_type.primitive_width();
-            let digits = match new {
-                Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => Some((*p, *s)),
-                _ => None,
-            };
-            kind(new) >= kind(old) && digits.is_some_and(|(digits, scale)| digits >= *p && scale == *s)
-        }
-        _ => false,
-    }
-}
-
-/// Whether each value of one integer type is one of the other type, exactly.
-fn integer_fits(old: &DataType, new: &DataType) -> bool {
-    let bits = |data_type: &DataType| data_type.primitive_width().map_or(0, |bytes| bytes * 8);
-    let exact_bits = match new {
-        DataType::Float16 => 11,
-        DataType::Float32 => 24,
-        DataType::Float64 => 53,
-        other if other.is_integer() => bits(other),
-        _ => return false,
-    };
-    if new.is_unsigned_integer() {
-        old.is_unsigned_integer() && exact_bits > bits(old)
-    } else if new.is_floating() {
-        exact_bits >= bits(old)
-    } else {
-        exact_bits > bits(old)
     }
 }
 

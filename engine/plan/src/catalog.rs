@@ -5,6 +5,7 @@
 
 mod alter;
 mod create;
+mod modify;
 mod references;
 
 use std::collections::BTreeSet;

@@ -236,8 +236,21 @@ pub struct AlterStream {
 pub enum StreamChange {
     /// `ADD COLUMN name type`: nullable, last; and its names as they were written, where they have capital letters and no quotes.
     AddColumn(arrow::datatypes::Field, Vec<String>),
+    /// `MODIFY (name type, ...)` or `ALTER COLUMN name TYPE type`; and names as they were written, as above.
+    ModifyColumns(Vec<ColumnChange>, Vec<String>),
     /// `SET (key = value, ...)`.
     SetOptions(Vec<(Name, String)>),
+}
+
+/// What is to become of a column.
+#[derive(Debug, Clone)]
+pub struct ColumnChange {
+    /// Which.
+    pub name: Name,
+    /// Its type from then on.
+    pub kind: arrow::datatypes::DataType,
+    /// Whether it may be NULL; `None`: as before.
+    pub nullable: Option<bool>,
 }
 
 /// `SHOW`.

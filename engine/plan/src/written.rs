@@ -164,7 +164,7 @@ mod tests {
             "CREATE TABLE t WITH (connector = 'print')",
             "CREATE STREAM a.b.t (x INT)",
             "CREATE STREAM t (a INT) WITH ('retention.age' = '1 day', 'retention.bytes' = '10 MB'); ALTER STREAM t SET (retention = none); \
-               ALTER STREAM t ADD COLUMN b STRING; ALTER STREAM t SET ('clock.guard' = '1 h')",
+               ALTER STREAM t ADD COLUMN b STRING; ALTER STREAM t MODIFY a BIGINT; ALTER STREAM t SET ('clock.guard' = '1 h')",
             "SET 'table.exec.source.idle-timeout' = '30 s'; CREATE STREAM t (ts TIMESTAMP(3), WATERMARK FOR ts AS ts)",
             "CREATE STREAM base (id INT NOT NULL, ms BIGINT, ts AS TO_TIMESTAMP_LTZ(ms, 3), WATERMARK FOR ts AS ts) WITH (shards = 2); \
                CREATE STREAM t (note STRING) WITH (shards = 3) LIKE base",

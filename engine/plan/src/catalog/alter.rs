@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
 
+use super::modify::modify_column;
 use super::{Catalog, Change, Entry};
 use crate::definition::{JobDef, StreamDef};
 use crate::error::{Mistake, Result, SqlError};
@@ -74,13 +75,25 @@ impl Catalog {
                 add_column(&mut to, field).map_err(place)?;
                 to.keep_names(names.clone());
             }
+            StreamChange::ModifyColumns(columns, names) => {
+                for column in columns {
+                    modify_column(&mut to, column)
+                        .map_err(|error| error.at(column.name.position, &parsed.script))?;
+                }
+                if to.schema == from.schema {
+                    let is_so = format!("the columns of {} are of these types", from.name);
+                    return Ok((self.clone(), Change::Unchanged(is_so)));
+                }
+                to.keep_names(names.clone());
+            }
             StreamChange::SetOptions(options) => {
                 crate::parse::set_options(&mut to, options, &parsed.script)?;
             }
         }
         let to = Arc::new(to);
-        let grown = self.with_named_columns(&from).with(Entry::Stream(Arc::clone(&to)));
-        Ok((grown, Change::Altered { from, to }))
+        let has_more = to.schema.fields().len() > from.schema.fields().len();
+        let before = if has_more { self.with_named_columns(&from) } else { self.clone() };
+        Ok((before.with(Entry::Stream(Arc::clone(&to))), Change::Altered { from, to }))
     }
 
     /// Changes what a table's connector is to do.

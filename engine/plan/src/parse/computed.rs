@@ -79,7 +79,7 @@ pub(super) fn must_be_stored(script: &Script, columns: &Columns, name: &Name, fo
 }
 
 /// The columns that an expression names.
-pub(super) fn names_in(expr: &Expr) -> Vec<String> {
+pub(crate) fn names_in(expr: &Expr) -> Vec<String> {
     let mut names = Vec::new();
     let _ = expressions(expr, |expr| {
         if let Expr::Identifier(ident) = expr {

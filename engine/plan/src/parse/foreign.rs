@@ -76,7 +76,7 @@ const IN_A_VIEW: &str = "CREATE VIEW name AS SELECT ... FROM t";
 const NO_PARTITIONS: &str = "folders of files are made by the rows that go there";
 
 /// Behind `ALTER TABLE name`.
-const CHANGES: [Foreign; 12] = [
+const CHANGES: [Foreign; 11] = [
     ("ADD WATERMARK FOR", "a watermark is declared with the table: jobs have read it without", ANEW),
     (
         "ADD PRIMARY KEY",
@@ -91,13 +91,23 @@ const CHANGES: [Foreign; 12] = [
     ("ADD DISTRIBUTION", "there are no buckets", "PARTITIONED BY in CREATE says which rows stay together"),
     ("ADD PARTITION", NO_PARTITIONS, "INSERT INTO t SELECT ..., value of the column"),
     ("DROP PARTITION", NO_PARTITIONS, "remove the folder where it lies"),
-    ("MODIFY", "a column, key or watermark stays as it was declared: rows that are there have it", ANEW),
     ("RENAME TO", "a table keeps its name: jobs and sinks know it by that", IN_A_VIEW),
     ("RENAME", "a column keeps its name: jobs and connectors know it by that", IN_A_VIEW),
     ("DROP WATERMARK", "a watermark stays as it was declared: jobs tell time by it", ANEW),
     ("DROP", "a column or key stays: rows that are there have it", IN_A_VIEW),
     ("RESET", "an option goes back to what it was by being set", "ALTER TABLE t SET ('key' = 'value')"),
 ];
+
+/// Behind `MODIFY`, where a column stands.
+const COMPONENTS: [Foreign; 2] = [
+    ("WATERMARK FOR", "a watermark stays as it was declared: jobs tell time by it", ANEW),
+    ("PRIMARY KEY", "a key stays as it was declared: rows that are there are told apart by it", ANEW),
+];
+
+/// Refuses to change what is no column.
+pub(super) fn refuse_component(reader: &Reader) -> Result<()> {
+    refuse(reader, &COMPONENTS)
+}
 
 /// Refuses a change of a stream or table that is none here. What adds a column is none of these, whatever its name.
 pub(super) fn refuse_change(reader: &Reader) -> Result<()> {

@@ -54,6 +54,7 @@ mod windows;
 pub(crate) use calls::WITH_LAMBDAS;
 pub(crate) use calls::call;
 pub(crate) use changes::CHANGE_METADATA;
+pub(crate) use computed::names_in;
 pub(crate) use dialect::{TABLE_ARGUMENT, select_all_from, sole_table};
 pub(crate) use foreign::LATERAL_HINT;
 pub use given_columns::create_stream_of;

@@ -7,7 +7,7 @@ use headwater_core::EventTime;
 
 use super::alarms::{read_explain_alarm, read_set_state};
 use super::create::{read_create, read_new};
-use super::foreign::{refuse_change, refuse_statement};
+use super::foreign::{refuse_change, refuse_component, refuse_statement};
 use super::functions::read_drop_function;
 use super::options::{read_key, read_options, read_value};
 use super::partitions::Partition;
@@ -17,8 +17,8 @@ use super::together::{read_begin, read_execute, read_set as read_statement_set};
 use super::types::read_type;
 use crate::error::{Mistake, Result, SqlError, did_you_mean};
 use crate::statement::{
-    AlterStream, Drop, Explain, ExplainMode, Insert, InsertSettings, Kind, Parsed, Replay, Set, Show,
-    ShowCreate, Statement, StreamChange,
+    AlterStream, ColumnChange, Drop, Explain, ExplainMode, Insert, InsertSettings, Kind, Parsed, Replay, Set,
+    Show, ShowCreate, Statement, StreamChange,
 };
 
 const FIRST_WORDS: [&str; 26] = [
@@ -208,14 +208,59 @@ fn read_alter(reader: &mut Reader) -> Result<Statement> {
             return Err(reader.expected("';' or the end: a new column is the last one"));
         }
         StreamChange::AddColumn(Field::new(column.value, kind, nullable), names)
+    } else if reader.take_words("MODIFY") {
+        read_modify(reader)?
+    } else if reader.take_words("ALTER") {
+        read_retype(reader)?
     } else if reader.take_words("SET") {
         StreamChange::SetOptions(
             read_options(reader)?.into_iter().map(|(key, value, _)| (key, value)).collect(),
         )
     } else {
-        return Err(reader.expected("ADD COLUMN or SET"));
+        return Err(reader.expected("ADD COLUMN, MODIFY, ALTER COLUMN or SET"));
     };
     Ok(Statement::AlterStream(AlterStream { name, change, if_exists }))
+}
+
+/// What follows on `MODIFY`: a column as it is to be, or several in parentheses.
+fn read_modify(reader: &mut Reader) -> Result<StreamChange> {
+    let in_parentheses = reader.take(&Token::LParen);
+    if !in_parentheses {
+        reader.take_words("COLUMN");
+    }
+    reader.written_names.clear();
+    let mut columns = Vec::new();
+    loop {
+        refuse_component(reader)?;
+        let name = reader.declared_column()?;
+        let kind = read_type(reader)?;
+        columns.push(ColumnChange { name, kind, nullable: Some(!reader.take_words("NOT NULL")) });
+        if reader.sees("FIRST") || reader.sees("AFTER") {
+            return Err(reader.expected("',' or the end: a column keeps its place"));
+        }
+        if !in_parentheses || !reader.take(&Token::Comma) {
+            break;
+        }
+    }
+    if in_parentheses {
+        reader.expect(&Token::RParen)?;
+    }
+    Ok(StreamChange::ModifyColumns(columns, std::mem::take(&mut reader.written_names)))
+}
+
+/// What follows on `ALTER` as PostgreSQL has it: `COLUMN name TYPE type`.
+fn read_retype(reader: &mut Reader) -> Result<StreamChange> {
+    reader.take_words("COLUMN");
+    reader.written_names.clear();
+    let name = reader.declared_column()?;
+    reader.take_words("SET DATA");
+    reader.expect_words("TYPE")?;
+    let kind = read_type(reader)?;
+    if reader.sees("USING") {
+        return Err(reader.expected("the end: rows that are there keep their values"));
+    }
+    let change = ColumnChange { name, kind, nullable: None };
+    Ok(StreamChange::ModifyColumns(vec![change], std::mem::take(&mut reader.written_names)))
 }
 
 /// How what is there gets another definition.

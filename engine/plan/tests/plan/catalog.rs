@@ -88,6 +88,57 @@ fn streams_change() {
 }
 
 #[test]
+fn columns_get_wider_types() {
+    let ddl = "CREATE STREAM w (k STRING NOT NULL, n INT NOT NULL, f FLOAT, d DECIMAL(10, 2), ts TIMESTAMP(3), m AS f * 2, \
+               WATERMARK FOR ts AS ts) PARTITIONED BY (k);";
+    let after = catalog(&format!(
+        "{ddl} ALTER TABLE w MODIFY (n BIGINT NOT NULL, d DECIMAL(12, 2)); ALTER STREAM w ALTER COLUMN ts TYPE TIMESTAMP(6); \
+         ALTER STREAM w ALTER n TYPE BIGINT"
+    ));
+    let stream = after.stream("w").unwrap();
+    let columns = stream.schema.fields().iter();
+    let columns: Vec<String> = columns
+        .map(|field| format!("{} {} {}", field.name(), field.data_type(), field.is_nullable()))
+        .collect();
+    assert_eq!(
+        columns,
+        [
+            "k Utf8 false",
+            "n Int64 false",
+            "f Float32 true",
+            "d Decimal128(12, 2) true",
+            "ts Timestamp(µs) true"
+        ]
+    );
+    // As it is declared anew it may be NULL, as in Flink.
+    let after = catalog(&format!("{ddl} ALTER TABLE w MODIFY n DOUBLE"));
+    let field = after.stream("w").unwrap().schema.field(1).clone();
+    assert_eq!((field.data_type(), field.is_nullable()), (&arrow::datatypes::DataType::Float64, true));
+    for (change, told) in [
+        ("MODIFY n SMALLINT", "'n' is INT and cannot become SMALLINT: rows that are there may have values"),
+        ("MODIFY n FLOAT", "'n' is INT and cannot become FLOAT"),
+        ("MODIFY n STRING", "or CAST this one in a view"),
+        ("MODIFY d DECIMAL(12, 3)", "'d' is DECIMAL(10, 2) and cannot become DECIMAL(12, 3)"),
+        ("MODIFY ts TIMESTAMP(9)", "nanoseconds reach from 1677 to 2262 alone"),
+        ("MODIFY ts TIMESTAMP_LTZ(6)", "cannot become TIMESTAMP_LTZ(6)"),
+        ("MODIFY f DOUBLE NOT NULL", "'f' may be NULL and must stay so"),
+        ("MODIFY (n BIGINT, nn BIGINT)", "stream 'w' has no column 'nn' at line 1, column 33"),
+        ("MODIFY m DOUBLE", "'m' of 'w' is computed from others"),
+        ("MODIFY f DOUBLE", "'m' of 'w' is computed from 'f'"),
+        ("ALTER COLUMN k TYPE STRING", "'w' is PARTITIONED BY 'k'"),
+    ] {
+        let error = apply(&catalog(ddl), &format!("ALTER STREAM w {change}")).unwrap_err();
+        assert!(error.contains(told), "{change}: {error}");
+    }
+    let changes =
+        "CREATE STREAM w (k STRING, n INT, PRIMARY KEY (k) NOT ENFORCED) WITH (format = 'debezium-json')";
+    let error = apply(&catalog(changes), "ALTER STREAM w MODIFY n BIGINT").unwrap_err();
+    assert!(error.contains("'w' holds changes, whose columns stay as they are"), "{error}");
+    let unchanged = apply(&catalog(ddl), "ALTER STREAM w ALTER n TYPE INT").unwrap();
+    assert!(matches!(&unchanged, Change::Unchanged(why) if why == "the columns of w are of these types"));
+}
+
+#[test]
 fn a_connector_can_be_told_otherwise_but_not_be_another() {
     let ddl = "CREATE TABLE o (a INT) WITH (connector = 'kafka', bootstrap_servers = 'h:1', topic = 'o', format = 'json');";
     let altered = catalog(&format!("{ddl} ALTER TABLE o SET (topic = 'p', 'bootstrap-servers' = 'h:2')"));
@@ -99,6 +150,7 @@ fn a_connector_can_be_told_otherwise_but_not_be_another() {
         ("SET (connector = 'mqtt')", "'connector' of a table cannot be changed"),
         ("SET (type = 'source')", "'type' of a table cannot be changed"),
         ("ADD COLUMN b INT", "'o' has the columns of what its connector reads or writes"),
+        ("MODIFY a BIGINT", "'o' has the columns of what its connector reads or writes"),
     ] {
         let error = apply(&catalog(ddl), &format!("ALTER TABLE o {change}")).unwrap_err();
         assert!(error.contains(told), "{error}");

@@ -10,7 +10,7 @@ CREATE STREAM orders (id BIGINT, uid BIGINT, price DOUBLE, tags ARRAY<STRING>, t
 CREATE STREAM users (uid BIGINT, name STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts);
 ";
 
-const REFUSED: [Case; 48] = [
+const REFUSED: [Case; 51] = [
     Case("INSERT INTO t PARTITION (p) SELECT id, 'x' FROM orders", "p)", "has no value", "SELECT a, p"),
     Case("INSERT INTO t PARTITION (p = id) SELECT id FROM orders", "id)", "'id' is none", "PARTITIONED BY"),
     Case("SELECT id FROM hive.shop.orders", "hive", "there is no stream", "leave out 'hive.shop.'"),
@@ -71,8 +71,16 @@ const REFUSED: [Case; 48] = [
     Case("ALTER TABLE t ADD PRIMARY KEY (id) NOT ENFORCED", "ADD", "a key is declared", "LIKE"),
     Case("ALTER TABLE t ADD PARTITION (p = 'x')", "ADD", "folders", "INSERT INTO"),
     Case("ALTER TABLE t ADD a INT AFTER b", "AFTER", "a new column is the last one", ""),
-    Case("ALTER TABLE t MODIFY a BIGINT", "MODIFY", "stays as it was declared", "LIKE"),
-    Case("ALTER TABLE t MODIFY WATERMARK FOR ts AS ts", "MODIFY", "stays as it was declared", "OVERWRITING"),
+    Case(
+        "ALTER TABLE t MODIFY WATERMARK FOR ts AS ts",
+        "WATERMARK",
+        "stays as it was declared",
+        "OVERWRITING",
+    ),
+    Case("ALTER TABLE t MODIFY (a BIGINT, PRIMARY KEY (a))", "PRIMARY", "a key stays", "OVERWRITING"),
+    Case("ALTER TABLE t MODIFY a BIGINT FIRST", "FIRST", "a column keeps its place", ""),
+    Case("ALTER TABLE t ALTER COLUMN a TYPE BIGINT USING a::BIGINT", "USING", "keep their values", ""),
+    Case("ALTER TABLE t ALTER COLUMN a DROP NOT NULL", "DROP", "expected TYPE", ""),
     Case("ALTER TABLE t RENAME a TO b", "RENAME", "a column keeps its name", "CREATE VIEW"),
     Case("ALTER TABLE t RENAME TO u", "RENAME", "a table keeps its name", "CREATE VIEW"),
     Case("ALTER TABLE t DROP a", "DROP", "a column or key stays", "CREATE VIEW"),

@@ -45,6 +45,11 @@ const CASES: &[&str] = &[
     "DROP JOB j",
     "ALTER STREAM s ADD COLUMN c ARRAY<DOUBLE>",
     "ALTER STREAM s SET (retention = '3 d', durability = memory)",
+    "ALTER TABLE s MODIFY (a BIGINT, \"B\" DOUBLE NOT NULL)",
+    "ALTER STREAM IF EXISTS s MODIFY a DECIMAL(12, 2)",
+    "ALTER TABLE s MODIFY COLUMN watermark TIMESTAMP(6)",
+    "ALTER TABLE s ALTER COLUMN a TYPE BIGINT",
+    "ALTER STREAM s ALTER a SET DATA TYPE DOUBLE",
     "SHOW STREAMS",
     "CREATE FUNCTION f(x DOUBLE, y ARRAY<INT>) RETURNS BIGINT LANGUAGE SQL IMMUTABLE STRICT AS 'x + y[1]'",
     "CREATE OR REPLACE FUNCTION f() RETURNS STRING AS $$SELECT 'it''s';$$ LANGUAGE SQL",
@@ -187,6 +192,15 @@ fn summary(statement: &Statement) -> String {
         }
         Statement::AlterStream(alter) => match &alter.change {
             StreamChange::AddColumn(field, _) => format!("alter {}: add {field}", alter.name.value),
+            StreamChange::ModifyColumns(columns, _) => {
+                let columns = columns.iter().map(|to| {
+                    let nullable =
+                        to.nullable.map_or("as it is", |may| if may { "or NULL" } else { "not NULL" });
+                    format!("{} {} {nullable}", to.name.value, to.kind)
+                });
+                let columns: Vec<String> = columns.collect();
+                format!("alter {}: modify {}", alter.name.value, columns.join(", "))
+            }
             StreamChange::SetOptions(options) => {
                 let options: Vec<_> =
                     options.iter().map(|(key, value)| format!("{}={value}", key.value)).collect();

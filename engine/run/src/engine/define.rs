@@ -210,6 +210,16 @@ pub(crate) fn writes_into(entry: &Entry, stream: &str) -> bool {
     written_by(entry) == Some(stream)
 }
 
+/// Whether a job writes its late rows into a stream.
+pub(super) fn writes_late_into(entry: &Entry, stream: &str) -> bool {
+    let query = match entry {
+        Entry::Job(job) => &job.query,
+        Entry::MaterializedView(view) => &view.query,
+        _ => return false,
+    };
+    query.options.late.as_ref().is_some_and(|late| late.value == stream)
+}
+
 /// The stream or table of its own name into which the rows of a job or trigger go.
 pub(super) fn written_by(entry: &Entry) -> Option<&str> {
     match entry {

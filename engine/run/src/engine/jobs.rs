@@ -27,7 +27,7 @@ use crate::dead::DeadRows;
 use crate::error::{Result, RunError};
 use crate::job::{
     Blobs, Copies, DiskBlobs, IdleTimeouts, JobHandle, JobPlan, JobSettings, Journal, Limits, ObjectBlobs,
-    Results, ShardCut, Start, WEIGHT, begin_at, first_cut, journal_schema,
+    Results, ShardCut, Start, WEIGHT, begin_at, first_cut, gone, journal_schema,
 };
 use crate::late::LateRows;
 use crate::options::LookupTable;
@@ -180,6 +180,13 @@ impl Inner {
         let journal = Journal::of(journal);
         let start = self.first_start(entry, &dataflow, &journal)?;
         Ok(Beginning { dataflow, journal, start, reached: EventTime::MIN })
+    }
+
+    /// What is gone that a job or view needs to do all its steps again with a plan: with which step of its journal, and what.
+    pub(super) fn gone_for(&self, entry: &Entry, dataflow: Dataflow) -> Result<Option<(u64, String)>> {
+        let name = entry.name();
+        let Beginning { dataflow, journal, start, .. } = self.beginning_of(entry, dataflow, None)?;
+        gone(&*self.log, name, &journal, &self.eras_of(name), &start, &dataflow)
     }
 
     /// The stream that the results go into, which is created if it is the entry's own.

@@ -60,31 +60,42 @@ impl JobPlan {
     /// Without a checkpoint all steps are done again: fails if the first ones are gone from the journal, or rows that the state follows
     /// from. Of a stream that is kept in memory alone it is known that they go.
     pub(super) fn check_history(&self, log: &dyn Log) -> Result<()> {
-        let failed = |step: u64, what: &str| {
-            let reason =
-                format!("{what}, and there is no checkpoint to go on from: drop the job and create it anew");
-            Err(RunError::Journal { job: self.name.clone(), step, reason })
-        };
-        if let Some(first) = self.journal.beginning(log, &self.name, &self.eras)? {
-            return failed(first.step, "is the first that the journal still has");
-        }
-        let sources = self.dataflow.sources.len();
-        let begun = begun_at(log, &self.name, &self.journal, &self.eras, &self.start, sources)?;
-        // A step that only says where the job begins has taken nothing.
-        let is_said = !begun.is_empty() && !matches!(self.start, Start::Member { .. });
-        let first = self.journal.begins() + 1 + u64::from(is_said);
-        if matches!(self.dataflow.reach(), Reach::Row) || self.journal.last_step(log)? < first {
+        let Some((step, what)) =
+            gone(log, &self.name, &self.journal, &self.eras, &self.start, &self.dataflow)?
+        else {
             return Ok(());
-        }
-        for (source, _) in lost(&begun, &first_rows(log, &self.dataflow)?) {
-            let stream = &self.dataflow.sources[source].stream;
-            if log.stream_named(stream.as_str())?.spec.durability != Durability::Memory {
-                return failed(
-                    first,
-                    &format!("this step or a later one took rows of {stream} that are gone"),
-                );
-            }
-        }
-        Ok(())
+        };
+        let reason =
+            format!("{what}, and there is no checkpoint to go on from: drop the job and create it anew");
+        Err(RunError::Journal { job: self.name.clone(), step, reason })
     }
+}
+
+/// What is gone that a job needs to do all its steps again: with which step of its journal, and what.
+pub(crate) fn gone(
+    log: &dyn Log,
+    job: &str,
+    journal: &Journal,
+    eras: &Eras,
+    start: &Start,
+    dataflow: &Dataflow,
+) -> Result<Option<(u64, String)>> {
+    if let Some(first) = journal.beginning(log, job, eras)? {
+        return Ok(Some((first.step, "is the first that the journal still has".to_owned())));
+    }
+    let begun = begun_at(log, job, journal, eras, start, dataflow.sources.len())?;
+    // A step that only says where the job begins has taken nothing.
+    let is_said = !begun.is_empty() && !matches!(start, Start::Member { .. });
+    let first = journal.begins() + 1 + u64::from(is_said);
+    if matches!(dataflow.reach(), Reach::Row) || journal.last_step(log)? < first {
+        return Ok(None);
+    }
+    for (source, _) in lost(&begun, &first_rows(log, dataflow)?) {
+        let stream = &dataflow.sources[source].stream;
+        if log.stream_named(stream.as_str())?.spec.durability != Durability::Memory {
+            let what = format!("this step or a later one took rows of {stream} that are gone");
+            return Ok(Some((first, what)));
+        }
+    }
+    Ok(None)
 }

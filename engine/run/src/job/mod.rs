@@ -47,7 +47,7 @@ pub(crate) use journal::{
     Entry, Journal, JournalReader, begin_at, encode as journal_line, first_cut, schema as journal_schema,
 };
 pub(crate) use lookup::{Answer, at_once};
-pub(crate) use lost::{Places, begun_at, first_rows, lost};
+pub(crate) use lost::{Places, begun_at, first_rows, gone, lost};
 pub(crate) use members::{Apart, Coming, Leaving, Members, member_id};
 pub(crate) use membership::{Membership, Roll};
 pub(crate) use pipeline::{Cut, IdleTimeouts, Limits, Pipeline, ShardCut, ShardTime, Start, Step};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, TimestampNanosecondArray,
 };
-use arrow::compute::{cast, concat_batches, filter_record_batch};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use headwater_core::size::bytes_of_rows;
 use headwater_core::{EventTime, Sequence, ShardId};
@@ -360,7 +360,9 @@ fn dress(
     all.append(&mut columns);
     for (column, field) in all.iter_mut().zip(source.schema.fields()) {
         if column.data_type() != field.data_type() {
-            *column = cast(column, field.data_type())?;
+            // Since this was planned the column has got a wider type: a value that is none of the former is not to become another.
+            let exact = CastOptions { safe: false, ..CastOptions::default() };
+            *column = cast_with_options(column, field.data_type(), &exact)?;
         }
     }
     let options = |rows: usize| RecordBatchOptions::new().with_row_count(Some(rows));

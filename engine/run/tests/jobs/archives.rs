@@ -132,6 +132,37 @@ async fn queries_read_archive_and_log_as_one_table() {
     }
 }
 
+/// Files keep the type that a column had when they were written, and are read as the one that it has got since.
+#[tokio::test(flavor = "multi_thread")]
+async fn archived_rows_are_read_as_the_wider_type_of_a_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(&dir.path().join("data"));
+    query(&engine, &CREATE.replace("value BIGINT", "value INT")).await;
+    let place = dir.path().join("archive");
+    let options = "'rollover-seconds' = 1, 'sink.rolling-policy.row-count' = 100";
+    query(&engine, &format!("CREATE ARCHIVE old FOR readings TO '{}' WITH ({options})", place.display()))
+        .await;
+    insert(&engine, 0..1000).await;
+    wait_until(&engine, "SELECT rows, lag, state FROM system.archives", "1000 0 running").await;
+    trim_many(&engine).await;
+    query(&engine, "ALTER STREAM readings MODIFY value BIGINT").await;
+    query(&engine, "INSERT INTO readings VALUES ('d3', to_timestamp(60000), 3000000000)").await;
+
+    let all = "SELECT count(*), sum(value), arrow_typeof(max(value)) FROM readings";
+    assert_eq!(rows(&engine, all).await, ["1001 3000499500 Int64"]);
+    let some =
+        "SELECT value FROM readings WHERE device = 'd3' AND (value < 10 OR value > 990) ORDER BY value";
+    assert_eq!(rows(&engine, some).await, ["3", "8", "993", "998", "3000000000"]);
+    wait_until(&engine, "SELECT rows, lag, state FROM system.archives", "1001 0 running").await;
+    query(
+        &engine,
+        "CREATE MATERIALIZED VIEW totals AS SELECT device, SUM(value) AS total FROM readings GROUP BY device",
+    )
+    .await;
+    wait_until(&engine, "SELECT sum(total) FROM totals", "3000499500").await;
+    engine.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_and_replays_start_in_the_archive() {
     let dir = tempfile::tempdir().unwrap();

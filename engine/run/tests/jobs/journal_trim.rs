@@ -154,6 +154,26 @@ fn a_job_without_any_checkpoint_says_that_its_journal_does_not_go_back_to_the_be
     assert!(error.contains("HW4013") && error.contains("no checkpoint to go on from"), "{error}");
 }
 
+/// The columns of its target are part of what its checkpoints are of.
+#[test]
+fn a_stream_does_not_change_whose_writer_cannot_be_built_again() {
+    let mut machine = with_limit();
+    for change in ["ADD COLUMN note STRING", "MODIFY window_end TIMESTAMP(6)"] {
+        let error = machine.engine().define_here(&format!("ALTER STREAM sums {change}")).unwrap_err();
+        assert_eq!(error.code().to_string(), "HW3009");
+        let text = error.to_string();
+        assert!(
+            text.contains("job 'summing' writes into 'sums'") && text.contains("journal still has"),
+            "{text}"
+        );
+    }
+    live(&machine, 900..920);
+    machine.kill(2);
+    live(&machine, 920..940);
+    machine.finish();
+    assert_eq!(sorted(machine.rows("sums")), sums_to(940));
+}
+
 #[test]
 fn a_replacement_that_needs_all_steps_is_refused_and_others_are_done() {
     let machine = with_limit();

@@ -76,5 +76,6 @@ mod updating;
 mod values;
 mod views;
 mod views_and_batches;
+mod wider;
 mod workers;
 mod written;

@@ -68,6 +68,26 @@ async fn a_window_of_processing_time_closes_by_the_clock() {
     engine.close().await.unwrap();
 }
 
+/// It was planned when the column was narrower: what fits is told, what does not is an error and never another value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_never_tells_a_value_of_a_wider_column_as_another() {
+    let engine = engine(&READINGS.replace("value BIGINT", "value INT")).await;
+    let mut tail = engine.tail_query("SELECT value FROM readings", TailFrom::Now).unwrap();
+    engine.execute("ALTER STREAM readings MODIFY value BIGINT").await.unwrap();
+    insert(&engine, "a", &[5]).await;
+    assert_eq!(text_of(&next(&mut tail).await.rows), ["5"]);
+    insert(&engine, "a", &[3_000_000_000]).await;
+    let error = tokio::time::timeout(Duration::from_secs(120), tail.try_next()).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("3000000000"), "{error}");
+    let mut tail = engine.tail_query("SELECT value FROM readings", TailFrom::Earliest).unwrap();
+    let mut both = Vec::new();
+    while both.len() < 2 {
+        both.extend(text_of(&next(&mut tail).await.rows));
+    }
+    assert_eq!(both, ["5", "3000000000"]);
+    engine.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tail_since_a_time_has_no_earlier_row() {
     let engine = engine(&READINGS.replace("shards = 4", "shards = 1")).await;
