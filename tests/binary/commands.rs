@@ -419,23 +419,66 @@ fn shells_complete() {
     );
 }
 
-#[test]
-fn a_bench_writes_what_it_measured() {
+/// Runs a bench once, and answers with what it measured.
+fn measured(bench: &[&str]) -> Value {
     let dir = tempfile::tempdir().unwrap();
-    let measured =
-        run_well(&["bench", "json", "--runs", "1", "--json", "--dir", dir.path().to_str().unwrap()]);
-    let measured: Value = serde_json::from_str(&measured).unwrap();
-    assert_eq!(measured["bench"], "json");
+    let common = ["--runs", "1", "--json", "--dir", dir.path().to_str().unwrap()];
+    let measured: Value = serde_json::from_str(&run_well(&[&["bench"], bench, &common].concat())).unwrap();
+    assert_eq!(measured["bench"], bench[0]);
     assert!(
         measured["setup"]["processors"].is_string() && measured["setup"]["version"].is_string(),
         "{measured}"
     );
-    let figures = measured["figures"].as_array().unwrap();
-    assert!(!figures.is_empty());
-    for figure in figures {
+    for figure in measured["figures"].as_array().unwrap() {
         assert!(figure["value"].as_f64().unwrap() > 0.0, "{figure}");
         assert!(figure["name"].is_string() && figure["unit"].is_string(), "{figure}");
     }
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "it clears up behind it");
+    measured
+}
+
+/// The names of what was measured, and where there is an aim.
+fn names(measured: &Value) -> Vec<(&str, bool)> {
+    let figures = measured["figures"].as_array().unwrap().iter();
+    figures.map(|figure| (figure["name"].as_str().unwrap(), figure["aim"].is_string())).collect()
+}
+
+#[test]
+fn a_bench_writes_what_it_measured() {
+    assert!(!names(&measured(&["json"])).is_empty());
+
+    let append = measured(&["append", "--batches", "3"]);
+    let rows = append["setup"]["rows"].as_str().unwrap();
+    assert!(rows.starts_with("3 batches of 1000 rows of 1 KiB"), "{rows}");
+    assert_eq!(
+        names(&append),
+        [
+            ("one shard", false),
+            ("syncs, one shard", false),
+            ("plain write, as many bytes and syncs", false),
+            ("one shard / plain write", true),
+            ("1000 shards", false),
+            ("1000 shards / one shard", true),
+            ("one row to each of 1000 shards / one shard", false),
+        ]
+    );
+    // What waits together is committed together, and the file that is begun is synced, too.
+    let syncs = append["figures"][1]["value"].as_f64().unwrap();
+    assert!((1.0..=8.0).contains(&syncs), "{syncs}");
+
+    let replay = measured(&["replay", "--batches", "2"]);
+    let rows = replay["setup"]["rows"].as_str().unwrap();
+    assert!(rows.starts_with("131072 of 10 BIGINT columns"), "{rows}");
+    assert_eq!(
+        names(&replay),
+        [
+            ("two of ten columns, filter and sum", true),
+            ("all ten columns, filter and sum", false),
+            ("two columns / all ten", true),
+            ("two columns / all ten, read and verified alone", false),
+            ("COUNT(*) from headers", false),
+        ]
+    );
 }
 
 #[test]

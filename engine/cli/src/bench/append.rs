@@ -15,11 +15,10 @@ use headwater_core::world::Open;
 use headwater_core::{ShardId, StreamName, World};
 use headwater_log::{Append, DiskLog, DiskLogOptions, Log, StreamSpec};
 
-use super::command::Common;
+use super::command::Append as Asked;
 use super::report::{Report, median};
 
 const ROWS_PER_BATCH: usize = 1_000;
-const BATCHES: usize = 1_000;
 /// How many batches are under way at a time; the log commits what waits together.
 const IN_FLIGHT: usize = 8;
 const PAYLOAD: usize = 1_000;
@@ -32,13 +31,14 @@ struct Taken {
     syncs: u64,
 }
 
-pub(crate) fn run(common: &Common) -> Result<Report> {
+pub(crate) fn run(asked: &Asked) -> Result<Report> {
+    let (common, batches) = (&asked.common, asked.batches as usize);
     let world = World::real();
     let dir = common.workspace()?;
     let mut report = Report::new("append");
     report.setup(
         "rows",
-        format!("{BATCHES} batches of {ROWS_PER_BATCH} rows of 1 KiB, decoded, durability disk"),
+        format!("{batches} batches of {ROWS_PER_BATCH} rows of 1 KiB, decoded, durability disk"),
     );
     report.setup("in flight", format!("{IN_FLIGHT} batches"));
     report.setup("runs", common.runs);
@@ -48,13 +48,13 @@ pub(crate) fn run(common: &Common) -> Result<Report> {
     let (mut ratio_plain, mut ratio_many, mut ratio_scattered) = (Vec::new(), Vec::new(), Vec::new());
     let mut syncs = Vec::new();
     for run in 0..common.runs {
-        let shard_one = append(&world, &dir.path().join(format!("one-{run}")), &batch, Spread::Batches(1))?;
-        let file = write_plainly(&world, &dir.path().join(format!("plain-{run}")), &shard_one)?;
-        let shards =
-            append(&world, &dir.path().join(format!("many-{run}")), &batch, Spread::Batches(SHARDS_MANY))?;
-        let rows_apart = Spread::Rows(SHARDS_MANY);
-        let scattered = append(&world, &dir.path().join(format!("scattered-{run}")), &batch, rows_apart)?;
-        let rows = (BATCHES * ROWS_PER_BATCH) as f64;
+        let place = |name: &str| dir.path().join(format!("{name}-{run}"));
+        let append = |name: &str, spread: Spread| append(&world, &place(name), &batch, batches, spread);
+        let shard_one = append("one", Spread::Batches(1))?;
+        let file = write_plainly(&world, &place("plain"), &shard_one)?;
+        let shards = append("many", Spread::Batches(SHARDS_MANY))?;
+        let scattered = append("scattered", Spread::Rows(SHARDS_MANY))?;
+        let rows = (batches * ROWS_PER_BATCH) as f64;
         ratio_plain.push(file / shard_one.seconds);
         ratio_many.push(shard_one.seconds / shards.seconds);
         ratio_scattered.push(shard_one.seconds / scattered.seconds);
@@ -100,8 +100,8 @@ fn batch() -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 
-/// Appends the batches to a new log.
-fn append(world: &World, dir: &Path, batch: &RecordBatch, spread: Spread) -> Result<Taken> {
+/// Appends a batch so many times to a new log.
+fn append(world: &World, dir: &Path, batch: &RecordBatch, batches: usize, spread: Spread) -> Result<Taken> {
     let (Spread::Batches(shards) | Spread::Rows(shards)) = spread;
     world.disk.create_dir(dir)?;
     let log = DiskLog::open(world.clone(), dir, DiskLogOptions::default())?;
@@ -115,7 +115,7 @@ fn append(world: &World, dir: &Path, batch: &RecordBatch, spread: Spread) -> Res
     let before = log.metrics();
     let started = world.clock.monotonic();
     let mut under_way = std::collections::VecDeque::new();
-    for nth in 0..BATCHES {
+    for nth in 0..batches {
         if under_way.len() == IN_FLIGHT
             && let Some(oldest) = under_way.pop_front()
         {
@@ -139,6 +139,7 @@ fn append(world: &World, dir: &Path, batch: &RecordBatch, spread: Spread) -> Res
     let seconds = (world.clock.monotonic() - started).as_secs_f64();
     let after = log.metrics();
     log.close()?;
+    ensure!(after.rows - before.rows == (batches * ROWS_PER_BATCH) as u64, "not all rows are there");
     Ok(Taken { seconds, bytes: after.bytes - before.bytes, syncs: after.syncs - before.syncs })
 }
 

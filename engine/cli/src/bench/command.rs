@@ -35,10 +35,10 @@ pub(crate) struct Bench {
 enum What {
     /// Appends of rows of 1 KiB, beside a plain sequential write with as many syncs
     #[command(after_help = "Example:\n  headwater bench append --runs 5 --json")]
-    Append(Common),
+    Append(Append),
     /// Two of ten columns with a filter and a sum, beside all ten; a count from headers
     #[command(after_help = "Example:\n  headwater bench replay")]
-    Replay(Common),
+    Replay(Replay),
     /// JSON lines to Arrow on one core
     #[command(after_help = "Example:\n  headwater bench json")]
     Json(Common),
@@ -96,6 +96,26 @@ pub(crate) struct Common {
     pub json: bool,
 }
 
+/// What `append` takes.
+#[derive(Args)]
+pub(crate) struct Append {
+    #[command(flatten)]
+    pub common: Common,
+    /// How many batches of 1,000 rows
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batches: u32,
+}
+
+/// What `replay` takes.
+#[derive(Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub common: Common,
+    /// How many batches of 65,536 rows
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batches: u32,
+}
+
 impl Common {
     /// A directory for one bench; removed with the value.
     pub fn workspace(&self) -> Result<tempfile::TempDir> {
@@ -107,8 +127,8 @@ impl Common {
 impl Bench {
     pub async fn run(self) -> Result<ExitCode> {
         let work = move || match self.what {
-            What::Append(common) => append::run(&common)?.write(common.json),
-            What::Replay(common) => replay::run(&common)?.write(common.json),
+            What::Append(asked) => append::run(&asked)?.write(asked.common.json),
+            What::Replay(asked) => replay::run(&asked)?.write(asked.common.json),
             What::Alarms(common) => alarms::run(&common)?.write(common.json),
             What::Triggers(common) => triggers::run(&common)?.write(common.json),
             What::Patterns(common) => patterns::run(&common)?.write(common.json),

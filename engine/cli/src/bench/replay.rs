@@ -10,28 +10,28 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use headwater_core::{ShardId, StreamId, StreamName, World};
 use headwater_log::{Append, DiskLog, DiskLogOptions, Durability, Log, ReadSpec, StreamSpec};
 
-use super::command::Common;
+use super::command::Replay;
 use super::report::{Report, median};
 
 const COLUMNS: usize = 10;
 const ROWS_PER_BATCH: i64 = 65_536;
-const BATCHES: i64 = 128;
-const ROWS: f64 = (ROWS_PER_BATCH * BATCHES) as f64;
 /// The first column is below this in a quarter of the rows.
 const BELOW: i64 = 25;
 
-pub(crate) fn run(common: &Common) -> Result<Report> {
+pub(crate) fn run(asked: &Replay) -> Result<Report> {
+    let (common, batches) = (&asked.common, i64::from(asked.batches));
+    let count = ROWS_PER_BATCH * batches;
     let world = World::real();
     let dir = common.workspace()?;
     let mut report = Report::new("replay");
-    report.setup("rows", format!("{ROWS} of {COLUMNS} BIGINT columns, batches of {ROWS_PER_BATCH}, warm"));
+    report.setup("rows", format!("{count} of {COLUMNS} BIGINT columns, batches of {ROWS_PER_BATCH}, warm"));
     report.setup("query", format!("SELECT SUM(c1) WHERE c0 < {BELOW}, one core"));
     report.setup("runs", common.runs);
 
     let log = DiskLog::open(world.clone(), dir.path(), DiskLogOptions::default())?;
-    let stream = fill(&*log)?;
+    let stream = fill(&*log, batches)?;
     let expected = run_once(&*log, stream, None)?;
-    let (mut two, mut ten, mut count) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut two, mut ten, mut counting) = (Vec::new(), Vec::new(), Vec::new());
     let (mut ratio, mut ratio_read) = (Vec::new(), Vec::new());
     for _ in 0..common.runs {
         let timed = |work: &dyn Fn() -> Result<i64>, result: i64| -> Result<f64> {
@@ -41,12 +41,12 @@ pub(crate) fn run(common: &Common) -> Result<Report> {
         };
         let pruned = timed(&|| run_once(&*log, stream, Some(vec![0, 1])), expected)?;
         let whole = timed(&|| run_once(&*log, stream, None), expected)?;
-        let read_pruned = timed(&|| count_rows(&*log, stream, Some(vec![0, 1])), ROWS as i64)?;
-        let read_whole = timed(&|| count_rows(&*log, stream, None), ROWS as i64)?;
-        let headers = timed(&|| count_rows(&*log, stream, Some(Vec::new())), ROWS as i64)?;
-        two.push(ROWS / pruned);
-        ten.push(ROWS / whole);
-        count.push(headers * 1e3);
+        let read_pruned = timed(&|| count_rows(&*log, stream, Some(vec![0, 1])), count)?;
+        let read_whole = timed(&|| count_rows(&*log, stream, None), count)?;
+        let headers = timed(&|| count_rows(&*log, stream, Some(Vec::new())), count)?;
+        two.push(count as f64 / pruned);
+        ten.push(count as f64 / whole);
+        counting.push(headers * 1e3);
         ratio.push(whole / pruned);
         ratio_read.push(read_whole / read_pruned);
     }
@@ -55,18 +55,18 @@ pub(crate) fn run(common: &Common) -> Result<Report> {
     report.figure("all ten columns, filter and sum", median(ten), "rows/s");
     report.aimed("two columns / all ten", median(ratio), "", "at least 4");
     report.figure("two columns / all ten, read and verified alone", median(ratio_read), "");
-    report.figure("COUNT(*) from headers", median(count), "ms");
+    report.figure("COUNT(*) from headers", median(counting), "ms");
     Ok(report)
 }
 
-fn fill(log: &dyn Log) -> Result<StreamId> {
+fn fill(log: &dyn Log, batches: i64) -> Result<StreamId> {
     let fields: Vec<_> =
         (0..COLUMNS).map(|at| Field::new(format!("c{at}"), DataType::Int64, false)).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let mut spec = StreamSpec::new(StreamName::new("bench")?, Arc::clone(&schema));
     spec.durability = Durability::Process;
     let stream = log.create_stream(spec)?.id;
-    for batch in 0..BATCHES {
+    for batch in 0..batches {
         let base = batch * ROWS_PER_BATCH;
         let column = |at: usize| -> ArrayRef {
             let value = |row: i64| {
