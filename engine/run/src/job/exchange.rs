@@ -96,11 +96,12 @@ pub(super) fn merge(stage: &Stage, outputs: Vec<Output>, before: EventTime, as_o
             }
         }
     }
-    let mut late: BTreeMap<Arc<str>, Vec<Late>> = BTreeMap::new();
+    // By operator and columns: a join's sides differ in these, and of a row without a time nobody says which side it is of.
+    let mut late: BTreeMap<(Arc<str>, String), Vec<Late>> = BTreeMap::new();
     for one in all.late {
-        late.entry(Arc::clone(&one.operator)).or_default().push(one);
+        let columns = one.batch.schema().to_string();
+        late.entry((Arc::clone(&one.operator), columns)).or_default().push(one);
     }
-    // By operator, since a join's sides differ in their columns.
     all.late = late.values().map(|late| sort_late(late)).collect::<Result<_>>()?;
     Ok(all)
 }
