@@ -7,7 +7,8 @@ use std::fmt;
 use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 
-/// Its input's rows, unchanged. No condition is pushed below it.
+/// Its input's rows, unchanged. No condition is pushed below it, and all columns are read: by them one of two versions of one time is the
+/// greater.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Versions {
     pub(crate) input: LogicalPlan,
@@ -49,9 +50,5 @@ impl UserDefinedLogicalNodeCore for Versions {
             Some(input) => Ok(Self { input }),
             None => internal_err!("versions have one input"),
         }
-    }
-
-    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
-        Some(vec![output_columns.to_vec()])
     }
 }
