@@ -14,6 +14,15 @@ SELECT e, k, n, m FROM (
     ON l.e = r.e AND l.k = r.k
   ) AS j
 ) AS t WHERE r <= 2;
+--! batch result
+SELECT e, k, n, m FROM (
+  SELECT e, k, n, m, ROW_NUMBER() OVER (PARTITION BY e ORDER BY n DESC, m DESC, k) AS r FROM (
+    SELECT l.e, l.k, l.n, r.m
+    FROM (SELECT window_end AS e, k, SUM(n) AS n FROM TUMBLE(TABLE on_time_s0, DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end, k) AS l
+    FULL JOIN (SELECT window_end AS e, k, COUNT(*) AS m FROM HOP(TABLE on_time_s0, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '10' SECOND) WHERE n > 1 GROUP BY window_start, window_end, k) AS r
+    ON l.e = r.e AND l.k = r.k
+  ) AS j
+) AS t WHERE r <= 2;
 INSERT INTO s0 VALUES ('a', 1, '1970-01-01 00:01:41'), ('b', 2, '1970-01-01 00:01:42'), ('a', 3, '1970-01-01 00:01:40'), (NULL, 4, '1970-01-01 00:01:44');
 INSERT INTO on_time_s0 VALUES ('a', 1, '1970-01-01 00:01:41'), ('b', 2, '1970-01-01 00:01:42'), ('a', 3, '1970-01-01 00:01:40'), (NULL, 4, '1970-01-01 00:01:44');
 --! turns 12

@@ -9,6 +9,7 @@ use super::maker::{Maker, any_kinds};
 use super::query::{Query, Relation};
 use super::rows::{Clocks, DELAY, Row, Standing, Value};
 use super::script::Event;
+use super::text::Of;
 
 /// What a relation is.
 #[derive(Clone, Debug)]
@@ -56,16 +57,19 @@ pub struct Case {
     pub query: Query,
     /// When results come out, if not by themselves.
     pub emit: &'static str,
+    /// For how many seconds rows are taken that come too late.
+    pub lateness: Option<i64>,
+    /// Whether there are rows that are late for some of their windows, or for all but sessions: what they are in only arithmetic tells.
+    pub between: bool,
     pub rounds: Vec<Round>,
     /// Whether columns that nothing reads are left out.
     pub is_narrow: bool,
 }
 
 impl Case {
-    /// The case of a seed; every third has windows.
-    pub fn any(seed: u64, attempt: u64) -> Self {
+    /// The case of a seed.
+    pub fn any(seed: u64, attempt: u64, windowed: bool, depth: u32) -> Self {
         let random = SimRandom::new(seed).fork(&format!("case {attempt}"));
-        let windowed = seed % 3 == 2;
         let (mut relations, mut bodies) = (Vec::new(), Vec::new());
         for nth in 0..1 + random.index(3) {
             let mut kinds = any_kinds(&random);
@@ -77,26 +81,29 @@ impl Case {
                 other => format!("x{other}"),
             };
             let columns = kinds.iter().enumerate().map(|(column, kind)| (name(column), *kind)).collect();
-            relations.push(Relation { name: format!("s{nth}"), columns });
+            let keyed = windowed && random.chance(1, 2);
+            relations.push(Relation { name: format!("s{nth}"), columns, keyed });
             let shards = 1 + random.index(3) as u32;
             bodies.push(match !windowed && random.chance(1, 4) {
                 true => Body::Changes { shards },
                 false => Body::Stream { shards },
             });
         }
-        let rounds = Rounds { random: &random, relations: &relations, bodies: &bodies, windowed }.any();
+        let grain = [1, 500][random.index(2)];
+        let rounds =
+            Rounds { random: &random, relations: &relations, bodies: &bodies, windowed, grain }.any();
         if !windowed && random.chance(1, 3) {
             let query = Maker { random: &random, relations: &relations, windowed }.any(1);
             let columns = query.kinds().into_iter().enumerate().map(|(nth, kind)| (format!("c{nth}"), kind));
-            relations.push(Relation { name: "v0".to_owned(), columns: columns.collect() });
+            relations.push(Relation { name: "v0".to_owned(), columns: columns.collect(), keyed: false });
             bodies.push(Body::View(query));
         }
         let emit = match windowed && random.chance(1, 3) {
             true => [" EMIT CHANGES", " EMIT EVERY INTERVAL '20' SECOND"][random.index(2)],
             false => "",
         };
-        let depth = 1 + (seed / 3 % 3) as u32;
         let query = Maker { random: &random, relations: &relations, windowed }.any(depth);
+        let is_lenient = windowed && query.takes_late() && random.chance(1, 2);
         Self {
             // The machine's own decides how much memory there is for state.
             seed: random.below(1_000),
@@ -108,6 +115,8 @@ impl Case {
             bodies,
             query,
             emit,
+            lateness: is_lenient.then(|| 1 + random.below(12) as i64),
+            between: windowed && random.chance(1, 2),
             rounds,
             is_narrow: false,
         }
@@ -140,8 +149,7 @@ impl Case {
         for nth in &used {
             events.extend(self.definitions(*nth, &reads));
         }
-        let query = self.query.sql(&self.relations);
-        events.push(Event::Sql(format!("CREATE MATERIALIZED VIEW result AS {query}{}", self.emit)));
+        events.extend(self.view());
         let mut clocks: Vec<Clocks> = self.bodies.iter().map(|body| Clocks::new(shards_of(body))).collect();
         for round in &self.rounds {
             for nth in &used {
@@ -164,6 +172,32 @@ impl Case {
         events
     }
 
+    /// The view, and what it is compared with, if it is not the query itself.
+    fn view(&self) -> Vec<Event> {
+        let text = |of| self.query.sql(&self.relations, of);
+        let lateness = self.lateness.map(|seconds| format!(" ALLOW LATENESS INTERVAL '{seconds}' SECOND"));
+        let (query, lateness) = (text(Of::Streams), lateness.unwrap_or_default());
+        let view = Event::Sql(format!("CREATE MATERIALIZED VIEW result AS {query}{}{lateness}", self.emit));
+        let batch = |of| Event::Batch { view: "result".to_owned(), sql: text(of) };
+        let mut all = vec![view];
+        all.extend(self.windowed.then(|| batch(self.clocked())));
+        all.extend(self.has_on_time().then(|| batch(Of::OnTime)));
+        all
+    }
+
+    /// What the rows are that a batch reads.
+    pub fn clocked(&self) -> Of {
+        match self.windowed {
+            true => Of::Clocked { lateness: self.lateness.unwrap_or(0) },
+            false => Of::Streams,
+        }
+    }
+
+    /// Whether there are streams of the rows that are on time, and all others are late for everything.
+    fn has_on_time(&self) -> bool {
+        self.windowed && !self.between && self.lateness.is_none()
+    }
+
     /// Whether a column of a relation is there.
     fn has(&self, relation: usize, column: usize, reads: &BTreeSet<(usize, usize)>) -> bool {
         let is_time = self.windowed && column + 1 == self.relations[relation].columns.len();
@@ -171,27 +205,33 @@ impl Case {
     }
 
     fn definitions(&self, nth: usize, reads: &BTreeSet<(usize, usize)>) -> Vec<Event> {
-        let Relation { name, columns } = &self.relations[nth];
+        let Relation { name, columns, keyed } = &self.relations[nth];
         let here = columns.iter().enumerate().filter(|(column, _)| self.has(nth, *column, reads));
         let columns: Vec<String> = here.map(|(_, (name, kind))| format!("{name} {}", kind.sql())).collect();
         let columns = columns.join(", ");
         match &self.bodies[nth] {
             Body::View(query) => {
-                let query = query.sql(&self.relations);
+                let query = query.sql(&self.relations, Of::Streams);
                 vec![Event::Sql(format!("CREATE MATERIALIZED VIEW {name} AS {query}"))]
             }
             Body::Changes { shards } => vec![Event::Sql(format!(
                 "CREATE STREAM {name} ({columns}, PRIMARY KEY (k) NOT ENFORCED) WITH ('changelog.mode' = 'upsert', shards = {shards})"
             ))],
             Body::Stream { shards } if self.windowed => {
+                let key = if *keyed { ", PRIMARY KEY (k) NOT ENFORCED" } else { "" };
                 let define = |name: &str| {
                     Event::Sql(format!(
-                        "CREATE STREAM {name} ({columns}, WATERMARK FOR ts AS ts - INTERVAL '{}' SECOND) PARTITIONED BY (k) \
+                        "CREATE STREAM {name} ({columns}, WATERMARK FOR ts AS ts - INTERVAL '{}' SECOND{key}) PARTITIONED BY (k) \
                          WITH (shards = {shards}, 'scan.watermark.idle-timeout' = '1 day', 'clock.guard' = 'none')",
                         DELAY / 1_000
                     ))
                 };
-                vec![define(name), define(&format!("on_time_{name}"))]
+                let mut all = vec![define(name)];
+                all.push(Event::Sql(format!(
+                    "CREATE STREAM met_{name} ({columns}, met TIMESTAMP(3), nr BIGINT) WITH (shards = 1)"
+                )));
+                all.extend(self.has_on_time().then(|| define(&format!("on_time_{name}"))));
+                all
             }
             Body::Stream { shards } => vec![Event::Sql(format!(
                 "CREATE STREAM {name} ({columns}) PARTITIONED BY (k) WITH (shards = {shards})"
@@ -199,7 +239,7 @@ impl Case {
         }
     }
 
-    /// Appends the rows of a round; those that are not late go to the stream that the batch reads, too.
+    /// Appends the rows of a round, and again, for the batch, with their clocks and numbers; and those that are not late.
     fn inserts(
         &self,
         nth: usize,
@@ -207,7 +247,7 @@ impl Case {
         reads: &BTreeSet<(usize, usize)>,
         clocks: &mut Clocks,
     ) -> Vec<Event> {
-        let (mut all, mut on_time) = (Vec::new(), Vec::new());
+        let (mut all, mut met, mut on_time) = (Vec::new(), Vec::new(), Vec::new());
         let sessions = self.query.has_sessions();
         for row in rows {
             let here = row.values.iter().enumerate().filter(|(column, _)| self.has(nth, *column, reads));
@@ -215,24 +255,37 @@ impl Case {
             if matches!(self.bodies[nth], Body::Changes { .. }) {
                 values.push(row.weight.to_string());
             }
-            let values = format!("({})", values.join(", "));
             if self.windowed {
                 let (key, time) = (&row.values[0], &row.values[row.values.len() - 1]);
-                match clocks.standing(key, time) {
-                    Standing::OnTime => on_time.push(values.clone()),
+                let clock = clocks.clock(key);
+                let standing = clock.standing(time);
+                let skipped = match standing {
+                    Standing::OnTime => false,
                     // A session that is open may reach back to a row that is late otherwise.
-                    Standing::Late if !sessions => {}
-                    Standing::Late | Standing::Between => continue,
+                    Standing::Late => sessions,
+                    Standing::Between => sessions || !self.between,
+                };
+                if skipped {
+                    continue;
                 }
-                clocks.pass(key, time);
+                if standing == Standing::OnTime && *time != Value::Null {
+                    on_time.push(format!("({})", values.join(", ")));
+                }
+                let number = clocks.pass(key, time);
+                met.push(format!("({}, {}, {number})", values.join(", "), clock.value().literal()));
             }
-            all.push(values);
+            all.push(format!("({})", values.join(", ")));
+        }
+        if !self.has_on_time() {
+            on_time.clear();
         }
         let insert = |stream: String, rows: Vec<String>| {
             (!rows.is_empty()).then(|| Event::Insert { stream, rows: rows.join(", ") })
         };
         let name = &self.relations[nth].name;
-        insert(name.clone(), all).into_iter().chain(insert(format!("on_time_{name}"), on_time)).collect()
+        let others = [("met_", met), ("on_time_", on_time)];
+        let others = others.into_iter().filter_map(|(of, rows)| insert(format!("{of}{name}"), rows));
+        insert(name.clone(), all).into_iter().chain(others).collect()
     }
 }
 
@@ -249,6 +302,8 @@ struct Rounds<'a> {
     relations: &'a [Relation],
     bodies: &'a [Body],
     windowed: bool,
+    /// What times are multiples of, in milliseconds.
+    grain: i64,
 }
 
 impl Rounds<'_> {
@@ -290,7 +345,7 @@ impl Rounds<'_> {
         let is_change = matches!(self.bodies[relation], Body::Changes { .. });
         let kinds = self.relations[relation].columns.iter().map(|(_, kind)| *kind);
         let mut values: Vec<Value> = kinds.map(|kind| Value::any(self.random, kind)).collect();
-        if is_change || self.random.chance(9, 10) {
+        if is_change || self.relations[relation].keyed || self.random.chance(9, 10) {
             values[0] = Value::any_key(self.random);
         }
         if self.windowed {
@@ -302,7 +357,7 @@ impl Rounds<'_> {
             };
             let last = values.len() - 1;
             if values[last] != Value::Null || self.random.chance(2, 3) {
-                values[last] = Value::Time(*time - back as i64);
+                values[last] = Value::Time((*time - back as i64) / self.grain * self.grain);
             }
         }
         let weight = if is_change && self.random.chance(1, 4) { -1 } else { 1 };

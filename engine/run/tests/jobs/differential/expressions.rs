@@ -156,6 +156,15 @@ impl Expr {
         }
     }
 
+    /// The columns in it, each with its side.
+    pub fn columns(&self, all: &mut Vec<(usize, usize)>) {
+        match self {
+            Self::Column(column) => all.push((column.side, column.index)),
+            Self::Literal(..) => {}
+            Self::Form { args, .. } => args.iter().for_each(|arg| arg.columns(all)),
+        }
+    }
+
     /// Its text, with the relations under these names.
     pub fn text(&self, aliases: &[&str]) -> String {
         match self {

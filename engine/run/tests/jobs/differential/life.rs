@@ -1,11 +1,13 @@
 //! Runs a script.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use headwater_run::RunError;
 
+use super::landmarks::{self, Mutant};
 use super::script::Event;
 use crate::machine::Machine;
 
@@ -37,28 +39,48 @@ const REFUSED: &str = "HW3011";
 
 /// Runs a script to its end, or to the first thing that is wrong.
 pub fn run(events: &[Event]) -> Outcome {
+    run_and_look(events, &[]).0
+}
+
+/// The same, and what was met on the way: of these mutants those that give something else.
+pub fn run_and_look(events: &[Event], mutants: &[Mutant]) -> (Outcome, BTreeSet<&'static str>) {
+    let met = RefCell::new(BTreeSet::new());
     let run = || {
         let mut life = Life::default();
         let all = events.iter().try_for_each(|event| life.happens(event));
-        match all.and_then(|()| life.close()) {
+        met.borrow_mut().extend(life.met.iter());
+        let looked = all.map(|()| met.borrow_mut().extend(life.look(mutants)));
+        match looked.and_then(|()| life.close()) {
             Ok(()) => Outcome::Agrees,
             Err(outcome) => outcome,
         }
     };
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+    let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Outcome::Wrong(Fault::Panic, text.unwrap_or_default())
-    })
+    });
+    (outcome, met.into_inner())
+}
+
+/// What a view is compared with.
+#[derive(Clone)]
+struct View {
+    /// Its own query.
+    query: String,
+    /// What is there instead.
+    batches: Vec<String>,
 }
 
 #[derive(Default)]
 struct Life {
     machine: Option<Machine>,
-    /// The views, and what each is compared with.
-    views: BTreeMap<String, String>,
-    /// The streams that end, and those of the rows that were on time.
+    views: BTreeMap<String, View>,
+    /// The streams that end.
     streams: Vec<String>,
+    met: BTreeSet<&'static str>,
+    workers: usize,
+    rows: usize,
 }
 
 impl Life {
@@ -77,13 +99,30 @@ impl Life {
                 }
                 machine.restart(*workers);
                 self.machine = Some(machine);
+                self.workers = *workers;
             }
             Event::Sql(sql) => self.define(sql)?,
-            Event::Insert { stream, rows } => self.machine().insert(stream, &format!("VALUES {rows}")),
+            Event::Batch { view, sql } => match self.views.get_mut(view) {
+                Some(view) => view.batches.push(sql.clone()),
+                None => panic!("there is no view {view} to compare with a batch"),
+            },
+            Event::Insert { stream, rows } => {
+                self.rows += 1;
+                self.machine().insert(stream, &format!("VALUES {rows}"));
+            }
             Event::Turns(turns) => self.machine().turns(*turns),
-            Event::Kill(workers) => self.machine().kill(*workers),
-            Event::LosePower(workers) => self.machine().lose_power(*workers),
-            Event::Restart(workers) => self.machine().restart(*workers),
+            Event::Kill(workers) => {
+                self.note_start(landmarks::KILL, *workers);
+                self.machine().kill(*workers);
+            }
+            Event::LosePower(workers) => {
+                self.note_start(landmarks::LOSS_OF_POWER, *workers);
+                self.machine().lose_power(*workers);
+            }
+            Event::Restart(workers) => {
+                self.note_start(landmarks::RESTART, *workers);
+                self.machine().restart(*workers);
+            }
             Event::Wait(millis) => self.machine().sim.clock().advance(Duration::from_millis(*millis)),
             Event::CatchUp => self.catch_up()?,
             Event::Compare => {
@@ -110,22 +149,18 @@ impl Life {
         }
         let view = sql.strip_prefix("CREATE MATERIALIZED VIEW ").and_then(|rest| rest.split_once(" AS "));
         if let Some((name, query)) = view {
-            self.views.insert(name.to_owned(), self.batch_of(query));
+            self.views.insert(name.to_owned(), View { query: query.to_owned(), batches: Vec::new() });
         }
         Ok(())
     }
 
-    /// The batch that a view is compared with: where there is a stream of the rows that were on time, it reads that.
-    fn batch_of(&self, query: &str) -> String {
-        let mut batch = query.split(" EMIT ").next().unwrap_or_default().to_owned();
-        for stream in &self.streams {
-            if let Some(of) = stream.strip_prefix("on_time_") {
-                for end in [",", " "] {
-                    batch = batch.replace(&format!("TABLE {of}{end}"), &format!("TABLE {stream}{end}"));
-                }
-            }
+    /// The process ends, if there was something for it to do.
+    fn note_start(&mut self, how: &'static str, workers: usize) {
+        if self.rows > 0 {
+            self.met.insert(how);
+            self.met.extend((workers != self.workers).then_some(landmarks::OTHER_WORKERS));
         }
-        batch
+        self.workers = workers;
     }
 
     fn catch_up(&mut self) -> Result<(), Outcome> {
@@ -133,19 +168,43 @@ impl Life {
         if jobs < views {
             return Err(Outcome::Wrong(Fault::Job, format!("{jobs} of {views} jobs have started")));
         }
-        self.machine().try_catch_up().map_err(|error| Outcome::Wrong(Fault::Job, error))
+        self.machine().try_catch_up().map_err(|error| Outcome::Wrong(Fault::Job, error))?;
+        let on_disk = self.machine().engine().jobs().iter().any(|job| job.state_spilled_bytes > 0);
+        self.met.extend(on_disk.then_some(landmarks::STATE_ON_DISK));
+        Ok(())
     }
 
     fn compare(&mut self) -> Result<(), Outcome> {
-        for (view, batch) in self.views.clone() {
-            let wrong = |error: RunError| Outcome::Wrong(Fault::Batch, format!("{error}: {batch}"));
-            let found = self.machine().try_query(&format!("SELECT * FROM {view}")).map_err(wrong)?;
-            let expected = self.machine().try_query(&batch).map_err(wrong)?;
-            if found != expected {
-                return Err(Outcome::Wrong(Fault::Rows, difference(&view, &found, &expected)));
+        for (view, View { query, batches }) in self.views.clone() {
+            for batch in if batches.is_empty() { vec![query] } else { batches } {
+                let wrong = |error: RunError| Outcome::Wrong(Fault::Batch, format!("{error}: {batch}"));
+                let found = self.machine().try_query(&format!("SELECT * FROM {view}")).map_err(wrong)?;
+                let expected = self.machine().try_query(&batch).map_err(wrong)?;
+                if found != expected {
+                    let difference = difference(&view, &found, &expected);
+                    return Err(Outcome::Wrong(Fault::Rows, format!("{difference}\n  batch: {batch}")));
+                }
             }
         }
         Ok(())
+    }
+
+    /// What can be said of the rows at the end.
+    fn look(&mut self, mutants: &[Mutant]) -> Vec<&'static str> {
+        let machine = self.machine();
+        let mut met = Vec::new();
+        if let Ok(info) = machine.log().stream_named("result") {
+            let changes = info.spec.schema.fields().last().is_some_and(|field| field.name() == "_weight");
+            let is_taken_back = changes && machine.rows("result").iter().any(|row| row.ends_with(" -1"));
+            met.extend(is_taken_back.then_some(landmarks::RETRACTION));
+        }
+        let late = machine.rows("system.late_rows");
+        met.extend(late.iter().any(|row| !row.contains("null event time")).then_some(landmarks::LATE_ROW));
+        let Ok(found) = machine.try_query("SELECT * FROM result") else { return met };
+        met.extend((!found.is_empty()).then_some(landmarks::ROWS));
+        let differs = |mutant: &&Mutant| machine.try_query(&mutant.sql).is_ok_and(|rows| rows != found);
+        met.extend(mutants.iter().filter(differs).map(|mutant| mutant.without));
+        met
     }
 
     fn close(&mut self) -> Result<(), Outcome> {

@@ -3,9 +3,10 @@
 use headwater_core::world::sim::SimRandom;
 
 use super::aggregates::Aggregate;
+use super::by_time::{Read, TimeMaker};
 use super::expressions::Expr;
 use super::expressions::Kind::{self, Bool, Int, Text, Time};
-use super::query::{Order, Query, Relation, Search, Sets, columns_of};
+use super::query::{Order, Query, Relation, Search, Sets, Source, columns_of};
 use super::windows::Window;
 
 /// About how many rows of a relation there are, and how many a query may come to.
@@ -15,7 +16,7 @@ const ROWS_MAX: u64 = 1_500;
 pub struct Maker<'a> {
     pub random: &'a SimRandom,
     pub relations: &'a [Relation],
-    /// Whether relations are read in windows.
+    /// Whether relations are read by their time.
     pub windowed: bool,
 }
 
@@ -26,7 +27,7 @@ impl Maker<'_> {
 
     pub fn any(&self, depth: u32) -> Query {
         if depth == 0 {
-            return if self.windowed { self.windows() } else { self.scan() };
+            return if self.windowed { self.timed() } else { self.scan() };
         }
         match self.random.below(14) {
             0 | 1 => self.select(depth - 1),
@@ -57,19 +58,42 @@ impl Maker<'_> {
         }
     }
 
-    fn windows(&self) -> Query {
-        let relation = self.random.index(self.relations.len());
-        let all = self.relations[relation].columns.iter().enumerate().map(|(nth, (_, kind))| (nth, *kind));
-        let columns: Vec<(usize, Kind)> = all.collect();
-        let kinds: Vec<Kind> = columns.iter().map(|(_, kind)| *kind).collect();
+    /// Something that goes by event time: windows over a stream, or over something else, or that by itself.
+    fn timed(&self) -> Query {
+        let stream = |(relation, of): (usize, &Relation)| {
+            let kinds = of.columns.iter().map(|(_, kind)| *kind).collect();
+            Read { relation, kinds }
+        };
+        let streams: Vec<Read> = self.relations.iter().enumerate().map(stream).collect();
+        let relation = self.random.index(streams.len());
+        if self.random.chance(2, 5) {
+            return self.windows(Source::Stream(relation), streams[relation].kinds.clone());
+        }
+        let keyed = self.relations.iter().map(|relation| relation.keyed).collect();
+        let query = TimeMaker { random: self.random, streams, keyed }.any();
+        match query.has_time() && self.random.chance(1, 3) {
+            true => {
+                let kinds = query.kinds();
+                self.windows(Source::Query(query), kinds)
+            }
+            false => Query::ByTime(query),
+        }
+    }
+
+    fn windows(&self, source: Source, kinds: Vec<Kind>) -> Query {
+        let columns: Vec<(usize, Kind)> = kinds.iter().copied().enumerate().collect();
         let own = columns_of(&kinds, 0);
         let window = Window::any(self.random);
-        // Sessions are those of the stream's own key.
-        let key = if window.is_session() { columns[0] } else { columns[self.random.index(2)] };
+        let key = match source {
+            // Sessions are those of the stream's own key.
+            Source::Stream(_) if window.is_session() => columns[0],
+            Source::Stream(_) => columns[self.random.index(2)],
+            Source::Query(_) => columns[1 + self.random.index(columns.len() - 1)],
+        };
         let calls = (0..1 + self.random.index(3)).map(|_| Aggregate::any(self.random, &own)).collect();
         let filtered = self.random.chance(1, 4) && !window.is_session();
         let filter = filtered.then(|| Expr::over_columns(self.random, Bool, &own, 2));
-        Query::Windows { relation, window, key, calls, filter, columns }
+        Query::Windows { source, window, key, calls, filter, columns }
     }
 
     fn select(&self, depth: u32) -> Query {

@@ -68,8 +68,15 @@ impl Value {
     }
 }
 
-/// The clocks of a stream's shards: which rows are on time, as every window sees it.
-pub struct Clocks(Vec<i64>);
+/// The clocks of a stream's shards: how far each has come.
+pub struct Clocks {
+    shards: Vec<Clock>,
+    rows: usize,
+}
+
+/// The watermark of a shard, in milliseconds, once it has a row with a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clock(Option<i64>);
 
 /// How a row stands to its shard's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,15 +89,10 @@ pub enum Standing {
     Between,
 }
 
-impl Clocks {
-    pub fn new(shards: u32) -> Self {
-        Self(vec![i64::MIN; shards as usize])
-    }
-
-    /// How a row stands, by its key and its time.
-    pub fn standing(&self, key: &Value, time: &Value) -> Standing {
-        let Value::Time(time) = time else { return Standing::OnTime };
-        let clock = self.0[self.shard(key)];
+impl Clock {
+    /// How a row of this time stands.
+    pub fn standing(self, time: &Value) -> Standing {
+        let (Value::Time(time), Self(Some(clock))) = (time, self) else { return Standing::OnTime };
         if *time >= clock {
             Standing::OnTime
         } else if time + LONGEST <= clock {
@@ -100,12 +102,29 @@ impl Clocks {
         }
     }
 
-    /// The row is appended.
-    pub fn pass(&mut self, key: &Value, time: &Value) {
+    pub fn value(self) -> Value {
+        self.0.map_or(Value::Null, Value::Time)
+    }
+}
+
+impl Clocks {
+    pub fn new(shards: u32) -> Self {
+        Self { shards: vec![Clock(None); shards as usize], rows: 0 }
+    }
+
+    /// What a row of this key meets.
+    pub fn clock(&self, key: &Value) -> Clock {
+        self.shards[self.shard(key)]
+    }
+
+    /// The row is appended. Gives its number.
+    pub fn pass(&mut self, key: &Value, time: &Value) -> usize {
         let shard = self.shard(key);
         if let Value::Time(time) = time {
-            self.0[shard] = self.0[shard].max(time - DELAY);
+            self.shards[shard] = Clock(self.shards[shard].0.max(Some(time - DELAY)));
         }
+        self.rows += 1;
+        self.rows
     }
 
     fn shard(&self, key: &Value) -> usize {
@@ -114,6 +133,6 @@ impl Clocks {
             _ => None,
         };
         let key: ArrayRef = std::sync::Arc::new(StringArray::from(vec![key]));
-        shard_of(hash_rows(&[key]).unwrap()[0], self.0.len() as u32).0 as usize
+        shard_of(hash_rows(&[key]).unwrap()[0], self.shards.len() as u32).0 as usize
     }
 }

@@ -5,6 +5,7 @@
 //!  --! turns N                               so many turns for whoever wants one
 //!  --! kill N, --! lose-power N, --! restart N       the process ends like that, and starts with N workers
 //!  --! wait N                                so many milliseconds pass
+//!  --! batch VIEW                            the statement behind it is what the view is compared with, instead of its own query
 //!  --! catch-up                              the jobs take all that there is
 //!  --! compare                               the same, and each view is compared with its query as a batch
 //!  --! finish                                the same, and the streams end first
@@ -13,11 +14,26 @@
 /// What stands before what is not SQL.
 const SIGN: &str = "--! ";
 
+const BATCH: &str = "batch ";
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    Machine { seed: u64, step_rows: usize, checkpoint_millis: u64, workers: usize },
+    Machine {
+        seed: u64,
+        step_rows: usize,
+        checkpoint_millis: u64,
+        workers: usize,
+    },
     Sql(String),
-    Insert { stream: String, rows: String },
+    /// What a view is compared with, beside others.
+    Batch {
+        view: String,
+        sql: String,
+    },
+    Insert {
+        stream: String,
+        rows: String,
+    },
     Turns(usize),
     Kill(usize),
     LosePower(usize),
@@ -35,6 +51,7 @@ pub fn write(events: &[Event]) -> String {
             format!("{SIGN}machine {seed} {step_rows} {checkpoint_millis} {workers}\n")
         }
         Event::Sql(sql) => format!("{sql};\n"),
+        Event::Batch { view, sql } => format!("{SIGN}{BATCH}{view}\n{sql};\n"),
         Event::Insert { stream, rows } => format!("INSERT INTO {stream} VALUES {rows};\n"),
         Event::Turns(turns) => format!("{SIGN}turns {turns}\n"),
         Event::Kill(workers) => format!("{SIGN}kill {workers}\n"),
@@ -50,20 +67,23 @@ pub fn write(events: &[Event]) -> String {
 
 /// Reads a script. A line that begins with `--` and no more is a comment; a statement ends with `;` at the end of a line.
 pub fn read(text: &str) -> Vec<Event> {
-    let (mut events, mut statement) = (Vec::new(), String::new());
+    let (mut events, mut statement, mut compared) = (Vec::new(), String::new(), None);
     for line in text.lines() {
-        if let Some(happens) = line.strip_prefix(SIGN) {
+        if let Some(view) = line.strip_prefix(SIGN).and_then(|happens| happens.strip_prefix(BATCH)) {
+            compared = Some(view.to_owned());
+        } else if let Some(happens) = line.strip_prefix(SIGN) {
             events.push(happening(happens));
         } else if !line.starts_with("--") {
             statement.push_str(line.trim());
             statement.push(' ');
             if let Some(whole) = statement.trim().strip_suffix(';') {
                 let insert = whole.strip_prefix("INSERT INTO ").and_then(|rest| rest.split_once(" VALUES "));
-                events.push(match insert {
-                    Some((stream, rows)) => {
+                events.push(match (compared.take(), insert) {
+                    (Some(view), _) => Event::Batch { view, sql: whole.to_owned() },
+                    (None, Some((stream, rows))) => {
                         Event::Insert { stream: stream.to_owned(), rows: rows.to_owned() }
                     }
-                    None => Event::Sql(whole.to_owned()),
+                    (None, None) => Event::Sql(whole.to_owned()),
                 });
                 statement.clear();
             }
@@ -105,6 +125,7 @@ fn a_script_is_read_as_it_was_written() {
     let events = vec![
         Event::Machine { seed: 7, step_rows: 3, checkpoint_millis: 20, workers: 2 },
         Event::Sql("CREATE STREAM s0 (k STRING)".to_owned()),
+        Event::Batch { view: "result".to_owned(), sql: "SELECT k FROM s0 WHERE k = 'INSERT'".to_owned() },
         Event::Insert { stream: "s0".to_owned(), rows: "('a'), (NULL)".to_owned() },
         Event::Turns(4),
         Event::Kill(3),

@@ -1,16 +1,16 @@
 //! Makes a case that fails smaller, as long as it fails in the same way.
 
+use super::by_time::{ByTime, What};
 use super::case::{Body, Case, Strike};
 use super::expressions::Expr;
-use super::life::{Fault, Outcome, run};
-use super::query::{Query, Sets, columns_of};
+use super::query::{Query, Sets, Source, columns_of};
 use super::rows::Value;
 
 /// How many smaller cases are tried.
 const RUNS_MAX: usize = 800;
 
-/// The smallest case that was found, and how many were tried.
-pub fn shrink(mut case: Case, fault: Fault) -> (Case, usize) {
+/// The smallest case that was found of those that fail, and how many were tried.
+pub fn shrink(mut case: Case, fails: impl Fn(&Case) -> bool) -> (Case, usize) {
     let (mut runs, mut at, mut improved) = (0, 0, false);
     let mut all = smaller_cases(&case);
     loop {
@@ -26,8 +26,7 @@ pub fn shrink(mut case: Case, fault: Fault) -> (Case, usize) {
             return (case, runs);
         }
         runs += 1;
-        let fails = matches!(run(&all[at].events()), Outcome::Wrong(found, _) if found == fault);
-        if fails {
+        if fails(&all[at]) {
             case = all.swap_remove(at);
             all = smaller_cases(&case);
             improved = true;
@@ -94,6 +93,12 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
     if !case.emit.is_empty() {
         with(&|case| case.emit = "");
     }
+    if case.lateness.is_some() {
+        with(&|case| case.lateness = None);
+    }
+    if case.between {
+        with(&|case| case.between = false);
+    }
     if case.workers > 1 {
         with(&|case| case.workers = 1);
     }
@@ -113,7 +118,8 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
 /// Queries with something less. `is_whole`: nobody reads its columns, so that there may be others.
 fn smaller_queries(query: &Query, is_whole: bool) -> Vec<Query> {
     let mut all: Vec<Query> = query.children().into_iter().map(|child| fit(child, query, is_whole)).collect();
-    all.extend(less_of_node(query));
+    all.extend(less_of_node(query).into_iter().map(|(_, smaller)| smaller));
+    all.extend(within_windows(query).map(|below| fit(&below, query, is_whole)));
     if is_whole {
         let outputs = query.kinds().len();
         all.extend((0..outputs).filter_map(|column| without(query, column)));
@@ -156,38 +162,121 @@ fn fit(child: &Query, parent: &Query, is_whole: bool) -> Query {
     Query::Select { input: Box::new(child.clone()), filter: None, items, distinct: false }
 }
 
-/// A node that does less, over the same.
-fn less_of_node(query: &Query) -> Vec<Query> {
-    let mut all = Vec::new();
-    let mut with = |change: &dyn Fn(&mut Query)| {
-        let mut smaller = query.clone();
-        change(&mut smaller);
-        all.push(smaller);
-    };
-    with(&|query| match query {
+/// What windows are over that are over no stream.
+fn within_windows(query: &Query) -> Option<Query> {
+    match query {
+        Query::Windows { source: Source::Query(below), .. } => Some(Query::ByTime(below.clone())),
+        _ => None,
+    }
+}
+
+/// What a node can do without, by name.
+const PARTS: &[(&str, fn(&mut Query))] = &[
+    ("WHERE", |query| match query {
         Query::Select { filter, .. } | Query::Windows { filter, .. } => *filter = None,
+        _ => {}
+    }),
+    ("WHERE of what goes by time", |query| {
+        by_time_mut(query, |query| query.filter = None);
+    }),
+    ("a condition of a join", |query| match query {
         Query::Join { on, more, .. } if !on.is_empty() => *more = None,
-        Query::Semi { more, .. } => *more = None,
-        Query::Group { having, .. } => *having = None,
         _ => {}
-    });
-    with(&|query| match query {
-        Query::Select { distinct, .. } => *distinct = false,
-        Query::Join { kind, .. } => *kind = "JOIN",
-        Query::Group { sets, .. } => *sets = Sets::Plain,
-        Query::Set { kind, .. } => *kind = "UNION ALL",
-        Query::First { numbers, .. } => *numbers = (1, 1),
-        _ => {}
-    });
-    with(&|query| match query {
+    }),
+    ("a condition of a join by time", |query| {
+        by_time_mut(query, |query| match &mut query.what {
+            What::Interval { more, .. } | What::Versions { more, .. } => *more = None,
+            What::Over { .. } => {}
+        });
+    }),
+    ("a condition of what is looked for", |query| {
+        if let Query::Semi { more, .. } = query {
+            *more = None;
+        }
+    }),
+    ("HAVING", |query| {
+        if let Query::Group { having, .. } = query {
+            *having = None;
+        }
+    }),
+    ("DISTINCT", |query| {
+        if let Query::Select { distinct, .. } = query {
+            *distinct = false;
+        }
+    }),
+    ("the row without a match of an outer join", |query| {
+        if let Query::Join { kind, .. } = query {
+            *kind = "JOIN";
+        }
+    }),
+    ("the row without a match of an interval join", |query| {
+        by_time_mut(query, |query| match &mut query.what {
+            What::Interval { kind, .. } if kind.ends_with("JOIN") => *kind = "JOIN",
+            _ => {}
+        });
+    }),
+    ("the row without a version", |query| {
+        by_time_mut(query, |query| {
+            if let What::Versions { form, outer, .. } = &mut query.what {
+                *outer = false;
+                *form = form.unmatched();
+            }
+        });
+    }),
+    ("a key of an outer join", |query| match query {
         Query::Join { on, more, .. } if on.len() > usize::from(more.is_none()) => drop(on.pop()),
+        _ => {}
+    }),
+    ("grouping sets", |query| {
+        if let Query::Group { sets, .. } = query {
+            *sets = Sets::Plain;
+        }
+    }),
+    ("UNION, INTERSECT or EXCEPT", |query| {
+        if let Query::Set { kind, .. } = query {
+            *kind = "UNION ALL";
+        }
+    }),
+    ("the numbers of a top-N", |query| {
+        if let Query::First { numbers, .. } = query {
+            *numbers = (1, 1);
+        }
+    }),
+    ("the partition of a top-N", |query| {
+        if let Query::First { partition, .. } = query {
+            partition.clear();
+        }
+    }),
+    ("FILTER", |query| match query {
         Query::Group { calls, .. } | Query::Windows { calls, .. } => {
             calls.iter_mut().for_each(|call| call.filter = None);
         }
-        Query::First { partition, .. } => partition.clear(),
         _ => {}
-    });
-    all
+    }),
+    ("the partition of OVER", |query| {
+        by_time_mut(query, |query| {
+            if let What::Over { partition, .. } = &mut query.what {
+                partition.clear();
+            }
+        });
+    }),
+];
+
+fn by_time_mut(query: &mut Query, change: impl Fn(&mut ByTime)) {
+    match query {
+        Query::ByTime(query) | Query::Windows { source: Source::Query(query), .. } => change(query),
+        _ => {}
+    }
+}
+
+/// A node that does less, over the same, and what it lacks.
+pub fn less_of_node(query: &Query) -> Vec<(&'static str, Query)> {
+    let without = |(name, change): &(&'static str, fn(&mut Query))| {
+        let mut smaller = query.clone();
+        change(&mut smaller);
+        (*name, smaller)
+    };
+    PARTS.iter().map(without).filter(|(_, smaller)| smaller != query).collect()
 }
 
 /// A query without one of its columns, if something is left and the column may go.
@@ -205,6 +294,13 @@ fn without(query: &Query, column: usize) -> Option<Query> {
             None => drop(keys.remove(column)),
         },
         Query::Windows { calls, .. } => drop(calls.remove(column.checked_sub(3)?)),
+        Query::ByTime(query) => {
+            let column = column.checked_sub(1)?;
+            match (&mut query.what, column.checked_sub(query.items.len())) {
+                (What::Over { calls, .. }, Some(call)) => drop(calls.remove(call)),
+                _ => drop(query.items.remove(column)),
+            }
+        }
         Query::First { numbered, .. } if *numbered && column + 1 == width => *numbered = false,
         Query::Set { sides, .. } => {
             for side in sides.iter_mut() {
