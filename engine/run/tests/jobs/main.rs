@@ -76,6 +76,7 @@ mod updating;
 mod values;
 mod views;
 mod views_and_batches;
+mod weather;
 mod wider;
 mod workers;
 mod written;
