@@ -259,7 +259,7 @@ impl Pipeline {
         };
         let before: Vec<_> = self.places();
         let morsels = match self.aligned {
-            _ if self.waits_for_first(&end) => self.take_first(until, now)?,
+            _ if self.waits_for_first(end) => self.take_first(until, now)?,
             true => self.take_aligned(until, now)?,
             false => self.take(until, now)?,
         };
