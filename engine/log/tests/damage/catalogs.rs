@@ -11,16 +11,16 @@ use headwater_log::{DiskLog, From, Log, LogError, ReadSpec, Repaired, StreamSpec
 
 use crate::sample::{DATA, Sample, options, small};
 
-fn catalog() -> PathBuf {
+pub fn catalog() -> PathBuf {
     Path::new(DATA).join("log/catalog.hwc")
 }
 
-fn copy() -> PathBuf {
+pub fn copy() -> PathBuf {
     Path::new(DATA).join("log/catalog-copy.hwc")
 }
 
 /// Where each event of a catalog begins, and where the last ends.
-fn events(bytes: &[u8]) -> Vec<usize> {
+pub fn events(bytes: &[u8]) -> Vec<usize> {
     let mut at = 64;
     let mut starts = Vec::new();
     while at < bytes.len() {

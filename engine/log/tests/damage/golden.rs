@@ -1,11 +1,11 @@
 //! The log that version 1 of the format left, `fixtures/log-v1/`: opened by every build, and read as it was written.
 //!
-//! `HEADWATER_WRITE_GOLDEN=1 cargo test -p headwater-log golden` writes it anew, the same bytes each time: clock and
+//! `HEADWATER_WRITE_GOLDEN=log-v1 cargo test -p headwater-log golden` writes it anew, the same bytes each time: clock and
 //! random numbers are simulated. That is for a new version of the format, into a folder of its own; a fixture that was
 //! released stays as it is.
 
 use std::io::IoSlice;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,16 +25,16 @@ const GROUPS: i64 = 8;
 /// The files of the golden log, written anew first if asked for.
 fn golden() -> &'static DiskImage {
     static GOLDEN: OnceLock<DiskImage> = OnceLock::new();
-    GOLDEN.get_or_init(|| {
-        if std::env::var_os("HEADWATER_WRITE_GOLDEN").is_some() {
-            save(&write(), &folder());
-        }
-        load(&folder())
-    })
+    GOLDEN.get_or_init(|| fixture("log-v1", write))
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/log-v1")
+/// The files of the fixture of this name, written anew first if it is the one that is asked for.
+pub fn fixture(name: &str, write: fn() -> DiskImage) -> DiskImage {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name);
+    if std::env::var_os("HEADWATER_WRITE_GOLDEN").is_some_and(|asked| asked == name) {
+        save(&write(), &folder);
+    }
+    load(&folder)
 }
 
 /// Rows with a column of every kind of type.

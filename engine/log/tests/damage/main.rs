@@ -9,6 +9,7 @@ mod catalogs;
 mod cuts;
 mod flips;
 mod golden;
+mod golden_events;
 mod power;
 mod repairs;
 mod sample;
