@@ -22,7 +22,7 @@ pub enum Body {
         shards: u32,
     },
     /// A materialized view, whose changes the query reads.
-    View(Query),
+    View(Box<Query>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,7 @@ impl Case {
             let query = Maker { random: &random, relations: &relations, windowed }.any(1);
             let columns = query.kinds().into_iter().enumerate().map(|(nth, kind)| (format!("c{nth}"), kind));
             relations.push(Relation { name: "v0".to_owned(), columns: columns.collect(), keyed: false });
-            bodies.push(Body::View(query));
+            bodies.push(Body::View(Box::new(query)));
         }
         let emit = match windowed && random.chance(1, 3) {
             true => [" EMIT CHANGES", " EMIT EVERY INTERVAL '20' SECOND"][random.index(2)],

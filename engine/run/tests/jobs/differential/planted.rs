@@ -10,7 +10,7 @@ use super::shrink::shrink;
 /// Behind a kill, rows whose number is 3 do not reach their streams.
 fn with_fault(events: &[Event]) -> Vec<Event> {
     let mut killed = false;
-    let mut lose = |event: &Event| {
+    let lose = |event: &Event| {
         killed |= matches!(event, Event::Kill(_));
         let Event::Insert { stream, rows } = event else { return Some(event.clone()) };
         if !killed || stream.contains('_') {
@@ -21,7 +21,7 @@ fn with_fault(events: &[Event]) -> Vec<Event> {
         let rows = format!("({})", kept.join("), ("));
         (!kept.is_empty()).then(|| Event::Insert { stream: stream.clone(), rows })
     };
-    events.iter().filter_map(|event| lose(event)).collect()
+    events.iter().filter_map(lose).collect()
 }
 
 fn is_wrong(events: &[Event]) -> bool {

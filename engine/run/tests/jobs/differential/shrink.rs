@@ -56,7 +56,7 @@ fn smaller_cases(case: &Case) -> Vec<Case> {
         match body {
             Body::View(query) => {
                 for query in smaller_queries(query, false) {
-                    with(&|case| case.bodies[nth] = Body::View(query.clone()));
+                    with(&|case| case.bodies[nth] = Body::View(Box::new(query.clone())));
                 }
             }
             Body::Stream { shards: 1 } => {}
