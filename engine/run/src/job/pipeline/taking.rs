@@ -1,5 +1,5 @@
-//! What a step takes from its sources: of several, what is behind in event time comes first where that spares memory. Before all others come
-//! sources of which the plan wants all rows first.
+//! What a step takes from its sources: of several, what is behind in event time comes first where that spares memory. Before all others
+//! come sources of which the plan wants all rows first.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ impl Pipeline {
         (0..self.sources.len()).map(|nth| self.take_source(nth, &until, now)).collect()
     }
 
-    /// Whether sources that come first have more rows than were taken, or may. `until` is where this step is to end in a shard of a source, if
-    /// that is given.
+    /// Whether sources that come first have more rows than were taken, or may. `until`: where this step is to end in a shard of a
+    /// source, if that is given.
     pub fn waits_for_first(&self, until: impl Fn(usize, usize) -> Option<Sequence>) -> bool {
         let first = |nth: &usize| self.dataflow.sources[*nth].comes_first && !self.sources[*nth].is_mute;
         (0..self.sources.len()).filter(first).any(|nth| {
