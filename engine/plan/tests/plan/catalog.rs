@@ -121,7 +121,7 @@ fn columns_get_wider_types() {
         ("MODIFY d DECIMAL(12, 3)", "'d' is DECIMAL(10, 2) and cannot become DECIMAL(12, 3)"),
         ("MODIFY ts TIMESTAMP(9)", "nanoseconds reach from 1677 to 2262 alone"),
         ("MODIFY ts TIMESTAMP_LTZ(6)", "cannot become TIMESTAMP_LTZ(6)"),
-        ("MODIFY f DOUBLE NOT NULL", "'f' may be NULL and must stay so"),
+        ("MODIFY d DECIMAL(12, 2) NOT NULL", "'d' may be NULL and must stay so"),
         ("MODIFY (n BIGINT, nn BIGINT)", "stream 'w' has no column 'nn' at line 1, column 33"),
         ("MODIFY m DOUBLE", "'m' of 'w' is computed from others"),
         ("MODIFY f DOUBLE", "'m' of 'w' is computed from 'f'"),
