@@ -48,8 +48,11 @@ impl Lower<'_> {
         let mut left = self.side(first, on.iter().map(|(left, _)| left), "left")?;
         let mut right = self.side(second, on.iter().map(|(_, right)| right), "right")?;
         let residual = conjunction(join.filter.iter().flat_map(split_conjunction).cloned().chain(more));
+        // An equality may tie times as well: a.ts = b.ts + INTERVAL '5' SECOND.
+        let equal = on.iter().map(|(left, right)| left.clone().eq(right.clone()));
+        let conditions = conjunction(residual.iter().cloned().chain(equal));
         let closes = self.closing_of_join(&left, &right, kind);
-        let times = if closes.is_none() { self.times(&left, &right, residual.as_ref())? } else { None };
+        let times = if closes.is_none() { self.times(&left, &right, conditions.as_ref())? } else { None };
         self.check_join_time(&left, &right, closes.is_some() || times.is_some())?;
         let names = pair_names(&left, &right)?;
         let residual = residual.map(|expr| self.physical(&expr, &names)).transpose()?;
@@ -177,7 +180,7 @@ impl Lower<'_> {
         &self,
         left: &Side<'_>,
         right: &Side<'_>,
-        residual: Option<&Expr>,
+        conditions: Option<&Expr>,
     ) -> Result<Option<(JoinTime, JoinTime)>> {
         if !left.flow.is_append_only() || !right.flow.is_append_only() {
             return Ok(None);
@@ -211,7 +214,9 @@ impl Lower<'_> {
             left_times: &left.flow.time.columns,
             right_times: &right.flow.time.columns,
         };
-        let Some(found) = residual.and_then(|residual| interval(residual, &sides)) else { return Ok(None) };
+        let Some(found) = conditions.and_then(|conditions| interval(conditions, &sides)) else {
+            return Ok(None);
+        };
         let slack = |side: &Side<'_>, column: usize| end(side, column).unwrap_or_default().max(0);
         let (x, y) = (slack(left, found.left), slack(right, found.right));
         // left - right lies in [least, most]: a left row waits for right rows up to its time - least, and so on.

@@ -126,6 +126,7 @@ const CASES: &[&str] = &[
     "SELECT a.station, a.temp, b.m FROM newest a JOIN (SELECT station, max(temp) AS m FROM weather GROUP BY station) b ON a.station = b.station",
     "SELECT a.id, b.id FROM raw a CROSS JOIN raw b WHERE a.value < b.value",
     "SELECT w.station, c.url FROM weather w JOIN clicks c ON w.hour = c.user_id AND c.ts BETWEEN w.ts - INTERVAL '5' MINUTE AND w.ts",
+    "SELECT w.station, c.url FROM weather w LEFT JOIN clicks c ON w.hour = c.user_id AND c.ts = w.ts + INTERVAL '5' MINUTE",
     "SELECT w.station, c.url FROM weather w LEFT JOIN clicks c ON w.hour = c.user_id AND w.ts >= c.ts AND w.ts < c.ts + INTERVAL '1' HOUR",
     "SELECT a.station, b.station, c.url FROM weather a, weather b, clicks c WHERE a.hour = b.hour AND b.hour = c.user_id \
      AND a.ts BETWEEN b.ts - INTERVAL '10' MINUTE AND b.ts AND c.ts BETWEEN a.ts AND a.ts + INTERVAL '1' MINUTE",

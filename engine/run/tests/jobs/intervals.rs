@@ -21,6 +21,9 @@ fn queries() -> Vec<String> {
         queries.push(format!(
             "SELECT a.k, a.n, b.n AS m FROM a {kind} b ON a.k = b.k AND {around} AND a.n < b.n"
         ));
+        queries.push(format!(
+            "SELECT a.k, a.n, b.n AS m FROM a {kind} b ON a.k = b.k AND b.ts = a.ts - INTERVAL '1' SECOND AND a.n <> b.n"
+        ));
         // A third side is tied to the first, or to the second.
         queries.push(format!(
             "SELECT a.k, a.n, b.n AS m, c.n AS o FROM a JOIN b ON a.k = b.k AND {around} \
@@ -72,7 +75,8 @@ fn append(machine: &Machine, random: &SimRandom, time: &mut i64) {
         // No more disorder than the watermark allows for.
         let times = (0..rows).map(|_| {
             *time += random.below(300) as i64;
-            *time - random.below(1_500) as i64
+            // Now and then two are just as far apart as a query asks.
+            (*time - random.below(1_500) as i64) / 200 * 200
         });
         let columns: Vec<ArrayRef> = vec![
             Arc::new((0..rows).map(key).collect::<StringArray>()),
