@@ -10,7 +10,8 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use headwater_operators::{
-    Changes, Clocks, Join, JoinInput, JoinKind, JoinSpec, JoinTime, OperatorSpec, Rows,
+    Changes, Clocks, Join, JoinClosing, JoinInput, JoinKind, JoinSpec, JoinTime, OperatorSpec, Rows,
+    StateBound,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -343,4 +344,110 @@ fn a_retraction_may_come_before_its_addition() {
         said(&[(1, 5, -1), (0, 1, -1), (1, 6, -1), (0, 2, 1), (1, 6, 1), (0, 1, 1), (1, 5, 1), (0, 2, -1)]);
         assert_eq!(state, expect(kind, &[row(1)], &[row(5)], |a, b| a.number < b.number), "{kind:?}");
     }
+}
+
+/// Changes to both sides of a window join, of rows whose times stand for windows; each step takes a second.
+struct Windowed {
+    random: SmallRng,
+    /// For how many seconds a window takes rows behind its end.
+    lateness: i64,
+    /// The rows that came in time, of windows that have ended, too.
+    there: [Vec<Row>; 2],
+    late: usize,
+}
+
+impl Windowed {
+    fn change(&mut self, side: usize, now: i64) -> (usize, Rows) {
+        let is_open = |row: &Row| row.time + self.lateness * 1_000 > now * 1_000;
+        let (mut changed, mut weights) = (Vec::new(), Vec::new());
+        for _ in 0..self.random.random_range(0..6) {
+            if !self.there[side].is_empty() && self.random.random_bool(0.4) {
+                let place = self.random.random_range(0..self.there[side].len());
+                let row = self.there[side][place];
+                // What was said of a window that has ended stays.
+                if is_open(&row) {
+                    self.there[side].swap_remove(place);
+                } else {
+                    self.late += 1;
+                }
+                changed.push(row);
+                weights.push(-1);
+            } else {
+                let key = self.random.random_bool(0.9).then(|| self.random.random_range(0..4));
+                let time = (now + self.random.random_range(-3..4)) * 1_000;
+                let row = Row { key, number: self.random.random_range(0..6), time };
+                if is_open(&row) {
+                    self.there[side].push(row)
+                } else {
+                    self.late += 1;
+                }
+                changed.push(row);
+                weights.push(1);
+            }
+        }
+        (side, rows(&changed, Some(weights), now * 1_000 * MILLI))
+    }
+
+    /// Rows of windows that have not ended at this watermark.
+    fn open(&self, seconds: i64) -> usize {
+        let is_open = |row: &&Row| row.time + self.lateness * 1_000 > seconds * 1_000;
+        self.there.iter().flatten().filter(is_open).count()
+    }
+}
+
+#[test]
+fn a_window_join_of_rows_that_change_holds_the_join_until_the_window_ends_and_then_nothing() {
+    let (mut late, mut taken_back) = (0, 0);
+    for seed in 0..8 {
+        for kind in KINDS {
+            let (lateness, residual) = (seed as i64 % 4 / 2 * 2, (seed % 2 == 1).then(less));
+            let side = || JoinInput {
+                schema: schema(),
+                keys: vec![0, 2],
+                changes: Changes::Retracting,
+                time: None,
+                complete: None,
+            };
+            let what = Join {
+                kind,
+                left: side(),
+                right: side(),
+                residual: residual.clone(),
+                null_equals_null: false,
+                closes: Some(JoinClosing { key: 1, after: lateness * 1_000 * MILLI - 1 }),
+                ttl: [None; 2],
+            };
+            let spec: Arc<dyn OperatorSpec> = Arc::new(JoinSpec::try_new(what).unwrap());
+            assert_eq!(spec.state_bound(), StateBound::Watermark);
+            let mut said = |workers: u32, between: &dyn Fn(usize) -> Between| {
+                let mut runner = Runner::of_two(Arc::clone(&spec), [&[0, 2], &[0, 2]], workers);
+                let random = SmallRng::seed_from_u64(seed);
+                let mut sides = Windowed { random, lateness, there: Default::default(), late: 0 };
+                let (mut state, mut lines) = (BTreeMap::new(), Vec::new());
+                for now in 10..40_i64 {
+                    let batches: Vec<_> =
+                        [0, 1, 1, 0].into_iter().map(|side| sides.change(side, now)).collect();
+                    let change = runner.step_inputs(&batches, (now + 1) * 1_000 * MILLI);
+                    fold(&mut state, change.as_ref());
+                    lines.push(change.map(|change| weighted_lines(&[change])).unwrap_or_default());
+                    let matches =
+                        |a: &Row, b: &Row| a.time == b.time && (residual.is_none() || a.number < b.number);
+                    let expected = expect(kind, &sides.there[0], &sides.there[1], matches);
+                    assert_eq!(state, expected, "{kind:?}, seed {seed}, second {now}");
+                    assert_eq!(runner.late.len(), sides.late, "{kind:?}, seed {seed}, second {now}");
+                    runner.between(between(now as usize - 10));
+                    let (kept, open) = (runner.state_size().entries as usize, sides.open(now + 1));
+                    assert!(kept <= open, "{kind:?}, seed {seed}, second {now}: {kept} of {open}");
+                }
+                late += sides.late;
+                assert!(runner.step_inputs(&[], 99_000 * MILLI).is_none_or(|rows| rows.is_empty()));
+                assert_eq!(runner.state_size().entries, 0, "{kind:?}, seed {seed}");
+                lines
+            };
+            let straight = said(1, &|_| Between::Nothing);
+            assert_eq!(said(4, &restarts(seed)), straight, "{kind:?}, seed {seed}");
+            taken_back += straight.iter().flatten().filter(|line| line.starts_with('-')).count();
+        }
+    }
+    assert!(late > 100 && taken_back > 100, "{late} rows were late, and {taken_back} were taken back");
 }

@@ -5,23 +5,17 @@ use std::sync::Arc;
 
 use arrow::array::Int64Array;
 use arrow::compute::SortOptions;
-use headwater_operators::{Changes, Closing, OperatorSpec, Rows, TopN, TopNSpec};
+use headwater_operators::{Changes, Closing, OperatorSpec, Rows, StateBound, TopN, TopNSpec};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::data::{Event, Scenario, batch, rows, schema};
+use crate::data::{Event, SECOND, Scenario, batch, rows, schema};
 use crate::harness::{Between, Runner, Step, run, weighted_lines};
 use crate::oracle;
 use crate::windows::restarts;
 
-fn spec(
-    skip: u32,
-    take: u32,
-    numbered: bool,
-    changes: Changes,
-    closes: Option<Closing>,
-) -> Arc<dyn OperatorSpec> {
-    let what = TopN {
+fn what(skip: u32, take: u32, numbered: bool, changes: Changes, closes: Option<Closing>) -> TopN {
+    TopN {
         input: schema(),
         partition: if closes.is_some() { vec![0, 1] } else { vec![1] },
         order: vec![
@@ -36,8 +30,17 @@ fn spec(
         closes,
         revises: false,
         ttl: None,
-    };
-    Arc::new(TopNSpec::try_new(what).unwrap())
+    }
+}
+
+fn spec(
+    skip: u32,
+    take: u32,
+    numbered: bool,
+    changes: Changes,
+    closes: Option<Closing>,
+) -> Arc<dyn OperatorSpec> {
+    Arc::new(TopNSpec::try_new(what(skip, take, numbered, changes, closes)).unwrap())
 }
 
 /// The same by DataFusion; ties are broken by the columns in their order, as the operator does.
@@ -155,6 +158,103 @@ fn lists_of_a_window_come_out_once_at_its_end() {
         let (restarted, _) = run(&spec, &[0, 1], &scenario.cut(2), 4, restarts(seed));
         assert_eq!(weighted_lines(&restarted), weighted_lines(&straight), "{seed}");
     }
+}
+
+/// A step of rows that come and go until their windows end, and what it leaves.
+struct Revision {
+    step: Step,
+    /// The rows that were there and in time, of windows that have ended, too.
+    there: Vec<Event>,
+    late: usize,
+    /// How many of them lie in windows that have not ended.
+    open: usize,
+}
+
+/// Times in whole seconds stand for windows. Each step takes a second.
+fn revisions(seed: u64, retracts: bool) -> Vec<Revision> {
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut pool = Scenario::random(seed, 400, 3_000).events();
+    let (mut there, mut late) = (Vec::<Event>::new(), 0);
+    let mut revision = |now: i64| {
+        let (mut changed, mut weights) = (Vec::new(), Vec::new());
+        for _ in 0..random.random_range(1..15) {
+            let clock = now * SECOND;
+            if retracts && !there.is_empty() && random.random_bool(0.4) {
+                let place = random.random_range(0..there.len());
+                let event = Event { clock, ..there[place].clone() };
+                // What was said of a window that has ended stays.
+                if event.nanos() > Some(clock) {
+                    drop(there.swap_remove(place))
+                } else {
+                    late += 1
+                }
+                changed.push(event);
+                weights.push(-1);
+            } else if let Some(event) = pool.pop() {
+                let event =
+                    if random.random_bool(0.1) { there.last().cloned().unwrap_or(event) } else { event };
+                let ts = (now + random.random_range(-1..4)) * 1_000;
+                let event = Event { ts: Some(ts), clock, ..event };
+                if ts > now * 1_000 {
+                    there.push(event.clone())
+                } else {
+                    late += 1
+                }
+                changed.push(event);
+                weights.push(1);
+            }
+        }
+        let weights = retracts.then(|| Int64Array::from(weights));
+        let watermark = (now + 1) * SECOND;
+        let step = Step { batches: vec![Rows { weights, ..rows(&changed) }], watermark };
+        let open = there.iter().filter(|event| event.nanos() > Some(watermark)).count();
+        Revision { step, there: there.clone(), late, open }
+    };
+    (10..40).map(&mut revision).collect()
+}
+
+#[test]
+fn lists_of_a_window_that_are_revised_hold_the_first_rows_until_it_ends_and_then_nothing() {
+    let mut taken_back = 0;
+    for seed in 0..16 {
+        let (skip, take) = STRETCHES[seed as usize % 4];
+        let (numbered, retracts) = (seed % 8 >= 4, seed % 3 != 0);
+        let changes = if retracts { Changes::Retracting } else { Changes::AppendOnly };
+        let closing = Some(Closing { column: 0, after: -1 });
+        let what = TopN { revises: true, ..what(skip, take, numbered, changes, closing) };
+        let spec: Arc<dyn OperatorSpec> = Arc::new(TopNSpec::try_new(what).unwrap());
+        assert_ne!(spec.changes(), Changes::AppendOnly);
+        assert_eq!(spec.state_bound(), StateBound::Watermark);
+        let said = |workers: u32, between: &dyn Fn(usize) -> Between| {
+            let mut runner = Runner::new(Arc::clone(&spec), &[0, 1], workers);
+            let (mut state, mut lines) = (BTreeMap::new(), Vec::new());
+            for (number, revision) in revisions(seed, retracts).iter().enumerate() {
+                let change = runner.step(&revision.step);
+                fold(&mut state, change.as_ref());
+                lines.push(change.map(|change| weighted_lines(&[change])).unwrap_or_default());
+                assert_eq!(
+                    state,
+                    expect(&revision.there, "ts, k", skip, take, numbered),
+                    "{seed}, step {number}"
+                );
+                assert_eq!(runner.late.len(), revision.late, "{seed}, step {number}");
+                runner.between(between(number));
+                let kept = runner.state_size().entries;
+                assert!(kept as usize <= revision.open, "{seed}, step {number}: {kept} of {}", revision.open);
+            }
+            assert!(
+                runner
+                    .step(&Step { batches: Vec::new(), watermark: 99 * SECOND })
+                    .is_none_or(|rows| rows.is_empty())
+            );
+            assert_eq!(runner.state_size().entries, 0, "{seed}");
+            lines
+        };
+        let straight = said(1, &|_| Between::Nothing);
+        assert_eq!(said(4, &restarts(seed)), straight, "{seed}");
+        taken_back += straight.iter().flatten().filter(|line| line.starts_with('-')).count();
+    }
+    assert!(taken_back > 100, "{taken_back} rows were taken back");
 }
 
 #[test]
