@@ -1,6 +1,6 @@
 //! Walks through syntax trees, each kind of which is compiled once.
 //!
-//! sqlparser makes code for all of its tree anew for each type of visitor. With some sixty of them that was nine tenths of what this crate
+//! sqlparser makes code for all of its tree anew for each type of visitor. With some sixty of them that was most of what this crate
 //! took to build. Here one visitor goes through the tree to read it and one to change it, and they ask the others by pointer:
 //!
 //! ```text

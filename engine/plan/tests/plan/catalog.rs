@@ -122,7 +122,7 @@ fn columns_get_wider_types() {
         ("MODIFY ts TIMESTAMP(9)", "nanoseconds reach from 1677 to 2262 alone"),
         ("MODIFY ts TIMESTAMP_LTZ(6)", "cannot become TIMESTAMP_LTZ(6)"),
         ("MODIFY d DECIMAL(12, 2) NOT NULL", "'d' may be NULL and must stay so"),
-        ("MODIFY (n BIGINT, nn BIGINT)", "stream 'w' has no column 'nn' at line 1, column 33"),
+        ("MODIFY (n BIGINT, nn BIGINT)", "stream 'w' has no column 'nn' at line 1, column 34"),
         ("MODIFY m DOUBLE", "'m' of 'w' is computed from others"),
         ("MODIFY f DOUBLE", "'m' of 'w' is computed from 'f'"),
         ("ALTER COLUMN k TYPE STRING", "'w' is PARTITIONED BY 'k'"),
