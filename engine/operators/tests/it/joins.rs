@@ -424,20 +424,20 @@ fn a_window_join_of_rows_that_change_holds_the_join_until_the_window_ends_and_th
                 let random = SmallRng::seed_from_u64(seed);
                 let mut sides = Windowed { random, lateness, there: Default::default(), late: 0 };
                 let (mut state, mut lines) = (BTreeMap::new(), Vec::new());
-                for now in 10..40_i64 {
+                for second in 10..40_i64 {
                     let batches: Vec<_> =
-                        [0, 1, 1, 0].into_iter().map(|side| sides.change(side, now)).collect();
-                    let change = runner.step_inputs(&batches, (now + 1) * 1_000 * MILLI);
+                        [0, 1, 1, 0].into_iter().map(|side| sides.change(side, second)).collect();
+                    let change = runner.step_inputs(&batches, (second + 1) * 1_000 * MILLI);
                     fold(&mut state, change.as_ref());
                     lines.push(change.map(|change| weighted_lines(&[change])).unwrap_or_default());
                     let matches =
                         |a: &Row, b: &Row| a.time == b.time && (residual.is_none() || a.number < b.number);
                     let expected = expect(kind, &sides.there[0], &sides.there[1], matches);
-                    assert_eq!(state, expected, "{kind:?}, seed {seed}, second {now}");
-                    assert_eq!(runner.late.len(), sides.late, "{kind:?}, seed {seed}, second {now}");
-                    runner.between(between(now as usize - 10));
-                    let (kept, open) = (runner.state_size().entries as usize, sides.open(now + 1));
-                    assert!(kept <= open, "{kind:?}, seed {seed}, second {now}: {kept} of {open}");
+                    assert_eq!(state, expected, "{kind:?}, seed {seed}, second {second}");
+                    assert_eq!(runner.late.len(), sides.late, "{kind:?}, seed {seed}, second {second}");
+                    runner.between(between(second as usize - 10));
+                    let (kept, open) = (runner.state_size().entries as usize, sides.open(second + 1));
+                    assert!(kept <= open, "{kind:?}, seed {seed}, second {second}: {kept} of {open}");
                 }
                 late += sides.late;
                 assert!(runner.step_inputs(&[], 99_000 * MILLI).is_none_or(|rows| rows.is_empty()));
