@@ -104,7 +104,7 @@ fn rows_wait_for_the_table_and_are_not_kept() {
     }
     machine.catch_up();
     let named = machine.query("SELECT site, COUNT(*) FROM named GROUP BY site");
-    assert_eq!(named, [" 133", "north 134", "south 132"].map(str::to_owned));
+    assert_eq!(named, ["north 134", "null 133", "south 132"].map(str::to_owned));
     assert_eq!(machine.query("SELECT COUNT(*) FROM sums"), ["78"]);
     let entries: Vec<u64> = machine.engine().jobs().into_iter().map(|job| job.state_entries).collect();
     assert!(entries.iter().all(|entries| *entries < 8), "{entries:?}");
@@ -136,7 +136,7 @@ fn a_job_that_took_rows_before_the_table_cannot_want_it_first() {
     machine.sql(TABLES);
     let view = |kind: &str| {
         format!(
-            "MATERIALIZED VIEW result AS SELECT r.device, o.site FROM readings r {kind} owners o ON r.device = o.id"
+            "MATERIALIZED VIEW result AS SELECT o.site, COUNT(*) AS n FROM readings r {kind} owners o ON r.device = o.id GROUP BY o.site"
         )
     };
     machine.sql(&format!("CREATE {}", view("FULL JOIN")));
