@@ -113,8 +113,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Refuses a change with which a job that writes there could not go on: its last columns are part of what a checkpoint is of, so that
-    /// with others its state is built again from its journal.
+    /// Refuses a change with which a job that writes there could not go on: because it cannot be planned for the new columns, or because
+    /// its state does not fit that plan and what it would be built from is gone.
     fn check_writer(self: &Arc<Self>, after: &Catalog, writer: &Entry, parsed: &Parsed) -> Result<()> {
         let catalog = self.catalog();
         // What a trigger keeps does not depend on where its firings go.
